@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Decisions, as pure functions: what a host's state means (`audit`), and what would
+//! be done about it (`converge`). No clock, no randomness, no I/O: those arrive as
+//! arguments, so the same input gives the same answer, byte for byte.
+
+pub mod report;
+
+pub use report::{Counts, Report, Score};

@@ -1,0 +1,109 @@
+//! Changes: the durable record of carrying out a plan. One state machine for every
+//! kind of change.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ChangeId, PlanId};
+
+/// Where a change stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeState {
+    /// Recorded; nothing has been touched.
+    Planned,
+    /// Every before-image and inverse is durable.
+    Imaged,
+    /// Actions are being carried out.
+    Applying,
+    /// All actions ran; the result is being observed.
+    Validating,
+    /// In effect, and taken back unless it is confirmed in time.
+    AwaitingConfirmation,
+    /// Final: in effect.
+    Committed,
+    /// Being taken back on request.
+    Undoing,
+    /// Final: taken back on request, and verified.
+    Undone,
+    /// Being taken back because it failed, was interrupted or was not confirmed.
+    RollingBack,
+    /// Final: taken back, and verified.
+    RolledBack,
+    /// Final until a person acts: neither as before nor as planned.
+    NeedsHuman,
+}
+
+impl ChangeState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Imaged => "imaged",
+            Self::Applying => "applying",
+            Self::Validating => "validating",
+            Self::AwaitingConfirmation => "awaiting_confirmation",
+            Self::Committed => "committed",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::NeedsHuman => "needs_human",
+        }
+    }
+
+    /// A change in a middle state was interrupted, unless a process is at work on it.
+    pub const fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Committed | Self::Undone | Self::RolledBack | Self::NeedsHuman
+        )
+    }
+
+    /// May a change go from here to `next`?
+    pub const fn allows(self, next: Self) -> bool {
+        use ChangeState as S;
+        matches!(
+            (self, next),
+            (S::Planned, S::Imaged)
+                | (S::Imaged, S::Applying)
+                | (S::Applying, S::Validating)
+                | (S::Validating, S::AwaitingConfirmation | S::Committed)
+                | (S::AwaitingConfirmation, S::Committed)
+                | (S::Committed, S::Undoing)
+                | (S::NeedsHuman, S::Undoing)
+                | (S::Undoing, S::Undone | S::NeedsHuman | S::Committed)
+                | (S::RollingBack, S::RolledBack | S::NeedsHuman)
+                | (
+                    S::Planned | S::Imaged | S::Applying | S::Validating | S::AwaitingConfirmation,
+                    S::RollingBack
+                )
+        )
+    }
+}
+
+impl fmt::Display for ChangeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A change as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub id: ChangeId,
+    pub plan: PlanId,
+    pub state: ChangeState,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    /// Who asked: the account, and the one behind `sudo` where there is one.
+    pub by: String,
+    /// One line about what it does.
+    pub summary: String,
+    /// The rules and roles it served.
+    pub serves: Vec<String>,
+    /// Why it ended as it did, where it was not as planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}

@@ -1,0 +1,141 @@
+//! An expectation: an exact value, or a bound together with the value to set
+//! when the bound fails, so that a host that is stricter than asked passes.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A plain value as a policy writes it. Programs read text, so `4` and `"4"` are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Scalar {
+    Bool(bool),
+    Int(i64),
+    Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// What a value should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Expectation {
+    AtMost(AtMost),
+    AtLeast(AtLeast),
+    Between(Between),
+    OneOf(OneOf),
+    Exactly(Scalar),
+}
+
+/// Passes when the value is a number of at most this; `set` is written otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtMost {
+    pub at_most: i64,
+    pub set: Scalar,
+}
+
+/// Passes when the value is a number of at least this; `set` is written otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtLeast {
+    pub at_least: i64,
+    pub set: Scalar,
+}
+
+/// Passes when the value is a number within both bounds; `set` is written otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Between {
+    pub from: i64,
+    pub to: i64,
+    pub set: Scalar,
+}
+
+/// Passes when the value is one of these; `set` is written otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OneOf {
+    pub one_of: Vec<Scalar>,
+    pub set: Scalar,
+}
+
+impl Expectation {
+    pub fn exactly(text: impl Into<String>) -> Self {
+        Self::Exactly(Scalar::Text(text.into()))
+    }
+
+    /// Does `seen` satisfy this, letter case included?
+    pub fn holds(&self, seen: &str) -> bool {
+        self.holds_by(seen, |a, b| a == b)
+    }
+
+    /// The same, for programs that read their words in any letter case.
+    pub fn holds_ignoring_case(&self, seen: &str) -> bool {
+        self.holds_by(seen, str::eq_ignore_ascii_case)
+    }
+
+    fn holds_by(&self, seen: &str, same: impl Fn(&str, &str) -> bool) -> bool {
+        let number = || seen.trim().parse::<i64>().ok();
+        match self {
+            Self::Exactly(value) => same(seen, &value.to_string()),
+            Self::OneOf(one) => one.one_of.iter().any(|v| same(seen, &v.to_string())),
+            Self::AtMost(bound) => number().is_some_and(|n| n <= bound.at_most),
+            Self::AtLeast(bound) => number().is_some_and(|n| n >= bound.at_least),
+            Self::Between(bound) => number().is_some_and(|n| (bound.from..=bound.to).contains(&n)),
+        }
+    }
+
+    /// The value to write when the expectation does not hold.
+    pub fn set(&self) -> String {
+        match self {
+            Self::Exactly(value) => value.to_string(),
+            Self::AtMost(AtMost { set, .. })
+            | Self::AtLeast(AtLeast { set, .. })
+            | Self::Between(Between { set, .. })
+            | Self::OneOf(OneOf { set, .. }) => set.to_string(),
+        }
+    }
+
+    /// Would writing [`Self::set`] satisfy the expectation? A policy where it would not is refused.
+    pub fn is_consistent(&self) -> bool {
+        self.holds(&self.set())
+    }
+}
+
+/// As a report words it: `no`, `at most 4`, `one of no, prohibit-password`.
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(value) => write!(f, "{value}"),
+            Self::AtMost(bound) => write!(f, "at most {}", bound.at_most),
+            Self::AtLeast(bound) => write!(f, "at least {}", bound.at_least),
+            Self::Between(bound) => write!(f, "{} to {}", bound.from, bound.to),
+            Self::OneOf(one) => {
+                f.write_str("one of ")?;
+                for (i, value) in one.one_of.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "{value}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A plan: what will be done to one host, in order, each action with its inverse
+//! and with what it rests on. A plan is a value; making one needs no host.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ActionId, Digest, Effect, HostPath, Inverse, Observed, PlanId, Probe, SourceLine};
+
+/// What a change could do to the people who use the host, from the mildest.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Nobody notices.
+    #[default]
+    None,
+    /// A service restarts, or a program behaves differently.
+    Service,
+    /// Someone may lose a right that they used.
+    Access,
+    /// People could be cut off from the host: such a change is confirmed, or taken back.
+    Connectivity,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Service => "a service restarts",
+            Self::Access => "someone may lose a right",
+            Self::Connectivity => "could cut people off",
+        })
+    }
+}
+
+/// The version of the plan's form. A reader refuses one that it does not know.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What will be done, what will not, and what both rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub format: u32,
+    pub host: HostIdentity,
+    /// What was asked for, so that the same question can be put again.
+    pub selection: Selection,
+    /// In the order in which they run; an action's id is its place.
+    pub actions: Vec<Action>,
+    pub left_alone: Vec<LeftAlone>,
+    /// Everything observed that decided something, by probe.
+    pub premises: Vec<Premise>,
+}
+
+impl Plan {
+    /// The digest of the plan's bytes as written.
+    pub fn id(&self) -> PlanId {
+        PlanId(Digest::of(self.to_json().as_bytes()))
+    }
+
+    /// The plan as it is saved: indented JSON with a final newline.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("plans have string keys and no fallible serialisers");
+        text.push('\n');
+        text
+    }
+
+    pub fn risk(&self) -> Risk {
+        self.actions
+            .iter()
+            .map(|action| action.risk)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// Which host a plan is for. Another host refuses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostIdentity {
+    pub hostname: String,
+    /// The digest of `/etc/machine-id` (machine-id(5) asks not to publish the id itself);
+    /// none where there is no such file.
+    pub machine: Option<Digest>,
+}
+
+/// What was asked for. Empty lists select nothing of their kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    pub baselines: Vec<String>,
+    pub roles: Vec<String>,
+    pub rules: Vec<String>,
+    /// The policy directory, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Parameters of roles as given on the command line.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// One failure takes back everything, not only its change set.
+    #[serde(default)]
+    pub all_or_nothing: bool,
+}
+
+/// One step, and how to take it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub id: ActionId,
+    /// The rules and roles that asked for it.
+    pub serves: Vec<String>,
+    pub effect: Effect,
+    pub inverse: Inverse,
+    /// Which premises it rests on: places in [`Plan::premises`].
+    pub rests_on: Vec<u32>,
+    /// These go first.
+    pub after: Vec<ActionId>,
+    /// Actions of one set succeed, or are taken back, as one.
+    pub change_set: u32,
+    pub risk: Risk,
+    /// A program that must accept the new files before they are put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Validator>,
+    /// Never show the content of this action.
+    #[serde(default)]
+    pub sensitive: bool,
+}
+
+/// Programs that check a configuration before it takes effect, run over the new files laid
+/// over the old in a private mount namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validator {
+    /// `sshd -t`
+    Sshd,
+    /// `visudo -c`
+    Sudoers,
+    /// `nginx -t`
+    Nginx,
+    /// `systemd-analyze verify` of the changed units
+    SystemdUnit,
+    /// `apt-get --print-uris update`, offline: are the sources readable
+    AptSources,
+}
+
+impl Validator {
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Sshd => "sshd -t",
+            Self::Sudoers => "visudo -c",
+            Self::Nginx => "nginx -t",
+            Self::SystemdUnit => "systemd-analyze verify",
+            Self::AptSources => "apt-get --print-uris",
+        }
+    }
+}
+
+/// A wanted resource that the plan does not touch, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftAlone {
+    /// The rule, or the role.
+    pub what: String,
+    pub why: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at: Vec<SourceLine>,
+}
+
+/// An observed value that the plan rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Premise {
+    pub probe: Probe,
+    pub digest: Digest,
+    /// The value itself, so that a difference can be shown; left out where it may hold a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Observed>,
+}
+
+/// Paths whose content may hold secrets: never stored in a plan or printed.
+pub fn may_hold_secrets(path: &HostPath) -> bool {
+    const FILES: [&str; 8] = [
+        "/etc/shadow",
+        "/etc/gshadow",
+        "/etc/shadow-",
+        "/etc/gshadow-",
+        "/etc/sssd",
+        "/etc/ssl/private",
+        "/etc/wireguard",
+        "/root/.ssh",
+    ];
+    let bytes = path.as_bytes();
+    let is_host_key = bytes.starts_with(b"/etc/ssh/ssh_host_") && !bytes.ends_with(b".pub");
+    is_host_key
+        || FILES.iter().any(|file| {
+            bytes
+                .strip_prefix(file.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        }) && !bytes.ends_with(b"/authorized_keys")
+}

@@ -1,0 +1,92 @@
+//! Probes: the closed set of questions that can be asked of a host. A probe is
+//! plain data; `host` alone knows how to answer one.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::HostPath;
+
+/// Configuration files are small. One that is larger than this is reported as unknown
+/// rather than read into memory.
+pub const CONFIG_LIMIT_BYTES: u32 = 1 << 20;
+
+/// One question, asked read-only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// The content and metadata of a regular file; links are followed inside the root.
+    /// More than `limit_bytes` of content is an unknown answer.
+    File { path: HostPath, limit_bytes: u32 },
+    /// The SHA-256 and metadata of a regular file whose content may be large or is not needed.
+    FileDigest { path: HostPath },
+    /// The metadata of the path itself; a link at the end is not followed.
+    Meta { path: HostPath },
+    /// The names in a directory, sorted, with their types.
+    Dir { path: HostPath },
+    /// What a known program says when asked in its read-only way.
+    Tool { tool: Tool, args: Vec<String> },
+    /// A systemd unit: load, active, sub and unit-file state, and its main properties.
+    Unit { name: String },
+    /// The running value of a kernel parameter, by its dotted name.
+    Sysctl { key: String },
+    /// A package in the package manager's database.
+    Package { name: String },
+    /// The mounts as the kernel sees them (`/proc/self/mountinfo`, proc(5)) and what
+    /// `/etc/fstab` asks for at boot.
+    Mounts,
+    /// Accounts and groups with password status and ageing, but never a password hash.
+    Accounts,
+    /// Kernel modules: loaded, built in, and present on disk (modules.dep) for the running kernel.
+    Modules,
+    /// The audit rules that the kernel has loaded.
+    AuditRules,
+    /// Files anywhere on local file systems that match. All walk probes of an audit share one walk.
+    Walk { test: WalkTest },
+    /// A command that the user's own policy declares as a check. `argv[0]` is absolute.
+    Command { argv: Vec<String>, timeout_ms: u32 },
+}
+
+impl Probe {
+    pub fn file(path: HostPath) -> Self {
+        Self::File {
+            path,
+            limit_bytes: CONFIG_LIMIT_BYTES,
+        }
+    }
+}
+
+/// The programs that may be asked. Each has fixed arguments that `host` knows and that
+/// do not change the host; `args` of the probe are appended where the tool allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tool {
+    /// `sshd -T`, with `-C key=value` arguments: the effective configuration (sshd(8)).
+    SshdEffective,
+    /// `nginx -T`: the configuration with every include.
+    NginxDump,
+    /// `getent passwd|group NAME`, for hosts whose accounts come from elsewhere.
+    Getent,
+}
+
+/// What a walk looks for. One walk answers all of them.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum WalkTest {
+    /// Regular files that anyone may write (mode bit 0002).
+    WorldWritableFiles,
+    /// Directories that anyone may write and that lack the sticky bit.
+    WorldWritableDirectoriesWithoutSticky,
+    /// Set-user-ID or set-group-ID programs that no installed package owns.
+    UnknownPrivilegedPrograms,
+    /// Anything whose user or group id has no name.
+    Unowned,
+    /// Regular files with file capabilities that no installed package owns.
+    UnknownCapabilities,
+}
+
+/// A set of walk tests, ordered.
+pub type WalkTests = BTreeSet<WalkTest>;

@@ -1,0 +1,119 @@
+//! The outcome of an audit, ready to be shown in any form.
+
+use jiff::Timestamp;
+use model::{Finding, Outcome, Severity, Waiver};
+use serde::{Deserialize, Serialize};
+
+/// The version of the report's JSON form.
+pub const REPORT_FORMAT: u32 = 1;
+
+/// One audit of one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub format: u32,
+    /// The version of the program that made it.
+    pub steadfast: String,
+    pub generated: Timestamp,
+    pub took_ms: u64,
+    pub host: HostSummary,
+    pub baselines: Vec<BaselineSummary>,
+    pub score: Score,
+    pub counts: Counts,
+    /// Ordered by severity from the worst, then by rule id.
+    pub findings: Vec<Finding>,
+    /// Waivers of the policy that are past their last day, whether or not their rule fails.
+    pub expired_waivers: Vec<Waiver>,
+}
+
+/// What was audited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSummary {
+    pub hostname: String,
+    /// `Debian GNU/Linux 12 (bookworm)`, or why it is unknown.
+    pub release: String,
+    pub kernel: String,
+    /// Did the audit run as root?
+    pub as_root: bool,
+    /// The directory of `--root`, when a tree was audited instead of the running host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Programs that were found and that a baseline covers, with versions: `nginx 1.22.1`.
+    pub found: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineSummary {
+    pub name: String,
+    pub rules: usize,
+    /// Was this baseline proven on this release? If not, nothing is fixed.
+    pub proven: bool,
+}
+
+/// From 0 to 100, by weight: passed over passed, failed, unknown and error. None when
+/// nothing counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// Waived findings are left out.
+    pub with_waivers: Option<u32>,
+    /// Waived findings count as failed.
+    pub without_waivers: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub pass: usize,
+    pub fail: usize,
+    pub fixed: usize,
+    pub not_applicable: usize,
+    pub unknown: usize,
+    pub error: usize,
+    pub waived: usize,
+}
+
+impl Counts {
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            *match finding.outcome {
+                Outcome::Pass => &mut counts.pass,
+                Outcome::Fail => &mut counts.fail,
+                Outcome::Fixed => &mut counts.fixed,
+                Outcome::NotApplicable => &mut counts.not_applicable,
+                Outcome::Unknown => &mut counts.unknown,
+                Outcome::Error => &mut counts.error,
+                Outcome::Waived => &mut counts.waived,
+            } += 1;
+        }
+        counts
+    }
+}
+
+impl Score {
+    pub fn of(findings: &[Finding]) -> Self {
+        let (mut passed, mut others, mut waived) = (0, 0, 0);
+        for finding in findings {
+            let weight = finding.rule.severity.weight();
+            match finding.outcome {
+                Outcome::Pass | Outcome::Fixed => passed += weight,
+                Outcome::Fail | Outcome::Unknown | Outcome::Error => others += weight,
+                Outcome::Waived => waived += weight,
+                Outcome::NotApplicable => {}
+            }
+        }
+        // Rounded down: 100 means that nothing is left.
+        let of = |total: u32| (total > 0).then(|| passed * 100 / total);
+        Self {
+            with_waivers: of(passed + others),
+            without_waivers: of(passed + others + waived),
+        }
+    }
+}
+
+impl Report {
+    /// The findings that failed, at least as severe as `least`.
+    pub fn failing(&self, least: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| {
+            finding.outcome == Outcome::Fail && finding.rule.severity >= least
+        })
+    }
+}

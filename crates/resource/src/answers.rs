@@ -1,0 +1,106 @@
+//! The answers that a kind judges by, with typed access.
+
+use model::probe::CONFIG_LIMIT_BYTES;
+use model::value::{
+    AccountsSeen, AnswerMap, DirEntry, FileSeen, Meta, ModulesSeen, MountsSeen, Output,
+    PackageSeen, Reason, UnitSeen, WalkSeen,
+};
+use model::{Answer, HostPath, Observed, Probe, Tool, Value, WalkTest};
+
+/// What is known about one probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen<T> {
+    Known(T),
+    Absent,
+    Unknown(Reason),
+    /// Nobody has asked yet.
+    NotAsked,
+}
+
+impl<T> Seen<T> {
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value; what is absent or was not asked is none, what is unknown is an error.
+    pub fn known_or_absent(self) -> Result<Option<T>, Reason> {
+        match self {
+            Self::Known(value) => Ok(Some(value)),
+            Self::Absent | Self::NotAsked => Ok(None),
+            Self::Unknown(reason) => Err(reason),
+        }
+    }
+}
+
+/// Answers by probe, as far as they have been asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers(AnswerMap);
+
+macro_rules! typed {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $value:ty, $probe:expr, $variant:ident) => {
+        $(#[$doc])*
+        pub fn $name(&self, $($arg: $ty),*) -> Seen<&$value> {
+            match self.0.get(&$probe).map(|observed| &observed.answer) {
+                Some(Answer::Known(Value::$variant(value))) => Seen::Known(value),
+                Some(Answer::Known(_)) => Seen::Unknown(Reason::Failed {
+                    why: "the answer is of another kind than the question".to_owned(),
+                }),
+                Some(Answer::Absent) => Seen::Absent,
+                Some(Answer::Unknown(reason)) => Seen::Unknown(reason.clone()),
+                None => Seen::NotAsked,
+            }
+        }
+    };
+}
+
+impl Answers {
+    pub fn insert(&mut self, probe: Probe, observed: Observed) {
+        self.0.insert(probe, observed);
+    }
+
+    pub fn get(&self, probe: &Probe) -> Option<&Observed> {
+        self.0.get(probe)
+    }
+
+    pub fn contains(&self, probe: &Probe) -> bool {
+        self.0.contains_key(probe)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Probe, &Observed)> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    typed!(
+        /// The answer to [`Probe::file`], with the usual limit for configuration files.
+        file(path: &HostPath) -> FileSeen,
+        Probe::File { path: path.clone(), limit_bytes: CONFIG_LIMIT_BYTES }, File);
+    typed!(meta(path: &HostPath) -> Meta, Probe::Meta { path: path.clone() }, Meta);
+    typed!(dir(path: &HostPath) -> Vec<DirEntry>, Probe::Dir { path: path.clone() }, Dir);
+    typed!(tool(tool: Tool, args: &[String]) -> Output,
+        Probe::Tool { tool, args: args.to_vec() }, Output);
+    typed!(unit(name: &str) -> UnitSeen, Probe::Unit { name: name.to_owned() }, Unit);
+    typed!(sysctl(key: &str) -> String, Probe::Sysctl { key: key.to_owned() }, Sysctl);
+    typed!(package(name: &str) -> PackageSeen, Probe::Package { name: name.to_owned() }, Package);
+    typed!(mounts() -> MountsSeen, Probe::Mounts, Mounts);
+    typed!(accounts() -> AccountsSeen, Probe::Accounts, Accounts);
+    typed!(modules() -> ModulesSeen, Probe::Modules, Modules);
+    typed!(audit_rules() -> Vec<String>, Probe::AuditRules, AuditRules);
+    typed!(walk(test: WalkTest) -> WalkSeen, Probe::Walk { test }, Walk);
+}
+
+impl FromIterator<(Probe, Observed)> for Answers {
+    fn from_iter<I: IntoIterator<Item = (Probe, Observed)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}

@@ -1,0 +1,157 @@
+//! Edits: what a kind wants done, before the planner folds edits of one path into
+//! one effect. An edit of a file's content is a pure function of the content, and
+//! leaves alone every line that it is not about.
+
+use model::{Blob, Effect, HostPath, Inverse, Mode};
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Change a file's content. Several of these on one path become one effect.
+    Content {
+        path: HostPath,
+        change: ContentEdit,
+        /// How to make the file when there is none. None: the file must be there.
+        new_file: Option<NewFile>,
+        /// Write with this account's rights, because the path lies in its home.
+        as_user: Option<String>,
+    },
+    /// Change metadata of the path. Folds with content edits of the same path.
+    Meta {
+        path: HostPath,
+        mode: Option<Mode>,
+        owner: Option<String>,
+        group: Option<String>,
+        drop_capabilities: bool,
+    },
+    /// Anything else, as it is.
+    Act {
+        effect: Effect,
+        /// Where the planner can't work it out from the observation alone.
+        inverse: Option<Inverse>,
+    },
+}
+
+impl Edit {
+    pub fn act(effect: Effect) -> Self {
+        Self::Act {
+            effect,
+            inverse: None,
+        }
+    }
+}
+
+/// Metadata of a file that an edit creates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    pub mode: Mode,
+    pub owner: String,
+    pub group: String,
+}
+
+impl Default for NewFile {
+    fn default() -> Self {
+        Self {
+            mode: Mode::new(0o644),
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+        }
+    }
+}
+
+/// A change of a file's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentEdit {
+    /// The whole file.
+    Whole(Blob),
+    /// Replace the line that reads `old` (without its newline) and is nearest to line
+    /// `line` (from 1) with `new` lines; an empty list removes it.
+    ReplaceLine {
+        line: u32,
+        old: String,
+        new: Vec<String>,
+    },
+    /// Put lines before the line that reads `before` and is nearest to `line`.
+    InsertBefore {
+        line: u32,
+        before: String,
+        new: Vec<String>,
+    },
+    /// Put a line at the end, unless one that reads the same is there.
+    Append(String),
+}
+
+/// An edit does not fit the content: someone else's edit of the same line went first,
+/// or the content is not text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    #[error("line {line} no longer reads `{}`", model::printable(.old.as_bytes()))]
+    LineGone { line: u32, old: String },
+    #[error("the file is not UTF-8 text")]
+    NotText,
+}
+
+impl ContentEdit {
+    /// The content after this edit. `current` is none for a file that is not there.
+    pub fn apply(&self, current: Option<&[u8]>) -> Result<Vec<u8>, EditError> {
+        if let Self::Whole(content) = self {
+            return Ok(content.as_bytes().to_vec());
+        }
+        let text = str::from_utf8(current.unwrap_or_default()).map_err(|_| EditError::NotText)?;
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut out = String::with_capacity(text.len() + 80);
+        match self {
+            Self::Whole(_) => {}
+            Self::ReplaceLine { line, old, new } => {
+                let at = nearest(&lines, *line, old)?;
+                let ending = line_ending(lines[at]);
+                let replacement: String = new.iter().map(|new| format!("{new}{ending}")).collect();
+                // The last line of a file without a final newline stays without one, unless
+                // it became several.
+                lines[at] = &replacement;
+                out.extend(lines);
+            }
+            Self::InsertBefore { line, before, new } => {
+                let at = nearest(&lines, *line, before)?;
+                let inserted: String = new.iter().map(|new| format!("{new}\n")).collect();
+                lines.insert(at, &inserted);
+                out.extend(lines);
+            }
+            Self::Append(line) => {
+                if lines.iter().any(|seen| bare(seen) == line) {
+                    return Ok(text.as_bytes().to_vec());
+                }
+                out.push_str(text);
+                if !text.is_empty() && !text.ends_with('\n') {
+                    out.push('\n');
+                }
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+        Ok(out.into_bytes())
+    }
+}
+
+fn bare(line: &str) -> &str {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+fn line_ending(line: &str) -> &str {
+    &line[bare(line).len()..]
+}
+
+fn nearest(lines: &[&str], line: u32, wanted: &str) -> Result<usize, EditError> {
+    let target = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    lines
+        .iter()
+        .enumerate()
+        .filter(|(_, text)| bare(text) == wanted)
+        .map(|(at, _)| at)
+        .min_by_key(|at| at.abs_diff(target))
+        .ok_or_else(|| EditError::LineGone {
+            line,
+            old: wanted.to_owned(),
+        })
+}

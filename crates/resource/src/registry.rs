@@ -1,0 +1,53 @@
+//! The one place where a kind is registered.
+
+use model::plan::Risk;
+use model::{Probe, ResourceKey};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::kind::sysctl::Sysctl;
+use crate::{Answers, Judgement, Kind, Phase};
+
+macro_rules! kinds {
+    ($($variant:ident($type:ty)),* $(,)?) => {
+        /// A declared resource of any kind, as it stands in a `want:` list: `{sysctl: {…}}`.
+        #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Resource {
+            $($variant($type),)*
+        }
+
+        impl Resource {
+            /// The names of all kinds, as written in a policy.
+            pub const KINDS: &'static [&'static str] = &[$(<$type as Kind>::NAME,)*];
+
+            pub fn key(&self) -> ResourceKey {
+                match self { $(Self::$variant(kind) => kind.key(),)* }
+            }
+
+            pub fn probes(&self, seen: &Answers) -> Vec<Probe> {
+                match self { $(Self::$variant(kind) => kind.probes(seen),)* }
+            }
+
+            pub fn judge(&self, seen: &Answers) -> Judgement {
+                match self { $(Self::$variant(kind) => kind.judge(seen),)* }
+            }
+
+            pub fn risk(&self) -> Risk {
+                match self { $(Self::$variant(kind) => kind.risk(),)* }
+            }
+
+            pub fn phase(&self) -> Phase {
+                match self { $(Self::$variant(_) => <$type as Kind>::PHASE,)* }
+            }
+
+            pub fn check(&self) -> Result<(), String> {
+                match self { $(Self::$variant(kind) => kind.check(),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Sysctl(Sysctl),
+}

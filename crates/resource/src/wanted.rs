@@ -1,0 +1,51 @@
+//! What is wanted on one host: the outcome of compiling a policy for its facts.
+//! Nothing in it is a template any more.
+
+use model::value::Reason;
+use model::{RoleName, RuleMeta, SourceLine, Waiver};
+
+use crate::Resource;
+
+/// Everything wanted on one host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    pub rules: Vec<WantedRule>,
+    pub roles: Vec<WantedRole>,
+    pub waivers: Vec<Waiver>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedRule {
+    pub meta: RuleMeta,
+    pub applies: Applies,
+    pub want: Vec<WantedResource>,
+    /// Where the rule is declared, in its policy.
+    pub declared_at: SourceLine,
+}
+
+/// Does a rule apply to this host?
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applies {
+    Yes,
+    /// The reason a person reads: `nginx is not installed`.
+    No(String),
+    /// Switched off by tailoring, with its reason.
+    SwitchedOff(String),
+    /// A fact that decides it is unknown.
+    Unknown(Reason),
+    /// The rule is not proven on this release: audited, labelled so, and not fixed.
+    NotProven(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedRole {
+    pub name: RoleName,
+    pub want: Vec<WantedResource>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedResource {
+    pub resource: Resource,
+    /// Where it is declared, in its policy.
+    pub declared_at: SourceLine,
+}
