@@ -2,6 +2,9 @@
 //! be done about it (`converge`). No clock, no randomness, no I/O: those arrive as
 //! arguments, so the same input gives the same answer, byte for byte.
 
+pub mod audit;
+pub mod compare;
+pub mod converge;
 pub mod report;
 
 pub use report::{Counts, Report, Score};

@@ -1,0 +1,160 @@
+//! From answers to findings: each rule's outcome on this host, waivers applied.
+
+use jiff::civil::Date;
+use model::finding::{AppliedWaiver, Drifted};
+use model::{Finding, Outcome, Waiver};
+use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedRule};
+
+/// The findings of every rule, worst severity first, then by rule id.
+///
+/// `today` is the date in UTC, by which waivers expire.
+pub fn findings(wanted: &Wanted, seen: &Answers, hostname: &str, today: Date) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = wanted
+        .rules
+        .iter()
+        .map(|rule| waive(judge(rule, seen), &wanted.waivers, hostname, today))
+        .collect();
+    findings.sort_by(|a, b| (b.rule.severity, &a.rule.id).cmp(&(a.rule.severity, &b.rule.id)));
+    findings
+}
+
+/// The waivers that are past their last day.
+pub fn expired_waivers(waivers: &[Waiver], today: Date) -> Vec<Waiver> {
+    waivers
+        .iter()
+        .filter(|waiver| waiver.is_expired(today))
+        .cloned()
+        .collect()
+}
+
+fn judge(rule: &WantedRule, seen: &Answers) -> Finding {
+    match &rule.applies {
+        Applies::No(why) => return finding(rule, Outcome::NotApplicable, Some(why.clone())),
+        Applies::SwitchedOff(why) => {
+            let reason = format!("switched off: {why}");
+            return finding(rule, Outcome::NotApplicable, Some(reason));
+        }
+        Applies::Unknown(reason) => {
+            return finding(rule, Outcome::Unknown, Some(reason.to_string()));
+        }
+        Applies::Yes | Applies::NotProven(_) => {}
+    }
+    let mut judged = Judged::default();
+    for want in &rule.want {
+        let key = want.resource.key();
+        match want.resource.judge(seen) {
+            Judgement::Compliant { .. } => judged.compliant += 1,
+            Judgement::Drift(drifts) => judged
+                .drifts
+                .extend(drifts.into_iter().map(|drift| (key.to_string(), drift))),
+            Judgement::NotApplicable(why) => judged.not_applicable.push(why),
+            Judgement::Unknown(reason) => judged.unknown.push(reason.to_string()),
+            Judgement::Error(why) => judged.errors.push(why),
+        }
+    }
+    judged.finding(rule)
+}
+
+/// What the parts of one rule came to.
+#[derive(Default)]
+struct Judged {
+    compliant: usize,
+    drifts: Vec<(String, Drift)>,
+    not_applicable: Vec<String>,
+    unknown: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Judged {
+    /// The worst part decides: a failure that was seen stands whatever else could not be
+    /// told; what could not be told is never a pass; and a rule none of whose parts
+    /// applies does not apply.
+    fn finding(self, rule: &WantedRule) -> Finding {
+        if !self.drifts.is_empty() {
+            let not_proven = matches!(rule.applies, Applies::NotProven(_));
+            let fixable = !not_proven && self.drifts.iter().all(|(_, drift)| is_fixable(drift));
+            let doubts: Vec<String> = self.errors.into_iter().chain(self.unknown).collect();
+            let reason = match &rule.applies {
+                Applies::NotProven(label) => Some(label.clone()),
+                _ => (!doubts.is_empty()).then(|| doubts.join("; ")),
+            };
+            let drifts = self.drifts.into_iter().map(drifted).collect();
+            return Finding {
+                drifts,
+                fixable,
+                ..finding(rule, Outcome::Fail, reason)
+            };
+        }
+        let said = |reasons: Vec<String>| {
+            let mut distinct = reasons;
+            distinct.sort();
+            distinct.dedup();
+            Some(distinct.join("; "))
+        };
+        if !self.errors.is_empty() {
+            finding(rule, Outcome::Error, said(self.errors))
+        } else if !self.unknown.is_empty() {
+            finding(rule, Outcome::Unknown, said(self.unknown))
+        } else if self.compliant > 0 {
+            finding(rule, Outcome::Pass, None)
+        } else {
+            finding(rule, Outcome::NotApplicable, said(self.not_applicable))
+        }
+    }
+}
+
+/// Is there something to do, and is it not left to a person?
+pub(crate) fn is_fixable(drift: &Drift) -> bool {
+    !drift.edits.is_empty() || !drift.activate.is_empty()
+}
+
+fn finding(rule: &WantedRule, outcome: Outcome, reason: Option<String>) -> Finding {
+    Finding {
+        rule: rule.meta.clone(),
+        outcome,
+        reason,
+        drifts: Vec::new(),
+        waiver: None,
+        fixable: false,
+    }
+}
+
+fn drifted((resource, drift): (String, Drift)) -> Drifted {
+    Drifted {
+        resource,
+        observed: drift.observed,
+        wanted: drift.wanted,
+        at: drift.at,
+        note: drift.note,
+        by_hand: drift.by_hand,
+    }
+}
+
+/// A waiver covers a failure, never an unknown: nobody accepted what nobody has seen.
+/// An expired waiver stays with its finding, which fails again.
+fn waive(finding: Finding, waivers: &[Waiver], hostname: &str, today: Date) -> Finding {
+    if finding.outcome != Outcome::Fail {
+        return finding;
+    }
+    let fitting = waivers
+        .iter()
+        .filter(|waiver| waiver.rule == finding.rule.id && waiver.covers_host(hostname));
+    // Of several, the one that holds longest speaks for the finding.
+    let Some(waiver) = fitting.max_by_key(|waiver| waiver.expires) else {
+        return finding;
+    };
+    let expired = waiver.is_expired(today);
+    Finding {
+        outcome: if expired {
+            Outcome::Fail
+        } else {
+            Outcome::Waived
+        },
+        waiver: Some(AppliedWaiver {
+            waiver: waiver.clone(),
+            expired,
+            approver_verified: false,
+        }),
+        ..finding
+    }
+}

@@ -1,0 +1,203 @@
+//! From answers to a plan: what would be done so that this host is as wanted, what
+//! would not, and why.
+//!
+//! The edits of all drifted resources are folded path by path, ordered, and tied into
+//! change sets. The same input gives the same plan.
+
+mod fold;
+mod order;
+
+use std::collections::BTreeMap;
+
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Selection, may_hold_secrets};
+use model::{Answer, HostPath, Observed, Plan, Probe, SourceLine, Value};
+use resource::{Answers, Applies, Drift, Judgement, Resource, Wanted, WantedResource};
+
+use crate::audit::is_fixable;
+
+/// Two declarations can't both hold, or an edit does not fit what was observed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvergeError {
+    #[error("`{first}` and `{second}` want different things of {path}: {why}")]
+    Contradiction {
+        path: HostPath,
+        first: String,
+        second: String,
+        why: String,
+    },
+}
+
+/// Makes the plan for everything in `wanted`. The caller has narrowed `wanted` to what
+/// was selected; `selection` is kept in the plan so that it can be made again.
+///
+/// # Errors
+/// When two declarations contradict each other on one path.
+pub fn plan(
+    wanted: &Wanted,
+    seen: &Answers,
+    host: HostIdentity,
+    selection: Selection,
+) -> Result<Plan, ConvergeError> {
+    let mut left_alone = Vec::new();
+    let mut drifted = Vec::new();
+    let mut premises = Premises::default();
+    for item in items(wanted) {
+        let drifts = match drifts(&item, seen) {
+            Ok(drifts) => drifts,
+            Err((why, at)) => {
+                left_alone.push(item.left_alone(why, at));
+                continue;
+            }
+        };
+        for drift in &drifts {
+            if !is_fixable(drift) {
+                let hand = drift.by_hand.as_deref().unwrap_or("no fix is known");
+                left_alone.push(item.left_alone(format!("by hand: {hand}"), drift.at.clone()));
+            }
+        }
+        let drifts: Vec<Drift> = drifts.into_iter().filter(is_fixable).collect();
+        if drifts.is_empty() {
+            continue;
+        }
+        let rests_on = premises.add(&item.want.resource, seen);
+        drifted.push(Drifting {
+            serves: item.name.clone(),
+            risk: item.risk.max(item.want.resource.risk()),
+            phase: item.want.resource.phase(),
+            rests_on,
+            drifts,
+        });
+    }
+    let steps = fold::fold(order::in_natural_order(drifted), seen)?;
+    let actions = order::tie(steps, selection.all_or_nothing);
+    left_alone.dedup();
+    Ok(Plan {
+        format: PLAN_FORMAT,
+        host,
+        selection,
+        actions,
+        left_alone,
+        premises: premises.list,
+    })
+}
+
+/// The drifts of one resource, or why it is left alone.
+fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<SourceLine>)> {
+    let leave = |why: String| Err((why, Vec::new()));
+    match item.applies {
+        Applies::Yes => {}
+        Applies::No(why) => return leave(format!("does not apply: {why}")),
+        Applies::SwitchedOff(why) => return leave(format!("switched off: {why}")),
+        Applies::NotProven(label) => return leave(format!("not fixed: {label}")),
+        Applies::Unknown(reason) => return leave(format!("unknown: {reason}")),
+    }
+    match item.want.resource.judge(seen) {
+        Judgement::Drift(drifts) => Ok(drifts),
+        Judgement::Compliant { observed, at } => Err((format!("passes already ({observed})"), at)),
+        Judgement::NotApplicable(why) => leave(format!("does not apply: {why}")),
+        Judgement::Unknown(reason) => leave(format!("unknown: {reason}")),
+        Judgement::Error(why) => leave(format!("error: {why}")),
+    }
+}
+
+/// A drifted resource on its way into the plan.
+struct Drifting {
+    serves: String,
+    risk: model::Risk,
+    phase: resource::Phase,
+    rests_on: Vec<u32>,
+    drifts: Vec<Drift>,
+}
+
+/// One wanted resource with the name of what wants it.
+struct Item<'a> {
+    name: String,
+    applies: &'a Applies,
+    risk: model::Risk,
+    want: &'a WantedResource,
+}
+
+fn items(wanted: &Wanted) -> impl Iterator<Item = Item<'_>> {
+    let rules = wanted.rules.iter().flat_map(|rule| {
+        rule.want.iter().map(|want| Item {
+            name: rule.meta.id.to_string(),
+            applies: &rule.applies,
+            risk: rule.meta.risk,
+            want,
+        })
+    });
+    let roles = wanted.roles.iter().flat_map(|role| {
+        role.want.iter().map(|want| Item {
+            name: format!("role {}", role.name),
+            applies: &Applies::Yes,
+            risk: model::Risk::None,
+            want,
+        })
+    });
+    rules.chain(roles)
+}
+
+impl Item<'_> {
+    fn left_alone(&self, why: String, at: Vec<SourceLine>) -> LeftAlone {
+        let what = if self.name.starts_with("role ") {
+            format!("{}: {}", self.name, self.want.resource.key())
+        } else {
+            self.name.clone()
+        };
+        LeftAlone { what, why, at }
+    }
+}
+
+/// The observed values that decided something, each once.
+#[derive(Default)]
+struct Premises {
+    list: Vec<Premise>,
+    place: BTreeMap<Probe, u32>,
+}
+
+impl Premises {
+    /// Every probe of this resource that was answered; the places of them.
+    fn add(&mut self, resource: &Resource, seen: &Answers) -> Vec<u32> {
+        let mut places: Vec<u32> = resource
+            .probes(seen)
+            .into_iter()
+            .filter_map(|probe| {
+                let observed = seen.get(&probe)?;
+                Some(*self.place.entry(probe).or_insert_with_key(|probe| {
+                    let place = u32::try_from(self.list.len())
+                        .expect("a plan has far fewer premises than 2^32");
+                    self.list.push(premise(probe, observed));
+                    place
+                }))
+            })
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+}
+
+/// Values larger than this are held as a digest only: nobody reads a longer difference.
+const LARGEST_SHOWN_BYTES: usize = 64 * 1024;
+
+fn premise(probe: &Probe, observed: &Observed) -> Premise {
+    Premise {
+        probe: probe.clone(),
+        digest: observed.digest,
+        seen: may_be_shown(probe, observed).then(|| observed.clone()),
+    }
+}
+
+fn may_be_shown(probe: &Probe, observed: &Observed) -> bool {
+    match (probe, &observed.answer) {
+        (_, Answer::Absent | Answer::Unknown(_)) => true,
+        (Probe::File { path, .. }, Answer::Known(Value::File(file))) => {
+            !may_hold_secrets(path) && file.content.as_bytes().len() <= LARGEST_SHOWN_BYTES
+        }
+        // Large lists, of which a digest says as much as a reader needs.
+        (Probe::Accounts | Probe::Modules | Probe::Walk { .. } | Probe::Mounts, _) => false,
+        // Output of programs may hold anything.
+        (Probe::Command { .. } | Probe::Tool { .. }, _) => false,
+        _ => true,
+    }
+}

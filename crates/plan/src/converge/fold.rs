@@ -1,0 +1,444 @@
+//! Folds the edits of all resources into steps: everything that happens to one path
+//! becomes one effect, which names all that it serves.
+
+use std::collections::BTreeMap;
+
+use model::plan::{Validator, may_hold_secrets};
+use model::value::Meta;
+use model::{Blob, Effect, HostPath, Inverse, Mode, PackageOp, Risk, UnitOp};
+use resource::{Answers, ContentEdit, Edit, EditError, NewFile, Seen};
+
+use super::{ConvergeError, Drifting};
+
+/// An action without its place in the order.
+pub(super) struct Step {
+    pub serves: Vec<String>,
+    pub effect: Effect,
+    pub inverse: Inverse,
+    pub rests_on: Vec<u32>,
+    pub risk: Risk,
+    pub validate: Option<Validator>,
+    pub sensitive: bool,
+    /// Activations that this step asks for, by their place in the list of steps.
+    pub activates: Vec<usize>,
+}
+
+/// What is known of one path while edits are folded into it.
+struct Folding {
+    /// The step's place.
+    at: usize,
+    content: Option<Vec<u8>>,
+    exists: bool,
+    new_file: Option<NewFile>,
+    as_user: Option<String>,
+    mode: Option<Mode>,
+    owner: Option<String>,
+    group: Option<String>,
+    drop_capabilities: bool,
+    content_changed: bool,
+    last_writer: String,
+}
+
+/// The steps, in the order of `drifted`, activations last.
+pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, ConvergeError> {
+    let mut folder = Folder {
+        seen,
+        steps: Vec::new(),
+        paths: BTreeMap::new(),
+    };
+    // (activation, the steps that ask for it, what it serves)
+    let mut activations: Vec<(Effect, Vec<usize>, Vec<String>, Risk)> = Vec::new();
+    for item in drifted {
+        for drift in &item.drifts {
+            let mut places = Vec::new();
+            for edit in &drift.edits {
+                if let Some(place) = folder.edit(edit, &item)? {
+                    places.push(place);
+                }
+            }
+            for effect in &drift.activate {
+                match activations.iter_mut().find(|(known, ..)| known == effect) {
+                    Some((_, askers, serves, risk)) => {
+                        askers.extend(&places);
+                        serves.push(item.serves.clone());
+                        *risk = item.risk.max(*risk);
+                    }
+                    None => activations.push((
+                        effect.clone(),
+                        places.clone(),
+                        vec![item.serves.clone()],
+                        item.risk,
+                    )),
+                }
+            }
+        }
+    }
+    folder.finish_paths();
+    let mut steps = folder.steps;
+    // systemd has to read unit files before it restarts what they describe.
+    activations.sort_by_key(|(effect, ..)| activation_rank(effect));
+    for (effect, askers, serves, risk) in activations {
+        let place = steps.len();
+        for asker in askers {
+            steps[asker].activates.push(place);
+        }
+        steps.push(Step {
+            serves: distinct(serves),
+            inverse: default_inverse(&effect, seen),
+            effect,
+            rests_on: Vec::new(),
+            risk,
+            validate: None,
+            sensitive: false,
+            activates: Vec::new(),
+        });
+    }
+    for step in &mut steps {
+        step.serves = distinct(std::mem::take(&mut step.serves));
+        step.rests_on.sort_unstable();
+        step.rests_on.dedup();
+        step.activates.sort_unstable();
+        step.activates.dedup();
+    }
+    Ok(steps)
+}
+
+struct Folder<'a> {
+    seen: &'a Answers,
+    steps: Vec<Step>,
+    paths: BTreeMap<HostPath, Folding>,
+}
+
+impl Folder<'_> {
+    /// The place of the step that carries this edit; none when there is nothing left to do.
+    fn edit(&mut self, edit: &Edit, item: &Drifting) -> Result<Option<usize>, ConvergeError> {
+        match edit {
+            Edit::Content {
+                path,
+                change,
+                new_file,
+                as_user,
+            } => {
+                let place = self.path(path, item);
+                let folding = self.folding(path);
+                let after = match (change, folding.content_changed) {
+                    // Two whole contents for one path agree or contradict each other.
+                    (ContentEdit::Whole(content), true)
+                        if folding.content.as_deref() != Some(content.as_bytes()) =>
+                    {
+                        return Err(ConvergeError::Contradiction {
+                            path: path.clone(),
+                            first: folding.last_writer.clone(),
+                            second: item.serves.clone(),
+                            why: "each gives the content".to_owned(),
+                        });
+                    }
+                    _ => change.apply(folding.content.as_deref()),
+                };
+                match after {
+                    Ok(after) => folding.content = Some(after),
+                    // Someone else's edit of this very line is what we wanted, or
+                    // contradicts us; the second observation after the apply tells.
+                    Err(why @ (EditError::LineGone { .. } | EditError::NotText)) => {
+                        return Err(ConvergeError::Contradiction {
+                            path: path.clone(),
+                            first: folding.last_writer.clone(),
+                            second: item.serves.clone(),
+                            why: why.to_string(),
+                        });
+                    }
+                }
+                folding.content_changed = true;
+                folding.last_writer.clone_from(&item.serves);
+                if folding.new_file.is_none() {
+                    folding.new_file.clone_from(new_file);
+                }
+                if folding.as_user.is_none() {
+                    folding.as_user.clone_from(as_user);
+                }
+                Ok(Some(place))
+            }
+            Edit::Meta {
+                path,
+                mode,
+                owner,
+                group,
+                drop_capabilities,
+            } => {
+                let place = self.path(path, item);
+                let folding = self.folding(path);
+                for (have, want) in [(&mut folding.owner, owner), (&mut folding.group, group)] {
+                    if let Some(want) = want {
+                        if have.as_ref().is_some_and(|have| have != want) {
+                            return Err(ConvergeError::Contradiction {
+                                path: path.clone(),
+                                first: folding.last_writer.clone(),
+                                second: item.serves.clone(),
+                                why: format!(
+                                    "`{want}` is not `{}`",
+                                    have.as_deref().unwrap_or_default()
+                                ),
+                            });
+                        }
+                        *have = Some(want.clone());
+                    }
+                }
+                // Of two modes, the one that grants less: both wants hold then, or the
+                // second observation says which does not.
+                folding.mode = match (folding.mode, mode) {
+                    (Some(have), Some(want)) => Some(Mode::new(have.bits() & want.bits())),
+                    (have, want) => have.or(*want),
+                };
+                folding.drop_capabilities |= drop_capabilities;
+                folding.last_writer.clone_from(&item.serves);
+                Ok(Some(place))
+            }
+            Edit::Act { effect, inverse } => {
+                let same = self.steps.iter().position(|step| &step.effect == effect);
+                if let Some(place) = same {
+                    self.join(place, item);
+                    return Ok(Some(place));
+                }
+                let inverse = inverse
+                    .clone()
+                    .unwrap_or_else(|| default_inverse(effect, self.seen));
+                let validate = effect.path().and_then(validator);
+                self.steps.push(Step {
+                    serves: vec![item.serves.clone()],
+                    effect: effect.clone(),
+                    inverse,
+                    rests_on: item.rests_on.clone(),
+                    risk: item.risk,
+                    validate,
+                    sensitive: effect.path().is_some_and(may_hold_secrets),
+                    activates: Vec::new(),
+                });
+                Ok(Some(self.steps.len() - 1))
+            }
+        }
+    }
+
+    fn folding(&mut self, path: &HostPath) -> &mut Folding {
+        self.paths
+            .get_mut(path)
+            .expect("`path` is called first, and makes the entry")
+    }
+
+    fn join(&mut self, place: usize, item: &Drifting) {
+        let step = &mut self.steps[place];
+        step.serves.push(item.serves.clone());
+        step.rests_on.extend(&item.rests_on);
+        step.risk = step.risk.max(item.risk);
+    }
+
+    /// The step of this path, made with a stand-in effect when it is the first.
+    fn path(&mut self, path: &HostPath, item: &Drifting) -> usize {
+        if let Some(folding) = self.paths.get(path) {
+            let place = folding.at;
+            self.join(place, item);
+            return place;
+        }
+        let (content, exists) = match self.seen.file(path) {
+            Seen::Known(file) => (Some(file.content.as_bytes().to_vec()), true),
+            _ => (None, self.meta(path).is_some()),
+        };
+        let at = self.steps.len();
+        self.paths.insert(
+            path.clone(),
+            Folding {
+                at,
+                content,
+                exists,
+                new_file: None,
+                as_user: None,
+                mode: None,
+                owner: None,
+                group: None,
+                drop_capabilities: false,
+                content_changed: false,
+                last_writer: item.serves.clone(),
+            },
+        );
+        self.steps.push(Step {
+            serves: vec![item.serves.clone()],
+            effect: Effect::Remove { path: path.clone() },
+            inverse: Inverse::Restore,
+            rests_on: item.rests_on.clone(),
+            risk: item.risk,
+            validate: validator(path),
+            sensitive: may_hold_secrets(path),
+            activates: Vec::new(),
+        });
+        at
+    }
+
+    fn meta(&self, path: &HostPath) -> Option<&Meta> {
+        match self.seen.file(path) {
+            Seen::Known(file) => Some(&file.meta),
+            _ => self.seen.meta(path).known(),
+        }
+    }
+
+    /// Turns what was folded into the final effect of each path's step.
+    fn finish_paths(&mut self) {
+        for (path, folding) in std::mem::take(&mut self.paths) {
+            let effect = if folding.content_changed {
+                let new_file = if folding.exists {
+                    None
+                } else {
+                    Some(folding.new_file.unwrap_or_default())
+                };
+                Effect::PutFile {
+                    path,
+                    content: Blob::from(folding.content.unwrap_or_default()),
+                    mode: folding.mode.or(new_file.as_ref().map(|new| new.mode)),
+                    owner: folding
+                        .owner
+                        .or(new_file.as_ref().map(|new| new.owner.clone())),
+                    group: folding.group.or(new_file.map(|new| new.group)),
+                    as_user: folding.as_user,
+                }
+            } else {
+                Effect::SetMeta {
+                    path,
+                    mode: folding.mode,
+                    owner: folding.owner,
+                    group: folding.group,
+                    drop_capabilities: folding.drop_capabilities,
+                }
+            };
+            self.steps[folding.at].effect = effect;
+        }
+    }
+}
+
+fn distinct(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        let is_new = !seen.contains(name);
+        if is_new {
+            seen.push(name.clone());
+        }
+        is_new
+    });
+    names
+}
+
+fn activation_rank(effect: &Effect) -> u8 {
+    match effect {
+        Effect::Unit {
+            op: UnitOp::DaemonReload,
+            ..
+        } => 0,
+        Effect::LoadAuditRules => 1,
+        _ => 2,
+    }
+}
+
+/// The program that must accept a changed file, by where the file lies.
+fn validator(path: &HostPath) -> Option<Validator> {
+    const PROGRAMS: [(&str, Validator); 7] = [
+        ("/etc/ssh/sshd_config", Validator::Sshd),
+        ("/etc/ssh/sshd_config.d", Validator::Sshd),
+        ("/etc/sudoers", Validator::Sudoers),
+        ("/etc/sudoers.d", Validator::Sudoers),
+        ("/etc/nginx", Validator::Nginx),
+        ("/etc/systemd/system", Validator::SystemdUnit),
+        ("/etc/apt/sources.list.d", Validator::AptSources),
+    ];
+    PROGRAMS
+        .into_iter()
+        .find_map(|(top, validator)| path.is_within(&HostPath::literal(top)).then_some(validator))
+}
+
+/// The inverse of an effect, from what was observed.
+fn default_inverse(effect: &Effect, seen: &Answers) -> Inverse {
+    let instead = |effect| Inverse::Effect(Box::new(effect));
+    match effect {
+        Effect::PutFile { .. }
+        | Effect::MakeDir { .. }
+        | Effect::Remove { .. }
+        | Effect::Link { .. }
+        | Effect::SetMeta { .. }
+        | Effect::Account(_) => Inverse::Restore,
+        Effect::Sysctl { key, .. } => match seen.sysctl(key) {
+            Seen::Known(value) => instead(Effect::Sysctl {
+                key: key.clone(),
+                value: value.trim_end().to_owned(),
+            }),
+            _ => Inverse::Irreversible {
+                why: format!("the running value of `{key}` is unknown"),
+            },
+        },
+        Effect::Remount { path, .. } => match seen.mounts() {
+            Seen::Known(mounts) => mounts
+                .mounted
+                .iter()
+                .rev()
+                .find(|mount| &mount.path == path)
+                .map_or_else(
+                    || Inverse::Irreversible {
+                        why: format!("{path} is not a mount"),
+                    },
+                    |mount| {
+                        instead(Effect::Remount {
+                            path: path.clone(),
+                            options: mount.options.clone(),
+                        })
+                    },
+                ),
+            _ => Inverse::Irreversible {
+                why: format!("the options of {path} are unknown"),
+            },
+        },
+        Effect::Module { name, loaded } => instead(Effect::Module {
+            name: name.clone(),
+            loaded: !loaded,
+        }),
+        Effect::Unit { name, op } => match op {
+            // Links below /etc/systemd/system, which the host puts back as they were.
+            UnitOp::Enable | UnitOp::Disable | UnitOp::Mask | UnitOp::Unmask => Inverse::Restore,
+            UnitOp::Start => instead(Effect::Unit {
+                name: name.clone(),
+                op: UnitOp::Stop,
+            }),
+            UnitOp::Stop => instead(Effect::Unit {
+                name: name.clone(),
+                op: UnitOp::Start,
+            }),
+            UnitOp::Reload | UnitOp::Restart | UnitOp::DaemonReload => Inverse::Repeat,
+        },
+        Effect::LoadAuditRules => Inverse::Repeat,
+        Effect::Package { name, op } => match op {
+            PackageOp::Install { .. } => match seen.package(name) {
+                Seen::Known(package) if package.installed => instead(Effect::Package {
+                    name: name.clone(),
+                    op: PackageOp::Install {
+                        version: Some(package.version.clone()),
+                    },
+                }),
+                _ => instead(Effect::Package {
+                    name: name.clone(),
+                    op: PackageOp::Remove,
+                }),
+            },
+            PackageOp::Remove => match seen.package(name) {
+                Seen::Known(package) => instead(Effect::Package {
+                    name: name.clone(),
+                    op: PackageOp::Install {
+                        version: Some(package.version.clone()),
+                    },
+                }),
+                _ => Inverse::Irreversible {
+                    why: format!("the installed version of `{name}` is unknown"),
+                },
+            },
+        },
+        Effect::Run { argv, .. } => Inverse::Irreversible {
+            why: format!(
+                "`{}` declares no way back",
+                model::printable(argv.first().map_or("", String::as_str).as_bytes())
+            ),
+        },
+    }
+}
