@@ -1,1 +1,40 @@
-//! Placeholder.
+//! A Linux host: the only room that touches one. One half observes (facts, probes,
+//! the walk, read-only programs), the other changes (journal, before-images, effects,
+//! undo).
+//!
+//! The observing half writes nothing: it opens read-only, relative to a root directory,
+//! and runs only fixed programs on a read-only view of the file system. It decides
+//! nothing either: whether an answer is good is for `resource` and `plan`.
+
+pub mod error;
+pub mod observe;
+
+use std::collections::BTreeMap;
+
+use model::probe::WalkTests;
+use model::{Observed, Probe, WalkTest};
+
+pub use error::HostError;
+pub use observe::{Progress, observe};
+
+/// Something that can be asked, read-only. `LocalHost` is the real one; tests of other
+/// rooms bring their own.
+pub trait Host: Sync {
+    /// The answer to one question, within a bounded time. Never an error: what could not
+    /// be told is [`model::Answer::Unknown`], with the reason.
+    fn probe(&self, probe: &Probe) -> Observed;
+
+    /// The answers of several walk tests from one walk over the local file systems.
+    /// `entries_seen` is told now and then how many entries were looked at so far.
+    fn walk(
+        &self,
+        tests: &WalkTests,
+        entries_seen: &(dyn Fn(u64) + Sync),
+    ) -> BTreeMap<WalkTest, Observed> {
+        let _ = entries_seen;
+        tests
+            .iter()
+            .map(|test| (*test, self.probe(&Probe::Walk { test: *test })))
+            .collect()
+    }
+}
