@@ -102,6 +102,9 @@ pub struct HostIdentity {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     pub baselines: Vec<String>,
+    /// Profiles whose rules are added: `strict`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
     pub roles: Vec<String>,
     pub rules: Vec<String>,
     /// The policy directory, where one was given.
