@@ -1,0 +1,227 @@
+//! Containers of both releases.
+
+use std::time::{Duration, Instant};
+
+use lab::{Container, Exec, Image, NOISE, Options, Release, Requirements, Snapshot, diff};
+
+fn on_each_release(test: impl Fn(&Image) -> lab::Result<()>) {
+    if !crate::lab_is_wanted(Requirements::Containers) {
+        return;
+    }
+    for release in Release::ALL {
+        let image = Image::build(release, &crate::cache(), &mut |said| eprintln!("{said}"))
+            .expect("an image can be built where the lab is wanted");
+        if let Err(error) = test(&image) {
+            panic!("on {release}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_host_boots_and_runs_what_a_server_runs() {
+    on_each_release(|image| {
+        let host = Container::start(image)?;
+        assert_eq!(host.shell("systemctl is-system-running")?.trim(), "running");
+        assert_eq!(
+            host.shell(". /etc/os-release; echo $VERSION_ID")?.trim(),
+            image.release().version().to_string()
+        );
+        assert!(host.shell("sshd -T")?.contains("port 22\n"));
+        assert_eq!(
+            host.shell("systemctl is-active ssh cron rsyslog dbus")?,
+            "active\nactive\nactive\nactive\n"
+        );
+        assert_eq!(host.shell("sysctl -qw net.ipv4.conf.all.accept_redirects=0; cat /proc/sys/net/ipv4/conf/all/accept_redirects")?, "0\n");
+        host.shell("nft add table inet filter && nft list table inet filter")?;
+        let failed = host.run(["sh", "-c", "echo out; echo err >&2; exit 3"])?;
+        assert_eq!(
+            (
+                failed.code(),
+                failed.text().as_str(),
+                failed.errors().as_str()
+            ),
+            (Some(3), "out\n", "err\n")
+        );
+        let seen = host
+            .spawn_in_network(&Exec::new(["ssh-keyscan", "-t", "ed25519", "127.0.0.1"]))?
+            .wait()?;
+        assert!(seen.text().contains("ssh-ed25519"), "{seen:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_snapshot_sees_every_change_and_nothing_else() {
+    on_each_release(|image| {
+        let host = Container::start(image)?;
+        host.shell("mkdir -p /srv/gone && echo 1 > /srv/gone/deep && echo 1 > /etc/kept")?;
+        let before = host.snapshot()?;
+        assert_eq!(
+            diff(&before, &host.snapshot()?, NOISE),
+            [],
+            "nothing was done"
+        );
+        assert_eq!(
+            diff(&before, &Snapshot::of_tree(&host.root_path())?, NOISE),
+            [],
+            "the quick way and a whole walk agree"
+        );
+
+        host.shell(
+            "rm -r /srv/gone && rm /etc/issue && chmod 600 /etc/passwd && setfacl -m u:1:r /etc/group && setcap cap_net_raw+ep /usr/bin/id \
+             && ln -sf elsewhere /etc/motd && echo 2 > /etc/kept && touch -d @1 /etc/hostname && echo x > '/etc/new file' \
+             && rm -r /etc/cron.daily && mkdir /etc/cron.daily",
+        )?;
+        let after = host.snapshot()?;
+        let whole = Snapshot::of_tree(&host.root_path())?;
+        assert_eq!(
+            diff(&after, &whole, NOISE),
+            [],
+            "the quick way and a whole walk agree"
+        );
+        let changed: Vec<_> = diff(&before, &after, NOISE)
+            .into_iter()
+            .map(|change| change.path.display().to_string())
+            .collect();
+        for path in [
+            "/srv/gone/deep",
+            "/etc/issue",
+            "/etc/passwd",
+            "/etc/group",
+            "/usr/bin/id",
+            "/etc/motd",
+            "/etc/kept",
+            "/etc/hostname",
+            "/etc/new file",
+            "/etc/cron.daily/dpkg",
+        ] {
+            assert!(
+                changed.iter().any(|other| other == path),
+                "{path} is not in {changed:?}"
+            );
+        }
+        assert!(
+            !changed.iter().any(|path| path == "/etc/shadow"),
+            "{changed:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn files_outlive_a_reboot_and_not_a_reset() {
+    on_each_release(|image| {
+        let mut host = Container::start(image)?;
+        let fresh = host.snapshot()?;
+        host.write_file("/etc/steadfast/policy/kept", "kept")?;
+        host.reboot()?;
+        assert_eq!(host.read_file("/etc/steadfast/policy/kept")?, b"kept");
+        assert_eq!(
+            host.shell("stat -c %a /etc/steadfast/policy/kept")?,
+            "644\n"
+        );
+        host.kill();
+        assert!(host.run(["true"]).is_err(), "it's off");
+        host.boot()?;
+        assert_eq!(host.shell("cat /etc/steadfast/policy/kept")?, "kept");
+        host.reset()?;
+        assert!(host.read_file("/etc/steadfast/policy/kept").is_err());
+        assert_eq!(diff(&fresh, &host.snapshot()?, NOISE), []);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_hosts_at_once_know_nothing_of_each_other() {
+    on_each_release(|image| {
+        let boot = |name: &'static str| {
+            let image = image.clone();
+            std::thread::spawn(move || {
+                let host = Container::start(&image)?;
+                host.write_file("/etc/name", name)?;
+                Ok::<_, lab::Error>(host)
+            })
+        };
+        let hosts =
+            [boot("one"), boot("two")].map(|thread| thread.join().expect("a boot doesn't panic"));
+        for (host, name) in hosts.into_iter().zip(["one", "two"]) {
+            assert_eq!(host?.read_file("/etc/name")?, name.as_bytes());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_command_is_bounded_and_can_be_killed() {
+    on_each_release(|image| {
+        let host = Container::start(image)?;
+        let begun = Instant::now();
+        let late = host.exec(&Exec::shell("echo begun; sleep 1000").limit(Duration::from_secs(1)));
+        assert!(
+            matches!(&late, Err(error @ lab::Error::TimedOut { .. }) if error.to_string().contains("begun")),
+            "{late:?}"
+        );
+        let running = host.spawn(&Exec::new(["sleep", "1000"]))?;
+        running.kill()?;
+        assert!(running.wait()?.was_killed());
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert_ne!(
+            host.run(["pgrep", "sleep"])?.code(),
+            Some(0),
+            "nothing is left of either"
+        );
+        // What stays in the background holds the output open, and isn't waited for.
+        assert_eq!(
+            host.exec(&Exec::shell("sleep 1000 & echo done").limit(Duration::from_secs(30)))?
+                .text(),
+            "done\n"
+        );
+        assert_eq!(host.exec(&Exec::new(["cat"]).stdin("in"))?.text(), "in");
+        assert_eq!(
+            host.exec(&Exec::shell("echo $A").env("A", "b"))?.text(),
+            "b\n"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_small_disk_is_full_soon() {
+    on_each_release(|image| {
+        let host = Container::start_with(
+            image,
+            Options {
+                disk_bytes: 8 << 20,
+                ..Options::default()
+            },
+        )?;
+        let full = host.run(["dd", "if=/dev/zero", "of=/srv/fill", "bs=1M", "count=20"])?;
+        assert!(full.errors().contains("No space left"), "{full:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_overlay_works_inside_and_files_can_be_copied_and_bound() {
+    on_each_release(|image| {
+        let options = Options {
+            binds: vec![("/bin/true".into(), "/opt/bound".into())],
+            ..Options::default()
+        };
+        let host = Container::start_with(image, options)?;
+        host.shell("mkdir /run/u /run/w && mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/u,workdir=/run/w /mnt && echo x > /mnt/x && test ! -e /etc/x")?;
+        host.shell("test -x /opt/bound && ! touch /opt/bound")?;
+        host.copy_in(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/src"),
+            "/opt/folder/src",
+        )?;
+        host.copy_in("/bin/true", "/bin/copied")?;
+        host.shell("grep -q fn /opt/folder/src/container.rs && test -x /usr/bin/copied")?;
+        host.shell("ln -s /etc /srv/link")?;
+        assert!(
+            host.write_file("/srv/link/planted", "x").is_err(),
+            "a link must not lead out of the host"
+        );
+        Ok(())
+    });
+}
