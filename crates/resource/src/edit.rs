@@ -4,6 +4,8 @@
 
 use model::{Blob, Effect, HostPath, Inverse, Mode};
 
+use crate::syntax::{self, Syntax};
+
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
@@ -79,6 +81,14 @@ pub enum ContentEdit {
     },
     /// Put a line at the end, unless one that reads the same is there.
     Append(String),
+    /// Give a key its value, as [`syntax::set`] does.
+    Assign {
+        syntax: Syntax,
+        /// Empty: before the first `[section]`, or where there are none.
+        section: String,
+        key: String,
+        value: String,
+    },
 }
 
 /// An edit does not fit the content: someone else's edit of the same line went first,
@@ -104,16 +114,24 @@ impl ContentEdit {
             Self::Whole(_) => {}
             Self::ReplaceLine { line, old, new } => {
                 let at = nearest(&lines, *line, old)?;
+                // The last line of a file without a final newline stays without one.
                 let ending = line_ending(lines[at]);
-                let replacement: String = new.iter().map(|new| format!("{new}{ending}")).collect();
-                // The last line of a file without a final newline stays without one, unless
-                // it became several.
+                let between = if ending.is_empty() { "\n" } else { ending };
+                let mut replacement = new.join(between);
+                if !new.is_empty() {
+                    replacement.push_str(ending);
+                }
                 lines[at] = &replacement;
                 out.extend(lines);
             }
             Self::InsertBefore { line, before, new } => {
                 let at = nearest(&lines, *line, before)?;
-                let inserted: String = new.iter().map(|new| format!("{new}\n")).collect();
+                let ending = if lines[at].ends_with("\r\n") {
+                    "\r\n"
+                } else {
+                    "\n"
+                };
+                let inserted: String = new.iter().map(|new| format!("{new}{ending}")).collect();
                 lines.insert(at, &inserted);
                 out.extend(lines);
             }
@@ -128,6 +146,12 @@ impl ContentEdit {
                 out.push_str(line);
                 out.push('\n');
             }
+            Self::Assign {
+                syntax,
+                section,
+                key,
+                value,
+            } => out = syntax::set(text, *syntax, section, key, value),
         }
         Ok(out.into_bytes())
     }

@@ -10,12 +10,14 @@ pub mod edit;
 pub mod judgement;
 pub mod kind;
 pub mod registry;
+pub mod syntax;
 pub mod wanted;
 
 pub use answers::{Answers, Seen};
 pub use edit::{ContentEdit, Edit, EditError, NewFile};
 pub use judgement::{Drift, Judgement};
 pub use registry::Resource;
+pub use syntax::Syntax;
 pub use wanted::{Applies, Wanted, WantedResource, WantedRule};
 
 use model::plan::Risk;
