@@ -28,7 +28,7 @@ pub fn printable(bytes: &[u8]) -> String {
 }
 
 /// Characters that move the cursor, change colours, or reorder or hide text.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -1,0 +1,259 @@
+//! Lays text out in columns on a terminal: words wrap at the reader's width, by the
+//! cells they fill, under a hanging indent. What comes from a host is made harmless
+//! here, so that no caller can forget it.
+
+use std::io::{self, Write};
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::style::{Role, Sign, Style};
+
+/// A value longer than this many characters is cut on a terminal; its full form is in the
+/// JSON report.
+const LONGEST_VALUE: usize = 200;
+
+/// Where the body of a row begins, after its label.
+pub const LABEL: usize = 10;
+
+/// A run of text in several roles. Spaces are where it may break.
+#[derive(Clone, Debug, Default)]
+pub struct Text(Vec<Piece>);
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Word(Role, String),
+    /// This many spaces, or a line break.
+    Gap(usize),
+}
+
+impl Text {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Text that may break at its spaces. What is hidden in it is escaped.
+    #[must_use]
+    pub fn say(mut self, role: Role, text: &str) -> Self {
+        let text = shorten(&model::printable(text.as_bytes()));
+        let mut gap = 0;
+        for (at, word) in text.split(' ').enumerate() {
+            if at > 0 {
+                gap += 1;
+            }
+            if !word.is_empty() {
+                if gap > 0 {
+                    self.0.push(Piece::Gap(gap));
+                    gap = 0;
+                }
+                self.0.push(Piece::Word(role, word.to_owned()));
+            }
+        }
+        if gap > 0 {
+            self.0.push(Piece::Gap(gap));
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn plain(self, text: &str) -> Self {
+        self.say(Role::Plain, text)
+    }
+
+    /// Text that stays on one line where that is possible at all.
+    #[must_use]
+    pub fn solid(mut self, role: Role, text: &str) -> Self {
+        let text = shorten(&model::printable(text.as_bytes()));
+        if !text.is_empty() {
+            self.0.push(Piece::Word(role, text));
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn gap(mut self, spaces: usize) -> Self {
+        self.0.push(Piece::Gap(spaces));
+        self
+    }
+
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The cells it fills on one line.
+    pub fn width(&self) -> usize {
+        self.0
+            .iter()
+            .map(|piece| match piece {
+                Piece::Word(_, word) => word.width(),
+                Piece::Gap(spaces) => *spaces,
+            })
+            .sum()
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_VALUE) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}... ({} characters)", &text[..at], text.chars().count()),
+    }
+}
+
+/// What is written on, row by row.
+pub struct Paper<'a> {
+    out: &'a mut dyn Write,
+    style: &'a Style,
+}
+
+impl<'a> Paper<'a> {
+    pub fn new(out: &'a mut dyn Write, style: &'a Style) -> Self {
+        Self { out, style }
+    }
+
+    pub fn style(&self) -> &'a Style {
+        self.style
+    }
+
+    pub fn sign(&self, sign: Sign) -> &'static str {
+        self.style.sign(sign)
+    }
+
+    pub fn blank(&mut self) -> io::Result<()> {
+        writeln!(self.out)
+    }
+
+    /// Text from the left edge.
+    pub fn line(&mut self, body: &Text) -> io::Result<()> {
+        self.hang(0, 0, body)
+    }
+
+    /// A label in the first column, and the body in the second.
+    pub fn row(&mut self, role: Role, label: &str, body: &Text) -> io::Result<()> {
+        self.label(role, label, LABEL)?;
+        self.hang(LABEL, LABEL, body)
+    }
+
+    /// The same, with further lines of the body indented by `indent`.
+    pub fn row_hanging(
+        &mut self,
+        role: Role,
+        label: &str,
+        indent: usize,
+        body: &Text,
+    ) -> io::Result<()> {
+        self.label(role, label, LABEL)?;
+        self.hang(LABEL, indent, body)
+    }
+
+    /// The body, indented by `indent` on every line.
+    pub fn indented(&mut self, indent: usize, body: &Text) -> io::Result<()> {
+        write!(self.out, "{:indent$}", "")?;
+        self.hang(indent, indent, body)
+    }
+
+    /// A line that was laid out by the caller, cut at the width. It must be harmless already.
+    pub fn cut(&mut self, indent: usize, role: Role, text: &str) -> io::Result<()> {
+        let room = self.style.width.saturating_sub(indent).max(1);
+        let text = self.shown(text);
+        let text = match split_at_width(&text, room) {
+            (_, "") => text,
+            _ => {
+                let more = self.sign(Sign::More);
+                let (head, _) = split_at_width(&text, room.saturating_sub(more.width()));
+                format!("{head}{more}")
+            }
+        };
+        writeln!(self.out, "{:indent$}{}", "", self.style.paint(role, &text))
+    }
+
+    fn label(&mut self, role: Role, label: &str, width: usize) -> io::Result<()> {
+        let label = self.shown(label);
+        let room = width.saturating_sub(label.width());
+        write!(self.out, "{}{:room$}", self.style.paint(role, &label), "")
+    }
+
+    /// What may be shown: ASCII only, where the terminal can't do more.
+    fn shown(&self, text: &str) -> String {
+        if self.style.unicode || text.is_ascii() {
+            return text.to_owned();
+        }
+        text.chars()
+            .map(|c| {
+                if c.is_ascii() {
+                    c.to_string()
+                } else {
+                    c.escape_unicode().to_string()
+                }
+            })
+            .collect()
+    }
+
+    /// Writes `body` from column `at` of the present line; further lines begin at `indent`.
+    fn hang(&mut self, at: usize, indent: usize, body: &Text) -> io::Result<()> {
+        let width = self.style.width;
+        let mut column = at;
+        let mut gap = 0;
+        let mut fresh = true;
+        // Words without a gap between them stay together.
+        let mut units: Vec<(usize, Vec<(Role, String)>)> = Vec::new();
+        for piece in &body.0 {
+            match piece {
+                Piece::Gap(spaces) => gap += spaces,
+                Piece::Word(role, word) => {
+                    let word = self.shown(word);
+                    match units.last_mut() {
+                        Some((_, unit)) if gap == 0 => unit.push((*role, word)),
+                        _ => units.push((gap, vec![(*role, word)])),
+                    }
+                    gap = 0;
+                }
+            }
+        }
+        for (gap, unit) in units {
+            let cells: usize = unit.iter().map(|(_, word)| word.width()).sum();
+            if !fresh && column + gap + cells > width {
+                write!(self.out, "\n{:indent$}", "")?;
+                column = indent;
+            } else {
+                write!(self.out, "{:gap$}", "")?;
+                column += gap;
+            }
+            fresh = false;
+            for (role, word) in unit {
+                let mut rest = word.as_str();
+                while !rest.is_empty() {
+                    let room = width.saturating_sub(column).max(1);
+                    let (head, tail) = split_at_width(rest, room);
+                    write!(self.out, "{}", self.style.paint(role, head))?;
+                    column += head.width();
+                    rest = tail;
+                    if !rest.is_empty() {
+                        write!(self.out, "\n{:indent$}", "")?;
+                        column = indent;
+                    }
+                }
+            }
+        }
+        writeln!(self.out)
+    }
+}
+
+/// The longest beginning of `text` that fits `room` cells, at least one character, and the rest.
+fn split_at_width(text: &str, room: usize) -> (&str, &str) {
+    if text.width() <= room {
+        return (text, "");
+    }
+    let mut cells = 0;
+    for (at, character) in text.char_indices() {
+        cells += character.width().unwrap_or(0);
+        if cells > room && at > 0 {
+            return text.split_at(at);
+        }
+    }
+    (text, "")
+}

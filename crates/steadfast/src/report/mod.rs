@@ -1,0 +1,45 @@
+//! Shows an audit's report: on a terminal, as one page, and as JSON. Each form says
+//! the same; none decides anything.
+
+pub mod human;
+pub mod json;
+
+use model::Severity;
+
+/// What the reader of a terminal report wants to see, and could do next.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Failing findings of at least this severity are shown in full, the others counted.
+    /// None: from high.
+    pub least: Option<Severity>,
+    pub next: Vec<NextStep>,
+    /// The command that gave this report, to be shown again with other options.
+    pub command: String,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            least: None,
+            next: Vec::new(),
+            command: "steadfast audit".to_owned(),
+        }
+    }
+}
+
+/// A command to copy, and what it would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextStep {
+    pub command: String,
+    /// Empty when the command says it all.
+    pub note: String,
+}
+
+impl NextStep {
+    pub fn new(command: impl Into<String>, note: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            note: note.into(),
+        }
+    }
+}

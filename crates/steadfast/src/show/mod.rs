@@ -1,0 +1,5 @@
+//! Shows a plan, a change, the history of changes, and what happens while one is
+//! carried out. Nothing here decides or touches a host: the current content of files
+//! is handed in.
+
+pub mod plan;

@@ -1,0 +1,1 @@
+//! Shows a plan before anything changes.
