@@ -1,0 +1,164 @@
+//! From drifts to a plan.
+
+use model::plan::Selection;
+use model::{Effect, Inverse, Plan, Severity};
+use plan::converge::plan as converge;
+use proptest::prelude::*;
+use resource::{Applies, Wanted};
+
+use crate::support::{Memory, host, rule, sysctl, wanted};
+
+fn plan_of(memory: &Memory, wanted: &Wanted) -> Plan {
+    let answers = memory.answers(wanted);
+    converge(wanted, &answers, host(), Selection::default()).expect("a plan")
+}
+
+#[test]
+fn edits_of_one_path_fold_into_one_action_that_names_all_it_serves() {
+    let memory = Memory::new(
+        &[("/etc/sysctl.d/10-own.conf", "# ours\nk.a = 0\n\nk.b=0\n")],
+        &[("k.a", "1"), ("k.b", "1")],
+    );
+    let wanted = wanted(vec![
+        rule("one", Severity::Low, &[sysctl("k.a", 1)]),
+        rule("two", Severity::Low, &[sysctl("k.b", 1)]),
+    ]);
+    let plan = plan_of(&memory, &wanted);
+    assert_eq!(plan.actions.len(), 1, "{plan:#?}");
+    let action = &plan.actions[0];
+    assert_eq!(action.serves, ["one", "two"]);
+    assert_eq!(action.inverse, Inverse::Restore);
+    let Effect::PutFile { content, mode, .. } = &action.effect else {
+        panic!("a file is written: {:?}", action.effect)
+    };
+    let content = content.as_text().expect("text");
+    // Comments, order and blank lines stay; an existing file keeps its own mode.
+    assert!(content.starts_with("# ours\n"), "{content}");
+    assert_eq!(content.lines().count(), 4, "{content}");
+    assert_eq!(*mode, None);
+}
+
+#[test]
+fn a_running_value_is_taken_back_to_what_it_was() {
+    let memory = Memory::new(&[], &[("k.a", "2\n")]);
+    let plan = plan_of(
+        &memory,
+        &wanted(vec![rule("one", Severity::Low, &[sysctl("k.a", 1)])]),
+    );
+    let running = plan
+        .actions
+        .iter()
+        .find(|action| matches!(action.effect, Effect::Sysctl { .. }))
+        .expect("the running value is set");
+    let back = Effect::Sysctl {
+        key: "k.a".to_owned(),
+        value: "2".to_owned(),
+    };
+    assert_eq!(running.inverse, Inverse::Effect(Box::new(back)));
+}
+
+#[test]
+fn what_is_left_alone_says_why() {
+    let memory = Memory::new(&[], &[("k.good", "1"), ("k.bad", "0")]);
+    let mut not_proven = rule("not-proven", Severity::Low, &[sysctl("k.bad", 1)]);
+    not_proven.applies = Applies::NotProven("not proven on Debian 14".to_owned());
+    let mut off = rule("off", Severity::Low, &[sysctl("k.bad", 1)]);
+    off.applies = Applies::SwitchedOff("we need it".to_owned());
+    let wanted = wanted(vec![
+        rule("good", Severity::Low, &[sysctl("k.good", 1)]),
+        rule("absent", Severity::Low, &[sysctl("k.absent", 1)]),
+        not_proven,
+        off,
+    ]);
+    let plan = plan_of(&memory, &wanted);
+    assert_eq!(plan.actions, []);
+    let said: Vec<String> = plan
+        .left_alone
+        .iter()
+        .map(|left| format!("{}: {}", left.what, left.why))
+        .collect();
+    assert_eq!(said.len(), 4);
+    assert!(said[0].starts_with("good: passes already (1)"), "{said:?}");
+    assert!(said[1].starts_with("absent: does not apply"), "{said:?}");
+    assert_eq!(said[2], "not-proven: not fixed: not proven on Debian 14");
+    assert_eq!(said[3], "off: switched off: we need it");
+}
+
+#[test]
+fn a_premise_holds_what_was_seen_and_its_digest() {
+    let memory = Memory::new(&[("/etc/sysctl.d/10.conf", "k.a = 0\n")], &[("k.a", "0")]);
+    let plan = plan_of(
+        &memory,
+        &wanted(vec![rule("one", Severity::Low, &[sysctl("k.a", 1)])]),
+    );
+    assert!(!plan.premises.is_empty());
+    for premise in &plan.premises {
+        let seen = premise.seen.as_ref().expect("nothing here is secret");
+        assert_eq!(seen.digest, premise.digest);
+    }
+    for action in &plan.actions {
+        assert!(!action.rests_on.is_empty());
+        assert!(
+            action
+                .rests_on
+                .iter()
+                .all(|at| (*at as usize) < plan.premises.len())
+        );
+    }
+}
+
+/// Parameters with values that hold or do not, some set by a file.
+fn hosts() -> impl Strategy<Value = (Memory, Vec<(String, i64)>)> {
+    prop::collection::btree_map("[a-e]", (0i64..3, 0i64..3, prop::option::of(0i64..3)), 1..5)
+        .prop_map(|keys| {
+            let mut memory = Memory::default();
+            let mut wants = Vec::new();
+            let mut file = String::from("# people wrote this\n");
+            for (name, (want, running, boot)) in keys {
+                let key = format!("k.{name}");
+                memory.sysctls.insert(key.clone(), running.to_string());
+                if let Some(boot) = boot {
+                    file.push_str(&format!("{key} = {boot}\n"));
+                }
+                wants.push((key, want));
+            }
+            memory
+                .files
+                .insert("/etc/sysctl.d/20-people.conf".to_owned(), file);
+            (memory, wants)
+        })
+}
+
+proptest! {
+    #[test]
+    fn carrying_a_plan_out_leaves_nothing_to_do((mut memory, wants) in hosts()) {
+        let rules = wants
+            .iter()
+            .enumerate()
+            .map(|(at, (key, value))| rule(&format!("r{at}"), Severity::Low, &[sysctl(key, *value)]))
+            .collect();
+        let wanted = wanted(rules);
+        let first = plan_of(&memory, &wanted);
+        memory.carry_out(&first);
+        let second = plan_of(&memory, &wanted);
+        prop_assert_eq!(second.actions, []);
+        prop_assert!(memory.files["/etc/sysctl.d/20-people.conf"].starts_with("# people wrote this\n"));
+    }
+
+    #[test]
+    fn order_and_sets_are_sound((memory, wants) in hosts()) {
+        let rules = wants
+            .iter()
+            .enumerate()
+            .map(|(at, (key, value))| rule(&format!("r{at}"), Severity::Low, &[sysctl(key, *value)]))
+            .collect();
+        let plan = plan_of(&memory, &wanted(rules));
+        for (place, action) in plan.actions.iter().enumerate() {
+            prop_assert_eq!(action.id.0 as usize, place);
+            for earlier in &action.after {
+                prop_assert!(earlier.0 < action.id.0);
+                prop_assert_eq!(plan.actions[earlier.0 as usize].change_set, action.change_set);
+            }
+        }
+    }
+}

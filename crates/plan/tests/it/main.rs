@@ -1,0 +1,6 @@
+//! Tests of decisions: what answers mean, and what would be done about them.
+
+mod audit;
+mod compare;
+mod converge;
+mod support;

@@ -1,0 +1,209 @@
+//! `steadfast apply`: carries out exactly one plan, or refuses.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use host::{Applied, ApplyError};
+use model::plan::Selection;
+use model::{Plan, Risk};
+use plan::compare::{Difference, differences};
+
+use crate::context::Context;
+use crate::duration::Span;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::show;
+use crate::style::Style;
+use crate::survey::{self, Selectors, Survey};
+
+/// Carry out a plan, verify the result, and take it back if it fails
+///
+/// Takes a saved plan, or the same selectors as `plan`; never everything. A saved plan is
+/// made again from the policy and a fresh look at the host, and carried out only if the
+/// result is the same.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  steadfast apply plan.json\n  \
+    steadfast apply --rule ssh-root-login --confirm-within 5m\n  \
+    steadfast apply --policy ./policy --role web --yes")]
+pub struct Args {
+    /// A plan saved by `steadfast plan --output`
+    #[arg(value_name = "PLAN", conflicts_with_all = ["baseline", "profile", "policy", "role", "rule", "param", "all_or_nothing"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    selectors: Selectors,
+    /// One failure takes back everything, not only what depends on it
+    #[arg(long)]
+    all_or_nothing: bool,
+    /// How long a change that could cut people off waits for a new sign-in
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    confirm_within: Span,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+/// A plan is text that people review. One that is larger than this was not made by us.
+const LARGEST_PLAN_BYTES: u64 = 64 << 20;
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let progress = Progress::on_stderr();
+    context.recover_first()?;
+    let (survey, plan) = match &args.file {
+        Some(file) => from_file(file, &progress)?,
+        None => from_selectors(args, &progress)?,
+    };
+    if plan.actions.is_empty() {
+        crate::say(format_args!("nothing to do: this host is as wanted"));
+        let style = Style::for_stdout();
+        let mut out = std::io::stdout().lock();
+        show::plan::write_left_alone(&mut out, &plan, &style)?;
+        return Ok(Exit::AsWanted);
+    }
+    if !args.yes && !consent(&plan, &survey)? {
+        crate::say(format_args!("nothing was changed"));
+        return Ok(Exit::AsWanted);
+    }
+    let state = context.open_state()?;
+    let style = Style::for_stderr();
+    let mut lines = show::events::Lines::new(style);
+    let result = host::apply(
+        &survey.host,
+        &state,
+        &plan,
+        &context.apply_options(args.confirm_within),
+        &|plan| verify(&survey, plan),
+        &mut |event| lines.show(&event),
+    );
+    let applied = result.map_err(|error| refusal(error, &plan))?;
+    Ok(conclude(&applied))
+}
+
+fn from_selectors(args: &Args, progress: &Progress) -> Result<(Survey, Plan), Failure> {
+    if args.selectors.is_bare() {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "`apply` takes a plan or a selector, never everything",
+            "name a rule, a role or a baseline: steadfast apply --rule ssh-root-login",
+        ));
+    }
+    let survey = Survey::take(None, &args.selectors, progress)?;
+    let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
+    Ok((survey, plan))
+}
+
+/// Reads a saved plan and makes it again: what is carried out is the new one, which is
+/// the same byte for byte.
+fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure> {
+    let saved = read(path)?;
+    let survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
+    let now = survey.plan(saved.selection.clone())?;
+    let found = differences(&saved, &now);
+    if found.is_empty() {
+        crate::say(format_args!("plan {} is still what this host needs", now.id()));
+        return Ok((survey, now));
+    }
+    let style = Style::for_stderr();
+    let mut err = std::io::stderr().lock();
+    for difference in &found {
+        show::difference::write(&mut err, difference, &style)?;
+    }
+    let (message, help) = match &found[0] {
+        Difference::OtherHost { saved, now } => (
+            format!(
+                "this plan was made for `{}`, and this host is `{}`",
+                model::printable(saved.as_bytes()),
+                model::printable(now.as_bytes())
+            ),
+            "make a plan on this host",
+        ),
+        _ => (
+            format!("plan {} is not what this host needs now; nothing was changed", saved.id()),
+            "look at a fresh plan: steadfast plan",
+        ),
+    };
+    Err(Failure::new(Exit::Findings, message, help))
+}
+
+fn read(path: &Path) -> Result<Plan, Failure> {
+    let cannot = |why: String| {
+        Failure::new(
+            Exit::BadInput,
+            format_args!("can't read the plan `{}`: {why}", path.display()),
+            "make one with: steadfast plan --rule ID --output plan.json",
+        )
+    };
+    let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
+    let mut text = String::new();
+    file.take(LARGEST_PLAN_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| cannot(error.to_string()))?;
+    if text.len() as u64 > LARGEST_PLAN_BYTES {
+        return Err(cannot(format!("it is over {LARGEST_PLAN_BYTES} bytes")));
+    }
+    let plan: Plan = serde_json::from_str(&text).map_err(|error| cannot(error.to_string()))?;
+    if plan.format != model::plan::PLAN_FORMAT {
+        return Err(cannot(format!("its format {} is not known", plan.format)));
+    }
+    // The id is the digest of the bytes as written: another spelling of the same plan is
+    // not the plan that was reviewed.
+    if plan.to_json() != text {
+        return Err(cannot("it was altered after it was written".to_owned()));
+    }
+    Ok(plan)
+}
+
+/// Shows the plan and asks. Without a terminal there is nobody to ask.
+fn consent(plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "there is no terminal to ask at",
+            "look at the plan, then add --yes",
+        ));
+    }
+    let mut err = std::io::stderr().lock();
+    show::plan::write(
+        &mut err,
+        plan,
+        &|path| super::plan::content(survey, path),
+        &Style::for_stderr(),
+    )?;
+    write!(err, "apply this plan? [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Looks again, and asks what there is still to do for the same selection.
+fn verify(survey: &Survey, plan: &Plan) -> host::Verdict {
+    let progress = Progress::hidden();
+    let answers = survey::observe(&survey.host, &survey.wanted, &progress);
+    let selection: Selection = plan.selection.clone();
+    match plan::converge::plan(&survey.wanted, &answers, plan.host.clone(), selection) {
+        Ok(rest) if rest.actions.is_empty() => host::Verdict::Reached,
+        Ok(rest) => host::Verdict::NotReached {
+            serves: rest.actions.into_iter().flat_map(|action| action.serves).collect(),
+        },
+        Err(error) => host::Verdict::Unknown(error.to_string()),
+    }
+}
+
+fn refusal(error: ApplyError, plan: &Plan) -> Failure {
+    let exit = crate::context::exit_of(&error);
+    let help = match plan.risk() {
+        Risk::Connectivity => "nothing was changed; a change that could cut people off needs systemd",
+        _ => "nothing was changed",
+    };
+    Failure::with_help(exit, error, help)
+}
+
+fn conclude(applied: &Applied) -> Exit {
+    match applied {
+        Applied::Committed(_) | Applied::AwaitingConfirmation(..) => Exit::AsWanted,
+        Applied::PartlyTakenBack { .. } | Applied::TakenBack { .. } => Exit::TakenBack,
+        Applied::NeedsHuman { .. } => Exit::NeedsPerson,
+    }
+}

@@ -1,0 +1,244 @@
+//! `steadfast audit`: what is true on this host, read-only.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use model::{Fact, Outcome, Severity};
+use plan::report::{BaselineSummary, HostSummary, REPORT_FORMAT};
+use plan::{Counts, Report, Score};
+use resource::Applies;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::report;
+use crate::style::Style;
+use crate::survey::{Selectors, Survey};
+
+/// Audit a host against the baselines that fit it; reads only
+///
+/// Changes nothing and sends nothing. Works without configuration, as an ordinary user
+/// (what needs root is said once), and on a mounted tree with --root.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  steadfast audit\n  \
+    steadfast audit --severity medium\n  \
+    steadfast audit --format html --output report.html")]
+pub struct Args {
+    #[command(flatten)]
+    selectors: Selectors,
+    /// Audit the tree in this directory instead of the running host; none of its programs is run
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Write the report to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Exit with 1 only for findings of at least this severity
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    fail_on: Severity,
+    /// Show findings of at least this severity in full
+    #[arg(long, value_name = "SEVERITY")]
+    severity: Option<Severity>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, at a terminal
+    #[default]
+    Human,
+    /// For programs: stable and documented
+    Json,
+    /// One self-contained page
+    Html,
+}
+
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let progress = Progress::on_stderr();
+    let survey = Survey::take(args.root.as_deref(), &args.selectors, &progress)?;
+    let report = assemble(&survey, args.root.as_ref(), started);
+    write(args, &report)?;
+    Ok(exit(&report, args.fail_on))
+}
+
+fn assemble(survey: &Survey, root: Option<&PathBuf>, started: Instant) -> Report {
+    let generated = Timestamp::now();
+    let today = generated.to_zoned(TimeZone::UTC).date();
+    let findings = plan::audit::findings(
+        &survey.wanted,
+        &survey.answers,
+        &survey.facts.hostname,
+        today,
+    );
+    Report {
+        format: REPORT_FORMAT,
+        steadfast: env!("CARGO_PKG_VERSION").to_owned(),
+        generated,
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        host: host_summary(survey, root),
+        baselines: baseline_summaries(survey),
+        score: Score::of(&findings),
+        counts: Counts::of(&findings),
+        expired_waivers: plan::audit::expired_waivers(&survey.wanted.waivers, today),
+        findings,
+    }
+}
+
+fn host_summary(survey: &Survey, root: Option<&PathBuf>) -> HostSummary {
+    let facts = &survey.facts;
+    let release = match &facts.release {
+        Fact::Known(release) => release.pretty.clone(),
+        Fact::Unknown(reason) => format!("unknown release ({reason})"),
+    };
+    let kernel = match &facts.kernel {
+        Fact::Known(kernel) => kernel.clone(),
+        Fact::Unknown(reason) => format!("unknown ({reason})"),
+    };
+    HostSummary {
+        hostname: facts.hostname.clone(),
+        release,
+        kernel,
+        as_root: facts.is_root,
+        root: root.map(|root| root.display().to_string()),
+        found: found(survey),
+    }
+}
+
+/// Programs that people run hosts for, and look for first in a report.
+const PROGRAMS: [&str; 10] = [
+    "openssh-server",
+    "nginx",
+    "apache2",
+    "postgresql-15",
+    "postgresql-17",
+    "mariadb-server",
+    "redis-server",
+    "docker.io",
+    "podman",
+    "auditd",
+];
+
+fn found(survey: &Survey) -> Vec<String> {
+    let Some(packages) = survey.facts.packages.known() else {
+        return Vec::new();
+    };
+    PROGRAMS
+        .iter()
+        .filter_map(|name| {
+            let package = packages.get(*name)?;
+            // The upstream part of the version says enough on one line.
+            let version = package.version.rsplit_once(':').map_or(&*package.version, |v| v.1);
+            let version = version.rsplit_once('-').map_or(version, |v| v.0);
+            Some(format!("{name} {version}"))
+        })
+        .collect()
+}
+
+fn baseline_summaries(survey: &Survey) -> Vec<BaselineSummary> {
+    let mut summaries: Vec<BaselineSummary> = Vec::new();
+    for rule in &survey.wanted.rules {
+        let proven = !matches!(rule.applies, Applies::NotProven(_));
+        let name = rule.meta.baseline.to_string();
+        match summaries.iter_mut().find(|summary| summary.name == name) {
+            Some(summary) => {
+                summary.rules += 1;
+                summary.proven &= proven;
+            }
+            None => summaries.push(BaselineSummary {
+                name,
+                rules: 1,
+                proven,
+            }),
+        }
+    }
+    summaries
+}
+
+fn write(args: &Args, report: &Report) -> Result<(), Failure> {
+    let cannot_write = |path: &PathBuf, error: std::io::Error| {
+        Failure::new(
+            Exit::BadInput,
+            format_args!("can't write the report to `{}`: {error}", path.display()),
+            "name a file in a directory that you may write",
+        )
+    };
+    match &args.output {
+        None => {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            render(&mut out, args, report, &Style::for_stdout())?;
+            out.flush()?;
+        }
+        Some(path) => {
+            let file = File::create(path).map_err(|error| cannot_write(path, error))?;
+            let mut out = BufWriter::new(file);
+            render(&mut out, args, report, &Style::plain())
+                .and_then(|()| out.flush())
+                .map_err(|error| cannot_write(path, error))?;
+            crate::say(format_args!("report written to {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn render(
+    out: &mut dyn Write,
+    args: &Args,
+    report: &Report,
+    style: &Style,
+) -> std::io::Result<()> {
+    match args.format {
+        Format::Json => report::json::write(out, report),
+        Format::Html => out.write_all(report::html::render(report).as_bytes()),
+        Format::Human => {
+            let view = report::human::View {
+                least: args.severity,
+                next: next_steps(args, report),
+            };
+            report::human::write(out, report, &view, style)
+        }
+    }
+}
+
+/// What to type next: the worst finding that has a fix, and the page for others.
+fn next_steps(args: &Args, report: &Report) -> Vec<report::human::NextStep> {
+    let mut steps = Vec::new();
+    let policy = args
+        .selectors
+        .policy
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" --policy {}", path.display()));
+    let worst = report.failing(Severity::Low).find(|finding| finding.fixable);
+    if let (Some(finding), None) = (worst, &args.root) {
+        steps.push(report::human::NextStep {
+            command: format!("steadfast plan{policy} --rule {}", finding.rule.id),
+            about: "shows the fix, changes nothing".to_owned(),
+        });
+    }
+    if !report.findings.is_empty() {
+        steps.push(report::human::NextStep {
+            command: "steadfast audit --format html --output report.html".to_owned(),
+            about: String::new(),
+        });
+    }
+    steps
+}
+
+fn exit(report: &Report, fail_on: Severity) -> Exit {
+    let failed = report.failing(fail_on).next().is_some();
+    let unchecked = report.findings.iter().any(|finding| {
+        matches!(finding.outcome, Outcome::Unknown | Outcome::Error)
+            && finding.rule.severity >= fail_on
+    });
+    let exit = if failed { Exit::Findings } else { Exit::AsWanted };
+    exit.and(if unchecked {
+        Exit::Unchecked
+    } else {
+        Exit::AsWanted
+    })
+}

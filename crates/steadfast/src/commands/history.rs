@@ -1,0 +1,35 @@
+//! `steadfast history`: the changes that this host went through.
+
+use std::io::{BufWriter, Write};
+
+use super::Format;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::show;
+use crate::style::Style;
+
+/// List the changes made on this host, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  steadfast history --format json")]
+pub struct Args {
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let mut changes = match context.existing_state()? {
+        Some(state) => state
+            .history()
+            .map_err(|error| Failure::because(Exit::NeedsPerson, error))?,
+        None => Vec::new(),
+    };
+    changes.sort_by_key(|change| std::cmp::Reverse(change.id.0));
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match args.format {
+        Format::Json => show::history::write_json(&mut out, &changes)?,
+        Format::Human => show::history::write(&mut out, &changes, &Style::for_stdout())?,
+    }
+    out.flush()?;
+    Ok(Exit::AsWanted)
+}

@@ -1,0 +1,111 @@
+//! `steadfast plan`: what would change, as diffs, with its inverse and its risks.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use model::{HostPath, Plan};
+use resource::Seen;
+
+use super::Format;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::show;
+use crate::style::Style;
+use crate::survey::{Selectors, Survey};
+
+/// Show what would change, as diffs, with its risks and how it is taken back
+///
+/// Changes nothing. A plan that is saved with --output can be applied later; it is carried
+/// out only if it is then still exactly what the host needs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  steadfast plan --rule ssh-root-login\n  \
+    steadfast plan --policy ./policy --role web --output plan.json\n\n\
+    Exits with 1 when there is something to do, and with 0 when there is not.")]
+pub struct Args {
+    #[command(flatten)]
+    selectors: Selectors,
+    /// Save the plan to this file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// One failure takes back everything, not only what depends on it
+    #[arg(long)]
+    all_or_nothing: bool,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let progress = Progress::on_stderr();
+    let survey = Survey::take(None, &args.selectors, &progress)?;
+    let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
+    if let Some(path) = &args.output {
+        fs::write(path, plan.to_json()).map_err(|error| {
+            Failure::new(
+                Exit::BadInput,
+                format_args!("can't write the plan to `{}`: {error}", path.display()),
+                "name a file in a directory that you may write",
+            )
+        })?;
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match args.format {
+        Format::Json => out.write_all(plan.to_json().as_bytes())?,
+        Format::Human => {
+            show::plan::write(&mut out, &plan, &|path| content(&survey, path), &Style::for_stdout())?;
+            if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
+                writeln!(out, "next      steadfast apply {}", path.display())?;
+            } else if !plan.actions.is_empty() {
+                writeln!(out, "next      steadfast apply{}", again(&plan))?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(if plan.actions.is_empty() {
+        Exit::AsWanted
+    } else {
+        Exit::Findings
+    })
+}
+
+/// A file's content as observed, for the diffs.
+pub fn content(survey: &Survey, path: &HostPath) -> Option<Vec<u8>> {
+    match survey.answers.file(path) {
+        Seen::Known(file) => Some(file.content.as_bytes().to_vec()),
+        _ => None,
+    }
+}
+
+/// The selectors of a plan as they would be typed. A bare plan selects everything, which
+/// `apply` never takes by itself: its baselines are named.
+fn again(plan: &Plan) -> String {
+    let selection = &plan.selection;
+    let mut words = String::new();
+    if let Some(policy) = &selection.policy {
+        words.push_str(&format!(" --policy {policy}"));
+    }
+    let lists = [
+        ("baseline", &selection.baselines),
+        ("profile", &selection.profiles),
+        ("role", &selection.roles),
+        ("rule", &selection.rules),
+    ];
+    let is_bare =
+        selection.baselines.is_empty() && selection.roles.is_empty() && selection.rules.is_empty();
+    for (name, values) in lists {
+        values
+            .iter()
+            .for_each(|value| words.push_str(&format!(" --{name} {value}")));
+    }
+    for (name, value) in &selection.params {
+        words.push_str(&format!(" --param {name}={value}"));
+    }
+    if is_bare {
+        // The first action's rule: one fix at a time is how a person starts.
+        if let Some(rule) = plan.actions.first().and_then(|action| action.serves.first()) {
+            words.push_str(&format!(" --rule {rule}"));
+        }
+    }
+    words
+}

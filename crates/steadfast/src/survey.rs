@@ -1,0 +1,160 @@
+//! One look at a host: facts, the policy compiled for them, and the answers to every
+//! probe that the compiled policy needs. `audit`, `plan` and `apply` all start here.
+
+use std::path::{Path, PathBuf};
+
+use content::{Repository, Request};
+use host::{Host, LocalHost};
+use model::plan::Selection;
+use model::{Facts, Plan};
+use resource::{Answers, Resource, Wanted};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Where a policy is looked for when none is named.
+const DEFAULT_POLICY: &str = "/etc/steadfast/policy";
+
+/// What to look at and by which policy: the selectors of `plan` and `apply`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Selectors {
+    /// Use this baseline instead of those that fit the host (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Vec<String>,
+    /// Add the rules of a profile, such as `strict` (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub profile: Vec<String>,
+    /// Roles, own baselines, tailoring and waivers [default: /etc/steadfast/policy, when there]
+    #[arg(long, value_name = "DIR")]
+    pub policy: Option<PathBuf>,
+    /// A role of the policy (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub role: Vec<String>,
+    /// Only this rule (repeatable)
+    #[arg(long, value_name = "ID")]
+    pub rule: Vec<String>,
+    /// A parameter of a role, as name=value (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_param)]
+    pub param: Vec<(String, String)>,
+}
+
+fn parse_param(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("`{text}` is not of the form name=value"))
+}
+
+impl Selectors {
+    /// Does this select anything in particular?
+    pub fn is_bare(&self) -> bool {
+        self.baseline.is_empty() && self.role.is_empty() && self.rule.is_empty()
+    }
+
+    /// As it is kept in a plan.
+    pub fn selection(&self, all_or_nothing: bool) -> Selection {
+        Selection {
+            baselines: self.baseline.clone(),
+            profiles: self.profile.clone(),
+            roles: self.role.clone(),
+            rules: self.rule.clone(),
+            policy: self
+                .policy
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+            params: self.param.iter().cloned().collect(),
+            all_or_nothing,
+        }
+    }
+}
+
+impl From<&Selection> for Selectors {
+    fn from(selection: &Selection) -> Self {
+        Self {
+            baseline: selection.baselines.clone(),
+            profile: selection.profiles.clone(),
+            policy: selection.policy.as_ref().map(PathBuf::from),
+            role: selection.roles.clone(),
+            rule: selection.rules.clone(),
+            param: selection.params.clone().into_iter().collect(),
+        }
+    }
+}
+
+/// The policy that the selectors name, with the built-in baselines.
+pub fn repository(policy: Option<&Path>) -> Result<Repository, Failure> {
+    let default = Path::new(DEFAULT_POLICY);
+    match policy {
+        Some(policy) => Repository::load(policy).map_err(Failure::input),
+        None if default.is_dir() => Repository::load(default).map_err(Failure::input),
+        None => Repository::builtin().map_err(Failure::input),
+    }
+}
+
+/// A host, looked at.
+pub struct Survey {
+    pub host: LocalHost,
+    pub facts: Facts,
+    pub wanted: Wanted,
+    pub answers: Answers,
+}
+
+impl Survey {
+    /// Looks at the running host, or at the tree of `root`. Changes nothing.
+    pub fn take(
+        root: Option<&Path>,
+        selectors: &Selectors,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let repository = repository(selectors.policy.as_deref())?;
+        let host = match root {
+            Some(root) => LocalHost::offline(root),
+            None => LocalHost::running(),
+        }
+        .map_err(|error| Failure::because(Exit::BadInput, error))?;
+        let facts = host.facts();
+        let wanted = content::compile(&repository, &facts, &request(selectors))
+            .map_err(Failure::input)?;
+        let answers = observe(&host, &wanted, progress);
+        Ok(Self {
+            host,
+            facts,
+            wanted,
+            answers,
+        })
+    }
+
+    /// The plan for what was selected.
+    pub fn plan(&self, selection: Selection) -> Result<Plan, Failure> {
+        plan::converge::plan(&self.wanted, &self.answers, self.host.identity(), selection)
+            .map_err(|error| Failure::because(Exit::BadInput, error))
+    }
+}
+
+fn request(selectors: &Selectors) -> Request {
+    Request {
+        baselines: selectors.baseline.clone(),
+        profiles: selectors.profile.clone(),
+        roles: selectors.role.clone(),
+        rules: selectors.rule.clone(),
+        params: selectors.param.iter().cloned().collect(),
+    }
+}
+
+/// Asks everything that `wanted` needs; rules that do not apply are not asked for.
+pub fn observe(host: &dyn Host, wanted: &Wanted, progress: &Progress) -> Answers {
+    let answers = host::observe(host, resources(wanted), &|event| progress.observing(&event));
+    progress.clear();
+    answers
+}
+
+fn resources(wanted: &Wanted) -> impl Iterator<Item = &Resource> {
+    use resource::Applies;
+    let rules = wanted
+        .rules
+        .iter()
+        .filter(|rule| matches!(rule.applies, Applies::Yes | Applies::NotProven(_)))
+        .flat_map(|rule| &rule.want);
+    let roles = wanted.roles.iter().flat_map(|role| &role.want);
+    rules.chain(roles).map(|want| &want.resource)
+}
