@@ -5,6 +5,7 @@ use model::{Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::kind::sshd::Sshd;
 use crate::kind::sysctl::Sysctl;
 use crate::{Answers, Judgement, Kind, Phase};
 
@@ -49,5 +50,6 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Sshd(Sshd),
     Sysctl(Sysctl),
 }

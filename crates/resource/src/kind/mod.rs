@@ -1,3 +1,4 @@
 //! The kinds, one file each.
 
+pub mod sshd;
 pub mod sysctl;

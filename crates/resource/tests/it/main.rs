@@ -1,5 +1,7 @@
 //! Tests of the kinds and of the parsers of host files.
 
+mod sshd;
+mod sshd_answers;
 mod support;
 mod syntax;
 mod sysctl;

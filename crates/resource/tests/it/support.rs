@@ -38,6 +38,9 @@ pub struct Host {
     pub accounts: Option<AccountsSeen>,
     pub audit_rules: Option<Vec<String>>,
     pub tools: BTreeMap<(Tool, Vec<String>), Output>,
+    /// The options that this host's sshd has, with their defaults, as `sshd -T` prints them.
+    /// With them `sshd -T` is answered from the tree.
+    pub sshd_defaults: Option<String>,
     pub walks: BTreeMap<WalkTest, WalkSeen>,
     /// Exit status by command.
     pub commands: BTreeMap<Vec<String>, i32>,
@@ -204,6 +207,12 @@ impl Host {
             })),
             Probe::Meta { path } => known(self.nodes.get(path).map(|node| Value::Meta(meta(node)))),
             Probe::Dir { path } => self.list(path),
+            Probe::Tool {
+                tool: Tool::SshdEffective,
+                args,
+            } if self.sshd_defaults.is_some() => {
+                Answer::Known(Value::Output(crate::sshd_answers::effective(self, args)))
+            }
             Probe::Tool { tool, args } => self
                 .tools
                 .get(&(*tool, args.clone()))
