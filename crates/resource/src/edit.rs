@@ -97,6 +97,8 @@ pub enum ContentEdit {
 pub enum EditError {
     #[error("line {line} no longer reads `{}`", model::printable(.old.as_bytes()))]
     LineGone { line: u32, old: String },
+    #[error("`{}` can't be set: it would not read back from this file", model::printable(.key.as_bytes()))]
+    NotReadBack { key: String },
     #[error("the file is not UTF-8 text")]
     NotText,
 }
@@ -151,7 +153,10 @@ impl ContentEdit {
                 section,
                 key,
                 value,
-            } => out = syntax::set(text, *syntax, section, key, value),
+            } => {
+                out = syntax::set(text, *syntax, section, key, value)
+                    .map_err(|_| EditError::NotReadBack { key: key.clone() })?;
+            }
         }
         Ok(out.into_bytes())
     }

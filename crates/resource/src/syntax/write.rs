@@ -6,9 +6,34 @@ use std::ops::Range;
 use super::scan::{Assignment, Scanned, header, line_end, scan};
 use super::{Separator, Syntax, Wins};
 
+/// The new value would not read back: it holds what this syntax can't say, or a quote or a
+/// continued line before it is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value would not read back")]
+pub struct NotReadBack;
+
 /// The text in which `key` has `value`. The assignment that counts is changed in place; where
 /// there is none, one is added after a commented-out example, else at the end of its section.
-pub fn set(text: &str, syntax: Syntax, section: &str, key: &str, value: &str) -> String {
+pub fn set(
+    text: &str,
+    syntax: Syntax,
+    section: &str,
+    key: &str,
+    value: &str,
+) -> Result<String, NotReadBack> {
+    let out = written(text, syntax, section, key, value);
+    let read = syntax.effective(&out, section, key);
+    // One assignment more at most: an unclosed quote must not swallow others.
+    let count = |text: &str| scan(text, syntax).assignments.len();
+    let added = count(&out).saturating_sub(count(text));
+    if read.is_some_and(|read| read.value == value) && added <= 1 && count(&out) >= count(text) {
+        Ok(out)
+    } else {
+        Err(NotReadBack)
+    }
+}
+
+fn written(text: &str, syntax: Syntax, section: &str, key: &str, value: &str) -> String {
     if let Some(found) = syntax.effective(text, section, key) {
         if found.value == value {
             return text.to_owned();
