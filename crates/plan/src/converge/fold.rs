@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use model::plan::{Validator, may_hold_secrets};
 use model::value::Meta;
 use model::{Blob, Effect, HostPath, Inverse, Mode, PackageOp, Risk, UnitOp};
-use resource::{Answers, ContentEdit, Edit, EditError, NewFile, Seen};
+use resource::{Answers, ContentEdit, Edit, NewFile, Seen};
 
 use super::{ConvergeError, Drifting};
 
@@ -139,7 +139,7 @@ impl Folder<'_> {
                     Ok(after) => folding.content = Some(after),
                     // Someone else's edit of this very line is what we wanted, or
                     // contradicts us; the second observation after the apply tells.
-                    Err(why @ (EditError::LineGone { .. } | EditError::NotText)) => {
+                    Err(why) => {
                         return Err(ConvergeError::Contradiction {
                             path: path.clone(),
                             first: folding.last_writer.clone(),
