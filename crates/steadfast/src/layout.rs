@@ -171,6 +171,31 @@ impl<'a> Paper<'a> {
         writeln!(self.out, "{:indent$}{}", "", self.style.paint(role, &text))
     }
 
+    /// Text with its spaces as they are, broken wherever the width ends; `follow` begins the
+    /// further lines. It must be harmless already.
+    pub fn verbatim(
+        &mut self,
+        prefix: &str,
+        follow: &str,
+        role: Role,
+        text: &str,
+    ) -> io::Result<()> {
+        let text = self.shown(text);
+        let room = self.style.width.saturating_sub(prefix.width()).max(8);
+        let mut rest = text.as_str();
+        let mut prefix = prefix;
+        loop {
+            let (head, tail) = split_at_width(rest, room);
+            let head = self.style.paint(role, head);
+            writeln!(self.out, "{}{head}", self.style.paint(Role::Dim, prefix))?;
+            if tail.is_empty() {
+                return Ok(());
+            }
+            rest = tail;
+            prefix = follow;
+        }
+    }
+
     fn label(&mut self, role: Role, label: &str, width: usize) -> io::Result<()> {
         let label = self.shown(label);
         let room = width.saturating_sub(label.width());

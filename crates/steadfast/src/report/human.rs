@@ -150,7 +150,11 @@ fn counts_text(counts: &Counts) -> Text {
         (counts.fixed, "fixed", Role::Good),
         (counts.waived, "waived", Role::Plain),
         (counts.unknown, "unknown", Role::Wary),
-        (counts.error, plural(counts.error, "error"), Role::Wary),
+        (
+            counts.error,
+            if counts.error == 1 { "error" } else { "errors" },
+            Role::Wary,
+        ),
         (
             counts.not_applicable,
             if counts.not_applicable == 1 {
@@ -502,27 +506,11 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {}", plural(number, what))
 }
 
-pub(crate) fn plural(number: usize, what: &str) -> &str {
-    // The few nouns that are counted here, with their plurals.
-    const PLURALS: [(&str, &str); 12] = [
-        ("rule", "rules"),
-        ("error", "errors"),
-        ("place", "places"),
-        ("difference", "differences"),
-        ("file", "files"),
-        ("line", "lines"),
-        ("reload", "reloads"),
-        ("restart", "restarts"),
-        ("package", "packages"),
-        ("account", "accounts"),
-        ("command", "commands"),
-        ("action", "actions"),
-    ];
+/// The noun for this many: regular ones only, and they are all that is counted here.
+pub(crate) fn plural(number: usize, what: &str) -> String {
     if number == 1 {
-        return what;
+        what.to_owned()
+    } else {
+        format!("{what}s")
     }
-    PLURALS
-        .iter()
-        .find(|(one, _)| *one == what)
-        .map_or(what, |(_, many)| many)
 }

@@ -2,4 +2,8 @@
 //! carried out. Nothing here decides or touches a host: the current content of files
 //! is handed in.
 
+pub mod change;
+pub mod diff;
+pub mod effect;
+pub mod history;
 pub mod plan;

@@ -1,1 +1,493 @@
-//! Shows a plan before anything changes.
+//! Shows a plan before anything changes: each file as a diff, everything else as a
+//! line, then what is checked, what follows, what could go wrong, and how it is
+//! taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use model::plan::{LeftAlone, Risk, Selection};
+use model::{Action, Digest, Effect, HostPath, Inverse, Plan, UnitOp};
+
+use super::diff::{self, DiffLine, Difference, LineKind};
+use super::effect::{Seen, describe, is_secret, meta_changes};
+use crate::layout::{Paper, Text};
+use crate::report::NextStep;
+use crate::report::human::{count, next_steps};
+use crate::style::{Role, Sign, Style};
+
+/// Lines of one file's diff, and of all together: nobody reviews more on a terminal, and the
+/// saved plan holds everything.
+const LINES_PER_FILE: usize = 60;
+const LINES: usize = 600;
+/// Files shown in one plan.
+const FILES: usize = 100;
+/// Other steps listed in one plan.
+const STEPS: usize = 60;
+/// Names in one list.
+const NAMES: usize = 6;
+/// A longer line of a file is cut.
+const LINE_CHARACTERS: usize = 500;
+
+/// What a path holds now; none where there is nothing.
+pub type Current<'a> = &'a dyn Fn(&HostPath) -> Option<Vec<u8>>;
+
+/// Writes the whole plan.
+pub fn write(
+    out: &mut dyn Write,
+    plan: &Plan,
+    current: Current<'_>,
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    paper.line(
+        &Text::new()
+            .say(Role::Strong, &format!("plan {}", plan.id()))
+            .gap(3)
+            .plain(&summary(plan)),
+    )?;
+    actions(&mut paper, plan, current)?;
+    consequences(&mut paper, plan)?;
+    left_alone(&mut paper, &plan.left_alone)?;
+    if plan.actions.is_empty() {
+        return Ok(());
+    }
+    let command = command("steadfast apply", &plan.selection);
+    next_steps(&mut paper, &[NextStep::new(command, "")])
+}
+
+/// `2 files, 1 kernel parameter, 1 reload`: what the plan touches, counted.
+pub fn summary(plan: &Plan) -> String {
+    if plan.actions.is_empty() {
+        return "nothing to do".to_owned();
+    }
+    let mut paths = BTreeSet::new();
+    let mut counts: BTreeMap<usize, (usize, &str)> = BTreeMap::new();
+    for action in &plan.actions {
+        let (place, what) = match &action.effect {
+            effect if effect.path().is_some() => {
+                paths.extend(effect.path());
+                continue;
+            }
+            Effect::Package { .. } => (1, "package"),
+            Effect::Account(_) => (2, "account change"),
+            Effect::Sysctl { .. } => (3, "kernel parameter"),
+            Effect::Module { .. } => (4, "kernel module"),
+            Effect::Remount { .. } => (5, "remount"),
+            Effect::Unit {
+                op: UnitOp::Reload, ..
+            } => (7, "reload"),
+            Effect::Unit {
+                op: UnitOp::Restart,
+                ..
+            } => (8, "restart"),
+            Effect::Unit {
+                op: UnitOp::DaemonReload,
+                ..
+            }
+            | Effect::LoadAuditRules => continue,
+            Effect::Unit { .. } => (6, "service change"),
+            Effect::Run { .. } => (9, "command"),
+            // All others have a path.
+            _ => continue,
+        };
+        counts.entry(place).or_insert((0, what)).0 += 1;
+    }
+    let mut said = Vec::new();
+    if !paths.is_empty() {
+        said.push(count(paths.len(), "file"));
+    }
+    said.extend(counts.values().map(|(number, what)| count(*number, what)));
+    said.join(", ")
+}
+
+fn actions(paper: &mut Paper<'_>, plan: &Plan, current: Current<'_>) -> io::Result<()> {
+    let seen = Seen::of(plan);
+    let mut lines_left = LINES;
+    let (mut files, mut steps) = (0, 0);
+    let mut in_list = false;
+    for action in &plan.actions {
+        if action.effect.is_activation() {
+            continue;
+        }
+        let replaces_content = matches!(
+            action.effect,
+            Effect::PutFile { .. } | Effect::Remove { .. }
+        );
+        if replaces_content {
+            files += 1;
+            if files > FILES {
+                continue;
+            }
+            paper.blank()?;
+            in_list = false;
+            file(paper, action, &seen, current, &mut lines_left)?;
+            continue;
+        }
+        steps += 1;
+        if steps > STEPS {
+            continue;
+        }
+        if !in_list {
+            paper.blank()?;
+            in_list = true;
+        }
+        let to = paper.sign(Sign::To);
+        let text = describe(&action.effect, &seen, is_secret(action), to);
+        heading(paper, &text, action)?;
+    }
+    for (left, what) in [
+        (files.saturating_sub(FILES), "more file"),
+        (steps.saturating_sub(STEPS), "more step"),
+    ] {
+        if left > 0 {
+            let left = count(left, what);
+            let more = paper.sign(Sign::More);
+            let text = format!("{more} {left} (the saved plan, --output FILE, lists all)");
+            paper.line(&Text::new().say(Role::Dim, &text))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is done, and at the right which rules it serves.
+fn heading(paper: &mut Paper<'_>, what: &str, action: &Action) -> io::Result<()> {
+    let what = Text::new().say(Role::Strong, what);
+    let serves = format!("for {}", names(&action.serves));
+    let width = paper.style().width;
+    if what.width() + 3 + serves.len() <= width {
+        let gap = (width - what.width() - serves.len()).max(3);
+        // Not further to the right than the eye follows.
+        let gap = gap.min(50_usize.saturating_sub(what.width()).max(3));
+        return paper.line(&what.gap(gap).solid(Role::Dim, &serves));
+    }
+    paper.line(&what)?;
+    paper.indented(2, &Text::new().say(Role::Dim, &serves))
+}
+
+fn names(all: &[String]) -> String {
+    let mut text = all
+        .iter()
+        .take(NAMES)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if all.len() > NAMES {
+        text += &format!(" and {} more", all.len() - NAMES);
+    }
+    text
+}
+
+fn file(
+    paper: &mut Paper<'_>,
+    action: &Action,
+    seen: &Seen<'_>,
+    current: Current<'_>,
+    lines_left: &mut usize,
+) -> io::Result<()> {
+    let to = paper.sign(Sign::To);
+    let (path, new) = match &action.effect {
+        Effect::PutFile { path, content, .. } => (path, Some(content.as_bytes())),
+        Effect::Remove { path } => (path, None),
+        _ => return Ok(()),
+    };
+    let secret = is_secret(action);
+    let old = if secret { None } else { current(path) };
+    heading(paper, &path.to_string(), action)?;
+    if let Effect::PutFile {
+        mode, owner, group, ..
+    } = &action.effect
+    {
+        let before = seen.meta(path);
+        let mut changes =
+            meta_changes(before, *mode, owner.as_deref(), group.as_deref(), false, to);
+        if before.is_none() && old.is_none() && !secret {
+            changes.insert(0, "a new file".to_owned());
+        }
+        if !changes.is_empty() {
+            paper.indented(2, &Text::new().plain(&changes.join(", ")))?;
+        }
+    }
+    if new.is_none() {
+        paper.indented(2, &Text::new().say(Role::Wary, "is removed"))?;
+    }
+    if secret {
+        let text = "its content may hold secrets and is not shown";
+        return paper.indented(2, &Text::new().say(Role::Dim, text));
+    }
+    if new.is_none() && old.is_none() {
+        return Ok(());
+    }
+    match diff::compare(old.as_deref(), new.unwrap_or_default()) {
+        Difference::Same => {
+            let text = if old.is_some() {
+                "the content stays as it is"
+            } else {
+                "it is empty"
+            };
+            paper.indented(2, &Text::new().say(Role::Dim, text))
+        }
+        Difference::Opaque => {
+            let text = format!("{} {to} {}", size(old.as_deref()), size(new));
+            paper.indented(2, &Text::new().plain(&text))
+        }
+        Difference::Lines(lines) => diff_lines(paper, &lines, lines_left),
+    }
+}
+
+/// `1234 bytes, sha256 0a1b2c3d…`
+fn size(content: Option<&[u8]>) -> String {
+    match content {
+        None => "nothing".to_owned(),
+        Some(bytes) => format!(
+            "{} bytes (sha256 {})",
+            bytes.len(),
+            Digest::of(bytes).short()
+        ),
+    }
+}
+
+fn diff_lines(paper: &mut Paper<'_>, lines: &[DiffLine], left: &mut usize) -> io::Result<()> {
+    let bar = paper.sign(Sign::Bar);
+    let widest = lines
+        .iter()
+        .filter_map(|line| line.number)
+        .max()
+        .unwrap_or(1)
+        .to_string()
+        .len()
+        .max(4);
+    let shown = lines.len().min(LINES_PER_FILE).min(*left);
+    *left -= shown;
+    for line in &lines[..shown] {
+        let (sign, role) = match line.kind {
+            LineKind::Kept => (' ', Role::Plain),
+            LineKind::Added => ('+', Role::Good),
+            LineKind::Removed => ('-', Role::Bad),
+            LineKind::Gap => {
+                let more = paper.sign(Sign::More);
+                paper.cut(0, Role::Dim, &format!("{more:>widest$}"))?;
+                continue;
+            }
+            LineKind::Remark => {
+                paper.cut(
+                    0,
+                    Role::Dim,
+                    &format!("{:widest$} {bar}  {}", "", line.text),
+                )?;
+                continue;
+            }
+        };
+        let number = line
+            .number
+            .map_or_else(String::new, |number| number.to_string());
+        let prefix = format!("{number:>widest$} {bar} ");
+        let follow = format!("{:widest$} {bar}  ", "");
+        let mut text = line.text.clone();
+        if let Some((at, _)) = text.char_indices().nth(LINE_CHARACTERS) {
+            let rest = text[at..].chars().count();
+            text.truncate(at);
+            text += &format!("... ({rest} more characters)");
+        }
+        paper.verbatim(&prefix, &follow, role, &format!("{sign}{text}"))?;
+    }
+    if shown < lines.len() {
+        let text = format!(
+            "{} {} more lines of this diff (the saved plan, --output FILE, holds all)",
+            paper.sign(Sign::More),
+            lines.len() - shown
+        );
+        paper.indented(2, &Text::new().say(Role::Dim, &text))?;
+    }
+    Ok(())
+}
+
+/// Checks, what follows, risk and undo.
+fn consequences(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
+    if plan.actions.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let mut validators: Vec<_> = plan.actions.iter().filter_map(|a| a.validate).collect();
+    validators.sort_unstable();
+    validators.dedup();
+    if !validators.is_empty() {
+        let commands: Vec<_> = validators.iter().map(|v| v.command()).collect();
+        let text = format!(
+            "{}, in a private view of /etc, before any file is put in place",
+            commands.join(", ")
+        );
+        paper.row(Role::Dim, "checks", &Text::new().plain(&text))?;
+    }
+    let nothing = Seen::nothing();
+    let to = paper.sign(Sign::To);
+    let mut after = Vec::new();
+    for action in plan.actions.iter().filter(|a| a.effect.is_activation()) {
+        let text = describe(&action.effect, &nothing, false, to);
+        let checked = match &action.effect {
+            Effect::Unit {
+                op: UnitOp::Reload | UnitOp::Restart,
+                ..
+            } => {
+                format!("{text}, then its health is checked")
+            }
+            _ => text,
+        };
+        if !after.contains(&checked) {
+            after.push(checked);
+        }
+    }
+    for (at, text) in after.iter().enumerate() {
+        let label = if at == 0 { "after" } else { "" };
+        paper.row(Role::Dim, label, &Text::new().plain(text))?;
+    }
+    risks(paper, plan)?;
+    undo(paper, plan)
+}
+
+fn risks(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
+    if plan.risk() == Risk::None {
+        return paper.row(Role::Dim, "risk", &Text::new().plain("none that is known"));
+    }
+    let mut label = "risk";
+    for risk in [Risk::Connectivity, Risk::Access, Risk::Service] {
+        let mut serves: Vec<String> = plan
+            .actions
+            .iter()
+            .filter(|action| action.risk == risk)
+            .flat_map(|action| action.serves.clone())
+            .collect();
+        serves.sort_unstable();
+        serves.dedup();
+        if serves.is_empty() {
+            continue;
+        }
+        let mut text = Text::new().say(
+            if risk == Risk::Service {
+                Role::Plain
+            } else {
+                Role::Wary
+            },
+            &risk.to_string(),
+        );
+        if risk == Risk::Connectivity {
+            text = text.plain(
+                ": taken back unless someone signs in anew in time, or `steadfast confirm` keeps it",
+            );
+        }
+        // Which, where not everything in the plan is meant.
+        if plan.actions.iter().any(|action| action.risk != risk) {
+            text = text.say(Role::Dim, &format!(" (for {})", names(&serves)));
+        }
+        paper.row(Role::Dim, label, &text)?;
+        label = "";
+    }
+    Ok(())
+}
+
+fn undo(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
+    let mut restored = BTreeSet::new();
+    let (mut others, mut irreversible) = (0, Vec::new());
+    for action in &plan.actions {
+        match &action.inverse {
+            Inverse::Restore => match action.effect.path() {
+                Some(path) => {
+                    restored.insert(path);
+                }
+                None => others += 1,
+            },
+            Inverse::Effect(_) => others += 1,
+            Inverse::Repeat => {}
+            Inverse::Irreversible { why } => irreversible.push((action, why)),
+        }
+    }
+    let mut said = Vec::new();
+    if !restored.is_empty() {
+        said.push(match restored.len() {
+            1 => "puts the file back as it was, byte for byte".to_owned(),
+            number => format!("puts back {number} files as they were, byte for byte"),
+        });
+    }
+    if others > 0 {
+        let what = if others == 1 { "step" } else { "steps" };
+        said.push(format!("takes back {others} other {what}"));
+    }
+    if !said.is_empty() {
+        paper.row(Role::Dim, "undo", &Text::new().plain(&said.join("; ")))?;
+    }
+    for (action, why) in irreversible {
+        let to = paper.sign(Sign::To);
+        let what = describe(&action.effect, &Seen::nothing(), is_secret(action), to);
+        let text = Text::new()
+            .say(Role::Bad, "can't be taken back: ")
+            .plain(&format!("{what} ({why})"));
+        paper.row(Role::Bad, "no undo", &text)?;
+    }
+    Ok(())
+}
+
+/// What the plan does not touch, said once per reason.
+fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let mut reasons: Vec<(&str, Vec<&LeftAlone>)> = Vec::new();
+    for one in all {
+        match reasons.iter_mut().find(|(why, _)| *why == one.why) {
+            Some((_, group)) => group.push(one),
+            None => reasons.push((&one.why, vec![one])),
+        }
+    }
+    let mut label = "left out";
+    for (why, group) in reasons {
+        let what: Vec<String> = group.iter().map(|one| one.what.clone()).collect();
+        let mut text = Text::new()
+            .plain(&names(&what))
+            .solid(Role::Plain, ":")
+            .gap(1)
+            .plain(why);
+        if let [LeftAlone { at, .. }] = group[..] {
+            if let Some(place) = at.first() {
+                text = text.gap(2).solid(Role::Dim, &place.to_string());
+            }
+        }
+        paper.row(Role::Dim, label, &text)?;
+        label = "";
+    }
+    Ok(())
+}
+
+/// The command line that asks for `selection` again.
+pub fn command(command: &str, selection: &Selection) -> String {
+    let mut text = command.to_owned();
+    let lists = [
+        ("--baseline", &selection.baselines),
+        ("--profile", &selection.profiles),
+        ("--role", &selection.roles),
+        ("--rule", &selection.rules),
+    ];
+    for (flag, names) in lists {
+        for name in names {
+            text += &format!(" {flag} {}", quoted(name));
+        }
+    }
+    if let Some(policy) = &selection.policy {
+        text += &format!(" --policy {}", quoted(policy));
+    }
+    for (name, value) in &selection.params {
+        text += &format!(" --param {}", quoted(&format!("{name}={value}")));
+    }
+    if selection.all_or_nothing {
+        text += " --all-or-nothing";
+    }
+    text
+}
+
+/// A word as a POSIX shell reads it back (2.2.2, single quotes).
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -4,4 +4,6 @@ mod exit;
 mod report_human;
 mod report_json;
 mod samples;
+mod show_changes;
+mod show_plan;
 mod style;

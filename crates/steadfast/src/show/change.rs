@@ -1,0 +1,83 @@
+//! Shows one change: what it was for, where it stands, and the plan it carried out.
+
+use std::io::{self, Write};
+
+use model::{Change, ChangeState, Plan};
+
+use super::effect::{Seen, describe, is_secret};
+use super::history::{minute, role, state_text};
+use crate::layout::{LABEL, Paper, Text};
+use crate::report::NextStep;
+use crate::report::human::{count, next_steps};
+use crate::style::{Role, Sign, Style};
+
+/// Steps listed of one change.
+const STEPS: usize = 60;
+
+/// Writes the change. `plan` is none where the journal no longer holds it.
+pub fn write(
+    out: &mut dyn Write,
+    change: &Change,
+    plan: Option<&Plan>,
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    paper.line(
+        &Text::new()
+            .say(Role::Strong, &format!("change {}", change.id))
+            .gap(3)
+            .say(role(change.state), state_text(change.state)),
+    )?;
+    paper.blank()?;
+    let row = |paper: &mut Paper<'_>, label: &str, text: &str| {
+        paper.row(Role::Dim, label, &Text::new().plain(text))
+    };
+    row(&mut paper, "what", &change.summary)?;
+    row(&mut paper, "plan", &change.plan.to_string())?;
+    row(&mut paper, "for", &change.serves.join(", "))?;
+    row(&mut paper, "by", &change.by)?;
+    let ended = change
+        .ended
+        .map_or_else(String::new, |ended| format!(", ended {}", minute(ended)));
+    let times = format!("began {}{ended} (UTC)", minute(change.started));
+    row(&mut paper, "when", &times)?;
+    if let Some(note) = &change.note {
+        paper.row(Role::Wary, "note", &Text::new().plain(note))?;
+    }
+    if let Some(plan) = plan {
+        steps(&mut paper, plan)?;
+    }
+    let step = match change.state {
+        ChangeState::Committed => NextStep::new(format!("steadfast undo {}", change.id), ""),
+        ChangeState::AwaitingConfirmation => {
+            NextStep::new(format!("steadfast confirm {}", change.id), "keeps it")
+        }
+        ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
+        ChangeState::NeedsHuman => NextStep::new(
+            format!("steadfast undo {}", change.id),
+            "tries again to take it back",
+        ),
+        _ => NextStep::new(
+            "steadfast recover",
+            "finishes it or takes it back, if nothing is at work on it",
+        ),
+    };
+    next_steps(&mut paper, &[step])
+}
+
+fn steps(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
+    paper.blank()?;
+    let seen = Seen::of(plan);
+    let to = paper.sign(Sign::To);
+    for (at, action) in plan.actions.iter().take(STEPS).enumerate() {
+        let label = if at == 0 { "steps" } else { "" };
+        let text = describe(&action.effect, &seen, is_secret(action), to);
+        paper.row_hanging(Role::Dim, label, LABEL + 2, &Text::new().plain(&text))?;
+    }
+    if plan.actions.len() > STEPS {
+        let left = count(plan.actions.len() - STEPS, "more step");
+        let text = format!("{} {left}", paper.sign(Sign::More));
+        paper.indented(LABEL, &Text::new().say(Role::Dim, &text))?;
+    }
+    Ok(())
+}

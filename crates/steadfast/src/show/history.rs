@@ -1,0 +1,80 @@
+//! Shows the changes that this host's journal holds, the newest first.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use model::{Change, ChangeState};
+
+use crate::layout::{LABEL, Paper, Text};
+use crate::report::NextStep;
+use crate::report::human::next_steps;
+use crate::style::{Role, Style};
+
+/// Writes the list in the order given. `state` is where the journal is, for an empty one.
+pub fn write(
+    out: &mut dyn Write,
+    changes: &[Change],
+    state: &str,
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    let Some(newest) = changes.first() else {
+        let text = format!("Nothing was changed yet: {state} holds no change.");
+        return paper.line(&Text::new().plain(&text));
+    };
+    for change in changes {
+        let text = state_text(change.state);
+        let body = Text::new()
+            .solid(Role::Plain, &minute(change.started))
+            .gap(2)
+            .solid(role(change.state), text)
+            .gap(22_usize.saturating_sub(text.len()).max(2))
+            .plain(&change.summary);
+        paper.row_hanging(Role::Strong, &change.id.to_string(), LABEL + 2, &body)?;
+        let mut detail = Text::new().say(Role::Dim, &format!("by {}", change.by));
+        if let Some(note) = &change.note {
+            detail = detail.say(Role::Dim, ": ").plain(note);
+        }
+        paper.indented(LABEL + 2, &detail)?;
+    }
+    let mut steps = vec![NextStep::new(format!("steadfast show {}", newest.id), "")];
+    if newest.state == ChangeState::Committed {
+        steps.push(NextStep::new(
+            format!("steadfast undo {}", newest.id),
+            "takes the newest change back",
+        ));
+    }
+    next_steps(&mut paper, &steps)
+}
+
+/// In UTC, to the minute: `2026-11-23 14:42`.
+pub(crate) fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A state in words.
+pub(crate) const fn state_text(state: ChangeState) -> &'static str {
+    match state {
+        ChangeState::Planned => "planned",
+        ChangeState::Imaged => "images taken",
+        ChangeState::Applying => "being applied",
+        ChangeState::Validating => "being verified",
+        ChangeState::AwaitingConfirmation => "waits to be confirmed",
+        ChangeState::Committed => "in effect",
+        ChangeState::Undoing => "being undone",
+        ChangeState::Undone => "undone",
+        ChangeState::RollingBack => "being taken back",
+        ChangeState::RolledBack => "failed, taken back",
+        ChangeState::NeedsHuman => "needs a person",
+    }
+}
+
+pub(crate) const fn role(state: ChangeState) -> Role {
+    match state {
+        ChangeState::Committed => Role::Good,
+        ChangeState::NeedsHuman => Role::Critical,
+        ChangeState::RolledBack | ChangeState::RollingBack => Role::Bad,
+        ChangeState::Undone => Role::Dim,
+        _ => Role::Wary,
+    }
+}

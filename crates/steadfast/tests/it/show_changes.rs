@@ -1,0 +1,53 @@
+//! The history of changes, and one change.
+
+use jiff::Timestamp;
+use model::{Change, ChangeId, ChangeState, Digest, PlanId};
+use steadfast::show::{change, history};
+use steadfast::style::Style;
+
+use crate::samples::HOSTILE;
+
+fn changes() -> Vec<Change> {
+    use ChangeState::{AwaitingConfirmation, Committed, NeedsHuman, RolledBack, Undone};
+    let started: Timestamp = "2026-11-23T14:42:10Z".parse().expect("RFC 3339");
+    [
+        Committed,
+        AwaitingConfirmation,
+        Undone,
+        RolledBack,
+        NeedsHuman,
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(n, state)| Change {
+        id: ChangeId(119 - n as u64),
+        plan: PlanId(Digest::of(&[n as u8])),
+        state,
+        started,
+        ended: state.is_final().then_some(started),
+        by: "ana (sudo)".to_owned(),
+        summary: "1 file, 1 reload".to_owned(),
+        serves: vec!["ssh-root-login".to_owned()],
+        note: (!matches!(state, Committed | AwaitingConfirmation)).then(|| HOSTILE.to_owned()),
+    })
+    .collect()
+}
+
+#[test]
+fn history_and_changes_read_as_intended() {
+    let style = Style::plain(80, true);
+    let mut out = Vec::new();
+    history::write(&mut out, &changes(), "/var/lib/steadfast", &style).expect("a vector");
+    for one in &changes() {
+        out.extend(b"-----\n");
+        change::write(&mut out, one, None, &style).expect("a vector");
+    }
+    out.extend(b"-----\n");
+    history::write(&mut out, &[], "/var/lib/steadfast", &style).expect("a vector");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(
+        text.chars()
+            .all(|c| c == '\n' || !model::escape::is_hidden(c))
+    );
+    insta::assert_snapshot!(text);
+}

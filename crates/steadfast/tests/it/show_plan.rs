@@ -1,0 +1,397 @@
+//! What people read before anything changes.
+
+use model::effect::PackageOp;
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Risk, Selection, Validator};
+use model::value::{FileType, Meta, Value};
+use model::{
+    AccountOp, Action, ActionId, Answer, Blob, Digest, Effect, HostPath, Inverse, Mode, Observed,
+    Plan, Probe, UnitOp,
+};
+use steadfast::show::diff::{Difference, LineKind, compare};
+use steadfast::show::plan::{command, write};
+use steadfast::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::samples::HOSTILE;
+
+const LEGACY: &str = "/etc/ssh/sshd_config.d/10-legacy.conf";
+
+fn action(serves: &str, effect: Effect) -> Action {
+    Action {
+        id: ActionId(0),
+        serves: vec![serves.to_owned()],
+        effect,
+        inverse: Inverse::Restore,
+        rests_on: Vec::new(),
+        after: Vec::new(),
+        change_set: 0,
+        risk: Risk::None,
+        validate: None,
+        sensitive: false,
+    }
+}
+
+fn put(path: &'static str, content: impl Into<Vec<u8>>) -> Effect {
+    Effect::PutFile {
+        path: HostPath::literal(path),
+        content: Blob::from(content.into()),
+        mode: None,
+        owner: None,
+        group: None,
+        as_user: None,
+    }
+}
+
+fn reload(unit: &str) -> Action {
+    Action {
+        inverse: Inverse::Repeat,
+        ..action(
+            "ssh-root-login",
+            Effect::Unit {
+                name: unit.to_owned(),
+                op: UnitOp::Reload,
+            },
+        )
+    }
+}
+
+fn seen(probe: Probe, value: Value) -> Premise {
+    let observed = Observed::new(Answer::Known(value));
+    Premise {
+        probe,
+        digest: observed.digest,
+        seen: Some(observed),
+    }
+}
+
+fn meta(path: &'static str, mode: u32) -> Premise {
+    let meta = Meta {
+        file_type: FileType::Regular,
+        mode: Mode::new(mode),
+        uid: 0,
+        gid: 0,
+        owner: Some("root".to_owned()),
+        group: None,
+        size_bytes: 12,
+        hard_links: 1,
+        target: None,
+    };
+    seen(
+        Probe::Meta {
+            path: HostPath::literal(path),
+        },
+        Value::Meta(meta),
+    )
+}
+
+fn plan(actions: Vec<Action>, premises: Vec<Premise>) -> Plan {
+    Plan {
+        format: PLAN_FORMAT,
+        host: HostIdentity {
+            hostname: "web-03".to_owned(),
+            machine: Some(Digest::of(b"machine")),
+        },
+        selection: Selection {
+            rules: vec!["ssh-root-login".to_owned()],
+            ..Selection::default()
+        },
+        actions,
+        left_alone: Vec::new(),
+        premises,
+    }
+}
+
+fn rendered(plan: &Plan, style: &Style) -> String {
+    let current = |path: &HostPath| match path.as_bytes() {
+        bytes if bytes == LEGACY.as_bytes() => {
+            Some(b"PermitRootLogin yes\nPermitEmptyPasswords yes\n".to_vec())
+        }
+        b"/etc/binary" => Some(vec![0xff, 0xfe, 0x00]),
+        b"/etc/shadow" | b"/etc/app/token" => Some(b"root:$y$SECRET:1:2:3\n".to_vec()),
+        b"/etc/tabs" => Some(b"a\tb\nsame\tline\n".to_vec()),
+        b"/etc/cron.d/old" => Some(b"* * * * * root /bin/true\n".to_vec()),
+        _ => None,
+    };
+    let mut out = Vec::new();
+    write(&mut out, plan, &current, style).expect("a vector takes any bytes");
+    String::from_utf8(out).expect("a plan is shown in UTF-8")
+}
+
+fn root_login() -> Plan {
+    let mut file = action(
+        "ssh-root-login",
+        put(LEGACY, "PermitRootLogin no\nPermitEmptyPasswords yes\n"),
+    );
+    file.risk = Risk::Connectivity;
+    file.validate = Some(Validator::Sshd);
+    let mut reload = reload("ssh.service");
+    reload.risk = Risk::Connectivity;
+    let mut plan = plan(vec![file, reload], vec![meta(LEGACY, 0o644)]);
+    plan.left_alone = vec![LeftAlone {
+        what: "ssh-max-tries".to_owned(),
+        why: "passes already (3, at most 4)".to_owned(),
+        at: Vec::new(),
+    }];
+    plan
+}
+
+/// Every kind of effect, and every reason for not showing something.
+fn everything() -> Plan {
+    let path = HostPath::literal;
+    let mut actions = vec![
+        action(
+            "banner",
+            put(
+                "/etc/issue.net",
+                "Authorised use only.\nAll use is recorded.",
+            ),
+        ),
+        action("binary", put("/etc/binary", vec![1, 2, 0xff])),
+        action("tabs", put("/etc/tabs", "a b  \nsame\tline\n")),
+        action("shadow", put("/etc/shadow", "root:$y$SECRET2:1:2:3\n")),
+        action(
+            "long",
+            put(
+                "/etc/long",
+                (1..=500).map(|n| format!("line {n}\n")).collect::<String>(),
+            ),
+        ),
+        action(
+            "cron",
+            Effect::Remove {
+                path: path("/etc/cron.d/old"),
+            },
+        ),
+        action(
+            "motd",
+            Effect::MakeDir {
+                path: path("/etc/app"),
+                mode: Mode::new(0o750),
+                owner: Some("root".to_owned()),
+                group: Some("app".to_owned()),
+                as_user: None,
+            },
+        ),
+        action(
+            "current",
+            Effect::Link {
+                path: path("/etc/app/now"),
+                target: Blob::from("v2\u{1b}[31m"),
+            },
+        ),
+        action(
+            "upload",
+            Effect::SetMeta {
+                path: path("/srv/upload"),
+                mode: Some(Mode::new(0o755)),
+                owner: Some("www".to_owned()),
+                group: None,
+                drop_capabilities: true,
+            },
+        ),
+        action(
+            "redirects",
+            Effect::Sysctl {
+                key: "net.ipv4.ip_forward".to_owned(),
+                value: "0".to_owned(),
+            },
+        ),
+        action(
+            "tmp",
+            Effect::Remount {
+                path: path("/tmp"),
+                options: vec!["rw".to_owned(), "nosuid".to_owned()],
+            },
+        ),
+        action(
+            "dccp",
+            Effect::Module {
+                name: "dccp".to_owned(),
+                loaded: false,
+            },
+        ),
+        action(
+            "avahi",
+            Effect::Unit {
+                name: "avahi-daemon.service".to_owned(),
+                op: UnitOp::Mask,
+            },
+        ),
+        action(
+            "accounts",
+            Effect::Account(AccountOp::LockPassword {
+                name: "games".to_owned(),
+            }),
+        ),
+        action(
+            "ageing",
+            Effect::Account(AccountOp::SetAgeing {
+                name: "ana".to_owned(),
+                min_days: Some(1),
+                max_days: Some(365),
+                warn_days: None,
+                inactive_days: None,
+            }),
+        ),
+        action(
+            "telnet",
+            Effect::Package {
+                name: "telnetd".to_owned(),
+                op: PackageOp::Remove,
+            },
+        ),
+        action("audit", Effect::LoadAuditRules),
+        action(
+            "own",
+            Effect::Run {
+                argv: vec!["/usr/local/bin/fix".to_owned(), "--now".to_owned()],
+                timeout_ms: 30_000,
+            },
+        ),
+        reload("ssh.service"),
+        reload("ssh.service"),
+    ];
+    let mut token = action("token", put("/etc/app/token", "SECRET3"));
+    token.sensitive = true;
+    actions.push(token);
+    let mut hostile = action(
+        HOSTILE,
+        Effect::Remove {
+            path: HostPath::from_bytes(b"/tmp/\x1b]0;owned\x07\xff").expect("absolute"),
+        },
+    );
+    hostile.inverse = Inverse::Irreversible {
+        why: HOSTILE.to_owned(),
+    };
+    actions.push(hostile);
+    actions[7].risk = Risk::Access;
+    actions[12].risk = Risk::Service;
+    let mut plan = plan(
+        actions,
+        vec![
+            meta("/srv/upload", 0o777),
+            seen(
+                Probe::Sysctl {
+                    key: "net.ipv4.ip_forward".to_owned(),
+                },
+                Value::Sysctl("1".to_owned()),
+            ),
+        ],
+    );
+    plan.left_alone = (0..9)
+        .map(|n| LeftAlone {
+            what: format!("rule-{n}"),
+            why: if n == 4 { HOSTILE } else { "passes already" }.to_owned(),
+            at: Vec::new(),
+        })
+        .collect();
+    plan
+}
+
+#[test]
+fn plans_read_as_intended() {
+    let style = Style::plain(80, true);
+    insta::assert_snapshot!("plan_root_login", rendered(&root_login(), &style));
+    insta::assert_snapshot!("plan_everything", rendered(&everything(), &style));
+    insta::assert_snapshot!(
+        "plan_nothing",
+        rendered(&plan(Vec::new(), Vec::new()), &style)
+    );
+    insta::assert_snapshot!(
+        "plan_ascii",
+        rendered(&root_login(), &Style::plain(48, false))
+    );
+}
+
+#[test]
+fn no_secret_and_nothing_hostile_is_shown() {
+    for unicode in [true, false] {
+        for width in [40, 80] {
+            let text = rendered(&everything(), &Style::plain(width, unicode));
+            assert!(!text.contains("SECRET"), "{text}");
+            for line in text.lines() {
+                assert!(line.width() <= width, "{line}");
+                assert!(!line.chars().any(model::escape::is_hidden), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_of_a_thousand_files_is_bounded() {
+    let actions = (0..1000)
+        .map(|n| {
+            let mut one = action("many", put("/etc/x", "x\n".repeat(100)));
+            if let Effect::PutFile { path, .. } = &mut one.effect {
+                *path = path.join(n.to_string()).expect("a clean name");
+            }
+            one
+        })
+        .collect();
+    let text = rendered(&plan(actions, Vec::new()), &Style::plain(80, true));
+    assert!(
+        text.lines().count() < 1200,
+        "{} lines",
+        text.lines().count()
+    );
+    assert!(text.contains("900 more files"), "{text}");
+}
+
+#[test]
+fn the_command_is_one_that_a_shell_reads_back() {
+    let selection = Selection {
+        baselines: vec!["debian".to_owned()],
+        policy: Some("it's ./policy".to_owned()),
+        all_or_nothing: true,
+        ..Selection::default()
+    };
+    assert_eq!(
+        command("steadfast apply", &selection),
+        r"steadfast apply --baseline debian --policy 'it'\''s ./policy' --all-or-nothing"
+    );
+}
+
+#[track_caller]
+fn check_diff(old: Option<&str>, new: &str, wanted: &[&str]) {
+    let Difference::Lines(lines) = compare(old.map(str::as_bytes), new.as_bytes()) else {
+        panic!("no lines for {old:?} and {new:?}");
+    };
+    let got: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let sign = match line.kind {
+                LineKind::Kept => " ",
+                LineKind::Added => "+",
+                LineKind::Removed => "-",
+                LineKind::Gap => return "~".to_owned(),
+                LineKind::Remark => return "no newline".to_owned(),
+            };
+            format!("{}{sign}{}", line.number.unwrap_or(0), line.text)
+        })
+        .collect();
+    assert_eq!(got, wanted);
+}
+
+#[test]
+fn diffs_are_exact() {
+    check_diff(
+        Some("a\nb\nc\n"),
+        "a\nB\nc\n",
+        &["1 a", "2-b", "2+B", "3 c"],
+    );
+    check_diff(None, "a\n", &["1+a"]);
+    check_diff(Some("a"), "a\n", &["1-a", "no newline", "1+a"]);
+    check_diff(
+        Some("a\n1\n2\n3\n4\n5\n6\nb\n"),
+        "A\n1\n2\n3\n4\n5\n6\nB\n",
+        &["1-a", "1+A", "2 1", "3 2", "~", "6 5", "7 6", "8-b", "8+B"],
+    );
+    // White space alone differs: it is spelled out.
+    check_diff(Some("a\tb\n"), "a b \n", &["1-a\\tb", "1+a b\\x20"]);
+    check_diff(Some("x\ty\n"), "z\n", &["1-x       y", "1+z"]);
+    // A carriage return does not end a line.
+    check_diff(Some("a\rb\n"), "a\rc\n", &["1-a\\rb", "1+a\\rc"]);
+    assert_eq!(compare(Some(b"same"), b"same"), Difference::Same);
+    assert_eq!(compare(Some(b"\xff"), b"x"), Difference::Opaque);
+    assert_eq!(compare(None, &vec![b'x'; 300_000]), Difference::Opaque);
+}
