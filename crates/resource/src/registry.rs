@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::kind::sshd::Sshd;
+use crate::kind::sudo_defaults::SudoDefaults;
+use crate::kind::sudo_limit::SudoLimit;
+use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
 use crate::{Answers, Judgement, Kind, Phase};
 
@@ -51,5 +54,8 @@ macro_rules! kinds {
 
 kinds! {
     Sshd(Sshd),
+    SudoDefaults(SudoDefaults),
+    SudoLimit(SudoLimit),
+    SudoRule(SudoRule),
     Sysctl(Sysctl),
 }

@@ -2,6 +2,7 @@
 
 mod sshd;
 mod sshd_answers;
+mod sudo;
 mod support;
 mod syntax;
 mod sysctl;

@@ -254,7 +254,7 @@ impl Question<'_> {
         match effective::ask(self.seen, &[]) {
             Ok(effective) => self.in_effect(&effective),
             Err(Refusal::Refused(why)) => Err(Judgement::Error(why)),
-            Err(Refusal::Unknown(reason)) => self.from_files().ok_or(Judgement::Unknown(reason)),
+            Err(Refusal::Unknown(reason)) => self.by_files().ok_or(Judgement::Unknown(reason)),
         }
     }
 
@@ -298,7 +298,7 @@ impl Question<'_> {
 
     /// Sound where a line sets the option, and no file could hold another one that wins. A
     /// default is not known: distributions change them.
-    fn from_files(&self) -> Option<Current> {
+    fn by_files(&self) -> Option<Current> {
         if self.config.hidden().is_some() {
             return None;
         }

@@ -1,0 +1,450 @@
+//! `sudo_limit`, `sudo_rule`, `sudo_defaults`, and the reader of sudoers(5) below them.
+
+use model::value::Reason;
+use model::{HostPath, Probe};
+use proptest::prelude::*;
+use resource::Judgement;
+use resource::kind::sudoers::{self, AliasKind, Sudoers};
+
+use crate::support::{Host, check, fix, observe, refused, resource, words};
+
+const DEBIAN: &str = "\
+# This file MUST be edited with the 'visudo' command as root.
+Defaults\tenv_reset
+Defaults\tmail_badpass
+Defaults\tsecure_path=\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"
+Defaults\tuse_pty
+
+# User privilege specification
+root\tALL=(ALL:ALL) ALL
+
+# Allow members of group sudo to execute any command
+%sudo\tALL=(ALL:ALL) ALL
+
+@includedir /etc/sudoers.d
+";
+
+fn debian(drop_ins: &[(&str, &str)]) -> Host {
+    let host = Host::new().file_as("/etc/sudoers", DEBIAN, 0o440, "root", "root");
+    drop_ins
+        .iter()
+        .fold(host.dir("/etc/sudoers.d"), |host, (name, content)| {
+            host.file_as(
+                &format!("/etc/sudoers.d/{name}"),
+                content,
+                0o440,
+                "root",
+                "root",
+            )
+        })
+}
+
+const NO_PASSWORDLESS: &str = "sudo_limit: {forbid: passwordless_everything}";
+
+fn parsed(text: &str) -> Sudoers {
+    let host = Host::new().file("/etc/sudoers", text);
+    sudoers::read(&observe(&resource(NO_PASSWORDLESS), &host)).0
+}
+
+#[test]
+fn anything_without_a_password_is_found_and_the_tag_taken_away() {
+    let host = debian(&[(
+        "deploy",
+        "# CI\ndeploy ALL=(ALL:ALL)  NOPASSWD: ALL # until May\n",
+    )]);
+    let after = check(
+        NO_PASSWORDLESS,
+        &host,
+        "drift: `deploy` may run anything as root without a password, \
+         wanted a password for rights without limit @ /etc/sudoers.d/deploy:2",
+    );
+    assert_eq!(
+        after.content("/etc/sudoers.d/deploy").as_deref(),
+        Some("# CI\ndeploy ALL=(ALL:ALL)  ALL # until May\n")
+    );
+}
+
+#[test]
+fn who_may_run_anything_without_a_password() {
+    for (line, expected) in [
+        ("deploy ALL=(ALL) ALL", None),
+        ("root ALL=(ALL) NOPASSWD: ALL", None),
+        ("deploy ALL=(postgres) NOPASSWD: ALL", None),
+        ("deploy ALL=NOPASSWD:ALL", Some("`deploy`")),
+        ("deploy ALL=(root) NOPASSWD : ALL", Some("`deploy`")),
+        (
+            "%ops, ana ALL=(ALL) NOPASSWD: /bin/true, ALL",
+            Some("members of `ops`, `ana`"),
+        ),
+        ("ALL ALL=(ALL) NOPASSWD: ALL", Some("everyone")),
+        ("#1000 ALL=(ALL) NOPASSWD: ALL", Some("`#1000`")),
+        ("deploy ALL=(ALL) NOPASSWD: /bin/true, PASSWD: ALL", None),
+        (
+            "deploy ALL=(ALL) NOEXEC: NOPASSWD: SETENV: ALL",
+            Some("`deploy`"),
+        ),
+        ("deploy ALL=(ALL) CWD=/srv NOPASSWD: ALL", Some("`deploy`")),
+        (
+            "deploy A=(ALL) ALL : B=(ALL) NOPASSWD: ALL",
+            Some("`deploy`"),
+        ),
+        ("deploy ALL=(!root) NOPASSWD: ALL", None),
+        ("deploy ALL=(ALL, !root) NOPASSWD: ALL", None),
+        ("deploy ALL=(:adm) NOPASSWD: ALL", None),
+        (
+            "User_Alias OPS = ana, %ops\nOPS ALL=(ALL) NOPASSWD: ALL",
+            Some("`ana`, members of `ops`"),
+        ),
+        (
+            "Cmnd_Alias EVERY = /bin/true, ALL\ndeploy ALL=(ALL) NOPASSWD: EVERY",
+            Some("`deploy`"),
+        ),
+        (
+            "Runas_Alias DB = postgres\ndeploy ALL=(DB) NOPASSWD: ALL",
+            None,
+        ),
+        ("deploy ALL=(ALL) \\\n  NOPASSWD: ALL", Some("`deploy`")),
+        (
+            "deploy ALL=(ALL) NOPASSWD: sha224:0GomF8mNN3wlDt1HD9XldjJ3SNgpFdbjO1+NsQ== /bin/ls",
+            None,
+        ),
+        ("deploy ALL=(ALL) NOPASSWD: /bin/echo ALL", None),
+        // The last match wins.
+        ("deploy ALL=(ALL) NOPASSWD: ALL\ndeploy ALL=(ALL) ALL", None),
+        (
+            "deploy ALL=(ALL) ALL\ndeploy ALL=(ALL) NOPASSWD: ALL",
+            Some("`deploy`"),
+        ),
+    ] {
+        let (said, _) = fix(NO_PASSWORDLESS, &debian(&[("x", &format!("{line}\n"))]));
+        match expected {
+            None => assert_eq!(said, "ok: no such rule", "{line}"),
+            Some(who) => assert!(
+                said.starts_with(&format!("drift: {who} may run anything as root without")),
+                "{line}: {said}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn exceptions_are_left_alone() {
+    check(
+        "sudo_limit: {forbid: passwordless_everything, except: ['%ops']}",
+        &debian(&[("x", "%ops ALL=(ALL) NOPASSWD: ALL\n")]),
+        "ok: no such rule",
+    );
+}
+
+#[test]
+fn a_tag_on_a_continued_line_is_taken_from_there() {
+    let after = check(
+        "sudo_limit: {forbid: passwordless}",
+        &debian(&[(
+            "x",
+            "ana ALL=(root) \\\n    NOPASSWD: /bin/a, \\\n    /bin/b, \\\n    PASSWD: /bin/c\n",
+        )]),
+        "drift: `ana` may run commands without a password, \
+         wanted a password for every command @ /etc/sudoers.d/x:2",
+    );
+    assert_eq!(
+        after.content("/etc/sudoers.d/x").as_deref(),
+        Some("ana ALL=(root) \\\n    /bin/a, \\\n    /bin/b, \\\n    PASSWD: /bin/c\n")
+    );
+}
+
+#[test]
+fn no_authentication() {
+    for (line, who, left) in [
+        ("Defaults !authenticate", "everyone", ""),
+        ("Defaults:deploy !authenticate", "`deploy`", ""),
+        (
+            "Defaults env_reset, !authenticate, use_pty",
+            "everyone",
+            "Defaults env_reset, use_pty\n",
+        ),
+        (
+            "Defaults insults,!authenticate # why",
+            "everyone",
+            "Defaults insults # why\n",
+        ),
+        ("Defaults>root !authenticate", "some uses", ""),
+    ] {
+        let host = debian(&[("x", &format!("{line}\n"))]);
+        let (said, after) = fix("sudo_limit: {forbid: no_authentication}", &host);
+        assert_eq!(
+            said,
+            format!(
+                "drift: no password is asked of {who}, wanted sudo asks for a password @ /etc/sudoers.d/x:1"
+            ),
+        );
+        assert_eq!(
+            after.content("/etc/sudoers.d/x").as_deref(),
+            Some(left),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn rights_for_everyone_and_lists_of_exclusions_are_for_people() {
+    check(
+        "sudo_limit: {forbid: everything_for_everyone}",
+        &debian(&[("x", "ALL ALL=(ALL) ALL\n")]),
+        "drift: everyone may run anything as root, \
+         wanted rights without limit for named people or groups only @ /etc/sudoers.d/x:1 \
+         (by hand: name the people or the group that this rule is meant for)",
+    );
+    check(
+        "sudo_limit: {forbid: exclusions}",
+        &debian(&[(
+            "x",
+            "ana ALL=(ALL) ALL, !/bin/sh\nli ALL=(ALL) /bin/a, !/bin/a -x\n",
+        )]),
+        "drift: `ana` may run everything but `/bin/sh`, \
+         wanted a list of what is allowed, not of what is not @ /etc/sudoers.d/x:1 \
+         (by hand: list the commands that are needed, instead of those that are not allowed)",
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_never_harmless() {
+    let path: HostPath = "/etc/sudoers.d/x".parse().expect("a path");
+    check(
+        NO_PASSWORDLESS,
+        &debian(&[("x", "")]).cannot_tell(Probe::file(path), Reason::NeedsRoot),
+        "unknown: needs root: run with sudo",
+    );
+    check(
+        NO_PASSWORDLESS,
+        &debian(&[("x", "deploy ALL ALL\n")]),
+        "unknown: /etc/sudoers.d/x:1: `=` is missing",
+    );
+    check(
+        NO_PASSWORDLESS,
+        &Host::new(),
+        "n/a: there is no /etc/sudoers",
+    );
+    // Names that sudo passes over.
+    check(
+        NO_PASSWORDLESS,
+        &debian(&[
+            ("x.bak", "a ALL=NOPASSWD: ALL\n"),
+            ("y~", "a ALL=NOPASSWD: ALL\n"),
+        ]),
+        "ok: no such rule",
+    );
+}
+
+#[test]
+fn includes_are_followed() {
+    let host = Host::new()
+        .file("/etc/sudoers", "#include more\n#includedir /etc/other\n")
+        .file("/etc/more", "User_Alias A = deploy\n")
+        .file("/etc/other/a", "A ALL=(ALL) NOPASSWD: ALL\n");
+    check(
+        NO_PASSWORDLESS,
+        &host,
+        "drift: `deploy` may run anything as root without a password, \
+         wanted a password for rights without limit @ /etc/other/a:1",
+    );
+}
+
+#[test]
+fn aliases_expand_with_their_negations() {
+    let sudoers = parsed("User_Alias A = ana, !li : B = A, %ops\nB ALL = /bin/x, !C\n");
+    let grant = sudoers.grants().next().expect("one rule");
+    let users: Vec<(bool, String)> = sudoers
+        .expand(AliasKind::User, &grant.users)
+        .into_iter()
+        .map(|member| (member.negated, member.name))
+        .collect();
+    assert_eq!(
+        users,
+        [
+            (false, "ana".to_owned()),
+            (true, "li".to_owned()),
+            (false, "%ops".to_owned())
+        ]
+    );
+    // An alias that holds itself does not hang.
+    parsed("User_Alias A = A, B : B = A\nA ALL = ALL\n");
+}
+
+#[test]
+fn a_rule_has_a_file_of_its_own() {
+    let yaml = "sudo_rule: {name: deploy, user: deploy, commands: [/usr/bin/systemctl restart app], nopasswd: true}";
+    let after = check(
+        yaml,
+        &debian(&[]),
+        "drift: absent, wanted deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart app",
+    );
+    let node = &after.nodes[&"/etc/sudoers.d/deploy".parse::<HostPath>().expect("a path")];
+    assert_eq!(node.mode, 0o440);
+    let loose = debian(&[]).file_as(
+        "/etc/sudoers.d/deploy",
+        "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart app\n",
+        0o664,
+        "deploy",
+        "root",
+    );
+    check(
+        yaml,
+        &loose,
+        "drift: mode 0664, owner deploy, wanted deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart app \
+         @ /etc/sudoers.d/deploy",
+    );
+    let after = check(
+        "sudo_rule: {name: deploy, absent: true}",
+        &loose,
+        "drift: there, wanted absent @ /etc/sudoers.d/deploy",
+    );
+    assert_eq!(after.content("/etc/sudoers.d/deploy"), None);
+    let (said, _) = fix(
+        "sudo_rule: {name: ops, group: ops, commands: [ALL], run_as: ALL}",
+        &Host::new().file("/etc/sudoers", "root ALL=(ALL) ALL\n"),
+    );
+    assert!(said.contains("does not include /etc/sudoers.d"), "{said}");
+}
+
+#[test]
+fn the_last_setting_wins() {
+    let pty = "sudo_defaults: {option: use_pty, value: true}";
+    check(pty, &debian(&[]), "ok: true @ /etc/sudoers:5");
+    check(
+        pty,
+        &debian(&[("90-x", "Defaults !use_pty\n")]),
+        "drift: false, wanted true @ /etc/sudoers.d/90-x:1",
+    );
+    let (_, after) = fix(
+        pty,
+        &debian(&[("90-x", "Defaults insults, !use_pty # why\n")]),
+    );
+    assert_eq!(
+        after.content("/etc/sudoers.d/90-x").as_deref(),
+        Some("Defaults insults, use_pty # why\n")
+    );
+    check(
+        pty,
+        &debian(&[("90-x", "Defaults:bob !use_pty\n")]),
+        "drift: false, wanted true @ /etc/sudoers.d/90-x:1",
+    );
+}
+
+#[test]
+fn a_new_setting_goes_to_our_drop_in() {
+    let after = check(
+        "sudo_defaults: {option: logfile, value: /var/log/sudo.log}",
+        &debian(&[]),
+        "drift: not set, wanted /var/log/sudo.log",
+    );
+    let node = &after.nodes[&sudoers::OURS.parse::<HostPath>().expect("a path")];
+    assert_eq!(node.content, b"Defaults logfile=/var/log/sudo.log\n");
+    assert_eq!(node.mode, 0o440);
+    // In the distribution's file: overruled, not edited.
+    let host = Host::new()
+        .file(
+            "/etc/sudoers",
+            "Defaults timestamp_timeout=60\n@includedir /etc/sudoers.d\n",
+        )
+        .dir("/etc/sudoers.d");
+    let after = check(
+        "sudo_defaults: {option: timestamp_timeout, value: {from: 0, to: 15, set: 5}}",
+        &host,
+        "drift: 60, wanted 0 to 15 @ /etc/sudoers:1",
+    );
+    assert_eq!(
+        after.content(sudoers::OURS).as_deref(),
+        Some("Defaults timestamp_timeout=5\n")
+    );
+    check(
+        "sudo_defaults: {option: timestamp_timeout, value: {from: 0, to: 15, set: 5}}",
+        &debian(&[]),
+        "ok: 15",
+    );
+    // Without an include, in the file itself.
+    let host = Host::new().file("/etc/sudoers", "root ALL=(ALL) ALL");
+    let after = check(
+        "sudo_defaults: {option: use_pty}",
+        &host,
+        "drift: not set, wanted true",
+    );
+    assert_eq!(
+        after.content("/etc/sudoers").as_deref(),
+        Some("root ALL=(ALL) ALL\nDefaults use_pty\n")
+    );
+}
+
+#[test]
+fn mistakes_are_refused_at_load() {
+    for (yaml, why) in [
+        (
+            "sudo_rule: {name: a.b, user: x, commands: [ALL]}",
+            "a rule's name has letters, digits, `-` and `_` only",
+        ),
+        (
+            "sudo_rule: {name: a, user: x, group: y, commands: [ALL]}",
+            "say exactly one of `user` and `group`",
+        ),
+        (
+            "sudo_rule: {name: a, user: x, commands: [systemctl]}",
+            "`systemctl` is not an absolute command, nor `ALL`",
+        ),
+        (
+            "sudo_rule: {name: a, user: 'x ALL=ALL\n', commands: [ALL]}",
+            "`x ALL=ALL ` is not an account's name",
+        ),
+        (
+            "sudo_defaults: {option: use-pty}",
+            "`use-pty` is not a setting of sudoers(5)",
+        ),
+        (
+            "sudo_defaults: {option: passwd_tries, value: {at_most: 3, set: 5}}",
+            "`set` does not satisfy the expectation itself",
+        ),
+    ] {
+        refused(yaml, why);
+    }
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("# a comment \\".to_owned()),
+        Just(String::new()),
+        Just("Defaults env_reset, use_pty".to_owned()),
+        Just("%ops ALL=(root) NOPASSWD: /bin/x".to_owned()),
+        "(ana|li|%ops) ALL ?= ?\\((ALL|root)\\) (NOPASSWD: ?)?(ALL|/bin/a, ALL|ALL, /bin/b)( # x)?",
+        Just("ana ALL=(ALL) \\\n  NOPASSWD: ALL".to_owned()),
+    ]
+}
+
+proptest! {
+    /// After the fix there is no such rule (`fix` demands it), and nothing but tags is gone.
+    #[test]
+    fn a_fix_takes_away_tags_only(lines in prop::collection::vec(line(), 0..8)) {
+        let text = lines.join("\n");
+        let host = debian(&[("x", &text)]);
+        let (said, after) = fix(NO_PASSWORDLESS, &host);
+        let squeezed = |host: &Host| {
+            let text = host.content("/etc/sudoers.d/x").unwrap_or_default();
+            text.replace("NOPASSWD:", "").split_whitespace().collect::<String>()
+        };
+        prop_assert_eq!(squeezed(&host), squeezed(&after), "{}", said);
+    }
+
+    #[test]
+    fn any_text_is_survived(text in "(?s).{0,200}", odd in "(ALL|=|\\(|\\)|:|,|!|\"|\\\\|#1| |\n|Defaults|NOPASSWD:|User_Alias|@include x){0,24}") {
+        for text in [text, odd] {
+            let host = Host::new().file("/etc/sudoers", &text);
+            let answers = observe(&resource(NO_PASSWORDLESS), &host);
+            let judgement = resource(NO_PASSWORDLESS).judge(&answers);
+            prop_assert!(!words(&judgement).is_empty());
+            if let Judgement::Drift(drifts) = judgement {
+                let mut after = host.clone();
+                for drift in drifts {
+                    after.apply(&drift.edits);
+                }
+            }
+        }
+    }
+}
