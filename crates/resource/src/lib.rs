@@ -6,6 +6,8 @@
 //! whether the host complies or which edits would make it comply.
 
 pub mod answers;
+pub mod apt;
+pub mod audit;
 pub mod edit;
 pub mod judgement;
 pub mod kind;

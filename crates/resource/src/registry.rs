@@ -5,6 +5,11 @@ use model::{Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::kind::apt_setting::AptSetting;
+use crate::kind::apt_source::AptSource;
+use crate::kind::apt_sources::AptSources;
+use crate::kind::audit_rule::AuditRule;
+use crate::kind::files_where::FilesWhere;
 use crate::kind::sshd::Sshd;
 use crate::kind::sudo_defaults::SudoDefaults;
 use crate::kind::sudo_limit::SudoLimit;
@@ -53,6 +58,11 @@ macro_rules! kinds {
 }
 
 kinds! {
+    AptSetting(AptSetting),
+    AptSource(AptSource),
+    AptSources(AptSources),
+    AuditRule(AuditRule),
+    FilesWhere(FilesWhere),
     Sshd(Sshd),
     SudoDefaults(SudoDefaults),
     SudoLimit(SudoLimit),

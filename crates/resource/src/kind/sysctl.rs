@@ -161,6 +161,7 @@ impl Sysctl {
     }
 
     fn compare(&self, parameters: &[Parameter<'_>], seen: &Answers) -> Judgement {
+        let is_pattern = is_pattern(&self.key);
         let wrong_now: Vec<&Parameter<'_>> = parameters
             .iter()
             .filter(|parameter| !self.value.holds(&parameter.running))
@@ -182,7 +183,10 @@ impl Sysctl {
         };
         if wrong_now.is_empty() && wrong_at_boot.is_empty() {
             return Judgement::Compliant {
-                observed: observed(parameters.iter().map(|p| (&*p.key, &*p.running))),
+                observed: observed(
+                    is_pattern,
+                    parameters.iter().map(|p| (&*p.key, &*p.running)),
+                ),
                 at: lines_of(&mut parameters.iter()),
             };
         }
@@ -198,9 +202,9 @@ impl Sysctl {
             let at_boot = wrong_at_boot
                 .iter()
                 .filter_map(|parameter| Some((&*parameter.key, parameter.boot?.value.as_deref()?)));
-            format!("{} at boot", observed(at_boot))
+            format!("{} at boot", observed(is_pattern, at_boot))
         } else {
-            observed(wrong_now.iter().map(|p| (&*p.key, &*p.running)))
+            observed(is_pattern, wrong_now.iter().map(|p| (&*p.key, &*p.running)))
         };
         Judgement::drift(Drift {
             observed,
@@ -263,10 +267,10 @@ impl Sysctl {
     }
 }
 
-/// `1`, or, where there are several parameters, `1 for all, lo`.
-fn observed<'a>(values: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+/// `1`, or, for a pattern, `1 for all, lo`.
+fn observed<'a>(is_pattern: bool, values: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let values: Vec<_> = values.collect();
-    if let [(_, value)] = values[..] {
+    if let ([(_, value)], false) = (&values[..], is_pattern) {
         return printable(value.as_bytes());
     }
     let distinct: BTreeSet<&str> = values.iter().map(|(_, value)| *value).collect();

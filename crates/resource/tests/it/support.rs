@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use model::effect::{PackageOp, UnitOp};
 use model::value::{
     AccountsSeen, DirEntry, FileSeen, FileType, FstabLine, Meta, ModprobeLine, ModulesSeen, Mount,
-    MountsSeen, Output, PackageSeen, Reason, UnitSeen, WalkSeen,
+    MountsSeen, Output, PackageSeen, Reason, UnitSeen, WalkHit, WalkSeen,
 };
 use model::{
     Answer, Blob, Digest, Effect, HostPath, Mode, Observed, Probe, SourceLine, Tool, Value,
@@ -238,11 +238,10 @@ impl Host {
                 .audit_rules
                 .clone()
                 .map_or_else(unavailable, |rules| Answer::Known(Value::AuditRules(rules))),
-            Probe::Walk { test } => self
-                .walks
-                .get(test)
-                .cloned()
-                .map_or_else(unavailable, |seen| Answer::Known(Value::Walk(seen))),
+            Probe::Walk { test } => {
+                let seen = self.walks.get(test).cloned();
+                Answer::Known(Value::Walk(seen.unwrap_or_else(|| self.walk(*test))))
+            }
             Probe::Command { argv, .. } => match self.commands.get(argv) {
                 Some(status) => Answer::Known(Value::Output(Output {
                     status: Some(*status),
@@ -252,6 +251,56 @@ impl Host {
                 None => unavailable(),
             },
         })
+    }
+
+    /// What a walk over the tree finds. Capabilities are not part of the tree: a case that is
+    /// about them gives its own answer.
+    fn walk(&self, test: WalkTest) -> WalkSeen {
+        let hits: Vec<WalkHit> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| {
+                let is_file = node.file_type == FileType::Regular;
+                let is_directory = node.file_type == FileType::Directory;
+                match test {
+                    WalkTest::WorldWritableFiles => is_file && node.mode & 0o002 != 0,
+                    WalkTest::WorldWritableDirectoriesWithoutSticky => {
+                        is_directory && node.mode & 0o1002 == 0o002
+                    }
+                    WalkTest::UnknownPrivilegedPrograms => is_file && node.mode & 0o6000 != 0,
+                    WalkTest::Unowned => node.owner.starts_with(|c: char| c.is_ascii_digit()),
+                    WalkTest::UnknownCapabilities => false,
+                }
+            })
+            .map(|(path, node)| WalkHit {
+                path: path.clone(),
+                meta: meta(node),
+            })
+            .collect();
+        WalkSeen {
+            total: hits.len() as u64,
+            hits,
+            unreadable: Vec::new(),
+            unreadable_total: 0,
+        }
+    }
+
+    /// The rules that `augenrules --load` would load.
+    fn load_audit_rules(&mut self) {
+        let directory = path("/etc/audit/rules.d");
+        let rules = self
+            .nodes
+            .iter()
+            .filter(|(at, _)| at.parent().as_ref() == Some(&directory))
+            .flat_map(|(_, node)| {
+                String::from_utf8_lossy(&node.content)
+                    .lines()
+                    .filter(|line| line.starts_with('-'))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        self.audit_rules = Some(rules);
     }
 
     /// Follows links at the end of a path, as the kernel does, up to a bound.
@@ -393,9 +442,15 @@ impl Host {
                     mode,
                     owner,
                     group,
-                    ..
+                    drop_capabilities,
                 } => {
                     self.set_meta(path, *mode, owner.as_deref(), group.as_deref());
+                    if *drop_capabilities
+                        && let Some(seen) = self.walks.get_mut(&WalkTest::UnknownCapabilities)
+                    {
+                        seen.hits.retain(|hit| hit.path != *path);
+                        seen.total = seen.hits.len() as u64;
+                    }
                 }
                 Edit::Act { effect, .. } => self.act(effect),
             }
@@ -513,6 +568,7 @@ impl Host {
                 self.done.push(argv.join(" "));
                 self.commands.values_mut().for_each(|status| *status = 0);
             }
+            Effect::LoadAuditRules => self.load_audit_rules(),
             other => self.done.push(format!("{other:?}")),
         }
     }
@@ -651,7 +707,7 @@ pub fn fix(yaml: &str, host: &Host) -> (String, Host) {
     if let Judgement::Drift(drifts) = &judgement {
         for drift in drifts {
             assert!(
-                !drift.edits.is_empty() || drift.by_hand.is_some(),
+                !drift.edits.is_empty() || !drift.activate.is_empty() || drift.by_hand.is_some(),
                 "{yaml}: a drift has edits, or says what a person has to do"
             );
             after.apply(&drift.edits);

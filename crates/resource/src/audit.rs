@@ -1,0 +1,290 @@
+//! Audit rules in one form, whoever wrote them: auditctl(8) takes many spellings and
+//! lists rules in another than they were written in.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+/// A rule, taken apart. Two spellings of one rule are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRule {
+    /// `exit`, `user`, `exclude`, `task`, `filesystem`, `io_uring`
+    pub list: String,
+    /// `always` or `never`
+    pub action: String,
+    /// `auid>=1000`, `watch=/etc/passwd`: all must hold for the rule to match.
+    pub fields: BTreeSet<String>,
+    /// Of `r`, `w`, `x`, `a`; empty when the rule doesn't ask.
+    pub access: BTreeSet<char>,
+    /// By name or number; empty for all.
+    pub syscalls: BTreeSet<String>,
+    /// Labels, which decide nothing.
+    pub keys: BTreeSet<String>,
+}
+
+/// One line of a rules file, or of the kernel's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditLine {
+    Rule {
+        rule: AuditRule,
+        /// `-A`: before the rules that are there.
+        first: bool,
+    },
+    /// `-e`: 0 off, 1 on, 2 locked until the next boot.
+    Enabled(u32),
+    /// Anything else that is no rule: sizes, limits, comments, and what is not understood.
+    Other,
+}
+
+/// Reads one line.
+pub fn parse_line(line: &str) -> AuditLine {
+    let mut words = line.split_whitespace();
+    match words.next() {
+        Some("-e") => words
+            .next()
+            .and_then(|level| level.parse().ok())
+            .map_or(AuditLine::Other, AuditLine::Enabled),
+        Some("-a" | "-A" | "-w") => parse_rule(line).map_or(AuditLine::Other, |rule| {
+            let first = line.trim_start().starts_with("-A");
+            AuditLine::Rule { rule, first }
+        }),
+        _ => AuditLine::Other,
+    }
+}
+
+/// Reads a rule that adds: `-w …`, `-a …` or `-A …`. The error says what is wrong.
+pub fn parse_rule(line: &str) -> Result<AuditRule, String> {
+    let mut rule = AuditRule {
+        list: String::new(),
+        action: String::new(),
+        fields: BTreeSet::new(),
+        access: BTreeSet::new(),
+        syscalls: BTreeSet::new(),
+        keys: BTreeSet::new(),
+    };
+    let mut is_watch = false;
+    let mut words = line.split_whitespace();
+    while let Some(option) = words.next() {
+        let value = words
+            .next()
+            .ok_or_else(|| format!("`{option}` needs a value"))?;
+        match option {
+            "-a" | "-A" => {
+                let (one, other) = value
+                    .split_once(',')
+                    .ok_or_else(|| format!("`{value}` is not a list and an action"))?;
+                let (action, list) = match (one, other) {
+                    ("always" | "never", list) => (one, list),
+                    (list, "always" | "never") => (other, list),
+                    _ => return Err(format!("`{value}` has neither `always` nor `never`")),
+                };
+                action.clone_into(&mut rule.action);
+                list.clone_into(&mut rule.list);
+            }
+            "-w" => {
+                if !value.starts_with('/') {
+                    return Err(format!("`{value}` is not an absolute path"));
+                }
+                is_watch = true;
+                "always".clone_into(&mut rule.action);
+                "exit".clone_into(&mut rule.list);
+                rule.fields
+                    .insert(format!("watch={}", without_slash(value)));
+            }
+            "-p" => rule.access = access(value)?,
+            "-k" => {
+                rule.keys.insert(value.to_owned());
+            }
+            "-S" => rule.syscalls.extend(
+                value
+                    .split(',')
+                    .filter(|name| *name != "all")
+                    .map(str::to_owned),
+            ),
+            "-C" => {
+                rule.fields.insert(format!("compare {value}"));
+            }
+            "-F" => add_field(&mut rule, value)?,
+            _ => return Err(format!("`{option}` is not an option of a rule")),
+        }
+    }
+    if rule.list.is_empty() {
+        return Err("a rule begins with `-w`, `-a` or `-A`".to_owned());
+    }
+    // auditctl(8), -p: without it, a watch is about every access.
+    if is_watch && rule.access.is_empty() {
+        rule.access = "rwxa".chars().collect();
+    }
+    Ok(rule)
+}
+
+/// The operators of auditctl(8), longer ones first.
+const OPERATORS: [&str; 8] = ["!=", ">=", "<=", "&=", "=", ">", "<", "&"];
+
+fn add_field(rule: &mut AuditRule, field: &str) -> Result<(), String> {
+    let bad = || format!("`{field}` is not a field, an operator and a value");
+    let at = field
+        .find(['!', '>', '<', '&', '='])
+        .filter(|at| *at > 0)
+        .ok_or_else(bad)?;
+    let (name, rest) = field.split_at(at);
+    let operator = OPERATORS
+        .into_iter()
+        .find(|operator| rest.starts_with(operator))
+        .ok_or_else(bad)?;
+    let value = &rest[operator.len()..];
+    if value.is_empty() {
+        return Err(bad());
+    }
+    match (name, operator) {
+        ("key", "=") => {
+            rule.keys.insert(value.to_owned());
+        }
+        ("perm", "=") => rule.access = access(value)?,
+        // The kernel's list shows both as `-w`, so they can't be told apart there.
+        ("path" | "dir", "=") => {
+            rule.fields
+                .insert(format!("watch={}", without_slash(value)));
+        }
+        _ => {
+            let name = if name == "loginuid" { "auid" } else { name };
+            rule.fields
+                .insert(format!("{name}{operator}{}", canonical(name, value)));
+        }
+    }
+    Ok(())
+}
+
+/// Values that have several spellings.
+fn canonical<'v>(name: &str, value: &'v str) -> &'v str {
+    match (name, value) {
+        ("auid" | "uid" | "euid" | "suid" | "fsuid", "unset" | "4294967295") => "-1",
+        ("auid" | "uid" | "euid" | "suid" | "fsuid" | "obj_uid", "root") => "0",
+        ("gid" | "egid" | "sgid" | "fsgid" | "obj_gid", "root") => "0",
+        ("arch", "x86_64" | "aarch64") => "b64",
+        ("arch", "i386" | "i686") => "b32",
+        _ => value,
+    }
+}
+
+fn without_slash(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    }
+}
+
+fn access(letters: &str) -> Result<BTreeSet<char>, String> {
+    if letters.is_empty() || !letters.chars().all(|letter| "rwxa".contains(letter)) {
+        return Err(format!("`{letters}` is not made of r, w, x and a"));
+    }
+    Ok(letters.chars().collect())
+}
+
+/// Rules in the order in which they are tried.
+#[derive(Clone, Debug)]
+pub struct RuleList<T> {
+    rules: Vec<(AuditRule, T)>,
+}
+
+impl<T> Default for RuleList<T> {
+    fn default() -> Self {
+        Self { rules: Vec::new() }
+    }
+}
+
+impl<T> RuleList<T> {
+    /// Adds one line's rule, where it holds one.
+    pub fn add(&mut self, line: AuditLine, place: T) {
+        match line {
+            AuditLine::Rule { rule, first: true } => self.rules.insert(0, (rule, place)),
+            AuditLine::Rule { rule, first: false } => self.rules.push((rule, place)),
+            AuditLine::Enabled(_) | AuditLine::Other => {}
+        }
+    }
+
+    /// Is everything that `wanted` records recorded by these rules? If so, the place of the
+    /// first rule that does a part of it. Of several rules that match an event, the first
+    /// decides (auditctl(8), -a), so a `never` before it hides a rule.
+    pub fn cover(&self, wanted: &AuditRule) -> Option<&T> {
+        let each = |set: &BTreeSet<String>| -> Vec<Option<String>> {
+            if set.is_empty() {
+                vec![None]
+            } else {
+                set.iter().cloned().map(Some).collect()
+            }
+        };
+        let access: Vec<Option<char>> = if wanted.access.is_empty() {
+            vec![None]
+        } else {
+            wanted.access.iter().copied().map(Some).collect()
+        };
+        let mut place = None;
+        for syscall in each(&wanted.syscalls) {
+            for access in &access {
+                let (rule, at) = self.rules.iter().find(|(rule, _)| {
+                    rule.list == wanted.list
+                        // Fewer conditions match more.
+                        && rule.fields.is_subset(&wanted.fields)
+                        && includes(&rule.syscalls, syscall.as_ref())
+                        && includes(&rule.access, access.as_ref())
+                })?;
+                if rule.action != wanted.action {
+                    return None;
+                }
+                place = place.or(Some(at));
+            }
+        }
+        place
+    }
+
+    /// A rule that keeps new processes from being audited at all, whatever other rules say.
+    pub fn switched_off_by(&self) -> Option<&T> {
+        self.rules
+            .iter()
+            .find(|(rule, _)| {
+                rule.action == "never" && rule.list == "task" && rule.fields.is_empty()
+            })
+            .map(|(_, place)| place)
+    }
+}
+
+/// An empty set holds all.
+fn includes<V: Ord>(set: &BTreeSet<V>, value: Option<&V>) -> bool {
+    set.is_empty() || value.is_some_and(|value| set.contains(value))
+}
+
+/// The order in which `augenrules` reads files: that of `ls -v`, in which runs of digits
+/// compare as numbers.
+pub fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        match (a.first(), b.first()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
+                let (x, rest_a) = digits(a);
+                let (y, rest_b) = digits(b);
+                match x.len().cmp(&y.len()).then_with(|| x.cmp(y)) {
+                    Ordering::Equal => (a, b) = (rest_a, rest_b),
+                    unequal => return unequal,
+                }
+            }
+            (Some(x), Some(y)) if x == y => (a, b) = (&a[1..], &b[1..]),
+            (Some(x), Some(y)) => return x.cmp(y),
+        }
+    }
+}
+
+/// The leading digits without leading zeros, and the rest.
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
+    let start = text[..end]
+        .iter()
+        .position(|byte| *byte != b'0')
+        .unwrap_or(end);
+    (&text[start..end], &text[end..])
+}

@@ -1,0 +1,327 @@
+//! `apt_setting`: what apt reads for one of its settings, from all its files in order
+//! (apt.conf(5)).
+
+use model::value::Reason;
+use model::{Expectation, HostPath, Probe, ResourceKey, SourceLine, printable};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::apt::conf::{self, Setting, Statement};
+use crate::apt::{boolean, is_plain_name};
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+
+const DIRECTORY: &str = "/etc/apt/apt.conf.d";
+const OURS: &str = "/etc/apt/apt.conf.d/99steadfast";
+/// Read last, after the directory.
+const MAIN: &str = "/etc/apt/apt.conf";
+/// apt itself has no bound; a chain of includes longer than this is a mistake.
+const DEEPEST_INCLUDE: usize = 3;
+
+/// A setting of apt.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AptSetting {
+    /// The full name: `APT::Get::AllowUnauthenticated`. Letter case is ignored.
+    pub key: String,
+    /// What apt must read. The words for yes (`yes`, `true`, `on`, `1`, …) are the same, and
+    /// so are those for no. Where no file sets it, apt's own default counts, when it is known
+    /// here.
+    pub value: Expectation,
+}
+
+/// What apt and its companions take when nothing sets it (apt.conf(5), apt-secure(8),
+/// `/usr/lib/apt/apt.systemd.daily`).
+const DEFAULTS: [(&str, &str); 15] = [
+    ("APT::Get::AllowUnauthenticated", "false"),
+    ("APT::Install-Recommends", "true"),
+    ("APT::Periodic::AutocleanInterval", "0"),
+    ("APT::Periodic::Download-Upgradeable-Packages", "0"),
+    ("APT::Periodic::Enable", "1"),
+    ("APT::Periodic::Unattended-Upgrade", "0"),
+    ("APT::Periodic::Update-Package-Lists", "0"),
+    ("APT::Sandbox::User", "_apt"),
+    ("Acquire::AllowDowngradeToInsecureRepositories", "false"),
+    ("Acquire::AllowInsecureRepositories", "false"),
+    ("Acquire::AllowWeakRepositories", "false"),
+    ("Acquire::Check-Valid-Until", "true"),
+    ("Acquire::https::Verify-Host", "true"),
+    ("Acquire::https::Verify-Peer", "true"),
+    ("Unattended-Upgrade::Automatic-Reboot", "false"),
+];
+
+impl Kind for AptSetting {
+    const NAME: &'static str = "apt_setting";
+    const PHASE: Phase = Phase::Source;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.key.to_ascii_lowercase(),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = vec![Probe::Dir {
+            path: HostPath::literal(DIRECTORY),
+        }];
+        let mut paths = files(seen);
+        for depth in 0..DEEPEST_INCLUDE {
+            let found: Vec<HostPath> = paths
+                .iter()
+                .filter_map(|path| seen.file(path).known())
+                .filter_map(|file| {
+                    conf::parse(&String::from_utf8_lossy(file.content.as_bytes())).ok()
+                })
+                .flatten()
+                .filter_map(|statement| match statement {
+                    Statement::Include { path, .. } => HostPath::from_bytes(path.as_bytes()).ok(),
+                    _ => None,
+                })
+                .collect();
+            probes.extend(
+                std::mem::replace(&mut paths, found)
+                    .into_iter()
+                    .map(Probe::file),
+            );
+            if depth + 1 == DEEPEST_INCLUDE || paths.is_empty() {
+                break;
+            }
+        }
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        if let Seen::Absent = seen.dir(&HostPath::literal(DIRECTORY)) {
+            return Judgement::NotApplicable("apt is not here".to_owned());
+        }
+        if let Seen::Unknown(reason) = seen.dir(&HostPath::literal(DIRECTORY)) {
+            return reason.into();
+        }
+        let mut reading = Reading {
+            wanted: self.key.to_ascii_lowercase(),
+            found: None,
+        };
+        for (order, path) in files(seen).into_iter().enumerate() {
+            match reading.file(&path, order, 0, seen) {
+                Ok(()) => {}
+                Err(Trouble::Unknown(reason)) => return reason.into(),
+                Err(Trouble::Malformed(why)) => return Judgement::Error(why),
+            }
+        }
+        let at: Vec<SourceLine> = reading
+            .found
+            .iter()
+            .map(|found| SourceLine::new(found.path.clone(), found.setting.line))
+            .collect();
+        let value = match &reading.found {
+            Some(found) => Some(found.setting.value.as_str()),
+            None => default(&self.key),
+        };
+        if let Some(value) = value
+            && self.holds(value)
+        {
+            return Judgement::Compliant {
+                observed: printable(value.as_bytes()),
+                at,
+            };
+        }
+        Judgement::drift(Drift {
+            observed: value
+                .map_or_else(|| "not set".to_owned(), |value| printable(value.as_bytes())),
+            wanted: self.value.to_string(),
+            at,
+            edits: vec![self.edit(reading.found.as_ref(), seen)],
+            ..Drift::default()
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_./+".contains(&byte))
+        };
+        if !self.key.split("::").all(is_name) {
+            return Err(format!(
+                "`{}` is not the name of a setting",
+                printable(self.key.as_bytes())
+            ));
+        }
+        let set = self.value.set();
+        if set.contains(['"', '\n']) {
+            return Err("a value can't hold a quote or a newline".to_owned());
+        }
+        if !self.holds(&set) {
+            return Err(format!(
+                "setting `{set}` would not satisfy `{}`",
+                self.value
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The value that counts, so far.
+struct Found {
+    path: HostPath,
+    /// The place of its file, among all that are read, or of the one that includes it.
+    order: usize,
+    setting: Setting,
+    /// The line that holds the value, where it holds nothing of another line.
+    text: String,
+    /// Where that line begins.
+    starts: usize,
+}
+
+struct Reading {
+    /// In lower case.
+    wanted: String,
+    found: Option<Found>,
+}
+
+enum Trouble {
+    Unknown(Reason),
+    Malformed(String),
+}
+
+impl Reading {
+    fn file(
+        &mut self,
+        path: &HostPath,
+        order: usize,
+        depth: usize,
+        seen: &Answers,
+    ) -> Result<(), Trouble> {
+        if depth >= DEEPEST_INCLUDE {
+            return Err(Trouble::Malformed(format!("{path}: includes go too deep")));
+        }
+        let Some(file) = seen
+            .file(path)
+            .known_or_absent()
+            .map_err(Trouble::Unknown)?
+        else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        let statements =
+            conf::parse(&text).map_err(|e| Trouble::Malformed(format!("{path}: {e}")))?;
+        for statement in statements {
+            match statement {
+                Statement::Set(setting) if setting.key.to_ascii_lowercase() == self.wanted => {
+                    let starts = text[..setting.span.start]
+                        .rfind('\n')
+                        .map_or(0, |at| at + 1);
+                    let line = text[starts..].lines().next().unwrap_or_default();
+                    self.found = Some(Found {
+                        path: path.clone(),
+                        order,
+                        text: line.to_owned(),
+                        starts,
+                        setting,
+                    });
+                }
+                Statement::Clear { key } if self.is_below(&key) => self.found = None,
+                Statement::Include { path, .. } => {
+                    if let Ok(path) = HostPath::from_bytes(path.as_bytes()) {
+                        self.file(&path, order, depth + 1, seen)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_below(&self, key: &str) -> bool {
+        let key = key.trim_end_matches("::").to_ascii_lowercase();
+        self.wanted
+            .strip_prefix(&key)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    }
+}
+
+impl AptSetting {
+    fn holds(&self, seen: &str) -> bool {
+        if self.value.holds(seen) {
+            return true;
+        }
+        let words: &[&str] = match boolean(seen) {
+            Some(true) => &["yes", "true", "with", "on", "enable", "1"],
+            Some(false) => &["no", "false", "without", "off", "disable", "0"],
+            None => return false,
+        };
+        words
+            .iter()
+            .any(|word| self.value.holds_ignoring_case(word))
+    }
+
+    /// Our own file gets a line, unless what counts now is read after it or stands in it.
+    fn edit(&self, found: Option<&Found>, seen: &Answers) -> Edit {
+        let set = format!("\"{}\"", self.value.set());
+        let ours = HostPath::literal(OURS);
+        let place = files(seen).iter().position(|path| {
+            path.as_bytes() >= ours.as_bytes() || path.as_bytes() == MAIN.as_bytes()
+        });
+        let in_place = found.filter(|found| {
+            found.setting.span.end <= found.starts + found.text.len()
+                && place.is_some_and(|place| found.order >= place)
+        });
+        let (path, change) = match in_place {
+            Some(found) => {
+                let mut line = found.text.clone();
+                let span = &found.setting.span;
+                let value = if span.is_empty() {
+                    format!(" {set}")
+                } else {
+                    set
+                };
+                line.replace_range(span.start - found.starts..span.end - found.starts, &value);
+                let change = ContentEdit::ReplaceLine {
+                    line: found.setting.line,
+                    old: found.text.clone(),
+                    new: vec![line],
+                };
+                (found.path.clone(), change)
+            }
+            None => (ours, ContentEdit::Append(format!("{} {set};", self.key))),
+        };
+        Edit::Content {
+            path,
+            change,
+            new_file: Some(NewFile::default()),
+            as_user: None,
+        }
+    }
+}
+
+fn default(key: &str) -> Option<&'static str> {
+    DEFAULTS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(key))
+        .map(|(_, value)| *value)
+}
+
+/// The files in the order in which apt reads them: no ending or `.conf`, by name, and then
+/// the main file (apt.conf(5)).
+fn files(seen: &Answers) -> Vec<HostPath> {
+    let directory = HostPath::literal(DIRECTORY);
+    let mut files = Vec::new();
+    if let Seen::Known(entries) = seen.dir(&directory) {
+        let mut names: Vec<&[u8]> = entries
+            .iter()
+            .map(|entry| entry.name.as_bytes())
+            .filter(|name| {
+                is_plain_name(name) && (!name.contains(&b'.') || name.ends_with(b".conf"))
+            })
+            .collect();
+        names.sort_unstable();
+        files.extend(
+            names
+                .into_iter()
+                .filter_map(|name| directory.join(name).ok()),
+        );
+    }
+    files.push(HostPath::literal(MAIN));
+    files
+}

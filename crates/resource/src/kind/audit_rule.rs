@@ -1,0 +1,200 @@
+//! `audit_rule`: something that the kernel records (auditctl(8)), both now and after
+//! the next boot.
+//!
+//! Rules are compared by what they record, not by how they are written: a rule of
+//! another label, of more system calls or of fewer conditions is as good.
+
+use model::value::Reason;
+use model::{Effect, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::audit::{self, AuditLine, RuleList};
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+
+const DIRECTORY: &str = "/etc/audit/rules.d";
+/// The file that we write; `augenrules` reads it between the usual 10 and 99.
+const OURS: &str = "/etc/audit/rules.d/50-steadfast.rules";
+
+/// A rule of the kernel's audit, loaded now and set at boot.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRule {
+    /// One rule that adds, as auditctl(8) takes it: `-w /etc/passwd -p wa -k identity`, or
+    /// `-a always,exit -F arch=b64 -S adjtimex -k time`. A label (`-k`) is written, but a rule
+    /// on the host may have another.
+    pub rule: String,
+}
+
+impl Kind for AuditRule {
+    const NAME: &'static str = "audit_rule";
+    const PHASE: Phase = Phase::Kernel;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.rule.split_whitespace().collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = vec![
+            Probe::AuditRules,
+            Probe::Package {
+                name: "auditd".to_owned(),
+            },
+            Probe::Dir {
+                path: HostPath::literal(DIRECTORY),
+            },
+        ];
+        probes.extend(files(seen).into_iter().map(Probe::file));
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        let wanted = match audit::parse_rule(&self.rule) {
+            Ok(wanted) => wanted,
+            Err(why) => return Judgement::Error(why),
+        };
+        let at_boot = match boot_rules(seen) {
+            Ok(rules) => rules,
+            Err(reason) => return reason.into(),
+        };
+        let (loaded, locked) = match loaded_rules(seen) {
+            Ok(loaded) => loaded,
+            Err(reason) => return reason.into(),
+        };
+        let at: Vec<SourceLine> = at_boot.cover(&wanted).into_iter().cloned().collect();
+        let is_loaded = loaded.cover(&wanted).is_some();
+        if let Some(place) = at_boot.switched_off_by() {
+            return Judgement::drift(Drift {
+                observed: "auditing of processes is switched off".to_owned(),
+                wanted: self.rule.clone(),
+                at: vec![place.clone()],
+                by_hand: Some(
+                    "remove the rule `-a never,task`, and load the rules anew".to_owned(),
+                ),
+                ..Drift::default()
+            });
+        }
+        if is_loaded && !at.is_empty() && loaded.switched_off_by().is_none() {
+            return Judgement::Compliant {
+                observed: "loaded, and set at boot".to_owned(),
+                at,
+            };
+        }
+        let observed = match (is_loaded, at.is_empty()) {
+            (true, true) => "loaded, but not set at boot",
+            (true, false) => "loaded, but auditing of processes is switched off",
+            (false, false) => "set at boot, but not loaded",
+            (false, true) => "not recorded",
+        };
+        let mut drift = Drift {
+            observed: observed.to_owned(),
+            wanted: self.rule.clone(),
+            ..Drift::default()
+        };
+        if locked {
+            drift.by_hand = Some(format!(
+                "the kernel's rules are locked (-e 2): have the rule in {DIRECTORY}, and reboot"
+            ));
+        } else {
+            if at.is_empty() {
+                drift.edits = self.boot_edits(seen);
+            }
+            drift.activate.push(Effect::LoadAuditRules);
+        }
+        drift.at = at;
+        Judgement::drift(drift)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        audit::parse_rule(&self.rule).map(|_| ()).map_err(|why| {
+            format!(
+                "`{}` is not an audit rule: {why}",
+                printable(self.rule.as_bytes())
+            )
+        })
+    }
+}
+
+impl AuditRule {
+    fn boot_edits(&self, seen: &Answers) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        // Where the package is not there yet, it brings its directories itself.
+        if matches!(seen.dir(&HostPath::literal(DIRECTORY)), Seen::Absent)
+            && matches!(seen.package("auditd"), Seen::Known(_))
+        {
+            edits.push(Edit::act(Effect::MakeDir {
+                path: HostPath::literal(DIRECTORY),
+                mode: Mode::new(0o750),
+                owner: None,
+                group: None,
+                as_user: None,
+            }));
+        }
+        edits.push(Edit::Content {
+            path: HostPath::literal(OURS),
+            change: ContentEdit::Append(self.key().name),
+            new_file: Some(NewFile {
+                mode: Mode::new(0o640),
+                ..NewFile::default()
+            }),
+            as_user: None,
+        });
+        edits
+    }
+}
+
+/// The rule files in the order in which they are read.
+fn files(seen: &Answers) -> Vec<HostPath> {
+    let directory = HostPath::literal(DIRECTORY);
+    let Seen::Known(entries) = seen.dir(&directory) else {
+        return Vec::new();
+    };
+    let mut names: Vec<&[u8]> = entries
+        .iter()
+        .map(|entry| entry.name.as_bytes())
+        .filter(|name| name.ends_with(b".rules"))
+        .collect();
+    names.sort_by(|a, b| audit::natural_order(a, b));
+    names
+        .into_iter()
+        .filter_map(|name| directory.join(name).ok())
+        .collect()
+}
+
+fn boot_rules(seen: &Answers) -> Result<RuleList<SourceLine>, Reason> {
+    seen.dir(&HostPath::literal(DIRECTORY)).known_or_absent()?;
+    let mut rules = RuleList::default();
+    for path in files(seen) {
+        let Some(file) = seen.file(&path).known_or_absent()? else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        for (at, line) in (1..).zip(text.lines()) {
+            rules.add(audit::parse_line(line), SourceLine::new(path.clone(), at));
+        }
+    }
+    Ok(rules)
+}
+
+/// What the kernel records now, and whether that is locked until the next boot. Where the
+/// audit's programs are not installed, nothing is recorded.
+fn loaded_rules(seen: &Answers) -> Result<(RuleList<()>, bool), Reason> {
+    let mut rules = RuleList::default();
+    let mut locked = false;
+    let lines = match seen.audit_rules() {
+        Seen::Known(lines) => lines,
+        Seen::Unknown(_) if matches!(seen.package("auditd"), Seen::Absent) => {
+            return Ok((rules, locked));
+        }
+        other => return other.known_or_absent().map(|_| (rules, locked)),
+    };
+    for line in lines {
+        let line = audit::parse_line(line);
+        locked |= line == AuditLine::Enabled(2);
+        rules.add(line, ());
+    }
+    Ok((rules, locked))
+}

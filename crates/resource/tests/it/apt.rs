@@ -1,0 +1,437 @@
+//! `apt_setting`, `apt_source`, `apt_sources`, and the readers of apt's files.
+
+use resource::apt::conf::{Statement, parse};
+use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas};
+
+use crate::support::{Host, check, refused};
+
+fn settings(text: &str) -> Vec<String> {
+    let statements = match parse(text) {
+        Ok(statements) => statements,
+        Err(e) => return vec![e.to_string()],
+    };
+    statements
+        .into_iter()
+        .map(|statement| match statement {
+            Statement::Set(set) => format!("{}={}:{}", set.key, set.value, set.line),
+            Statement::Add { key, value } => format!("{key}+={value}"),
+            Statement::Clear { key } => format!("clear {key}"),
+            Statement::Include { path, .. } => format!("include {path}"),
+        })
+        .collect()
+}
+
+#[test]
+fn reads_settings_as_apt_does() {
+    for (text, expected) in [
+        ("A::B \"c\";", &["A::B=c:1"][..]),
+        (
+            "A\n{\n  B \"c\"; # said\n  // not\n  D e;\n};",
+            &["A::B=c:3", "A::D=e:5"],
+        ),
+        ("A { \"x\"; \"y // z\"; };", &["A+=x", "A+=y // z"]),
+        ("A:: \"x\"; /* A \"n\";\n */ B \"1\";", &["A+=x", "B=1:2"]),
+        (
+            "A { B { C \"1\"; }; D \"2\"; };",
+            &["A::B::C=1:1", "A::D=2:1"],
+        ),
+        (
+            "#clear A::B;\n#include \"/etc/x\";\n",
+            &["clear A::B", "include /etc/x"],
+        ),
+        ("A \"x\" { B \"y\"; };", &["A=x:1", "A::B=y:1"]),
+        ("A \"x\"", &["line 1: a statement without `;`"]),
+        ("A { B \"x\";\n", &["line 1: a block without `}`"]),
+        ("A \"x\";\n}", &["line 2: `}` without a block"]),
+        ("A \"x;\n", &["line 1: a quote without its end"]),
+        ("/* x", &["line 1: a comment without its end"]),
+        ("{", &["line 1: a block without a name"]),
+    ] {
+        assert_eq!(settings(text), expected, "{text}");
+    }
+}
+
+const UNSIGNED: &str = "apt_setting: {key: 'APT::Get::AllowUnauthenticated', value: 'false'}";
+const NIGHTLY: &str = "apt_setting: {key: 'APT::Periodic::Unattended-Upgrade', \
+                       value: {at_least: 1, set: 1}}";
+
+fn apt() -> Host {
+    Host::new().dir("/etc/apt/apt.conf.d")
+}
+
+#[test]
+fn what_nothing_sets_has_apts_own_default() {
+    check(UNSIGNED, &apt(), "ok: false");
+    check(NIGHTLY, &apt(), "drift: 0, wanted at least 1");
+    check(UNSIGNED, &Host::new(), "n/a: apt is not here");
+}
+
+#[test]
+fn the_last_file_wins_and_words_for_no_are_the_same() {
+    let host = apt()
+        .file(
+            "/etc/apt/apt.conf.d/10a",
+            "APT::Get::AllowUnauthenticated \"yes\";\n",
+        )
+        .file(
+            "/etc/apt/apt.conf.d/20b.conf",
+            "apt { get { allowunauthenticated \"Off\"; }; };\n",
+        )
+        .file(
+            "/etc/apt/apt.conf.d/30c.bak",
+            "APT::Get::AllowUnauthenticated \"yes\";\n",
+        );
+    check(UNSIGNED, &host, "ok: Off @ /etc/apt/apt.conf.d/20b.conf:1");
+}
+
+#[test]
+fn an_earlier_file_is_overruled_and_a_later_one_is_edited() {
+    let early = apt().file(
+        "/etc/apt/apt.conf.d/10a",
+        "APT::Get::AllowUnauthenticated \"yes\";\n",
+    );
+    let after = check(
+        UNSIGNED,
+        &early,
+        "drift: yes, wanted false @ /etc/apt/apt.conf.d/10a:1",
+    );
+    assert_eq!(
+        after.content("/etc/apt/apt.conf.d/99steadfast").as_deref(),
+        Some("APT::Get::AllowUnauthenticated \"false\";\n")
+    );
+
+    for late in [
+        "/etc/apt/apt.conf",
+        "/etc/apt/apt.conf.d/99zz",
+        "/etc/apt/apt.conf.d/99steadfast",
+    ] {
+        let host = apt().file(
+            late,
+            "APT {\n  Get { AllowUnauthenticated yes; }; // for the lab\n};\n",
+        );
+        let after = check(
+            UNSIGNED,
+            &host,
+            &format!("drift: yes, wanted false @ {late}:2"),
+        );
+        assert_eq!(
+            after.content(late).as_deref(),
+            Some("APT {\n  Get { AllowUnauthenticated \"false\"; }; // for the lab\n};\n")
+        );
+    }
+}
+
+#[test]
+fn clearing_and_including() {
+    let cleared = apt().file(
+        "/etc/apt/apt.conf.d/10a",
+        "APT::Get::AllowUnauthenticated yes;\n#clear APT::Get;\n",
+    );
+    check(UNSIGNED, &cleared, "ok: false");
+    let included = apt()
+        .file("/etc/apt/apt.conf.d/10a", "#include \"/etc/apt/more\";\n")
+        .file("/etc/apt/more", "\nAPT::Get::AllowUnauthenticated \"1\";\n");
+    check(
+        UNSIGNED,
+        &included,
+        "drift: 1, wanted false @ /etc/apt/more:2",
+    );
+    let endless = apt().file(
+        "/etc/apt/apt.conf.d/10a",
+        "#include \"/etc/apt/apt.conf.d/10a\";\n",
+    );
+    check(
+        UNSIGNED,
+        &endless,
+        "error: /etc/apt/apt.conf.d/10a: includes go too deep",
+    );
+    let broken = apt().file("/etc/apt/apt.conf.d/10a", "APT {\n");
+    check(
+        UNSIGNED,
+        &broken,
+        "error: /etc/apt/apt.conf.d/10a: line 1: a block without `}`",
+    );
+}
+
+#[test]
+fn settings_that_could_not_be_are_refused() {
+    refused(
+        "apt_setting: {key: 'APT::', value: x}",
+        "`APT::` is not the name of a setting",
+    );
+    refused(
+        "apt_setting: {key: 'A::B', value: 'x\"y'}",
+        "a value can't hold a quote or a newline",
+    );
+}
+
+#[test]
+fn reads_lines() {
+    let text = "# deb x\n\ndeb [ signed-by=/k arch=amd64 ] http://h/d bookworm main contrib # c\n\
+                deb cdrom:[Debian 12 _Bookworm_]/ bookworm main\ndeb-src file:/srv ./\n";
+    let sources = parse_list(text).expect("three sources");
+    assert_eq!(sources.len(), 3);
+    assert_eq!(sources[0].line, 3);
+    assert_eq!(sources[0].uris, ["http://h/d"]);
+    assert_eq!(sources[0].components, ["main", "contrib"]);
+    assert_eq!(sources[0].option("signed-by").expect("named").value, "/k");
+    assert_eq!(sources[1].uris, ["cdrom:[Debian 12 _Bookworm_]/"]);
+    assert_eq!(sources[2].suites, ["./"]);
+    for (text, why) in [
+        (
+            "debs http://h x main",
+            "line 1: neither `deb` nor `deb-src`",
+        ),
+        ("deb http://h", "line 1: no URI, or no suite"),
+        (
+            "deb http://h x",
+            "line 1: no component, or a component after an exact path",
+        ),
+        (
+            "\ndeb [arch=amd64 http://h x main",
+            "line 2: `[` without `]`",
+        ),
+        (
+            "deb [arch] http://h x main",
+            "line 1: an option without `=`",
+        ),
+    ] {
+        assert_eq!(parse_list(text).expect_err(text).to_string(), why);
+    }
+}
+
+#[test]
+fn reads_stanzas() {
+    let text = "# c\nTypes: deb deb-src\nURIs: http://h/d\n  http://i/d\nSuites: a b\n# between\n\
+                Components: main\nSigned-By:\n -----BEGIN\n .\n key\n\n\nTypes: deb\nURIs: http://j\n\
+                Suites: ./\nEnabled: no\n";
+    let sources = parse_stanzas(text).expect("two sources");
+    assert_eq!(sources.len(), 2);
+    assert_eq!(sources[0].uris, ["http://h/d", "http://i/d"]);
+    assert_eq!(sources[0].lines, (2, 11));
+    assert_eq!(
+        sources[0].option("signed-by").expect("there").lines,
+        (8, 11)
+    );
+    assert!(!sources[1].enabled);
+    for (text, why) in [
+        (" x", "line 1: a continuation without a field"),
+        ("Types deb", "line 1: neither a field nor a comment"),
+        (
+            "Types: deb\n",
+            "line 1: a stanza needs Types, URIs and Suites",
+        ),
+    ] {
+        assert_eq!(parse_stanzas(text).expect_err(text).to_string(), why);
+    }
+}
+
+#[test]
+fn changes_the_options_of_a_line() {
+    for (line, without, with) in [
+        (
+            "deb [trusted=yes] http://h x main",
+            "deb http://h x main",
+            "deb [trusted=yes a=b] http://h x main",
+        ),
+        (
+            "deb [ arch=amd64 Trusted=yes ] cdrom:[D]/ x main",
+            "deb [arch=amd64] cdrom:[D]/ x main",
+            "deb [arch=amd64 Trusted=yes a=b] cdrom:[D]/ x main",
+        ),
+        (
+            "deb cdrom:[D]/ x main",
+            "deb cdrom:[D]/ x main",
+            "deb [a=b] cdrom:[D]/ x main",
+        ),
+    ] {
+        assert_eq!(line_without(line, &["trusted"]), without);
+        assert_eq!(line_with(line, "a=b"), with);
+    }
+}
+
+const LINES: &str = "/etc/apt/sources.list";
+const STANZAS: &str = "/etc/apt/sources.list.d/debian.sources";
+const SIGNED: &str = "apt_sources: {require: signed}";
+
+#[test]
+fn exemptions_from_signatures_are_taken_out() {
+    check(SIGNED, &apt(), "n/a: apt has no sources");
+    let host = apt().file(LINES, "deb http://deb.debian.org/debian bookworm main\n");
+    check(SIGNED, &host, "ok: all 1 sources @ /etc/apt/sources.list:1");
+    let host = apt().file(
+        LINES,
+        "# ours\ndeb [trusted=yes arch=amd64] http://repo.example/d stable main # keep\n",
+    );
+    let after = check(
+        SIGNED,
+        &host,
+        "drift: http://repo.example/d has trusted=yes, wanted signatures are checked \
+         @ /etc/apt/sources.list:2",
+    );
+    assert_eq!(
+        after.content(LINES).as_deref(),
+        Some("# ours\ndeb [arch=amd64] http://repo.example/d stable main # keep\n")
+    );
+    let host = apt().file(
+        STANZAS,
+        "Types: deb\nURIs: http://repo.example/d\nSuites: stable\nAllow-Insecure:\n yes\n\
+         Components: main\nTrusted: no\n",
+    );
+    let after = check(
+        SIGNED,
+        &host,
+        "drift: http://repo.example/d has allow-insecure=\\nyes, wanted signatures are checked \
+         @ /etc/apt/sources.list.d/debian.sources:4",
+    );
+    assert_eq!(
+        after.content(STANZAS).as_deref(),
+        Some(
+            "Types: deb\nURIs: http://repo.example/d\nSuites: stable\nComponents: main\nTrusted: no\n"
+        )
+    );
+    check(
+        SIGNED,
+        &apt().file(LINES, "deb oops\n"),
+        "error: /etc/apt/sources.list: line 1: no URI, or no suite",
+    );
+}
+
+#[test]
+fn debians_own_servers_answer_over_https() {
+    let text = "deb http://deb.debian.org/debian bookworm main\n\
+                deb https://deb.debian.org/debian bookworm-updates main\n";
+    let yaml = "apt_sources: {require: https}";
+    let host = apt().file(LINES, text).package("ca-certificates", "1");
+    let after = check(
+        yaml,
+        &host,
+        "drift: http://deb.debian.org/debian, wanted https @ /etc/apt/sources.list:1",
+    );
+    assert_eq!(
+        after.content(LINES).as_deref(),
+        Some(text.replace("http:", "https:").as_str())
+    );
+    let by_hand =
+        "(by hand: find out whether the server answers over https, and change the address)";
+    check(
+        yaml,
+        &apt().file(LINES, text),
+        &format!("drift: http://deb.debian.org/debian, wanted https @ {LINES}:1 {by_hand}"),
+    );
+    let other = "deb mirror+http://m.example/x bookworm main\n";
+    check(
+        yaml,
+        &apt().file(LINES, other).package("ca-certificates", "1"),
+        &format!("drift: mirror+http://m.example/x, wanted https @ {LINES}:1 {by_hand}"),
+    );
+    check(
+        yaml,
+        &apt().file(LINES, "deb tor+http://h.onion/x bookworm main\n"),
+        "ok: all 1 sources @ /etc/apt/sources.list:1",
+    );
+}
+
+#[test]
+fn each_source_names_its_keys() {
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let yaml = "apt_sources: {require: signed_by}";
+    let said =
+        "drift: http://deb.debian.org/debian trusts every key that apt knows, wanted signed-by";
+    let host = apt()
+        .file(keys, "")
+        .file(LINES, "deb http://deb.debian.org/debian bookworm main\n");
+    let after = check(yaml, &host, &format!("{said} @ {LINES}:1"));
+    assert_eq!(
+        after.content(LINES),
+        Some(format!(
+            "deb [signed-by={keys}] http://deb.debian.org/debian bookworm main\n"
+        ))
+    );
+    let stanza =
+        "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\n";
+    let host = apt().file(keys, "").file(STANZAS, stanza);
+    let after = check(yaml, &host, &format!("{said} @ {STANZAS}:1"));
+    assert!(
+        after
+            .content(STANZAS)
+            .is_some_and(|text| text.contains(&format!("Types: deb\nSigned-By: {keys}\nURIs")))
+    );
+}
+
+const OURS: &str = "apt_source: {name: tools, uri: 'https://repo.example/d', suites: [stable], \
+                    components: [main], signed_by: /etc/apt/keyrings/tools.gpg}";
+const FILE: &str = "/etc/apt/sources.list.d/tools.sources";
+
+#[test]
+fn declares_a_source() {
+    let after = check(
+        OURS,
+        &apt().dir("/etc/apt/sources.list.d"),
+        "drift: not declared, wanted https://repo.example/d",
+    );
+    assert_eq!(
+        after.content(FILE).as_deref(),
+        Some(
+            "Types: deb\nURIs: https://repo.example/d\nSuites: stable\nComponents: main\n\
+             Signed-By: /etc/apt/keyrings/tools.gpg\n"
+        )
+    );
+    check(OURS, &after, &format!("ok: declared @ {FILE}:1"));
+}
+
+#[test]
+fn corrects_a_source_and_keeps_the_rest() {
+    let host = apt().file(
+        FILE,
+        "# by ana\nTypes: deb\nURIs: https://repo.example/d\nSuites: old\n  older\nTrusted: yes\n\
+         # only this\nArchitectures: amd64\n\nTypes: deb\nURIs: https://other.example\nSuites: ./\n",
+    );
+    let after = check(
+        OURS,
+        &host,
+        &format!("drift: declared otherwise, wanted https://repo.example/d @ {FILE}:2"),
+    );
+    assert_eq!(
+        after.content(FILE).as_deref(),
+        Some(
+            "# by ana\nTypes: deb\nURIs: https://repo.example/d\nSuites: stable\ntrusted: no\n\
+             # only this\nArchitectures: amd64\nComponents: main\n\
+             Signed-By: /etc/apt/keyrings/tools.gpg\n\nTypes: deb\nURIs: https://other.example\n\
+             Suites: ./\n"
+        )
+    );
+}
+
+#[test]
+fn removes_a_source() {
+    let yaml = "apt_source: {name: tools, absent: true}";
+    check(yaml, &apt(), "ok: not declared");
+    let list = "/etc/apt/sources.list.d/tools.list";
+    let after = check(
+        yaml,
+        &apt().file(list, "deb http://h x main\n").file(FILE, ""),
+        &format!("drift: declared, wanted not declared @ {FILE} @ {list}"),
+    );
+    assert_eq!(after.content(list), None);
+}
+
+#[test]
+fn sources_that_apt_would_not_take_are_refused() {
+    refused(
+        "apt_source: {name: 'a b', absent: true}",
+        "apt skips a file named `a b`: use letters, digits, `-`, `_` and `.`",
+    );
+    refused(
+        "apt_source: {name: a, uri: 'https://h', suites: [x], components: [main]}",
+        "a source needs `uri` and `signed_by`, or `absent: true`",
+    );
+    refused(
+        "apt_source: {name: a, uri: 'https://h', suites: [x], signed_by: /k}",
+        "a source has suites and components, or one exact path that ends with `/`",
+    );
+    refused(
+        "apt_source: {name: a, uri: 'https://h', suites: [x], components: [main], signed_by: k}",
+        "`signed_by` is the path of a keyring or a fingerprint of at least 40 digits, not `k`",
+    );
+}

@@ -1,0 +1,195 @@
+//! `audit_rule`, and the one form of audit rules.
+
+use resource::audit::{AuditLine, natural_order, parse_line, parse_rule};
+
+use crate::support::{Host, check, refused};
+
+const PASSWD: &str = "audit_rule: {rule: '-w /etc/passwd -p wa -k identity'}";
+const TIME: &str =
+    "audit_rule: {rule: '-a always,exit -F arch=b64 -S adjtimex,settimeofday -k time'}";
+
+/// A host with these rules loaded, and these in a file.
+fn host(loaded: &[&str], file: &str) -> Host {
+    let mut host = Host::new()
+        .package("auditd", "1:3.0.9-1")
+        .file("/etc/audit/rules.d/audit.rules", file);
+    host.audit_rules = Some(loaded.iter().map(|rule| (*rule).to_owned()).collect());
+    host
+}
+
+#[test]
+fn spellings_of_one_rule_are_the_same() {
+    for (one, other) in [
+        ("-w /etc/sudoers.d/ -p wa", "-w /etc/sudoers.d -p aw"),
+        ("-w /etc/passwd", "-w /etc/passwd -p rwxa"),
+        (
+            "-w /a -p x -k k",
+            "-a always,exit -F path=/a -F perm=x -F key=k",
+        ),
+        ("-w /a -p x", "-a exit,always -S all -F dir=/a -F perm=x"),
+        (
+            "-a always,exit -F arch=b64 -S a -S b -F auid>=1000 -F auid!=unset",
+            "-a always,exit -S b,a -F arch=x86_64 -F auid!=4294967295 -F loginuid>=1000",
+        ),
+    ] {
+        assert_eq!(parse_rule(one), parse_rule(other), "{one}");
+        assert!(parse_rule(one).is_ok(), "{one}");
+    }
+    for (one, other) in [
+        ("-w /a -p w", "-w /a -p x"),
+        ("-a always,exit -S a", "-a never,exit -S a"),
+        (
+            "-a always,exit -F auid>=1000",
+            "-a always,exit -F auid>1000",
+        ),
+    ] {
+        assert_ne!(parse_rule(one), parse_rule(other), "{one}");
+    }
+}
+
+#[test]
+fn other_lines_are_no_rules() {
+    assert_eq!(parse_line("-e 2"), AuditLine::Enabled(2));
+    for line in [
+        "",
+        "# -w /a",
+        "-D",
+        "-b 8192",
+        "--loginuid-immutable",
+        "-w",
+        "-a x",
+        "No rules",
+    ] {
+        assert_eq!(parse_line(line), AuditLine::Other, "{line}");
+    }
+}
+
+#[test]
+fn files_sort_by_their_numbers() {
+    let mut names = [
+        "99-z.rules",
+        "audit.rules",
+        "5-a.rules",
+        "10-b.rules",
+        "010-c.rules",
+    ];
+    names.sort_by(|a, b| natural_order(a.as_bytes(), b.as_bytes()));
+    assert_eq!(
+        names,
+        [
+            "5-a.rules",
+            "10-b.rules",
+            "010-c.rules",
+            "99-z.rules",
+            "audit.rules"
+        ]
+    );
+}
+
+#[test]
+fn wanted_in_both_places() {
+    let file = "## comment\n-D\n-w /etc/passwd -p wa\n";
+    check(
+        PASSWD,
+        &host(&["-w /etc/passwd -p wa -k other"], file),
+        "ok: loaded, and set at boot @ /etc/audit/rules.d/audit.rules:3",
+    );
+    check(
+        PASSWD,
+        &host(&[], file),
+        "drift: set at boot, but not loaded, wanted -w /etc/passwd -p wa -k identity \
+         @ /etc/audit/rules.d/audit.rules:3",
+    );
+    let after = check(
+        PASSWD,
+        &host(&["-w /etc/passwd -p wa -k other"], "-D\n"),
+        "drift: loaded, but not set at boot, wanted -w /etc/passwd -p wa -k identity",
+    );
+    assert_eq!(
+        after
+            .content("/etc/audit/rules.d/50-steadfast.rules")
+            .as_deref(),
+        Some("-w /etc/passwd -p wa -k identity\n")
+    );
+}
+
+#[test]
+fn a_wider_rule_is_as_good() {
+    let wide = "-a always,exit -F arch=b64 -S adjtimex,clock_settime,settimeofday -F key=t";
+    check(
+        TIME,
+        &host(&[wide], wide),
+        "ok: loaded, and set at boot @ /etc/audit/rules.d/audit.rules:1",
+    );
+    let parts =
+        "-a always,exit -F arch=b64 -S adjtimex\n-a always,exit -F arch=b64 -S settimeofday\n";
+    check(
+        TIME,
+        &host(&[wide], parts),
+        "ok: loaded, and set at boot @ /etc/audit/rules.d/audit.rules:1",
+    );
+    // One that looks at one account only records less.
+    let narrow = "-a always,exit -F arch=b64 -S adjtimex,settimeofday -F auid=1000";
+    check(
+        TIME,
+        &host(&[narrow], narrow),
+        "drift: not recorded, wanted -a always,exit -F arch=b64 -S adjtimex,settimeofday -k time",
+    );
+}
+
+#[test]
+fn a_rule_that_says_never_hides_those_after_it() {
+    let hidden = "-a never,exit -F path=/etc/passwd -F perm=wa\n-w /etc/passwd -p wa\n";
+    let lines: Vec<&str> = hidden.lines().collect();
+    let said = crate::support::words(&crate::support::judge(PASSWD, &host(&lines, hidden)));
+    assert_eq!(
+        said,
+        "drift: not recorded, wanted -w /etc/passwd -p wa -k identity"
+    );
+
+    check(
+        PASSWD,
+        &host(
+            &["-w /etc/passwd -p wa"],
+            "-a never,task\n-w /etc/passwd -p wa\n",
+        ),
+        "drift: auditing of processes is switched off, wanted -w /etc/passwd -p wa -k identity \
+         @ /etc/audit/rules.d/audit.rules:1 (by hand: remove the rule `-a never,task`, and load \
+         the rules anew)",
+    );
+}
+
+#[test]
+fn locked_rules_need_a_reboot() {
+    check(
+        PASSWD,
+        &host(&["-e 2"], ""),
+        "drift: not recorded, wanted -w /etc/passwd -p wa -k identity (by hand: the kernel's \
+         rules are locked (-e 2): have the rule in /etc/audit/rules.d, and reboot)",
+    );
+}
+
+#[test]
+fn a_kernel_that_does_not_tell_is_unknown() {
+    let mut silent = host(&[], "-w /etc/passwd -p wa\n");
+    silent.audit_rules = None;
+    check(PASSWD, &silent, "unknown: not part of this case");
+    // A role may bring the package and its rules at once.
+    check(
+        PASSWD,
+        &Host::new().dir("/etc/audit/rules.d"),
+        "drift: not recorded, wanted -w /etc/passwd -p wa -k identity",
+    );
+}
+
+#[test]
+fn what_is_no_rule_is_refused() {
+    refused(
+        "audit_rule: {rule: '-w passwd -p wa'}",
+        "`-w passwd -p wa` is not an audit rule: `passwd` is not an absolute path",
+    );
+    refused(
+        "audit_rule: {rule: '-D all'}",
+        "`-D all` is not an audit rule: `-D` is not an option of a rule",
+    );
+}
