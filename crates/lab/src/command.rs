@@ -67,6 +67,11 @@ impl Exec {
         self
     }
 
+    /// The command line, for messages.
+    fn line(&self) -> String {
+        line_of(self.argv.iter().map(OsString::as_os_str))
+    }
+
     /// Adds a variable to the clean environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
@@ -157,9 +162,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts `command` in its own process group, with pipes, and gives it its input.
-    pub(crate) fn start(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Self> {
-        let line = line_of(std::iter::once(command.get_program()).chain(command.get_args()));
+    /// Starts `command`, which carries out `exec` on some host, in its own process group.
+    pub(crate) fn start(command: Command, exec: &Exec) -> Result<Self> {
+        Self::start_named(command, exec.line(), &exec.stdin, exec.limit)
+    }
+
+    fn start_named(
+        mut command: Command,
+        line: String,
+        stdin: &[u8],
+        limit: Duration,
+    ) -> Result<Self> {
         command
             .process_group(0)
             .stdout(Stdio::piped())
@@ -262,7 +275,8 @@ impl Drop for Running {
 
 /// Runs a command to its end and returns what it said.
 pub(crate) fn run(command: Command, limit: Duration) -> Result<Output> {
-    Running::start(command, &[], limit)?.wait()
+    let line = line_of(std::iter::once(command.get_program()).chain(command.get_args()));
+    Running::start_named(command, line, &[], limit)?.wait()
 }
 
 /// Runs a command that must end with 0.

@@ -122,7 +122,7 @@ impl Container {
         let log = self.console();
         let log = File::create(&log).map_err(Error::io("create", &log))?;
         let errors = log.try_clone().map_err(Error::io("open", self.console()))?;
-        let mut command = self.scratch.launcher()?;
+        let mut command = self.scratch.detached_launcher()?;
         command.arg(program("systemd-nspawn")?).args([
             "--quiet",
             "--register=no",
@@ -180,15 +180,8 @@ impl Container {
             if let Some(leader) = leader {
                 let left = deadline.saturating_duration_since(Instant::now());
                 // It fails at once while systemd doesn't answer yet, and then waits for the end of the boot.
-                let asked = Running::start(
-                    enter(
-                        leader,
-                        &Exec::new(["systemctl", "is-system-running", "--wait"]),
-                    )?,
-                    &[],
-                    left,
-                )?
-                .wait();
+                let exec = Exec::new(["systemctl", "is-system-running", "--wait"]).limit(left);
+                let asked = Running::start(enter(leader, &exec)?, &exec)?.wait();
                 match asked {
                     Ok(said) if ["running", "degraded"].contains(&said.text().trim()) => {
                         return Ok(leader);
@@ -226,7 +219,7 @@ impl Container {
 
     /// Starts a command, to wait for it or to kill it.
     pub fn spawn(&self, exec: &Exec) -> Result<Running> {
-        Running::start(enter(self.leader()?, exec)?, &exec.stdin, exec.limit)
+        Running::start(enter(self.leader()?, exec)?, exec)
     }
 
     /// Starts a program of *this machine* in the host's network, to reach it as another machine would.
@@ -238,7 +231,7 @@ impl Container {
             .args(["--net", "--"])
             .args(&exec.argv);
         command.envs(exec.env.iter().map(|(name, value)| (name, value)));
-        Running::start(command, &exec.stdin, exec.limit)
+        Running::start(command, exec)
     }
 
     /// The process of this machine that is the host's init.

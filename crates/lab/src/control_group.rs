@@ -54,9 +54,9 @@ impl ControlGroups {
         for folder in &self.folders {
             // The kernel's "Control Group v2", cgroup.kill: the whole subtree, and what it forks meanwhile.
             if fs::write(folder.join("cgroup.kill"), "1").is_err() {
-                processes(folder)
-                    .into_iter()
-                    .for_each(|pid| drop(kill_process(pid, Signal::KILL)));
+                for pid in processes(folder) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
             }
         }
     }

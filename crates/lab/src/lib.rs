@@ -12,7 +12,8 @@ mod container;
 mod control_group;
 mod error;
 mod image;
-
+mod machine;
+mod machine_snapshot;
 mod mirror;
 mod recipe;
 mod release;
@@ -24,7 +25,7 @@ pub use command::{Exec, Output, Running};
 pub use container::{Container, Options};
 pub use error::Error;
 pub use image::{DEFAULT_CACHE, Image};
-
+pub use machine::{Disk, Machine, MachineOptions};
 pub use release::Release;
 pub use requirements::{Missing, Requirements, install_requirements, wanted};
 pub use snapshot::{Difference, Entry, Kind, NOISE, Snapshot, diff};

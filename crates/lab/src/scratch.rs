@@ -58,15 +58,21 @@ impl Scratch {
             .unwrap_or_default()
     }
 
-    /// The start of a command line that runs a program in the host's control group and in a session of its own, so that a terminal's
-    /// hang-up or Ctrl-C doesn't reach it. The caller adds the program and its arguments.
-    pub(crate) fn launcher(&self) -> Result<Command> {
+    /// The start of a command line that runs a program in the host's control group. The caller adds the program and its arguments.
+    pub(crate) fn launcher(&self) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit; shift; done; shift; exec \"$@\"", "sh"]);
+        let line = r#"while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@""#;
         command
+            .args(["-c", line, "sh"])
             .args(&self.groups.folders)
-            .arg("--")
-            .arg(program("setsid")?);
+            .arg("--");
+        command
+    }
+
+    /// The same, in a session of its own, so that a terminal's hang-up or Ctrl-C doesn't reach it.
+    pub(crate) fn detached_launcher(&self) -> Result<Command> {
+        let mut command = self.launcher();
+        command.arg(program("setsid")?);
         Ok(command)
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use lab::Requirements;
 
 mod lab_container;
+mod lab_machine;
 
 /// Whether the lab may be used; where not, the reason is said.
 fn lab_is_wanted(needs: Requirements) -> bool {
