@@ -1,0 +1,75 @@
+//! `cargo xtask dist`: the static binary that hosts get. It refuses one that is too large, or that
+//! still needs the host's libraries (it must work while those are being replaced).
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::process::{cargo, run as must, target};
+use crate::{Failure, Result, unknown_argument};
+
+pub const USAGE: &str = "dist                            build the static release binary";
+
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+/// What the project promises; see docs/benchmarks.md.
+const LIMIT_BYTES: usize = 25_000_000;
+
+pub fn run(args: &[String]) -> Result<ExitCode> {
+    if let Some(other) = args.first() {
+        return Err(unknown_argument(USAGE, other));
+    }
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--locked",
+        "--profile",
+        "dist",
+        "--package",
+        "steadfast",
+    ]);
+    // Naming the target keeps the flags away from build scripts, which must stay dynamic.
+    build
+        .args(["--target", TRIPLE])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    must(&mut build)?;
+    let path = target().join(TRIPLE).join("dist/steadfast");
+    check(&path)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(path: &Path) -> Result {
+    let shown = path.display();
+    let binary = std::fs::read(path).map_err(Failure::of(format!("read {shown}")))?;
+    if needs_interpreter(&binary) != Some(false) {
+        return Err(Failure(format!("{shown} is not static")));
+    }
+    if binary.len() > LIMIT_BYTES {
+        return Err(Failure(format!(
+            "{shown} has {} bytes, over {LIMIT_BYTES}",
+            binary.len()
+        )));
+    }
+    println!("{shown}   {:.1} MB, static", binary.len() as f64 / 1e6);
+    Ok(())
+}
+
+/// Whether a program asks for a dynamic linker: elf(5), a program header of type `PT_INTERP`.
+/// Nothing where it's no 64-bit little-endian ELF file.
+fn needs_interpreter(binary: &[u8]) -> Option<bool> {
+    const PT_INTERP: u32 = 3;
+    if !binary.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let bytes = |at: usize, count: usize| binary.get(at..at.checked_add(count)?);
+    let half = |at| {
+        Some(usize::from(u16::from_le_bytes(
+            bytes(at, 2)?.try_into().ok()?,
+        )))
+    };
+    let table = usize::try_from(u64::from_le_bytes(bytes(0x20, 8)?.try_into().ok()?)).ok()?;
+    let (size, count) = (half(0x36)?, half(0x38)?);
+    let kinds = (0..count).map(|index| {
+        let at = table.checked_add(index * size)?;
+        Some(u32::from_le_bytes(bytes(at, 4)?.try_into().ok()?))
+    });
+    Some(kinds.collect::<Option<Vec<_>>>()?.contains(&PT_INTERP))
+}

@@ -1,0 +1,253 @@
+//! `cargo xtask test`: everything that must hold before a change is done, in phases. A new phase
+//! is a line in [`PHASES`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lab::{Disk, Image, Release, Requirements};
+
+use crate::process::{cargo, command, run as must, works};
+use crate::{Failure, Result, fuzz, unknown_argument};
+
+pub const USAGE: &str = "test [--exhaustive] [PHASE]...   run all phases, or only those named";
+
+/// How long each fuzz target gets here; a campaign is `cargo xtask fuzz --seconds`.
+const FUZZ_SECONDS: u32 = 5;
+
+/// What the person asked for.
+struct Ask {
+    /// Every crash point, and not a sample.
+    exhaustive: bool,
+}
+
+/// How a phase ended, where it did not fail.
+enum Outcome {
+    Passed,
+    /// It could not run here, for this reason, so nothing is proven.
+    NotRun(String),
+}
+
+/// One part of the run.
+struct Phase {
+    name: &'static str,
+    run: fn(&Ask) -> Result<Outcome>,
+}
+
+/// In this order: what the others need, then the quick ones, then the dear ones.
+const PHASES: &[Phase] = &[
+    Phase {
+        name: "install",
+        run: install,
+    },
+    Phase {
+        name: "format",
+        run: format,
+    },
+    Phase {
+        name: "clippy",
+        run: clippy,
+    },
+    Phase {
+        name: "unit",
+        run: unit,
+    },
+    Phase {
+        name: "licences",
+        run: licences,
+    },
+    Phase {
+        name: "images",
+        run: images,
+    },
+    Phase {
+        name: "hosts",
+        run: hosts,
+    },
+    Phase {
+        name: "fuzz",
+        run: fuzz_briefly,
+    },
+];
+
+pub fn run(args: &[String]) -> Result<ExitCode> {
+    let mut ask = Ask { exhaustive: false };
+    let mut named = Vec::new();
+    for arg in args {
+        match arg.as_str() {
+            "--exhaustive" => ask.exhaustive = true,
+            name if PHASES.iter().any(|phase| phase.name == name) => named.push(name),
+            other => return Err(unknown_argument(USAGE, other)),
+        }
+    }
+    let begun = Instant::now();
+    let chosen = PHASES
+        .iter()
+        .filter(|phase| named.is_empty() || named.contains(&phase.name));
+    let mut rows = Vec::new();
+    for phase in chosen {
+        println!("\n== {}", phase.name);
+        let begun = Instant::now();
+        let ended = (phase.run)(&ask);
+        if let Err(Failure(why)) = &ended {
+            eprintln!("{}: {why}", phase.name);
+        }
+        rows.push((phase.name, ended, begun.elapsed()));
+    }
+    Ok(summary(&rows, begun.elapsed()))
+}
+
+/// Prints the table, and gives the exit code: 1 when a phase failed, 3 when one could not run.
+fn summary(rows: &[(&str, Result<Outcome>, Duration)], total: Duration) -> ExitCode {
+    println!();
+    for (name, ended, took) in rows {
+        let said = match ended {
+            Ok(Outcome::Passed) => "passed".to_owned(),
+            Ok(Outcome::NotRun(why)) => format!("not run: {why}"),
+            Err(_) => "FAILED".to_owned(),
+        };
+        println!("{name:<12} {:>7.1} s   {said}", took.as_secs_f64());
+    }
+    let failed = rows.iter().any(|(_, ended, _)| ended.is_err());
+    let incomplete = rows
+        .iter()
+        .any(|(_, ended, _)| matches!(ended, Ok(Outcome::NotRun(_))));
+    let (verdict, code) = match (failed, incomplete) {
+        (true, _) => ("FAILED", ExitCode::FAILURE),
+        (false, true) => ("INCOMPLETE", ExitCode::from(3)),
+        (false, false) => ("passed", ExitCode::SUCCESS),
+    };
+    println!("{:<12} {:>7.1} s   {verdict}", "all", total.as_secs_f64());
+    code
+}
+
+/// A phase that needs the lab, where there is none.
+fn without_lab() -> Option<Outcome> {
+    let missing = Requirements::Machines.check().err()?;
+    Some(Outcome::NotRun(format!("{missing}; run as root on Debian")))
+}
+
+/// What cargo and Debian still lack.
+fn install(_: &Ask) -> Result<Outcome> {
+    for (probe, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !works(cargo().args([probe, "--version"])) {
+            must(command("rustup").args(["component", "add", component]))?;
+        }
+    }
+    // SQLite is C, and the fuzzer's runtime C++; the tools below are built with them too.
+    let compilers = ["gcc", "g++", "make"];
+    let lacking = compilers
+        .iter()
+        .any(|tool| !works(command(tool).arg("--version")));
+    let is_root = crate::process::output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if lacking && is_root {
+        must(command("apt-get").args(["--yes", "update"]))?;
+        let install = ["--yes", "install", "--no-install-recommends"];
+        must(
+            command("apt-get")
+                .args(install)
+                .args(compilers)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )?;
+    }
+    if !works(cargo().args(["nextest", "--version"])) {
+        must(cargo().args(["install", "cargo-nextest", "--locked"]))?;
+    }
+    if is_root {
+        let progress = &mut |said: &str| println!("{said}");
+        lab::install_requirements(Requirements::Machines, progress)
+            .map_err(Failure::of("install what the lab needs"))?;
+    } else if let Some(without) = without_lab() {
+        return Ok(without);
+    }
+    Ok(Outcome::Passed)
+}
+
+fn format(_: &Ask) -> Result<Outcome> {
+    must(cargo().args(["fmt", "--all", "--check"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn clippy(_: &Ask) -> Result<Outcome> {
+    let args = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    must(cargo().args(args))?;
+    Ok(Outcome::Passed)
+}
+
+/// Unit, property and snapshot tests, and the architecture's invariants: without root, without
+/// network.
+fn unit(_: &Ask) -> Result<Outcome> {
+    must(
+        cargo()
+            .args(["nextest", "run", "--workspace", "--locked"])
+            .env_remove("STEADFAST_LAB"),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+/// Licences and bans, where cargo-deny is installed: building it would cost more than all the rest.
+fn licences(_: &Ask) -> Result<Outcome> {
+    if works(cargo().args(["deny", "--version"])) {
+        must(cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))?;
+    } else {
+        println!(
+            "cargo-deny is not installed, which is not asked of a machine that runs the tests"
+        );
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The lab's images, built once.
+fn images(_: &Ask) -> Result<Outcome> {
+    if let Some(without) = without_lab() {
+        return Ok(without);
+    }
+    for release in Release::ALL {
+        let progress = &mut |said: &str| println!("{said}");
+        let built = Image::build(release, &cache(), progress)
+            .and_then(|_| Disk::build(release, &cache(), progress));
+        built.map_err(Failure::of(format!("build the {release} images")))?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn cache() -> PathBuf {
+    let named: Option<OsString> = std::env::var_os("STEADFAST_LAB_CACHE");
+    named.map_or_else(|| lab::DEFAULT_CACHE.into(), PathBuf::from)
+}
+
+/// The tests on real hosts: modules named `lab_*`.
+fn hosts(ask: &Ask) -> Result<Outcome> {
+    if let Some(without) = without_lab() {
+        return Ok(without);
+    }
+    let mut tests = cargo();
+    tests.args([
+        "nextest",
+        "run",
+        "--workspace",
+        "--locked",
+        "--profile",
+        "lab",
+    ]);
+    tests.env("STEADFAST_LAB", "1");
+    if ask.exhaustive {
+        tests.env("STEADFAST_EXHAUSTIVE", "1");
+    }
+    must(&mut tests)?;
+    Ok(Outcome::Passed)
+}
+
+fn fuzz_briefly(_: &Ask) -> Result<Outcome> {
+    fuzz::all(FUZZ_SECONDS)?;
+    Ok(Outcome::Passed)
+}
