@@ -67,7 +67,7 @@ fn targets() -> Result<Vec<String>> {
 fn fuzz(names: &[String], seconds: u32) -> Result {
     let place = target().join("fuzz");
     let mut build = cargo();
-    build.args(["build", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    build.args(["build", "--manifest-path", "fuzz/Cargo.toml"]);
     // Naming the target keeps the counters out of build scripts, which have no fuzzer to call.
     build
         .args(["--target", TRIPLE, "--target-dir"])
