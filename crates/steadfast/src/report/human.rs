@@ -119,8 +119,7 @@ fn score(paper: &mut Paper<'_>, report: &Report) -> io::Result<()> {
         paper.line(&counts)?;
     }
     let unchecked = report.counts.unknown + report.counts.error;
-    // A low score on a host that was hardly looked at must not read as a bad host.
-    if unchecked * 5 > report.counts.pass + report.counts.fail + unchecked {
+    if super::mostly_unchecked(&report.counts) {
         let text = format!(
             "{} could not be checked, and what could not be checked does not count as passed",
             count(unchecked, "rule")

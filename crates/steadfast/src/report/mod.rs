@@ -1,10 +1,19 @@
 //! Shows an audit's report: on a terminal, as one page, and as JSON. Each form says
 //! the same; none decides anything.
 
+pub mod html;
 pub mod human;
 pub mod json;
 
 use model::Severity;
+use plan::Counts;
+
+/// Does what could not be checked explain much of the score? Then it is said beside the score: a
+/// host that was hardly looked at must not read as a bad one.
+fn mostly_unchecked(counts: &Counts) -> bool {
+    let unchecked = counts.unknown + counts.error;
+    unchecked * 5 > counts.pass + counts.fixed + counts.fail + unchecked
+}
 
 /// What the reader of a terminal report wants to see, and could do next.
 #[derive(Clone, Debug)]

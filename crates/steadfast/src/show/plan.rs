@@ -446,10 +446,10 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
             .solid(Role::Plain, ":")
             .gap(1)
             .plain(why);
-        if let [LeftAlone { at, .. }] = group[..] {
-            if let Some(place) = at.first() {
-                text = text.gap(2).solid(Role::Dim, &place.to_string());
-            }
+        if let [LeftAlone { at, .. }] = group[..]
+            && let Some(place) = at.first()
+        {
+            text = text.gap(2).solid(Role::Dim, &place.to_string());
         }
         paper.row(Role::Dim, label, &text)?;
         label = "";

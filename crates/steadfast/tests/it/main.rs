@@ -1,6 +1,7 @@
 //! The one test binary of the command line's rendering.
 
 mod exit;
+mod report_html;
 mod report_human;
 mod report_json;
 mod samples;
