@@ -48,6 +48,13 @@ impl Judgement {
         }
     }
 
+    /// A kind judged without the answer to one of its own probes.
+    pub fn not_asked() -> Self {
+        Self::Unknown(Reason::Failed {
+            why: "not asked".to_owned(),
+        })
+    }
+
     pub fn drift(drift: Drift) -> Self {
         Self::Drift(vec![drift])
     }

@@ -7,10 +7,13 @@
 
 pub mod answers;
 pub mod apt;
+mod assigned;
 pub mod audit;
 pub mod edit;
 pub mod judgement;
 pub mod kind;
+pub mod metadata;
+pub mod notify;
 pub mod registry;
 pub mod syntax;
 pub mod wanted;

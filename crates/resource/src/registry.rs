@@ -9,12 +9,22 @@ use crate::kind::apt_setting::AptSetting;
 use crate::kind::apt_source::AptSource;
 use crate::kind::apt_sources::AptSources;
 use crate::kind::audit_rule::AuditRule;
+use crate::kind::command::Command;
+use crate::kind::directory::Directory;
+use crate::kind::file::File;
 use crate::kind::files_where::FilesWhere;
+use crate::kind::ini::Ini;
+use crate::kind::key_value::KeyValue;
+use crate::kind::link::Link;
+use crate::kind::mount_point::MountPoint;
+use crate::kind::package::Package;
+use crate::kind::service::Service;
 use crate::kind::sshd::Sshd;
 use crate::kind::sudo_defaults::SudoDefaults;
 use crate::kind::sudo_limit::SudoLimit;
 use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
+use crate::kind::template::Template;
 use crate::{Answers, Judgement, Kind, Phase};
 
 macro_rules! kinds {
@@ -68,4 +78,14 @@ kinds! {
     SudoLimit(SudoLimit),
     SudoRule(SudoRule),
     Sysctl(Sysctl),
+    Command(Command),
+    Directory(Directory),
+    File(File),
+    Ini(Ini),
+    KeyValue(KeyValue),
+    Link(Link),
+    MountPoint(MountPoint),
+    Package(Package),
+    Service(Service),
+    Template(Template),
 }

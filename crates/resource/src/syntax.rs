@@ -151,7 +151,7 @@ impl Syntax {
             .filter(|one| self.same(one.section, section) && self.same(one.key, key));
         match self.wins {
             Wins::First => all.next(),
-            Wins::Last => all.last(),
+            Wins::Last => all.next_back(),
         }
     }
 

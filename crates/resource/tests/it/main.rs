@@ -1,8 +1,13 @@
 //! Tests of the kinds and of the parsers of host files.
 
 mod apt;
+mod assigned;
 mod audit_rule;
+mod command;
 mod files_where;
+mod package;
+mod paths;
+mod service;
 mod sshd;
 mod sshd_answers;
 mod sudo;

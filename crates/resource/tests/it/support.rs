@@ -556,7 +556,7 @@ impl Host {
             Effect::Unit { name, op } => self.unit_op(name, *op),
             Effect::Package { name, op } => match op {
                 PackageOp::Install { version } => {
-                    let version = version.as_deref().unwrap_or("9999");
+                    let version = version.as_deref().unwrap_or("99:9999");
                     self.packages.insert(name.clone(), installed(version));
                 }
                 PackageOp::Remove => {

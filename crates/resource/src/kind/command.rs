@@ -1,0 +1,161 @@
+//! `command`: the escape hatch. A command of the policy's author checks, and perhaps
+//! another one fixes; how a fix is taken back has to be said, or that it can't be.
+
+use model::plan::Risk;
+use model::{Answer, Effect, Inverse, Probe, ResourceKey, Value, printable};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
+
+/// What no other kind can say. Commands are run without a shell, as they are listed.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// A short name for reports.
+    pub name: String,
+    /// The program, by absolute path, and its arguments. The exit status 0 means that all is
+    /// as wanted. It must change nothing; it runs at every audit.
+    pub check: Vec<String>,
+    /// What makes the check succeed. Without it, a person has to.
+    #[serde(default)]
+    pub fix: Option<Vec<String>>,
+    /// What takes the fix back.
+    #[serde(default)]
+    pub undo: Option<Vec<String>>,
+    /// True when the fix can't be taken back; the plan says so.
+    #[serde(default)]
+    pub irreversible: bool,
+    /// How long each of them may take, in seconds, at most 600. 10 where nothing is said.
+    #[serde(default = "ten")]
+    pub timeout_s: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// Longer than this, and an audit hangs for everyone who waits for it.
+const LONGEST_S: u32 = 600;
+
+impl Kind for Command {
+    const NAME: &'static str = "command";
+    const PHASE: Phase = Phase::AsListed;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.name.clone(),
+        }
+    }
+
+    fn probes(&self, _: &Answers) -> Vec<Probe> {
+        vec![self.probe()]
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        let status = match seen.get(&self.probe()).map(|observed| &observed.answer) {
+            Some(Answer::Known(Value::Output(output))) => output.status,
+            Some(Answer::Absent) => {
+                let program = self.check.first().map(String::as_str).unwrap_or_default();
+                return Judgement::Error(format!("there is no {}", printable(program.as_bytes())));
+            }
+            Some(Answer::Unknown(reason)) => return reason.clone().into(),
+            Some(Answer::Known(_)) | None => return Judgement::not_asked(),
+        };
+        let observed = match status {
+            Some(status) => format!("exit status {status}"),
+            None => "ended by a signal".to_owned(),
+        };
+        if status == Some(0) {
+            return Judgement::compliant(observed);
+        }
+        Judgement::drift(Drift {
+            observed,
+            wanted: "exit status 0".to_owned(),
+            edits: self.edit().into_iter().collect(),
+            by_hand: self
+                .fix
+                .is_none()
+                .then(|| "the policy gives a check and no fix".to_owned()),
+            ..Drift::default()
+        })
+    }
+
+    fn risk(&self) -> Risk {
+        match self.fix {
+            Some(_) => Risk::Service,
+            None => Risk::None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.name.trim().is_empty() {
+            return Err("a command has a name".to_owned());
+        }
+        check_argv("check", &self.check)?;
+        match (&self.fix, &self.undo, self.irreversible) {
+            (None, None, false) => {}
+            (None, ..) => return Err("there is nothing to undo without a `fix`".to_owned()),
+            (Some(fix), Some(undo), false) => {
+                check_argv("fix", fix)?;
+                check_argv("undo", undo)?;
+            }
+            (Some(fix), None, true) => check_argv("fix", fix)?,
+            (Some(_), None, false) => {
+                return Err(
+                    "say how a `fix` is taken back: `undo`, or `irreversible: true`".to_owned(),
+                );
+            }
+            (Some(_), Some(_), true) => {
+                return Err("a `fix` has an `undo` or is `irreversible`, not both".to_owned());
+            }
+        }
+        if (1..=LONGEST_S).contains(&self.timeout_s) {
+            Ok(())
+        } else {
+            Err(format!("`timeout_s` is 1 to {LONGEST_S} seconds"))
+        }
+    }
+}
+
+impl Command {
+    fn timeout_ms(&self) -> u32 {
+        self.timeout_s.min(LONGEST_S) * 1000
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::Command {
+            argv: self.check.clone(),
+            timeout_ms: self.timeout_ms(),
+        }
+    }
+
+    fn edit(&self) -> Option<Edit> {
+        let run = |argv: &Vec<String>| Effect::Run {
+            argv: argv.clone(),
+            timeout_ms: self.timeout_ms(),
+        };
+        let inverse = match &self.undo {
+            Some(undo) => Inverse::Effect(Box::new(run(undo))),
+            None => Inverse::Irreversible {
+                why: format!("`{}` declares no way back", printable(self.name.as_bytes())),
+            },
+        };
+        self.fix.as_ref().map(|fix| Edit::Act {
+            effect: run(fix),
+            inverse: Some(inverse),
+        })
+    }
+}
+
+fn check_argv(what: &str, argv: &[String]) -> Result<(), String> {
+    match argv.first() {
+        Some(program) if program.starts_with('/') && argv.iter().all(|arg| !arg.contains('\0')) => {
+            Ok(())
+        }
+        _ => Err(format!(
+            "`{what}` begins with the absolute path of a program"
+        )),
+    }
+}

@@ -1,0 +1,103 @@
+//! `command`.
+
+use model::Inverse;
+use model::value::Reason;
+use resource::{Edit, Judgement};
+
+use crate::support::{Host, check, judge, refused};
+
+#[test]
+fn commands() {
+    let host = Host::new()
+        .command(&["/bin/ok"], 0)
+        .command(&["/bin/no", "-x"], 3);
+    for (yaml, expected) in [
+        ("{name: a, check: [/bin/ok]}", "ok: exit status 0"),
+        (
+            "{name: a, check: [/bin/no, -x], fix: [/bin/fix], undo: [/bin/undo]}",
+            "drift: exit status 3, wanted exit status 0",
+        ),
+        (
+            "{name: a, check: [/bin/no, -x]}",
+            "drift: exit status 3, wanted exit status 0 (by hand: the policy gives a check and no fix)",
+        ),
+        (
+            "{name: a, check: [/bin/never]}",
+            "unknown: not part of this case",
+        ),
+    ] {
+        check(&format!("command: {yaml}"), &host, expected);
+    }
+    let probe = model::Probe::Command {
+        argv: vec!["/bin/no".to_owned()],
+        timeout_ms: 2000,
+    };
+    let slow = Host::new().cannot_tell(probe, Reason::TimedOut { after_ms: 2000 });
+    check(
+        "command: {name: a, check: [/bin/no], timeout_s: 2}",
+        &slow,
+        "unknown: no answer within 2000 ms",
+    );
+}
+
+#[test]
+fn the_way_back_is_as_declared() {
+    let host = Host::new().command(&["/bin/no"], 1);
+    for (undo, is_irreversible) in [("undo: [/bin/undo]", false), ("irreversible: true", true)] {
+        let yaml = format!("command: {{name: a, check: [/bin/no], fix: [/bin/fix], {undo}}}");
+        let judgement = judge(&yaml, &host);
+        let Judgement::Drift(drifts) = &judgement else {
+            panic!("{judgement:?}");
+        };
+        let [
+            Edit::Act {
+                inverse: Some(inverse),
+                ..
+            },
+        ] = &drifts[0].edits[..]
+        else {
+            panic!("{drifts:?}");
+        };
+        assert_eq!(
+            matches!(inverse, Inverse::Irreversible { .. }),
+            is_irreversible
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_refused() {
+    for (yaml, why) in [
+        (
+            "{name: a, check: []}",
+            "`check` begins with the absolute path of a program",
+        ),
+        (
+            "{name: a, check: [ls]}",
+            "`check` begins with the absolute path of a program",
+        ),
+        (
+            "{name: a, check: [/a], fix: [/b]}",
+            "say how a `fix` is taken back: `undo`, or `irreversible: true`",
+        ),
+        (
+            "{name: a, check: [/a], fix: [/b], undo: [/c], irreversible: true}",
+            "a `fix` has an `undo` or is `irreversible`, not both",
+        ),
+        (
+            "{name: a, check: [/a], undo: [/c]}",
+            "there is nothing to undo without a `fix`",
+        ),
+        (
+            "{name: a, check: [/a], fix: [/b], undo: [c]}",
+            "`undo` begins with the absolute path of a program",
+        ),
+        (
+            "{name: a, check: [/a], timeout_s: 0}",
+            "`timeout_s` is 1 to 600 seconds",
+        ),
+        ("{name: '', check: [/a]}", "a command has a name"),
+    ] {
+        refused(&format!("command: {yaml}"), why);
+    }
+}
