@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Policy repositories and templates: what people wrote, read strictly, checked as a whole,
+//! and compiled with a host's facts into what is wanted on that host. The built-in
+//! baselines are carried here.
+//!
+//! Only [`PolicyFiles::read`] reads files, inside the policy's root; everything else is a
+//! function of its arguments. Nothing here looks at a host or prints.
+
+mod baseline;
+mod compile;
+mod error;
+mod explain;
+mod files;
+mod keys;
+mod param;
+mod read;
+mod repository;
+mod role;
+mod sample;
+mod template;
+mod typed;
+mod vocabulary;
+mod waivers;
+mod want;
+mod yaml;
+
+pub use baseline::{Given, Releases, Rule, RuleTest, TestHost};
+pub use compile::{Baselines, Request, compile};
+pub use error::{ContentError, ContentErrors, Place, SourceText};
+pub use files::PolicyFiles;
+pub use param::{Param, ParamType, ParamValue, Params};
+pub use repository::{Baseline, Repository};
+pub use role::Role;
+
+/// The profile of rules that name none.
+pub const DEFAULT_PROFILE: &str = "default";

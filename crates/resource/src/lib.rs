@@ -23,7 +23,7 @@ pub use edit::{ContentEdit, Edit, EditError, NewFile};
 pub use judgement::{Drift, Judgement};
 pub use registry::Resource;
 pub use syntax::Syntax;
-pub use wanted::{Applies, Wanted, WantedResource, WantedRule};
+pub use wanted::{Applies, Wanted, WantedBaseline, WantedResource, WantedRole, WantedRule};
 
 use model::plan::Risk;
 use model::{Probe, ResourceKey};

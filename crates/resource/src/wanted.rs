@@ -2,16 +2,29 @@
 //! Nothing in it is a template any more.
 
 use model::value::Reason;
-use model::{RoleName, RuleMeta, SourceLine, Waiver};
+use model::{BaselineName, RoleName, RuleMeta, SourceLine, Waiver};
 
 use crate::Resource;
 
 /// Everything wanted on one host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
+    /// The baselines that the rules come from.
+    pub baselines: Vec<WantedBaseline>,
     pub rules: Vec<WantedRule>,
     pub roles: Vec<WantedRole>,
     pub waivers: Vec<Waiver>,
+}
+
+/// A baseline that was chosen for this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedBaseline {
+    pub name: BaselineName,
+    pub title: Option<String>,
+    /// The number of its rules that were chosen.
+    pub rules: usize,
+    /// Is every one of its rules that applies proven on this release?
+    pub proven: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

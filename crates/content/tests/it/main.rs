@@ -1,1 +1,3 @@
-mod baselines;
+//! The reader of policies, and the compiler, as cases of text in and value or message out.
+
+mod compiled;

@@ -1,0 +1,311 @@
+//! What is wrong with a policy, and where: a message, the place in the file, and a hint.
+//! An error carries the text that it is about, so that the edge can show the line.
+//! No message shows a value that came out of a template.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use model::{HostPath, SourceLine};
+
+/// A file of a policy, with its text.
+pub struct SourceText {
+    /// As a person would name it: the directory as given, and the path below it.
+    name: String,
+    /// The absolute form, for `declared_at` in reports.
+    path: HostPath,
+    text: String,
+    /// The text as it may be shown.
+    shown: NamedSource<String>,
+}
+
+impl SourceText {
+    pub(crate) fn new(name: String, path: HostPath, text: String) -> Arc<Self> {
+        let shown = NamedSource::new(printable(&name), harmless(&text));
+        Arc::new(Self {
+            name,
+            path,
+            text,
+            shown,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Line and column, both from 1, of a byte offset.
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
+    }
+}
+
+impl PartialEq for SourceText {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.name == other.name && self.text == other.text
+    }
+}
+
+impl Eq for SourceText {}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A place in a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(crate) source: Arc<SourceText>,
+    /// Bytes of the text.
+    pub(crate) span: Range<usize>,
+}
+
+impl Place {
+    pub(crate) fn new(source: &Arc<SourceText>, span: Range<usize>) -> Self {
+        Self {
+            source: Arc::clone(source),
+            span,
+        }
+    }
+
+    /// From 1.
+    pub fn line(&self) -> usize {
+        self.source.line_and_column(self.span.start).0
+    }
+
+    /// In characters, from 1.
+    pub fn column(&self) -> usize {
+        self.source.line_and_column(self.span.start).1
+    }
+
+    /// The file as a person would name it.
+    pub fn file(&self) -> &str {
+        self.source.name()
+    }
+
+    /// The place as findings and waivers keep it.
+    pub fn source_line(&self) -> SourceLine {
+        // A policy file has at most a million bytes, so at most as many lines.
+        let line = u32::try_from(self.line()).unwrap_or(u32::MAX);
+        SourceLine::new(self.source.path.clone(), line)
+    }
+}
+
+/// `roles/web.yaml:7`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", printable(self.file()), self.line())
+    }
+}
+
+fn printable(text: &str) -> String {
+    model::printable(text.as_bytes())
+}
+
+/// One thing that is wrong with a policy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ContentError {
+    message: String,
+    place: Option<Place>,
+    help: Option<String>,
+}
+
+impl ContentError {
+    pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
+        Self {
+            message: message.into(),
+            place: Some(place),
+            help: None,
+        }
+    }
+
+    /// About something that was asked for, not about something that is written.
+    pub(crate) fn without_place(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            place: None,
+            help: None,
+        }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// Lower case, without the place and without the hint.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for ContentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ContentError {}
+
+impl Diagnostic for ContentError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.place
+            .as_ref()
+            .map(|place| &place.source.shown as &dyn miette::SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.place.as_ref()?;
+        let span: SourceSpan = place.span.clone().into();
+        Some(Box::new(std::iter::once(
+            LabeledSpan::new_primary_with_span(None, span),
+        )))
+    }
+}
+
+/// The text with whatever could move a cursor or reorder a line made visible, byte for
+/// byte as long as it was, so that spans still fit.
+fn harmless(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        let shown = matches!(character, '\n' | '\t' | '\r')
+            || !model::printable(character.to_string().as_bytes()).starts_with("\\u{");
+        if shown {
+            out.push(character);
+        } else {
+            out.extend(std::iter::repeat_n('?', character.len_utf8()));
+        }
+    }
+    out
+}
+
+/// All that is wrong with a policy, as far as it could be told; never empty.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ContentErrors(Vec<ContentError>);
+
+impl ContentErrors {
+    pub fn iter(&self) -> impl Iterator<Item = &ContentError> {
+        self.0.iter()
+    }
+}
+
+impl From<ContentError> for ContentErrors {
+    fn from(error: ContentError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for ContentErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            if let Some(place) = error.place() {
+                write!(f, "{place}:{}: ", place.column())?;
+            }
+            write!(f, "{error}")?;
+            if let Some(hint) = error.hint() {
+                write!(f, " ({hint})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ContentErrors {}
+
+/// Collects what is wrong, so that one run names all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<ContentError>);
+
+/// More than this many errors are one mistake repeated, or not a policy at all.
+const MOST_ERRORS: usize = 20;
+
+impl Problems {
+    pub(crate) fn push(&mut self, error: ContentError) {
+        if self.0.len() < MOST_ERRORS && !self.0.contains(&error) {
+            self.0.push(error);
+        }
+    }
+
+    /// The value, or none with its error kept.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, ContentError>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_result<T>(self, value: T) -> Result<T, ContentErrors> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(ContentErrors(self.0))
+        }
+    }
+}
+
+/// `did you mean` for the nearest of the known names, when one is near; else the names,
+/// when they are few.
+pub(crate) fn suggestion<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    // Farther than a third of the name is another word, not a slip.
+    let limit = (typed.chars().count() / 3).max(2);
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(typed, name), *name))
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count())
+        .min();
+    match nearest {
+        Some((_, name)) => Some(format!("did you mean `{name}`?")),
+        None if (1..=12).contains(&known.len()) => {
+            let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            Some(format!("known here: {}", names.join(", ")))
+        }
+        None => None,
+    }
+}

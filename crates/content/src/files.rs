@@ -1,0 +1,281 @@
+//! The files of a policy: where they come from, and how much of them is taken. This is the
+//! one place in this crate that reads files, and it stays inside the policy's root: no link
+//! below it is followed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::HostPath;
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText};
+
+/// A policy file is written by people: one that is larger was not.
+pub(crate) const LARGEST_FILE_BYTES: usize = 1 << 20;
+/// All files of one policy together.
+const LARGEST_POLICY_BYTES: usize = 32 << 20;
+/// Files of one policy.
+const MOST_FILES: usize = 4096;
+/// Directories below `roles/` or `baselines/`.
+const DEEPEST: usize = 8;
+
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/baselines.rs"));
+
+/// The files of a policy, by their path below its root.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyFiles {
+    files: BTreeMap<String, Vec<u8>>,
+    /// How a person named the root; empty for the built-in baselines.
+    shown_root: String,
+    /// The root's absolute path.
+    root: Option<HostPath>,
+}
+
+impl PolicyFiles {
+    /// Files that are at hand as bytes, as `(path below the root, content)`.
+    pub fn from_bytes<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        Self {
+            files: files
+                .into_iter()
+                .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The baselines that the program carries.
+    pub(crate) fn built_in() -> Self {
+        Self {
+            files: BUILT_IN
+                .iter()
+                .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
+                .collect(),
+            shown_root: "built-in".to_owned(),
+            root: Some(HostPath::literal("/built-in")),
+        }
+    }
+
+    /// Reads `roles/`, `baselines/` and `waivers.yaml` below a directory.
+    ///
+    /// # Errors
+    /// When there is no such directory, when it holds no policy, and when a file in it can't
+    /// be read, is a link, or is larger than a policy is.
+    pub fn read(root: &Path) -> Result<Self, ContentErrors> {
+        let shown_root = root.display().to_string();
+        let refused = |why: String| {
+            ContentErrors::from(ContentError::without_place(format!(
+                "the policy directory `{}` can't be read: {why}",
+                model::printable(shown_root.as_bytes())
+            )))
+        };
+        let absolute = root
+            .canonicalize()
+            .map_err(|error| refused(error.to_string()))?;
+        let directory = rustix::fs::open(
+            &absolute,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|error| refused(error.to_string()))?;
+        let mut walk = Walk {
+            shown_root: shown_root.clone(),
+            files: BTreeMap::new(),
+            bytes: 0,
+            problems: Problems::default(),
+        };
+        let mut found = false;
+        for name in ["baselines", "roles"] {
+            found |= walk.directory(&directory, OsStr::new(name), "", 0);
+        }
+        found |= walk.file(&directory, OsStr::new("waivers.yaml"), "waivers.yaml");
+        if !found && walk.problems.is_empty() {
+            walk.problems.push(
+                ContentError::without_place(format!(
+                    "no policy in `{}`",
+                    model::printable(shown_root.as_bytes())
+                ))
+                .help("a policy has `roles/`, `baselines/` or `waivers.yaml`"),
+            );
+        }
+        let files = Self {
+            files: walk.files,
+            root: HostPath::from_bytes(absolute.as_os_str().as_bytes()).ok(),
+            shown_root,
+        };
+        walk.problems.into_result(files)
+    }
+
+    /// Every file as text, with the ones that are no text left out and named.
+    pub(crate) fn texts(&self, problems: &mut Problems) -> BTreeMap<String, Arc<SourceText>> {
+        let mut texts = BTreeMap::new();
+        for (path, bytes) in &self.files {
+            if let Some(text) = problems.keep(self.text(path, bytes)) {
+                texts.insert(path.clone(), text);
+            }
+        }
+        texts
+    }
+
+    fn text(&self, path: &str, bytes: &[u8]) -> Result<Arc<SourceText>, ContentError> {
+        let name = shown(&self.shown_root, path);
+        let full = self.root.clone().unwrap_or_else(|| HostPath::literal("/"));
+        let full = full.join(path).unwrap_or(full);
+        let refused = |why: &str| {
+            ContentError::without_place(format!("`{}` {why}", model::printable(name.as_bytes())))
+        };
+        if bytes.len() > LARGEST_FILE_BYTES {
+            return Err(refused("is larger than a policy file may be (1 MiB)"));
+        }
+        let text = str::from_utf8(bytes).map_err(|_| refused("is not UTF-8 text"))?;
+        let source = SourceText::new(name.clone(), full, text.to_owned());
+        let hidden = text
+            .char_indices()
+            .find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
+        match hidden {
+            None => Ok(source),
+            Some((at, character)) => Err(ContentError::new(
+                format!("a control character (U+{:04X})", u32::from(character)),
+                Place::new(&source, at..at + character.len_utf8()),
+            )
+            .help("write it as an escape in double quotes, as in \"\\e\"")),
+        }
+    }
+}
+
+fn shown(root: &str, path: &str) -> String {
+    if root.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{}/{path}", root.trim_end_matches('/'))
+    }
+}
+
+struct Walk {
+    shown_root: String,
+    files: BTreeMap<String, Vec<u8>>,
+    bytes: usize,
+    problems: Problems,
+}
+
+impl Walk {
+    fn refuse(&mut self, path: &str, why: &str, help: Option<&str>) {
+        let name = shown(&self.shown_root, path);
+        self.problems.push(
+            ContentError::without_place(format!("`{}` {why}", model::printable(name.as_bytes())))
+                .maybe_help(help.map(str::to_owned)),
+        );
+    }
+
+    /// Takes in a directory; false when there is none.
+    fn directory(&mut self, parent: &OwnedFd, name: &OsStr, above: &str, depth: usize) -> bool {
+        let path = format!("{above}{}", name.to_string_lossy());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened = rustix::fs::openat(parent, Path::new(name), flags, Mode::empty());
+        let directory = match opened {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) => return false,
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                self.refuse(
+                    &path,
+                    "is not a directory of its own",
+                    Some("links in a policy are not followed"),
+                );
+                return true;
+            }
+            Err(error) => {
+                self.refuse(&path, &format!("can't be read: {error}"), None);
+                return true;
+            }
+        };
+        if depth > DEEPEST {
+            self.refuse(&path, "lies too deep", None);
+            return true;
+        }
+        let mut names: Vec<(PathBuf, FileType)> = Vec::new();
+        match Dir::read_from(&directory) {
+            Ok(entries) => {
+                for entry in entries.take(MOST_FILES + 2) {
+                    match entry {
+                        Ok(entry) => names.push((
+                            PathBuf::from(OsStr::from_bytes(entry.file_name().to_bytes())),
+                            entry.file_type(),
+                        )),
+                        Err(error) => {
+                            self.refuse(&path, &format!("can't be read: {error}"), None);
+                            return true;
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                self.refuse(&path, &format!("can't be read: {error}"), None);
+                return true;
+            }
+        }
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, file_type) in names {
+            // Editors and version control keep their own things in dotted names.
+            if name.as_os_str().as_bytes().starts_with(b".") {
+                continue;
+            }
+            let below = format!("{path}/{}", name.display());
+            if file_type == FileType::Directory {
+                self.directory(&directory, name.as_os_str(), &format!("{path}/"), depth + 1);
+            } else {
+                self.file(&directory, name.as_os_str(), &below);
+            }
+        }
+        true
+    }
+
+    /// Takes in a file; false when there is none.
+    fn file(&mut self, parent: &OwnedFd, name: &OsStr, path: &str) -> bool {
+        // NONBLOCK: a pipe that lies here must not hold us up.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match rustix::fs::openat(parent, Path::new(name), flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return false,
+            Err(Errno::LOOP) => {
+                self.refuse(
+                    path,
+                    "is a link",
+                    Some("links in a policy are not followed"),
+                );
+                return true;
+            }
+            Err(error) => {
+                self.refuse(path, &format!("can't be read: {error}"), None);
+                return true;
+            }
+        };
+        let regular = rustix::fs::fstat(&file)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        if !regular {
+            self.refuse(path, "is not a regular file", None);
+            return true;
+        }
+        let mut bytes = Vec::new();
+        // One byte more than is taken, to notice that there is more.
+        let limit = LARGEST_FILE_BYTES as u64 + 1;
+        if let Err(error) = std::fs::File::from(file)
+            .take(limit)
+            .read_to_end(&mut bytes)
+        {
+            self.refuse(path, &format!("can't be read: {error}"), None);
+            return true;
+        }
+        self.bytes += bytes.len();
+        if self.files.len() >= MOST_FILES || self.bytes > LARGEST_POLICY_BYTES {
+            self.refuse(path, "is more than a policy may hold", None);
+            return true;
+        }
+        self.files.insert(path.to_owned(), bytes);
+        true
+    }
+}

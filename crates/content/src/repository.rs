@@ -1,0 +1,346 @@
+//! A policy repository: baselines, roles and waivers, read strictly and checked as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{BaselineName, RoleName, RuleId, Waiver};
+
+use crate::baseline::{self, BaselineFile, Condition, Rule, Tailoring};
+use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText, suggestion};
+use crate::files::PolicyFiles;
+use crate::read::Reading;
+use crate::role::{self, Role};
+use crate::template::TemplateFiles;
+use crate::{waivers, yaml};
+
+/// Everything that is declared, tailoring applied; not yet for any host.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    pub(crate) baselines: BTreeMap<BaselineName, Baseline>,
+    /// In the order of files and lines.
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) roles: BTreeMap<RoleName, Role>,
+    pub(crate) waivers: Vec<Waiver>,
+    pub(crate) templates: Arc<TemplateFiles>,
+}
+
+/// A set of rules for a subject.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    pub name: BaselineName,
+    pub title: Option<String>,
+    /// The condition of each of its files; none for a file that has none.
+    pub(crate) fits: Vec<Option<Condition>>,
+    /// Where other files add to it.
+    extended_at: Vec<Place>,
+}
+
+impl Repository {
+    /// The baselines that the program carries.
+    ///
+    /// # Errors
+    /// Never in a released program: a test reads them all.
+    pub fn builtin() -> Result<Self, ContentErrors> {
+        Self::parse(&[PolicyFiles::built_in()])
+    }
+
+    /// The built-in baselines and a policy directory, as one.
+    ///
+    /// # Errors
+    /// What is wrong with the policy, with places and hints.
+    pub fn load(policy: &Path) -> Result<Self, ContentErrors> {
+        Self::parse(&[PolicyFiles::built_in(), PolicyFiles::read(policy)?])
+    }
+
+    /// Files that are at hand, and nothing else.
+    ///
+    /// # Errors
+    /// What is wrong with them, with places and hints.
+    pub fn parse(sources: &[PolicyFiles]) -> Result<Self, ContentErrors> {
+        let mut problems = Problems::default();
+        let mut texts = Vec::new();
+        for files in sources {
+            texts.extend(files.texts(&mut problems));
+        }
+        let mut sorted = Sorted::default();
+        for (path, text) in texts {
+            sorted.take(path, text, &mut problems);
+        }
+        let templates = Arc::new(sorted.templates);
+        let reading = Reading::new(&templates);
+        let mut repository = Self::default();
+        let mut tailorings = Vec::new();
+        for source in &sorted.baselines {
+            let Some(root) = yaml::parse(source, &mut problems) else {
+                continue;
+            };
+            if let Some(file) = baseline::read_file(&root, source, &reading, &mut problems) {
+                repository.add_baseline(file, &mut tailorings, &mut problems);
+            }
+        }
+        for (stem, source) in &sorted.roles {
+            let Some(root) = yaml::parse(source, &mut problems) else {
+                continue;
+            };
+            if let Some(role) = role::read_file(&root, stem, source, &reading, &mut problems) {
+                repository.roles.insert(role.name.clone(), role);
+            }
+        }
+        let mut waived = Vec::new();
+        for source in &sorted.waivers {
+            if let Some(root) = yaml::parse(source, &mut problems) {
+                waived.extend(waivers::read_file(&root, source, &mut problems));
+            }
+        }
+        drop(reading);
+        // What refers to something else is looked at last, and only when all that it may
+        // refer to could be read: one mistake should not look like many.
+        if problems.is_empty() {
+            repository.check_extends(&mut problems);
+            for tailoring in tailorings {
+                repository.tailor(&tailoring, &mut problems);
+            }
+            repository.check_includes(&mut problems);
+            repository.add_waivers(waived, &mut problems);
+        }
+        repository.templates = templates;
+        problems.into_result(repository)
+    }
+
+    /// All rules, in the order of files and lines.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    pub fn rule(&self, id: &RuleId) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == *id)
+    }
+
+    pub fn baselines(&self) -> impl Iterator<Item = &Baseline> {
+        self.baselines.values()
+    }
+
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.values()
+    }
+
+    pub fn waivers(&self) -> &[Waiver] {
+        &self.waivers
+    }
+
+    fn add_baseline(
+        &mut self,
+        file: BaselineFile,
+        tailorings: &mut Vec<Tailoring>,
+        problems: &mut Problems,
+    ) {
+        for rule in file.rules {
+            if let Some(first) = self.rule(&rule.id) {
+                problems.push(
+                    ContentError::new(
+                        format!("rule `{}` is declared twice", rule.id),
+                        rule.place.clone(),
+                    )
+                    .help(format!("it stands in {} already", first.place)),
+                );
+                continue;
+            }
+            self.rules.push(rule);
+        }
+        tailorings.extend(file.tailorings);
+        let baseline = self
+            .baselines
+            .entry(file.name.clone())
+            .or_insert_with(|| Baseline {
+                name: file.name,
+                title: None,
+                fits: Vec::new(),
+                extended_at: Vec::new(),
+            });
+        match file.extends {
+            Some(place) => baseline.extended_at.push(place),
+            None => baseline.fits.push(file.applies),
+        }
+        if baseline.title.is_none() {
+            baseline.title = file.title;
+        }
+    }
+
+    fn check_extends(&self, problems: &mut Problems) {
+        let declared = || {
+            self.baselines
+                .values()
+                .filter(|baseline| !baseline.fits.is_empty())
+                .map(|baseline| baseline.name.as_str())
+        };
+        for baseline in self.baselines.values() {
+            if let (Some(place), true) = (baseline.extended_at.first(), baseline.fits.is_empty()) {
+                problems.push(
+                    ContentError::new(
+                        format!("unknown baseline `{}`", baseline.name),
+                        place.clone(),
+                    )
+                    .maybe_help(suggestion(baseline.name.as_str(), declared())),
+                );
+            }
+        }
+    }
+
+    fn tailor(&mut self, tailoring: &Tailoring, problems: &mut Problems) {
+        let id = &tailoring.rule;
+        let siblings: Vec<String> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.baseline == tailoring.baseline)
+            .map(|rule| rule.id.to_string())
+            .collect();
+        let Some(rule) = self
+            .rules
+            .iter_mut()
+            .find(|rule| rule.id == *id && rule.baseline == tailoring.baseline)
+        else {
+            problems.push(
+                ContentError::new(
+                    format!("unknown rule `{id}` in baseline `{}`", tailoring.baseline),
+                    tailoring.rule_place.clone(),
+                )
+                .maybe_help(suggestion(id.as_str(), siblings.iter().map(String::as_str))),
+            );
+            return;
+        };
+        if let Some(first) = &rule.tailored_at {
+            problems.push(
+                ContentError::new(
+                    format!("rule `{id}` is tailored twice"),
+                    tailoring.place.clone(),
+                )
+                .help(format!("it is in {first} already")),
+            );
+            return;
+        }
+        rule.tailored_at = Some(tailoring.place.clone());
+        for (name, node, place) in &tailoring.params {
+            let Some(param) = rule.params.get_mut(name) else {
+                let known = rule.params.keys().map(String::as_str);
+                problems.push(
+                    ContentError::new(
+                        format!(
+                            "rule `{id}` has no parameter `{}`",
+                            model::printable(name.as_bytes())
+                        ),
+                        place.clone(),
+                    )
+                    .maybe_help(suggestion(name, known)),
+                );
+                continue;
+            };
+            if let Some(value) = problems.keep(param.value_of_node(name, node, &tailoring.source)) {
+                param.default = Some(value);
+            }
+        }
+        if let Some(severity) = tailoring.severity {
+            rule.severity = severity;
+        }
+        if let Some(profile) = &tailoring.profile {
+            rule.profile = (profile != crate::DEFAULT_PROFILE).then(|| profile.clone());
+        }
+        rule.off.clone_from(&tailoring.off);
+    }
+
+    fn check_includes(&self, problems: &mut Problems) {
+        for role in self.roles.values() {
+            for (name, place) in &role.includes {
+                if !self.roles.contains_key(name) {
+                    let known = self.roles.keys().map(RoleName::as_str);
+                    problems.push(
+                        ContentError::new(format!("unknown role `{name}`"), place.clone())
+                            .maybe_help(suggestion(name.as_str(), known)),
+                    );
+                }
+            }
+            let mut chain = vec![&role.name];
+            self.check_cycle(role, &mut chain, problems);
+        }
+    }
+
+    /// Follows the includes from a role; a way back to it is said at the include that
+    /// closes the circle.
+    fn check_cycle<'a>(
+        &'a self,
+        role: &'a Role,
+        chain: &mut Vec<&'a RoleName>,
+        problems: &mut Problems,
+    ) {
+        for (name, place) in &role.includes {
+            if *name == *chain[0] {
+                let names: Vec<&str> = chain
+                    .iter()
+                    .map(|name| name.as_str())
+                    .chain([name.as_str()])
+                    .collect();
+                problems.push(ContentError::new(
+                    format!(
+                        "roles include each other in a circle: {}",
+                        names.join(" → ")
+                    ),
+                    place.clone(),
+                ));
+            } else if let Some(next) = self.roles.get(name)
+                && !chain.contains(&name)
+            {
+                chain.push(name);
+                self.check_cycle(next, chain, problems);
+                chain.pop();
+            }
+        }
+    }
+
+    fn add_waivers(&mut self, waived: Vec<(Waiver, Place)>, problems: &mut Problems) {
+        for (waiver, place) in waived {
+            if self.rule(&waiver.rule).is_none() {
+                let known = self.rules.iter().map(|rule| rule.id.as_str());
+                problems.push(
+                    ContentError::new(format!("unknown rule `{}`", waiver.rule), place)
+                        .maybe_help(suggestion(waiver.rule.as_str(), known)),
+                );
+                continue;
+            }
+            self.waivers.push(waiver);
+        }
+    }
+}
+
+/// The files by what they are.
+#[derive(Default)]
+struct Sorted {
+    baselines: Vec<Arc<SourceText>>,
+    roles: Vec<(String, Arc<SourceText>)>,
+    waivers: Vec<Arc<SourceText>>,
+    templates: TemplateFiles,
+}
+
+impl Sorted {
+    fn take(&mut self, path: String, text: Arc<SourceText>, problems: &mut Problems) {
+        let is_yaml = path.ends_with(".yaml");
+        if path.ends_with(".yml") {
+            problems.push(
+                ContentError::new("a policy file with another ending", Place::new(&text, 0..0))
+                    .help("policy files end in `.yaml`: rename it"),
+            );
+        } else if path == "waivers.yaml" {
+            self.waivers.push(text);
+        } else if path.starts_with("baselines/") {
+            if is_yaml {
+                self.baselines.push(text);
+            }
+        } else if let Some(name) = path.strip_prefix("roles/") {
+            match name.strip_suffix(".yaml") {
+                Some(stem) if !stem.contains('/') => self.roles.push((stem.to_owned(), text)),
+                _ => {
+                    self.templates.insert(path, text);
+                }
+            }
+        }
+    }
+}

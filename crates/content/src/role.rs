@@ -1,0 +1,84 @@
+//! Role files: what a host of some purpose should have, without a rule's metadata.
+
+use std::sync::Arc;
+
+use model::RoleName;
+
+use crate::error::{ContentError, Place, Problems, SourceText};
+use crate::keys::{Keys, items};
+use crate::param::{Params, read_params};
+use crate::read::Reading;
+use crate::want::Want;
+use crate::yaml::Node;
+
+/// A role as it is declared.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub name: RoleName,
+    pub description: Option<String>,
+    pub params: Params,
+    pub place: Place,
+    pub(crate) includes: Vec<(RoleName, Place)>,
+    pub(crate) want: Vec<Want>,
+}
+
+pub(crate) const ROLE_KEYS: &[&str] = &["role", "description", "params", "include", "want"];
+
+/// Reads `roles/NAME.yaml`; `stem` is NAME.
+pub(crate) fn read_file(
+    root: &Node,
+    stem: &str,
+    source: &Arc<SourceText>,
+    reading: &Reading<'_>,
+    problems: &mut Problems,
+) -> Option<Role> {
+    let keys = Keys::of(root, "a role", ROLE_KEYS, source, problems)?;
+    let params = match keys.node("params") {
+        Some(node) => read_params(node, false, source, problems),
+        None => Params::new(),
+    };
+    let mut includes = Vec::new();
+    if let Some(node) = keys.node("include") {
+        for item in items(node, "include", source, problems)? {
+            let name = crate::typed::read_key(item, "include", "a role", source);
+            if let Some(name) = problems.keep(name.map_err(|refused| refused.error)) {
+                includes.push((name, keys.place_of(item)));
+            }
+        }
+    }
+    let names: Vec<&str> = params.keys().map(String::as_str).collect();
+    let sample = reading.sample(&params);
+    let mut want = Vec::new();
+    let list = if includes.is_empty() {
+        keys.needed_node("want", problems)
+    } else {
+        keys.node("want")
+    };
+    if let Some(list) = list {
+        for item in items(list, "want", source, problems)? {
+            want.extend(Want::read(item, source, &names, &sample, problems));
+        }
+    }
+    let name: RoleName = keys.needed("role", problems)?;
+    if name.as_str() != stem
+        && let Some(node) = keys.node("role")
+    {
+        problems.push(
+            ContentError::new(
+                format!("role `{name}` in a file of another name"),
+                keys.place_of(node),
+            )
+            .help(format!(
+                "a role stands in `roles/NAME.yaml`: this would be `{name}.yaml`"
+            )),
+        );
+    }
+    Some(Role {
+        name,
+        description: keys.optional("description", problems),
+        params,
+        place: keys.place(),
+        includes,
+        want,
+    })
+}
