@@ -5,6 +5,7 @@ use model::{Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::kind::accounts_where::AccountsWhere;
 use crate::kind::apt_setting::AptSetting;
 use crate::kind::apt_source::AptSource;
 use crate::kind::apt_sources::AptSources;
@@ -13,6 +14,7 @@ use crate::kind::command::Command;
 use crate::kind::directory::Directory;
 use crate::kind::file::File;
 use crate::kind::files_where::FilesWhere;
+use crate::kind::group::Group;
 use crate::kind::ini::Ini;
 use crate::kind::key_value::KeyValue;
 use crate::kind::link::Link;
@@ -25,6 +27,7 @@ use crate::kind::sudo_limit::SudoLimit;
 use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
 use crate::kind::template::Template;
+use crate::kind::user::User;
 use crate::{Answers, Judgement, Kind, Phase};
 
 macro_rules! kinds {
@@ -73,6 +76,8 @@ kinds! {
     AptSources(AptSources),
     AuditRule(AuditRule),
     FilesWhere(FilesWhere),
+    AccountsWhere(AccountsWhere),
+    Group(Group),
     Sshd(Sshd),
     SudoDefaults(SudoDefaults),
     SudoLimit(SudoLimit),
@@ -88,4 +93,5 @@ kinds! {
     Package(Package),
     Service(Service),
     Template(Template),
+    User(User),
 }

@@ -1,5 +1,6 @@
 //! The kinds, one file each.
 
+pub mod accounts_where;
 pub mod apt_setting;
 pub mod apt_source;
 pub mod apt_sources;
@@ -8,6 +9,7 @@ pub mod command;
 pub mod directory;
 pub mod file;
 pub mod files_where;
+pub mod group;
 pub mod ini;
 pub mod key_value;
 pub mod link;
@@ -21,3 +23,4 @@ pub mod sudo_rule;
 pub mod sudoers;
 pub mod sysctl;
 pub mod template;
+pub mod user;

@@ -1,5 +1,6 @@
 //! Tests of the kinds and of the parsers of host files.
 
+mod accounts;
 mod apt;
 mod assigned;
 mod audit_rule;

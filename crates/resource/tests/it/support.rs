@@ -569,6 +569,10 @@ impl Host {
                 self.commands.values_mut().for_each(|status| *status = 0);
             }
             Effect::LoadAuditRules => self.load_audit_rules(),
+            Effect::Account(op) => {
+                let accounts = self.accounts.as_mut().expect("the case has accounts");
+                crate::accounts::act(accounts, op);
+            }
             other => self.done.push(format!("{other:?}")),
         }
     }

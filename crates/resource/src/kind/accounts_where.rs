@@ -1,0 +1,511 @@
+//! `accounts_where`: no account, or group, may be in a certain state.
+
+use model::plan::Risk;
+use model::value::{AccountSeen, AccountsSeen, FileType, GroupSeen, PasswordSeen, Reason};
+use model::{AccountOp, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::user::{account_edit, known, place};
+use crate::syntax::Syntax;
+use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
+
+/// A state that no account may be in. Each account that is in it is reported with its line.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsWhere {
+    pub test: AccountTest,
+    /// Names that are left alone.
+    #[serde(default)]
+    pub except: Vec<String>,
+}
+
+/// What is looked for. A system account has an id from 1 to below `UID_MIN` of login.defs(5);
+/// a login shell is any but `nologin`, `false`, `sync`, `halt` and `shutdown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountTest {
+    /// Anyone may sign in with an empty password. The fix locks the password.
+    EmptyPassword,
+    /// An account other than root with the id 0. By hand.
+    UidZeroNotRoot,
+    /// Two accounts share an id. By hand.
+    DuplicateUid,
+    /// Two groups share an id. By hand.
+    DuplicateGid,
+    /// Two accounts share a name. By hand.
+    DuplicateName,
+    /// Two groups share a name. By hand.
+    DuplicateGroupName,
+    /// A system account has a login shell. The fix sets `/usr/sbin/nologin`.
+    SystemWithShell,
+    /// A system account has a password. The fix locks it.
+    SystemWithPassword,
+    /// A password is stored with a scheme that is fast to guess (crypt(5)): anything but
+    /// yescrypt, scrypt, bcrypt, SHA-512 and SHA-256. By hand: only its owner can set a new one.
+    WeakHash,
+    /// An account with a login shell has no home directory. By hand.
+    HomeMissing,
+    /// The home of an account with a login shell may be written by its group or by others. The
+    /// fix takes those bits away.
+    HomeWritable,
+    /// The home of an account with a login shell belongs to someone else. The fix gives it to
+    /// the account when it belongs to root.
+    HomeOwner,
+    /// The primary group of an account is in no group file. By hand.
+    MissingGroup,
+    /// Lines of the account files that can't be read, such as the `+` of NIS. By hand.
+    Malformed,
+}
+
+impl AccountTest {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptyPassword => "empty_password",
+            Self::UidZeroNotRoot => "uid_zero_not_root",
+            Self::DuplicateUid => "duplicate_uid",
+            Self::DuplicateGid => "duplicate_gid",
+            Self::DuplicateName => "duplicate_name",
+            Self::DuplicateGroupName => "duplicate_group_name",
+            Self::SystemWithShell => "system_with_shell",
+            Self::SystemWithPassword => "system_with_password",
+            Self::WeakHash => "weak_hash",
+            Self::HomeMissing => "home_missing",
+            Self::HomeWritable => "home_writable",
+            Self::HomeOwner => "home_owner",
+            Self::MissingGroup => "missing_group",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// As a report words what is wanted.
+    const fn wanted(self) -> &'static str {
+        match self {
+            Self::EmptyPassword => "no empty password",
+            Self::UidZeroNotRoot => "root alone has uid 0",
+            Self::DuplicateUid | Self::DuplicateGid => "an id for each",
+            Self::DuplicateName | Self::DuplicateGroupName => "a name for each",
+            Self::SystemWithShell => "no login shell",
+            Self::SystemWithPassword => "no password",
+            Self::WeakHash => "a slow hash",
+            Self::HomeMissing => "a home directory",
+            Self::HomeWritable => "a home that its owner alone may write",
+            Self::HomeOwner => "a home of its own",
+            Self::MissingGroup => "a group that exists",
+            Self::Malformed => "lines that can be read",
+        }
+    }
+
+    const fn looks_at_homes(self) -> bool {
+        matches!(
+            self,
+            Self::HomeMissing | Self::HomeWritable | Self::HomeOwner
+        )
+    }
+}
+
+/// Of login.defs(5), where the file does not say.
+const UID_MIN: u32 = 1000;
+const LOGIN_DEFS: &str = "/etc/login.defs";
+/// More accounts with a shell than any host keeps in its files; beyond it homes stay unknown.
+const MOST_HOMES: usize = 2000;
+const NO_LOGIN: [&str; 9] = [
+    "/usr/sbin/nologin",
+    "/sbin/nologin",
+    "/usr/bin/false",
+    "/bin/false",
+    "/bin/sync",
+    "/usr/bin/sync",
+    "/sbin/halt",
+    "/sbin/shutdown",
+    "/usr/sbin/shutdown",
+];
+
+/// Can someone work with this shell? An empty field means `/bin/sh` (passwd(5)).
+pub fn is_login_shell(shell: &str) -> bool {
+    !NO_LOGIN.contains(&shell)
+}
+
+impl Kind for AccountsWhere {
+    const NAME: &'static str = "accounts_where";
+    const PHASE: Phase = Phase::Account;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.test.as_str().to_owned(),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = vec![Probe::Accounts, Probe::file(HostPath::literal(LOGIN_DEFS))];
+        if self.test.looks_at_homes()
+            && let Seen::Known(accounts) = seen.accounts()
+        {
+            let homes = self.with_homes(accounts).filter_map(|(_, home)| home);
+            probes.extend(homes.take(MOST_HOMES).map(|path| Probe::Meta { path }));
+        }
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        match known(seen).and_then(|accounts| self.find(accounts, seen)) {
+            Err(reason) => reason.into(),
+            Ok(drifts) if drifts.is_empty() => Judgement::compliant("none"),
+            Ok(drifts) => Judgement::Drift(drifts),
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Access
+    }
+}
+
+impl AccountsWhere {
+    fn is_meant(&self, name: &str) -> bool {
+        !self.except.iter().any(|except| except == name)
+    }
+
+    fn find(&self, accounts: &AccountsSeen, seen: &Answers) -> Result<Vec<Drift>, Reason> {
+        let meant = || {
+            accounts
+                .accounts
+                .iter()
+                .filter(|account| self.is_meant(&account.name))
+        };
+        let uid_min = uid_min(seen)?;
+        let is_system = |account: &&AccountSeen| (1..uid_min).contains(&account.uid);
+        Ok(match self.test {
+            AccountTest::EmptyPassword => {
+                self.all_passwords_known(accounts)?;
+                meant()
+                    .filter(|account| account.password == PasswordSeen::Empty)
+                    .map(|account| self.lock(account, "has an empty password"))
+                    .collect()
+            }
+            AccountTest::SystemWithPassword => {
+                self.all_passwords_known(accounts)?;
+                meant()
+                    .filter(is_system)
+                    .filter(|account| {
+                        matches!(
+                            account.password,
+                            PasswordSeen::Set { .. } | PasswordSeen::Empty
+                        )
+                    })
+                    .map(|account| self.lock(account, "is a system account with a password"))
+                    .collect()
+            }
+            AccountTest::WeakHash => {
+                self.all_passwords_known(accounts)?;
+                meant().filter_map(|account| self.weak(account)).collect()
+            }
+            AccountTest::UidZeroNotRoot => meant()
+                .filter(|account| account.uid == 0 && account.name != "root")
+                .map(|account| {
+                    self.by_hand(
+                        account,
+                        "has uid 0".to_owned(),
+                        "give it an id of its own, or remove it",
+                    )
+                })
+                .collect(),
+            AccountTest::SystemWithShell => meant()
+                .filter(is_system)
+                .filter(|account| is_login_shell(&account.shell))
+                .map(|account| {
+                    self.fixed(
+                        account,
+                        format!("has the shell {}", shown_shell(&account.shell)),
+                        AccountOp::SetShell {
+                            name: account.name.clone(),
+                            shell: "/usr/sbin/nologin".to_owned(),
+                        },
+                    )
+                })
+                .collect(),
+            AccountTest::DuplicateUid | AccountTest::DuplicateName => {
+                self.duplicates(&accounts.accounts)
+            }
+            AccountTest::DuplicateGid | AccountTest::DuplicateGroupName => {
+                self.duplicate_groups(&accounts.groups)
+            }
+            AccountTest::MissingGroup => {
+                let missing = |account: &&AccountSeen| {
+                    accounts.groups.iter().all(|group| group.gid != account.gid)
+                };
+                if let Some(account) = meant().find(missing)
+                    && !accounts.other_sources.is_empty()
+                {
+                    let what = format!(
+                        "gid {} is not in this host's files, and {} may know it",
+                        account.gid,
+                        accounts.other_sources.join(", ")
+                    );
+                    return Err(Reason::Unavailable { what });
+                }
+                meant()
+                    .filter(missing)
+                    .map(|account| {
+                        self.by_hand(
+                            account,
+                            format!("has the primary gid {}, which is no group", account.gid),
+                            "make the group, or give the account another one",
+                        )
+                    })
+                    .collect()
+            }
+            AccountTest::Malformed => accounts
+                .malformed
+                .iter()
+                .map(|at| Drift {
+                    observed: "a line that can't be read".to_owned(),
+                    wanted: self.test.wanted().to_owned(),
+                    at: vec![at.clone()],
+                    by_hand: Some("correct the line, or remove it".to_owned()),
+                    ..Drift::default()
+                })
+                .collect(),
+            AccountTest::HomeMissing | AccountTest::HomeWritable | AccountTest::HomeOwner => {
+                self.homes(accounts, seen)?
+            }
+        })
+    }
+
+    fn all_passwords_known(&self, accounts: &AccountsSeen) -> Result<(), Reason> {
+        accounts
+            .accounts
+            .iter()
+            .all(|account| account.password != PasswordSeen::Unknown)
+            .then_some(())
+            .ok_or(Reason::NeedsRoot)
+    }
+
+    fn weak(&self, account: &AccountSeen) -> Option<Drift> {
+        let (PasswordSeen::Set { scheme } | PasswordSeen::Locked { scheme }) = &account.password
+        else {
+            return None;
+        };
+        const STRONG: [&str; 9] = ["y", "gy", "7", "2a", "2b", "2x", "2y", "6", "5"];
+        (!STRONG.contains(&scheme.as_str())).then(|| {
+            self.by_hand(
+                account,
+                format!(
+                    "has a password hash of scheme `{}`",
+                    printable(scheme.as_bytes())
+                ),
+                "have its owner set a new password",
+            )
+        })
+    }
+
+    /// The later of two that share an id or a name is reported, with the first one's line.
+    fn duplicates(&self, accounts: &[AccountSeen]) -> Vec<Drift> {
+        let by_name = self.test == AccountTest::DuplicateName;
+        let same = |a: &AccountSeen, b: &AccountSeen| {
+            if by_name {
+                a.name == b.name
+            } else {
+                a.uid == b.uid
+            }
+        };
+        accounts
+            .iter()
+            .enumerate()
+            .filter(|(_, account)| self.is_meant(&account.name))
+            .filter_map(|(at, account)| {
+                let first = accounts[..at].iter().find(|other| same(other, account))?;
+                let what = if by_name {
+                    "is there twice".to_owned()
+                } else {
+                    format!(
+                        "has the uid {} of `{}`",
+                        account.uid,
+                        printable(first.name.as_bytes())
+                    )
+                };
+                let mut drift = self.by_hand(account, what, "give each its own");
+                drift.at.push(place(first));
+                Some(drift)
+            })
+            .collect()
+    }
+
+    fn duplicate_groups(&self, groups: &[GroupSeen]) -> Vec<Drift> {
+        let by_name = self.test == AccountTest::DuplicateGroupName;
+        let line = |group: &GroupSeen| SourceLine::new(HostPath::literal("/etc/group"), group.line);
+        groups
+            .iter()
+            .enumerate()
+            .filter(|(_, group)| self.is_meant(&group.name))
+            .filter_map(|(at, group)| {
+                let first = groups[..at].iter().find(|other| {
+                    if by_name {
+                        other.name == group.name
+                    } else {
+                        other.gid == group.gid
+                    }
+                })?;
+                let name = printable(group.name.as_bytes());
+                Some(Drift {
+                    observed: if by_name {
+                        format!("the group `{name}` is there twice")
+                    } else {
+                        let other = printable(first.name.as_bytes());
+                        format!("the group `{name}` has the gid {} of `{other}`", group.gid)
+                    },
+                    wanted: self.test.wanted().to_owned(),
+                    at: vec![line(group), line(first)],
+                    by_hand: Some("give each its own".to_owned()),
+                    ..Drift::default()
+                })
+            })
+            .collect()
+    }
+
+    /// Accounts that someone works with, and their homes where those are paths.
+    fn with_homes<'a>(
+        &'a self,
+        accounts: &'a AccountsSeen,
+    ) -> impl Iterator<Item = (&'a AccountSeen, Option<HostPath>)> {
+        accounts
+            .accounts
+            .iter()
+            .filter(|account| self.is_meant(&account.name) && is_login_shell(&account.shell))
+            .map(|account| (account, HostPath::from_bytes(account.home.as_bytes()).ok()))
+    }
+
+    fn homes(&self, accounts: &AccountsSeen, seen: &Answers) -> Result<Vec<Drift>, Reason> {
+        let mut drifts = Vec::new();
+        for (account, home) in self.with_homes(accounts) {
+            let shown = printable(account.home.as_bytes());
+            let meta = match &home {
+                Some(home) => match seen.meta(home) {
+                    Seen::Known(meta) => Some(meta),
+                    Seen::Absent => None,
+                    Seen::Unknown(reason) => return Err(reason),
+                    Seen::NotAsked => {
+                        let what = format!("more than {MOST_HOMES} homes");
+                        return Err(Reason::Unavailable { what });
+                    }
+                },
+                None => None,
+            };
+            match (self.test, meta, home) {
+                (AccountTest::HomeMissing, None, _) => drifts.push(self.by_hand(
+                    account,
+                    format!("has the home {shown}, which is not there"),
+                    "make the directory, or take the login shell away",
+                )),
+                (AccountTest::HomeMissing, Some(meta), _)
+                    if !matches!(meta.file_type, FileType::Directory | FileType::Link) =>
+                {
+                    drifts.push(self.by_hand(
+                        account,
+                        format!("has the home {shown}, which is no directory"),
+                        "give it a directory",
+                    ));
+                }
+                (AccountTest::HomeWritable, Some(meta), Some(path))
+                    if meta.file_type == FileType::Directory && meta.mode.bits() & 0o022 != 0 =>
+                {
+                    let mode = Mode::new(meta.mode.bits() & !0o022);
+                    let what = format!("has the home {shown} with mode {}", meta.mode);
+                    drifts.push(self.home_fix(account, what, path, Some(mode), None));
+                }
+                (AccountTest::HomeOwner, Some(meta), Some(path))
+                    if meta.file_type == FileType::Directory && meta.uid != account.uid =>
+                {
+                    let owner = meta.owner.clone().unwrap_or_else(|| meta.uid.to_string());
+                    let what = format!("has the home {shown} of {}", printable(owner.as_bytes()));
+                    // What belongs to another account, or to the system, is not given away.
+                    if meta.uid != 0 || is_shared(&path) {
+                        drifts.push(self.by_hand(account, what, "give it a home of its own"));
+                    } else {
+                        drifts.push(self.home_fix(account, what, path, None, Some(&account.name)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(drifts)
+    }
+
+    fn home_fix(
+        &self,
+        account: &AccountSeen,
+        what: String,
+        path: HostPath,
+        mode: Option<Mode>,
+        owner: Option<&str>,
+    ) -> Drift {
+        Drift {
+            edits: vec![Edit::Meta {
+                path,
+                mode,
+                owner: owner.map(str::to_owned),
+                group: None,
+                drop_capabilities: false,
+            }],
+            ..self.drift(account, what)
+        }
+    }
+
+    fn lock(&self, account: &AccountSeen, what: &str) -> Drift {
+        self.fixed(
+            account,
+            what.to_owned(),
+            AccountOp::LockPassword {
+                name: account.name.clone(),
+            },
+        )
+    }
+
+    fn fixed(&self, account: &AccountSeen, what: String, op: AccountOp) -> Drift {
+        Drift {
+            edits: vec![account_edit(op)],
+            ..self.drift(account, what)
+        }
+    }
+
+    fn by_hand(&self, account: &AccountSeen, what: String, hand: &str) -> Drift {
+        Drift {
+            by_hand: Some(hand.to_owned()),
+            ..self.drift(account, what)
+        }
+    }
+
+    fn drift(&self, account: &AccountSeen, what: String) -> Drift {
+        Drift {
+            observed: format!("`{}` {what}", printable(account.name.as_bytes())),
+            wanted: self.test.wanted().to_owned(),
+            at: vec![place(account)],
+            ..Drift::default()
+        }
+    }
+}
+
+fn shown_shell(shell: &str) -> String {
+    match shell {
+        "" => "/bin/sh (an empty field)".to_owned(),
+        shell => printable(shell.as_bytes()),
+    }
+}
+
+/// Directories of the system, which no account owns.
+fn is_shared(path: &HostPath) -> bool {
+    path.components().count() < 2
+}
+
+/// Where the ids of people begin.
+fn uid_min(seen: &Answers) -> Result<u32, Reason> {
+    let file = seen
+        .file(&HostPath::literal(LOGIN_DEFS))
+        .known_or_absent()?;
+    let text = file.map(|file| String::from_utf8_lossy(file.content.as_bytes()));
+    Ok(text
+        .as_deref()
+        .and_then(|text| Syntax::SPACE.effective(text, "", "UID_MIN"))
+        .and_then(|assignment| assignment.value.parse().ok())
+        .unwrap_or(UID_MIN))
+}
