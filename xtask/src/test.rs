@@ -66,6 +66,10 @@ const PHASES: &[Phase] = &[
         run: hosts,
     },
     Phase {
+        name: "browser",
+        run: browser,
+    },
+    Phase {
         name: "fuzz",
         run: fuzz_briefly,
     },
@@ -140,7 +144,7 @@ fn install(_: &Ask) -> Result<Outcome> {
     let lacking = compilers
         .iter()
         .any(|tool| !works(command(tool).arg("--version")));
-    let is_root = crate::process::output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let is_root = is_root();
     if lacking && is_root {
         must(command("apt-get").args(["--yes", "update"]))?;
         let install = ["--yes", "install", "--no-install-recommends"];
@@ -245,6 +249,40 @@ fn hosts(ask: &Ask) -> Result<Outcome> {
     }
     must(&mut tests)?;
     Ok(Outcome::Passed)
+}
+
+/// The report in a real browser, which is installed here where it is missing.
+fn browser(_: &Ask) -> Result<Outcome> {
+    let has_browser = || {
+        ["chromium", "chromedriver"]
+            .iter()
+            .all(|program| works(command(program).arg("--version")))
+    };
+    if !has_browser() && is_root() {
+        must(command("apt-get").args(["--yes", "update"]))?;
+        let packages = ["chromium", "chromium-driver", "fonts-dejavu-core"];
+        must(
+            command("apt-get")
+                .args(["--yes", "install", "--no-install-recommends"])
+                .args(packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )?;
+    }
+    if !has_browser() {
+        let why = "chromium and chromium-driver are not installed; run as root on Debian";
+        return Ok(Outcome::NotRun(why.to_owned()));
+    }
+    let tests = ["--run-ignored", "only", "-E", "test(/^browser::/)"];
+    must(
+        cargo()
+            .args(["nextest", "run", "--package", "steadfast", "--locked"])
+            .args(tests),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+fn is_root() -> bool {
+    crate::process::output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
 fn fuzz_briefly(_: &Ask) -> Result<Outcome> {

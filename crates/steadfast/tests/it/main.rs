@@ -1,5 +1,6 @@
 //! The one test binary of the command line's rendering.
 
+mod browser;
 mod exit;
 mod report_html;
 mod report_human;
@@ -8,3 +9,4 @@ mod samples;
 mod show_changes;
 mod show_plan;
 mod style;
+mod webdriver;

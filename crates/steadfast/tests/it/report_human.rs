@@ -26,20 +26,9 @@ fn view() -> View {
     }
 }
 
-fn all() -> Vec<(&'static str, Report)> {
-    vec![
-        ("ordinary", samples::ordinary()),
-        ("as_user", samples::as_user()),
-        ("clean", samples::clean()),
-        ("empty", samples::empty()),
-        ("hostile", samples::hostile()),
-        ("enormous", samples::enormous()),
-    ]
-}
-
 #[test]
 fn reports_read_as_intended() {
-    for (name, report) in all() {
+    for (name, report) in samples::all() {
         insta::assert_snapshot!(name, rendered(&report, &view(), &Style::plain(80, true)));
     }
 }
@@ -68,7 +57,7 @@ fn a_narrow_ascii_terminal_is_served() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal() {
-    for (name, report) in all() {
+    for (name, report) in samples::all() {
         for width in [40, 60, 80, 100] {
             let text = rendered(&report, &view(), &Style::plain(width, true));
             for line in text.lines() {
@@ -104,7 +93,7 @@ fn colour_adds_nothing_but_colour() {
         colour: true,
         ..plain.clone()
     };
-    for (name, report) in all() {
+    for (name, report) in samples::all() {
         let text = rendered(&report, &view(), &coloured);
         assert!(text.contains("\x1b["), "{name} has no colour at all");
         let mut bare = String::new();

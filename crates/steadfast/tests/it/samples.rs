@@ -441,3 +441,15 @@ pub fn enormous() -> Report {
         ),
     ])
 }
+
+/// Each of them, by name.
+pub fn all() -> Vec<(&'static str, Report)> {
+    vec![
+        ("ordinary", ordinary()),
+        ("as_user", as_user()),
+        ("clean", clean()),
+        ("empty", empty()),
+        ("hostile", hostile()),
+        ("enormous", enormous()),
+    ]
+}
