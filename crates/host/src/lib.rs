@@ -7,7 +7,15 @@
 //! nothing either: whether an answer is good is for `resource` and `plan`.
 
 pub mod error;
+mod facts;
+mod local;
 pub mod observe;
+pub mod parse;
+pub mod patience;
+pub mod probe;
+pub mod tool;
+pub mod tree;
+pub mod walk;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +23,10 @@ use model::probe::WalkTests;
 use model::{Observed, Probe, WalkTest};
 
 pub use error::HostError;
+pub use local::LocalHost;
 pub use observe::{Progress, observe};
 
-/// Something that can be asked, read-only. `LocalHost` is the real one; tests of other
+/// Something that can be asked, read-only. [`LocalHost`] is the real one; tests of other
 /// rooms bring their own.
 pub trait Host: Sync {
     /// The answer to one question, within a bounded time. Never an error: what could not

@@ -1,0 +1,128 @@
+//! Packages, from dpkg's own database: it answers for a tree as well as for a running
+//! host, and no program has to be started.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use model::value::{PackageSeen, Reason};
+use model::{HostPath, Value};
+
+use crate::local::Inner;
+use crate::parse::dpkg::{PackageRecord, parse_automatic, parse_status};
+use crate::tree::Trouble;
+
+/// A desktop with five thousand packages has 8 MB.
+const STATUS_LIMIT_BYTES: u64 = 32 << 20;
+
+/// The package manager's database.
+pub struct Packages {
+    by_name: BTreeMap<String, Vec<PackageRecord>>,
+    /// Name and architecture; none when apt's file could not be read.
+    automatic: Option<HashSet<(String, String)>>,
+    /// The architecture that the host itself is of, as dpkg names it.
+    pub native: Option<String>,
+}
+
+impl Packages {
+    pub fn read(host: &Arc<Inner>) -> Result<Self, Trouble> {
+        let status = host
+            .read("/var/lib/dpkg/status", STATUS_LIMIT_BYTES)
+            .map_err(|trouble| match trouble {
+                Trouble::Absent => Trouble::Unknown(Reason::Unavailable {
+                    what: "this host has no dpkg database; other package managers are not read yet"
+                        .to_owned(),
+                }),
+                other => other,
+            })?;
+        let mut records = parse_status(&status);
+        drop(status);
+        // What dpkg did since it last wrote the whole file: numbered files, each with the
+        // new stanza of a package.
+        let updates = HostPath::literal("/var/lib/dpkg/updates");
+        for (name, _) in host.tree.list(&updates).unwrap_or_default() {
+            if name.iter().all(u8::is_ascii_digit)
+                && let Ok(path) = updates.join(&name)
+            {
+                records.extend(parse_status(&host.read_path(&path, STATUS_LIMIT_BYTES)?));
+            }
+        }
+        let mut by_name: BTreeMap<String, Vec<PackageRecord>> = BTreeMap::new();
+        for record in records {
+            let same_name = by_name.entry(record.name.clone()).or_default();
+            match same_name
+                .iter_mut()
+                .find(|known| known.architecture == record.architecture)
+            {
+                Some(known) => *known = record,
+                None => same_name.push(record),
+            }
+        }
+        let automatic = match host.read("/var/lib/apt/extended_states", STATUS_LIMIT_BYTES) {
+            Ok(bytes) => Some(parse_automatic(&bytes).into_iter().collect()),
+            Err(Trouble::Absent) => Some(HashSet::new()),
+            Err(Trouble::Unknown(_)) => None,
+        };
+        // dpkg is always there, and always of the host's own architecture.
+        let native = by_name
+            .get("dpkg")
+            .and_then(|records| records.first())
+            .map(|record| record.architecture.clone());
+        Ok(Self {
+            by_name,
+            automatic,
+            native,
+        })
+    }
+
+    /// Every package that is fully installed, once for each name.
+    pub fn installed(&self) -> impl Iterator<Item = &PackageRecord> {
+        self.by_name
+            .values()
+            .filter_map(|records| self.preferred(records))
+            .filter(|record| record.is_installed())
+    }
+
+    pub fn is_installed(&self, name: &str) -> bool {
+        self.find(name).is_some_and(PackageRecord::is_installed)
+    }
+
+    /// `NAME` or `NAME:ARCHITECTURE`.
+    fn find(&self, name: &str) -> Option<&PackageRecord> {
+        match name.split_once(':') {
+            Some((name, architecture)) => self
+                .by_name
+                .get(name)?
+                .iter()
+                .find(|record| record.architecture == architecture),
+            None => self.preferred(self.by_name.get(name)?),
+        }
+    }
+
+    /// Of one name in several architectures: an installed one, and of those the host's own.
+    fn preferred<'a>(&self, records: &'a [PackageRecord]) -> Option<&'a PackageRecord> {
+        let native = self.native.as_deref();
+        records
+            .iter()
+            .max_by_key(|record| (record.is_installed(), Some(&*record.architecture) == native))
+    }
+}
+
+pub fn package(host: &Arc<Inner>, name: &str) -> Result<Value, Trouble> {
+    let packages = host.packages()?;
+    let record = packages.find(name).ok_or(Trouble::Absent)?;
+    Ok(Value::Package(PackageSeen {
+        version: record.version.clone(),
+        architecture: record.architecture.clone(),
+        installed: record.is_installed(),
+        status: record.status.clone(),
+        automatic: packages.automatic.as_ref().map(|automatic| {
+            let marked = |architecture: &str| {
+                automatic.contains(&(record.name.clone(), architecture.to_owned()))
+            };
+            // apt writes the host's own architecture for packages that have none.
+            marked(&record.architecture)
+                || record.architecture == "all"
+                    && (marked("") || packages.native.as_deref().is_some_and(marked))
+        }),
+    }))
+}

@@ -1,0 +1,232 @@
+//! Runs one program to its end, within a time limit, and keeps what it prints, bounded.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use model::printable;
+use model::value::{Output, Reason};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::tool::sandbox::Sandbox;
+use crate::tree::Trouble;
+
+/// `nginx -T` of a large site has some hundred kB.
+const OUTPUT_LIMIT_BYTES: usize = 2 << 20;
+
+/// Error messages are read by people.
+const ERRORS_LIMIT_BYTES: usize = 64 << 10;
+
+/// Runs `program` in `sandbox`.
+///
+/// # Errors
+/// Unknown, with the reason, when it could not be run or did not end in time.
+pub fn run(
+    program: &Path,
+    args: &[OsString],
+    sandbox: Sandbox,
+    limit: Duration,
+) -> Result<Output, Trouble> {
+    let name = printable(program.as_os_str().as_encoded_bytes());
+    let deadline = Instant::now() + limit;
+    let mut child = spawn(program, args, sandbox).map_err(|error| refused(&name, &error))?;
+    let seen = watch(&mut child, deadline);
+    // Whatever it left behind goes too; the group still has its number, since the child
+    // has not been waited for.
+    end(&child);
+    let status = match seen {
+        Ok(seen) => child.wait().map(|status| (status, seen)),
+        Err(Stop::Failed(error)) => {
+            reap(child);
+            return Err(failed(&name, &error.to_string()));
+        }
+        Err(Stop::TimedOut) => {
+            // A program that is stuck in the kernel does not even die at once.
+            reap(child);
+            return Err(Reason::TimedOut {
+                after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            }
+            .into());
+        }
+        Err(Stop::TooMuch) => {
+            reap(child);
+            return Err(Reason::TooLarge {
+                size_bytes: OUTPUT_LIMIT_BYTES as u64 + 1,
+                limit_bytes: OUTPUT_LIMIT_BYTES as u64,
+            }
+            .into());
+        }
+    };
+    let (status, (stdout, stderr)) = status.map_err(|error| failed(&name, &error.to_string()))?;
+    if let Some(signal) = status.signal() {
+        return Err(failed(&name, &format!("ended by signal {signal}")));
+    }
+    Ok(Output {
+        status: status.code(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    })
+}
+
+#[expect(unsafe_code, reason = "the sandbox is entered between fork and exec")]
+fn spawn(program: &Path, args: &[OsString], sandbox: Sandbox) -> std::io::Result<Child> {
+    let prepared = sandbox.prepare();
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own, so that its children end with it.
+        .process_group(0);
+    // SAFETY: `enter` makes system calls on values that were prepared before the fork; it
+    // allocates nothing, takes no locks and does not unwind.
+    unsafe {
+        command.pre_exec(move || prepared.enter());
+    }
+    command.spawn()
+}
+
+enum Stop {
+    TimedOut,
+    TooMuch,
+    Failed(Errno),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// Collects both outputs until the program has ended.
+fn watch(child: &mut Child, deadline: Instant) -> Result<(Vec<u8>, Vec<u8>), Stop> {
+    let pid = Pid::from_child(child);
+    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let mut out = Stream::new(out.as_ref().map(AsFd::as_fd), OUTPUT_LIMIT_BYTES)?;
+    let mut err = Stream::new(err.as_ref().map(AsFd::as_fd), ERRORS_LIMIT_BYTES)?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Stop::TimedOut);
+        }
+        let mut waits = vec![PollFd::new(&ended, PollFlags::IN)];
+        for open in [&out, &err].into_iter().filter_map(|stream| stream.from) {
+            waits.push(PollFd::from_borrowed_fd(open, PollFlags::IN));
+        }
+        let timeout = Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        });
+        match poll(&mut waits, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let over = !waits[0].revents().is_empty();
+        drop(waits);
+        out.drain()?;
+        err.drain()?;
+        if out.content.len() > OUTPUT_LIMIT_BYTES {
+            return Err(Stop::TooMuch);
+        }
+        // What it has printed is in the pipes by now; children that it left behind and that
+        // still hold them are not waited for.
+        if over {
+            return Ok((out.content, err.content));
+        }
+    }
+}
+
+/// One output of the program.
+struct Stream<'a> {
+    /// None once it has ended.
+    from: Option<BorrowedFd<'a>>,
+    content: Vec<u8>,
+    limit_bytes: usize,
+}
+
+impl<'a> Stream<'a> {
+    fn new(from: Option<BorrowedFd<'a>>, limit_bytes: usize) -> Result<Self, Errno> {
+        if let Some(from) = from {
+            rustix::io::ioctl_fionbio(from, true)?;
+        }
+        Ok(Self {
+            from,
+            content: Vec::new(),
+            limit_bytes,
+        })
+    }
+
+    /// Takes what is there. Beyond the limit, one byte shows that there was more, and the
+    /// rest is read and dropped so that the program does not wait.
+    fn drain(&mut self) -> Result<(), Errno> {
+        let mut buffer = [0; 16 << 10];
+        // A program that prints without end is cut off by the clock.
+        for _ in 0..256 {
+            let Some(from) = self.from else {
+                return Ok(());
+            };
+            match rustix::io::read(from, &mut buffer[..]) {
+                Ok(0) => self.from = None,
+                Ok(read) => {
+                    let room = (self.limit_bytes + 1).saturating_sub(self.content.len());
+                    self.content.extend_from_slice(&buffer[..read.min(room)]);
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ends the program and everything in its group.
+fn end(child: &Child) {
+    // It may have ended already.
+    let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
+}
+
+/// Waits for a killed child without holding anybody up.
+fn reap(mut child: Child) {
+    if let Ok(None) = child.try_wait() {
+        // Without a thread it stays a zombie until we end, which is soon.
+        let _ = thread::Builder::new()
+            .name("steadfast-reap".to_owned())
+            .spawn(move || child.wait());
+    }
+}
+
+fn failed(name: &str, why: &str) -> Trouble {
+    Reason::Failed {
+        why: format!("`{name}`: {why}"),
+    }
+    .into()
+}
+
+/// Why the program did not even start. The program itself was looked at before, so it is
+/// the sandbox that was refused.
+fn refused(name: &str, error: &std::io::Error) -> Trouble {
+    match Errno::from_io_error(error) {
+        Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::INVAL | Errno::NOSPC) => {
+            Reason::Unavailable {
+                what: format!(
+                    "`{name}` is not run: a read-only view of this host can't be made here ({error})"
+                ),
+            }
+            .into()
+        }
+        _ => failed(name, &format!("cannot be run: {error}")),
+    }
+}

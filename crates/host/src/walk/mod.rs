@@ -1,0 +1,129 @@
+//! One walk over the local file systems that answers every walk test of an audit. Network
+//! and process file systems, the kernel's own, and the layers of containers are left out;
+//! every other mount is walked on its own, and a directory tree that is mounted twice once.
+
+mod ownership;
+mod starts;
+mod traverse;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use model::probe::WalkTests;
+use model::value::{Reason, WALK_LIMIT, WalkHit, WalkSeen};
+use model::{HostPath, Observed, Value, WalkTest};
+
+use crate::local::{Inner, LocalHost, observed};
+use crate::probe::files::with_names;
+use crate::tree::Trouble;
+use crate::{Host, HostError};
+use traverse::{Found, Hit};
+
+/// Walks the tree at `root`, as an audit with `--root` would: for measuring.
+///
+/// # Errors
+/// When `root` can't be opened.
+pub fn walk(
+    root: &Path,
+    tests: &WalkTests,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) -> Result<BTreeMap<WalkTest, Observed>, HostError> {
+    Ok(LocalHost::offline(root)?.walk(tests, entries_seen))
+}
+
+pub(crate) fn answers(
+    host: &Arc<Inner>,
+    tests: &WalkTests,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) -> BTreeMap<WalkTest, Observed> {
+    let starts = starts::starts(&host.tree);
+    let mut found = traverse::traverse(host, &starts, tests, entries_seen);
+    let unreadable: Vec<HostPath> = found
+        .unreadable
+        .iter()
+        .take(MOST_UNREADABLE)
+        .cloned()
+        .collect();
+    let owned = owned_by_packages(host, &found);
+    tests
+        .iter()
+        .map(|test| {
+            let hits = found.hits.remove(test).unwrap_or_default();
+            let seen = answer(host, &found, *test, hits, &owned).map(|(hits, total)| {
+                Value::Walk(WalkSeen {
+                    hits,
+                    total,
+                    unreadable: unreadable.clone(),
+                    unreadable_total: found.unreadable_total,
+                })
+            });
+            (*test, observed(seen))
+        })
+        .collect()
+}
+
+/// This many directories that can't be read are named; all are counted.
+const MOST_UNREADABLE: usize = 10;
+
+fn answer(
+    host: &Arc<Inner>,
+    found: &Found,
+    test: WalkTest,
+    hits: traverse::Hits,
+    owned: &Result<BTreeSet<Vec<u8>>, Trouble>,
+) -> Result<(Vec<WalkHit>, u64), Trouble> {
+    if test == WalkTest::Unowned {
+        host.names().readable.clone()?;
+        if found.unknown_owner {
+            return Err(Reason::Unavailable {
+                what:
+                    "accounts come from other sources than the files, and these could not be asked"
+                        .to_owned(),
+            }
+            .into());
+        }
+    }
+    let (mut list, mut total) = (hits.list, hits.total);
+    if by_package(test) && !list.is_empty() {
+        let owned = owned.as_ref().map_err(Clone::clone)?;
+        let before = list.len();
+        list.retain(|hit| !owned.contains(&hit.path));
+        total -= (before - list.len()) as u64;
+    }
+    list.sort_by(|one, other| one.path.cmp(&other.path));
+    list.truncate(WALK_LIMIT);
+    let hits = list
+        .into_iter()
+        .filter_map(|hit| {
+            Some(WalkHit {
+                // Longer ones were counted as unreadable by the walk.
+                path: HostPath::from_bytes(&hit.path).ok()?,
+                meta: with_names(host, hit.node),
+            })
+        })
+        .collect();
+    Ok((hits, total))
+}
+
+/// Does this test leave out what packages own?
+fn by_package(test: WalkTest) -> bool {
+    matches!(
+        test,
+        WalkTest::UnknownPrivilegedPrograms | WalkTest::UnknownCapabilities
+    )
+}
+
+/// Of the hits, those that an installed package owns.
+fn owned_by_packages(host: &Arc<Inner>, found: &Found) -> Result<BTreeSet<Vec<u8>>, Trouble> {
+    let candidates: BTreeSet<&[u8]> = found
+        .hits
+        .iter()
+        .filter(|(test, _)| by_package(**test))
+        .flat_map(|(_, hits)| hits.list.iter().map(|hit: &Hit| &hit.path[..]))
+        .collect();
+    if candidates.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    ownership::owned(host, &candidates)
+}

@@ -1,0 +1,88 @@
+//! Which paths an installed package owns, from dpkg's lists of files. They are read only
+//! when a walk found something to ask about, one after the other, and not kept.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::HostPath;
+use model::value::{FileType, Reason};
+
+use crate::local::Inner;
+use crate::parse::dpkg::{Diversion, parse_diversions};
+use crate::tree::Trouble;
+
+/// The longest list of Debian has some MB (a kernel's headers, an icon theme).
+const LIST_LIMIT_BYTES: u64 = 64 << 20;
+
+/// The directories that `/usr` has taken in; `/bin` is a link to `/usr/bin` now.
+const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Of `candidates`, those that belong to an installed package.
+pub fn owned(
+    host: &Arc<Inner>,
+    candidates: &BTreeSet<&[u8]>,
+) -> Result<BTreeSet<Vec<u8>>, Trouble> {
+    let packages = host.packages()?;
+    // Lists name files as the package did: `/bin/su`, which is `/usr/bin/su` after the merge.
+    let merged: Vec<&str> = MERGED
+        .into_iter()
+        .filter(|name| is_merged(host, name))
+        .collect();
+    let mut wanted: HashMap<Vec<u8>, &[u8]> = HashMap::new();
+    for path in candidates {
+        wanted.insert(path.to_vec(), path);
+        for name in &merged {
+            let below = format!("/usr/{name}/");
+            if path.starts_with(below.as_bytes()) {
+                wanted.insert(path[b"/usr".len()..].to_vec(), path);
+            }
+        }
+    }
+    let diversions: HashMap<Vec<u8>, Diversion> =
+        match host.read("/var/lib/dpkg/diversions", LIST_LIMIT_BYTES) {
+            Ok(bytes) => parse_diversions(&bytes)
+                .into_iter()
+                .map(|diversion| (diversion.from.clone(), diversion))
+                .collect(),
+            Err(Trouble::Absent) => HashMap::new(),
+            Err(trouble) => return Err(trouble),
+        };
+    let info = HostPath::literal("/var/lib/dpkg/info");
+    let mut owned = BTreeSet::new();
+    for (file, _) in host.tree.list(&info)? {
+        let Some(name) = file
+            .strip_suffix(b".list")
+            .and_then(|name| str::from_utf8(name).ok())
+        else {
+            continue;
+        };
+        // A removed package keeps its list for its configuration files.
+        if !packages.is_installed(name) {
+            continue;
+        }
+        let path = info.join(&file).map_err(|error| {
+            Trouble::Unknown(Reason::Failed {
+                why: error.to_string(),
+            })
+        })?;
+        let list = host.read_path(&path, LIST_LIMIT_BYTES)?;
+        let package = name.split(':').next().unwrap_or(name).as_bytes();
+        for line in list.split(|byte| *byte == b'\n') {
+            let path = match diversions.get(line) {
+                Some(diversion) if diversion.by != package => &diversion.to[..],
+                _ => line,
+            };
+            if let Some(candidate) = wanted.get(path) {
+                owned.insert(candidate.to_vec());
+            }
+        }
+    }
+    Ok(owned)
+}
+
+fn is_merged(host: &Arc<Inner>, name: &str) -> bool {
+    HostPath::from_bytes(format!("/{name}").as_bytes())
+        .ok()
+        .and_then(|path| host.tree.meta(&path).ok())
+        .is_some_and(|node| node.file_type == FileType::Link)
+}

@@ -1,0 +1,177 @@
+//! Where a walk begins: the mounts that hold files of this host.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use model::HostPath;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx};
+
+use crate::local::{is_remote, mount_lines};
+use crate::parse::mount::MountLine;
+use crate::tree::Tree;
+
+/// File systems that show the kernel's own things. A snap's squashfs is left out too: it
+/// is read-only, and its programs are confined by snapd.
+const NO_FILES: [&str; 22] = [
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "cpuset",
+    "debugfs",
+    "devpts",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
+];
+
+/// The layers and mounts of containers. They hold other hosts' files, once for each layer and
+/// once more for each running container, below directories that only root may enter.
+const CONTAINERS: [&str; 12] = [
+    "/run/containerd",
+    "/var/lib/containerd",
+    "/var/lib/containers/storage/overlay",
+    "/var/lib/containers/storage/vfs",
+    "/var/lib/docker/aufs",
+    "/var/lib/docker/btrfs",
+    "/var/lib/docker/devicemapper",
+    "/var/lib/docker/fuse-overlayfs",
+    "/var/lib/docker/overlay",
+    "/var/lib/docker/overlay2",
+    "/var/lib/docker/vfs",
+    "/var/lib/docker/zfs",
+];
+
+/// A directory from which a walk goes down without leaving its mount.
+pub struct Start {
+    pub directory: OwnedFd,
+    /// Its path inside the tree.
+    pub path: HostPath,
+    pub device: (u32, u32),
+}
+
+/// Is this the place of container layers?
+pub fn is_pruned(path: &[u8]) -> bool {
+    CONTAINERS.iter().any(|place| path == place.as_bytes())
+}
+
+/// The mounts to walk, each file system's tree once.
+pub fn starts(tree: &Tree) -> Vec<Start> {
+    let top = HostPath::literal("/");
+    let root =
+        HostPath::from_bytes(tree.path().as_os_str().as_bytes()).unwrap_or_else(|_| top.clone());
+    let mut lines = mount_lines();
+    // Of a file system that is mounted in several places, the place that shows most of it.
+    lines.sort_by_key(|line| line.root.len());
+    let mut starts: Vec<Start> = Vec::new();
+    let mut walked: Vec<MountLine> = Vec::new();
+    // The tree itself comes first: it may be any directory of any file system, one that would
+    // not be walked by itself too, since somebody named it.
+    if let Some((start, _)) = open(tree, &top) {
+        if let Some(own) = own_mount(&lines, &root) {
+            walked.push(below(own, &root));
+        }
+        starts.push(start);
+    }
+    for line in lines {
+        let Some(inside) = line.mount.path.as_bytes().strip_prefix(root.as_bytes()) else {
+            continue;
+        };
+        let Ok(path) = top.join(inside) else { continue };
+        if line.mount.path == root
+            || !line.mount.path.is_within(&root)
+            || is_remote(&line.mount.fs_type)
+            || NO_FILES.contains(&&*line.mount.fs_type)
+            || CONTAINERS
+                .iter()
+                .any(|place| path.is_within(&HostPath::literal(place)))
+            || walked.iter().any(|other| covers(other, &line))
+        {
+            continue;
+        }
+        // A mount that another one hides can't be reached.
+        if let Some((start, id)) = open(tree, &path)
+            && id.is_none_or(|id| id == line.id)
+        {
+            starts.push(start);
+            walked.push(line);
+        }
+    }
+    starts
+}
+
+/// The mount that `root` lies on: the longest path, and of equals the one mounted last.
+fn own_mount<'a>(lines: &'a [MountLine], root: &HostPath) -> Option<&'a MountLine> {
+    lines
+        .iter()
+        .filter(|line| root.is_within(&line.mount.path))
+        .max_by_key(|line| (line.mount.path.as_bytes().len(), line.id))
+}
+
+/// The part of a mount that begins at `root`, when the tree is a directory in it.
+fn below(line: &MountLine, root: &HostPath) -> MountLine {
+    let mut part = line.clone();
+    let inside = root
+        .as_bytes()
+        .strip_prefix(line.mount.path.as_bytes())
+        .unwrap_or_default();
+    if !inside.is_empty() {
+        let joined = [&part.root[..], b"/", inside].concat();
+        part.root = HostPath::from_bytes(&joined).map_or(joined, |path| path.as_bytes().to_vec());
+    }
+    part
+}
+
+/// Does a walk of `one` see all files of `other`?
+fn covers(one: &MountLine, other: &MountLine) -> bool {
+    one.device == other.device
+        && match (
+            HostPath::from_bytes(&one.root),
+            HostPath::from_bytes(&other.root),
+        ) {
+            (Ok(one), Ok(other)) => other.is_within(&one),
+            _ => false,
+        }
+}
+
+fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let relative = match path.as_bytes() {
+        b"/" => &b"."[..],
+        bytes => &bytes[1..],
+    };
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    let directory = openat2(tree.root_fd(), relative, flags, Mode::empty(), resolve)
+        .or_else(|_| openat(tree.root_fd(), relative, flags, Mode::empty()))
+        .ok()?;
+    let stat = statx(
+        &directory,
+        c"",
+        AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC,
+        StatxFlags::MODE | StatxFlags::MNT_ID,
+    )
+    .ok()?;
+    let id = StatxFlags::from_bits_retain(stat.stx_mask)
+        .contains(StatxFlags::MNT_ID)
+        .then_some(stat.stx_mnt_id);
+    Some((
+        Start {
+            directory,
+            path: path.clone(),
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+        },
+        id,
+    ))
+}
