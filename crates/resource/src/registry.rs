@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::kind::accounts_where::AccountsWhere;
+use crate::kind::admin_login::AdminLogin;
 use crate::kind::apt_setting::AptSetting;
 use crate::kind::apt_source::AptSource;
 use crate::kind::apt_sources::AptSources;
@@ -77,6 +78,7 @@ kinds! {
     AuditRule(AuditRule),
     FilesWhere(FilesWhere),
     AccountsWhere(AccountsWhere),
+    AdminLogin(AdminLogin),
     Group(Group),
     Sshd(Sshd),
     SudoDefaults(SudoDefaults),

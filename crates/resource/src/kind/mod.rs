@@ -1,6 +1,7 @@
 //! The kinds, one file each.
 
 pub mod accounts_where;
+pub mod admin_login;
 pub mod apt_setting;
 pub mod apt_source;
 pub mod apt_sources;
@@ -15,6 +16,7 @@ pub mod key_value;
 pub mod link;
 pub mod mount_point;
 pub mod package;
+pub mod pam_stack;
 pub mod service;
 pub mod sshd;
 pub mod sudo_defaults;

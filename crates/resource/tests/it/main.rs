@@ -1,6 +1,7 @@
 //! Tests of the kinds and of the parsers of host files.
 
 mod accounts;
+mod admin_login;
 mod apt;
 mod assigned;
 mod audit_rule;

@@ -8,7 +8,7 @@ use resource::kind::sudoers::{self, AliasKind, Sudoers};
 
 use crate::support::{Host, check, fix, observe, refused, resource, words};
 
-const DEBIAN: &str = "\
+pub const DEBIAN: &str = "\
 # This file MUST be edited with the 'visudo' command as root.
 Defaults\tenv_reset
 Defaults\tmail_badpass

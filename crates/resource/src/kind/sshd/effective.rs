@@ -64,14 +64,6 @@ pub fn probe(args: Vec<String>) -> Probe {
     }
 }
 
-/// The arguments that ask for a user's connection from an address.
-pub fn connection(user: &str, host: &str, address: &str) -> Vec<String> {
-    vec![
-        "-C".to_owned(),
-        format!("user={user},host={host},addr={address}"),
-    ]
-}
-
 /// What sshd answered, or why that can't be told.
 pub fn ask(seen: &Answers, args: &[String]) -> Result<Effective, Refusal> {
     match seen.tool(Tool::SshdEffective, args) {

@@ -1,0 +1,215 @@
+//! pam.d(5): the modules of a service, in the order in which they are called, with includes
+//! followed and each with its place.
+
+use model::value::Reason;
+use model::{HostPath, Probe, SourceLine};
+
+use crate::{Answers, Seen};
+
+pub const DIRECTORY: &str = "/etc/pam.d";
+
+/// Includes deeper than this are refused by Linux-PAM too (`PAM_SUBSTACK_MAX_LEVEL`).
+const DEEPEST: usize = 16;
+const MOST_FILES: usize = 64;
+
+/// The modules of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    pub entries: Vec<Entry>,
+    /// Why entries may be missing.
+    pub hidden: Option<Reason>,
+}
+
+/// One module in a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `auth`, `account`, `password` or `session`.
+    pub facility: String,
+    /// `required`, or `[success=1 default=ignore]`.
+    pub control: String,
+    /// The file's name without its directory: `pam_unix.so`.
+    pub module: String,
+    pub args: Vec<String>,
+    pub at: SourceLine,
+    /// The physical line; none when the entry is continued over several.
+    pub text: Option<String>,
+}
+
+impl Entry {
+    /// The value of `name=value`, or empty for a bare `name`. The last one counts.
+    pub fn argument(&self, name: &str) -> Option<&str> {
+        self.args.iter().rev().find_map(|arg| {
+            let rest = arg.strip_prefix(name)?;
+            if rest.is_empty() {
+                return Some("");
+            }
+            rest.strip_prefix('=')
+        })
+    }
+
+    /// Must this module succeed?
+    pub fn is_mandatory(&self) -> bool {
+        let control = self.control.to_ascii_lowercase();
+        matches!(control.as_str(), "required" | "requisite")
+            || control.contains("default=die")
+            || control.contains("default=bad")
+    }
+}
+
+impl Stack {
+    pub fn module<'a>(&'a self, facility: &str, module: &str) -> Option<&'a Entry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.facility == facility && entry.module == module)
+    }
+}
+
+/// Reads the stack of a service as far as the answers go; also all probes that it needs.
+pub fn read(seen: &Answers, service: &str) -> (Stack, Vec<Probe>) {
+    let mut reader = Reader {
+        seen,
+        stack: Stack::default(),
+        probes: Vec::new(),
+        files: 0,
+    };
+    reader.named(service, None, 0);
+    (reader.stack, reader.probes)
+}
+
+struct Reader<'a> {
+    seen: &'a Answers,
+    stack: Stack,
+    probes: Vec<Probe>,
+    files: usize,
+}
+
+impl Reader<'_> {
+    fn hide(&mut self, reason: Reason) {
+        self.stack.hidden.get_or_insert(reason);
+    }
+
+    /// A file by its name in the directory, or by its path.
+    fn named(&mut self, name: &str, only: Option<&str>, depth: usize) {
+        let path = HostPath::literal(DIRECTORY);
+        let path = match name.strip_prefix('/') {
+            Some(_) => HostPath::from_bytes(name.as_bytes()),
+            None => path.join(name),
+        };
+        match path {
+            Ok(path) => self.file(&path, only, depth),
+            Err(error) => self.hide(Reason::Malformed {
+                why: error.to_string(),
+            }),
+        }
+    }
+
+    fn file(&mut self, path: &HostPath, only: Option<&str>, depth: usize) {
+        self.files += 1;
+        if depth > DEEPEST || self.files > MOST_FILES {
+            let why = format!("{path}: too many included files");
+            return self.hide(Reason::Malformed { why });
+        }
+        self.probes.push(Probe::file(path.clone()));
+        let content = match self.seen.file(path) {
+            Seen::Known(file) => file.content.clone(),
+            Seen::Absent => {
+                let what = format!("{path} is missing");
+                return self.hide(Reason::Unavailable { what });
+            }
+            Seen::Unknown(reason) => return self.hide(reason),
+            Seen::NotAsked => {
+                let why = format!("{path} was not read");
+                return self.hide(Reason::Failed { why });
+            }
+        };
+        let text = String::from_utf8_lossy(content.as_bytes());
+        for (number, line, physical) in joined(&text) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            if let Some(name) = line.strip_prefix("@include") {
+                self.named(name.trim(), only, depth + 1);
+                continue;
+            }
+            let Some(fields) = fields(line) else {
+                let why = format!("{path}:{number}: not understood");
+                self.hide(Reason::Malformed { why });
+                continue;
+            };
+            // A leading `-` only silences the log when the module is missing.
+            let facility = fields.facility.trim_start_matches('-').to_ascii_lowercase();
+            if only.is_some_and(|only| only != facility) {
+                continue;
+            }
+            if matches!(fields.control, "include" | "substack") {
+                self.named(fields.module, Some(&facility), depth + 1);
+                continue;
+            }
+            let module = fields.module.rsplit('/').next().unwrap_or_default();
+            self.stack.entries.push(Entry {
+                facility,
+                control: fields.control.to_owned(),
+                module: module.to_owned(),
+                args: fields.args.iter().map(|&arg| arg.to_owned()).collect(),
+                at: SourceLine::new(path.clone(), number),
+                text: physical,
+            });
+        }
+    }
+}
+
+/// Lines with their continuations: the first number, the text, and the physical line when it
+/// is only one.
+fn joined(text: &str) -> Vec<(u32, String, Option<String>)> {
+    let mut out = Vec::new();
+    let mut open: Option<(u32, String)> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let continues = line.ends_with('\\');
+        let bare = line.strip_suffix('\\').unwrap_or(line);
+        match (&mut open, continues) {
+            (Some((_, text)), _) => {
+                text.push(' ');
+                text.push_str(bare);
+                if !continues {
+                    out.extend(open.take().map(|(first, text)| (first, text, None)));
+                }
+            }
+            (None, true) => open = Some((number, bare.to_owned())),
+            (None, false) => out.push((number, line.to_owned(), Some(line.to_owned()))),
+        }
+    }
+    out.extend(open.map(|(first, text)| (first, text, None)));
+    out
+}
+
+struct Fields<'a> {
+    facility: &'a str,
+    control: &'a str,
+    module: &'a str,
+    args: Vec<&'a str>,
+}
+
+/// `type control module arguments`; brackets group words.
+fn fields(line: &str) -> Option<Fields<'_>> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let end = if rest.starts_with('[') {
+            rest.find(']')? + 1
+        } else {
+            rest.find(char::is_whitespace).unwrap_or(rest.len())
+        };
+        words.push(&rest[..end]);
+        rest = rest[end..].trim_start();
+    }
+    let [facility, control, module, args @ ..] = &words[..] else {
+        return None;
+    };
+    Some(Fields {
+        facility,
+        control,
+        module,
+        args: args.to_vec(),
+    })
+}
