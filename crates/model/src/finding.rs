@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{HostPath, RuleMeta, Waiver, printable};
 
 /// A place in a host's file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct SourceLine {
     pub path: HostPath,
     /// From 1; none when the whole file is meant.
@@ -37,7 +40,9 @@ impl fmt::Display for SourceLine {
 }
 
 /// The outcome of a rule on a host (XCCDF 1.2, 6.6.4.2, in this design's words).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Pass,
@@ -64,7 +69,7 @@ impl Outcome {
 }
 
 /// One rule's result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     pub rule: RuleMeta,
     pub outcome: Outcome,
@@ -83,7 +88,7 @@ pub struct Finding {
 }
 
 /// One drifted resource of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drifted {
     /// The resource, as `kind name`.
     pub resource: String,
@@ -100,7 +105,7 @@ pub struct Drifted {
 }
 
 /// A waiver as it stands for a finding today.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedWaiver {
     pub waiver: Waiver,
     pub expired: bool,

@@ -63,7 +63,7 @@ impl FromStr for Severity {
 }
 
 /// What a rule says about itself, for every report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleMeta {
     pub id: RuleId,
     pub baseline: BaselineName,

@@ -1,12 +1,13 @@
 //! Waivers: a rule that some hosts need not meet, until a date.
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{RuleId, SourceLine};
 
 /// All fields are mandatory: a waiver without an owner or an end is a hole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
     pub rule: RuleId,
@@ -17,6 +18,7 @@ pub struct Waiver {
     /// Never the owner.
     pub approver: String,
     /// The last day, in UTC, on which it holds.
+    #[schemars(with = "String", extend("format" = "date"))]
     pub expires: Date,
     /// Where it is written, in the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]

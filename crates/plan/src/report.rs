@@ -2,17 +2,19 @@
 
 use jiff::Timestamp;
 use model::{Finding, Outcome, Severity, Waiver};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of the report's JSON form.
 pub const REPORT_FORMAT: u32 = 1;
 
 /// One audit of one host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub format: u32,
     /// The version of the program that made it.
     pub steadfast: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub generated: Timestamp,
     pub took_ms: u64,
     pub host: HostSummary,
@@ -26,7 +28,7 @@ pub struct Report {
 }
 
 /// What was audited.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostSummary {
     pub hostname: String,
     /// `Debian GNU/Linux 12 (bookworm)`, or why it is unknown.
@@ -41,7 +43,7 @@ pub struct HostSummary {
     pub found: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BaselineSummary {
     pub name: String,
     pub rules: usize,
@@ -51,7 +53,7 @@ pub struct BaselineSummary {
 
 /// From 0 to 100, by weight: passed over passed, failed, unknown and error. None when
 /// nothing counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Score {
     /// Waived findings are left out.
     pub with_waivers: Option<u32>,
@@ -59,7 +61,7 @@ pub struct Score {
     pub without_waivers: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     pub pass: usize,
     pub fail: usize,

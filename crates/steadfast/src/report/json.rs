@@ -80,3 +80,12 @@ impl serde_json::ser::Formatter for Harmless {
         self.pretty.end_object_value(writer)
     }
 }
+
+/// The JSON Schema (2020-12) of what [`write`] writes.
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Report>()
+        .to_value()
+}
