@@ -4,6 +4,7 @@
 
 use model::{Blob, Effect, HostPath, Inverse, Mode};
 
+use crate::mount;
 use crate::syntax::{self, Syntax};
 
 /// One thing to be done.
@@ -89,6 +90,22 @@ pub enum ContentEdit {
         key: String,
         value: String,
     },
+    /// Make a key that adds up, as systemd's lists do, say this and nothing else: what was
+    /// read before is reset first (systemd.unit(5)).
+    AssignList {
+        section: String,
+        key: String,
+        value: String,
+    },
+    /// Add mount options to the line of a path in fstab(5).
+    Fstab {
+        path: String,
+        options: Vec<String>,
+        /// Added when there is no line for the path. None: there must be one.
+        new_line: Option<String>,
+    },
+    /// Add mount options to a drop-in of a mount unit. `base` is what the unit has without it.
+    MountUnit { base: String, options: Vec<String> },
 }
 
 /// An edit does not fit the content: someone else's edit of the same line went first,
@@ -99,6 +116,8 @@ pub enum EditError {
     LineGone { line: u32, old: String },
     #[error("`{}` can't be set: it would not read back from this file", model::printable(.key.as_bytes()))]
     NotReadBack { key: String },
+    #[error("there is no longer {what}")]
+    NoSuchLine { what: String },
     #[error("the file is not UTF-8 text")]
     NotText,
 }
@@ -157,6 +176,20 @@ impl ContentEdit {
                 out = syntax::set(text, *syntax, section, key, value)
                     .map_err(|_| EditError::NotReadBack { key: key.clone() })?;
             }
+            Self::AssignList {
+                section,
+                key,
+                value,
+            } => {
+                out = syntax::set_list(text, section, key, value)
+                    .map_err(|_| EditError::NotReadBack { key: key.clone() })?;
+            }
+            Self::Fstab {
+                path,
+                options,
+                new_line,
+            } => out = mount::set_fstab(text, path, options, new_line.as_deref())?,
+            Self::MountUnit { base, options } => out = mount::set_unit(text, base, options)?,
         }
         Ok(out.into_bytes())
     }

@@ -13,6 +13,7 @@ pub mod edit;
 pub mod judgement;
 pub mod kind;
 pub mod metadata;
+pub mod mount;
 pub mod notify;
 pub mod registry;
 pub mod syntax;

@@ -61,6 +61,25 @@ pub fn unit_name(name: &str) -> String {
     }
 }
 
+/// Does the unit carry people's connections to the host?
+pub(crate) fn carries_connections(name: &str) -> bool {
+    const CARRIERS: [&str; 10] = [
+        "ssh",
+        "sshd",
+        "networking",
+        "systemd-networkd",
+        "NetworkManager",
+        "nftables",
+        "iptables",
+        "ufw",
+        "firewalld",
+        "wpa_supplicant",
+    ];
+    let name = unit_name(name);
+    let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
+    CARRIERS.contains(&stem)
+}
+
 /// systemd.unit(5): "ASCII letters, digits, ":", "-", "_", ".", and "\\"", and `@` for
 /// instances; at most 255 characters.
 pub(crate) fn check_unit(name: &str) -> Result<(), String> {

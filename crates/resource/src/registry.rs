@@ -17,8 +17,10 @@ use crate::kind::file::File;
 use crate::kind::files_where::FilesWhere;
 use crate::kind::group::Group;
 use crate::kind::ini::Ini;
+use crate::kind::kernel_module::KernelModule;
 use crate::kind::key_value::KeyValue;
 use crate::kind::link::Link;
+use crate::kind::mount_option::MountOption;
 use crate::kind::mount_point::MountPoint;
 use crate::kind::package::Package;
 use crate::kind::service::Service;
@@ -28,6 +30,7 @@ use crate::kind::sudo_limit::SudoLimit;
 use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
 use crate::kind::template::Template;
+use crate::kind::unit_option::UnitOption;
 use crate::kind::user::User;
 use crate::{Answers, Judgement, Kind, Phase};
 
@@ -89,11 +92,14 @@ kinds! {
     Directory(Directory),
     File(File),
     Ini(Ini),
+    KernelModule(KernelModule),
     KeyValue(KeyValue),
     Link(Link),
+    MountOption(MountOption),
     MountPoint(MountPoint),
     Package(Package),
     Service(Service),
     Template(Template),
+    UnitOption(UnitOption),
     User(User),
 }

@@ -11,7 +11,7 @@ mod write;
 use model::printable;
 
 pub use scan::{Assignment, scan};
-pub use write::{NotReadBack, set};
+pub use write::{NotReadBack, set, set_list};
 
 /// How a file of assignments is written and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

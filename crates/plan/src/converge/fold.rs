@@ -194,6 +194,10 @@ impl Folder<'_> {
                 Ok(Some(place))
             }
             Edit::Act { effect, inverse } => {
+                if let Some(place) = self.remounted(effect) {
+                    self.join(place, item);
+                    return Ok(Some(place));
+                }
                 let same = self.steps.iter().position(|step| &step.effect == effect);
                 if let Some(place) = same {
                     self.join(place, item);
@@ -216,6 +220,25 @@ impl Folder<'_> {
                 Ok(Some(self.steps.len() - 1))
             }
         }
+    }
+
+    /// The step that remounts the same file system, which now sets these options too.
+    fn remounted(&mut self, effect: &Effect) -> Option<usize> {
+        let Effect::Remount { path, options } = effect else {
+            return None;
+        };
+        self.steps
+            .iter_mut()
+            .position(|step| match &mut step.effect {
+                Effect::Remount {
+                    path: same,
+                    options: have,
+                } if same == path => {
+                    *have = resource::mount::with(have, options);
+                    true
+                }
+                _ => false,
+            })
     }
 
     fn folding(&mut self, path: &HostPath) -> &mut Folding {

@@ -6,7 +6,7 @@ use model::{Effect, Probe, ResourceKey, SourceLine, UnitOp, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::notify::{check_unit, unit_name};
+use crate::notify::{carries_connections, check_unit, unit_name};
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 
 /// A systemd unit. What is not said is left as it is.
@@ -54,22 +54,7 @@ impl Kind for Service {
     }
 
     fn risk(&self) -> Risk {
-        // What carries people's connections to the host.
-        const CARRIERS: [&str; 10] = [
-            "ssh",
-            "sshd",
-            "networking",
-            "systemd-networkd",
-            "NetworkManager",
-            "nftables",
-            "iptables",
-            "ufw",
-            "firewalld",
-            "wpa_supplicant",
-        ];
-        let name = unit_name(&self.name);
-        let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
-        if CARRIERS.contains(&stem) {
+        if carries_connections(&self.name) {
             Risk::Connectivity
         } else {
             Risk::Service

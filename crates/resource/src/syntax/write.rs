@@ -33,6 +33,40 @@ pub fn set(
     }
 }
 
+/// The text of a systemd file in which a key that adds up says `value` and nothing else: an
+/// empty assignment resets what was read before (systemd.unit(5)), and `value` follows.
+pub fn set_list(text: &str, section: &str, key: &str, value: &str) -> Result<String, NotReadBack> {
+    let syntax = Syntax::SYSTEMD;
+    let ours = |text: &str| {
+        let all = scan(text, syntax).assignments;
+        let ours = all
+            .into_iter()
+            .filter(|one| one.section == section && one.key == key);
+        ours.map(|one| one.value).collect::<Vec<_>>()
+    };
+    if ours(text) == ["", value] {
+        return Ok(text.to_owned());
+    }
+    let mut out = text.to_owned();
+    // From the last one up, so that the places of those before stay true.
+    for found in scan(text, syntax).assignments.iter().rev() {
+        if found.section == section && found.key == key {
+            let before = &text[..found.separator.start];
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            out.replace_range(start..line_end(text, found.raw.end), "");
+        }
+    }
+    let reset = format!("{key}={}{key}", ending_of(text));
+    out = added(&out, syntax, section, key, |separator| {
+        assignment_line(syntax, &reset, separator, value)
+    });
+    if ours(&out) == ["", value] {
+        Ok(out)
+    } else {
+        Err(NotReadBack)
+    }
+}
+
 fn written(text: &str, syntax: Syntax, section: &str, key: &str, value: &str) -> String {
     if let Some(found) = syntax.effective(text, section, key) {
         if found.value == value {
@@ -40,13 +74,26 @@ fn written(text: &str, syntax: Syntax, section: &str, key: &str, value: &str) ->
         }
         return changed(text, syntax, &found, value);
     }
+    added(text, syntax, section, key, |separator| {
+        assignment_line(syntax, key, separator, value)
+    })
+}
+
+/// The text with a new line for `key`, which `line` makes for a given separator.
+fn added(
+    text: &str,
+    syntax: Syntax,
+    section: &str,
+    key: &str,
+    line: impl Fn(&str) -> String,
+) -> String {
     let scanned = scan(text, syntax);
     let example = example(text, syntax, &scanned, section, key);
     let separator = match &example {
         Some(example) => example.separator.clone(),
         None => usual_separator(text, syntax, &scanned),
     };
-    let line = assignment_line(syntax, key, &separator, value);
+    let line = line(&separator);
     if let Some(example) = example {
         return inserted(text, example.after, &line);
     }

@@ -219,7 +219,13 @@ impl Host {
                 .map_or_else(unavailable, |output| {
                     Answer::Known(Value::Output(output.clone()))
                 }),
-            Probe::Unit { name } => known(self.units.get(name).cloned().map(Value::Unit)),
+            Probe::Unit { name } => known(self.units.get(name).cloned().map(|mut unit| {
+                unit.files.extend(self.drop_ins(name, &unit.files));
+                // The main file, then all drop-ins by name, whatever directory they are in.
+                let main = unit.files.len().min(1);
+                unit.files[main..].sort_by(|a, b| a.file_name().cmp(b.file_name()));
+                Value::Unit(unit)
+            })),
             Probe::Sysctl { key } => known(self.sysctls.get(key).cloned().map(Value::Sysctl)),
             Probe::Package { name } => known(self.packages.get(name).cloned().map(Value::Package)),
             Probe::Mounts => Answer::Known(Value::Mounts(MountsSeen {
@@ -362,6 +368,19 @@ impl Host {
                     .collect(),
             )),
         }
+    }
+
+    /// Drop-ins in the tree that a case did not list, such as one that a fix made.
+    fn drop_ins(&self, unit: &str, listed: &[HostPath]) -> Vec<HostPath> {
+        if listed.is_empty() {
+            return Vec::new();
+        }
+        let directory = format!("/etc/systemd/system/{unit}.d");
+        self.nodes
+            .keys()
+            .filter(|path| path.parent() == directory.parse().ok() && !listed.contains(path))
+            .cloned()
+            .collect()
     }
 
     fn fstab(&self) -> Vec<FstabLine> {

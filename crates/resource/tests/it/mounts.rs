@@ -1,0 +1,240 @@
+//! `mount_option` and `mount_point`.
+
+use model::HostPath;
+use resource::ContentEdit;
+use resource::mount::{in_effect, unit_of, with};
+
+use crate::support::{Host, check, refused};
+
+fn words(text: &str) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
+}
+
+#[test]
+fn of_opposite_options_the_last_counts() {
+    for (options, wanted, expected) in [
+        ("rw,nodev", "nodev", true),
+        ("rw,nodev,dev", "nodev", false),
+        ("dev,nodev", "nodev", true),
+        ("ro,rw", "ro", false),
+        ("size=1G,size=2G", "size=1G", false),
+        ("size=2G,size=1G", "size=1G", true),
+        ("noexec", "nosuid", false),
+    ] {
+        assert_eq!(
+            in_effect(options.split(','), wanted),
+            expected,
+            "{wanted} in {options}"
+        );
+        assert!(in_effect(
+            with(&words(options), &words(wanted))
+                .iter()
+                .map(String::as_str),
+            wanted
+        ));
+    }
+    assert_eq!(
+        with(&words("rw,exec,relatime"), &words("noexec,nodev")),
+        words("rw,relatime,noexec,nodev")
+    );
+}
+
+#[test]
+fn a_line_of_fstab_keeps_its_columns() {
+    let text = "# <fs> /tmp\nUUID=1  /      ext4\terrors=remount-ro 0 1\ntmpfs   /tmp   tmpfs\tdefaults,exec   0  0 # note\n";
+    let edit = |path: &str, options: &str, new_line: Option<&str>| ContentEdit::Fstab {
+        path: path.to_owned(),
+        options: words(options),
+        new_line: new_line.map(str::to_owned),
+    };
+    for (change, expected) in [
+        (
+            edit("/tmp", "nodev,noexec", None),
+            text.replace("defaults,exec ", "defaults,nodev,noexec "),
+        ),
+        (edit("/", "errors=remount-ro", None), text.to_owned()),
+        (
+            edit(
+                "/dev/shm",
+                "noexec",
+                Some("tmpfs\t/dev/shm\ttmpfs\trw\t0\t0"),
+            ),
+            format!("{text}tmpfs\t/dev/shm\ttmpfs\trw,noexec\t0\t0\n"),
+        ),
+    ] {
+        let after = change
+            .apply(Some(text.as_bytes()))
+            .expect("the line is there or is given");
+        assert_eq!(String::from_utf8_lossy(&after), expected);
+        assert_eq!(change.apply(Some(&after)), Ok(after), "twice");
+    }
+    assert!(
+        edit("/srv", "nodev", None)
+            .apply(Some(text.as_bytes()))
+            .is_err()
+    );
+}
+
+#[test]
+fn unit_names() {
+    for (path, unit) in [
+        ("/", "-.mount"),
+        ("/tmp", "tmp.mount"),
+        ("/dev/shm", "dev-shm.mount"),
+        ("/a-b/.c d", "a\\x2db-.c\\x20d.mount"),
+        ("/.x", "\\x2ex.mount"),
+    ] {
+        assert_eq!(unit_of(&path.parse().expect("a literal")), unit);
+    }
+}
+
+fn host(options: &str) -> Host {
+    Host::new()
+        .mount("/", "ext4", "rw,relatime")
+        .mount("/tmp", "tmpfs", options)
+}
+
+#[test]
+fn mounted_by_fstab() {
+    let yaml = "mount_option: {path: /tmp, options: [nodev, noexec]}";
+    let fstab = |options: &str| format!("tmpfs /tmp tmpfs {options} 0 0\n");
+    for (now, boot, expected) in [
+        (
+            "rw,nodev,noexec",
+            "defaults,nodev,noexec",
+            "ok: rw,nodev,noexec @ /etc/fstab:1",
+        ),
+        (
+            "rw,nodev",
+            "defaults,nodev",
+            "drift: without noexec, wanted nodev, noexec @ /etc/fstab:1",
+        ),
+        (
+            "rw,nodev,noexec",
+            "defaults",
+            "drift: without nodev, noexec at boot, wanted nodev, noexec @ /etc/fstab:1",
+        ),
+        (
+            "rw",
+            "nodev,noexec",
+            "drift: without nodev, noexec, wanted nodev, noexec @ /etc/fstab:1",
+        ),
+    ] {
+        let host = host(now).file("/etc/fstab", &fstab(boot));
+        let fixed = check(yaml, &host, expected);
+        assert!(fixed.mounts[1].options.contains(&"rw".to_owned()));
+    }
+}
+
+#[test]
+fn mounted_by_a_unit() {
+    let main = "/usr/lib/systemd/system/tmp.mount";
+    let ours = "/etc/systemd/system/tmp.mount.d/50-steadfast.conf";
+    let host = |now: &str| {
+        host(now)
+            .dir("/etc/systemd/system")
+            .file(main, "[Mount]\nOptions=mode=1777,nosuid,nodev,size=50%%\n")
+            .unit("tmp.mount", "active", "static", &[main])
+    };
+    check(
+        "mount_option: {path: /tmp, options: [nosuid]}",
+        &host("rw,nosuid"),
+        &format!("ok: rw,nosuid @ {main}:2"),
+    );
+    let fixed = check(
+        "mount_option: {path: /tmp, options: [noexec]}",
+        &host("rw,nosuid"),
+        &format!("drift: without noexec, wanted noexec @ {main}:2"),
+    );
+    assert_eq!(
+        fixed.content(ours).as_deref(),
+        Some("[Mount]\nOptions=mode=1777,nosuid,nodev,size=50%%,noexec\n")
+    );
+    assert_eq!(fixed.done, ["DaemonReload tmp.mount"]);
+    // A second want of the same file system adds up.
+    let fixed = check(
+        "mount_option: {path: /tmp, options: [size=10%]}",
+        &fixed,
+        &format!("drift: without size=10%, wanted size=10% @ {ours}:2"),
+    );
+    assert_eq!(
+        fixed.content(ours).as_deref(),
+        Some("[Mount]\nOptions=mode=1777,nosuid,nodev,noexec,size=10%%\n")
+    );
+}
+
+#[test]
+fn mounted_by_something_else() {
+    let shm = Host::new()
+        .mount("/dev/shm", "tmpfs", "rw,nosuid,nodev")
+        .file("/etc/fstab", "# none\n");
+    let fixed = check(
+        "mount_option: {path: /dev/shm, options: [noexec]}",
+        &shm,
+        "drift: without noexec, wanted noexec",
+    );
+    assert_eq!(
+        fixed.content("/etc/fstab").as_deref(),
+        Some("# none\ntmpfs\t/dev/shm\ttmpfs\trw,nosuid,nodev,noexec\t0\t0\n")
+    );
+    check(
+        "mount_option: {path: /tmp, options: [nodev]}",
+        &host("rw"),
+        "drift: without nodev, wanted nodev (by hand: neither /etc/fstab nor a unit mounts /tmp: give it the options where it is mounted)",
+    );
+    check(
+        "mount_option: {path: /tmp, options: [nodev]}",
+        &host("rw,nodev"),
+        "ok: rw,nodev",
+    );
+    check(
+        "mount_option: {path: /home, options: [nodev]}",
+        &host("rw"),
+        "n/a: /home is not a file system of its own",
+    );
+}
+
+#[test]
+fn mount_points() {
+    let host = host("rw").mount("/srv", "ext4", "rw");
+    for (path, expected) in [
+        ("/tmp", "ok: tmpfs on tmpfs"),
+        (
+            "/home",
+            "drift: part of /, wanted a file system of its own (by hand: make a file system for /home, copy what is there, and add it to /etc/fstab)",
+        ),
+        (
+            "/srv/a",
+            "drift: part of /srv, wanted a file system of its own (by hand: make a file system for /srv/a, copy what is there, and add it to /etc/fstab)",
+        ),
+    ] {
+        check(&format!("mount_point: {{path: {path}}}"), &host, expected);
+    }
+    assert_eq!(host.nodes.get(&HostPath::literal("/home")), None);
+}
+
+#[test]
+fn mistakes_are_refused() {
+    for (options, why) in [
+        ("[]", "say which options"),
+        ("['a,b']", "`a,b` is not a mount option"),
+        ("['a b']", "`a b` is not a mount option"),
+        (
+            "[nofail]",
+            "`nofail` can't be seen on a mounted file system",
+        ),
+        (
+            "[x-systemd.automount]",
+            "`x-systemd.automount` can't be seen on a mounted file system",
+        ),
+        (
+            "[exec, noexec]",
+            "`noexec` contradicts what stands before it",
+        ),
+    ] {
+        refused(
+            &format!("mount_option: {{path: /tmp, options: {options}}}"),
+            why,
+        );
+    }
+}
