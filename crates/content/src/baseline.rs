@@ -74,10 +74,6 @@ pub struct RuleTest {
 
 /// One step of a test's setup.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a test has a handful of steps, and a resource is moved once"
-)]
 pub enum Given {
     Want(Resource),
     /// A command that is run inside the throwaway host.
@@ -246,7 +242,14 @@ fn read_rule(
         && let Some(list) = items(list, "want", source, problems)
     {
         for item in list {
-            want.extend(Want::read(item, source, &names, &sample, problems));
+            want.extend(Want::read(
+                item,
+                source,
+                &names,
+                &sample,
+                reading.templates,
+                problems,
+            ));
         }
         if list.is_empty() {
             problems.push(ContentError::new("`want` is empty", keys.place()));
@@ -323,7 +326,8 @@ fn read_test(
             }
             given.push(Given::Run(argv));
         } else {
-            let want = Want::read(item, source, &[], &reading.sample(&Params::new()), problems)?;
+            let sample = reading.sample(&Params::new());
+            let want = Want::read(item, source, &[], &sample, reading.templates, problems)?;
             given.push(Given::Want(problems.keep(want.without_templates())?));
         }
     }

@@ -198,7 +198,7 @@ impl<'a> Compiler<'a> {
         let touched = Touched::default();
         Renderer {
             env: &self.env,
-            context: Context::new(&self.facts, values, &touched),
+            context: Context::value(&self.facts, values, &touched),
             touched,
         }
     }

@@ -13,6 +13,8 @@ use model::{HostPath, SourceLine};
 pub struct SourceText {
     /// As a person would name it: the directory as given, and the path below it.
     name: String,
+    /// The path below the policy's root: `roles/web.yaml`.
+    path_below: String,
     /// The absolute form, for `declared_at` in reports.
     path: HostPath,
     text: String,
@@ -21,10 +23,11 @@ pub struct SourceText {
 }
 
 impl SourceText {
-    pub(crate) fn new(name: String, path: HostPath, text: String) -> Arc<Self> {
+    pub(crate) fn new(name: String, path_below: String, path: HostPath, text: String) -> Arc<Self> {
         let shown = NamedSource::new(printable(&name), harmless(&text));
         Arc::new(Self {
             name,
+            path_below,
             path,
             text,
             shown,
@@ -33,6 +36,10 @@ impl SourceText {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn path_below(&self) -> &str {
+        &self.path_below
     }
 
     pub(crate) fn text(&self) -> &str {

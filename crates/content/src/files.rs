@@ -133,7 +133,7 @@ impl PolicyFiles {
             return Err(refused("is larger than a policy file may be (1 MiB)"));
         }
         let text = str::from_utf8(bytes).map_err(|_| refused("is not UTF-8 text"))?;
-        let source = SourceText::new(name.clone(), full, text.to_owned());
+        let source = SourceText::new(name.clone(), path.to_owned(), full, text.to_owned());
         let hidden = text
             .char_indices()
             .find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));

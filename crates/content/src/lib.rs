@@ -17,6 +17,7 @@ mod repository;
 mod role;
 mod sample;
 mod template;
+mod template_file;
 mod typed;
 mod vocabulary;
 mod waivers;
@@ -30,6 +31,7 @@ pub use files::PolicyFiles;
 pub use param::{Param, ParamType, ParamValue, Params};
 pub use repository::{Baseline, Repository};
 pub use role::Role;
+pub use vocabulary::facts_in_templates;
 
 /// The profile of rules that name none.
 pub const DEFAULT_PROFILE: &str = "default";

@@ -56,7 +56,14 @@ pub(crate) fn read_file(
     };
     if let Some(list) = list {
         for item in items(list, "want", source, problems)? {
-            want.extend(Want::read(item, source, &names, &sample, problems));
+            want.extend(Want::read(
+                item,
+                source,
+                &names,
+                &sample,
+                reading.templates,
+                problems,
+            ));
         }
     }
     let name: RoleName = keys.needed("role", problems)?;

@@ -2,7 +2,7 @@
 //! checked when a policy is read; an undefined value is an error; nothing is escaped; the
 //! final newline is kept; lists and mappings are never printed. No message shows a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,8 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
     pub(crate) range: Option<Range<usize>>,
+    /// From 1, where the range is not known.
+    pub(crate) line: Option<usize>,
     /// The template file that it is in, when that is another than the one that was asked for.
     pub(crate) file: Option<String>,
 }
@@ -79,21 +81,24 @@ pub(crate) fn environment(files: &Arc<TemplateFiles>) -> Environment<'static> {
     env.set_loader(move |name| Ok(files.get(name).map(|file| file.text().to_owned())));
     // A name is looked for beside the template that includes it, and never outside of the
     // policy: only files that were read with it are there at all.
-    env.set_path_join_callback(|name, parent| {
-        let mut parts: Vec<&str> = parent.split('/').collect();
-        parts.pop();
-        for part in name.split('/') {
-            match part {
-                "." => {}
-                ".." => {
-                    parts.pop();
-                }
-                part => parts.push(part),
-            }
-        }
-        parts.join("/").into()
-    });
+    env.set_path_join_callback(|name, parent| join(name, parent).into());
     env
+}
+
+/// The template that `name` means in the template `parent`.
+pub(crate) fn join(name: &str, parent: &str) -> String {
+    let mut parts: Vec<&str> = parent.split('/').collect();
+    parts.pop();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn language() -> Environment<'static> {
@@ -138,6 +143,14 @@ pub(crate) fn check(text: &str, params: &[&str]) -> Result<(), Problem> {
     check_words(text, false, &undeclared, params)
 }
 
+/// Checks everything but the names: those of an included template depend on what includes it.
+pub(crate) fn check_without_names(text: &str) -> Result<(), Problem> {
+    language()
+        .template_from_named_str("template", text)
+        .map_err(|error| wrong(&error, text))?;
+    check_words(text, false, &HashSet::new(), &[])
+}
+
 /// Checks a condition's syntax and every name in it.
 pub(crate) fn check_condition(text: &str, params: &[&str]) -> Result<(), Problem> {
     let env = language();
@@ -162,7 +175,7 @@ enum Before {
 fn check_words(
     text: &str,
     in_expression: bool,
-    undeclared: &std::collections::HashSet<String>,
+    undeclared: &HashSet<String>,
     params: &[&str],
 ) -> Result<(), Problem> {
     let mut before = Before::Nothing;
@@ -235,6 +248,7 @@ fn unknown<'a>(
         message: format!("unknown {what} `{}`", model::printable(word.as_bytes())),
         help,
         range: Some(range),
+        line: None,
         file: None,
     }
 }
@@ -282,6 +296,7 @@ fn wrong(error: &minijinja::Error, text: &str) -> Problem {
         message,
         help: help.map(str::to_owned),
         range,
+        line: error.line(),
         file: None,
     }
 }
@@ -317,6 +332,7 @@ impl Renderer<'_> {
                 ),
                 help: Some("compare it: `release.version == \"12\"`".to_owned()),
                 range: None,
+                line: None,
                 file: None,
             }))
         }
@@ -354,6 +370,7 @@ impl Renderer<'_> {
                             .to_owned(),
                         help: None,
                         range: None,
+                        line: None,
                         file: None,
                     }));
                 }

@@ -103,6 +103,26 @@ pub(crate) fn name(word: &str) -> Option<&'static Name> {
     NAMES.iter().find(|name| name.name == word)
 }
 
+/// The facts that templates and conditions may use, for reference pages: each name with its
+/// parts, as `package(…).installed`, and what it means.
+pub fn facts_in_templates() -> Vec<(String, &'static str)> {
+    let mut lines = Vec::new();
+    for name in NAMES {
+        let shown = if name.is_function {
+            format!("{}(\"…\")", name.name)
+        } else {
+            name.name.to_owned()
+        };
+        if name.parts.is_empty() {
+            lines.push((shown, name.meaning));
+        } else {
+            let parts: Vec<String> = name.parts.iter().map(|part| format!(".{part}")).collect();
+            lines.push((format!("{shown} with {}", parts.join(", ")), name.meaning));
+        }
+    }
+    lines
+}
+
 /// Words that mean something already, so no parameter may take them.
 pub(crate) fn is_taken(word: &str) -> bool {
     name(word).is_some()
@@ -209,7 +229,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(
+    pub(crate) fn value(
         facts: &Arc<Facts>,
         params: BTreeMap<String, Value>,
         touched: &Touched,

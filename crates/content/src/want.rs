@@ -8,6 +8,7 @@ use resource::Resource;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
 use crate::template::{self, Failure, Given, Renderer, TemplateFiles, is_template};
+use crate::template_file;
 use crate::typed;
 use crate::yaml::{Entry, Node, Style, Tree};
 
@@ -18,6 +19,8 @@ pub(crate) struct Want {
     source: Arc<SourceText>,
     /// Without any template in it, it is the same on every host.
     fixed: Option<Resource>,
+    /// The template file of a `template`, by its path below the policy's root.
+    template: Option<String>,
 }
 
 impl Want {
@@ -28,15 +31,23 @@ impl Want {
         source: &Arc<SourceText>,
         params: &[&str],
         sample: &Renderer<'_>,
+        templates: &TemplateFiles,
         problems: &mut Problems,
     ) -> Option<Self> {
         let mut want = Self {
             node: node.clone(),
             source: Arc::clone(source),
             fixed: None,
+            template: None,
         };
         problems.keep(want.check_kind())?;
         let before = problems.len();
+        want.template = problems
+            .keep(template_file::find(node, source, templates))
+            .flatten();
+        if let Some(path) = &want.template {
+            template_file::check(path, params, templates, problems);
+        }
         check_templates(node, source, params, problems);
         if problems.len() > before {
             return None;
@@ -66,17 +77,25 @@ impl Want {
         renderer: &Renderer<'_>,
         templates: &TemplateFiles,
     ) -> Result<Resource, NotThere> {
-        if let Some(resource) = &self.fixed {
-            return Ok(resource.clone());
+        let mut resource = match &self.fixed {
+            Some(resource) => resource.clone(),
+            None => {
+                let rendered = self.render(renderer)?;
+                typed_resource(&rendered, &self.source)
+                    .map_err(|refused| NotThere::Wrong(refused.error))?
+            }
+        };
+        if let Some(path) = &self.template {
+            template_file::render_into(&mut resource, path, renderer, templates)?;
         }
-        let rendered = self.render(renderer)?;
-        typed_resource(&rendered, &self.source).map_err(|refused| NotThere::Wrong(refused.error))
+        Ok(resource)
     }
 
     /// The resource of a declaration that is the same everywhere.
     pub(crate) fn without_templates(self) -> Result<Resource, ContentError> {
         let place = self.place();
         self.fixed
+            .filter(|_| self.template.is_none())
             .ok_or_else(|| ContentError::new("a template where none can stand", place))
     }
 

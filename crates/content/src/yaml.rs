@@ -157,6 +157,7 @@ pub(crate) fn as_int(text: &str) -> Option<i64> {
 pub(crate) fn parse(source: &Arc<SourceText>, problems: &mut Problems) -> Option<Node> {
     let options = granit_parser::options! {
         disallow_directives: true,
+        emit_comments: false,
         flow_nesting_limit: DEEPEST,
         block_nesting_limit: DEEPEST,
     };
@@ -212,25 +213,23 @@ impl<'a> Reader<'a> {
     }
 
     fn next(&mut self) -> Result<Spanned<'a>, ContentError> {
-        loop {
-            match self.parser.next_event() {
-                Some(Ok((event, span))) => {
-                    let range = span.byte_range().unwrap_or(0..0);
-                    return Ok((event, range));
-                }
-                Some(Err(error)) => {
-                    let at = error
-                        .marker()
-                        .byte_offset()
-                        .unwrap_or(0)
-                        .min(self.source.text().len());
-                    let message = format!("this is not YAML: {}", error.info());
-                    return Err(self.error(message, at..at));
-                }
-                None => {
-                    let end = self.source.text().len();
-                    return Err(self.error("the YAML ends too early", end..end));
-                }
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let range = span.byte_range().unwrap_or(0..0);
+                Ok((event, range))
+            }
+            Some(Err(error)) => {
+                let at = error
+                    .marker()
+                    .byte_offset()
+                    .unwrap_or(0)
+                    .min(self.source.text().len());
+                let message = format!("this is not YAML: {}", error.info());
+                Err(self.error(message, at..at))
+            }
+            None => {
+                let end = self.source.text().len();
+                Err(self.error("the YAML ends too early", end..end))
             }
         }
     }

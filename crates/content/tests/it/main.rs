@@ -1,3 +1,4 @@
 //! The reader of policies, and the compiler, as cases of text in and value or message out.
 
+mod builtin;
 mod compiled;
