@@ -8,7 +8,7 @@ use model::{BaselineName, Outcome, RuleId, Severity};
 use resource::Resource;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
-use crate::keys::{Keys, items};
+use crate::keys::{Keys, Shape, items};
 use crate::param::{Params, read_params};
 use crate::read::Reading;
 use crate::template;
@@ -75,7 +75,7 @@ pub struct RuleTest {
 /// One step of a test's setup.
 #[derive(Clone, Debug)]
 pub enum Given {
-    Want(Resource),
+    Want(Box<Resource>),
     /// A command that is run inside the throwaway host.
     Run(Vec<String>),
 }
@@ -119,15 +119,31 @@ pub(crate) struct BaselineFile {
     pub(crate) tailorings: Vec<Tailoring>,
 }
 
-pub(crate) const FILE_KEYS: &[&str] = &[
-    "baseline", "extends", "title", "applies", "releases", "profile", "rules",
-];
-pub(crate) const RULE_KEYS: &[&str] = &[
-    "rule", "title", "severity", "why", "area", "applies", "profile", "params", "want", "risk",
-    "tests",
-];
-const TAILORING_KEYS: &[&str] = &["rule", "params", "severity", "profile", "off"];
-const TEST_KEYS: &[&str] = &["name", "given", "on", "expect", "releases"];
+const FILE: Shape<'_> = Shape {
+    known: &[
+        "baseline", "extends", "title", "applies", "releases", "profile", "rules",
+    ],
+    needed: &["rules"],
+};
+const RULE: Shape<'_> = Shape {
+    known: &[
+        "rule", "title", "severity", "why", "area", "applies", "profile", "params", "want", "risk",
+        "tests",
+    ],
+    needed: &["rule", "title", "severity", "why", "area", "want"],
+};
+const TAILORING: Shape<'_> = Shape {
+    known: &["rule", "params", "severity", "profile", "off"],
+    needed: &["rule"],
+};
+const TEST: Shape<'_> = Shape {
+    known: &["name", "given", "on", "expect", "releases"],
+    needed: &["name", "given", "expect"],
+};
+const RUN: Shape<'_> = Shape {
+    known: &["run"],
+    needed: &["run"],
+};
 
 /// Reads a file of `baselines/`.
 pub(crate) fn read_file(
@@ -136,7 +152,7 @@ pub(crate) fn read_file(
     reading: &Reading<'_>,
     problems: &mut Problems,
 ) -> Option<BaselineFile> {
-    let keys = Keys::of(root, "a baseline file", FILE_KEYS, source, problems)?;
+    let keys = Keys::of(root, "a baseline file", FILE, source, problems)?;
     let extends = keys.node("extends").map(|node| keys.place_of(node));
     let name = match (keys.node("baseline"), &extends) {
         (Some(_), Some(place)) => {
@@ -146,24 +162,27 @@ pub(crate) fn read_file(
             );
             return None;
         }
-        (None, Some(_)) => keys.needed("extends", problems),
-        _ => keys.needed("baseline", problems),
+        (None, Some(_)) => keys.value("extends", problems),
+        (None, None) => {
+            problems.push(
+                ContentError::new("missing key `baseline` in a baseline file", keys.place()).help(
+                    "`baseline: NAME` declares rules, `extends: NAME` changes or adds to another's",
+                ),
+            );
+            None
+        }
+        (Some(_), None) => keys.value("baseline", problems),
     };
     let file = FileKeys {
         name: name?,
-        releases: keys.optional("releases", problems),
-        profile: keys.optional("profile", problems),
+        releases: keys.value("releases", problems),
+        profile: keys.value("profile", problems),
         applies: condition(&keys, &[], problems),
         may_tailor: extends.is_some(),
     };
     let mut rules = Vec::new();
     let mut tailorings = Vec::new();
-    for item in items(
-        keys.needed_node("rules", problems)?,
-        "rules",
-        source,
-        problems,
-    )? {
+    for item in items(keys.node("rules")?, "rules", source, problems)? {
         if file.may_tailor && item.get("want").is_none() {
             tailorings.extend(read_tailoring(item, &file, source, problems));
         } else {
@@ -179,7 +198,7 @@ pub(crate) fn read_file(
     Some(BaselineFile {
         name: file.name,
         extends,
-        title: keys.optional("title", problems),
+        title: keys.value("title", problems),
         applies: file.applies,
         rules,
         tailorings,
@@ -230,7 +249,7 @@ fn read_rule(
     problems: &mut Problems,
 ) -> Option<Rule> {
     let what = named("rule", item);
-    let keys = Keys::of(item, what, RULE_KEYS, source, problems)?;
+    let keys = Keys::of(item, what, RULE, source, problems)?;
     let params = match keys.node("params") {
         Some(node) => read_params(node, true, source, problems),
         None => Params::new(),
@@ -238,7 +257,7 @@ fn read_rule(
     let names: Vec<&str> = params.keys().map(String::as_str).collect();
     let sample = reading.sample(&params);
     let mut want = Vec::new();
-    if let Some(list) = keys.needed_node("want", problems)
+    if let Some(list) = keys.node("want")
         && let Some(list) = items(list, "want", source, problems)
     {
         for item in list {
@@ -264,13 +283,13 @@ fn read_rule(
         None => Vec::new(),
     };
     // Everything is looked at before anything is given up, so that one run names all.
-    let id = keys.needed("rule", problems);
-    let title = keys.needed_text("title", problems);
-    let severity = keys.needed("severity", problems);
-    let why = keys.needed_text("why", problems);
-    let area = keys.needed_text("area", problems);
-    let risk: Option<Risk> = keys.optional("risk", problems);
-    let profile: Option<String> = keys.optional("profile", problems);
+    let id = keys.value("rule", problems);
+    let title = keys.text("title", problems);
+    let severity = keys.value("severity", problems);
+    let why = keys.text("why", problems);
+    let area = keys.text("area", problems);
+    let risk: Option<Risk> = keys.value("risk", problems);
+    let profile: Option<String> = keys.value("profile", problems);
     Some(Rule {
         id: id?,
         baseline: file.name.clone(),
@@ -307,17 +326,12 @@ fn read_test(
     reading: &Reading<'_>,
     problems: &mut Problems,
 ) -> Option<RuleTest> {
-    let keys = Keys::of(item, "a test", TEST_KEYS, source, problems)?;
+    let keys = Keys::of(item, "a test", TEST, source, problems)?;
     let mut given = Vec::new();
-    for item in items(
-        keys.needed_node("given", problems)?,
-        "given",
-        source,
-        problems,
-    )? {
+    for item in items(keys.node("given")?, "given", source, problems)? {
         if item.get("run").is_some() {
-            let run = Keys::of(item, "a command of a test", &["run"], source, problems)?;
-            let argv: Vec<String> = run.needed("run", problems)?;
+            let run = Keys::of(item, "a command of a test", RUN, source, problems)?;
+            let argv: Vec<String> = run.value("run", problems)?;
             if !argv.first().is_some_and(|program| program.starts_with('/')) {
                 problems.push(
                     ContentError::new("a command without an absolute path", run.place())
@@ -328,19 +342,21 @@ fn read_test(
         } else {
             let sample = reading.sample(&Params::new());
             let want = Want::read(item, source, &[], &sample, reading.templates, problems)?;
-            given.push(Given::Want(problems.keep(want.without_templates())?));
+            given.push(Given::Want(Box::new(
+                problems.keep(want.without_templates())?,
+            )));
         }
     }
     let place = keys.place();
-    let name = keys.needed_text("name", problems);
-    let expect = keys.needed("expect", problems);
-    let on: Option<TestHost> = keys.optional("on", problems);
+    let name = keys.text("name", problems);
+    let expect = keys.value("expect", problems);
+    let on: Option<TestHost> = keys.value("on", problems);
     Some(RuleTest {
         name: name?,
         given,
         on: on.unwrap_or_default(),
         expect: expect?,
-        releases: keys.optional("releases", problems).unwrap_or_default(),
+        releases: keys.value("releases", problems).unwrap_or_default(),
         place,
     })
 }
@@ -352,7 +368,7 @@ fn read_tailoring(
     problems: &mut Problems,
 ) -> Option<Tailoring> {
     let what = format!("the tailoring of {}", named("rule", item));
-    let keys = Keys::of(item, what, TAILORING_KEYS, source, problems)?;
+    let keys = Keys::of(item, what, TAILORING, source, problems)?;
     let mut params = Vec::new();
     if let Some(node) = keys.node("params") {
         let values = Keys::of_any(node, "`params`", source, problems)?;
@@ -362,14 +378,14 @@ fn read_tailoring(
         }
     }
     let tailoring = Tailoring {
-        rule: keys.needed("rule", problems)?,
+        rule: keys.value("rule", problems)?,
         rule_place: keys.place_of(keys.node("rule")?),
         baseline: file.name.clone(),
         params,
-        severity: keys.optional("severity", problems),
-        profile: keys.optional("profile", problems),
+        severity: keys.value("severity", problems),
+        profile: keys.value("profile", problems),
         off: match keys.node("off") {
-            Some(_) => Some(keys.needed_text("off", problems)?),
+            Some(_) => Some(keys.text("off", problems)?),
             None => None,
         },
         source: Arc::clone(source),

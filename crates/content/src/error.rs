@@ -195,7 +195,10 @@ impl Diagnostic for ContentError {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        let span: SourceSpan = place.span.clone().into();
+        // One line says where; the rest of a block only pushes the message off the screen.
+        let text = place.source.text.get(place.span.clone()).unwrap_or("");
+        let first_line = text.lines().next().unwrap_or("").trim_end().len();
+        let span: SourceSpan = (place.span.start, first_line).into();
         Some(Box::new(std::iter::once(
             LabeledSpan::new_primary_with_span(None, span),
         )))
@@ -293,6 +296,21 @@ impl Problems {
     }
 }
 
+/// The known name that was probably meant.
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // Farther than a third of the name is another word, not a slip.
+    let limit = (typed.chars().count() / 3).max(2);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count())
+        .min()
+        .map(|(_, name)| name)
+}
+
 /// `did you mean` for the nearest of the known names, when one is near; else the names,
 /// when they are few.
 pub(crate) fn suggestion<'a>(
@@ -300,15 +318,8 @@ pub(crate) fn suggestion<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
-    // Farther than a third of the name is another word, not a slip.
-    let limit = (typed.chars().count() / 3).max(2);
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(typed, name), *name))
-        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count())
-        .min();
-    match nearest {
-        Some((_, name)) => Some(format!("did you mean `{name}`?")),
+    match nearest(typed, known.iter().copied()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
         None if (1..=12).contains(&known.len()) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             Some(format!("known here: {}", names.join(", ")))

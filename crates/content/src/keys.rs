@@ -5,10 +5,17 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{ContentError, Place, Problems, SourceText, suggestion};
+use crate::error::{ContentError, Place, Problems, SourceText, nearest, suggestion};
 use crate::template::is_template;
 use crate::typed;
 use crate::yaml::{Entry, Node, Tree};
+
+/// Which keys a mapping may have, and which of them it must.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'s> {
+    pub(crate) known: &'s [&'s str],
+    pub(crate) needed: &'s [&'s str],
+}
 
 pub(crate) struct Keys<'a> {
     pub(crate) source: &'a Arc<SourceText>,
@@ -19,38 +26,57 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// None, and a problem kept, when the node is not a mapping. An unknown key is a
-    /// problem, and does not hide what else is wrong.
+    /// None, and a problem kept, when the node is not a mapping. An unknown or a missing
+    /// key is a problem, and does not hide what else is wrong.
     pub(crate) fn of(
         node: &'a Node,
         what: impl Into<String>,
-        known: &[&str],
+        shape: Shape<'_>,
         source: &'a Arc<SourceText>,
         problems: &mut Problems,
     ) -> Option<Self> {
         let what = what.into();
         let Tree::Map(entries) = &node.tree else {
+            let seen = match node.tree {
+                Tree::Null => "is empty".to_owned(),
+                _ => format!("is {}", node.kind()),
+            };
             problems.push(ContentError::new(
-                format!("{what} is {}, wanted a mapping of keys", node.kind()),
+                format!("{what} {seen}, wanted a mapping of keys"),
                 Place::new(source, node.span.clone()),
             ));
             return None;
         };
+        let is_there = |key: &str| entries.iter().any(|entry| entry.key == key);
+        let mut misspelt = Vec::new();
         for entry in entries {
-            if !known.contains(&entry.key.as_str()) {
-                let free = known
-                    .iter()
-                    .filter(|key| !entries.iter().any(|entry| entry.key == **key))
-                    .copied();
-                let key = model::printable(entry.key.as_bytes());
-                problems.push(
-                    ContentError::new(
-                        format!("unknown key `{key}` in {what}"),
-                        Place::new(source, entry.key_span.clone()),
-                    )
-                    .maybe_help(suggestion(&entry.key, free)),
-                );
+            let key = entry.key.as_str();
+            if shape.known.contains(&key) {
+                continue;
             }
+            let free = shape.known.iter().filter(|key| !is_there(key)).copied();
+            misspelt.extend(nearest(key, free.clone()));
+            let shown = model::printable(key.as_bytes());
+            problems.push(
+                ContentError::new(
+                    format!("unknown key `{shown}` in {what}"),
+                    Place::new(source, entry.key_span.clone()),
+                )
+                .maybe_help(suggestion(key, free)),
+            );
+        }
+        let missing: Vec<String> = shape
+            .needed
+            .iter()
+            .filter(|key| !is_there(key) && !misspelt.contains(key))
+            .map(|key| format!("`{key}`"))
+            .collect();
+        if !missing.is_empty() {
+            let noun = if missing.len() == 1 { "key" } else { "keys" };
+            problems.push(ContentError::new(
+                format!("missing {noun} {} in {what}", missing.join(", ")),
+                Place::new(source, node.span.clone()),
+            ));
         }
         Some(Self {
             source,
@@ -71,7 +97,11 @@ impl<'a> Keys<'a> {
             Tree::Map(entries) => entries.iter().map(|entry| entry.key.as_str()).collect(),
             _ => Vec::new(),
         };
-        Self::of(node, what, &known, source, problems)
+        let shape = Shape {
+            known: &known,
+            needed: &[],
+        };
+        Self::of(node, what, shape, source, problems)
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -93,19 +123,9 @@ impl<'a> Keys<'a> {
         self.entries
     }
 
-    pub(crate) fn needed_node(&self, key: &str, problems: &mut Problems) -> Option<&'a Node> {
-        let node = self.node(key);
-        if node.is_none() {
-            problems.push(ContentError::new(
-                format!("missing key `{key}` in {}", self.what),
-                self.place(),
-            ));
-        }
-        node
-    }
-
-    /// The key's value; none when it is not there, or is wrong.
-    pub(crate) fn optional<T: DeserializeOwned>(
+    /// The key's value; none when it is not there, which was said already if it must be,
+    /// or is wrong.
+    pub(crate) fn value<T: DeserializeOwned>(
         &self,
         key: &str,
         problems: &mut Problems,
@@ -114,18 +134,9 @@ impl<'a> Keys<'a> {
         problems.keep(self.typed(key, node))
     }
 
-    pub(crate) fn needed<T: DeserializeOwned>(
-        &self,
-        key: &str,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        let node = self.needed_node(key, problems)?;
-        problems.keep(self.typed(key, node))
-    }
-
     /// Text with something in it.
-    pub(crate) fn needed_text(&self, key: &str, problems: &mut Problems) -> Option<String> {
-        let text: String = self.needed(key, problems)?;
+    pub(crate) fn text(&self, key: &str, problems: &mut Problems) -> Option<String> {
+        let text: String = self.value(key, problems)?;
         if text.trim().is_empty() {
             let node = self.node(key).unwrap_or(self.node);
             problems.push(ContentError::new(

@@ -7,7 +7,7 @@ use minijinja::Value;
 use serde::Deserialize;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
-use crate::keys::Keys;
+use crate::keys::{Keys, Shape};
 use crate::typed;
 use crate::vocabulary;
 use crate::yaml::{Node, Style, Tree, as_int, is_bool};
@@ -216,6 +216,11 @@ fn is_identifier(text: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
+const PARAM: Shape<'_> = Shape {
+    known: &["type", "default", "one_of", "description"],
+    needed: &[],
+};
+
 fn read_param(
     entry: &crate::yaml::Entry,
     default_needed: bool,
@@ -223,10 +228,9 @@ fn read_param(
     problems: &mut Problems,
 ) -> Option<Param> {
     let what = format!("parameter `{}`", entry.key);
-    let known = ["type", "default", "one_of", "description"];
-    let keys = Keys::of(&entry.value, what.clone(), &known, source, problems)?;
+    let keys = Keys::of(&entry.value, what.clone(), PARAM, source, problems)?;
     let place = Place::new(source, entry.key_span.clone());
-    let declared: Option<ParamType> = keys.optional("type", problems);
+    let declared: Option<ParamType> = keys.value("type", problems);
     let default = match keys.node("default") {
         Some(node) => Some(problems.keep(read_value("default", node, declared, source))?),
         None => None,
@@ -255,7 +259,7 @@ fn read_param(
         param_type,
         default,
         one_of,
-        description: keys.optional("description", problems),
+        description: keys.value("description", problems),
         place,
     };
     if let (Some(default), Some(node)) = (&param.default, keys.node("default"))

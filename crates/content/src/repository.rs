@@ -99,7 +99,9 @@ impl Repository {
         if problems.is_empty() {
             repository.check_extends(&mut problems);
             for tailoring in tailorings {
-                repository.tailor(&tailoring, &mut problems);
+                if repository.is_declared(&tailoring.baseline) {
+                    repository.tailor(&tailoring, &mut problems);
+                }
             }
             repository.check_includes(&mut problems);
             repository.add_waivers(waived, &mut problems);
@@ -165,6 +167,12 @@ impl Repository {
         if baseline.title.is_none() {
             baseline.title = file.title;
         }
+    }
+
+    fn is_declared(&self, baseline: &BaselineName) -> bool {
+        self.baselines
+            .get(baseline)
+            .is_some_and(|baseline| !baseline.fits.is_empty())
     }
 
     fn check_extends(&self, problems: &mut Problems) {
@@ -274,6 +282,10 @@ impl Repository {
     ) {
         for (name, place) in &role.includes {
             if *name == *chain[0] {
+                // Every role of a circle leads here: the first by name speaks for all.
+                if chain.iter().any(|other| **other < *name) {
+                    continue;
+                }
                 let names: Vec<&str> = chain
                     .iter()
                     .map(|name| name.as_str())

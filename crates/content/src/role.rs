@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::RoleName;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
-use crate::keys::{Keys, items};
+use crate::keys::{Keys, Shape, items};
 use crate::param::{Params, read_params};
 use crate::read::Reading;
 use crate::want::Want;
@@ -22,7 +22,10 @@ pub struct Role {
     pub(crate) want: Vec<Want>,
 }
 
-pub(crate) const ROLE_KEYS: &[&str] = &["role", "description", "params", "include", "want"];
+const ROLE: Shape<'_> = Shape {
+    known: &["role", "description", "params", "include", "want"],
+    needed: &["role"],
+};
 
 /// Reads `roles/NAME.yaml`; `stem` is NAME.
 pub(crate) fn read_file(
@@ -32,7 +35,7 @@ pub(crate) fn read_file(
     reading: &Reading<'_>,
     problems: &mut Problems,
 ) -> Option<Role> {
-    let keys = Keys::of(root, "a role", ROLE_KEYS, source, problems)?;
+    let keys = Keys::of(root, "a role", ROLE, source, problems)?;
     let params = match keys.node("params") {
         Some(node) => read_params(node, false, source, problems),
         None => Params::new(),
@@ -49,12 +52,7 @@ pub(crate) fn read_file(
     let names: Vec<&str> = params.keys().map(String::as_str).collect();
     let sample = reading.sample(&params);
     let mut want = Vec::new();
-    let list = if includes.is_empty() {
-        keys.needed_node("want", problems)
-    } else {
-        keys.node("want")
-    };
-    if let Some(list) = list {
+    if let Some(list) = keys.node("want") {
         for item in items(list, "want", source, problems)? {
             want.extend(Want::read(
                 item,
@@ -66,7 +64,13 @@ pub(crate) fn read_file(
             ));
         }
     }
-    let name: RoleName = keys.needed("role", problems)?;
+    if want.is_empty() && includes.is_empty() && keys.node("want").is_none() {
+        problems.push(
+            ContentError::new("a role that wants nothing", keys.place())
+                .help("give it `want:`, or `include:` other roles"),
+        );
+    }
+    let name: RoleName = keys.value("role", problems)?;
     if name.as_str() != stem
         && let Some(node) = keys.node("role")
     {
@@ -82,7 +86,7 @@ pub(crate) fn read_file(
     }
     Some(Role {
         name,
-        description: keys.optional("description", problems),
+        description: keys.value("description", problems),
         params,
         place: keys.place(),
         includes,

@@ -38,6 +38,24 @@ pub(crate) enum Failure {
     Wrong(Problem),
 }
 
+/// The length of `{{`.
+const BRACES: usize = 2;
+
+impl Failure {
+    /// The same failure in a text that has `offset` more bytes before it.
+    fn after(self, offset: usize) -> Self {
+        match self {
+            Self::Wrong(mut problem) if problem.file.is_none() => {
+                problem.range = problem
+                    .range
+                    .map(|range| range.start + offset..range.end + offset);
+                Self::Wrong(problem)
+            }
+            other => other,
+        }
+    }
+}
+
 /// Remembers the first unknown fact that an evaluation touched. The language has no
 /// third truth value, so one that touched it is unknown whatever it says.
 #[derive(Clone, Debug, Default)]
@@ -112,25 +130,12 @@ fn language() -> Environment<'static> {
     for name in ["debug", "dict", "namespace"] {
         env.remove_global(name);
     }
-    vocabulary::add_tests(&mut env);
-    env.set_formatter(|out, _, value| match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => {
-            write_value(out, value).map_err(minijinja::Error::from)
-        }
-        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
-        other => Err(minijinja::Error::new(
-            ErrorKind::BadSerialization,
-            format!("{other} can't be printed"),
-        )),
+    vocabulary::add_to(&mut env);
+    env.set_formatter(|out, _, value| {
+        out.write_str(&vocabulary::printed(value)?)
+            .map_err(minijinja::Error::from)
     });
     env
-}
-
-fn write_value(out: &mut minijinja::Output<'_>, value: &Value) -> std::fmt::Result {
-    match value.as_str() {
-        Some(text) => out.write_str(text),
-        None => std::fmt::Write::write_fmt(out, format_args!("{value}")),
-    }
 }
 
 /// Checks a template's syntax and every name in it.
@@ -189,6 +194,15 @@ fn check_words(
         let mut named = None;
         match &token {
             Token::Pipe => now = Before::Pipe,
+            Token::Tilde => {
+                return Err(Problem {
+                    message: "unknown operator `~`".to_owned(),
+                    help: Some("write the parts one after the other: `{{ a }}{{ b }}`".to_owned()),
+                    range: Some(range),
+                    line: None,
+                    file: None,
+                });
+            }
             Token::Dot => {
                 now = match last {
                     Some(name) if !name.parts.is_empty() => Before::DotOf(name.parts, name.shown()),
@@ -245,7 +259,10 @@ fn unknown<'a>(
         suggestion(word, known)
     };
     Problem {
-        message: format!("unknown {what} `{}`", model::printable(word.as_bytes())),
+        message: match what.strip_prefix("part of ") {
+            Some(of) => format!("{of} has no `{}`", model::printable(word.as_bytes())),
+            None => format!("unknown {what} `{}`", model::printable(word.as_bytes())),
+        },
         help,
         range: Some(range),
         line: None,
@@ -341,10 +358,12 @@ impl Renderer<'_> {
     /// A scalar of a policy: text, or a list where the whole scalar is one expression.
     pub(crate) fn scalar(&self, text: &str) -> Result<Given, Failure> {
         if let Some(expression) = sole_expression(self.env, text) {
-            let value = self.settle(text, |env| {
-                env.compile_expression(expression)?
-                    .eval(self.context.clone())
-            })?;
+            let value = self
+                .settle(expression, |env| {
+                    env.compile_expression(expression)?
+                        .eval(self.context.clone())
+                })
+                .map_err(|failure| failure.after(BRACES))?;
             if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
                 return self.list(text, &value);
             }
@@ -360,21 +379,7 @@ impl Renderer<'_> {
         let items = self.settle(text, |_| value.try_iter())?;
         let mut out = Vec::new();
         for item in items {
-            match item.kind() {
-                ValueKind::String | ValueKind::Number | ValueKind::Bool => {
-                    out.push(item.to_string())
-                }
-                _ => {
-                    return Err(Failure::Wrong(Problem {
-                        message: "the list holds something else than text, numbers and booleans"
-                            .to_owned(),
-                        help: None,
-                        range: None,
-                        line: None,
-                        file: None,
-                    }));
-                }
-            }
+            out.push(self.settle(text, |_| vocabulary::printed(&item))?);
         }
         Ok(Given::List(out))
     }

@@ -4,6 +4,7 @@
 //! found before anything else is looked at.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ fn start<'de, T: serde::Deserialize<'de>>(
     what: &str,
     source: &Arc<SourceText>,
 ) -> Result<T, Refused> {
-    T::deserialize(Reader { node, key, what }).map_err(|error| {
+    let reader = Reader { node, key, what };
+    reader.seed(PhantomData).map_err(|error| {
         let span = error.span.unwrap_or_else(|| node.span.clone());
         Refused {
             error: ContentError::new(error.message, Place::new(source, span))
@@ -140,6 +142,7 @@ fn forms_of(untagged: &str) -> Option<&'static str> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Reader<'de, 'w> {
     node: &'de Node,
     /// The key whose value this is.
@@ -148,6 +151,11 @@ struct Reader<'de, 'w> {
 }
 
 impl<'de> Reader<'de, '_> {
+    /// Reads a value; a type that refuses it after it was read gets its place here.
+    fn seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
+        seed.deserialize(self).map_err(|error| self.place(error))
+    }
+
     /// `mode`, or what the whole is.
     fn name(&self) -> String {
         match self.key {
@@ -157,10 +165,11 @@ impl<'de> Reader<'de, '_> {
     }
 
     fn wrong(&self, wanted: &str) -> Problem {
-        let mut problem = Problem::new(
-            format!("{} is {}, wanted {wanted}", self.name(), self.node.kind()),
-            self.node.span.clone(),
-        );
+        let message = match self.node.tree {
+            Tree::Null => format!("{} has no value, wanted {wanted}", self.name()),
+            _ => format!("{} is {}, wanted {wanted}", self.name(), self.node.kind()),
+        };
+        let mut problem = Problem::new(message, self.node.span.clone());
         problem.rendered = self.node.is_rendered();
         let help = match &self.node.tree {
             Tree::Null if wanted == "text" => {
@@ -496,12 +505,12 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
         let Some(node) = self.items.next() else {
             return Ok(None);
         };
-        seed.deserialize(Reader {
+        let reader = Reader {
             node,
             key: self.key,
             what: self.what,
-        })
-        .map(Some)
+        };
+        reader.seed(seed).map(Some)
     }
 }
 
@@ -534,11 +543,12 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         let Some(entry) = self.value.take() else {
             return Err(serde::de::Error::custom("a value without its key"));
         };
-        seed.deserialize(Reader {
+        let reader = Reader {
             node: &entry.value,
             key: Some(&entry.key),
             what: self.what,
-        })
+        };
+        reader.seed(seed)
     }
 }
 
@@ -583,7 +593,7 @@ impl<'de> VariantAccess<'de> for Variant<'de, '_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
-        seed.deserialize(self.reader()?)
+        self.reader()?.seed(seed)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Problem> {

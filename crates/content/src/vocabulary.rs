@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object};
+use minijinja::value::{Enumerator, Object, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 use model::Fact;
 use model::facts::{Facts, Init};
@@ -149,11 +149,9 @@ pub(crate) fn is_taken(word: &str) -> bool {
 /// Jinja's filters that are allowed. `default` is not: nothing has a silent default.
 pub(crate) const FILTERS: &[&str] = &[
     "abs",
-    "bool",
     "capitalize",
     "dictsort",
     "first",
-    "float",
     "indent",
     "int",
     "items",
@@ -208,15 +206,39 @@ pub(crate) const TESTS: &[&str] = &[
     "version_at_least",
 ];
 
-/// `package("x").version is version_at_least("2.4")`, in the order of Debian versions
-/// (deb-version(7)).
-pub(crate) fn add_tests(env: &mut Environment<'static>) {
+/// A value as text. Jinja prints booleans as `True` and `False`, which no configuration file
+/// reads, and lists in its own notation, which nothing reads.
+pub(crate) fn printed(value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Bool => Ok(value.is_true().to_string()),
+        ValueKind::Number | ValueKind::String => Ok(value.to_string()),
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
+        ValueKind::Invalid => {
+            // Says the error that the value is made of.
+            value.try_iter()?;
+            Err(ErrorKind::BadSerialization.into())
+        }
+        _ => Err(ErrorKind::BadSerialization.into()),
+    }
+}
+
+/// Adds what is ours: tests, and filters that print as [`printed`] does.
+pub(crate) fn add_to(env: &mut Environment<'static>) {
+    // In the order of Debian versions (deb-version(7)).
     env.add_test("version_at_least", |seen: String, least: String| {
         let parse = |text: &str| {
             text.parse::<debversion::Version>()
                 .map_err(|_| Error::new(ErrorKind::InvalidOperation, "not a package version"))
         };
         Ok::<bool, Error>(parse(&seen)? >= parse(&least)?)
+    });
+    env.add_filter("string", |value: Value| printed(&value));
+    env.add_filter("join", |list: Value, between: Option<String>| {
+        let parts: Vec<String> = list
+            .try_iter()?
+            .map(|item| printed(&item))
+            .collect::<Result<_, _>>()?;
+        Ok::<String, Error>(parts.join(between.as_deref().unwrap_or("")))
     });
 }
 

@@ -6,11 +6,15 @@ use jiff::civil::Date;
 use model::{RuleId, Waiver};
 
 use crate::error::{ContentError, Place, Problems, SourceText};
-use crate::keys::{Keys, items};
+use crate::keys::{Keys, Shape, items};
 use crate::yaml::{Node, Tree};
 
-pub(crate) const WAIVER_KEYS: &[&str] =
-    &["rule", "hosts", "reason", "owner", "approver", "expires"];
+const WAIVER_KEYS: &[&str] = &["rule", "hosts", "reason", "owner", "approver", "expires"];
+/// All of them: a waiver without an owner or an end is a hole.
+const WAIVER: Shape<'_> = Shape {
+    known: WAIVER_KEYS,
+    needed: WAIVER_KEYS,
+};
 
 /// The waivers of a file, each with the place of its rule's id.
 pub(crate) fn read_file(
@@ -35,13 +39,13 @@ fn read_waiver(
     source: &Arc<SourceText>,
     problems: &mut Problems,
 ) -> Option<(Waiver, Place)> {
-    let keys = Keys::of(item, "a waiver", WAIVER_KEYS, source, problems)?;
-    let rule: Option<RuleId> = keys.needed("rule", problems);
-    let hosts: Option<Vec<String>> = keys.needed("hosts", problems);
-    let reason = keys.needed_text("reason", problems);
-    let owner = keys.needed_text("owner", problems);
-    let approver = keys.needed_text("approver", problems);
-    let expires: Option<String> = keys.needed("expires", problems);
+    let keys = Keys::of(item, "a waiver", WAIVER, source, problems)?;
+    let rule: Option<RuleId> = keys.value("rule", problems);
+    let hosts: Option<Vec<String>> = keys.value("hosts", problems);
+    let reason = keys.text("reason", problems);
+    let owner = keys.text("owner", problems);
+    let approver = keys.text("approver", problems);
+    let expires: Option<String> = keys.value("expires", problems);
     let expires = expires.and_then(|text| {
         let place = keys.place_of(keys.node("expires")?);
         let date: Result<Date, _> = text.parse();

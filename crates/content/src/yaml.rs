@@ -115,25 +115,25 @@ fn offset(by: usize, range: &Range<usize>) -> Range<usize> {
     by + range.start..by + range.end
 }
 
-/// A literal block has its header on the first line, and then each line of the text, indented.
+/// In a literal block, each line of the text is a line of the source, indented.
 fn locate_in_block(raw: &str, text: &str, range: &Range<usize>) -> Option<Range<usize>> {
     let before = text.get(..range.start)?;
-    let line_number = before.matches('\n').count();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(line_start..)?.lines().next()?;
+    // The header, where the span has it, is a line more.
+    let header = usize::from(raw.starts_with('|'));
+    let wanted = before.matches('\n').count() + header;
     let mut raw_start = 0;
-    let raw_line = raw
-        .split_inclusive('\n')
-        .scan(&mut raw_start, |start, line| {
-            let at = **start;
-            **start += line.len();
-            Some((at, line))
-        })
-        .nth(line_number + 1)?;
-    let column = raw_line.1.find(line)?;
-    let start = raw_line.0 + column + (range.start - line_start);
-    let end = (start + range.len()).min(raw_line.0 + raw_line.1.trim_end().len());
-    Some(start..end.max(start))
+    for (number, raw_line) in raw.split_inclusive('\n').enumerate() {
+        if number == wanted {
+            let column = raw_line.find(line)?;
+            let start = raw_start + column + (range.start - line_start);
+            let end = (start + range.len()).min(raw_start + raw_line.trim_end().len());
+            return Some(start..end.max(start));
+        }
+        raw_start += raw_line.len();
+    }
+    None
 }
 
 /// The booleans of YAML's core schema (YAML 1.2.2, 10.3.2), in lower case only: `yes`, `no`,
@@ -224,8 +224,7 @@ impl<'a> Reader<'a> {
                     .byte_offset()
                     .unwrap_or(0)
                     .min(self.source.text().len());
-                let message = format!("this is not YAML: {}", error.info());
-                Err(self.error(message, at..at))
+                Err(self.not_yaml(&error.info(), at..at))
             }
             None => {
                 let end = self.source.text().len();
@@ -294,6 +293,18 @@ impl<'a> Reader<'a> {
                 })
             }
             _ => Err(self.error("unexpected YAML", span)),
+        }
+    }
+
+    fn not_yaml(&self, info: &str, at: Range<usize>) -> ContentError {
+        if info.contains("recursion limit") {
+            return self.error(format!("nested deeper than {DEEPEST} levels"), at);
+        }
+        let error = self.error(format!("this is not YAML: {info}"), at);
+        if info.contains("tab") {
+            error.help("indent with spaces")
+        } else {
+            error
         }
     }
 

@@ -1,94 +1,361 @@
 //! What a policy comes to on a host.
 
-use std::collections::BTreeMap;
+use content::{Baselines, PolicyFiles, Repository, Request, compile};
+use model::facts::Facts;
+use model::value::Reason;
+use model::{Fact, Severity};
+use resource::{Applies, Resource, Wanted};
 
-use content::{PolicyFiles, Repository, Request, compile};
-use model::Fact;
-use model::facts::{Facts, Init, PackageFact, Release};
-use resource::{Applies, Wanted};
+use crate::support::{baseline_of, host, rule_with};
 
-fn host(packages: &[&str]) -> Facts {
-    let package = |name: &&str| {
-        let fact = PackageFact {
-            version: "1:9.2p1-2+deb12u3".to_owned(),
-            source: (*name).to_owned(),
-        };
-        ((*name).to_owned(), fact)
-    };
-    Facts {
-        hostname: "web-03".to_owned(),
-        machine: None,
-        release: Fact::Known(Release {
-            id: "debian".to_owned(),
-            like: Vec::new(),
-            version: Some("12".to_owned()),
-            codename: Some("bookworm".to_owned()),
-            pretty: "Debian GNU/Linux 12 (bookworm)".to_owned(),
-        }),
-        kernel: Fact::Known("6.1.0-28-amd64".to_owned()),
-        architecture: "amd64".to_owned(),
-        init: Init::Systemd,
-        container: Fact::Known(None),
-        is_root: true,
-        offline: false,
-        packages: Fact::Known(packages.iter().map(package).collect()),
-        units: Fact::Known(BTreeMap::from([(
-            "ssh.service".to_owned(),
-            "enabled".to_owned(),
-        )])),
-        accounts: Fact::Known(BTreeMap::new()),
-        groups: Fact::Known(BTreeMap::new()),
-        interfaces: Fact::Known(BTreeMap::new()),
-        mounts: Fact::Known(Vec::new()),
-        owns_kernel: true,
-    }
-}
-
-fn wanted(files: &[(&str, &str)], facts: &Facts) -> Wanted {
+fn repository(files: &[(&str, &str)]) -> Repository {
     let files = PolicyFiles::from_bytes(files.iter().map(|(path, text)| (*path, text.as_bytes())));
-    let repository = Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"));
-    compile(&repository, facts, &Request::default()).unwrap_or_else(|errors| panic!("{errors}"))
+    Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// A baseline of one rule whose condition is this.
-fn rule_that_applies(when: &str) -> String {
-    format!(
-        "baseline: ours\nreleases: {{debian: [\"12\"]}}\nrules:\n  - rule: one\n    title: One\n    \
-         severity: low\n    why: To see.\n    area: kernel\n    applies: '{when}'\n    \
-         want:\n      - sysctl: {{key: kernel.kptr_restrict, value: 1}}\n"
-    )
+fn compiled(files: &[(&str, &str)], facts: &Facts, request: &Request) -> Wanted {
+    compile(&repository(files), facts, request).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// What the role `web` wants, with these values of its parameters.
+fn role(files: &[(&str, &str)], params: &[(&str, &str)]) -> Vec<Resource> {
+    let request = Request {
+        baselines: Baselines::None,
+        roles: vec!["web".parse().expect("a name")],
+        params: params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Request::default()
+    };
+    let wanted = compiled(files, &host(&["nginx"]), &request);
+    wanted
+        .roles
+        .into_iter()
+        .flat_map(|role| role.want)
+        .map(|want| want.resource)
+        .collect()
 }
 
 #[test]
 fn conditions_say_why_a_rule_does_not_apply() {
     let facts = host(&["openssh-server", "docker.io"]);
+    let no = |why: &str| Applies::No(why.to_owned());
     let cases = [
         ("true", Applies::Yes),
         (r#"package("openssh-server").installed"#, Applies::Yes),
         (
             r#"package("nginx").installed"#,
-            Applies::No("nginx is not installed".to_owned()),
+            no("nginx is not installed"),
         ),
         (
             r#"not (package("nginx").installed or package("docker.io").installed)"#,
-            Applies::No("docker.io is installed".to_owned()),
+            no("docker.io is installed"),
         ),
         (
             r#"package("openssh-server").installed and container"#,
-            Applies::No("this is not a container".to_owned()),
+            no("this is not a container"),
         ),
         (
+            r#"container or not systemd"#,
+            no("this is not a container and systemd is the init system"),
+        ),
+        (r#"mount("/tmp").exists"#, no("/tmp is not a mount point")),
+        (r#"unit("cron").exists"#, no("there is no unit cron")),
+        (
             r#"package("openssh-server").version is version_at_least("1:9.3")"#,
-            Applies::No(
-                "`package(\"openssh-server\").version is version_at_least(\"1:9.3\")` does not hold"
-                    .to_owned(),
+            no(
+                "`package(\"openssh-server\").version is version_at_least(\"1:9.3\")` does not hold",
             ),
         ),
-        (r#"unit("ssh").exists and release.version == "12""#, Applies::Yes),
+        (
+            r#"package("openssh-server").version is version_at_least("9.9")"#,
+            Applies::Yes, // the epoch decides
+        ),
+        (
+            r#"unit("ssh").exists and release.version == "12""#,
+            Applies::Yes,
+        ),
+        (
+            r#""debian" in release.like or release.id == "debian""#,
+            Applies::Yes,
+        ),
     ];
     for (condition, expected) in cases {
-        let text = rule_that_applies(condition);
-        let wanted = wanted(&[("baselines/ours.yaml", &text)], &facts);
+        let text = rule_with(&format!("applies: '{condition}'"));
+        let wanted = compiled(
+            &[("baselines/ours.yaml", &text)],
+            &facts,
+            &Request::default(),
+        );
         assert_eq!(wanted.rules[0].applies, expected, "{condition}");
     }
+}
+
+#[test]
+fn an_unknown_fact_is_never_a_default() {
+    let mut facts = host(&[]);
+    facts.packages = Fact::Unknown(Reason::NeedsRoot);
+    facts.container = Fact::Unknown(Reason::Offline);
+    let unknown = Applies::Unknown(Reason::NeedsRoot);
+    let cases = [
+        (r#"package("nginx").installed"#, unknown.clone()),
+        (r#"not package("nginx").installed"#, unknown.clone()),
+        (r#"package("nginx").installed is defined"#, unknown.clone()),
+        (
+            r#"package("nginx").installed or container"#,
+            unknown.clone(),
+        ),
+        ("container", Applies::Unknown(Reason::Offline)),
+        // What decides is known: the unknown was not needed.
+        (r#"systemd or package("nginx").installed"#, Applies::Yes),
+    ];
+    for (condition, expected) in cases {
+        let text = rule_with(&format!("applies: '{condition}'"));
+        let wanted = compiled(
+            &[("baselines/ours.yaml", &text)],
+            &facts,
+            &Request::default(),
+        );
+        assert_eq!(wanted.rules[0].applies, expected, "{condition}");
+        assert_eq!(wanted.rules[0].want.is_empty(), expected != Applies::Yes);
+    }
+    let text = rule_with("").replace("value: 1", "value: \"{{ package('a').installed }}\"");
+    let wanted = compiled(
+        &[("baselines/ours.yaml", &text)],
+        &facts,
+        &Request::default(),
+    );
+    assert_eq!(wanted.rules[0].applies, unknown);
+}
+
+#[test]
+fn a_baseline_whose_fit_is_unknown_is_taken_in() {
+    let text = rule_with("").replace("rules:", "applies: package(\"nginx\").installed\nrules:");
+    let files = [("baselines/ours.yaml", text.as_str())];
+    let wanted = compiled(&files, &host(&[]), &Request::default());
+    assert!(wanted.baselines.is_empty());
+    assert!(wanted.rules.is_empty());
+    let wanted = compiled(&files, &host(&["nginx"]), &Request::default());
+    assert_eq!(wanted.rules[0].applies, Applies::Yes);
+    let mut facts = host(&[]);
+    facts.packages = Fact::Unknown(Reason::NeedsRoot);
+    let wanted = compiled(&files, &facts, &Request::default());
+    assert_eq!(wanted.rules[0].applies, Applies::Unknown(Reason::NeedsRoot));
+    let named = Request {
+        baselines: Baselines::Named(vec!["ours".parse().expect("a name")]),
+        ..Request::default()
+    };
+    let wanted = compiled(&files, &host(&[]), &named);
+    assert_eq!(
+        wanted.rules[0].applies,
+        Applies::No("nginx is not installed".to_owned())
+    );
+}
+
+#[test]
+fn another_release_is_audited_but_not_proven() {
+    let text = rule_with("");
+    let mut facts = host(&[]);
+    let Fact::Known(release) = &mut facts.release else {
+        panic!("the host's release is known");
+    };
+    release.version = Some("14".to_owned());
+    release.pretty = "Debian\u{1b} 14".to_owned();
+    let wanted = compiled(
+        &[("baselines/ours.yaml", &text)],
+        &facts,
+        &Request::default(),
+    );
+    assert_eq!(
+        wanted.rules[0].applies,
+        Applies::NotProven("not proven on Debian\\u{1b} 14".to_owned())
+    );
+    assert_eq!(wanted.rules[0].want.len(), 1, "it is audited all the same");
+    assert!(!wanted.baselines[0].proven);
+    facts.release = Fact::Unknown(Reason::NeedsRoot);
+    let wanted = compiled(
+        &[("baselines/ours.yaml", &text)],
+        &facts,
+        &Request::default(),
+    );
+    assert!(matches!(wanted.rules[0].applies, Applies::NotProven(_)));
+}
+
+#[test]
+fn the_field_decides_the_type_of_what_a_template_gives() {
+    let params = "role: web\nparams:\n  flag: {type: bool}\n  count: {type: int}\n  text: {type: string}\n  \
+                  many: {type: list}\nwant:\n";
+    let given = [
+        ("flag", "true"),
+        ("count", "7"),
+        ("text", "no"),
+        ("many", "/usr/bin/test,-e"),
+    ];
+    let cases = [
+        (
+            "service: {name: nginx, running: \"{{ flag }}\"}",
+            "service: {name: nginx, running: true}",
+        ),
+        (
+            "service: {name: nginx, running: \"{{ count > 6 }}\"}",
+            "service: {name: nginx, running: true}",
+        ),
+        (
+            "sysctl: {key: a.b, value: {at_most: \"{{ count }}\", set: \"{{ count - 1 }}\"}}",
+            "sysctl: {key: a.b, value: {at_most: 7, set: 6}}",
+        ),
+        (
+            "sysctl: {key: a.b, value: \"{{ text }}\"}",
+            "sysctl: {key: a.b, value: no}",
+        ),
+        (
+            "command: {name: x, check: \"{{ many }}\"}",
+            "command: {name: x, check: [/usr/bin/test, -e]}",
+        ),
+        (
+            "file: {path: /a, content: \"{{ flag }} {{ count }} {{ many | join('+') }}\\n\"}",
+            "file: {path: /a, content: \"true 7 /usr/bin/test+-e\\n\"}",
+        ),
+        (
+            "file: {path: /a, mode: \"{{ '0640' }}\", content: \"{{ hostname }}\"}",
+            "file: {path: /a, mode: 0640, content: web-03}",
+        ),
+        (
+            "file: {path: /a, content: \"{% raw %}{{ kept }}{% endraw %}\"}",
+            "file: {path: /a, content: '{{ \"{{ kept }}\" }}'}",
+        ),
+    ];
+    for (with_templates, plain) in cases {
+        let templated = format!("{params}  - {with_templates}\n");
+        let literal = format!("{params}  - {plain}\n");
+        assert_eq!(
+            role(&[("roles/web.yaml", &templated)], &given),
+            role(&[("roles/web.yaml", &literal)], &given),
+            "{with_templates}"
+        );
+    }
+}
+
+#[test]
+fn a_bare_word_is_text_where_text_is_wanted() {
+    let text = "role: web\nwant:\n  - file: {path: /a, content: no, mode: 0644, owner: on}\n";
+    let quoted =
+        "role: web\nwant:\n  - file: {path: /a, content: \"no\", mode: \"0644\", owner: \"on\"}\n";
+    assert_eq!(
+        role(&[("roles/web.yaml", text)], &[]),
+        role(&[("roles/web.yaml", quoted)], &[])
+    );
+}
+
+#[test]
+fn template_files_are_found_beside_their_role_and_rendered() {
+    let text = "role: web\nparams: {server_name: {type: string}, tls: {type: bool, default: false}}\nwant:\n  \
+                - template: {path: /etc/nginx/site.conf, source: site.conf.j2, mode: \"0644\"}\n";
+    let template = "{% include \"head.j2\" %}\nserver {\n  server_name {{ server_name }};\n{% if tls %}\n  listen 443;\n{% endif %}\n  # {{ package(\"nginx\").installed }}\n}\n";
+    let expected = "# made for web-03\nserver {\n  server_name www.example.org;\n  # true\n}\n";
+    for place in ["roles/site.conf.j2", "roles/web/site.conf.j2"] {
+        let head = place.replace("site.conf", "head");
+        let files = [
+            ("roles/web.yaml", text),
+            (place, template),
+            (&head, "# made for {{ hostname }}\n"),
+        ];
+        let resources = role(&files, &[("server_name", "www.example.org")]);
+        let Resource::Template(template) = &resources[0] else {
+            panic!("a template");
+        };
+        assert_eq!(template.rendered.as_deref(), Some(expected), "{place}");
+    }
+}
+
+#[test]
+fn tailoring_changes_what_it_names_and_nothing_else() {
+    let ours = baseline_of("ours", &["one", "two", "three"]);
+    let tailored = "extends: ours\nreleases: {debian: [\"12\"]}\nrules:\n  \
+        - rule: one\n    params: {value: 2}\n    severity: critical\n  \
+        - rule: two\n    off: the build hosts need it\n  \
+        - rule: three\n    profile: strict\n  \
+        - {rule: four, title: Four, severity: low, why: To see., area: kernel, want: [{sysctl: {key: kernel.four, value: 4}}]}\n";
+    let files = [
+        ("baselines/a.yaml", ours.as_str()),
+        ("baselines/b.yaml", tailored),
+    ];
+    let wanted = compiled(&files, &host(&[]), &Request::default());
+    let said: Vec<(&str, Severity, &Applies)> = wanted
+        .rules
+        .iter()
+        .map(|rule| (rule.meta.id.as_str(), rule.meta.severity, &rule.applies))
+        .collect();
+    let off = Applies::SwitchedOff("the build hosts need it".to_owned());
+    assert_eq!(
+        said,
+        [
+            ("one", Severity::Critical, &Applies::Yes),
+            ("two", Severity::Low, &off),
+            ("four", Severity::Low, &Applies::Yes),
+        ]
+    );
+    assert_eq!(wanted.baselines.len(), 1);
+    assert_eq!(wanted.baselines[0].rules, 3);
+    let Resource::Sysctl(sysctl) = &wanted.rules[0].want[0].resource else {
+        panic!("a kernel parameter");
+    };
+    assert_eq!(sysctl.value.to_string(), "2");
+    let strict = Request {
+        profiles: ["strict".to_owned()].into(),
+        ..Request::default()
+    };
+    assert_eq!(compiled(&files, &host(&[]), &strict).rules.len(), 4);
+    let one_rule = Request {
+        rules: vec!["three".parse().expect("a name")],
+        ..Request::default()
+    };
+    let wanted = compiled(&files, &host(&[]), &one_rule);
+    assert_eq!(
+        wanted.rules.len(),
+        1,
+        "a rule that is named is taken whatever its profile"
+    );
+}
+
+#[test]
+fn roles_include_others_once_and_same_wants_fold() {
+    let files = [
+        (
+            "roles/web.yaml",
+            "role: web\ninclude: [base, more]\nwant:\n  - package: {name: nginx}\n",
+        ),
+        (
+            "roles/more.yaml",
+            "role: more\ninclude: [base]\nwant:\n  - package: {name: curl}\n  - package: {name: less}\n",
+        ),
+        (
+            "roles/base.yaml",
+            "role: base\nwant:\n  - package: {name: less}\n",
+        ),
+    ];
+    let names: Vec<String> = role(&files, &[])
+        .iter()
+        .map(|resource| resource.key().to_string())
+        .collect();
+    assert_eq!(names, ["package less", "package curl", "package nginx"]);
+}
+
+#[test]
+fn places_point_into_the_policy() {
+    let ours = baseline_of("ours", &["one"]);
+    let wanted = compiled(
+        &[("baselines/a.yaml", &ours)],
+        &host(&[]),
+        &Request::default(),
+    );
+    assert_eq!(
+        wanted.rules[0].declared_at.to_string(),
+        "/baselines/a.yaml:4"
+    );
+    assert_eq!(
+        wanted.rules[0].want[0].declared_at.to_string(),
+        "/baselines/a.yaml:11"
+    );
 }

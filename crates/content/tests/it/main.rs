@@ -2,3 +2,5 @@
 
 mod builtin;
 mod compiled;
+mod errors;
+mod support;
