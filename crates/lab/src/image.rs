@@ -13,7 +13,7 @@ use crate::command::{DEFAULT_LIMIT, Exec, run_ok};
 use crate::mirror::{Mirror, proxy};
 use crate::recipe::{Flavour, Recipe};
 use crate::requirements::{local, program};
-use crate::scratch::{lock, private_folder};
+use crate::scratch::{lock, private_folder, unmount_below};
 use crate::snapshot::Snapshot;
 use crate::{Error, Release, Requirements, Result};
 
@@ -102,16 +102,32 @@ pub(crate) fn build(
     if path.is_dir() {
         return Ok(path);
     }
-    let building = tempfile::Builder::new()
-        .prefix(".building-")
-        .tempdir_in(cache)
-        .map_err(Error::io("create a folder in", cache))?;
+    let building = cache.join(format!(".{}.building", recipe.name()));
+    // What a build left that was killed; the lock says that none is at work.
+    clear(&building)?;
+    private_folder(&building)?;
+    let tree = building.join(TREE);
     progress(&format!("building a Debian {release} host, once"));
-    debootstrap(&recipe, &building.path().join(TREE), cache)?;
-    furnish(&recipe, &building.path().join(TREE))?;
-    finish(progress, building.path())?;
-    fs::rename(building.keep(), &path).map_err(Error::io("put in place", &path))?;
+    let built = debootstrap(&recipe, &tree, cache)
+        .and_then(|()| furnish(&recipe, &tree))
+        .and_then(|()| finish(progress, &building));
+    if let Err(error) = built {
+        clear(&building)?;
+        return Err(error);
+    }
+    fs::rename(&building, &path).map_err(Error::io("put in place", &path))?;
     Ok(path)
+}
+
+/// Removes a half-built image, with what debootstrap may still have mounted in it.
+fn clear(building: &Path) -> Result<()> {
+    unmount_below(building);
+    match fs::remove_dir_all(building) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", building)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn debootstrap(recipe: &Recipe, tree: &Path, cache: &Path) -> Result<()> {

@@ -1,5 +1,8 @@
 //! Containers of both releases.
 
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::{Container, Exec, Image, NOISE, Options, Release, Requirements, Snapshot, diff};
@@ -222,6 +225,69 @@ fn an_overlay_works_inside_and_files_can_be_copied_and_bound() {
             host.write_file("/srv/link/planted", "x").is_err(),
             "a link must not lead out of the host"
         );
+        Ok(())
+    });
+}
+
+/// Holds a host until it's killed, for the test below.
+#[test]
+#[ignore = "started by `what_a_killed_process_left_is_taken_away`, in a process of its own"]
+fn hold_a_host() {
+    on_each_release(|image| {
+        let host = Container::start(image)?;
+        println!("holding {}", run_folder(&host).display());
+        std::thread::sleep(Duration::from_secs(300));
+        Ok(())
+    });
+}
+
+fn run_folder(host: &Container) -> PathBuf {
+    let console = host.console();
+    console
+        .parent()
+        .expect("the console's log lies in the run folder")
+        .to_owned()
+}
+
+#[test]
+fn what_a_killed_process_left_is_taken_away() {
+    on_each_release(|image| {
+        let program = std::env::current_exe().expect("a test has a program");
+        let mut owner = Command::new(program)
+            .args([
+                "--ignored",
+                "--exact",
+                "--nocapture",
+                "lab_container::hold_a_host",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test's own program starts");
+        let said = BufReader::new(owner.stdout.take().expect("it has a pipe")).lines();
+        let folder = said
+            .map_while(Result::ok)
+            .find_map(|line| Some(PathBuf::from(line.split_once("holding ")?.1)));
+        let folder = folder.expect("it says which folder it holds");
+        let name = folder
+            .file_name()
+            .expect("a folder has a name")
+            .to_string_lossy()
+            .into_owned();
+        let host_is_up = || {
+            let processes = std::fs::read_dir("/proc")
+                .expect("there is a /proc")
+                .flatten();
+            let lines = processes.map(|entry| std::fs::read(entry.path().join("cmdline")));
+            lines
+                .flatten()
+                .any(|line| String::from_utf8_lossy(&line).contains(&name))
+        };
+        owner.kill().expect("it can be killed");
+        owner.wait().expect("it ends");
+        assert!(host_is_up(), "a killed owner leaves its host behind");
+        Container::prepare(image, Options::default())?;
+        assert!(!folder.exists(), "{} is left", folder.display());
+        assert!(!host_is_up(), "a process of {name} is left");
         Ok(())
     });
 }
