@@ -38,7 +38,7 @@ const PACKAGES: [&str; 27] = [
     "udev",
 ];
 /// The full kernel, since the cloud one lacks most of the modules that rules are about.
-const MACHINE_PACKAGES: [&str; 2] = ["initramfs-tools", "linux-image-amd64"];
+const MACHINE_PACKAGES: [&str; 3] = ["e2fsprogs", "initramfs-tools", "linux-image-amd64"];
 
 /// What an image is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
