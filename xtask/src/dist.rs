@@ -73,3 +73,16 @@ fn needs_interpreter(binary: &[u8]) -> Option<bool> {
     });
     Some(kinds.collect::<Option<Vec<_>>>()?.contains(&PT_INTERP))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::needs_interpreter;
+
+    #[test]
+    fn a_dynamic_program_is_told_from_what_is_none() {
+        let this_test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(needs_interpreter(&this_test), Some(true));
+        assert_eq!(needs_interpreter(b"#!/bin/sh"), None);
+        assert_eq!(needs_interpreter(&this_test[..0x20]), None, "cut short");
+    }
+}

@@ -38,6 +38,9 @@ const MONITOR_LIMIT: Duration = Duration::from_secs(10);
 /// What the monitor says at the end of each answer.
 const PROMPT: &str = "(qemu) ";
 
+/// A machine's own disk, which holds what it changed of the shared one.
+const CHANGES: &str = "disk.qcow2";
+
 /// The disk, kernel and key that machines start from, built once per release.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -50,16 +53,18 @@ impl Disk {
     /// The disk of `release` below `cache`, which is built first where it's not there yet.
     pub fn build(release: Release, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Self> {
         Requirements::Machines.check()?;
-        let path = build(
-            release,
-            Flavour::Machine,
-            cache,
-            progress,
-            |progress, folder| {
-                progress("writing the machine's disk");
-                finish(folder)
-            },
-        )?;
+        let finish = |progress: &mut dyn FnMut(&str), folder: &Path| {
+            progress("writing the machine's disk");
+            finish(folder)?;
+            progress("booting the machine once");
+            let disk = Self {
+                release,
+                cache: cache.to_owned(),
+                path: folder.into(),
+            };
+            settle(&disk)
+        };
+        let path = build(release, Flavour::Machine, cache, progress, finish)?;
         Ok(Self {
             release,
             cache: cache.to_owned(),
@@ -139,6 +144,15 @@ fn finish(folder: &Path) -> Result<()> {
     fs::remove_dir_all(&tree).map_err(Error::io("remove", &tree))
 }
 
+/// Boots the disk once and keeps what that wrote: compiled AppArmor profiles above all, which an
+/// emulated machine would else compile at every first boot, for half a minute.
+fn settle(disk: &Disk) -> Result<()> {
+    let mut machine = Machine::start(disk)?;
+    machine.shutdown()?;
+    let exec = Exec::new(["qemu-img", "commit", "-q"]).arg(machine.scratch.path().join(CHANGES));
+    run_ok(local(&exec)?, FORMAT_LIMIT).map(drop)
+}
+
 /// The name of the one file in `folder` that starts with `prefix`.
 fn only_file(folder: &Path, prefix: &str) -> Result<String> {
     let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
@@ -199,7 +213,7 @@ impl Machine {
         let exec = Exec::new(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
         let exec = exec
             .arg(disk.file("disk.raw"))
-            .arg(scratch.path().join("disk.qcow2"));
+            .arg(scratch.path().join(CHANGES));
         run_ok(local(&exec)?, DEFAULT_LIMIT)?;
         let mut machine = Self {
             disk: disk.clone(),
@@ -253,7 +267,7 @@ impl Machine {
         command.args(["-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet"]);
         let disk = format!(
             "file={},if=virtio,format=qcow2",
-            run.join("disk.qcow2").display()
+            run.join(CHANGES).display()
         );
         command.arg("-drive").arg(disk);
         let forward = |port: u16| format!("hostfwd=tcp:127.0.0.1:0-:{port}");
