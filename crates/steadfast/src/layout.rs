@@ -156,6 +156,11 @@ impl<'a> Paper<'a> {
         self.hang(indent, indent, body)
     }
 
+    /// The body, after a label of `indent` cells that the caller wrote.
+    pub fn hanging(&mut self, indent: usize, body: &Text) -> io::Result<()> {
+        self.hang(indent, indent, body)
+    }
+
     /// A line that was laid out by the caller, cut at the width. It must be harmless already.
     pub fn cut(&mut self, indent: usize, role: Role, text: &str) -> io::Result<()> {
         let room = self.style.width.saturating_sub(indent).max(1);

@@ -55,6 +55,11 @@ pub fn write(
     next_steps(&mut paper, &[NextStep::new(command, "")])
 }
 
+/// Only what the plan leaves alone, for a plan that does nothing.
+pub fn write_left_alone(out: &mut dyn Write, plan: &Plan, style: &Style) -> io::Result<()> {
+    left_alone(&mut Paper::new(out, style), &plan.left_alone)
+}
+
 /// `2 files, 1 kernel parameter, 1 reload`: what the plan touches, counted.
 pub fn summary(plan: &Plan) -> String {
     if plan.actions.is_empty() {

@@ -2,6 +2,7 @@
 
 mod browser;
 mod exit;
+mod picture;
 mod report_html;
 mod report_human;
 mod report_json;

@@ -27,7 +27,13 @@ pub fn finding(id: &str, severity: Severity, title: &str, outcome: Outcome) -> F
             .expect("sample names are valid"),
             title: title.to_owned(),
             severity,
-            why: format!("Because of what could happen without it ({id})."),
+            why: match id {
+                "ssh-empty-password" => {
+                    "Whoever guesses an account's name is in, and nothing in the log looks wrong."
+                        .to_owned()
+                }
+                _ => format!("Because of what could happen without it ({id})."),
+            },
             area: area.to_owned(),
             risk: Risk::None,
         },

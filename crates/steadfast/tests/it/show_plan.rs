@@ -117,7 +117,7 @@ fn rendered(plan: &Plan, style: &Style) -> String {
     String::from_utf8(out).expect("a plan is shown in UTF-8")
 }
 
-fn root_login() -> Plan {
+pub fn root_login() -> Plan {
     let mut file = action(
         "ssh-root-login",
         put(LEGACY, "PermitRootLogin no\nPermitEmptyPasswords yes\n"),
@@ -136,7 +136,7 @@ fn root_login() -> Plan {
 }
 
 /// Every kind of effect, and every reason for not showing something.
-fn everything() -> Plan {
+pub fn everything() -> Plan {
     let path = HostPath::literal;
     let mut actions = vec![
         action(
