@@ -8,7 +8,7 @@ use crate::snapshot::sha256;
 const FORMAT: u32 = 2;
 
 /// What a small server has, so that the rules about signing in, sudo, cron, PAM, logging, auditing, the firewall and time find their subject.
-const PACKAGES: [&str; 27] = [
+const PACKAGES: [&str; 28] = [
     "acl",
     "adduser",
     "apparmor",
@@ -36,6 +36,7 @@ const PACKAGES: [&str; 27] = [
     "systemd-timesyncd",
     "tzdata",
     "udev",
+    "unattended-upgrades",
 ];
 /// The full kernel, since the cloud one lacks most of the modules that rules are about.
 const MACHINE_PACKAGES: [&str; 3] = ["e2fsprogs", "initramfs-tools", "linux-image-amd64"];
