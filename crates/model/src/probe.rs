@@ -40,7 +40,8 @@ pub enum Probe {
     Accounts,
     /// Kernel modules: loaded, built in, and present on disk (modules.dep) for the running kernel.
     Modules,
-    /// The audit rules that the kernel has loaded.
+    /// The audit rules that the kernel has loaded, as `auditctl -l` lists them; after them
+    /// `-e 0` where auditing is off, and `-e 2` where it is locked until the next boot.
     AuditRules,
     /// Files anywhere on local file systems that match. All walk probes of an audit share one walk.
     Walk { test: WalkTest },

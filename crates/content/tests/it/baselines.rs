@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use content::{DEFAULT_PROFILE, Given, Repository, Request, Rule, compile};
 use model::{Outcome, Severity};
 
-use crate::compiled::host;
+use crate::support::host;
 
 /// Where a rule may belong in a report. A new area is a decision, not a spelling.
 const AREAS: [&str; 15] = [

@@ -8,48 +8,7 @@ use resource::{Applies, Resource, Wanted};
 
 use crate::support::{baseline_of, host, rule_with};
 
-<<<<<<< HEAD
 fn repository(files: &[(&str, &str)]) -> Repository {
-=======
-pub fn host(packages: &[&str]) -> Facts {
-    let package = |name: &&str| {
-        let fact = PackageFact {
-            version: "1:9.2p1-2+deb12u3".to_owned(),
-            source: (*name).to_owned(),
-        };
-        ((*name).to_owned(), fact)
-    };
-    Facts {
-        hostname: "web-03".to_owned(),
-        machine: None,
-        release: Fact::Known(Release {
-            id: "debian".to_owned(),
-            like: Vec::new(),
-            version: Some("12".to_owned()),
-            codename: Some("bookworm".to_owned()),
-            pretty: "Debian GNU/Linux 12 (bookworm)".to_owned(),
-        }),
-        kernel: Fact::Known("6.1.0-28-amd64".to_owned()),
-        architecture: "amd64".to_owned(),
-        init: Init::Systemd,
-        container: Fact::Known(None),
-        is_root: true,
-        offline: false,
-        packages: Fact::Known(packages.iter().map(package).collect()),
-        units: Fact::Known(BTreeMap::from([(
-            "ssh.service".to_owned(),
-            "enabled".to_owned(),
-        )])),
-        accounts: Fact::Known(BTreeMap::new()),
-        groups: Fact::Known(BTreeMap::new()),
-        interfaces: Fact::Known(BTreeMap::new()),
-        mounts: Fact::Known(Vec::new()),
-        owns_kernel: true,
-    }
-}
-
-fn wanted(files: &[(&str, &str)], facts: &Facts) -> Wanted {
->>>>>>> 2f1795a (baselines: rules about packages, sources, services, accounts, sudo, cron, logging, auditing, permissions)
     let files = PolicyFiles::from_bytes(files.iter().map(|(path, text)| (*path, text.as_bytes())));
     Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"))
 }

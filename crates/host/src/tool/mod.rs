@@ -119,6 +119,15 @@ pub(crate) fn command(
 
 /// `auditctl -l`.
 pub(crate) fn audit_rules(host: &Arc<Inner>) -> Result<Output, Trouble> {
+    audit(host, "-l")
+}
+
+/// `auditctl -s`.
+pub(crate) fn audit_status(host: &Arc<Inner>) -> Result<Output, Trouble> {
+    audit(host, "-s")
+}
+
+fn audit(host: &Arc<Inner>, question: &str) -> Result<Output, Trouble> {
     needs_root(host)?;
     trusted(host, &host.audit_program).map_err(|trouble| match trouble {
         Trouble::Absent => Reason::Unavailable {
@@ -133,7 +142,7 @@ pub(crate) fn audit_rules(host: &Arc<Inner>) -> Result<Output, Trouble> {
         keep: CapabilitySet::AUDIT_CONTROL,
         ..Sandbox::default()
     };
-    run::run(&host.audit_program, &["-l".into()], sandbox, LIMIT)
+    run::run(&host.audit_program, &[question.into()], sandbox, LIMIT)
 }
 
 fn needs_root(host: &Inner) -> Result<(), Trouble> {

@@ -60,10 +60,18 @@ impl Kind for AuditRule {
             Ok(rules) => rules,
             Err(reason) => return reason.into(),
         };
-        let (loaded, locked) = match loaded_rules(seen) {
+        let (loaded, level) = match loaded_rules(seen) {
             Ok(loaded) => loaded,
             Err(reason) => return reason.into(),
         };
+        if level == Some(0) {
+            return Judgement::drift(Drift {
+                observed: "auditing is switched off".to_owned(),
+                wanted: self.rule.clone(),
+                by_hand: Some("start auditd, or `auditctl -e 1`".to_owned()),
+                ..Drift::default()
+            });
+        }
         let at: Vec<SourceLine> = at_boot.cover(&wanted).into_iter().cloned().collect();
         let is_loaded = loaded.cover(&wanted).is_some();
         if let Some(place) = at_boot.switched_off_by() {
@@ -94,7 +102,7 @@ impl Kind for AuditRule {
             wanted: self.rule.clone(),
             ..Drift::default()
         };
-        if locked {
+        if level == Some(2) {
             drift.by_hand = Some(format!(
                 "the kernel's rules are locked (-e 2): have the rule in {DIRECTORY}, and reboot"
             ));
@@ -179,22 +187,24 @@ fn boot_rules(seen: &Answers) -> Result<RuleList<SourceLine>, Reason> {
     Ok(rules)
 }
 
-/// What the kernel records now, and whether that is locked until the next boot. Where the
+/// What the kernel records now, and the level of `-e` where that is off or locked. Where the
 /// audit's programs are not installed, nothing is recorded.
-fn loaded_rules(seen: &Answers) -> Result<(RuleList<()>, bool), Reason> {
+fn loaded_rules(seen: &Answers) -> Result<(RuleList<()>, Option<u32>), Reason> {
     let mut rules = RuleList::default();
-    let mut locked = false;
+    let mut level = None;
     let lines = match seen.audit_rules() {
         Seen::Known(lines) => lines,
         Seen::Unknown(_) if matches!(seen.package("auditd"), Seen::Absent) => {
-            return Ok((rules, locked));
+            return Ok((rules, level));
         }
-        other => return other.known_or_absent().map(|_| (rules, locked)),
+        other => return other.known_or_absent().map(|_| (rules, level)),
     };
     for line in lines {
         let line = audit::parse_line(line);
-        locked |= line == AuditLine::Enabled(2);
+        if let AuditLine::Enabled(enabled) = line {
+            level = Some(enabled);
+        }
         rules.add(line, ());
     }
-    Ok((rules, locked))
+    Ok((rules, level))
 }

@@ -167,6 +167,12 @@ fn locked_rules_need_a_reboot() {
         "drift: not recorded, wanted -w /etc/passwd -p wa -k identity (by hand: the kernel's \
          rules are locked (-e 2): have the rule in /etc/audit/rules.d, and reboot)",
     );
+    check(
+        PASSWD,
+        &host(&["-w /etc/passwd -p wa", "-e 0"], "-w /etc/passwd -p wa\n"),
+        "drift: auditing is switched off, wanted -w /etc/passwd -p wa -k identity (by hand: start \
+         auditd, or `auditctl -e 1`)",
+    );
 }
 
 #[test]
