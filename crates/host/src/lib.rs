@@ -6,15 +6,31 @@
 //! and runs only fixed programs on a read-only view of the file system. It decides
 //! nothing either: whether an answer is good is for `resource` and `plan`.
 
+pub mod act;
+pub mod apply;
+pub mod confirm;
+pub mod crash;
 pub mod error;
+pub mod event;
 mod facts;
+pub mod image;
+pub mod install;
+pub mod journal;
 mod local;
+pub mod lock;
+pub mod merge;
 pub mod observe;
 pub mod parse;
 pub mod patience;
 pub mod probe;
+pub mod recover;
+pub mod state;
+mod take_back;
+mod target;
 pub mod tool;
 pub mod tree;
+pub mod undo;
+mod validate;
 pub mod walk;
 
 use std::collections::BTreeMap;
@@ -22,9 +38,18 @@ use std::collections::BTreeMap;
 use model::probe::WalkTests;
 use model::{Observed, Probe, WalkTest};
 
+pub use apply::{Applied, ApplyError, ApplyOptions, Verdict, apply};
+pub use confirm::{ConfirmError, Guard, confirm};
+pub use crash::CrashPoints;
 pub use error::HostError;
+pub use event::Event;
+pub use install::{Installed, Uninstalled, install, uninstall};
 pub use local::LocalHost;
 pub use observe::{Progress, observe};
+pub use recover::{RecoverError, Recovered, Recovery, recover};
+pub use state::{ChangeRecord, Create, Pending, State, StateError};
+pub use target::Changed;
+pub use undo::{Obstacle, UndoError, Undone, undo};
 
 /// Something that can be asked, read-only. [`LocalHost`] is the real one; tests of other
 /// rooms bring their own.

@@ -89,6 +89,16 @@ impl LocalHost {
         Some(self)
     }
 
+    /// Is this the running system?
+    pub fn is_live(&self) -> bool {
+        self.inner.tree.is_live()
+    }
+
+    /// The directory of the tree that is looked at; `/` for the running system.
+    pub fn root(&self) -> &Path {
+        self.inner.tree.path()
+    }
+
     /// What this host is. Facts that can't be read are unknown, with the reason.
     pub fn facts(&self) -> Facts {
         facts::facts(&self.inner)

@@ -1,0 +1,588 @@
+//! Files, directories and links: made under a temporary name in the same directory, given
+//! their owner, mode, ACL and attributes, synced, and only then renamed into place, so that
+//! each path is at every moment either as it was or as it shall be.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use model::{Blob, Digest, Effect, HostPath, Mode};
+use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, RenameFlags, Timespec};
+use rustix::fs::{Timestamps, UTIME_OMIT, Uid};
+use rustix::io::Errno;
+
+use super::place::{LastLink, Place, Rights};
+use super::rights::with_rights;
+use super::{ActError, Context, Names};
+use crate::image::node::{extended, through_proc};
+use crate::image::{Attributes, FileTime, Node};
+
+/// POSIX ACLs as the kernel keeps them (acl(5)).
+const ACCESS_ACL: &str = "system.posix_acl_access";
+/// File capabilities (capabilities(7)); cleared by a change of owner, so set after it.
+const CAPABILITY: &str = "security.capability";
+
+/// Carries out an effect on a path.
+pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
+    match effect {
+        Effect::PutFile {
+            path,
+            content,
+            mode,
+            owner,
+            group,
+            as_user,
+        } => {
+            let place = context.root.find(path, LastLink::Follow)?;
+            let current = Node::at(&place, None)?;
+            let old = match &current {
+                Node::Absent => None,
+                Node::File { attributes, .. } => Some(attributes),
+                other => {
+                    return Err(ActError::refused(
+                        &place.path,
+                        format!("there is {} where a file should be", other.kind()),
+                    ));
+                }
+            };
+            refuse_extra_links(&place)?;
+            let mut wanted = new_attributes(context, &place, *mode, owner, group, old)?;
+            wanted.modified = None;
+            with_rights(context.root, &place, as_user.as_deref(), || {
+                put_file(context, &place, &mut content.as_bytes(), &wanted)
+            })
+        }
+        Effect::MakeDir {
+            path,
+            mode,
+            owner,
+            group,
+            as_user,
+        } => {
+            let place = context.root.find(path, LastLink::Itself)?;
+            let wanted = new_attributes(context, &place, Some(*mode), owner, group, None)?;
+            with_rights(context.root, &place, as_user.as_deref(), || {
+                make_directory(context, &place, &wanted)
+            })
+        }
+        Effect::Remove { path } => {
+            let place = context.root.find(path, LastLink::Itself)?;
+            refuse_extra_links(&place)?;
+            with_rights(context.root, &place, None, || remove(context, &place))
+        }
+        Effect::Link { path, target } => {
+            let place = context.root.find(path, LastLink::Itself)?;
+            if !matches!(Node::at(&place, None)?, Node::Absent | Node::Link { .. }) {
+                return Err(ActError::refused(
+                    &place.path,
+                    "there is something else than a link",
+                ));
+            }
+            with_rights(context.root, &place, None, || {
+                put_link(context, &place, target, None)
+            })
+        }
+        Effect::SetMeta {
+            path,
+            mode,
+            owner,
+            group,
+            drop_capabilities,
+        } => {
+            let place = context.root.find(path, LastLink::Itself)?;
+            if place.shared {
+                refuse_extra_links(&place)?;
+            }
+            let current = Node::at(&place, None)?;
+            let Some(old) = current.attributes() else {
+                return Err(ActError::refused(
+                    &place.path,
+                    format!("there is {}, which has no mode to change", current.kind()),
+                ));
+            };
+            let mut wanted = new_attributes(
+                context,
+                &place,
+                Some(mode.unwrap_or(old.mode)),
+                owner,
+                group,
+                Some(old),
+            )?;
+            if *drop_capabilities && let Some(extended) = &mut wanted.extended {
+                extended.remove(CAPABILITY);
+            }
+            set_attributes(context, &place, &wanted)
+        }
+        _ => Err(ActError::Unsupported("not an effect on a path".to_owned())),
+    }
+}
+
+/// What a new or changed inode shall have.
+pub(crate) struct Wanted {
+    mode: Mode,
+    uid: u32,
+    gid: u32,
+    /// None: whatever the kernel gives (a directory's default ACL).
+    extended: Option<BTreeMap<String, Blob>>,
+    /// None: left to the kernel.
+    modified: Option<FileTime>,
+}
+
+impl From<&Attributes> for Wanted {
+    fn from(attributes: &Attributes) -> Self {
+        Self {
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            extended: Some(attributes.extended.clone()),
+            modified: Some(attributes.modified),
+        }
+    }
+}
+
+fn new_attributes(
+    context: &Context<'_>,
+    place: &Place,
+    mode: Option<Mode>,
+    owner: &Option<String>,
+    group: &Option<String>,
+    old: Option<&Attributes>,
+) -> Result<Wanted, ActError> {
+    let names = match (owner, group) {
+        (None, None) => Names::default(),
+        _ => Names::read(context.root)?,
+    };
+    // What is new belongs to whoever makes it: root, or the account whose directory it is.
+    let (our_uid, our_gid) = match place.rights {
+        Rights::Own => (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ),
+        Rights::Account { uid, gid } => {
+            let primary = Names::read(context.root)?.groups_of(uid);
+            (uid, primary.map_or(gid, |(gid, _)| gid))
+        }
+    };
+    let uid = match owner {
+        Some(name) => names.uid(name)?,
+        None => old.map_or(our_uid, |old| old.uid),
+    };
+    let gid = match group {
+        Some(name) => names.gid(name)?,
+        None => old.map_or(our_gid, |old| old.gid),
+    };
+    Ok(Wanted {
+        mode: mode.or(old.map(|old| old.mode)).unwrap_or(Mode::new(0o644)),
+        uid,
+        gid,
+        extended: old.map(|old| old.extended.clone()),
+        modified: old.map(|old| old.modified),
+    })
+}
+
+/// Replacing or removing one name of a file with several would part them, and no undo could
+/// join them again; in a directory that others write, the other name may be anyone's file.
+fn refuse_extra_links(place: &Place) -> Result<(), ActError> {
+    match place.stat()? {
+        Some(stat)
+            if stat.st_nlink > 1
+                && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile =>
+        {
+            Err(ActError::refused(
+                &place.path,
+                format!("the file has {} names (hard links)", stat.st_nlink),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn put_file(
+    context: &Context<'_>,
+    place: &Place,
+    content: &mut dyn Read,
+    wanted: &Wanted,
+) -> Result<(), ActError> {
+    let name = context.temporary_name();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&place.dir, &name, flags, RawMode::from_raw_mode(0o600))
+        .map_err(place.fail("create a file beside"))?;
+    context.crash.here("temporary file created");
+    let written = write_content(place, fd, content, wanted).and_then(|()| {
+        context.crash.here("temporary file synced");
+        rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
+            .map_err(place.fail("replace"))
+    });
+    if written.is_err() {
+        // The error that counts is the first one; what stays is swept by name later.
+        let _ = rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty());
+        return written;
+    }
+    context.crash.here("file renamed");
+    place.sync()?;
+    context.crash.here("directory synced");
+    Ok(())
+}
+
+fn write_content(
+    place: &Place,
+    fd: OwnedFd,
+    content: &mut dyn Read,
+    wanted: &Wanted,
+) -> Result<(), ActError> {
+    let mut file = File::from(fd);
+    let fail = |source| ActError::path("write", &place.path, source);
+    std::io::copy(content, &mut file).map_err(fail)?;
+    file.flush().map_err(fail)?;
+    change_attributes(place, &file, wanted)?;
+    file.sync_all().map_err(fail)
+}
+
+fn make_directory(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Result<(), ActError> {
+    let name = context.temporary_name();
+    rustix::fs::mkdirat(&place.dir, &name, RawMode::from_raw_mode(0o700))
+        .map_err(place.fail("create a directory beside"))?;
+    context.crash.here("temporary directory created");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(&place.dir, &name, flags, RawMode::empty())
+        .map_err(place.fail("open the directory beside"))
+        .and_then(|fd| {
+            change_attributes(place, &fd, wanted)?;
+            rustix::fs::fsync(&fd).map_err(place.fail("sync"))
+        })
+        .and_then(|()| {
+            rustix::fs::renameat_with(
+                &place.dir,
+                &name,
+                &place.dir,
+                &*place.name,
+                RenameFlags::NOREPLACE,
+            )
+            .map_err(place.fail("create the directory"))
+        });
+    if made.is_err() {
+        let _ = rustix::fs::unlinkat(&place.dir, &name, AtFlags::REMOVEDIR);
+        return made;
+    }
+    context.crash.here("directory renamed");
+    place.sync()
+}
+
+fn remove(context: &Context<'_>, place: &Place) -> Result<(), ActError> {
+    let Some(stat) = place.stat()? else {
+        return Ok(());
+    };
+    let flags = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => AtFlags::REMOVEDIR,
+        _ => AtFlags::empty(),
+    };
+    rustix::fs::unlinkat(&place.dir, &*place.name, flags).map_err(place.fail("remove"))?;
+    context.crash.here("removed");
+    place.sync()
+}
+
+fn put_link(
+    context: &Context<'_>,
+    place: &Place,
+    target: &Blob,
+    exact: Option<(u32, u32, FileTime)>,
+) -> Result<(), ActError> {
+    let name = context.temporary_name();
+    rustix::fs::symlinkat(target.as_bytes(), &place.dir, &name)
+        .map_err(place.fail("create a link beside"))?;
+    context.crash.here("temporary link created");
+    let placed = (|| {
+        if let Some((uid, gid, modified)) = exact {
+            let stat = rustix::fs::statat(&place.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(place.fail("look at"))?;
+            if (stat.st_uid, stat.st_gid) != (uid, gid) {
+                rustix::fs::chownat(
+                    &place.dir,
+                    &name,
+                    Some(Uid::from_raw(uid)),
+                    Some(Gid::from_raw(gid)),
+                    AtFlags::SYMLINK_NOFOLLOW,
+                )
+                .map_err(place.fail("change the owner of"))?;
+            }
+            rustix::fs::utimensat(
+                &place.dir,
+                &name,
+                &times(modified),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .map_err(place.fail("set the time of"))?;
+        }
+        rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
+            .map_err(place.fail("replace"))
+    })();
+    if placed.is_err() {
+        let _ = rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty());
+        return placed;
+    }
+    context.crash.here("link renamed");
+    place.sync()
+}
+
+/// Changes what is there, through a handle on it: no name is looked up twice.
+fn set_attributes(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Result<(), ActError> {
+    let stat = place
+        .stat()?
+        .ok_or_else(|| place.fail("open")(Errno::NOENT))?;
+    let plain = matches!(
+        FileType::from_raw_mode(stat.st_mode),
+        FileType::RegularFile | FileType::Directory
+    );
+    // Opening a device or a pipe could do something; those get a handle without rights.
+    let how = if plain {
+        OFlags::RDONLY | OFlags::NONBLOCK
+    } else {
+        OFlags::PATH
+    };
+    let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&place.dir, &*place.name, flags, RawMode::empty())
+        .map_err(place.fail("open"))?;
+    let now = rustix::fs::fstat(&fd).map_err(place.fail("look at"))?;
+    if FileType::from_raw_mode(now.st_mode) != FileType::from_raw_mode(stat.st_mode)
+        || place.shared && plain && now.st_nlink > 1 && !is_directory(now.st_mode)
+    {
+        return Err(ActError::refused(
+            &place.path,
+            "it was replaced while we looked",
+        ));
+    }
+    if plain {
+        change_attributes_stepwise(context, place, &fd, wanted)?;
+        rustix::fs::fsync(&fd).map_err(place.fail("sync"))
+    } else {
+        change_special(place, &fd, wanted)
+    }
+}
+
+fn is_directory(mode: u32) -> bool {
+    FileType::from_raw_mode(mode) == FileType::Directory
+}
+
+fn change_attributes_stepwise(
+    context: &Context<'_>,
+    place: &Place,
+    fd: &OwnedFd,
+    wanted: &Wanted,
+) -> Result<(), ActError> {
+    let now = rustix::fs::fstat(fd).map_err(place.fail("look at"))?;
+    // While the owner changes, nobody has a right that they lack before or after.
+    let narrow = now.st_mode & wanted.mode.bits() & 0o777;
+    rustix::fs::fchmod(fd, RawMode::from_raw_mode(narrow))
+        .map_err(place.fail("change the mode of"))?;
+    context.crash.here("mode narrowed");
+    change_attributes(place, fd, wanted)?;
+    context.crash.here("attributes changed");
+    Ok(())
+}
+
+/// Owner first, since a change of owner clears set-id bits and capabilities; then ACL and
+/// other attributes; then the mode, which also sets the ACL's mask; the time last.
+fn change_attributes(place: &Place, fd: &impl AsFd, wanted: &Wanted) -> Result<(), ActError> {
+    let now = rustix::fs::fstat(fd).map_err(place.fail("look at"))?;
+    if (now.st_uid, now.st_gid) != (wanted.uid, wanted.gid) {
+        rustix::fs::fchown(
+            fd,
+            Some(Uid::from_raw(wanted.uid)),
+            Some(Gid::from_raw(wanted.gid)),
+        )
+        .map_err(place.fail("change the owner of"))?;
+    }
+    if let Some(target) = &wanted.extended {
+        let has = extended(fd, place)?;
+        for name in has.keys().filter(|name| !target.contains_key(*name)) {
+            rustix::fs::fremovexattr(fd, name.as_str())
+                .map_err(place.fail("remove an extended attribute of"))?;
+        }
+        let missing = target
+            .iter()
+            .filter(|(name, value)| has.get(*name) != Some(value));
+        // The ACL goes before everything that depends on who may do what.
+        let (acl, others): (Vec<_>, Vec<_>) = missing.partition(|(name, _)| *name == ACCESS_ACL);
+        for (name, value) in acl.into_iter().chain(others) {
+            rustix::fs::fsetxattr(
+                fd,
+                name.as_str(),
+                value.as_bytes(),
+                rustix::fs::XattrFlags::empty(),
+            )
+            .map_err(place.fail("set an extended attribute of"))?;
+        }
+    }
+    rustix::fs::fchmod(fd, RawMode::from_raw_mode(wanted.mode.bits()))
+        .map_err(place.fail("change the mode of"))?;
+    if let Some(modified) = wanted.modified {
+        rustix::fs::futimens(fd, &times(modified)).map_err(place.fail("set the time of"))?;
+    }
+    Ok(())
+}
+
+fn change_special(place: &Place, fd: &OwnedFd, wanted: &Wanted) -> Result<(), ActError> {
+    let now = rustix::fs::fstat(fd).map_err(place.fail("look at"))?;
+    if (now.st_uid, now.st_gid) != (wanted.uid, wanted.gid) {
+        rustix::fs::chownat(
+            fd,
+            "",
+            Some(Uid::from_raw(wanted.uid)),
+            Some(Gid::from_raw(wanted.gid)),
+            AtFlags::EMPTY_PATH,
+        )
+        .map_err(place.fail("change the owner of"))?;
+    }
+    rustix::fs::chmod(through_proc(fd), RawMode::from_raw_mode(wanted.mode.bits()))
+        .map_err(place.fail("change the mode of"))?;
+    if let Some(modified) = wanted.modified {
+        rustix::fs::utimensat(fd, "", &times(modified), AtFlags::EMPTY_PATH)
+            .map_err(place.fail("set the time of"))?;
+    }
+    Ok(())
+}
+
+fn times(modified: FileTime) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: modified.seconds,
+            tv_nsec: modified.nanoseconds.into(),
+        },
+    }
+}
+
+/// Makes `path` what `node` says, exactly. Doing it twice changes nothing.
+pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(), ActError> {
+    let place = match context.root.find(path, LastLink::Itself) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() && *node == Node::Absent => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let current = Node::at(&place, None)?;
+    if current.exactly(node) {
+        return Ok(());
+    }
+    // Only metadata differs: changed in place, as it was.
+    let same_kind = match (&current, node) {
+        (Node::File { content: a, .. }, Node::File { content: b, .. }) => a == b,
+        (Node::Directory { .. }, Node::Directory { .. })
+        | (Node::Other { .. }, Node::Other { .. }) => true,
+        _ => false,
+    };
+    if same_kind && let Some(attributes) = node.attributes() {
+        let mut wanted = Wanted::from(attributes);
+        if matches!(node, Node::Directory { .. }) {
+            wanted.modified = None;
+        }
+        return set_attributes(context, &place, &wanted);
+    }
+    // A rename can't put a file over a directory, nor the other way round.
+    let is_directory = matches!(current, Node::Directory { .. });
+    if is_directory != matches!(node, Node::Directory { .. }) || matches!(node, Node::Absent) {
+        with_rights(context.root, &place, None, || remove(context, &place))?;
+    }
+    match node {
+        Node::Absent => Ok(()),
+        Node::File {
+            content,
+            attributes,
+            ..
+        } => {
+            let mut content = context.images.open(content)?;
+            let wanted = Wanted::from(attributes);
+            with_rights(context.root, &place, None, || {
+                put_file(context, &place, &mut content, &wanted)
+            })
+        }
+        Node::Directory { attributes } => {
+            let wanted = Wanted::from(attributes);
+            if matches!(
+                current,
+                Node::Absent | Node::File { .. } | Node::Link { .. }
+            ) {
+                if !matches!(current, Node::Absent) {
+                    with_rights(context.root, &place, None, || remove(context, &place))?;
+                }
+                with_rights(context.root, &place, None, || {
+                    make_directory(context, &place, &wanted)
+                })
+            } else {
+                set_attributes(context, &place, &wanted)
+            }
+        }
+        Node::Link {
+            target,
+            uid,
+            gid,
+            modified,
+        } => with_rights(context.root, &place, None, || {
+            put_link(context, &place, target, Some((*uid, *gid, *modified)))
+        }),
+        Node::Other { .. } => Err(ActError::refused(
+            path,
+            "a device, pipe or socket can't be made again",
+        )),
+    }
+}
+
+/// Sets a directory's modification time, when its entries are back.
+pub fn set_directory_time(
+    context: &Context<'_>,
+    path: &HostPath,
+    modified: FileTime,
+) -> Result<(), ActError> {
+    let place = match context.root.find(path, LastLink::Itself) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(stat) = place.stat()? else {
+        return Ok(());
+    };
+    if FileTime::of(&stat) == modified || !is_directory(stat.st_mode) {
+        return Ok(());
+    }
+    rustix::fs::utimensat(
+        &place.dir,
+        &*place.name,
+        &times(modified),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .map_err(place.fail("set the time of"))?;
+    place.sync()
+}
+
+/// Removes what a crash left under a temporary name beside `path`.
+pub fn sweep(context: &Context<'_>, path: &HostPath) -> Result<(), ActError> {
+    let place = match context.root.find(path, LastLink::Itself) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let listing = rustix::fs::Dir::read_from(&place.dir).map_err(place.fail("list"))?;
+    let prefix = context.temporary_prefix();
+    for entry in listing {
+        let entry = entry.map_err(place.fail("list"))?;
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(prefix.as_bytes()) {
+            continue;
+        }
+        let flags = match entry.file_type() {
+            FileType::Directory => AtFlags::REMOVEDIR,
+            _ => AtFlags::empty(),
+        };
+        rustix::fs::unlinkat(&place.dir, name, flags).map_err(place.fail("tidy up beside"))?;
+    }
+    Ok(())
+}
+
+/// Is the content that the store has for this digest what the file at `path` holds?
+pub fn holds(context: &Context<'_>, path: &HostPath, content: &Digest) -> Result<bool, ActError> {
+    let (_, node) = Node::capture(context.root, path, LastLink::Itself, None)?;
+    Ok(node.content() == Some(*content))
+}

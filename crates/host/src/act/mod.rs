@@ -1,0 +1,186 @@
+//! Carrying out effects, one at a time, exactly as they say. Nothing here decides whether
+//! an effect should happen, and nothing here writes the journal.
+
+pub mod account;
+pub mod account_files;
+mod error;
+pub mod file;
+mod names;
+pub mod place;
+pub mod program;
+mod rights;
+pub mod runtime;
+pub mod unit;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use model::{Action, Effect, HostPath, Inverse};
+
+pub use error::ActError;
+pub use names::Names;
+pub use place::{LastLink, Root};
+
+use crate::crash::CrashPoints;
+use crate::image::Images;
+use crate::journal::Kept;
+
+/// What an effect needs to be carried out.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub root: &'a Root,
+    pub images: &'a Images,
+    /// The random part of this change's temporary names.
+    pub token: &'a str,
+    pub crash: &'a CrashPoints,
+    temporary: AtomicU32,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(root: &'a Root, images: &'a Images, token: &'a str, crash: &'a CrashPoints) -> Self {
+        Self {
+            root,
+            images,
+            token,
+            crash,
+            temporary: AtomicU32::new(0),
+        }
+    }
+
+    /// A leading dot keeps it out of the globs with which programs read their directories.
+    fn temporary_prefix(&self) -> String {
+        format!(".steadfast-{}-", self.token)
+    }
+
+    fn temporary_name(&self) -> String {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        format!("{}{number}", self.temporary_prefix())
+    }
+}
+
+/// Carries out one effect.
+pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
+    if effect.path().is_some() {
+        return file::act(context, effect);
+    }
+    needs_live(context, effect)?;
+    match effect {
+        Effect::Account(op) => account::act(context, op),
+        Effect::Unit { name, op } => unit::act(name, *op),
+        Effect::Sysctl { key, value } => runtime::set_sysctl(key, value),
+        Effect::Remount { path, options } => runtime::remount(path, options),
+        Effect::Module { name, loaded } => runtime::set_module(name, *loaded),
+        Effect::LoadAuditRules => runtime::load_audit_rules(),
+        Effect::Run { argv, timeout_ms } => runtime::run(argv, *timeout_ms),
+        other => Err(ActError::Unsupported(format!(
+            "no way to carry out {other:?}"
+        ))),
+    }
+}
+
+/// Account files are only files; everything else that is not a path changes the running host.
+fn needs_live(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
+    if context.root.is_live() || matches!(effect, Effect::Account(_)) {
+        return Ok(());
+    }
+    Err(ActError::Unsupported(
+        "in a tree that is not the running host only files can be changed".to_owned(),
+    ))
+}
+
+/// The paths whose before-images make an action's way back, and how each is to be read.
+pub fn touched(
+    context: &Context<'_>,
+    effect: &Effect,
+) -> Result<Vec<(HostPath, LastLink)>, ActError> {
+    needs_live(context, effect).or_else(|error| match effect.path() {
+        Some(_) => Ok(()),
+        None => Err(error),
+    })?;
+    match effect {
+        Effect::PutFile { path, .. } => Ok(vec![(path.clone(), LastLink::Follow)]),
+        Effect::MakeDir { path, .. }
+        | Effect::Remove { path }
+        | Effect::Link { path, .. }
+        | Effect::SetMeta { path, .. } => Ok(vec![(path.clone(), LastLink::Itself)]),
+        Effect::Account(op) => account::touched(context.root, op),
+        Effect::Unit { name, op } => unit::touched(context.root, name, *op),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What is not a path and must be known to take the action back.
+pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
+    if let Inverse::Irreversible { why } = &action.inverse {
+        return Ok(Kept::Irreversible { why: why.clone() });
+    }
+    match &action.effect {
+        _ if action.effect.is_activation() || action.effect.path().is_some() => Ok(Kept::Nothing),
+        Effect::Sysctl { key, .. } => Ok(Kept::Sysctl {
+            key: key.clone(),
+            before: runtime::sysctl(key)?,
+        }),
+        Effect::Remount { path, .. } => Ok(Kept::Mount {
+            path: path.clone(),
+            before: runtime::mount_options(path)?,
+        }),
+        Effect::Module { name, .. } => Ok(Kept::Module {
+            name: name.clone(),
+            loaded: runtime::is_loaded(name)?,
+        }),
+        Effect::Unit { name, op } if unit::changes_activity(*op) => Ok(Kept::Unit {
+            name: name.clone(),
+            active: Some(unit::is_active(name)?),
+        }),
+        Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
+        _ => match &action.inverse {
+            Inverse::Effect(effect) => {
+                needs_live(context, effect)?;
+                Ok(Kept::Effect(effect.clone()))
+            }
+            _ => Err(ActError::Unsupported(format!(
+                "{} has no way back, and does not say that it can't be taken back",
+                action.id
+            ))),
+        },
+    }
+}
+
+/// Puts back what was kept. Doing it twice changes nothing.
+pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
+    match kept {
+        Kept::Nothing => Ok(()),
+        Kept::Sysctl { key, before } => runtime::set_sysctl(key, before),
+        Kept::Mount { path, before } => runtime::remount(path, before),
+        Kept::Module { name, loaded } => match runtime::is_loaded(name)? == *loaded {
+            true => Ok(()),
+            false => runtime::set_module(name, *loaded),
+        },
+        Kept::Unit { name, active } => match active {
+            Some(active) if unit::is_active(name)? != *active => unit::set_active(name, *active),
+            _ => Ok(()),
+        },
+        Kept::Effect(effect) => act(context, effect),
+        Kept::Irreversible { why } => {
+            Err(ActError::Unsupported(format!("can't be taken back: {why}")))
+        }
+    }
+}
+
+/// Is it again as it was kept? None where there is no way to tell.
+pub fn is_back(kept: &Kept) -> Option<bool> {
+    match kept {
+        Kept::Nothing => Some(true),
+        Kept::Sysctl { key, before } => Some(runtime::sysctl(key).is_ok_and(|now| now == *before)),
+        Kept::Mount { path, before } => {
+            Some(runtime::mount_options(path).is_ok_and(|now| now == *before))
+        }
+        Kept::Module { name, loaded } => {
+            Some(runtime::is_loaded(name).is_ok_and(|now| now == *loaded))
+        }
+        Kept::Unit { name, active } => {
+            Some(active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active)))
+        }
+        Kept::Effect(_) => None,
+        Kept::Irreversible { .. } => Some(false),
+    }
+}

@@ -1,0 +1,174 @@
+//! Running other programs: by absolute path, with an argument list, a clean environment, a
+//! time limit and bounded output. Never through a shell.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::ActError;
+
+/// More output than this is read and dropped: messages of validators fit many times.
+const OUTPUT_LIMIT_BYTES: u64 = 64 << 10;
+
+/// A daemon that the program started may hold the pipes open; it is not waited for longer.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// None when a signal ended it.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn succeeded(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// What it said, for a person: stderr, or stdout when that is empty.
+    pub fn said(&self) -> String {
+        let text = match self.stderr.trim() {
+            "" => self.stdout.trim(),
+            text => text,
+        };
+        match text {
+            "" => match self.status {
+                Some(status) => format!("exit status {status}, and no message"),
+                None => "ended by a signal, and no message".to_owned(),
+            },
+            text => text.to_owned(),
+        }
+    }
+}
+
+/// A program to be run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    limit: Duration,
+}
+
+impl Program {
+    /// The first of `candidates` that is there.
+    pub fn find(candidates: &[&str]) -> Result<Self, ActError> {
+        let path = candidates
+            .iter()
+            .map(Path::new)
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                let name = candidates.first().copied().unwrap_or_default();
+                ActError::Unsupported(format!("there is no `{name}` on this host"))
+            })?;
+        Ok(Self::at(path))
+    }
+
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            limit: Duration::from_secs(30),
+        }
+    }
+
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end, with the credentials and namespaces of the calling thread. After
+    /// the time limit its process group is killed.
+    pub fn run(&self) -> Result<Ended, ActError> {
+        let fail = |why: String| ActError::program(format!("run `{}`", self.path.display()), why);
+        let mut child = Command::new(&self.path)
+            .args(&self.arguments)
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("LC_ALL", "C.UTF-8")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| fail(error.to_string()))?;
+        let stdout = drain(child.stdout.take());
+        let stderr = drain(child.stderr.take());
+        let pid = Pid::from_child(&child);
+        let status = match wait(child, self.limit) {
+            Some(status) => status.map_err(|error| fail(error.to_string()))?,
+            None => {
+                let _ = kill_process_group(pid, Signal::KILL);
+                return Err(fail(format!(
+                    "no end within {} s",
+                    self.limit.as_secs_f32()
+                )));
+            }
+        };
+        Ok(Ended {
+            status: status.code(),
+            stdout: stdout.recv_timeout(DRAIN).unwrap_or_default(),
+            stderr: stderr.recv_timeout(DRAIN).unwrap_or_default(),
+        })
+    }
+
+    /// Runs it, and takes any other end than success for an error.
+    pub fn succeed(&self) -> Result<Ended, ActError> {
+        let ended = self.run()?;
+        if ended.succeeded() {
+            return Ok(ended);
+        }
+        Err(ActError::program(
+            format!("run `{}`", self.path.display()),
+            model::printable(ended.said().as_bytes()),
+        ))
+    }
+}
+
+/// Waits on a thread of its own, so that the end is noticed at once and the limit is kept.
+fn wait(mut child: Child, limit: Duration) -> Option<std::io::Result<std::process::ExitStatus>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = tell.send(child.wait());
+    });
+    told.recv_timeout(limit).ok()
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    if let Some(mut pipe) = pipe {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe
+                .by_ref()
+                .take(OUTPUT_LIMIT_BYTES)
+                .read_to_end(&mut bytes);
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+            let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
+        });
+    }
+    told
+}

@@ -1,0 +1,203 @@
+//! What the running kernel holds: parameters, mount options, modules, audit rules; and the
+//! commands of a user's own policy.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::HostPath;
+use rustix::mount::MountFlags;
+
+use super::ActError;
+use super::place::read_bounded;
+use super::program::Program;
+
+/// The kernel gives a parameter in one page (proc(5)).
+const SYSCTL_LIMIT_BYTES: u64 = 4096;
+/// A host with thousands of mounts has a few hundred kilobytes here.
+const TABLE_LIMIT_BYTES: u64 = 16 << 20;
+
+/// Below `/proc/sys`. As in sysctl.d(5): when the first separator is a slash, dots belong to
+/// names.
+fn sysctl_path(key: &str) -> Result<PathBuf, ActError> {
+    let first = key.find(['.', '/']);
+    let path = match first.map(|at| key.as_bytes()[at]) {
+        Some(b'/') => key.to_owned(),
+        // The two are swapped, so that `net.ipv4.conf.eth0/100.forwarding` works.
+        _ => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect(),
+    };
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if key.contains('\0') || !path.split('/').all(plain) {
+        return Err(ActError::program(
+            format!(
+                "find the kernel parameter `{}`",
+                model::printable(key.as_bytes())
+            ),
+            "not a parameter's name",
+        ));
+    }
+    Ok(Path::new("/proc/sys").join(path))
+}
+
+/// A kernel parameter's running value, without its last newline.
+pub fn sysctl(key: &str) -> Result<String, ActError> {
+    let path = sysctl_path(key)?;
+    let bytes = std::fs::File::open(&path)
+        .and_then(|file| read_bounded(file, SYSCTL_LIMIT_BYTES))
+        .map_err(|error| ActError::program(format!("read the kernel parameter `{key}`"), error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// Sets a kernel parameter and reads it again: the kernel takes some values and keeps others.
+pub fn set_sysctl(key: &str, value: &str) -> Result<(), ActError> {
+    if same_value(&sysctl(key)?, value) {
+        return Ok(());
+    }
+    let what = || format!("set the kernel parameter `{key}` to `{value}`");
+    std::fs::write(sysctl_path(key)?, format!("{value}\n"))
+        .map_err(|error| ActError::program(what(), error))?;
+    let now = sysctl(key)?;
+    if same_value(&now, value) {
+        return Ok(());
+    }
+    Err(ActError::program(
+        what(),
+        format!("the kernel keeps `{now}`"),
+    ))
+}
+
+/// Several numbers are parted by tabs when read and by blanks when written.
+pub(crate) fn same_value(a: &str, b: &str) -> bool {
+    a.split_whitespace().eq(b.split_whitespace())
+}
+
+/// The per-mount options at a mount point, from `/proc/self/mountinfo` (proc(5)).
+pub fn mount_options(path: &HostPath) -> Result<Vec<String>, ActError> {
+    let what = || format!("find the mount at `{path}`");
+    let bytes = std::fs::File::open("/proc/self/mountinfo")
+        .and_then(|file| read_bounded(file, TABLE_LIMIT_BYTES))
+        .map_err(|error| ActError::program(what(), error))?;
+    parse_mountinfo(&bytes, path.as_bytes())
+        .ok_or_else(|| ActError::program(what(), "nothing is mounted there"))
+}
+
+/// The options of the topmost mount at `path`.
+pub fn parse_mountinfo(table: &[u8], path: &[u8]) -> Option<Vec<String>> {
+    // The last line for a mount point is the mount that is seen.
+    table.split(|byte| *byte == b'\n').rev().find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let point = fields.nth(4)?;
+        let options = fields.next()?;
+        (unescape(point) == path).then(|| {
+            String::from_utf8_lossy(options)
+                .split(',')
+                .map(str::to_owned)
+                .collect()
+        })
+    })
+}
+
+/// Blank, tab, newline and backslash are written in octal: `\040`.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let octal = (byte == b'\\')
+            .then(|| tail.get(..3))
+            .flatten()
+            .and_then(|digits| str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(code) => {
+                out.push(code);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// Changes the options of one mount only: `MS_REMOUNT|MS_BIND` (mount(2)) leaves the file
+/// system's own options and its other mounts alone.
+pub fn remount(path: &HostPath, options: &[String]) -> Result<(), ActError> {
+    // Nothing but a mount point can be remounted; ask before acting, for the better message.
+    mount_options(path)?;
+    let mut flags = MountFlags::BIND;
+    for option in options {
+        flags |= match option.as_str() {
+            "ro" => MountFlags::RDONLY,
+            "nosuid" => MountFlags::NOSUID,
+            "nodev" => MountFlags::NODEV,
+            "noexec" => MountFlags::NOEXEC,
+            "noatime" => MountFlags::NOATIME,
+            "nodiratime" => MountFlags::NODIRATIME,
+            "relatime" => MountFlags::RELATIME,
+            "strictatime" => MountFlags::STRICTATIME,
+            // Options of the file system itself, which a bind remount does not touch.
+            _ => MountFlags::empty(),
+        };
+    }
+    rustix::mount::mount_remount(path.as_path(), flags, c"")
+        .map_err(|error| ActError::program(format!("remount `{path}`"), error))
+}
+
+/// Is the module in the kernel now?
+pub fn is_loaded(name: &str) -> Result<bool, ActError> {
+    let name = name.replace('-', "_");
+    let bytes = std::fs::File::open("/proc/modules")
+        .and_then(|file| read_bounded(file, TABLE_LIMIT_BYTES))
+        .map_err(|error| ActError::program("read the list of modules", error))?;
+    Ok(String::from_utf8_lossy(&bytes)
+        .lines()
+        .any(|line| line.split(' ').next() == Some(&name)))
+}
+
+pub fn set_module(name: &str, loaded: bool) -> Result<(), ActError> {
+    let program = Program::find(&["/usr/sbin/modprobe", "/sbin/modprobe"])?;
+    let program = match loaded {
+        true => program.args(["--", name]),
+        false => program.args(["-r", "--", name]),
+    };
+    program.succeed()?;
+    match is_loaded(name)? == loaded {
+        true => Ok(()),
+        false => Err(ActError::program(
+            format!("change the module `{name}`"),
+            "modprobe said nothing, and did nothing",
+        )),
+    }
+}
+
+pub fn load_audit_rules() -> Result<(), ActError> {
+    Program::find(&["/usr/sbin/augenrules", "/sbin/augenrules"])?
+        .args(["--load"])
+        .succeed()
+        .map(drop)
+}
+
+/// A command of the user's own policy.
+pub fn run(argv: &[String], timeout_ms: u32) -> Result<(), ActError> {
+    let Some((path, arguments)) = argv.split_first().filter(|(path, _)| path.starts_with('/'))
+    else {
+        return Err(ActError::program(
+            "run a command",
+            "its first word is not an absolute path",
+        ));
+    };
+    Program::at(Path::new(path))
+        .args(arguments.iter().cloned())
+        .limit(Duration::from_millis(timeout_ms.into()))
+        .succeed()
+        .map(drop)
+}

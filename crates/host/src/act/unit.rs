@@ -1,0 +1,289 @@
+//! systemd units: what is enabled is a set of links below `/etc/systemd/system`, imaged like
+//! any other path, and what runs is asked of systemd.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+
+use model::{HostPath, UnitOp};
+
+use super::ActError;
+use super::place::{LastLink, Root};
+use super::program::{Ended, Program};
+
+const ADMIN_UNITS: &str = "/etc/systemd/system";
+
+/// Where unit files lie, from the one that wins (systemd.unit(5)).
+const UNIT_DIRECTORIES: [&str; 5] = [
+    ADMIN_UNITS,
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// A unit file is a page or two.
+const UNIT_LIMIT_BYTES: u64 = 1 << 20;
+/// `Also=` leads from unit to unit; real chains have two or three.
+const MOST_RELATED: usize = 64;
+/// Stopping a service takes up to 90 s by default (`DefaultTimeoutStopSec=`).
+const JOB_LIMIT: Duration = Duration::from_secs(120);
+
+/// Does systemd run this host? (sd_booted(3))
+pub fn is_booted() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+fn systemctl() -> Result<Program, ActError> {
+    // Units with an init script would otherwise be enabled there as well, outside of the
+    // before-images.
+    Ok(Program::find(&["/usr/bin/systemctl", "/bin/systemctl"])?
+        .args(["--no-ask-password", "--no-pager"])
+        .env("SYSTEMCTL_SKIP_SYSV", "1")
+        .limit(JOB_LIMIT))
+}
+
+/// Does this op start or stop something?
+pub const fn changes_activity(op: UnitOp) -> bool {
+    matches!(op, UnitOp::Start | UnitOp::Stop)
+}
+
+/// Changes a unit.
+pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
+    check_name(name)?;
+    let verb = match op {
+        UnitOp::Enable => "enable",
+        UnitOp::Disable => "disable",
+        UnitOp::Mask => "mask",
+        UnitOp::Unmask => "unmask",
+        UnitOp::Start => "start",
+        UnitOp::Stop => "stop",
+        // Does nothing to a unit that is not running.
+        UnitOp::Reload => "try-reload-or-restart",
+        UnitOp::Restart => "try-restart",
+        UnitOp::DaemonReload => return daemon_reload(),
+    };
+    let changes_links = matches!(
+        op,
+        UnitOp::Enable | UnitOp::Disable | UnitOp::Mask | UnitOp::Unmask
+    );
+    let program = match (is_booted(), changes_links) {
+        (true, _) => systemctl()?.args([verb, "--", name]),
+        (false, true) => systemctl()?.args(["--root=/", verb, "--", name]),
+        // What is not running needs no reload: it reads its configuration when it starts.
+        (false, false) if matches!(op, UnitOp::Reload | UnitOp::Restart) => {
+            return Err(ActError::Unsupported(format!(
+                "systemd does not run this host: `{name}` can't be told to read its configuration again"
+            )));
+        }
+        (false, false) => {
+            return Err(ActError::Unsupported(format!(
+                "systemd does not run this host: `{name}` can't be started or stopped"
+            )));
+        }
+    };
+    program.succeed()?;
+    if matches!(op, UnitOp::Reload | UnitOp::Restart) {
+        return stays_healthy(name);
+    }
+    Ok(())
+}
+
+/// After a reload a unit must not have failed. A unit that was not running is none of ours.
+fn stays_healthy(name: &str) -> Result<(), ActError> {
+    let ended = systemctl()?.args(["is-failed", "--", name]).run()?;
+    if ended.stdout.trim() == "failed" {
+        return Err(ActError::program(
+            format!("reload `{name}`"),
+            "it has failed since",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes systemd read its unit files again; nothing where it does not run.
+pub fn daemon_reload() -> Result<(), ActError> {
+    if !is_booted() {
+        return Ok(());
+    }
+    systemctl()?.args(["daemon-reload"]).succeed().map(drop)
+}
+
+/// Is the unit running, or on its way?
+pub fn is_active(name: &str) -> Result<bool, ActError> {
+    check_name(name)?;
+    if !is_booted() {
+        return Err(ActError::Unsupported(format!(
+            "systemd does not run this host: `{name}` can't be started or stopped"
+        )));
+    }
+    let Ended { stdout, .. } = systemctl()?.args(["is-active", "--", name]).run()?;
+    Ok(matches!(
+        stdout.trim(),
+        "active" | "activating" | "reloading" | "refreshing"
+    ))
+}
+
+pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
+    act(name, if active { UnitOp::Start } else { UnitOp::Stop })
+}
+
+/// Unit names as systemd allows them (systemd.unit(5)), so that none is taken for an option
+/// or a path.
+fn check_name(name: &str) -> Result<(), ActError> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    if (1..=255).contains(&name.len())
+        && name.bytes().all(valid)
+        && !name.starts_with(['.', '-'])
+        && name.contains('.')
+    {
+        return Ok(());
+    }
+    Err(ActError::program(
+        format!("change the unit `{}`", model::printable(name.as_bytes())),
+        "not a unit's full name",
+    ))
+}
+
+/// Every link that enabling, disabling or masking may make or remove.
+pub fn touched(root: &Root, name: &str, op: UnitOp) -> Result<Vec<(HostPath, LastLink)>, ActError> {
+    check_name(name)?;
+    if !matches!(
+        op,
+        UnitOp::Enable | UnitOp::Disable | UnitOp::Mask | UnitOp::Unmask
+    ) {
+        return Ok(Vec::new());
+    }
+    let admin = HostPath::literal(ADMIN_UNITS);
+    let join = |base: &HostPath, name: &str| {
+        base.join(name)
+            .map_err(|error| ActError::refused(base, error.to_string()))
+    };
+    let mut paths = BTreeSet::new();
+    let mut todo = VecDeque::from([name.to_owned()]);
+    let mut seen = BTreeSet::new();
+    while let Some(unit) = todo.pop_front() {
+        if check_name(&unit).is_err() || seen.len() == MOST_RELATED || !seen.insert(unit.clone()) {
+            continue;
+        }
+        paths.insert(join(&admin, &unit)?);
+        let install = install_section(root, &unit)?;
+        for (target, kind) in install.targets {
+            let directory = join(&admin, &format!("{target}.{kind}"))?;
+            paths.insert(join(&directory, &unit)?);
+            if let Some(instance) = &install.default_instance
+                && let Some((stem, suffix)) = unit.split_once("@.")
+            {
+                paths.insert(join(&directory, &format!("{stem}@{instance}.{suffix}"))?);
+            }
+            paths.insert(directory);
+        }
+        for alias in install.aliases {
+            paths.insert(join(&admin, &alias)?);
+        }
+        todo.extend(install.also);
+    }
+    // Links that are there already, wherever an earlier version of the unit put them.
+    for path in existing_links(root, &admin)? {
+        let names_one = |name: &[u8]| seen.iter().any(|unit| unit.as_bytes() == name);
+        if names_one(path.0.file_name())
+            || names_one(path.1.rsplit(|b| *b == b'/').next().unwrap_or_default())
+        {
+            paths.insert(path.0);
+        }
+    }
+    Ok(paths
+        .into_iter()
+        .map(|path| (path, LastLink::Itself))
+        .collect())
+}
+
+/// What `[Install]` says (systemd.unit(5)).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Install {
+    pub aliases: Vec<String>,
+    pub also: Vec<String>,
+    /// Units, and the kind of their directory of links: `wants`, `requires`, `upholds`.
+    pub targets: Vec<(String, &'static str)>,
+    pub default_instance: Option<String>,
+}
+
+impl Install {
+    /// Reads the `[Install]` section of a unit file.
+    pub fn parse(text: &str) -> Self {
+        let mut install = Self::default();
+        let mut inside = false;
+        let joined = text.replace("\\\n", " ");
+        for line in joined.lines().map(str::trim) {
+            if line.starts_with('[') {
+                inside = line == "[Install]";
+            }
+            let Some((key, value)) = line.split_once('=').filter(|_| inside) else {
+                continue;
+            };
+            let words = || value.split_whitespace().map(str::to_owned);
+            let mut into = |kind| install.targets.extend(words().map(|word| (word, kind)));
+            match key.trim() {
+                "Alias" => install.aliases.extend(words()),
+                "Also" => install.also.extend(words()),
+                "WantedBy" => into("wants"),
+                "RequiredBy" => into("requires"),
+                "UpheldBy" => into("upholds"),
+                "DefaultInstance" => install.default_instance = words().next(),
+                _ => {}
+            }
+        }
+        install
+    }
+}
+
+fn install_section(root: &Root, unit: &str) -> Result<Install, ActError> {
+    // An instance is enabled by its template's section.
+    let template = unit
+        .split_once('@')
+        .and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    for name in [Some(unit.to_owned()), template].into_iter().flatten() {
+        for directory in UNIT_DIRECTORIES {
+            let Ok(path) = HostPath::literal(directory).join(&name) else {
+                continue;
+            };
+            match root.read(&path, UNIT_LIMIT_BYTES) {
+                Ok(Some(bytes)) if !bytes.is_empty() => {
+                    return Ok(Install::parse(&String::from_utf8_lossy(&bytes)));
+                }
+                // A mask (a link to `/dev/null`) hides the file that counts when it is gone.
+                Ok(_) | Err(ActError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(Install::default())
+}
+
+/// The links in the directory and in its `.wants`, `.requires` and `.upholds`.
+fn existing_links(root: &Root, admin: &HostPath) -> Result<Vec<(HostPath, Vec<u8>)>, ActError> {
+    let mut found = Vec::new();
+    let mut directories = vec![admin.clone()];
+    while let Some(directory) = directories.pop() {
+        let Some(names) = root.list(&directory)? else {
+            continue;
+        };
+        for name in names {
+            let Ok(path) = directory.join(&name) else {
+                continue;
+            };
+            let place = root.find(&path, LastLink::Itself)?;
+            let Some(stat) = place.stat()? else { continue };
+            match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+                rustix::fs::FileType::Symlink => {
+                    let target = rustix::fs::readlinkat(&place.dir, &*place.name, Vec::new())
+                        .map_err(place.fail("read the link"))?;
+                    found.push((path, target.into_bytes()));
+                }
+                rustix::fs::FileType::Directory if directory == *admin => directories.push(path),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,186 @@
+//! Has a person who may administer this host signed in over SSH since? Only a new
+//! authentication counts: a monitoring probe that connects and leaves proves nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::printable;
+
+use crate::act::place::{Root, read_bounded};
+use crate::act::program::Program;
+use crate::journal::Header;
+use model::HostPath;
+
+/// Sign-ins of a few minutes; a flood of attempts is cut off, and then nothing is confirmed.
+const LOG_LIMIT_BYTES: u64 = 4 << 20;
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Groups whose members administer a Debian host.
+const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
+
+/// One successful authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    pub account: String,
+    pub from: String,
+}
+
+/// Reads sshd's message: `Accepted publickey for ana from 10.0.4.7 port 51234 ssh2: …`.
+pub fn parse_accepted(message: &str) -> Option<SignIn> {
+    let rest = message.strip_prefix("Accepted ")?;
+    let (method, rest) = rest.split_once(" for ")?;
+    if method.is_empty() || method.contains(' ') {
+        return None;
+    }
+    // An account's name has no blank; whatever follows is sshd's own.
+    let mut words = rest.split(' ');
+    let account = words.next()?.to_owned();
+    if words.next()? != "from" {
+        return None;
+    }
+    let from = words.next()?.to_owned();
+    if words.next()? != "port" {
+        return None;
+    }
+    words.next()?.parse::<u16>().ok()?;
+    (!account.is_empty() && !from.is_empty()).then_some(SignIn { account, from })
+}
+
+/// Who signed in since the change took effect, as a text for the record.
+pub(super) fn since(header: &Header) -> Option<String> {
+    let activated = header.activated?;
+    let root = Root::live().ok()?;
+    from_journal(activated)
+        .or_else(|| from_auth_log(&root, activated))?
+        .into_iter()
+        .find(|sign_in| may_administer(&root, &sign_in.account))
+        .map(|sign_in| {
+            format!(
+                "{}, who signed in from {}",
+                printable(sign_in.account.as_bytes()),
+                printable(sign_in.from.as_bytes())
+            )
+        })
+}
+
+/// Messages that sshd itself wrote: `_COMM`, `_UID` and `_EXE` are set by journald and can't
+/// be forged by whoever logs (systemd.journal-fields(7)). None where there is no journald.
+fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
+    let seconds = activated.as_second();
+    let ended = Program::find(&["/usr/bin/journalctl", "/bin/journalctl"])
+        .ok()?
+        .args([
+            "--quiet".to_owned(),
+            "--no-pager".to_owned(),
+            "--output=json".to_owned(),
+            "--output-fields=MESSAGE".to_owned(),
+            // The newest first, so that a flood of other messages hides none.
+            "--reverse".to_owned(),
+            "--lines=100".to_owned(),
+            "--grep=^Accepted ".to_owned(),
+            "--case-sensitive=true".to_owned(),
+            format!("--since=@{seconds}"),
+            "_UID=0".to_owned(),
+            "_COMM=sshd".to_owned(),
+            "+".to_owned(),
+            "_UID=0".to_owned(),
+            "_COMM=sshd-session".to_owned(),
+        ])
+        .limit(ASK_LIMIT)
+        .run()
+        .ok()?;
+    if !ended.succeeded() {
+        return None;
+    }
+    let activated_us = activated.as_microsecond();
+    let sign_ins = ended.stdout.lines().filter_map(|line| {
+        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        // `--since` knows whole seconds only.
+        let at: i64 = entry.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()?;
+        if at <= activated_us {
+            return None;
+        }
+        parse_accepted(entry.get("MESSAGE")?.as_str()?)
+    });
+    Some(sign_ins.collect())
+}
+
+/// Lines of rsyslog with full times (RFC 3339); older forms have no year and no zone, and
+/// prove nothing.
+fn from_auth_log(root: &Root, activated: Timestamp) -> Option<Vec<SignIn>> {
+    let place = root
+        .find(
+            &HostPath::literal("/var/log/auth.log"),
+            crate::act::LastLink::Itself,
+        )
+        .ok()?;
+    let mut file = place.open_file().ok()??;
+    let length = file.metadata().ok()?.len();
+    let start = length.saturating_sub(LOG_LIMIT_BYTES);
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start)).ok()?;
+    let bytes = read_bounded(file, LOG_LIMIT_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let sign_ins = text.lines().filter_map(|line| {
+        let (time, rest) = line.split_once(' ')?;
+        let at: Timestamp = time.parse().ok()?;
+        let (_host, rest) = rest.split_once(' ')?;
+        let (tag, message) = rest.split_once(": ")?;
+        let program = tag.split('[').next()?;
+        if at <= activated || !matches!(program, "sshd" | "sshd-session") {
+            return None;
+        }
+        parse_accepted(message)
+    });
+    Some(sign_ins.collect())
+}
+
+/// Root, a member of an administrators' group, or someone whom sudoers names.
+fn may_administer(root: &Root, account: &str) -> bool {
+    let read = |path: HostPath| {
+        let bytes = root.read(&path, LOG_LIMIT_BYTES).ok().flatten();
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    };
+    let passwd = read(HostPath::literal("/etc/passwd"));
+    let entry = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(account));
+    let Some(entry) = entry else { return false };
+    let mut ids = entry.split(':').skip(2);
+    let (uid, gid) = (ids.next(), ids.next());
+    if uid == Some("0") {
+        return true;
+    }
+    let group = read(HostPath::literal("/etc/group"));
+    let in_admin_group = group.lines().any(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().unwrap_or_default();
+        let number = fields.nth(1);
+        let mut members = fields.next().unwrap_or_default().split(',');
+        ADMIN_GROUPS.contains(&name)
+            && (number.is_some() && number == gid || members.any(|member| member == account))
+    });
+    in_admin_group || sudoers_names(root, account)
+}
+
+/// A rule that begins with the account's name (sudoers(5)). Aliases are not followed: who is
+/// only named through one confirms with the command.
+fn sudoers_names(root: &Root, account: &str) -> bool {
+    let mut files = vec![HostPath::literal("/etc/sudoers")];
+    if let Ok(entries) = std::fs::read_dir("/etc/sudoers.d") {
+        let named = entries.filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let name = name.to_str().filter(|name| !name.contains(['.', '~']))?;
+            HostPath::literal("/etc/sudoers.d").join(name).ok()
+        });
+        files.extend(named.take(1000));
+    }
+    files.into_iter().any(|path| {
+        let bytes = root.read(&path, LOG_LIMIT_BYTES).ok().flatten();
+        String::from_utf8_lossy(&bytes.unwrap_or_default())
+            .lines()
+            .any(|line| {
+                let mut words = line.split_whitespace();
+                words.next() == Some(account) && line.contains('=')
+            })
+    })
+}

@@ -1,0 +1,95 @@
+//! What happens while a change is carried out, for whoever watches. Watching decides nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::plan::Validator;
+use model::{ActionId, ChangeId, HostPath};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The change has its number in the journal.
+    Recorded {
+        id: ChangeId,
+    },
+    /// Every before-image and inverse is durable.
+    Imaged {
+        paths: usize,
+        took: Duration,
+    },
+    /// A program accepted the new configuration.
+    Accepted {
+        validator: Validator,
+        took: Duration,
+    },
+    /// A program refused it; `said` is its message, as it is.
+    Refused {
+        validator: Validator,
+        said: String,
+    },
+    /// The program is not here, so nothing said whether the configuration is right.
+    NotValidated {
+        validator: Validator,
+        why: String,
+    },
+    Done {
+        action: ActionId,
+        took: Duration,
+    },
+    Failed {
+        action: ActionId,
+        why: String,
+    },
+    /// Not begun, because what it stands on failed.
+    Skipped {
+        action: ActionId,
+        why: String,
+    },
+    /// A running program was told, and is healthy.
+    Activated {
+        action: ActionId,
+        took: Duration,
+    },
+    /// The goal was observed.
+    Verified {
+        took: Duration,
+    },
+    NotReached {
+        what: String,
+        why: String,
+    },
+    /// The result is in effect, and is taken back at `deadline` unless it is confirmed.
+    AwaitingConfirmation {
+        id: ChangeId,
+        deadline: Timestamp,
+    },
+    Waiting {
+        left: Duration,
+    },
+    Confirmed {
+        id: ChangeId,
+        by: String,
+    },
+    TakingBack {
+        id: ChangeId,
+        why: String,
+    },
+    /// A path is again as it was.
+    PutBack {
+        path: HostPath,
+    },
+    /// Checked against the before-images: `same` of `of` paths are as they were.
+    TakenBack {
+        id: ChangeId,
+        same: usize,
+        of: usize,
+    },
+    /// What could not be put back, and why.
+    Stuck {
+        id: ChangeId,
+        why: String,
+    },
+    Committed {
+        id: ChangeId,
+    },
+}

@@ -1,0 +1,253 @@
+//! What makes recovery outlive this process: a copy of the program in the state directory,
+//! and a unit that runs it at boot. Put there by a journaled change like any other.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use model::plan::{PLAN_FORMAT, Selection};
+use model::{Action, ActionId, Effect, HostPath, Inverse, Mode, Plan, Risk, UnitOp};
+
+use crate::LocalHost;
+use crate::act::place::{LastLink, Root};
+use crate::act::unit;
+use crate::apply::{Applied, ApplyError, ApplyOptions, Origin, Verdict, apply_as};
+use crate::event::Event;
+use crate::image::Node;
+use crate::state::{State, StateError, sync_directory};
+
+const UNIT: &str = "/etc/systemd/system/steadfast-recover.service";
+const WANTS: &str = "/etc/systemd/system/sysinit.target.wants";
+const LINK: &str = "/etc/systemd/system/sysinit.target.wants/steadfast-recover.service";
+const LINK_TARGET: &str = "/etc/systemd/system/steadfast-recover.service";
+
+/// What became of the recovery units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// They were put there by this change.
+    Now(Applied),
+    AlreadyThere,
+    /// systemd does not run this host: recovery runs before the next command only.
+    NoSystemd,
+}
+
+/// What was removed, and what stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uninstalled {
+    pub removed: Vec<PathBuf>,
+    /// The journal and the before-images, without which nothing could be undone.
+    pub stays: Vec<PathBuf>,
+    pub applied: Option<Applied>,
+}
+
+/// Where the copy of the program is.
+pub fn program(state: &State) -> PathBuf {
+    state.directory().join("bin").join("steadfast")
+}
+
+/// Early, so that a host whose network change nobody confirmed comes up as it was; after the
+/// local file systems, since that is what is put back.
+fn unit_text(state: &State) -> String {
+    let program = program(state);
+    let (program, directory) = (program.display(), state.directory().display());
+    format!(
+        "# Put here by Steadfast; `steadfast uninstall` removes it.\n\
+         [Unit]\n\
+         Description=Finish or take back an interrupted Steadfast change\n\
+         DefaultDependencies=no\n\
+         ConditionFileIsExecutable={program}\n\
+         RequiresMountsFor={directory}\n\
+         After=local-fs.target systemd-remount-fs.service\n\
+         Before=sysinit.target network-pre.target shutdown.target\n\
+         Wants=network-pre.target\n\
+         Conflicts=shutdown.target\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart={program} recover --state {directory}\n\
+         TimeoutStartSec=300\n\
+         \n\
+         [Install]\n\
+         WantedBy=sysinit.target\n"
+    )
+}
+
+/// Keeps a copy of `running` (this program) and installs the recovery unit.
+pub fn install(
+    host: &LocalHost,
+    state: &State,
+    running: &Path,
+    options: &ApplyOptions<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Installed, ApplyError> {
+    copy_program(state, running)?;
+    if !unit::is_booted() {
+        return Ok(Installed::NoSystemd);
+    }
+    let text = unit_text(state);
+    let root = Root::live()?;
+    let has =
+        |path: &'static str| Node::capture(&root, &HostPath::literal(path), LastLink::Itself, None);
+    let is_current =
+        root.read(&HostPath::literal(UNIT), 1 << 20)?.as_deref() == Some(text.as_bytes());
+    if is_current && matches!(has(LINK)?.1, Node::Link { .. }) {
+        return Ok(Installed::AlreadyThere);
+    }
+    let mut effects = Vec::new();
+    if has(WANTS)?.1 == Node::Absent {
+        effects.push(Effect::MakeDir {
+            path: HostPath::literal(WANTS),
+            mode: Mode::new(0o755),
+            owner: None,
+            group: None,
+            as_user: None,
+        });
+    }
+    effects.push(Effect::PutFile {
+        path: HostPath::literal(UNIT),
+        content: text.into(),
+        mode: Some(Mode::new(0o644)),
+        owner: None,
+        group: None,
+        as_user: None,
+    });
+    effects.push(Effect::Link {
+        path: HostPath::literal(LINK),
+        target: LINK_TARGET.into(),
+    });
+    let plan = own_plan(host, effects);
+    let applied = apply_as(
+        host,
+        state,
+        &plan,
+        options,
+        &|_| Verdict::default(),
+        sink,
+        Origin::Own,
+    )?;
+    Ok(Installed::Now(applied))
+}
+
+/// Removes the recovery unit and the copy of the program. Journal and before-images stay.
+pub fn uninstall(
+    host: &LocalHost,
+    state: &State,
+    options: &ApplyOptions<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Uninstalled, ApplyError> {
+    if let Some(pending) = state.pending()?.first() {
+        return Err(ApplyError::Pending(pending.change.id));
+    }
+    let mut done = Uninstalled {
+        stays: vec![state.directory().to_owned()],
+        ..Uninstalled::default()
+    };
+    let root = Root::live()?;
+    let mut effects = Vec::new();
+    for path in [LINK, UNIT].map(HostPath::literal) {
+        if Node::capture(&root, &path, LastLink::Itself, None)?.1 != Node::Absent {
+            done.removed.push(path.as_path().to_owned());
+            effects.push(Effect::Remove { path });
+        }
+    }
+    if !effects.is_empty() {
+        let plan = own_plan(host, effects);
+        let applied = apply_as(
+            host,
+            state,
+            &plan,
+            options,
+            &|_| Verdict::default(),
+            sink,
+            Origin::Own,
+        )?;
+        done.applied = Some(applied);
+    }
+    let program = program(state);
+    if program.exists() {
+        std::fs::remove_file(&program).map_err(io("remove", &program))?;
+        done.removed.push(program);
+    }
+    Ok(done)
+}
+
+/// A plan of our own: one set, then systemd reads its units again.
+fn own_plan(host: &LocalHost, effects: Vec<Effect>) -> Plan {
+    let reload = Effect::Unit {
+        name: "steadfast-recover.service".to_owned(),
+        op: UnitOp::DaemonReload,
+    };
+    let actions = effects
+        .into_iter()
+        .chain([reload])
+        .zip(0..)
+        .map(|(effect, number)| Action {
+            id: ActionId(number),
+            serves: vec!["steadfast".to_owned()],
+            inverse: match effect.is_activation() {
+                true => Inverse::Repeat,
+                false => Inverse::Restore,
+            },
+            effect,
+            rests_on: Vec::new(),
+            after: (0..number).map(ActionId).collect(),
+            change_set: 0,
+            risk: Risk::None,
+            validate: None,
+            sensitive: false,
+        })
+        .collect();
+    Plan {
+        format: PLAN_FORMAT,
+        host: host.identity(),
+        selection: Selection::default(),
+        actions,
+        left_alone: Vec::new(),
+        premises: Vec::new(),
+    }
+}
+
+fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> ApplyError {
+    move |source| {
+        ApplyError::State(StateError::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+fn copy_program(state: &State, running: &Path) -> Result<(), ApplyError> {
+    let path = program(state);
+    let directory = state.directory().join("bin");
+    let fail = io("keep a copy of the program in", &directory);
+    if !directory.exists() {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .map_err(&fail)?;
+    }
+    let mut source = File::open(running).map_err(&fail)?;
+    let (wanted, _) = crate::image::digest(&mut source).map_err(&fail)?;
+    if let Ok(mut current) = File::open(&path)
+        && crate::image::digest(&mut current).map_err(&fail)?.0 == wanted
+    {
+        return Ok(());
+    }
+    let temporary = directory.join("steadfast.new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o700)
+        .open(&temporary)
+        .map_err(&fail)?;
+    let mut source = File::open(running).map_err(&fail)?;
+    io::copy(&mut source, &mut file)
+        .and_then(|_| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .map_err(&fail)?;
+    sync_directory(&directory)?;
+    Ok(())
+}

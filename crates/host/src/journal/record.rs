@@ -1,0 +1,164 @@
+//! What the journal holds about one change.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use model::{ActionId, Change, Digest, Effect, HostPath, Plan};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::image::Node;
+
+/// A change's own record; rewritten at each transition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    pub change: Change,
+    /// The random part of this change's temporary names.
+    pub token: String,
+    /// The tree that was changed; `/` on a host.
+    pub root: PathBuf,
+    /// `/proc/sys/kernel/random/boot_id` (random(4)) when it began: another one means that
+    /// the machine was restarted since.
+    pub boot: Option<String>,
+    /// The digest over all before-images, so that none can be taken away unnoticed.
+    pub images: Option<Digest>,
+    /// When the result took effect; sign-ins count from here.
+    pub activated: Option<Timestamp>,
+    /// Until when it must be confirmed.
+    pub deadline: Option<Timestamp>,
+    /// Actions of change sets that failed and were taken back, or never begun, while the
+    /// others stand.
+    pub taken_back: BTreeSet<ActionId>,
+    /// Done by Steadfast for itself: its recovery units.
+    #[serde(default)]
+    pub own: bool,
+}
+
+impl Record for Header {
+    const KIND: &'static str = "change";
+}
+
+impl Record for Plan {
+    const KIND: &'static str = "plan";
+}
+
+/// Why a path is in the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An effect changes it.
+    Touched,
+    /// A directory whose entries an effect changes: only its time is put back.
+    Parent,
+}
+
+/// What was at a path, and what was left there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imaged {
+    pub path: HostPath,
+    pub role: Role,
+    pub before: Node,
+    /// None until the change took effect.
+    pub after: Option<Node>,
+    /// The actions that touch it.
+    pub actions: BTreeSet<ActionId>,
+    /// Never shown.
+    #[serde(default)]
+    pub sensitive: bool,
+    /// While it is being undone, where somebody changed it since: what was there then, and
+    /// what shall be there. A parent that has this keeps whatever time it gets.
+    #[serde(default)]
+    pub undo: Option<UndoTo>,
+}
+
+/// The way of one path through an undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoTo {
+    pub from: Node,
+    pub to: Node,
+}
+
+impl Imaged {
+    pub fn new(path: HostPath, role: Role, before: Node) -> Self {
+        Self {
+            path,
+            role,
+            before,
+            after: None,
+            actions: BTreeSet::new(),
+            sensitive: false,
+            undo: None,
+        }
+    }
+}
+
+impl Record for Imaged {
+    const KIND: &'static str = "image";
+}
+
+/// What is not a path, and how it was before an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// The images say it all.
+    Nothing,
+    Sysctl {
+        key: String,
+        before: String,
+    },
+    Mount {
+        path: HostPath,
+        before: Vec<String>,
+    },
+    Module {
+        name: String,
+        loaded: bool,
+    },
+    /// A unit's state; which links enable it is in the images.
+    Unit {
+        name: String,
+        active: Option<bool>,
+    },
+    /// To be done instead, as the plan says.
+    Effect(Box<Effect>),
+    /// Can't be taken back.
+    Irreversible {
+        why: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionState {
+    Pending,
+    /// Begun, perhaps done.
+    Begun,
+    Done,
+    Failed {
+        why: String,
+    },
+    TakenBack,
+    /// Not begun, because what it stands on failed.
+    Skipped {
+        why: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    pub id: ActionId,
+    pub state: ActionState,
+    pub kept: Kept,
+}
+
+impl Record for ActionRecord {
+    const KIND: &'static str = "action";
+}
+
+impl ActionRecord {
+    /// The key under which it is stored; sorts as the plan does.
+    pub fn key(id: ActionId) -> String {
+        format!("{:010}", id.0)
+    }
+}

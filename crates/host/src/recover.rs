@@ -1,0 +1,190 @@
+//! Finishing or taking back what a crash, a lost connection or a power cut interrupted. Run
+//! at boot, by the guard's timer, and before each command that changes something. Acts only
+//! on records that this host wrote.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{ChangeId, ChangeState};
+
+use crate::LocalHost;
+use crate::act::{ActError, Context};
+use crate::apply::{Applied, finish_taking_back};
+use crate::confirm;
+use crate::crash::CrashPoints;
+use crate::event::Event;
+use crate::journal::Batch;
+use crate::lock::{Lock, LockError};
+use crate::state::{ChangeRecord, State, StateError};
+use crate::target::Target;
+use crate::undo;
+
+/// What became of one interrupted change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    pub id: ChangeId,
+    pub outcome: Recovery,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing had been touched.
+    NothingTouched,
+    /// The host is as it was before, checked path by path.
+    AsBefore {
+        why: String,
+    },
+    /// The host is as planned.
+    AsPlanned {
+        why: String,
+    },
+    /// It still has time to be confirmed.
+    StillAwaiting {
+        deadline: Timestamp,
+    },
+    /// An interrupted undo was completed.
+    Undone,
+    NeedsHuman {
+        why: Vec<String>,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+/// Deals with every change that is not final.
+pub fn recover(
+    host: &LocalHost,
+    state: &State,
+    now: Timestamp,
+    lock_wait: Duration,
+    crash: &CrashPoints,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Vec<Recovered>, RecoverError> {
+    if state.pending()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let target = Target::of(host)?;
+    // A living apply holds the lock: then there is nothing to recover yet.
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let mut recovered = Vec::new();
+    for pending in state.pending()? {
+        let record = state.change(pending.change.id)?;
+        if record.header.root != target.root.path() {
+            continue;
+        }
+        recovered.push(Recovered {
+            id: pending.change.id,
+            outcome: one(&target, state, record, now, crash, sink)?,
+        });
+    }
+    Ok(recovered)
+}
+
+fn one(
+    target: &Target,
+    state: &State,
+    record: ChangeRecord,
+    now: Timestamp,
+    crash: &CrashPoints,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Recovery, RecoverError> {
+    let ChangeRecord {
+        mut header,
+        plan,
+        mut actions,
+        images,
+    } = record;
+    let id = header.change.id;
+    let token = header.token.clone();
+    let context = Context::new(&target.root, state.images(), &token, crash);
+    let why = match header.change.state {
+        ChangeState::Planned => {
+            header.change.state = ChangeState::RolledBack;
+            header.change.ended = Some(now);
+            header.change.note = Some("interrupted before anything was touched".to_owned());
+            state
+                .journal()
+                .write(Batch::default().put(id, "", &header))
+                .map_err(StateError::from)?;
+            confirm::disarm(id);
+            return Ok(Recovery::NothingTouched);
+        }
+        ChangeState::AwaitingConfirmation => {
+            // Somebody who got in since shows that nobody is cut off, in time or late.
+            let restarted = header.boot != crate::apply::boot_id();
+            if !restarted && let Some(by) = confirm::confirmed_by_sign_in(&header) {
+                confirm::keep(state, &mut header, &by, now)?;
+                confirm::disarm(id);
+                return Ok(Recovery::AsPlanned {
+                    why: format!("confirmed by {by}"),
+                });
+            }
+            if !confirm::is_over(&header, now) {
+                return Ok(Recovery::StillAwaiting {
+                    deadline: header.deadline.unwrap_or(now),
+                });
+            }
+            match restarted {
+                true => "the machine was restarted before anyone confirmed it",
+                false => "nobody confirmed it in time",
+            }
+        }
+        ChangeState::Imaged | ChangeState::Applying | ChangeState::Validating => {
+            "interrupted while it was carried out"
+        }
+        ChangeState::RollingBack => "interrupted while it was taken back",
+        ChangeState::Undoing => {
+            let record = ChangeRecord {
+                header,
+                plan,
+                actions,
+                images,
+            };
+            let finished = undo::finish(&context, state, record, now, sink)?;
+            confirm::disarm(id);
+            return Ok(match finished {
+                undo::Finished::Undone => Recovery::Undone,
+                undo::Finished::Stuck(why) => Recovery::NeedsHuman { why },
+            });
+        }
+        ChangeState::Committed
+        | ChangeState::Undone
+        | ChangeState::RolledBack
+        | ChangeState::NeedsHuman => {
+            return Ok(Recovery::AsPlanned {
+                why: "it is final".to_owned(),
+            });
+        }
+    };
+    // An interrupted taking back keeps the reason that it had.
+    let why = match (&header.change.state, &header.change.note) {
+        (ChangeState::RollingBack, Some(note)) => vec![note.clone()],
+        _ => vec![why.to_owned()],
+    };
+    let applied = finish_taking_back(
+        &context,
+        state,
+        &mut header,
+        &plan,
+        &mut actions,
+        &images,
+        now,
+        why.clone(),
+        sink,
+    )?;
+    confirm::disarm(id);
+    Ok(match applied {
+        Applied::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
+        _ => Recovery::AsBefore {
+            why: why.join("; "),
+        },
+    })
+}

@@ -1,0 +1,369 @@
+//! The state directory: journal, before-images, the host's key and a reserve of space.
+//! As root it is used only when it and all its ancestors belong to root and nobody else
+//! may write them; recovery acts on what is in here.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use model::{Change, ChangeId, ChangeState, Digest, Plan};
+use rustix::fs::FallocateFlags;
+
+use crate::act::ActError;
+use crate::act::place::Root;
+use crate::image::Images;
+use crate::journal::{ActionRecord, Header, Imaged, Journal, JournalError};
+
+/// Room that is given back when the disk is full, so that a change can be taken back: a few
+/// configuration files and the journal's transactions fit many times.
+const RESERVE_BYTES: u64 = 4 << 20;
+
+/// May the directory be made?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    Yes,
+    No,
+}
+
+/// The state directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("there is no state directory `{}`", .0.display())]
+    Missing(PathBuf),
+    #[error("refused to use the state directory: `{}` {why}", path.display())]
+    Untrusted { path: PathBuf, why: String },
+    #[error("cannot {what} `{}`: {source}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("there is no change {0}")]
+    NoSuchChange(ChangeId),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+impl StateError {
+    /// Was there no room left?
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Journal(error) => error.is_full(),
+            Self::Act(error) => error.is_full(),
+            Self::Missing(_) | Self::Untrusted { .. } | Self::NoSuchChange(_) => false,
+        }
+    }
+}
+
+fn fail(what: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
+    move |source| StateError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// An open state directory.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    journal: Journal,
+    images: Images,
+}
+
+/// Everything that the journal knows about one change.
+#[derive(Clone, Debug)]
+pub struct ChangeRecord {
+    pub header: Header,
+    pub plan: Plan,
+    pub actions: Vec<ActionRecord>,
+    pub images: Vec<Imaged>,
+}
+
+/// A change that is not final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub change: Change,
+    /// Until when it can be confirmed, where it waits for that.
+    pub deadline: Option<jiff::Timestamp>,
+}
+
+impl State {
+    /// Opens the state directory of this machine.
+    ///
+    /// # Errors
+    /// When it is missing and must not be made, when someone else could have written it, or
+    /// when its journal was not written by this host.
+    pub fn open(directory: &Path, create: Create) -> Result<Self, StateError> {
+        let machine = Root::live()?.machine();
+        Self::open_for(directory, create, machine)
+    }
+
+    /// As [`State::open`], for a given machine: what a journal is bound to.
+    #[doc(hidden)]
+    pub fn open_for(
+        directory: &Path,
+        create: Create,
+        machine: Option<Digest>,
+    ) -> Result<Self, StateError> {
+        let directory = std::path::absolute(directory).map_err(fail("find", directory))?;
+        let existed = directory.exists();
+        match (existed, create) {
+            (false, Create::No) => return Err(StateError::Missing(directory)),
+            (false, Create::Yes) => make_directories(&directory)?,
+            (true, _) => {}
+        }
+        let directory = directory.canonicalize().map_err(fail("open", &directory))?;
+        trust_ancestors(&directory)?;
+        let images = directory.join("images");
+        if !images.exists() {
+            DirBuilder::new()
+                .mode(0o700)
+                .create(&images)
+                .map_err(fail("create", &images))?;
+        }
+        let journal = directory.join("journal.db");
+        for path in [&images, &journal, &directory.join("key")] {
+            trust_private(path)?;
+        }
+        let key = read_key(&directory.join("key"), journal.exists())?;
+        if !journal.exists() {
+            // Made with its mode before SQLite would make it with another.
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&journal)
+                .map_err(fail("create", &journal))?;
+        }
+        let journal = Journal::open(&journal, key, machine)?;
+        // A journal of another host is refused now, not halfway through a recovery.
+        journal.headers()?;
+        if !existed {
+            sync_directory(&directory)?;
+        }
+        Ok(Self {
+            images: Images::new(images),
+            directory,
+            journal,
+        })
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// All changes, the newest last.
+    pub fn history(&self) -> Result<Vec<Change>, StateError> {
+        let headers = self.journal.headers()?;
+        Ok(headers.into_iter().map(|header| header.change).collect())
+    }
+
+    /// Changes that are not final: interrupted, at work, or waiting to be confirmed.
+    pub fn pending(&self) -> Result<Vec<Pending>, StateError> {
+        let headers = self.journal.headers()?.into_iter();
+        Ok(headers
+            .filter(|header| !header.change.state.is_final())
+            .map(|header| Pending {
+                deadline: header.deadline,
+                change: header.change,
+            })
+            .collect())
+    }
+
+    /// One change in full.
+    pub fn change(&self, id: ChangeId) -> Result<ChangeRecord, StateError> {
+        let missing = || StateError::NoSuchChange(id);
+        let header: Header = self.journal.get(id, "")?.ok_or_else(missing)?;
+        let plan: Plan = self.journal.get(id, "")?.ok_or_else(missing)?;
+        let actions = self.journal.list(id)?;
+        let images: Vec<(String, Imaged)> = self.journal.list(id)?;
+        let images: Vec<Imaged> = images.into_iter().map(|(_, image)| image).collect();
+        // While it is only planned, the before-images are not there yet, and nothing rests
+        // on them.
+        let is_imaged = header.change.state != ChangeState::Planned;
+        if is_imaged
+            && header
+                .images
+                .is_some_and(|digest| digest != digest_of(&images))
+        {
+            return Err(JournalError::Foreign {
+                kind: "image",
+                change: id.0,
+            }
+            .into());
+        }
+        Ok(ChangeRecord {
+            header,
+            plan,
+            actions: actions.into_iter().map(|(_, action)| action).collect(),
+            images,
+        })
+    }
+
+    /// Takes the space that makes a way back possible when the disk is full.
+    pub(crate) fn reserve(&self) -> Result<(), StateError> {
+        let path = self.directory.join("reserve");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail("create", &path))?;
+        if file.metadata().map_err(fail("look at", &path))?.len() >= RESERVE_BYTES {
+            return Ok(());
+        }
+        let taken = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)
+            .map_err(io::Error::from);
+        if let Err(error) = taken {
+            let _ = std::fs::remove_file(&path);
+            return Err(fail("reserve room in", &path)(error));
+        }
+        Ok(())
+    }
+
+    /// Gives the reserve back, since it is needed now.
+    pub(crate) fn release(&self) {
+        // Where it can't be removed there is nothing better to do than to go on.
+        let _ = std::fs::remove_file(self.directory.join("reserve"));
+    }
+}
+
+/// The digest over the before-images, in the order of their paths.
+pub(crate) fn digest_of(images: &[Imaged]) -> Digest {
+    let mut before: Vec<_> = images
+        .iter()
+        .map(|image| (&image.path, image.role, &image.before))
+        .collect();
+    before.sort_by(|a, b| a.0.cmp(b.0));
+    Digest::of_json(&before)
+}
+
+fn make_directories(directory: &Path) -> Result<(), StateError> {
+    let mut missing: Vec<&Path> = directory
+        .ancestors()
+        .take_while(|path| !path.exists())
+        .collect();
+    while let Some(path) = missing.pop() {
+        let mode = if missing.is_empty() { 0o700 } else { 0o755 };
+        DirBuilder::new()
+            .mode(mode)
+            .create(path)
+            .map_err(fail("create", path))?;
+        sync_directory(path.parent().unwrap_or(Path::new("/")))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn sync_directory(path: &Path) -> Result<(), StateError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(fail("sync", path))
+}
+
+fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
+    let us = rustix::process::geteuid().as_raw();
+    for path in directory.ancestors() {
+        let metadata = path.symlink_metadata().map_err(fail("look at", path))?;
+        let untrusted = |why: String| StateError::Untrusted {
+            path: path.to_owned(),
+            why,
+        };
+        if !metadata.is_dir() {
+            return Err(untrusted("is not a directory".to_owned()));
+        }
+        if metadata.uid() != 0 && metadata.uid() != us {
+            return Err(untrusted(format!("belongs to user id {}", metadata.uid())));
+        }
+        let mode = metadata.mode();
+        // An ordinary user's directory may lie in a sticky one such as `/tmp`: nobody else
+        // can rename what is theirs. Root has better places.
+        let sticky = us != 0 && path != directory && mode & 0o1000 != 0;
+        if mode & 0o022 != 0 && !sticky {
+            return Err(untrusted(format!(
+                "may be written by others than its owner (mode {:04o})",
+                mode & 0o7777
+            )));
+        }
+    }
+    let metadata = directory.metadata().map_err(fail("look at", directory))?;
+    if metadata.mode() & 0o077 != 0 {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
+            .map_err(fail("close to others", directory))?;
+    }
+    Ok(())
+}
+
+/// A file of ours is ours alone, and no link.
+fn trust_private(path: &Path) -> Result<(), StateError> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail("look at", path)(error)),
+    };
+    let why = if metadata.is_symlink() {
+        "is a link".to_owned()
+    } else if metadata.uid() != rustix::process::geteuid().as_raw() {
+        format!("belongs to user id {}", metadata.uid())
+    } else if metadata.mode() & 0o077 != 0 {
+        format!("is open to others (mode {:04o})", metadata.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(StateError::Untrusted {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+/// The key that authenticates this host's records, made at the first use.
+fn read_key(path: &Path, has_journal: bool) -> Result<[u8; 32], StateError> {
+    let mut key = [0; 32];
+    match File::open(path) {
+        Ok(mut file) => {
+            file.read_exact(&mut key).map_err(fail("read", path))?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_journal => {
+            random(&mut key).map_err(fail("create", path))?;
+            let temporary = path.with_extension("new");
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(fail("create", path))?;
+            file.write_all(&key)
+                .and_then(|()| file.sync_all())
+                .and_then(|()| std::fs::rename(&temporary, path))
+                .map_err(fail("create", path))?;
+            sync_directory(path.parent().unwrap_or(Path::new("/")))?;
+            Ok(key)
+        }
+        Err(error) => Err(fail("read", path)(error)),
+    }
+}
+
+/// Fills `bytes` from the kernel's random source (getrandom(2)).
+pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)?;
+    }
+    Ok(())
+}

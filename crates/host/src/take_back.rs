@@ -1,0 +1,234 @@
+//! Taking actions back: the same for a change set that failed, for an interrupted change, for
+//! one that nobody confirmed, and for an undo. Every step can be done twice.
+
+use std::collections::BTreeSet;
+
+use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
+
+use crate::act::{self, Context, LastLink, file, unit};
+use crate::event::Event;
+use crate::image::Node;
+use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
+
+/// How a taking back went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What could not be put back, and why. Empty: all is as it was, and was checked.
+    pub stuck: Vec<String>,
+    /// Paths that were checked, and how many are as they were.
+    pub paths: usize,
+    pub same: usize,
+}
+
+/// Takes back those actions of the change for which `which` holds, the last first.
+pub fn take_back(
+    context: &Context<'_>,
+    journal: (&Journal, ChangeId),
+    plan: &Plan,
+    records: &mut [ActionRecord],
+    images: &[Imaged],
+    which: &dyn Fn(ActionId) -> bool,
+    sink: &mut dyn FnMut(Event),
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let chosen: BTreeSet<ActionId> = plan
+        .actions
+        .iter()
+        .map(|action| action.id)
+        .filter(|id| which(*id))
+        .collect();
+    let concerned: Vec<&Imaged> = images
+        .iter()
+        .filter(|image| !image.actions.is_disjoint(&chosen))
+        .collect();
+    for image in &concerned {
+        if let Err(error) = file::sweep(context, &image.path) {
+            outcome.stuck.push(error.to_string());
+        }
+    }
+    let mut done: BTreeSet<&HostPath> = BTreeSet::new();
+    for action in plan.actions.iter().rev() {
+        if !chosen.contains(&action.id) {
+            continue;
+        }
+        let Some(record) = records.iter_mut().find(|record| record.id == action.id) else {
+            continue;
+        };
+        if matches!(
+            record.state,
+            ActionState::Pending | ActionState::Skipped { .. }
+        ) {
+            continue;
+        }
+        let mut failed = put_paths_back(context, action, record, &concerned, &mut done, sink);
+        if !action.effect.is_activation()
+            && let Err(error) = take_kept_back(context, record)
+        {
+            failed.push(format!("{}: {error}", action.id));
+        }
+        if failed.is_empty() {
+            record.state = ActionState::TakenBack;
+            let (journal, change) = journal;
+            let batch = Batch::default().put(change, ActionRecord::key(record.id), record);
+            if let Err(error) = journal.write(batch) {
+                failed.push(error.to_string());
+            }
+        }
+        outcome.stuck.extend(failed);
+        context.crash.here("action taken back");
+    }
+    for image in &concerned {
+        if let Node::Directory { attributes } = &image.before
+            && let Err(error) = file::set_directory_time(context, &image.path, attributes.modified)
+        {
+            outcome.stuck.push(error.to_string());
+        }
+    }
+    context.crash.here("directory times set");
+    repeat_activations(context, plan, &chosen, &mut outcome);
+    check(context, &concerned, records, &chosen, &mut outcome);
+    outcome
+}
+
+/// An action that was begun, or failed, may have done nothing: what was kept tells.
+fn take_kept_back(context: &Context<'_>, record: &ActionRecord) -> Result<(), act::ActError> {
+    match (&record.kept, &record.state) {
+        // It is not known whether a command ran; its way back is only right after it did.
+        (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(()),
+        (kept, _) => act::take_back(context, kept),
+    }
+}
+
+fn put_paths_back<'a>(
+    context: &Context<'_>,
+    action: &Action,
+    record: &ActionRecord,
+    images: &[&'a Imaged],
+    done: &mut BTreeSet<&'a HostPath>,
+    sink: &mut dyn FnMut(Event),
+) -> Vec<String> {
+    let mut stuck = Vec::new();
+    let mut mine: Vec<&Imaged> = images
+        .iter()
+        .copied()
+        .filter(|image| image.role == Role::Touched && image.actions.contains(&action.id))
+        .filter(|image| !done.contains(&image.path))
+        .collect();
+    // What was not there goes from the leaves up, what was there comes from the root down.
+    mine.sort_by(|a, b| a.path.cmp(&b.path));
+    let (gone, kept): (Vec<_>, Vec<_>) = mine
+        .into_iter()
+        .partition(|image| image.before == Node::Absent);
+    let mut reload = false;
+    for image in gone.into_iter().rev().chain(kept) {
+        done.insert(&image.path);
+        if let Some(why) = foreign(context, action, record, image) {
+            stuck.push(why);
+            continue;
+        }
+        match file::put_back(context, &image.path, &image.before) {
+            Ok(()) => {
+                reload |= image.path.as_bytes().starts_with(b"/etc/systemd/");
+                sink(Event::PutBack {
+                    path: image.path.clone(),
+                });
+            }
+            Err(error) => stuck.push(error.to_string()),
+        }
+        context.crash.here("path put back");
+    }
+    if reload
+        && context.root.is_live()
+        && let Err(error) = unit::daemon_reload()
+    {
+        stuck.push(error.to_string());
+    }
+    stuck
+}
+
+/// Content that is neither what was there nor what we put there belongs to somebody else,
+/// and is not written over.
+fn foreign(
+    context: &Context<'_>,
+    action: &Action,
+    record: &ActionRecord,
+    image: &Imaged,
+) -> Option<String> {
+    let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None).ok()?;
+    let now = current.content()?;
+    let put = match &action.effect {
+        Effect::PutFile { content, .. } => Some(Digest::of(content.as_bytes())),
+        _ => None,
+    };
+    let ours = [
+        image.before.content(),
+        image.after.as_ref().and_then(Node::content),
+        image.undo.as_ref().and_then(|undo| undo.from.content()),
+        put,
+    ];
+    // What an interrupted change of accounts or packages wrote is not known beforehand.
+    let open_ended =
+        record.state == ActionState::Begun && !matches!(action.effect, Effect::PutFile { .. });
+    if ours.contains(&Some(now)) || open_ended {
+        return None;
+    }
+    Some(format!(
+        "`{}` was changed by someone else meanwhile, and is left as it is",
+        image.path
+    ))
+}
+
+/// Running programs read what is there again.
+fn repeat_activations(
+    context: &Context<'_>,
+    plan: &Plan,
+    chosen: &BTreeSet<ActionId>,
+    outcome: &mut Outcome,
+) {
+    if !context.root.is_live() {
+        return;
+    }
+    let mut repeated: Vec<&Effect> = Vec::new();
+    for action in &plan.actions {
+        let concerned = chosen.contains(&action.id)
+            || action.after.iter().any(|before| chosen.contains(before));
+        if !action.effect.is_activation() || !concerned || repeated.contains(&&action.effect) {
+            continue;
+        }
+        repeated.push(&action.effect);
+        if let Err(error) = act::act(context, &action.effect) {
+            outcome.stuck.push(error.to_string());
+        }
+        context.crash.here("activation repeated");
+    }
+}
+
+/// Looks at everything again: a taking back is believed only when it is seen.
+fn check(
+    context: &Context<'_>,
+    images: &[&Imaged],
+    records: &[ActionRecord],
+    chosen: &BTreeSet<ActionId>,
+    outcome: &mut Outcome,
+) {
+    for image in images.iter().filter(|image| image.role == Role::Touched) {
+        outcome.paths += 1;
+        match Node::capture(context.root, &image.path, LastLink::Itself, None) {
+            Ok((_, node)) if node.exactly(&image.before) => outcome.same += 1,
+            Ok((_, node)) if outcome.stuck.is_empty() => outcome.stuck.push(format!(
+                "`{}` is {}, and not as it was",
+                image.path,
+                node.kind()
+            )),
+            Ok(_) => {}
+            Err(error) => outcome.stuck.push(error.to_string()),
+        }
+    }
+    for record in records.iter().filter(|record| chosen.contains(&record.id)) {
+        if record.state == ActionState::TakenBack && act::is_back(&record.kept) == Some(false) {
+            outcome
+                .stuck
+                .push(format!("{} is not taken back", record.id));
+        }
+    }
+}

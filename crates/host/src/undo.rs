@@ -1,0 +1,528 @@
+//! Taking a committed change back on request. Everything is decided before anything is
+//! touched: paths that are as we left them go back byte for byte; in files that somebody
+//! else changed since, only our own lines are inverted; where that can't be told apart, the
+//! undo is refused with the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use model::{ActionId, ChangeId, ChangeState, Effect, HostPath};
+
+use crate::LocalHost;
+use crate::act::{ActError, Context, LastLink, runtime};
+use crate::apply::{ApplyOptions, image_key};
+use crate::event::Event;
+use crate::image::{Attributes, Images, Node};
+use crate::journal::{ActionState, Batch, Header, Imaged, JournalError, Kept, Role, UndoTo};
+use crate::lock::{Lock, LockError};
+use crate::merge::merge;
+use crate::state::{ChangeRecord, State, StateError};
+use crate::take_back::take_back;
+use crate::target::Target;
+
+/// Larger files than this are not merged: they are not configuration.
+const MERGE_LIMIT_BYTES: u64 = 1 << 20;
+
+/// How an undo ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Everything is as it was before the change, checked, except for `merged` files: those
+    /// hold what others changed since, without our lines.
+    Done {
+        id: ChangeId,
+        merged: Vec<HostPath>,
+    },
+    NeedsHuman {
+        id: ChangeId,
+        why: Vec<String>,
+    },
+}
+
+/// What stands in the way of an undo at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The path, or what else it is.
+    pub what: String,
+    pub why: String,
+    /// The content as we left it and as it is now; none where it may hold a secret or is
+    /// not text.
+    pub difference: Option<(String, String)>,
+}
+
+/// An undo is refused; nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    #[error("change {id} is {state}: there is nothing to undo")]
+    NotCommitted { id: ChangeId, state: ChangeState },
+    #[error("change {later} came after {id} and changed `{what}` too: undo {later} first")]
+    OutOfOrder {
+        id: ChangeId,
+        later: ChangeId,
+        what: String,
+    },
+    #[error("change {id} can't be taken back: {why}")]
+    Irreversible { id: ChangeId, why: String },
+    #[error("{} place(s) were changed by someone else since", .0.len())]
+    Conflict(Vec<Obstacle>),
+    #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
+    Pending(ChangeId),
+    #[error("change {id} was made in `{root}`, which is not the tree that is looked at")]
+    OtherRoot { id: ChangeId, root: String },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+impl From<JournalError> for UndoError {
+    fn from(error: JournalError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// Takes back a committed change.
+///
+/// # Errors
+/// When it is refused. Nothing was touched then.
+pub fn undo(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    options: &ApplyOptions<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Undone, UndoError> {
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, options.lock_wait)?;
+    if let Some(pending) = state.pending()?.first() {
+        return Err(UndoError::Pending(pending.change.id));
+    }
+    let mut record = state.change(id)?;
+    refuse_unless_undoable(state, &target, &record)?;
+    let token = record.header.token.clone();
+    let context = Context::new(&target.root, state.images(), &token, &options.crash);
+    let merged = decide(&context, &mut record)?;
+    state.reserve()?;
+    record.header.change.state = ChangeState::Undoing;
+    record.header.boot = crate::apply::boot_id();
+    let mut batch = Batch::default().put(id, "", &record.header);
+    for image in &record.images {
+        batch = batch.put(id, image_key(image), image);
+    }
+    options.crash.here("before undoing");
+    state.journal().write(batch)?;
+    options.crash.here("undoing");
+    match finish(&context, state, record, (options.now)(), sink)? {
+        Finished::Undone => Ok(Undone::Done { id, merged }),
+        Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
+    }
+}
+
+fn refuse_unless_undoable(
+    state: &State,
+    target: &Target,
+    record: &ChangeRecord,
+) -> Result<(), UndoError> {
+    let id = record.header.change.id;
+    let now = record.header.change.state;
+    if !now.allows(ChangeState::Undoing) {
+        return Err(UndoError::NotCommitted { id, state: now });
+    }
+    if record.header.root != target.root.path() {
+        return Err(UndoError::OtherRoot {
+            id,
+            root: record.header.root.display().to_string(),
+        });
+    }
+    for action in &record.actions {
+        if let (Kept::Irreversible { why }, ActionState::Done) = (&action.kept, &action.state) {
+            return Err(UndoError::Irreversible {
+                id,
+                why: why.clone(),
+            });
+        }
+    }
+    let ours = things(record);
+    for change in state.history()? {
+        let stands = matches!(
+            change.state,
+            ChangeState::Committed | ChangeState::NeedsHuman
+        );
+        if change.id <= id || !stands {
+            continue;
+        }
+        let theirs = things(&state.change(change.id)?);
+        if let Some(what) = ours.intersection(&theirs).next() {
+            return Err(UndoError::OutOfOrder {
+                id,
+                later: change.id,
+                what: what.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The actions of a change that are in effect.
+fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
+    record
+        .actions
+        .iter()
+        .filter(|action| {
+            !matches!(
+                action.state,
+                ActionState::Pending | ActionState::Skipped { .. } | ActionState::TakenBack
+            )
+        })
+        .map(|action| action.id)
+        .collect()
+}
+
+/// What a change has in its hands: paths, parameters, modules, mounts, units.
+fn things(record: &ChangeRecord) -> BTreeSet<String> {
+    let standing = standing(record);
+    let paths = record
+        .images
+        .iter()
+        .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(&standing))
+        .map(|image| image.path.to_string());
+    let others = record
+        .actions
+        .iter()
+        .filter(|action| standing.contains(&action.id))
+        .filter_map(|action| match &action.kept {
+            Kept::Sysctl { key, .. } => Some(format!("kernel parameter {key}")),
+            Kept::Mount { path, .. } => Some(format!("mount {path}")),
+            Kept::Module { name, .. } => Some(format!("module {name}")),
+            Kept::Unit { name, .. } => Some(format!("unit {name}")),
+            Kept::Nothing | Kept::Effect(_) | Kept::Irreversible { .. } => None,
+        });
+    paths.chain(others).collect()
+}
+
+/// Decides for every path what it becomes, and notes it in the record. Gives the files that
+/// will not be byte for byte as before.
+fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPath>, UndoError> {
+    let standing = standing(record);
+    let mut obstacles = Vec::new();
+    let mut merged = Vec::new();
+    let touched: BTreeMap<HostPath, Node> = record
+        .images
+        .iter()
+        .filter(|image| image.role == Role::Touched)
+        .map(|image| (image.path.clone(), image.before.clone()))
+        .collect();
+    for image in &mut record.images {
+        if image.actions.is_disjoint(&standing) {
+            continue;
+        }
+        let (_, current) = Node::capture(
+            context.root,
+            &image.path,
+            LastLink::Itself,
+            Some(context.images),
+        )?;
+        let after = image.after.clone().unwrap_or_else(|| image.before.clone());
+        if image.role == Role::Parent {
+            if directory_time(&current) != directory_time(&after) {
+                image.undo = Some(UndoTo {
+                    from: current.clone(),
+                    to: current,
+                });
+            }
+            continue;
+        }
+        match decide_path(context.images, image, &after, &current) {
+            Ok(Decision::Exact) => {}
+            Ok(Decision::Leave) => {
+                image.undo = Some(UndoTo {
+                    from: current.clone(),
+                    to: current,
+                });
+            }
+            Ok(Decision::Become(to)) => {
+                merged.push(image.path.clone());
+                image.undo = Some(UndoTo { from: current, to });
+            }
+            Err(obstacle) => obstacles.push(obstacle),
+        }
+        if image.before == Node::Absent
+            && let Some(obstacle) = holds_others(context, &image.path, &touched)?
+        {
+            obstacles.push(obstacle);
+        }
+    }
+    obstacles.extend(changed_values(record, &standing));
+    match obstacles.is_empty() {
+        true => Ok(merged),
+        false => Err(UndoError::Conflict(obstacles)),
+    }
+}
+
+enum Decision {
+    /// Back to the before-image.
+    Exact,
+    /// It is as before already.
+    Leave,
+    /// Our part is inverted, the rest stays.
+    Become(Node),
+}
+
+fn decide_path(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Result<Decision, Obstacle> {
+    if current.exactly(&image.before) {
+        return Ok(Decision::Leave);
+    }
+    if current.same_as(after) {
+        return match (&image.before, current) {
+            // Entries came or went since: the time is not ours to put back.
+            (
+                Node::Directory { attributes },
+                Node::Directory {
+                    attributes: current,
+                },
+            ) if directory_time(after) != Some(current.modified) => {
+                let mut attributes = attributes.clone();
+                attributes.modified = current.modified;
+                Ok(Decision::Become(Node::Directory { attributes }))
+            }
+            _ => Ok(Decision::Exact),
+        };
+    }
+    if current.same_as(&image.before) {
+        return Ok(Decision::Leave);
+    }
+    let obstacle = |why: &str| Obstacle {
+        what: image.path.to_string(),
+        why: why.to_owned(),
+        difference: difference(images, image, after, current),
+    };
+    let (before, left, now) = match (&image.before, after, current) {
+        (
+            Node::File { .. } | Node::Absent,
+            Node::File {
+                attributes: left, ..
+            },
+            Node::File {
+                attributes: now, ..
+            },
+        ) => (image.before.attributes(), left, now),
+        _ => {
+            return Err(obstacle(&format!(
+                "it is {} now, and was {} when we left it",
+                current.kind(),
+                after.kind()
+            )));
+        }
+    };
+    let Some(before) = before else {
+        return Err(obstacle("we made it, and someone has changed it since"));
+    };
+    let attributes = invert_attributes(before, left, now).ok_or_else(|| {
+        obstacle("its owner, mode or attributes were changed by someone else since")
+    })?;
+    let read = |node: &Node| {
+        node.content().ok_or("it is not a file").and_then(|digest| {
+            images
+                .read(&digest, MERGE_LIMIT_BYTES)
+                .map_err(|_| "it is too large to tell the changes apart")
+        })
+    };
+    let (base, ours, theirs) = read(after)
+        .and_then(|base| Ok((base, read(&image.before)?, read(current)?)))
+        .map_err(obstacle)?;
+    let content =
+        merge(&base, &ours, &theirs).map_err(|conflict| obstacle(&conflict.to_string()))?;
+    let digest = images
+        .store_bytes(&content)
+        .map_err(|error| obstacle(&format!("the result can't be stored: {error}")))?;
+    Ok(Decision::Become(Node::File {
+        content: digest,
+        size_bytes: content.len() as u64,
+        attributes,
+    }))
+}
+
+/// Puts back what we changed of owner, mode and attributes, and keeps what others changed.
+/// None when both changed the same thing.
+fn invert_attributes(
+    before: &Attributes,
+    left: &Attributes,
+    now: &Attributes,
+) -> Option<Attributes> {
+    fn invert<T: PartialEq + Clone>(before: &T, left: &T, now: &T) -> Option<T> {
+        if before == left {
+            return Some(now.clone());
+        }
+        (now == left || now == before).then(|| before.clone())
+    }
+    Some(Attributes {
+        mode: invert(&before.mode, &left.mode, &now.mode)?,
+        uid: invert(&before.uid, &left.uid, &now.uid)?,
+        gid: invert(&before.gid, &left.gid, &now.gid)?,
+        // The content is new, so is its time.
+        modified: now.modified,
+        extended: invert(&before.extended, &left.extended, &now.extended)?,
+    })
+}
+
+fn difference(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Option<(String, String)> {
+    if image.sensitive {
+        return None;
+    }
+    let text = |node: &Node| {
+        let bytes = images.read(&node.content()?, MERGE_LIMIT_BYTES).ok()?;
+        String::from_utf8(bytes).ok()
+    };
+    Some((text(after)?, text(current)?))
+}
+
+fn directory_time(node: &Node) -> Option<crate::image::FileTime> {
+    match node {
+        Node::Directory { attributes } => Some(attributes.modified),
+        _ => None,
+    }
+}
+
+/// A directory that we made can't go while it holds what is not ours.
+fn holds_others(
+    context: &Context<'_>,
+    path: &HostPath,
+    touched: &BTreeMap<HostPath, Node>,
+) -> Result<Option<Obstacle>, ActError> {
+    let Some(names) = context.root.list(path)? else {
+        return Ok(None);
+    };
+    let strange = names.into_iter().find(|name| {
+        let inside = path.join(name);
+        !inside.is_ok_and(|inside| touched.get(&inside) == Some(&Node::Absent))
+    });
+    Ok(strange.map(|name| Obstacle {
+        what: path.to_string(),
+        why: format!(
+            "we made this directory, and someone has put `{}` into it since",
+            model::printable(&name)
+        ),
+        difference: None,
+    }))
+}
+
+/// Running values that are neither what we set nor what was there before.
+fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    for action in &record.plan.actions {
+        let kept = record
+            .actions
+            .iter()
+            .find(|kept| kept.id == action.id && standing.contains(&kept.id));
+        if let (Effect::Sysctl { key, value }, Some(Kept::Sysctl { before, .. })) =
+            (&action.effect, kept.map(|kept| &kept.kept))
+            && let Ok(now) = runtime::sysctl(key)
+            && !runtime::same_value(&now, value)
+            && !runtime::same_value(&now, before)
+        {
+            obstacles.push(Obstacle {
+                what: format!("kernel parameter {key}"),
+                why: format!("it is `{now}` now, we had set it to `{value}`"),
+                difference: None,
+            });
+        }
+    }
+    obstacles
+}
+
+/// How the carrying out of an undo ended.
+pub(crate) enum Finished {
+    Undone,
+    Stuck(Vec<String>),
+}
+
+/// Carries out what was decided. Run again after a crash, it completes what is left.
+pub(crate) fn finish(
+    context: &Context<'_>,
+    state: &State,
+    record: ChangeRecord,
+    now: Timestamp,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Finished, StateError> {
+    let chosen = standing_or_undone(&record);
+    let ChangeRecord {
+        mut header,
+        plan,
+        mut actions,
+        images,
+    } = record;
+    let id = header.change.id;
+    state.release();
+    sink(Event::TakingBack {
+        id,
+        why: "undo".to_owned(),
+    });
+    let images: Vec<Imaged> = images
+        .into_iter()
+        .filter(|image| image.role == Role::Touched || image.undo.is_none())
+        .map(|mut image| {
+            if let Some(undo) = &image.undo {
+                image.before = undo.to.clone();
+            }
+            image
+        })
+        .collect();
+    let journal = (state.journal(), id);
+    let outcome = take_back(
+        context,
+        journal,
+        &plan,
+        &mut actions,
+        &images,
+        &|id| chosen.contains(&id),
+        sink,
+    );
+    for why in &outcome.stuck {
+        sink(Event::Stuck {
+            id,
+            why: why.clone(),
+        });
+    }
+    sink(Event::TakenBack {
+        id,
+        same: outcome.same,
+        of: outcome.paths,
+    });
+    end(&mut header, &outcome.stuck, now);
+    let batch = Batch::default().put(id, "", &header);
+    state.journal().write(batch)?;
+    context.crash.here("undone");
+    Ok(match outcome.stuck.is_empty() {
+        true => Finished::Undone,
+        false => Finished::Stuck(outcome.stuck),
+    })
+}
+
+/// In an undo that was interrupted, some actions are taken back already; they are looked at
+/// again, since their neighbours' directories are not done.
+fn standing_or_undone(record: &ChangeRecord) -> BTreeSet<ActionId> {
+    let down = &record.header.taken_back;
+    let actions = record.plan.actions.iter().map(|action| action.id);
+    actions.filter(|id| !down.contains(id)).collect()
+}
+
+fn end(header: &mut Header, stuck: &[String], now: Timestamp) {
+    header.change.ended = Some(now);
+    if stuck.is_empty() {
+        header.change.state = ChangeState::Undone;
+    } else {
+        header.change.state = ChangeState::NeedsHuman;
+        header.change.note = Some(stuck.join("; "));
+    }
+}

@@ -1,0 +1,167 @@
+//! `kill -9` at every step of an apply and of an undo, and again during the recovery: the
+//! tree is afterwards exactly as before or exactly as planned, and the report says which.
+
+use std::process::Command;
+
+use host::{CrashPoints, Recovery};
+use model::ChangeState;
+
+use crate::bench::{Bench, Snapshot, every_file_effect, killing};
+
+/// What the process that is killed does.
+const ROLE: &str = "STEADFAST_TEST_CRASH";
+
+/// Runs in a process of its own, which dies at the point that it was told.
+#[test]
+#[ignore = "run by the tests below, in a process that is killed"]
+fn victim() {
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
+    let mut words = role.split(' ');
+    let mut next = || words.next().expect("a word");
+    let (what, nth) = (next(), next().parse().expect("a number"));
+    let bench = Bench::at(next().as_ref(), next().as_ref());
+    let crash = killing(nth);
+    match what {
+        "apply" => {
+            let plan = bench.plan(every_file_effect());
+            let (applied, _) = bench.apply_with(&plan, crash, &|_| host::Verdict::default());
+            applied.expect("applied");
+        }
+        "undo" => {
+            bench.undo(1, crash).expect("undone");
+        }
+        "recover" => {
+            bench.recover(&crash);
+        }
+        other => panic!("no role `{other}`"),
+    }
+}
+
+/// Was it killed? Else it came to its end, and the sweep is through.
+fn kill_at(bench: &Bench, what: &str, nth: u32) -> bool {
+    let role = format!(
+        "{what} {nth} {} {}",
+        bench.root.display(),
+        bench.state.display()
+    );
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "change_crash::victim",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(ROLE, role)
+        .output()
+        .expect("the victim runs");
+    if output.status.success() {
+        return false;
+    }
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert_eq!(
+        signal,
+        Some(9),
+        "{what} failed at point {nth}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    true
+}
+
+/// What the planned tree is, times left out: those of what was written are of the moment.
+fn timeless(snapshot: &Snapshot) -> Snapshot {
+    snapshot
+        .iter()
+        .map(|(path, what)| {
+            let (start, rest) = what.split_once(" time ").expect("a time");
+            let attributes = rest.split_once(' ').map_or("", |(_, rest)| rest);
+            (path.clone(), format!("{start} {attributes}"))
+        })
+        .collect()
+}
+
+fn planned() -> Snapshot {
+    let bench = Bench::new();
+    bench
+        .apply(&bench.plan(every_file_effect()))
+        .expect("applied");
+    timeless(&bench.snapshot())
+}
+
+fn check_recovered(bench: &Bench, before: &Snapshot, planned: &Snapshot, at: &str) {
+    let recovered = bench.recover(&CrashPoints::none());
+    let state = bench.open();
+    let history = state.history().expect("a history");
+    let now = bench.snapshot();
+    let last = history.last().map(|change| change.state);
+    match last {
+        Some(ChangeState::Committed) => assert_eq!(&timeless(&now), planned, "{at}"),
+        None | Some(ChangeState::RolledBack | ChangeState::Undone) => {
+            assert_eq!(&now, before, "{at}: {recovered:?}");
+        }
+        other => panic!("{at}: {other:?}, {recovered:?}"),
+    }
+    for recovered in &recovered {
+        let as_before = matches!(
+            recovered.outcome,
+            Recovery::AsBefore { .. } | Recovery::NothingTouched | Recovery::Undone
+        );
+        assert_eq!(as_before, &now == before, "{at}: the report is right");
+    }
+    assert!(state.pending().expect("a list").is_empty(), "{at}");
+}
+
+#[test]
+fn killed_at_every_point_of_an_apply() {
+    let planned = planned();
+    let mut nth = 1;
+    loop {
+        let bench = Bench::new();
+        let before = bench.snapshot();
+        if !kill_at(&bench, "apply", nth) {
+            break;
+        }
+        check_recovered(&bench, &before, &planned, &format!("apply, point {nth}"));
+        nth += 1;
+    }
+    assert!(nth > 30, "only {nth} points were tried");
+}
+
+#[test]
+fn killed_at_every_point_of_an_undo() {
+    let planned = planned();
+    let mut nth = 1;
+    loop {
+        let bench = Bench::new();
+        let before = bench.snapshot();
+        bench
+            .apply(&bench.plan(every_file_effect()))
+            .expect("applied");
+        if !kill_at(&bench, "undo", nth) {
+            break;
+        }
+        check_recovered(&bench, &before, &planned, &format!("undo, point {nth}"));
+        nth += 1;
+    }
+    assert!(nth > 15, "only {nth} points were tried");
+}
+
+#[test]
+fn killed_at_every_point_of_a_recovery() {
+    let planned = planned();
+    let mut nth = 1;
+    loop {
+        let bench = Bench::new();
+        let before = bench.snapshot();
+        // Late in the apply, when nearly everything is done.
+        assert!(kill_at(&bench, "apply", 40), "the apply has 40 points");
+        if !kill_at(&bench, "recover", nth) {
+            break;
+        }
+        check_recovered(&bench, &before, &planned, &format!("recovery, point {nth}"));
+        nth += 1;
+    }
+    assert!(nth > 10, "only {nth} points were tried");
+}
