@@ -2,5 +2,6 @@
 
 mod baselines;
 mod compiled;
+mod controls;
 mod errors;
 mod support;
