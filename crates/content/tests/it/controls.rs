@@ -43,7 +43,10 @@ fn controls_name_rules_that_exist() {
         for (control, rules) in read.controls {
             assert!(!rules.is_empty(), "{shown}: {control} names no rule");
             for rule in rules {
-                assert!(repository.rule(&rule).is_some(), "{shown}: {control}: no rule `{rule}`");
+                assert!(
+                    repository.rule(&rule).is_some(),
+                    "{shown}: {control}: no rule `{rule}`"
+                );
             }
         }
         frameworks += 1;
