@@ -1,6 +1,6 @@
 //! Baseline files: rules for a subject, and tailorings of rules that are declared elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use model::plan::Risk;
@@ -27,6 +27,11 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
+    /// The names that it rests on.
+    pub(crate) fn names(&self) -> HashSet<String> {
+        template::names_in_condition(&self.text)
+    }
+
     /// A failure to evaluate it, at its place.
     pub(crate) fn wrong(&self, problem: template::Problem) -> ContentError {
         problem_at(problem, &self.node, &self.source)
@@ -118,6 +123,15 @@ pub(crate) struct BaselineFile {
     pub(crate) rules: Vec<Rule>,
     pub(crate) tailorings: Vec<Tailoring>,
 }
+
+/// What a test may expect of its rule; the other outcomes come from elsewhere.
+pub(crate) const EXPECTABLE: [Outcome; 5] = [
+    Outcome::Fail,
+    Outcome::Pass,
+    Outcome::NotApplicable,
+    Outcome::Unknown,
+    Outcome::Error,
+];
 
 const FILE: Shape<'_> = Shape {
     known: &[
@@ -349,7 +363,19 @@ fn read_test(
     }
     let place = keys.place();
     let name = keys.text("name", problems);
-    let expect = keys.value("expect", problems);
+    let expect: Option<Outcome> = keys.value("expect", problems);
+    if let (Some(outcome), Some(node)) = (expect, keys.node("expect"))
+        && !EXPECTABLE.contains(&outcome)
+    {
+        let known = EXPECTABLE.map(|outcome| format!("`{}`", outcome.as_str()));
+        problems.push(
+            ContentError::new(
+                format!("no test can expect `{}`", outcome.as_str()),
+                keys.place_of(node),
+            )
+            .help(format!("one of {}", known.join(", "))),
+        );
+    }
     let on: Option<TestHost> = keys.value("on", problems);
     Some(RuleTest {
         name: name?,

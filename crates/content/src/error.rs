@@ -301,6 +301,10 @@ pub(crate) fn nearest<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // No name of ours is that long, and comparing costs the product of the lengths.
+    if typed.len() > 200 {
+        return None;
+    }
     // Farther than a third of the name is another word, not a slip.
     let limit = (typed.chars().count() / 3).max(2);
     known

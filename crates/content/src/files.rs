@@ -25,6 +25,9 @@ const MOST_FILES: usize = 4096;
 /// Directories below `roles/` or `baselines/`.
 const DEEPEST: usize = 8;
 
+/// Where the built-in baselines are said to be.
+pub(crate) const BUILT_IN_ROOT: &str = "/built-in";
+
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/baselines.rs"));
 
 /// The files of a policy, by their path below its root.
@@ -57,7 +60,7 @@ impl PolicyFiles {
                 .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
                 .collect(),
             shown_root: "built-in".to_owned(),
-            root: Some(HostPath::literal("/built-in")),
+            root: Some(HostPath::literal(BUILT_IN_ROOT)),
         }
     }
 

@@ -11,11 +11,13 @@ mod error;
 mod explain;
 mod files;
 mod keys;
+mod lint;
 mod param;
 mod read;
 mod repository;
 mod role;
 mod sample;
+mod schema;
 mod template;
 mod template_file;
 mod typed;
@@ -28,10 +30,12 @@ pub use baseline::{Given, Releases, Rule, RuleTest, TestHost};
 pub use compile::{Baselines, Request, compile};
 pub use error::{ContentError, ContentErrors, Place, SourceText};
 pub use files::PolicyFiles;
+pub use lint::lint;
 pub use param::{Param, ParamType, ParamValue, Params};
 pub use repository::{Baseline, Repository};
 pub use role::Role;
-pub use vocabulary::facts_in_templates;
+pub use schema::schema;
+pub use vocabulary::{FactName, facts_in_templates};
 
 /// The profile of rules that name none.
 pub const DEFAULT_PROFILE: &str = "default";

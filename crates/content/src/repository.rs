@@ -20,6 +20,8 @@ pub struct Repository {
     pub(crate) baselines: BTreeMap<BaselineName, Baseline>,
     /// In the order of files and lines.
     pub(crate) rules: Vec<Rule>,
+    /// Where in `rules` each one stands.
+    by_id: BTreeMap<RuleId, usize>,
     pub(crate) roles: BTreeMap<RoleName, Role>,
     pub(crate) waivers: Vec<Waiver>,
     pub(crate) templates: Arc<TemplateFiles>,
@@ -116,7 +118,7 @@ impl Repository {
     }
 
     pub fn rule(&self, id: &RuleId) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.id == *id)
+        self.by_id.get(id).and_then(|at| self.rules.get(*at))
     }
 
     pub fn baselines(&self) -> impl Iterator<Item = &Baseline> {
@@ -148,6 +150,7 @@ impl Repository {
                 );
                 continue;
             }
+            self.by_id.insert(rule.id.clone(), self.rules.len());
             self.rules.push(rule);
         }
         tailorings.extend(file.tailorings);
@@ -197,23 +200,23 @@ impl Repository {
 
     fn tailor(&mut self, tailoring: &Tailoring, problems: &mut Problems) {
         let id = &tailoring.rule;
-        let siblings: Vec<String> = self
-            .rules
-            .iter()
-            .filter(|rule| rule.baseline == tailoring.baseline)
-            .map(|rule| rule.id.to_string())
-            .collect();
-        let Some(rule) = self
-            .rules
-            .iter_mut()
-            .find(|rule| rule.id == *id && rule.baseline == tailoring.baseline)
-        else {
+        let found = self
+            .by_id
+            .get(id)
+            .and_then(|at| self.rules.get_mut(*at))
+            .filter(|rule| rule.baseline == tailoring.baseline);
+        let Some(rule) = found else {
+            let siblings = self
+                .rules
+                .iter()
+                .filter(|rule| rule.baseline == tailoring.baseline)
+                .map(|rule| rule.id.as_str());
             problems.push(
                 ContentError::new(
                     format!("unknown rule `{id}` in baseline `{}`", tailoring.baseline),
                     tailoring.rule_place.clone(),
                 )
-                .maybe_help(suggestion(id.as_str(), siblings.iter().map(String::as_str))),
+                .maybe_help(suggestion(id.as_str(), siblings)),
             );
             return;
         };
@@ -267,45 +270,46 @@ impl Repository {
                     );
                 }
             }
-            let mut chain = vec![&role.name];
-            self.check_cycle(role, &mut chain, problems);
-        }
-    }
-
-    /// Follows the includes from a role; a way back to it is said at the include that
-    /// closes the circle.
-    fn check_cycle<'a>(
-        &'a self,
-        role: &'a Role,
-        chain: &mut Vec<&'a RoleName>,
-        problems: &mut Problems,
-    ) {
-        for (name, place) in &role.includes {
-            if *name == *chain[0] {
-                // Every role of a circle leads here: the first by name speaks for all.
-                if chain.iter().any(|other| **other < *name) {
-                    continue;
-                }
-                let names: Vec<&str> = chain
-                    .iter()
-                    .map(|name| name.as_str())
-                    .chain([name.as_str()])
-                    .collect();
+            if let Some((chain, place)) = self.circle(role) {
                 problems.push(ContentError::new(
                     format!(
                         "roles include each other in a circle: {}",
-                        names.join(" → ")
+                        chain.join(" → ")
                     ),
-                    place.clone(),
+                    place,
                 ));
-            } else if let Some(next) = self.roles.get(name)
-                && !chain.contains(&name)
-            {
-                chain.push(name);
-                self.check_cycle(next, chain, problems);
-                chain.pop();
             }
         }
+    }
+
+    /// The way from a role back to itself, with the include that closes it; only from the
+    /// first of the circle by name, so that a circle is said once.
+    fn circle<'a>(&'a self, start: &'a Role) -> Option<(Vec<&'a str>, Place)> {
+        // Each role is entered once, with the one that led to it.
+        let mut led_by: BTreeMap<&RoleName, &RoleName> = BTreeMap::new();
+        let mut open = vec![start];
+        while let Some(role) = open.pop() {
+            for (name, place) in &role.includes {
+                if *name == start.name {
+                    let mut chain = vec![name.as_str(), role.name.as_str()];
+                    let mut at = &role.name;
+                    while let Some(before) = led_by.get(at) {
+                        at = before;
+                        chain.push(at.as_str());
+                    }
+                    chain.reverse();
+                    return Some((chain, place.clone()));
+                }
+                if *name > start.name
+                    && !led_by.contains_key(name)
+                    && let Some(next) = self.roles.get(name)
+                {
+                    led_by.insert(&next.name, &role.name);
+                    open.push(next);
+                }
+            }
+        }
+        None
     }
 
     fn add_waivers(&mut self, waived: Vec<(Waiver, Place)>, problems: &mut Problems) {

@@ -138,8 +138,39 @@ fn language() -> Environment<'static> {
     env
 }
 
+/// Words in one `{{ … }}`, one `{% … %}` or one condition. The parser goes as deep as an
+/// expression is long, and its stack is no larger than any other.
+const MOST_WORDS: usize = 500;
+/// The same for the branches of conditions, which nest in the parser.
+const MOST_BRANCHES: usize = 500;
+
+/// Refuses what would take the parser too deep; stands before everything that parses.
+fn check_size(text: &str, in_expression: bool) -> Result<(), Problem> {
+    let (mut words, mut branches) = (0, 0);
+    for token in tokenize(text, in_expression, syntax()) {
+        let (token, span) = token.map_err(|error| wrong(&error, text))?;
+        words += 1;
+        match token {
+            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => words = 0,
+            Token::Ident("elif" | "else" | "if") => branches += 1,
+            _ => {}
+        }
+        if words > MOST_WORDS || branches > MOST_BRANCHES {
+            return Err(Problem {
+                message: "the expression is too long".to_owned(),
+                help: None,
+                range: Some(span.start_offset as usize..span.end_offset as usize),
+                line: None,
+                file: None,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Checks a template's syntax and every name in it.
 pub(crate) fn check(text: &str, params: &[&str]) -> Result<(), Problem> {
+    check_size(text, false)?;
     let env = language();
     let template = env
         .template_from_named_str("template", text)
@@ -150,6 +181,7 @@ pub(crate) fn check(text: &str, params: &[&str]) -> Result<(), Problem> {
 
 /// Checks everything but the names: those of an included template depend on what includes it.
 pub(crate) fn check_without_names(text: &str) -> Result<(), Problem> {
+    check_size(text, false)?;
     language()
         .template_from_named_str("template", text)
         .map_err(|error| wrong(&error, text))?;
@@ -158,12 +190,29 @@ pub(crate) fn check_without_names(text: &str) -> Result<(), Problem> {
 
 /// Checks a condition's syntax and every name in it.
 pub(crate) fn check_condition(text: &str, params: &[&str]) -> Result<(), Problem> {
+    check_size(text, true)?;
     let env = language();
     let expression = env
         .compile_expression(text)
         .map_err(|error| wrong(&error, text))?;
     let undeclared = expression.undeclared_variables(false);
     check_words(text, true, &undeclared, params)
+}
+
+/// The names that a template takes from outside.
+pub(crate) fn names_in(text: &str) -> HashSet<String> {
+    language()
+        .template_from_named_str("template", text)
+        .map(|template| template.undeclared_variables(false))
+        .unwrap_or_default()
+}
+
+/// The same for a condition.
+pub(crate) fn names_in_condition(text: &str) -> HashSet<String> {
+    language()
+        .compile_expression(text)
+        .map(|expression| expression.undeclared_variables(false))
+        .unwrap_or_default()
 }
 
 /// What an identifier is, by the words before it.

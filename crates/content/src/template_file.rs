@@ -1,6 +1,7 @@
 //! Template files: where a role finds them, what is checked of them when a policy is read,
 //! and their text on one host.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -137,6 +138,23 @@ fn includes(text: &str) -> Vec<(String, Range<usize>)> {
         }
     }
     found
+}
+
+/// The names that a template file, and the ones that it includes, take from outside.
+pub(crate) fn names(path: &str, templates: &TemplateFiles) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut seen = HashSet::new();
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        if let Some(source) = templates.get(&path)
+            && seen.insert(path.clone())
+        {
+            names.extend(template::names_in(source.text()));
+            let included = includes(source.text()).into_iter();
+            open.extend(included.map(|(name, _)| template::join(&name, &path)));
+        }
+    }
+    names
 }
 
 /// Fills in what the template of a `template` resource comes to.

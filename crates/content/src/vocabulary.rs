@@ -103,24 +103,30 @@ pub(crate) fn name(word: &str) -> Option<&'static Name> {
     NAMES.iter().find(|name| name.name == word)
 }
 
-/// The facts that templates and conditions may use, for reference pages: each name with its
-/// parts, as `package(…).installed`, and what it means.
-pub fn facts_in_templates() -> Vec<(String, &'static str)> {
-    let mut lines = Vec::new();
-    for name in NAMES {
-        let shown = if name.is_function {
-            format!("{}(\"…\")", name.name)
-        } else {
-            name.name.to_owned()
-        };
-        if name.parts.is_empty() {
-            lines.push((shown, name.meaning));
-        } else {
-            let parts: Vec<String> = name.parts.iter().map(|part| format!(".{part}")).collect();
-            lines.push((format!("{shown} with {}", parts.join(", ")), name.meaning));
-        }
-    }
-    lines
+/// A fact that templates and conditions may use, for reference pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactName {
+    /// `package("…")`, `hostname`.
+    pub name: String,
+    /// What may follow the dot.
+    pub parts: &'static [&'static str],
+    pub meaning: &'static str,
+}
+
+/// All facts that templates and conditions may use.
+pub fn facts_in_templates() -> Vec<FactName> {
+    NAMES
+        .iter()
+        .map(|name| FactName {
+            name: if name.is_function {
+                format!("{}(\"…\")", name.name)
+            } else {
+                name.name.to_owned()
+            },
+            parts: name.parts,
+            meaning: name.meaning,
+        })
+        .collect()
 }
 
 /// Words that mean something already, so no parameter may take them.

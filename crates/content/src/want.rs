@@ -1,6 +1,7 @@
 //! A declared resource: read and checked as far as it can be without a host, and made
 //! into a [`Resource`] for one host.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::Expectation;
@@ -89,6 +90,20 @@ impl Want {
             template_file::render_into(&mut resource, path, renderer, templates)?;
         }
         Ok(resource)
+    }
+
+    /// The names that its templates take from outside.
+    pub(crate) fn names(&self, templates: &TemplateFiles) -> HashSet<String> {
+        let mut names = HashSet::new();
+        scalars(&self.node, &mut |text| {
+            if is_template(text) {
+                names.extend(template::names_in(text));
+            }
+        });
+        if let Some(path) = &self.template {
+            names.extend(template_file::names(path, templates));
+        }
+        names
     }
 
     /// The resource of a declaration that is the same everywhere.
@@ -218,11 +233,20 @@ fn rendered(text: String) -> Tree {
 }
 
 fn has_template(node: &Node) -> bool {
+    let mut found = false;
+    scalars(node, &mut |text| found |= is_template(text));
+    found
+}
+
+/// Each scalar's text, values only.
+fn scalars(node: &Node, visit: &mut dyn FnMut(&str)) {
     match &node.tree {
-        Tree::Null => false,
-        Tree::Scalar { text, .. } => is_template(text),
-        Tree::List(items) => items.iter().any(has_template),
-        Tree::Map(entries) => entries.iter().any(|entry| has_template(&entry.value)),
+        Tree::Null => {}
+        Tree::Scalar { text, .. } => visit(text),
+        Tree::List(items) => items.iter().for_each(|item| scalars(item, visit)),
+        Tree::Map(entries) => entries
+            .iter()
+            .for_each(|entry| scalars(&entry.value, visit)),
     }
 }
 

@@ -15,6 +15,12 @@ use crate::error::{ContentError, Place, Problems, SourceText};
 /// Deeper than any policy that a person can read.
 const DEEPEST: usize = 32;
 
+/// More keys than this in one mapping are not written by people.
+const MOST_KEYS: usize = 1000;
+
+/// Nor more items than this in one list.
+const MOST_ITEMS: usize = 10_000;
+
 /// A place's worth of YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -257,6 +263,10 @@ impl<'a> Reader<'a> {
                     if matches!(next.0, Event::SequenceEnd) {
                         break next.1.end;
                     }
+                    if items.len() >= MOST_ITEMS {
+                        let message = format!("more than {MOST_ITEMS} items in one list");
+                        return Err(self.error(message, next.1));
+                    }
                     items.push(self.node(next, depth + 1)?);
                 };
                 Ok(Node {
@@ -280,6 +290,10 @@ impl<'a> Reader<'a> {
                             .error("a key that is not text", key_span)
                             .help("a template that stands alone needs quotes: \"{{ name }}\""));
                     };
+                    if entries.len() >= MOST_KEYS {
+                        let message = format!("more than {MOST_KEYS} keys in one mapping");
+                        return Err(self.error(message, key_span));
+                    }
                     self.check_new(&entries, &key, &key_span);
                     entries.push(Entry {
                         key,

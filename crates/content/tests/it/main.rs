@@ -4,4 +4,7 @@ mod baselines;
 mod compiled;
 mod controls;
 mod errors;
+mod loader;
+mod published;
+mod reader;
 mod support;

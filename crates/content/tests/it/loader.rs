@@ -1,0 +1,153 @@
+//! Reading a policy directory: what is taken, and what is refused.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use content::{Repository, lint};
+
+fn write(root: &Path, path: &str, text: impl AsRef<[u8]>) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("below the root")).expect("a temporary folder");
+    fs::write(path, text).expect("a temporary folder");
+}
+
+/// The errors of loading, with the folder's name taken out.
+fn refused(root: &Path) -> String {
+    let errors = Repository::load(root).expect_err("this should be refused");
+    errors
+        .to_string()
+        .replace(&root.display().to_string(), "POLICY")
+}
+
+#[test]
+fn a_policy_directory_stands_beside_the_built_in_baselines() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    write(
+        root.path(),
+        "roles/web.yaml",
+        "role: web\nwant:\n  - template: {path: /a, source: a.j2}\n",
+    );
+    write(root.path(), "roles/web/a.j2", "{{ hostname }}\n");
+    write(root.path(), "roles/.web.yaml.swp", [0, 159, 146, 150]);
+    write(root.path(), "README.md", "Our policy.\n");
+    let repository = Repository::load(root.path()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(repository.roles().count(), 1);
+    assert!(
+        repository.rules().count() > 0,
+        "the built-in rules are there"
+    );
+    let place = repository.roles().next().map(|role| role.place.to_string());
+    assert_eq!(
+        place,
+        Some(format!("{}/roles/web.yaml:1", root.path().display()))
+    );
+}
+
+#[test]
+fn what_is_not_a_policy_file_is_refused() {
+    let outside = tempfile::tempdir().expect("a temporary folder");
+    write(outside.path(), "secret.yaml", "role: secret\nwant: []\n");
+    type Case<'c> = (&'c dyn Fn(&Path), &'c str);
+    let cases: [Case<'_>; 8] = [
+        (
+            &|_| {},
+            "no policy in `POLICY` (a policy has `roles/`, `baselines/` or `waivers.yaml`)",
+        ),
+        (
+            &|root| {
+                fs::create_dir(root.join("roles")).expect("a folder");
+                symlink(
+                    outside.path().join("secret.yaml"),
+                    root.join("roles/web.yaml"),
+                )
+                .expect("a link");
+            },
+            "`POLICY/roles/web.yaml` is a link (links in a policy are not followed)",
+        ),
+        (
+            &|root| symlink(outside.path(), root.join("roles")).expect("a link"),
+            "`POLICY/roles` is not a directory of its own (links in a policy are not followed)",
+        ),
+        (
+            &|root| symlink("roles", root.join("roles")).expect("a link"),
+            "`POLICY/roles` is not a directory of its own (links in a policy are not followed)",
+        ),
+        (
+            &|root| write(root, "roles/web.yaml", vec![b'#'; (1 << 20) + 1]),
+            "`POLICY/roles/web.yaml` is larger than a policy file may be (1 MiB)",
+        ),
+        (
+            &|root| write(root, "roles/web.yaml", [b'a', 0xff]),
+            "`POLICY/roles/web.yaml` is not UTF-8 text",
+        ),
+        (
+            &|root| write(root, "roles/web.yaml", "role: web\0\n"),
+            "POLICY/roles/web.yaml:1:10: a control character (U+0000) (write it as an escape in double quotes, as in \"\\e\")",
+        ),
+        (
+            &|root| write(root, "roles", ""),
+            "`POLICY/roles` is not a directory of its own (links in a policy are not followed)",
+        ),
+    ];
+    for (prepare, expected) in cases {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        prepare(root.path());
+        assert_eq!(refused(root.path()), expected);
+    }
+    let missing = outside.path().join("nothing");
+    assert_eq!(
+        refused(&missing),
+        "the policy directory `POLICY` can't be read: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn lint_warns_of_the_own_policy_only() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    write(
+        root.path(),
+        "baselines/ours.yaml",
+        "baseline: ours\nreleases: {debian: [\"12\", \"13\"]}\nrules:\n  - rule: one\n    title: One\n    severity: low\n    \
+         why: To see.\n    area: kernel\n    params: {unused: {default: 1}, used: {default: 2}}\n    want:\n      \
+         - sysctl: {key: kernel.one, value: \"{{ used }}\"}\n",
+    );
+    write(
+        root.path(),
+        "roles/web.yaml",
+        "role: web\nparams: {name: {type: string}, other: {type: string}}\nwant:\n  - template: {path: /a, source: a.j2}\n",
+    );
+    write(root.path(), "roles/a.j2", "{% include \"b.j2\" %}");
+    write(root.path(), "roles/b.j2", "{{ name }}");
+    let warnings = lint(root.path()).unwrap_or_else(|errors| panic!("{errors}"));
+    let said: Vec<&str> = warnings
+        .iter()
+        .map(content::ContentError::message)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "rule `one` has no tests",
+            "parameter `unused` is not used",
+            "parameter `other` is not used",
+        ]
+    );
+}
+
+#[test]
+fn lint_finds_what_only_a_host_shows() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    // On Debian 12 the version is text, so the sum fails; reading alone can't know that.
+    write(
+        root.path(),
+        "roles/web.yaml",
+        "role: web\nwant:\n  - file: {path: /a, content: \"{{ release.version + 1 }}\"}\n",
+    );
+    let errors = lint(root.path()).expect_err("this does not compile");
+    assert_eq!(
+        errors
+            .to_string()
+            .replace(&root.path().display().to_string(), "POLICY"),
+        "POLICY/roles/web.yaml:3:35: `release.version + 1` does not fit the types of its values"
+    );
+}
