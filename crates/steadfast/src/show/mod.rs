@@ -5,5 +5,6 @@
 pub mod change;
 pub mod diff;
 pub mod effect;
+pub mod events;
 pub mod history;
 pub mod plan;

@@ -8,6 +8,7 @@ mod report_human;
 mod report_json;
 mod samples;
 mod show_changes;
+mod show_events;
 mod show_plan;
 mod style;
 mod webdriver;

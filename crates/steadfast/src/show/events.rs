@@ -1,0 +1,243 @@
+//! Shows what happens while a plan is carried out, or a change is taken back: a line
+//! for each thing that was done, with its time, and at the end what is true now.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use host::Event;
+use model::{Action, ActionId, ChangeId, Effect, Plan, UnitOp};
+
+use super::effect::{Seen, describe, is_secret};
+use crate::layout::{Paper, Text};
+use crate::style::{Role, Sign, Style};
+
+/// Times end here, where the terminal is that wide.
+const TIME_COLUMN: usize = 58;
+/// Lines shown of what a program said.
+const SAID_LINES: usize = 20;
+
+/// Writes events as they come.
+pub struct Lines<'a> {
+    out: &'a mut dyn Write,
+    style: &'a Style,
+    /// For the actions' words; none when a change is taken back without its plan.
+    plan: Option<&'a Plan>,
+    /// May a line be written over? Only on a terminal.
+    live: bool,
+    /// The present line is one that will be written over.
+    ticking: bool,
+    /// Some of the change was taken back, or could not be.
+    taken_back: bool,
+    stuck: bool,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(
+        out: &'a mut dyn Write,
+        plan: Option<&'a Plan>,
+        style: &'a Style,
+        live: bool,
+    ) -> Self {
+        Self {
+            out,
+            style,
+            plan,
+            live,
+            ticking: false,
+            taken_back: false,
+            stuck: false,
+        }
+    }
+
+    pub fn show(&mut self, event: &Event) -> io::Result<()> {
+        if let Event::Waiting { left } = event {
+            return self.tick(*left);
+        }
+        if std::mem::take(&mut self.ticking) {
+            // Back to the line's beginning, and erase it (ECMA-48, 8.3.15 and 8.3.41).
+            write!(self.out, "\r\x1b[K")?;
+        }
+        match event {
+            Event::Waiting { .. } | Event::Recorded { .. } => Ok(()),
+            Event::Imaged { paths, took } => {
+                let files = if *paths == 1 { "file" } else { "files" };
+                self.done(&format!("before-image of {paths} {files}"), *took)
+            }
+            Event::Accepted { validator, took } => {
+                let text = format!("{} accepts the new configuration", validator.command());
+                self.done(&text, *took)
+            }
+            Event::Refused { validator, said } => {
+                let text = format!("{} refuses the new configuration", validator.command());
+                self.failed(&text, said)
+            }
+            Event::NotValidated { validator, why } => {
+                let text = format!("{} could not be asked: {why}", validator.command());
+                self.line("!", Role::Wary, &Text::new().plain(&text))
+            }
+            Event::Done { action, took } => self.done(&self.action(*action), *took),
+            Event::Failed { action, why } => self.failed(&self.action(*action), why),
+            Event::Skipped { action, why } => {
+                let text = format!("not begun: {} ({why})", self.action(*action));
+                self.line("-", Role::Dim, &Text::new().say(Role::Dim, &text))
+            }
+            Event::Activated { action, took } => self.done(&self.activated(*action), *took),
+            Event::Verified { took } => self.done("looked again: it is as planned", *took),
+            Event::NotReached { what, why } => {
+                self.failed(&format!("looked again: {what} is not as planned"), why)
+            }
+            Event::AwaitingConfirmation { id, deadline } => {
+                let until = deadline.strftime("%H:%M:%S UTC");
+                let text = format!(
+                    "kept only if someone signs in anew before {until}, or with: steadfast confirm {id}"
+                );
+                self.line(
+                    self.style.sign(Sign::Waiting),
+                    Role::Wary,
+                    &Text::new().plain(&text),
+                )
+            }
+            Event::Confirmed { by, .. } => {
+                let text = Text::new().plain(&format!("kept: {by}"));
+                self.line(self.style.sign(Sign::Done), Role::Good, &text)
+            }
+            Event::TakingBack { why, .. } => self.failed("taking it back", why),
+            Event::PutBack { path } => {
+                let text = Text::new().plain(&format!("put back {path}"));
+                self.line(self.style.sign(Sign::Done), Role::Good, &text)
+            }
+            Event::TakenBack { id, same, of } => self.taken_back(*id, *same, *of),
+            Event::Stuck { why, .. } => {
+                self.stuck = true;
+                self.failed("could not be put back", why)
+            }
+            Event::Committed { id } => {
+                let without = match self.taken_back {
+                    true => ", without what was taken back",
+                    false => "",
+                };
+                let text = format!(
+                    "change {id} is in effect{without}. steadfast undo {id} takes it back."
+                );
+                self.end(Role::Strong, &text)
+            }
+        }
+    }
+
+    /// One change set or all of them: what was taken back, and what of it was checked.
+    fn taken_back(&mut self, id: ChangeId, same: usize, of: usize) -> io::Result<()> {
+        self.taken_back = true;
+        let files = if of == 1 { "file" } else { "files" };
+        if same == of && !self.stuck {
+            let text = match of {
+                0 => "taken back; it had touched no file".to_owned(),
+                _ => format!("taken back: {same} of {of} {files} checked, and as before"),
+            };
+            let sign = self.style.sign(Sign::Done);
+            return self.line(sign, Role::Good, &Text::new().plain(&text));
+        }
+        let text = format!("taken back in part: {same} of {of} {files} are as before");
+        self.failed(&text, "")?;
+        let text = format!(
+            "change {id} needs a person: neither as before nor as planned. steadfast show {id}"
+        );
+        self.end(Role::Critical, &text)
+    }
+
+    /// The time left, on a line that is written over.
+    fn tick(&mut self, left: Duration) -> io::Result<()> {
+        if !self.live {
+            return Ok(());
+        }
+        self.ticking = true;
+        let seconds = left.as_secs();
+        let sign = self.style.sign(Sign::Waiting);
+        let text = format!(
+            " {sign} {}:{:02} left (Ctrl-C takes it back)",
+            seconds / 60,
+            seconds % 60
+        );
+        write!(self.out, "\r\x1b[K{}", self.style.paint(Role::Wary, &text))?;
+        self.out.flush()
+    }
+
+    fn find(&self, id: ActionId) -> Option<&'a Action> {
+        let at = usize::try_from(id.0).ok()?;
+        self.plan?.actions.get(at)
+    }
+
+    fn action(&self, id: ActionId) -> String {
+        let Some(action) = self.find(id) else {
+            return id.to_string();
+        };
+        match &action.effect {
+            Effect::PutFile { path, .. } => path.to_string(),
+            effect => {
+                let seen = self.plan.map_or(Seen::nothing(), Seen::of);
+                describe(effect, &seen, is_secret(action), self.style.sign(Sign::To))
+            }
+        }
+    }
+
+    fn activated(&self, id: ActionId) -> String {
+        match self.find(id).map(|action| &action.effect) {
+            Some(Effect::Unit {
+                name,
+                op: UnitOp::Reload,
+            }) => {
+                format!("{name} reloaded, and healthy")
+            }
+            Some(Effect::Unit {
+                name,
+                op: UnitOp::Restart,
+            }) => {
+                format!("{name} restarted, and healthy")
+            }
+            _ => self.action(id),
+        }
+    }
+
+    fn done(&mut self, text: &str, took: Duration) -> io::Result<()> {
+        let sign = self.style.sign(Sign::Done);
+        let time = match took.as_millis() {
+            ms if ms < 10_000 => format!("{ms} ms"),
+            ms => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        };
+        let text = Text::new().plain(text);
+        let indent = sign.chars().count() + 2;
+        let edge = TIME_COLUMN.min(self.style.width);
+        let gap = edge
+            .saturating_sub(indent + text.width() + time.len())
+            .max(3);
+        let text = text.gap(gap).solid(Role::Dim, &time);
+        self.line(sign, Role::Good, &text)
+    }
+
+    /// What failed, and below it why, line by line as it was said.
+    fn failed(&mut self, text: &str, why: &str) -> io::Result<()> {
+        let sign = self.style.sign(Sign::Failed);
+        self.line(sign, Role::Bad, &Text::new().plain(text))?;
+        let lines: Vec<&str> = why.lines().filter(|line| !line.trim().is_empty()).collect();
+        let mut paper = Paper::new(&mut *self.out, self.style);
+        for line in lines.iter().take(SAID_LINES) {
+            paper.indented(5, &Text::new().plain(line.trim_end()))?;
+        }
+        if lines.len() > SAID_LINES {
+            let more = format!("... {} more lines", lines.len() - SAID_LINES);
+            paper.indented(5, &Text::new().say(Role::Dim, &more))?;
+        }
+        self.out.flush()
+    }
+
+    fn line(&mut self, sign: &str, role: Role, text: &Text) -> io::Result<()> {
+        let indent = sign.chars().count() + 2;
+        write!(self.out, " {} ", self.style.paint(role, sign))?;
+        Paper::new(&mut *self.out, self.style).hanging(indent, text)?;
+        self.out.flush()
+    }
+
+    fn end(&mut self, role: Role, text: &str) -> io::Result<()> {
+        Paper::new(&mut *self.out, self.style).line(&Text::new().say(role, text))?;
+        self.out.flush()
+    }
+}
