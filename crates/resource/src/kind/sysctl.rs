@@ -3,16 +3,23 @@
 
 use std::collections::BTreeSet;
 
-use model::value::Reason;
+use model::value::{FileSeen, FileType, Reason};
 use model::{Effect, Expectation, HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+use crate::assigned::check_value;
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen, Syntax};
 
-/// The file that we write. It is read after the distribution's own files, and before
+/// The file that we write. It is read after most of the distribution's own files, and before
 /// `/etc/sysctl.conf`, which systemd reads as `99-sysctl.conf`.
 const OURS: &str = "/etc/sysctl.d/98-steadfast.conf";
+/// The one that we write when a file that is not ours to edit is read after that.
+const LAST: &str = "/etc/sysctl.d/zz-steadfast.conf";
+
+/// What sets the parameters at boot, where systemd is. It reads `/etc/sysctl.conf` only where
+/// a link in `/etc/sysctl.d` leads there; procps without systemd reads it after all others.
+const SYSTEMD_SYSCTL: &str = "/usr/lib/systemd/systemd-sysctl";
 
 /// A kernel parameter.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -55,18 +62,26 @@ impl Kind for Sysctl {
             .collect();
         probes.extend(self.entries().map(|path| Probe::Dir { path }));
         probes.push(Probe::file(HostPath::literal("/etc/sysctl.conf")));
+        probes.push(Probe::Meta {
+            path: HostPath::literal(SYSTEMD_SYSCTL),
+        });
         for directory in DIRECTORIES {
-            let path = HostPath::literal(directory);
-            if let Seen::Known(entries) = seen.dir(&path) {
-                probes.extend(
-                    entries
-                        .iter()
-                        .filter(|entry| entry.name.as_bytes().ends_with(b".conf"))
-                        .filter_map(|entry| path.join(entry.name.as_bytes()).ok())
-                        .map(Probe::file),
-                );
+            let directory = HostPath::literal(directory);
+            for (path, file_type) in files(&directory, seen) {
+                if file_type == FileType::Link {
+                    probes.push(Probe::Meta { path: path.clone() });
+                }
+                // Where a link leads is what would be edited.
+                if let Seen::Known(FileSeen {
+                    resolved: Some(resolved),
+                    ..
+                }) = seen.file(&path)
+                {
+                    probes.push(Probe::file(resolved.clone()));
+                }
+                probes.push(Probe::file(path));
             }
-            probes.push(Probe::Dir { path });
+            probes.push(Probe::Dir { path: directory });
         }
         probes
     }
@@ -84,15 +99,10 @@ impl Kind for Sysctl {
         let mut parameters = Vec::new();
         for key in self.keys(seen) {
             let running = match seen.sysctl(&key) {
-                Seen::Known(value) => value.split_whitespace().collect::<Vec<_>>().join(" "),
+                Seen::Known(value) => normalised(value),
                 Seen::Absent => continue,
                 Seen::Unknown(reason) => return reason.into(),
-                Seen::NotAsked => {
-                    return Reason::Failed {
-                        why: "not asked".to_owned(),
-                    }
-                    .into();
-                }
+                Seen::NotAsked => return Judgement::not_asked(),
             };
             parameters.push(Parameter {
                 boot: boot_value(&key, &lines),
@@ -119,14 +129,8 @@ impl Kind for Sysctl {
                 self.key
             ));
         }
-        if !self.value.is_consistent() {
-            return Err(format!(
-                "setting `{}` would not satisfy `{}`",
-                self.value.set(),
-                self.value
-            ));
-        }
-        Ok(())
+        check_value(&self.value)?;
+        Syntax::EQUALS.check("", &self.key, &self.value.set())
     }
 }
 
@@ -210,6 +214,9 @@ impl Sysctl {
             observed,
             wanted: self.value.to_string(),
             at: lines_of(&mut wrong_at_boot.iter().copied()),
+            note: wrong_at_boot.is_empty().then(|| {
+                "what is set at boot is as wanted: something has changed it since".to_owned()
+            }),
             edits,
             ..Drift::default()
         })
@@ -221,34 +228,41 @@ impl Sysctl {
     fn boot_edits(&self, set: &str, wrong: &[&Parameter<'_>], seen: &Answers) -> Vec<Edit> {
         let mut edits = Vec::new();
         let mut edited = BTreeSet::new();
-        let mut needs_own_line = false;
+        // Our own lines, by file and key.
+        let mut own = BTreeSet::new();
         for parameter in wrong {
-            match parameter.boot {
-                Some(line)
-                    if line.at.path.as_bytes().starts_with(b"/etc/")
-                        && (line.key == self.key || line.key == parameter.key) =>
-                {
-                    if edited.insert(&line.at) {
-                        edits.push(Edit::Content {
-                            path: line.at.path.clone(),
-                            change: ContentEdit::ReplaceLine {
-                                line: line.at.line.unwrap_or(1),
-                                old: line.text.clone(),
-                                new: vec![format!("{} = {set}", line.key)],
-                            },
-                            new_file: None,
-                            as_user: None,
-                        });
-                    }
+            let Some(line) = parameter.boot else {
+                own.insert((OURS, &self.key));
+                continue;
+            };
+            let names_it = line.key == parameter.key;
+            if line.at.path.as_bytes().starts_with(b"/etc/") && (names_it || line.key == self.key) {
+                if edited.insert(&line.at) {
+                    edits.push(Edit::Content {
+                        path: line.at.path.clone(),
+                        change: ContentEdit::ReplaceLine {
+                            line: line.at.line.unwrap_or(1),
+                            old: line.text.clone(),
+                            new: vec![with_value(&line.text, set)],
+                        },
+                        new_file: None,
+                        as_user: None,
+                    });
                 }
-                _ => needs_own_line = true,
+                continue;
             }
-        }
-        if !needs_own_line {
-            return edits;
+            let ours = HostPath::literal(OURS);
+            let file = if line.read_as.as_slice() > ours.file_name() {
+                LAST
+            } else {
+                OURS
+            };
+            // A line that names a parameter counts for more than any pattern.
+            let key = if names_it { &parameter.key } else { &self.key };
+            own.insert((file, key));
         }
         let directory = HostPath::literal("/etc/sysctl.d");
-        if matches!(seen.dir(&directory), Seen::Absent) {
+        if !own.is_empty() && matches!(seen.dir(&directory), Seen::Absent) {
             edits.push(Edit::act(Effect::MakeDir {
                 path: directory,
                 mode: model::Mode::new(0o755),
@@ -257,14 +271,40 @@ impl Sysctl {
                 as_user: None,
             }));
         }
-        edits.push(Edit::Content {
-            path: HostPath::literal(OURS),
-            change: ContentEdit::Append(format!("{} = {set}", self.key)),
+        edits.extend(own.into_iter().map(|(file, key)| Edit::Content {
+            path: HostPath::literal(file),
+            change: ContentEdit::Append(format!("{key} = {set}")),
             new_file: Some(NewFile::default()),
             as_user: None,
-        });
+        }));
         edits
     }
+}
+
+/// The line with another value; its spelling and spacing stay.
+fn with_value(line: &str, set: &str) -> String {
+    let value_at = line.find('=').map_or(line.len(), |equals| {
+        let value = line[equals + 1..].trim_start();
+        line.len() - value.len()
+    });
+    format!("{}{set}", &line[..value_at])
+}
+
+/// Several numbers in one value are separated by any white space.
+fn normalised(value: &str) -> String {
+    value.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The files of one directory that are read, with their types.
+fn files(directory: &HostPath, seen: &Answers) -> Vec<(HostPath, FileType)> {
+    let Seen::Known(entries) = seen.dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .iter()
+        .filter(|entry| entry.name.as_bytes().ends_with(b".conf"))
+        .filter_map(|entry| Some((directory.join(entry.name.as_bytes()).ok()?, entry.file_type)))
+        .collect()
 }
 
 /// `1`, or, for a pattern, `1 for all, lo`.
@@ -299,29 +339,42 @@ struct BootLine {
     key: String,
     value: Option<String>,
     text: String,
+    /// The file itself, where the name that was read is a link.
     at: SourceLine,
+    /// The file name by which it is sorted.
+    read_as: Vec<u8>,
 }
 
 /// Every assignment, in the order in which they are read: files sort by name over all
 /// directories, and the first directory wins for one name (sysctl.d(5)).
 fn boot_lines(seen: &Answers) -> Result<Vec<BootLine>, Reason> {
-    let mut files: Vec<(Vec<u8>, HostPath)> = Vec::new();
+    let mut paths: Vec<HostPath> = Vec::new();
     for directory in DIRECTORIES {
-        let path = HostPath::literal(directory);
-        for entry in seen.dir(&path).known_or_absent()?.into_iter().flatten() {
-            let name = entry.name.as_bytes();
-            if name.ends_with(b".conf")
-                && !files.iter().any(|(taken, _)| taken == name)
-                && let Ok(path) = path.join(name)
-            {
-                files.push((name.to_vec(), path));
+        let directory = HostPath::literal(directory);
+        seen.dir(&directory).known_or_absent()?;
+        for (path, _) in files(&directory, seen) {
+            let is_taken = |taken: &HostPath| taken.file_name() == path.file_name();
+            if !paths.iter().any(is_taken) {
+                paths.push(path);
             }
         }
     }
-    files.sort();
-    let conf = HostPath::literal("/etc/sysctl.conf");
+    paths.sort_by(|a, b| a.file_name().cmp(b.file_name()));
+    let systemd = HostPath::literal(SYSTEMD_SYSCTL);
+    if seen.meta(&systemd).known_or_absent()?.is_none() {
+        paths.push(HostPath::literal("/etc/sysctl.conf"));
+    }
     let mut lines = Vec::new();
-    for path in files.into_iter().map(|(_, path)| path).chain([conf]) {
+    for path in paths {
+        // A link to /dev/null switches off the files of its name (sysctl.d(5)).
+        if let Seen::Known(meta) = seen.meta(&path)
+            && meta
+                .target
+                .as_ref()
+                .is_some_and(|to| to.as_bytes() == b"/dev/null")
+        {
+            continue;
+        }
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };
@@ -330,9 +383,10 @@ fn boot_lines(seen: &Answers) -> Result<Vec<BootLine>, Reason> {
             if let Some((name, value)) = parse_line(line) {
                 lines.push(BootLine {
                     key: dotted(name),
-                    value: value.map(str::to_owned),
+                    value: value.map(normalised),
                     text: line.to_owned(),
-                    at: SourceLine::new(path.clone(), at),
+                    at: SourceLine::new(file.resolved.as_ref().unwrap_or(&path).clone(), at),
+                    read_as: path.file_name().to_vec(),
                 });
             }
         }

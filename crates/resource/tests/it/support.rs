@@ -320,7 +320,12 @@ impl Host {
             at = if node.target.starts_with('/') {
                 node.target.parse().ok()?
             } else {
-                at.parent()?.join(&node.target).ok()?
+                let mut up = at.parent()?;
+                let mut target = &*node.target;
+                while let Some(rest) = target.strip_prefix("../") {
+                    (up, target) = (up.parent()?, rest);
+                }
+                up.join(target).ok()?
             };
         }
         None

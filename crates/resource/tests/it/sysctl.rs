@@ -111,3 +111,78 @@ fn a_file_that_can_not_be_read_leaves_the_boot_value_unknown() {
         "unknown: needs root: run with sudo",
     );
 }
+
+#[test]
+fn a_distribution_file_that_is_read_late_is_overruled_later_still() {
+    let vendor = "/usr/lib/sysctl.d/99-protect-links.conf";
+    let host = Host::new()
+        .sysctl("fs.protected_fifos", "1")
+        .file(vendor, "fs.protected_fifos = 1\n");
+    let after = check(
+        "sysctl: {key: fs.protected_fifos, value: 2}",
+        &host,
+        &format!("drift: 1, wanted 2 @ {vendor}:1"),
+    );
+    assert_eq!(
+        after.content("/etc/sysctl.d/zz-steadfast.conf").as_deref(),
+        Some("fs.protected_fifos = 2\n")
+    );
+}
+
+#[test]
+fn a_line_that_names_a_parameter_is_not_overruled_by_a_pattern() {
+    let host = interfaces(["0", "0", "1", "0"]).file(
+        "/usr/lib/sysctl.d/50-default.conf",
+        "net.ipv4.conf.eth0.send_redirects = 1\n",
+    );
+    let after = check(
+        REDIRECTS,
+        &host,
+        "drift: 1 for eth0, wanted 0 @ /usr/lib/sysctl.d/50-default.conf:1",
+    );
+    assert_eq!(
+        after.content("/etc/sysctl.d/98-steadfast.conf").as_deref(),
+        Some("net.ipv4.conf.eth0.send_redirects = 0\n")
+    );
+}
+
+#[test]
+fn sysctl_conf_counts_where_it_is_read() {
+    let yaml = "sysctl: {key: kernel.sysrq, value: 0}";
+    let host = Host::new()
+        .sysctl("kernel.sysrq", "0")
+        .file("/etc/sysctl.conf", "-kernel/sysrq=1 \n");
+    let at_boot = "drift: 1 at boot, wanted 0 @ /etc/sysctl.conf:1";
+    // procps reads it last, systemd where a link leads there; the link itself stays.
+    let after = check(yaml, &host, at_boot);
+    assert_eq!(
+        after.content("/etc/sysctl.conf").as_deref(),
+        Some("-kernel/sysrq=0\n")
+    );
+    let systemd = host.file("/usr/lib/systemd/systemd-sysctl", "");
+    check(yaml, &systemd, "ok: 0");
+    let linked = systemd.link("/etc/sysctl.d/99-sysctl.conf", "../sysctl.conf");
+    check(yaml, &linked, at_boot);
+}
+
+#[test]
+fn a_link_to_nothing_switches_a_file_off() {
+    let host = Host::new()
+        .sysctl("kernel.sysrq", "0")
+        .file("/usr/lib/sysctl.d/50-a.conf", "kernel.sysrq = 1\n")
+        .link("/etc/sysctl.d/50-a.conf", "/dev/null");
+    check("sysctl: {key: kernel.sysrq, value: 0}", &host, "ok: 0");
+}
+
+#[test]
+fn several_numbers_are_compared_whatever_separates_them() {
+    let key = "net.ipv4.ip_local_port_range";
+    let host = Host::new()
+        .sysctl(key, "32768\t60999\n")
+        .file("/etc/sysctl.d/1.conf", &format!("{key} = 32768   60999\n"));
+    check(
+        &format!("sysctl: {{key: {key}, value: 32768 60999}}"),
+        &host,
+        "ok: 32768 60999 @ /etc/sysctl.d/1.conf:1",
+    );
+}
