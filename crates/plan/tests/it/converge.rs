@@ -5,6 +5,7 @@ use model::{Effect, Inverse, Plan, Severity};
 use plan::converge::plan as converge;
 use proptest::prelude::*;
 use resource::{Applies, Wanted};
+use serde_json::json;
 
 use crate::support::{Memory, host, rule, sysctl, wanted};
 
@@ -161,4 +162,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn options_of_one_file_system_add_up_over_rules() {
+    let mut memory = Memory::new(&[("/etc/fstab", "tmpfs /tmp tmpfs rw 0 0\n")], &[]);
+    memory.mounts = vec![("/tmp".to_owned(), vec!["rw".to_owned()])];
+    let option = |option: &str| json!({"mount_option": {"path": "/tmp", "options": [option]}});
+    let wanted = wanted(vec![
+        rule("one", Severity::Low, &[option("nodev")]),
+        rule("two", Severity::Low, &[option("nosuid")]),
+    ]);
+    let plan = plan_of(&memory, &wanted);
+    let remounts: Vec<&Effect> = plan
+        .actions
+        .iter()
+        .map(|action| &action.effect)
+        .filter(|effect| matches!(effect, Effect::Remount { .. }))
+        .collect();
+    let [Effect::Remount { options, .. }] = remounts[..] else {
+        panic!("one remount: {plan:#?}");
+    };
+    assert_eq!(options, &["rw", "nodev", "nosuid"]);
+    let fstab = plan.actions.iter().find_map(|action| match &action.effect {
+        Effect::PutFile { content, .. } => content.as_text(),
+        _ => None,
+    });
+    assert_eq!(fstab, Some("tmpfs /tmp tmpfs rw,nodev,nosuid 0 0\n"));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::plan::HostIdentity;
-use model::value::{DirEntry, FileSeen, FileType, Meta};
+use model::value::{DirEntry, FileSeen, FileType, FstabLine, Meta, Mount, MountsSeen};
 use model::{
     Answer, BaselineName, Blob, HostPath, Mode, Observed, Probe, Risk, RuleId, RuleMeta, Severity,
     SourceLine, Value,
@@ -16,6 +16,8 @@ use serde_json::{Value as Json, json};
 pub struct Memory {
     pub files: BTreeMap<String, String>,
     pub sysctls: BTreeMap<String, String>,
+    /// Mounts of tmpfs with their options.
+    pub mounts: Vec<(String, Vec<String>)>,
 }
 
 impl Memory {
@@ -29,6 +31,7 @@ impl Memory {
         Self {
             files: owned(files),
             sysctls: owned(sysctls),
+            mounts: Vec::new(),
         }
     }
 
@@ -72,9 +75,34 @@ impl Memory {
                 (!names.is_empty()).then_some(Value::Dir(names))
             }
             Probe::Sysctl { key } => self.sysctls.get(key).cloned().map(Value::Sysctl),
+            Probe::Mounts => Some(Value::Mounts(self.mounts_seen())),
             _ => None,
         };
         Observed::new(answer.map_or(Answer::Absent, Answer::Known))
+    }
+
+    fn mounts_seen(&self) -> MountsSeen {
+        let fstab = self.files.get("/etc/fstab").map_or("", String::as_str);
+        let mounted = |(path, options): &(String, Vec<String>)| Mount {
+            path: path.parse().expect("test paths are absolute"),
+            fs_type: "tmpfs".to_owned(),
+            source: "tmpfs".to_owned(),
+            options: options.clone(),
+        };
+        let line = |(line, text): (u32, &str)| {
+            let fields: Vec<&str> = text.split_whitespace().collect();
+            FstabLine {
+                line,
+                source: fields[0].to_owned(),
+                path: fields[1].to_owned(),
+                fs_type: fields[2].to_owned(),
+                options: fields[3].split(',').map(str::to_owned).collect(),
+            }
+        };
+        MountsSeen {
+            mounted: self.mounts.iter().map(mounted).collect(),
+            fstab: (1..).zip(fstab.lines()).map(line).collect(),
+        }
     }
 
     /// Answers to everything that is wanted.
