@@ -7,4 +7,5 @@ mod errors;
 mod loader;
 mod published;
 mod reader;
+mod openssh;
 mod support;

@@ -32,7 +32,8 @@ pub struct Sshd {
     /// The option's name, in any letter case: `PermitRootLogin`.
     pub option: String,
     /// What its value should be. Time spans compare in seconds (`2m` is 120), a bound on
-    /// `MaxStartups` with its last number, and words in any letter case.
+    /// `MaxStartups` with its last number (`set: 60` writes `10:30:60`), and words in any
+    /// letter case.
     #[serde(default)]
     pub value: Option<Expectation>,
     /// For a list such as `Ciphers`: the only names that may be in it, `*` and `?` as
@@ -140,7 +141,8 @@ fn check_value(option: &str, value: &Expectation) -> Result<(), String> {
             return Err("a value is empty or holds a control character".to_owned());
         }
     }
-    let args: Vec<String> = value.set().split_whitespace().map(str::to_owned).collect();
+    let set = words::to_write(option, value.set());
+    let args: Vec<String> = set.split_whitespace().map(str::to_owned).collect();
     match words::canonical(option, &args) {
         Some(canonical) if holds(option, value, &canonical) => Ok(()),
         Some(_) => Err("`set` does not satisfy the expectation itself".to_owned()),
@@ -377,7 +379,7 @@ impl Question<'_> {
         if let Some(expectation) = &self.value {
             return (!holds(&self.option, expectation, value)).then(|| Bad {
                 observed: shown(value),
-                set: Some(expectation.set()),
+                set: Some(words::to_write(&self.option, expectation.set())),
             });
         }
         let (kept, refused): (Vec<&str>, Vec<&str>) = self

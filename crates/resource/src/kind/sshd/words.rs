@@ -38,7 +38,7 @@ const TIMES: [&str; 3] = [
 ];
 
 /// Every option of OpenSSH 9.2 to 10.0 as Debian builds it, in the manual's spelling.
-const OPTIONS: [&str; 104] = [
+const OPTIONS: [&str; 105] = [
     "AcceptEnv",
     "AddressFamily",
     "AllowAgentForwarding",
@@ -105,6 +105,7 @@ const OPTIONS: [&str; 104] = [
     "PermitListen",
     "PermitOpen",
     "PermitRootLogin",
+    "PAMServiceName",
     "PermitTTY",
     "PermitTunnel",
     "PermitUserEnvironment",
@@ -230,6 +231,15 @@ pub fn number<'a>(option: &str, canonical: &'a str) -> &'a str {
     match option {
         "maxstartups" => canonical.rsplit(':').next().unwrap_or(canonical),
         _ => canonical,
+    }
+}
+
+/// What a line says so that the option has this value. A lone number for `MaxStartups` is the
+/// hard limit, with the usual random refusals from ten connections on.
+pub fn to_write(option: &str, set: String) -> String {
+    match set.parse::<u32>() {
+        Ok(limit) if option == "maxstartups" => format!("{}:30:{limit}", limit.min(10)),
+        _ => set,
     }
 }
 
