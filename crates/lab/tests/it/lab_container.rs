@@ -291,3 +291,60 @@ fn what_a_killed_process_left_is_taken_away() {
         Ok(())
     });
 }
+
+/// Two network namespaces with a wire between them, which go when this goes.
+struct Wire([String; 2]);
+
+impl Wire {
+    fn lay() -> Self {
+        let names = ["a", "b"].map(|end| format!("steadfast-{}-{end}", std::process::id()));
+        let wire = Self(names);
+        let [a, b] = &wire.0;
+        ip(&["netns", "add", a]);
+        ip(&["netns", "add", b]);
+        ip(&[
+            "-n", a, "link", "add", "host0", "type", "veth", "peer", "name", "host0", "netns", b,
+        ]);
+        for (name, address) in [(a, "192.0.2.1/24"), (b, "192.0.2.2/24")] {
+            ip(&["-n", name, "address", "add", address, "dev", "host0"]);
+            ip(&["-n", name, "link", "set", "host0", "up"]);
+        }
+        wire
+    }
+
+    fn ends(&self) -> [Options; 2] {
+        self.0.each_ref().map(|name| Options {
+            network: Some(format!("/run/netns/{name}").into()),
+            ..Options::default()
+        })
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) {
+    let status = Command::new("ip")
+        .args(args)
+        .status()
+        .expect("ip(8) is there");
+    assert!(status.success(), "ip {args:?}: {status}");
+}
+
+#[test]
+fn two_hosts_reach_each_other_over_a_wire() {
+    on_each_release(|image| {
+        let wire = Wire::lay();
+        let [a, b] = wire.ends();
+        let a = Container::start_with(image, a)?;
+        let _b = Container::start_with(image, b)?;
+        let seen = a.shell("ssh-keyscan -t ed25519 192.0.2.2")?;
+        assert!(seen.contains("192.0.2.2 ssh-ed25519"), "{seen}");
+        Ok(())
+    });
+}
