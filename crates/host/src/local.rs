@@ -238,10 +238,11 @@ impl Inner {
     }
 }
 
-/// The mounts of this process, as the kernel tells them.
+/// This machine's mounts, as the kernel tells them.
 pub(crate) fn mount_lines() -> Vec<MountLine> {
-    // Outside the tree on purpose: what hangs is decided by this machine's mounts.
-    std::fs::read("/proc/self/mountinfo")
+    // Outside the tree on purpose: what hangs is decided by this machine's mounts, as the
+    // thread that asks has them.
+    std::fs::read("/proc/thread-self/mountinfo")
         .map(|bytes| parse_mountinfo(&bytes))
         .unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use model::value::{FileType, Reason};
 
 use crate::local::Inner;
 use crate::parse::dpkg::{Diversion, parse_diversions};
+use crate::probe::accounts::missing;
 use crate::tree::Trouble;
 
 /// The longest list of Debian has some MB (a kernel's headers, an icon theme).
@@ -49,7 +50,12 @@ pub fn owned(
         };
     let info = HostPath::literal("/var/lib/dpkg/info");
     let mut owned = BTreeSet::new();
-    for (file, _) in host.tree.list(&info)? {
+    // A database without lists is broken: whom a file belongs to is not known then.
+    let lists = host
+        .tree
+        .list(&info)
+        .map_err(|trouble| missing(trouble, "/var/lib/dpkg/info"))?;
+    for (file, _) in lists {
         let Some(name) = file
             .strip_suffix(b".list")
             .and_then(|name| str::from_utf8(name).ok())
@@ -65,7 +71,12 @@ pub fn owned(
                 why: error.to_string(),
             })
         })?;
-        let list = host.read_path(&path, LIST_LIMIT_BYTES)?;
+        let list = match host.read_path(&path, LIST_LIMIT_BYTES) {
+            Ok(list) => list,
+            // The package was removed meanwhile.
+            Err(Trouble::Absent) => continue,
+            Err(trouble) => return Err(trouble),
+        };
         let package = name.split(':').next().unwrap_or(name).as_bytes();
         for line in list.split(|byte| *byte == b'\n') {
             let path = match diversions.get(line) {

@@ -332,9 +332,14 @@ impl<'a, 'b> Worker<'a, 'b> {
         let mut entries = RawDir::new(&directory, buffer);
         let mut count = 0;
         while let Some(entry) = entries.next() {
-            let Ok(entry) = entry else {
-                self.unreadable(start, &pending.relative);
-                break;
+            let entry = match entry {
+                Ok(entry) => entry,
+                // It was removed while it was open.
+                Err(Errno::NOENT) => break,
+                Err(_) => {
+                    self.unreadable(start, &pending.relative);
+                    break;
+                }
             };
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
