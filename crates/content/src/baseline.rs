@@ -312,7 +312,9 @@ fn read_rule(
         why: why?,
         area: area?,
         risk: risk.unwrap_or_default(),
-        profile: profile.or_else(|| file.profile.clone()),
+        profile: profile
+            .or_else(|| file.profile.clone())
+            .filter(|profile| profile != crate::DEFAULT_PROFILE),
         params,
         releases: file.releases.clone().unwrap_or_default(),
         tests,

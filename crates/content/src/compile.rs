@@ -79,6 +79,9 @@ pub fn compile(
             .filter(|rule| rule.baseline == baseline.name && is_selected(rule, request))
             .filter_map(|rule| compiler.rule(rule))
             .collect();
+        if rules.is_empty() && !request.rules.is_empty() {
+            continue;
+        }
         wanted.baselines.push(WantedBaseline {
             name: baseline.name.clone(),
             title: baseline.title.clone(),
@@ -102,7 +105,14 @@ struct Compiler<'a> {
     request: &'a Request,
     problems: Problems,
     /// Who wants what, by what it is about.
-    claims: BTreeMap<ResourceKey, (Resource, Place)>,
+    claims: BTreeMap<ResourceKey, Claim>,
+}
+
+/// Who wants what.
+struct Claim {
+    resource: Resource,
+    place: Place,
+    by_role: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -229,7 +239,7 @@ impl<'a> Compiler<'a> {
             }
         }
         drop(renderer);
-        self.claim(&resources);
+        self.claim(&resources, false);
         if applies == Applies::Yes
             && let Some(label) = not_proven(rule, &self.facts)
         {
@@ -277,17 +287,22 @@ impl<'a> Compiler<'a> {
     }
 
     /// Two different wants for one thing contradict each other.
-    fn claim(&mut self, resources: &[(Resource, Place)]) {
+    fn claim(&mut self, resources: &[(Resource, Place)], by_role: bool) {
         for (resource, place) in resources {
             let key = resource.key();
-            match self.claims.get(&key) {
-                Some((first, at)) if first != resource => self.problems.push(
+            match self.claims.get_mut(&key) {
+                Some(claim) if claim.resource != *resource => self.problems.push(
                     ContentError::new(format!("two different wants for {key}"), place.clone())
-                        .help(format!("the other one is in {at}")),
+                        .help(format!("the other one is in {}", claim.place)),
                 ),
-                Some(_) => {}
+                Some(claim) => claim.by_role |= by_role,
                 None => {
-                    self.claims.insert(key, (resource.clone(), place.clone()));
+                    let claim = Claim {
+                        resource: resource.clone(),
+                        place: place.clone(),
+                        by_role,
+                    };
+                    self.claims.insert(key, claim);
                 }
             }
         }
@@ -324,16 +339,17 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        // What another role wants just the same is wanted once.
+        // What another role wants just the same is wanted once. What a rule wants as well
+        // stays: the rule may be one that fixes nothing here.
         let fresh: Vec<(Resource, Place)> = wants
             .into_iter()
             .filter(|(resource, _)| {
                 self.claims
                     .get(&resource.key())
-                    .is_none_or(|(claimed, _)| claimed != resource)
+                    .is_none_or(|claim| !claim.by_role || claim.resource != *resource)
             })
             .collect();
-        self.claim(&fresh);
+        self.claim(&fresh, true);
         Some(WantedRole {
             name: role.name.clone(),
             want: fresh

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -81,13 +81,19 @@ pub(crate) fn is_template(text: &str) -> bool {
 }
 
 pub(crate) fn syntax() -> SyntaxConfig {
-    SyntaxConfig::builder()
-        .keep_trailing_newline(true)
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build()
-        .expect("the default delimiters are distinct")
+    static SYNTAX: LazyLock<SyntaxConfig> = LazyLock::new(|| {
+        SyntaxConfig::builder()
+            .keep_trailing_newline(true)
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .expect("the default delimiters are distinct")
+    });
+    SYNTAX.clone()
 }
+
+/// The language without any template files, for checks.
+static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(language);
 
 /// The template files of a policy, by their path below its root.
 pub(crate) type TemplateFiles = BTreeMap<String, Arc<SourceText>>;
@@ -171,8 +177,7 @@ fn check_size(text: &str, in_expression: bool) -> Result<(), Problem> {
 /// Checks a template's syntax and every name in it.
 pub(crate) fn check(text: &str, params: &[&str]) -> Result<(), Problem> {
     check_size(text, false)?;
-    let env = language();
-    let template = env
+    let template = LANGUAGE
         .template_from_named_str("template", text)
         .map_err(|error| wrong(&error, text))?;
     let undeclared = template.undeclared_variables(false);
@@ -182,7 +187,7 @@ pub(crate) fn check(text: &str, params: &[&str]) -> Result<(), Problem> {
 /// Checks everything but the names: those of an included template depend on what includes it.
 pub(crate) fn check_without_names(text: &str) -> Result<(), Problem> {
     check_size(text, false)?;
-    language()
+    LANGUAGE
         .template_from_named_str("template", text)
         .map_err(|error| wrong(&error, text))?;
     check_words(text, false, &HashSet::new(), &[])
@@ -191,8 +196,7 @@ pub(crate) fn check_without_names(text: &str) -> Result<(), Problem> {
 /// Checks a condition's syntax and every name in it.
 pub(crate) fn check_condition(text: &str, params: &[&str]) -> Result<(), Problem> {
     check_size(text, true)?;
-    let env = language();
-    let expression = env
+    let expression = LANGUAGE
         .compile_expression(text)
         .map_err(|error| wrong(&error, text))?;
     let undeclared = expression.undeclared_variables(false);
@@ -201,7 +205,7 @@ pub(crate) fn check_condition(text: &str, params: &[&str]) -> Result<(), Problem
 
 /// The names that a template takes from outside.
 pub(crate) fn names_in(text: &str) -> HashSet<String> {
-    language()
+    LANGUAGE
         .template_from_named_str("template", text)
         .map(|template| template.undeclared_variables(false))
         .unwrap_or_default()
@@ -209,7 +213,7 @@ pub(crate) fn names_in(text: &str) -> HashSet<String> {
 
 /// The same for a condition.
 pub(crate) fn names_in_condition(text: &str) -> HashSet<String> {
-    language()
+    LANGUAGE
         .compile_expression(text)
         .map(|expression| expression.undeclared_variables(false))
         .unwrap_or_default()

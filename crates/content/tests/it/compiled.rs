@@ -307,6 +307,22 @@ fn tailoring_changes_what_it_names_and_nothing_else() {
         ..Request::default()
     };
     assert_eq!(compiled(&files, &host(&[]), &strict).rules.len(), 4);
+    let back = tailored.replace("profile: strict", "profile: default");
+    let strict_file = ours.replace("rules:", "profile: strict\nrules:");
+    let files_back = [
+        ("baselines/a.yaml", strict_file.as_str()),
+        ("baselines/b.yaml", back.as_str()),
+    ];
+    let ids: Vec<String> = compiled(&files_back, &host(&[]), &Request::default())
+        .rules
+        .iter()
+        .map(|rule| rule.meta.id.to_string())
+        .collect();
+    assert_eq!(
+        ids,
+        ["three", "four"],
+        "`default` takes a rule out of its profile"
+    );
     let one_rule = Request {
         rules: vec!["three".parse().expect("a name")],
         ..Request::default()
@@ -358,4 +374,21 @@ fn places_point_into_the_policy() {
         wanted.rules[0].want[0].declared_at.to_string(),
         "/baselines/a.yaml:11"
     );
+}
+
+#[test]
+fn a_role_keeps_what_an_unproven_rule_wants_as_well() {
+    let rule = rule_with("").replace("\"12\"", "\"13\"");
+    let role = "role: web\nwant:\n  - sysctl: {key: kernel.kptr_restrict, value: 1}\n";
+    let request = Request {
+        roles: vec!["web".parse().expect("a name")],
+        ..Request::default()
+    };
+    let files = [
+        ("baselines/a.yaml", rule.as_str()),
+        ("roles/web.yaml", role),
+    ];
+    let wanted = compiled(&files, &host(&[]), &request);
+    assert!(matches!(wanted.rules[0].applies, Applies::NotProven(_)));
+    assert_eq!(wanted.roles[0].want.len(), 1);
 }
