@@ -10,6 +10,7 @@
     reason = "chores talk to people"
 )]
 
+mod bench;
 mod dist;
 mod fuzz;
 mod process;
@@ -41,6 +42,11 @@ const COMMANDS: &[Command] = &[
         name: "test",
         usage: test::USAGE,
         run: test::run,
+    },
+    Command {
+        name: "bench",
+        usage: bench::USAGE,
+        run: bench::run,
     },
     Command {
         name: "dist",
