@@ -63,6 +63,19 @@ pub struct Rule {
     pub(crate) want: Vec<Want>,
 }
 
+impl Rule {
+    /// The kinds of the resources that it wants, as written, in order, each once.
+    pub fn kinds(&self) -> Vec<&str> {
+        let mut kinds = Vec::new();
+        for kind in self.want.iter().filter_map(Want::kind) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+}
+
 /// A declared proof of a rule: a case that it must notice, and its fix must repair.
 #[derive(Clone, Debug)]
 pub struct RuleTest {

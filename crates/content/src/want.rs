@@ -25,6 +25,14 @@ pub(crate) struct Want {
 }
 
 impl Want {
+    /// The kind's name, as written.
+    pub(crate) fn kind(&self) -> Option<&str> {
+        match &self.node.tree {
+            Tree::Map(entries) => entries.first().map(|entry| entry.key.as_str()),
+            _ => None,
+        }
+    }
+
     /// Reads an item. `sample` renders with samples of the parameters, so that a mistake
     /// around a template is found as well.
     pub(crate) fn read(

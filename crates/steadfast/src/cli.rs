@@ -10,9 +10,16 @@ use crate::commands;
 ///
 /// Start with `steadfast audit`: it reads only, changes nothing and sends nothing.
 #[derive(Debug, Parser)]
-#[command(name = "steadfast", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 as wanted, 1 findings or changes, 2 bad input, \
-    3 could not be checked, 4 failed and taken back, 5 a person is needed.")]
+#[command(
+    name = "steadfast",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 as wanted, 1 findings or changes, 2 bad input, \
+    3 could not be checked, 4 failed and taken back, 5 a person is needed."
+)]
 pub struct Cli {
     /// Where the journal and the before-images are kept
     /// [default: /var/lib/steadfast, or the user's state folder when not root]

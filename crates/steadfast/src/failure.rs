@@ -1,38 +1,71 @@
 //! How a command ends when it can't do what was asked: a diagnostic for people and an
 //! exit code for scripts. Libraries return typed errors; they become failures here.
 
-use miette::{Diagnostic, Report, miette};
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
+
+use content::ContentErrors;
+use miette::{Report, miette};
 
 use crate::exit::Exit;
 
 pub struct Failure {
     pub exit: Exit,
-    pub report: Report,
+    /// What went wrong; several, where one look at a policy finds several mistakes.
+    pub reports: Vec<Report>,
+    /// Set when writing the output failed.
+    pub io: Option<ErrorKind>,
 }
 
 impl Failure {
-    /// The user's input is wrong.
-    pub fn input(error: impl Diagnostic + Send + Sync + 'static) -> Self {
+    /// A message of our own, with what to do about it.
+    pub fn new(exit: Exit, message: impl fmt::Display, help: impl fmt::Display) -> Self {
+        Self {
+            exit,
+            reports: vec![miette!(help = help.to_string(), "{message}")],
+            io: None,
+        }
+    }
+
+    /// An error of a library, with its chain of sources.
+    pub fn because(exit: Exit, error: impl Error) -> Self {
+        Self {
+            exit,
+            reports: vec![miette!("{}", chain(&error))],
+            io: None,
+        }
+    }
+
+    /// The same, with what to do about it.
+    pub fn with_help(exit: Exit, error: impl Error, help: impl fmt::Display) -> Self {
+        Self::new(exit, chain(&error), help)
+    }
+}
+
+/// An error and all its sources, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let said = error.to_string();
+        // Some libraries repeat their source in their own message.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// A policy that can't be used is wrong input.
+impl From<ContentErrors> for Failure {
+    fn from(errors: ContentErrors) -> Self {
         Self {
             exit: Exit::BadInput,
-            report: Report::new(error),
-        }
-    }
-
-    /// A message of our own, with what to do about it.
-    pub fn new(exit: Exit, message: impl std::fmt::Display, help: impl std::fmt::Display) -> Self {
-        Self {
-            exit,
-            report: miette!(help = help.to_string(), "{message}"),
-        }
-    }
-
-    /// An error of a library, with its whole chain of sources.
-    pub fn because(exit: Exit, error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self {
-            exit,
-            report: miette::IntoDiagnostic::into_diagnostic(Err::<(), _>(error))
-                .expect_err("it was made from an error"),
+            reports: errors.into_iter().map(Report::new).collect(),
+            io: None,
         }
     }
 }
@@ -42,7 +75,8 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self {
             exit: Exit::Unchecked,
-            report: miette!("can't write the output: {error}"),
+            reports: vec![miette!("can't write the output: {error}")],
+            io: Some(error.kind()),
         }
     }
 }

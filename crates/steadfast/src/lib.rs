@@ -1,8 +1,27 @@
-//! The rooms of the `steadfast` binary that others can enter: rendering and exit
-//! codes. They write to what they are handed; only the commands print.
+//! The `steadfast` program: one file per command, rendering, and exit codes.
+//!
+//! Only this room prints: data to standard output, words for people to standard error.
+//! It decides nothing about a host and touches none: `plan` and `host` do.
 
+pub mod cli;
+pub mod commands;
+pub mod context;
+pub mod duration;
 pub mod exit;
+pub mod failure;
 pub mod layout;
+pub mod progress;
+pub mod prove;
 pub mod report;
 pub mod show;
 pub mod style;
+pub mod suggest;
+pub mod survey;
+
+use std::fmt;
+use std::io::Write;
+
+/// A line for people, on standard error. Nobody reads it when that is closed.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

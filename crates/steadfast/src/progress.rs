@@ -18,6 +18,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// Draws nothing: for looks within other work that shows itself.
+    pub fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     pub fn say(&self, what: impl Into<String>) {
         self.0.set_message(what.into());
         // Ten times a second: smooth to the eye, nothing to the processor.

@@ -2,9 +2,11 @@
 //! probe that the compiled policy needs. `audit`, `plan` and `apply` all start here.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use content::{Repository, Request};
+use content::{Baselines, Repository, Request};
 use host::{Host, LocalHost};
+use model::id::BadName;
 use model::plan::Selection;
 use model::{Facts, Plan};
 use resource::{Answers, Resource, Wanted};
@@ -84,11 +86,11 @@ impl From<&Selection> for Selectors {
 /// The policy that the selectors name, with the built-in baselines.
 pub fn repository(policy: Option<&Path>) -> Result<Repository, Failure> {
     let default = Path::new(DEFAULT_POLICY);
-    match policy {
-        Some(policy) => Repository::load(policy).map_err(Failure::input),
-        None if default.is_dir() => Repository::load(default).map_err(Failure::input),
-        None => Repository::builtin().map_err(Failure::input),
-    }
+    Ok(match policy {
+        Some(policy) => Repository::load(policy)?,
+        None if default.is_dir() => Repository::load(default)?,
+        None => Repository::builtin()?,
+    })
 }
 
 /// A host, looked at.
@@ -113,8 +115,7 @@ impl Survey {
         }
         .map_err(|error| Failure::because(Exit::BadInput, error))?;
         let facts = host.facts();
-        let wanted = content::compile(&repository, &facts, &request(selectors))
-            .map_err(Failure::input)?;
+        let wanted = content::compile(&repository, &facts, &request(selectors)?)?;
         let answers = observe(&host, &wanted, progress);
         Ok(Self {
             host,
@@ -131,14 +132,32 @@ impl Survey {
     }
 }
 
-fn request(selectors: &Selectors) -> Request {
-    Request {
-        baselines: selectors.baseline.clone(),
-        profiles: selectors.profile.clone(),
-        roles: selectors.role.clone(),
-        rules: selectors.rule.clone(),
+/// Roles that are asked for by themselves come without the baselines that fit the host.
+fn request(selectors: &Selectors) -> Result<Request, Failure> {
+    let baselines = if !selectors.baseline.is_empty() {
+        Baselines::Named(names(&selectors.baseline)?)
+    } else if selectors.rule.is_empty() && !selectors.role.is_empty() {
+        Baselines::None
+    } else {
+        Baselines::Fitting
+    };
+    Ok(Request {
+        baselines,
+        profiles: selectors.profile.iter().cloned().collect(),
+        roles: names(&selectors.role)?,
+        rules: names(&selectors.rule)?,
         params: selectors.param.iter().cloned().collect(),
-    }
+    })
+}
+
+fn names<T: FromStr<Err = BadName>>(typed: &[String]) -> Result<Vec<T>, Failure> {
+    typed
+        .iter()
+        .map(|name| {
+            name.parse()
+                .map_err(|error| Failure::because(Exit::BadInput, error))
+        })
+        .collect()
 }
 
 /// Asks everything that `wanted` needs; rules that do not apply are not asked for.

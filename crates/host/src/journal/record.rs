@@ -8,7 +8,6 @@ use model::{ActionId, Change, Digest, Effect, HostPath, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
-use crate::act::package::PackagesBefore;
 use crate::image::Node;
 
 /// A change's own record; rewritten at each transition.
@@ -121,8 +120,6 @@ pub enum Kept {
         name: String,
         active: Option<bool>,
     },
-    /// The packages that the action changes, and what puts them back.
-    Packages(PackagesBefore),
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),
     /// Can't be taken back.

@@ -2,11 +2,7 @@
 
 mod bench;
 mod change_apply;
-mod change_confirm;
 mod change_crash;
-mod change_full;
-mod change_parts;
-mod change_state;
 mod change_undo;
 mod observe_accounts;
 mod observe_facts;

@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use host::{Applied, ApplyError};
-use model::plan::Selection;
-use model::{Plan, Risk};
+use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
+use model::Plan;
 use plan::compare::{Difference, differences};
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::show;
+use crate::show::effect::{Seen, describe, is_secret};
+use crate::show::events::Lines;
 use crate::style::Style;
 use crate::survey::{self, Selectors, Survey};
 
@@ -39,6 +40,9 @@ pub struct Args {
     /// How long a change that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
+    /// Do not wait for the confirmation here; the host takes the change back by itself
+    #[arg(long)]
+    detach: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
@@ -49,35 +53,71 @@ const LARGEST_PLAN_BYTES: u64 = 64 << 20;
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
-    context.recover_first()?;
+    recover_first(context)?;
     let (survey, plan) = match &args.file {
         Some(file) => from_file(file, &progress)?,
         None => from_selectors(args, &progress)?,
     };
     if plan.actions.is_empty() {
-        crate::say(format_args!("nothing to do: this host is as wanted"));
-        let style = Style::for_stdout();
-        let mut out = std::io::stdout().lock();
-        show::plan::write_left_alone(&mut out, &plan, &style)?;
-        return Ok(Exit::AsWanted);
+        return nothing_to_do(&plan);
     }
     if !args.yes && !consent(&plan, &survey)? {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
     let state = context.open_state()?;
+    if survey.facts.is_root {
+        context::install_recovery(&survey.host, &state)?;
+    }
+    context::heed_interrupts();
+    let options = ApplyOptions {
+        detach: args.detach,
+        ..context::options(&survey.host, &state, args.confirm_within.0)
+    };
     let style = Style::for_stderr();
-    let mut lines = show::events::Lines::new(style);
-    let result = host::apply(
+    let mut err = std::io::stderr();
+    let live = err.is_terminal();
+    let mut lines = Lines::new(&mut err, Some(&plan), &style, live);
+    let applied = host::apply(
         &survey.host,
         &state,
         &plan,
-        &context.apply_options(args.confirm_within),
+        &options,
         &|plan| verify(&survey, plan),
-        &mut |event| lines.show(&event),
-    );
-    let applied = result.map_err(|error| refusal(error, &plan))?;
+        // Nobody may be reading; the journal has it all.
+        &mut |event| drop(lines.show(&event)),
+    )
+    .map_err(|error| refusal(error, &plan))?;
     Ok(conclude(&applied))
+}
+
+/// What was interrupted is dealt with before anything else is changed.
+fn recover_first(context: &Context) -> Result<(), Failure> {
+    let Some(state) = context.existing_state()? else {
+        return Ok(());
+    };
+    let pending = state.pending().map_err(context::refused)?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    match context::recover(&host, &state)? {
+        Exit::NeedsPerson => Err(Failure::new(
+            Exit::NeedsPerson,
+            "an earlier change needs a person first",
+            "steadfast history, then steadfast show CHANGE",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Already as wanted, or what is not can't be fixed here: then a script has to know.
+fn nothing_to_do(plan: &Plan) -> Result<Exit, Failure> {
+    crate::say(format_args!("nothing to do"));
+    let style = Style::for_stdout();
+    let mut out = std::io::stdout().lock();
+    show::plan::write_left_alone(&mut out, plan, &style)?;
+    Ok(Exit::AsWanted)
 }
 
 fn from_selectors(args: &Args, progress: &Progress) -> Result<(Survey, Plan), Failure> {
@@ -101,14 +141,13 @@ fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure
     let now = survey.plan(saved.selection.clone())?;
     let found = differences(&saved, &now);
     if found.is_empty() {
-        crate::say(format_args!("plan {} is still what this host needs", now.id()));
+        crate::say(format_args!(
+            "plan {} is still what this host needs",
+            now.id()
+        ));
         return Ok((survey, now));
     }
-    let style = Style::for_stderr();
-    let mut err = std::io::stderr().lock();
-    for difference in &found {
-        show::difference::write(&mut err, difference, &style)?;
-    }
+    show::difference::write(&mut std::io::stderr().lock(), &found, &Style::for_stderr())?;
     let (message, help) = match &found[0] {
         Difference::OtherHost { saved, now } => (
             format!(
@@ -119,7 +158,10 @@ fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure
             "make a plan on this host",
         ),
         _ => (
-            format!("plan {} is not what this host needs now; nothing was changed", saved.id()),
+            format!(
+                "plan {} is not what this host needs now; nothing was changed",
+                saved.id()
+            ),
             "look at a fresh plan: steadfast plan",
         ),
     };
@@ -178,32 +220,77 @@ fn consent(plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
 }
 
 /// Looks again, and asks what there is still to do for the same selection.
-fn verify(survey: &Survey, plan: &Plan) -> host::Verdict {
+fn verify(survey: &Survey, plan: &Plan) -> Verdict {
     let progress = Progress::hidden();
-    let answers = survey::observe(&survey.host, &survey.wanted, &progress);
-    let selection: Selection = plan.selection.clone();
+    let again = |error: String| Verdict {
+        failed: vec![("the whole plan".to_owned(), error)],
+    };
+    // What the first look found is remembered by the host that was looked at.
+    let host = match LocalHost::running() {
+        Ok(host) => host,
+        Err(error) => return again(error.to_string()),
+    };
+    let answers = survey::observe(&host, &survey.wanted, &progress);
+    let selection = plan.selection.clone();
     match plan::converge::plan(&survey.wanted, &answers, plan.host.clone(), selection) {
-        Ok(rest) if rest.actions.is_empty() => host::Verdict::Reached,
-        Ok(rest) => host::Verdict::NotReached {
-            serves: rest.actions.into_iter().flat_map(|action| action.serves).collect(),
+        Ok(rest) => Verdict {
+            failed: rest
+                .actions
+                .iter()
+                .flat_map(|action| {
+                    let what = describe(&action.effect, &Seen::of(&rest), is_secret(action), "to");
+                    let why = format!("still to do: {what}");
+                    action
+                        .serves
+                        .iter()
+                        .map(move |name| (name.clone(), why.clone()))
+                })
+                .collect(),
         },
-        Err(error) => host::Verdict::Unknown(error.to_string()),
+        Err(error) => again(error.to_string()),
     }
 }
 
 fn refusal(error: ApplyError, plan: &Plan) -> Failure {
-    let exit = crate::context::exit_of(&error);
-    let help = match plan.risk() {
-        Risk::Connectivity => "nothing was changed; a change that could cut people off needs systemd",
-        _ => "nothing was changed",
+    let (exit, help) = match &error {
+        ApplyError::Changed(changed) => {
+            let mut err = std::io::stderr().lock();
+            let style = Style::for_stderr();
+            // The message below says it in one line, should nobody see these.
+            let _ = show::difference::write_changed(&mut err, plan, changed, &style);
+            (
+                Exit::Findings,
+                "nothing was changed; look at a fresh plan: steadfast plan",
+            )
+        }
+        ApplyError::NoGuard(_) => (
+            Exit::Findings,
+            "nothing was changed; such a change needs a host that systemd runs",
+        ),
+        ApplyError::Lock(_) => (Exit::Findings, "nothing was changed; try again later"),
+        ApplyError::Format(_) | ApplyError::OtherHost(_) => {
+            (Exit::BadInput, "make a plan on this host: steadfast plan")
+        }
+        ApplyError::Pending(_) | ApplyError::State(_) | ApplyError::Act(_) => (
+            Exit::NeedsPerson,
+            "steadfast history shows what is going on",
+        ),
     };
     Failure::with_help(exit, error, help)
 }
 
 fn conclude(applied: &Applied) -> Exit {
     match applied {
-        Applied::Committed(_) | Applied::AwaitingConfirmation(..) => Exit::AsWanted,
-        Applied::PartlyTakenBack { .. } | Applied::TakenBack { .. } => Exit::TakenBack,
-        Applied::NeedsHuman { .. } => Exit::NeedsPerson,
+        Applied::Nothing | Applied::Committed(_) => Exit::AsWanted,
+        Applied::AwaitingConfirmation(id, deadline) => {
+            crate::say(format_args!(
+                "change {id} is in effect, and is taken back at {deadline:.0} unless it is confirmed:\n\
+                 steadfast confirm {id}"
+            ));
+            Exit::AsWanted
+        }
+        Applied::PartlyTakenBack { .. } => Exit::TakenBack,
+        Applied::TakenBack { verified: true, .. } => Exit::TakenBack,
+        Applied::TakenBack { .. } | Applied::NeedsHuman { .. } => Exit::NeedsPerson,
     }
 }

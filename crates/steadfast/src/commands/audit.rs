@@ -11,12 +11,13 @@ use jiff::tz::TimeZone;
 use model::{Fact, Outcome, Severity};
 use plan::report::{BaselineSummary, HostSummary, REPORT_FORMAT};
 use plan::{Counts, Report, Score};
-use resource::Applies;
+use resource::wanted::WantedBaseline;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::report;
+use crate::report::{self, NextStep, View};
+use crate::show;
 use crate::style::Style;
 use crate::survey::{Selectors, Survey};
 
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn assemble(survey: &Survey, root: Option<&PathBuf>, started: Instant) -> Report {
     let generated = Timestamp::now();
-    let today = generated.to_zoned(TimeZone::UTC).date();
+    let today = TimeZone::UTC.to_datetime(generated).date();
     let findings = plan::audit::findings(
         &survey.wanted,
         &survey.answers,
@@ -133,7 +134,10 @@ fn found(survey: &Survey) -> Vec<String> {
         .filter_map(|name| {
             let package = packages.get(*name)?;
             // The upstream part of the version says enough on one line.
-            let version = package.version.rsplit_once(':').map_or(&*package.version, |v| v.1);
+            let version = package
+                .version
+                .rsplit_once(':')
+                .map_or(&*package.version, |v| v.1);
             let version = version.rsplit_once('-').map_or(version, |v| v.0);
             Some(format!("{name} {version}"))
         })
@@ -141,23 +145,12 @@ fn found(survey: &Survey) -> Vec<String> {
 }
 
 fn baseline_summaries(survey: &Survey) -> Vec<BaselineSummary> {
-    let mut summaries: Vec<BaselineSummary> = Vec::new();
-    for rule in &survey.wanted.rules {
-        let proven = !matches!(rule.applies, Applies::NotProven(_));
-        let name = rule.meta.baseline.to_string();
-        match summaries.iter_mut().find(|summary| summary.name == name) {
-            Some(summary) => {
-                summary.rules += 1;
-                summary.proven &= proven;
-            }
-            None => summaries.push(BaselineSummary {
-                name,
-                rules: 1,
-                proven,
-            }),
-        }
-    }
-    summaries
+    let summary = |baseline: &WantedBaseline| BaselineSummary {
+        name: baseline.name.to_string(),
+        rules: baseline.rules,
+        proven: baseline.proven,
+    };
+    survey.wanted.baselines.iter().map(summary).collect()
 }
 
 fn write(args: &Args, report: &Report) -> Result<(), Failure> {
@@ -177,7 +170,7 @@ fn write(args: &Args, report: &Report) -> Result<(), Failure> {
         Some(path) => {
             let file = File::create(path).map_err(|error| cannot_write(path, error))?;
             let mut out = BufWriter::new(file);
-            render(&mut out, args, report, &Style::plain())
+            render(&mut out, args, report, &Style::plain(100, true))
                 .and_then(|()| out.flush())
                 .map_err(|error| cannot_write(path, error))?;
             crate::say(format_args!("report written to {}", path.display()));
@@ -186,45 +179,47 @@ fn write(args: &Args, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render(
-    out: &mut dyn Write,
-    args: &Args,
-    report: &Report,
-    style: &Style,
-) -> std::io::Result<()> {
+fn render(out: &mut dyn Write, args: &Args, report: &Report, style: &Style) -> std::io::Result<()> {
     match args.format {
         Format::Json => report::json::write(out, report),
         Format::Html => out.write_all(report::html::render(report).as_bytes()),
         Format::Human => {
-            let view = report::human::View {
+            let view = View {
                 least: args.severity,
                 next: next_steps(args, report),
+                command: command(args),
             };
             report::human::write(out, report, &view, style)
         }
     }
 }
 
+/// The command that gave this report.
+fn command(args: &Args) -> String {
+    let mut text = show::plan::command("steadfast audit", &args.selectors.selection(false));
+    if let Some(root) = &args.root {
+        text.push_str(&format!(" --root {}", root.display()));
+    }
+    text
+}
+
 /// What to type next: the worst finding that has a fix, and the page for others.
-fn next_steps(args: &Args, report: &Report) -> Vec<report::human::NextStep> {
+fn next_steps(args: &Args, report: &Report) -> Vec<NextStep> {
     let mut steps = Vec::new();
-    let policy = args
-        .selectors
-        .policy
-        .as_ref()
-        .map_or_else(String::new, |path| format!(" --policy {}", path.display()));
-    let worst = report.failing(Severity::Low).find(|finding| finding.fixable);
+    let worst = report
+        .failing(Severity::Low)
+        .find(|finding| finding.fixable);
     if let (Some(finding), None) = (worst, &args.root) {
-        steps.push(report::human::NextStep {
-            command: format!("steadfast plan{policy} --rule {}", finding.rule.id),
-            about: "shows the fix, changes nothing".to_owned(),
-        });
+        let mut selection = args.selectors.selection(false);
+        selection.rules = vec![finding.rule.id.to_string()];
+        steps.push(NextStep::new(
+            show::plan::command("steadfast plan", &selection),
+            "shows the fix, changes nothing",
+        ));
     }
     if !report.findings.is_empty() {
-        steps.push(report::human::NextStep {
-            command: "steadfast audit --format html --output report.html".to_owned(),
-            about: String::new(),
-        });
+        let page = format!("{} --format html --output report.html", command(args));
+        steps.push(NextStep::new(page, ""));
     }
     steps
 }
@@ -235,8 +230,12 @@ fn exit(report: &Report, fail_on: Severity) -> Exit {
         matches!(finding.outcome, Outcome::Unknown | Outcome::Error)
             && finding.rule.severity >= fail_on
     });
-    let exit = if failed { Exit::Findings } else { Exit::AsWanted };
-    exit.and(if unchecked {
+    let exit = if failed {
+        Exit::Findings
+    } else {
+        Exit::AsWanted
+    };
+    exit.or(if unchecked {
         Exit::Unchecked
     } else {
         Exit::AsWanted

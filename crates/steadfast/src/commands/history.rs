@@ -6,6 +6,7 @@ use super::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report;
 use crate::show;
 use crate::style::Style;
 
@@ -27,8 +28,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     changes.sort_by_key(|change| std::cmp::Reverse(change.id.0));
     let mut out = BufWriter::new(std::io::stdout().lock());
     match args.format {
-        Format::Json => show::history::write_json(&mut out, &changes)?,
-        Format::Human => show::history::write(&mut out, &changes, &Style::for_stdout())?,
+        Format::Json => {
+            let history = serde_json::json!({"format": 1, "changes": changes});
+            report::json::write_value(&mut out, &history)?;
+        }
+        Format::Human => {
+            let directory = context.directory().display().to_string();
+            show::history::write(&mut out, &changes, &directory, &Style::for_stdout())?;
+        }
     }
     out.flush()?;
     Ok(Exit::AsWanted)

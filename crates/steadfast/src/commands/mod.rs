@@ -15,7 +15,43 @@ pub mod show;
 pub mod undo;
 pub mod uninstall;
 
+use std::io::ErrorKind;
+
 use clap::ValueEnum;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// Runs the command, and tells people what went wrong, if anything did.
+pub fn run(cli: &Cli) -> Exit {
+    let context = Context::new(cli.state.clone());
+    let ended = match &cli.command {
+        Command::Audit(args) => audit::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Apply(args) => apply::run(args, &context),
+        Command::Confirm(args) => confirm::run(args, &context),
+        Command::Undo(args) => undo::run(args, &context),
+        Command::History(args) => history::run(args, &context),
+        Command::Show(args) => show::run(args, &context),
+        Command::Rule(command) => rule::run(command),
+        Command::Baseline(command) => baseline::run(command),
+        Command::Schema(args) => schema::run(args),
+        Command::Recover(args) => recover::run(args, &context),
+        Command::Demo(args) => demo::run(args),
+        Command::Uninstall(args) => uninstall::run(args, &context),
+    };
+    ended.unwrap_or_else(|failure| {
+        // A reader that has seen enough (`steadfast audit | head`) is no failure.
+        if failure.io == Some(ErrorKind::BrokenPipe) {
+            return Exit::AsWanted;
+        }
+        for report in &failure.reports {
+            crate::say(format_args!("{report:?}"));
+        }
+        failure.exit
+    })
+}
 
 /// How a command that lists or shows writes its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use model::{HostPath, Plan};
+use model::HostPath;
 use resource::Seen;
 
 use super::Format;
@@ -53,11 +53,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     match args.format {
         Format::Json => out.write_all(plan.to_json().as_bytes())?,
         Format::Human => {
-            show::plan::write(&mut out, &plan, &|path| content(&survey, path), &Style::for_stdout())?;
+            let current = |path: &HostPath| content(&survey, path);
+            show::plan::write(&mut out, &plan, &current, &Style::for_stdout())?;
             if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
-                writeln!(out, "next      steadfast apply {}", path.display())?;
-            } else if !plan.actions.is_empty() {
-                writeln!(out, "next      steadfast apply{}", again(&plan))?;
+                writeln!(out, "          steadfast apply {}", path.display())?;
             }
         }
     }
@@ -75,37 +74,4 @@ pub fn content(survey: &Survey, path: &HostPath) -> Option<Vec<u8>> {
         Seen::Known(file) => Some(file.content.as_bytes().to_vec()),
         _ => None,
     }
-}
-
-/// The selectors of a plan as they would be typed. A bare plan selects everything, which
-/// `apply` never takes by itself: its baselines are named.
-fn again(plan: &Plan) -> String {
-    let selection = &plan.selection;
-    let mut words = String::new();
-    if let Some(policy) = &selection.policy {
-        words.push_str(&format!(" --policy {policy}"));
-    }
-    let lists = [
-        ("baseline", &selection.baselines),
-        ("profile", &selection.profiles),
-        ("role", &selection.roles),
-        ("rule", &selection.rules),
-    ];
-    let is_bare =
-        selection.baselines.is_empty() && selection.roles.is_empty() && selection.rules.is_empty();
-    for (name, values) in lists {
-        values
-            .iter()
-            .for_each(|value| words.push_str(&format!(" --{name} {value}")));
-    }
-    for (name, value) in &selection.params {
-        words.push_str(&format!(" --param {name}={value}"));
-    }
-    if is_bare {
-        // The first action's rule: one fix at a time is how a person starts.
-        if let Some(rule) = plan.actions.first().and_then(|action| action.serves.first()) {
-            words.push_str(&format!(" --rule {rule}"));
-        }
-    }
-    words
 }

@@ -1,6 +1,8 @@
 //! `steadfast recover`: finishes or takes back what was interrupted.
 
-use crate::context::Context;
+use host::LocalHost;
+
+use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -11,16 +13,27 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sudo steadfast recover")]
 pub struct Args {
-    /// Take back this unconfirmed change when its time is up: how the recovery unit calls it
-    #[arg(long, value_name = "CHANGE", hide = true)]
-    unconfirmed: Option<String>,
+    /// Put the recovery unit and a copy of this program in place now, as the first apply does
+    #[arg(long)]
+    install: bool,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let _ = &args.unconfirmed;
+    if args.install {
+        let host =
+            LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+        let state = context.open_state()?;
+        context::install_recovery(&host, &state)?;
+    }
     let Some(state) = context.existing_state()? else {
         crate::say(format_args!("nothing to recover: there is no journal yet"));
         return Ok(Exit::AsWanted);
     };
-    context.recover(&state)
+    let pending = state.pending().map_err(context::refused)?;
+    if pending.is_empty() {
+        crate::say(format_args!("nothing to recover: every change is final"));
+        return Ok(Exit::AsWanted);
+    }
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    context::recover(&host, &state)
 }

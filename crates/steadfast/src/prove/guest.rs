@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lab::{Container, Exec, Output, Snapshot};
+use lab::{Container, Exec, Machine, Output, Snapshot};
+use model::Mode;
 use resource::Resource;
+use resource::metadata::NameWanted;
 
 pub type GuestError = lab::Error;
 
 /// No step of a proof takes longer on an emulated machine, which is some thirty times
 /// slower than a container.
 const STEP_LIMIT: Duration = Duration::from_secs(180);
+
+/// What `{at_most: …}` is cut down from.
+const ALL_BITS: Mode = Mode::new(0o7777);
 
 pub trait Guest {
     fn run(&self, argv: &[String]) -> Result<Output, GuestError>;
@@ -35,6 +40,28 @@ impl Guest for Container {
 
     fn snapshot(&self) -> Result<Snapshot, GuestError> {
         Container::snapshot(self)
+    }
+}
+
+/// Where a change of ours can show on an emulated machine, which hashes slowly: everything
+/// that people and packages configure, and nothing that packages only install.
+const WATCHED: [&str; 5] = ["/etc", "/boot", "/home", "/root", "/usr/local"];
+
+impl Guest for Machine {
+    fn run(&self, argv: &[String]) -> Result<Output, GuestError> {
+        self.exec(&Exec::new(argv).limit(STEP_LIMIT))
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> Result<(), GuestError> {
+        self.write_file(&path.to_string_lossy(), content)
+    }
+
+    fn copy_in(&self, from: &Path, to: &Path) -> Result<(), GuestError> {
+        Machine::copy_in(self, from, &to.to_string_lossy())
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, GuestError> {
+        Machine::snapshot(self, &WATCHED)
     }
 }
 
@@ -65,7 +92,13 @@ pub(super) fn put(guest: &dyn Guest, resource: &Resource) -> Result<(), String> 
                     .write(file.path.as_path(), content.as_bytes())
                     .map_err(|error| error.to_string())?;
             }
-            meta(&run, &path, file.mode.as_ref().map(|mode| mode.set()), file.owner.as_ref(), file.group.as_ref())
+            meta(
+                &run,
+                &path,
+                file.mode.map(|mode| mode.set(ALL_BITS)),
+                file.owner.as_ref(),
+                file.group.as_ref(),
+            )
         }
         Resource::Directory(directory) => {
             let path = directory.path.to_string();
@@ -73,11 +106,15 @@ pub(super) fn put(guest: &dyn Guest, resource: &Resource) -> Result<(), String> 
                 return run(&["/usr/bin/rm", "-rf", &path]);
             }
             run(&["/usr/bin/mkdir", "-p", &path])?;
-            meta(&run, &path, directory.mode.as_ref().map(|mode| mode.set()), directory.owner.as_ref(), directory.group.as_ref())
+            meta(
+                &run,
+                &path,
+                directory.mode.map(|mode| mode.set(ALL_BITS)),
+                directory.owner.as_ref(),
+                directory.group.as_ref(),
+            )
         }
-        Resource::Link(link) => {
-            run(&["/usr/bin/ln", "-sfn", &link.target, &link.path.to_string()])
-        }
+        Resource::Link(link) => run(&["/usr/bin/ln", "-sfn", &link.target, &link.path.to_string()]),
         other => Err(format!(
             "`given` puts files, directories and links in place, or runs commands; not `{}`",
             other.key()
@@ -88,15 +125,15 @@ pub(super) fn put(guest: &dyn Guest, resource: &Resource) -> Result<(), String> 
 fn meta(
     run: &dyn Fn(&[&str]) -> Result<(), String>,
     path: &str,
-    mode: Option<model::Mode>,
-    owner: Option<&model::Expectation>,
-    group: Option<&model::Expectation>,
+    mode: Option<Mode>,
+    owner: Option<&NameWanted>,
+    group: Option<&NameWanted>,
 ) -> Result<(), String> {
     if let Some(owner) = owner {
-        run(&["/usr/bin/chown", &owner.set(), path])?;
+        run(&["/usr/bin/chown", owner.set(), path])?;
     }
     if let Some(group) = group {
-        run(&["/usr/bin/chgrp", &group.set(), path])?;
+        run(&["/usr/bin/chgrp", group.set(), path])?;
     }
     if let Some(mode) = mode {
         run(&["/usr/bin/chmod", &mode.to_string(), path])?;

@@ -9,10 +9,10 @@ use model::Outcome;
 use super::guest::Guest;
 use super::{Case, Equipment, Verdict, arrange};
 
-/// In a folder that is empty at every boot and that no comparison looks at.
-const KIT: &str = "/run/steadfast-proof";
-const PROGRAM: &str = "/run/steadfast-proof/steadfast";
-const POLICY: &str = "/run/steadfast-proof/policy";
+/// Not below `/run` or `/tmp`, which a booted host mounts anew over what was copied in.
+const KIT: &str = "/opt/steadfast-proof";
+const PROGRAM: &str = "/opt/steadfast-proof/steadfast";
+const POLICY: &str = "/opt/steadfast-proof/policy";
 const STATE: &str = "/var/lib/steadfast";
 
 pub(super) struct Failed {
@@ -22,7 +22,7 @@ pub(super) struct Failed {
 
 /// What the comparison leaves out beyond [`lab::NOISE`]: our own journal, and the copies
 /// of itself that the account tools keep of the time before the last change.
-const OWN_TRACES: [&str; 2] = [STATE, "/etc/.pwd.lock"];
+const OWN_TRACES: [&str; 3] = [KIT, STATE, "/etc/.pwd.lock"];
 
 pub(super) fn run(
     guest: &mut dyn Guest,
@@ -60,6 +60,11 @@ pub(super) fn run(
 fn equip(guest: &dyn Guest, equipment: &Equipment) -> Result<(), String> {
     let said = |error: lab::Error| error.to_string();
     let mkdir = ["/usr/bin/mkdir", "-p", KIT].map(str::to_owned);
+    // A machine that is shared by many cases has it already.
+    let there = ["/usr/bin/test", "-x", PROGRAM].map(str::to_owned);
+    if guest.run(&there).map_err(said)?.success() {
+        return Ok(());
+    }
     guest.run(&mkdir).map_err(said)?;
     guest
         .copy_in(&equipment.program, Path::new(PROGRAM))
@@ -67,7 +72,8 @@ fn equip(guest: &dyn Guest, equipment: &Equipment) -> Result<(), String> {
     if let Some(policy) = &equipment.policy {
         guest.copy_in(policy, Path::new(POLICY)).map_err(said)?;
     }
-    Ok(())
+    // The first change of a host would put these in place, and undoing a fix leaves them.
+    succeeded(&steadfast(guest, &["recover", "--install"])?)
 }
 
 fn steadfast(guest: &dyn Guest, words: &[&str]) -> Result<Output, String> {
@@ -81,7 +87,7 @@ fn steadfast(guest: &dyn Guest, words: &[&str]) -> Result<Output, String> {
 /// The selectors of this case's rule.
 fn selectors<'a>(case: &'a Case, equipment: &Equipment) -> Vec<&'a str> {
     let mut words = vec!["--baseline", &*case.baseline, "--rule", case.rule.as_str()];
-    if let Some(profile) = &case.test.profile {
+    if let Some(profile) = &case.profile {
         words.extend(["--profile", profile]);
     }
     if equipment.policy.is_some() {
@@ -101,9 +107,8 @@ fn audit(guest: &dyn Guest, case: &Case, equipment: &Equipment) -> Result<Seen, 
     let mut words = vec!["audit", "--format", "json"];
     words.extend(selectors(case, equipment));
     let output = steadfast(guest, &words)?;
-    let report: plan::Report = serde_json::from_slice(&output.stdout).map_err(|error| {
-        format!("no readable report ({error}): {}", output.errors().trim())
-    })?;
+    let report: plan::Report = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("no readable report ({error}): {}", output.errors().trim()))?;
     let finding = report
         .findings
         .iter()
@@ -118,7 +123,10 @@ fn audit(guest: &dyn Guest, case: &Case, equipment: &Equipment) -> Result<Seen, 
                 drift.resource,
                 drift.observed,
                 drift.wanted,
-                drift.by_hand.as_ref().map_or_else(String::new, |hand| format!(" (by hand: {hand})"))
+                drift
+                    .by_hand
+                    .as_ref()
+                    .map_or_else(String::new, |hand| format!(" (by hand: {hand})"))
             )
         })
         .chain(finding.reason.clone())
@@ -191,6 +199,14 @@ fn same(before: &Snapshot, after: &Snapshot) -> Result<(), String> {
         return Ok(());
     }
     // The first few tell what went wrong; the rest repeats it.
-    let shown: Vec<String> = differences.iter().take(5).map(ToString::to_string).collect();
-    Err(format!("{} differ: {}", differences.len(), shown.join("; ")))
+    let shown: Vec<String> = differences
+        .iter()
+        .take(5)
+        .map(ToString::to_string)
+        .collect();
+    Err(format!(
+        "{} differ: {}",
+        differences.len(),
+        shown.join("; ")
+    ))
 }

@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod diff;
+pub mod difference;
 pub mod effect;
 pub mod events;
 pub mod history;

@@ -1,0 +1,128 @@
+//! `steadfast undo`: takes a change back exactly.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use host::{LocalHost, Obstacle, UndoError, Undone};
+
+use crate::context::{self, Context};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::layout::{Paper, Text};
+use crate::show;
+use crate::show::events::Lines;
+use crate::style::{Role, Style};
+
+/// Take a change back: content, modes, owners, attributes and times as they were
+///
+/// Where someone else changed a file since, only our own lines are taken back, and that is
+/// said; where that can't be told apart, nothing is touched and the difference is shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes")]
+pub struct Args {
+    /// The change: c-19, 19, `last`, or the beginning of its plan's id
+    #[arg(value_name = "CHANGE")]
+    change: String,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let state = context.needed_state()?;
+    let change = context.change(&state, &args.change)?;
+    let record = state.change(change.id).map_err(context::refused)?;
+    if !args.yes {
+        let mut err = std::io::stderr().lock();
+        show::change::write(&mut err, &change, Some(&record.plan), &Style::for_stderr())?;
+        err.flush()?;
+    }
+    let question = format!("take back change {}?", change.id);
+    if !context::consent(args.yes, &question)? {
+        crate::say(format_args!("nothing was changed"));
+        return Ok(Exit::AsWanted);
+    }
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let options = context::options(&host, &state, Duration::ZERO);
+    let style = Style::for_stderr();
+    let mut err = std::io::stderr();
+    let live = err.is_terminal();
+    let mut lines = Lines::new(&mut err, Some(&record.plan), &style, live);
+    let undone = host::undo(&host, &state, change.id, &options, &mut |event| {
+        // Nobody may be reading; the journal has it all.
+        drop(lines.show(&event));
+    })
+    .map_err(refusal)?;
+    Ok(conclude(&undone))
+}
+
+fn conclude(undone: &Undone) -> Exit {
+    match undone {
+        Undone::Done { id, merged } if merged.is_empty() => {
+            crate::say(format_args!(
+                "change {id} undone: the host is as it was before it"
+            ));
+            Exit::AsWanted
+        }
+        Undone::Done { id, merged } => {
+            crate::say(format_args!(
+                "change {id} undone. Not byte-identical, because someone else changed these since, \
+                 and keeps what they wrote:"
+            ));
+            for path in merged {
+                crate::say(format_args!("  {path}"));
+            }
+            Exit::AsWanted
+        }
+        Undone::NeedsHuman { id, why } => {
+            let why = model::printable(why.join("; ").as_bytes());
+            crate::say(format_args!("change {id} could not be taken back: {why}"));
+            Exit::NeedsPerson
+        }
+    }
+}
+
+fn refusal(error: UndoError) -> Failure {
+    let (exit, help) = match &error {
+        UndoError::Conflict(obstacles) => {
+            // The message below says it in one line, should nobody see these.
+            let _ = show_obstacles(obstacles);
+            (
+                Exit::NeedsPerson,
+                "nothing was touched; put these places in order by hand, or leave the change",
+            )
+        }
+        UndoError::NotCommitted { .. } => (Exit::BadInput, "steadfast history lists the changes"),
+        UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),
+        UndoError::Irreversible { .. } => (Exit::NeedsPerson, "nothing was touched"),
+        UndoError::Lock(_) => (Exit::Findings, "nothing was touched; try again later"),
+        UndoError::Pending(_)
+        | UndoError::OtherRoot { .. }
+        | UndoError::State(_)
+        | UndoError::Act(_) => (
+            Exit::NeedsPerson,
+            "steadfast history shows what is going on",
+        ),
+    };
+    Failure::with_help(exit, error, help)
+}
+
+fn show_obstacles(obstacles: &[Obstacle]) -> std::io::Result<()> {
+    let style = Style::for_stderr();
+    let mut err = std::io::stderr().lock();
+    for obstacle in obstacles {
+        {
+            let mut paper = Paper::new(&mut err, &style);
+            paper.line(
+                &Text::new()
+                    .say(Role::Strong, &obstacle.what)
+                    .gap(1)
+                    .plain(&obstacle.why),
+            )?;
+        }
+        if let Some((left, now)) = &obstacle.difference {
+            show::difference::write_contents(&mut err, left.as_bytes(), now.as_bytes(), &style)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! What every command that touches the journal shares: where it is, who asks, and that
+//! what was interrupted is dealt with first.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use host::{
+    Applied, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost, Recovered,
+    Recovery, State, StateError,
+};
+use jiff::Timestamp;
+use model::{Change, ChangeId, ChangeState};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Where root keeps the journal.
+const SYSTEM_STATE: &str = "/var/lib/steadfast";
+
+pub struct Context {
+    state: PathBuf,
+}
+
+impl Context {
+    /// `state` as given on the command line.
+    pub fn new(state: Option<PathBuf>) -> Self {
+        Self {
+            state: state.unwrap_or_else(default_state),
+        }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.state
+    }
+
+    /// The journal, made when there is none.
+    pub fn open_state(&self) -> Result<State, Failure> {
+        State::open(&self.state, Create::Yes).map_err(refused)
+    }
+
+    /// The journal; none when nothing was ever changed.
+    pub fn existing_state(&self) -> Result<Option<State>, Failure> {
+        match State::open(&self.state, Create::No) {
+            Ok(state) => Ok(Some(state)),
+            Err(StateError::Missing(_)) => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// The journal of a command that needs one.
+    pub fn needed_state(&self) -> Result<State, Failure> {
+        let state = self.existing_state()?;
+        state.ok_or_else(|| {
+            Failure::new(
+                Exit::BadInput,
+                format_args!("there is no journal in `{}`", self.state.display()),
+                "nothing was changed on this host yet, or name its place with --state",
+            )
+        })
+    }
+
+    /// The change that a person means: `last`, `c-19`, `19`.
+    pub fn change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
+        let history = state.history().map_err(refused)?;
+        find(&history, typed).cloned()
+    }
+}
+
+/// The change by its id, by `last`, or by the id of its plan, in full or shortened.
+fn find<'a>(history: &'a [Change], typed: &str) -> Result<&'a Change, Failure> {
+    let shown = model::printable(typed.as_bytes());
+    let none = || {
+        Failure::new(
+            Exit::BadInput,
+            format_args!("there is no change `{shown}`"),
+            "steadfast history lists them",
+        )
+    };
+    if typed == "last" {
+        // The newest that is in effect or in question: what was taken back is past.
+        return history
+            .iter()
+            .filter(|change| !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack))
+            .max_by_key(|change| change.id.0)
+            .ok_or_else(none);
+    }
+    if let Ok(id) = typed.parse::<ChangeId>()
+        && let Some(change) = history.iter().find(|change| change.id == id)
+    {
+        return Ok(change);
+    }
+    let mut fitting = history
+        .iter()
+        .filter(|change| typed.len() >= 4 && change.plan.0.to_string().starts_with(typed));
+    match (fitting.next(), fitting.next()) {
+        (Some(change), None) => Ok(change),
+        (Some(_), Some(_)) => Err(Failure::new(
+            Exit::BadInput,
+            format_args!("more than one change begins with `{shown}`"),
+            "name the change by its number, as in c-19",
+        )),
+        (None, _) => Err(none()),
+    }
+}
+
+/// Asks a question whose answer is no unless it is yes. Without a terminal, nobody can.
+pub fn consent(yes: bool, question: &str) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "there is no terminal to ask at",
+            "add --yes when you mean it",
+        ));
+    }
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} [y/N] ")?;
+    err.flush()?;
+    drop(err);
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The account that runs this, and the one behind `sudo`, as they call themselves: a note
+/// for people, on which nothing is decided.
+pub fn who(host: &LocalHost) -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let facts = host.facts();
+    let name = facts
+        .accounts
+        .known()
+        .and_then(|accounts| accounts.iter().find(|(_, account)| account.uid == uid))
+        .map_or_else(|| format!("uid {uid}"), |(name, _)| name.clone());
+    match std::env::var("SUDO_USER") {
+        Ok(person) if uid == 0 && !person.is_empty() => {
+            format!("{} (as {name})", model::printable(person.as_bytes()))
+        }
+        _ => name,
+    }
+}
+
+fn default_state() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from(SYSTEM_STATE);
+    }
+    // XDG Base Directory Specification 0.8: state that persists between restarts.
+    let home = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    home.unwrap_or_else(|| PathBuf::from("/tmp"))
+        .join("steadfast")
+}
+
+/// The journal can't be used: a person has to look at it.
+pub fn refused(error: StateError) -> Failure {
+    Failure::with_help(
+        Exit::NeedsPerson,
+        error,
+        "nothing was touched; another folder can be named with --state",
+    )
+}
+
+/// Set by the first Ctrl-C (SIGINT) or SIGTERM: what waits is then taken back in order.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C a request instead of a death: a change in the middle is taken back in
+/// order. The journal survives a death as well, but the person would have to wait for
+/// `recover`.
+pub fn heed_interrupts() {
+    // A process may ask only once; a second command in one process keeps the first.
+    let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
+}
+
+/// How long another change may keep a command waiting, before it is refused.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// The options of every command that changes the host.
+pub fn options<'a>(host: &LocalHost, state: &State, confirm_within: Duration) -> ApplyOptions<'a> {
+    ApplyOptions {
+        by: who(host),
+        now: &Timestamp::now,
+        confirm_within,
+        lock_wait: LOCK_WAIT,
+        interrupted: &|| INTERRUPTED.load(Ordering::SeqCst),
+        detach: false,
+        guard: Guard::of(state),
+        crash: CrashPoints::default(),
+    }
+}
+
+/// Finishes or takes back what was interrupted, and says what became of it.
+pub fn recover(host: &LocalHost, state: &State) -> Result<Exit, Failure> {
+    let mut silent = |_: Event| {};
+    let recovered = host::recover(
+        host,
+        state,
+        Timestamp::now(),
+        LOCK_WAIT,
+        &CrashPoints::default(),
+        &mut silent,
+    )
+    .map_err(|error| Failure::because(Exit::NeedsPerson, error))?;
+    let mut exit = Exit::AsWanted;
+    for Recovered { id, outcome } in recovered {
+        let said = match outcome {
+            Recovery::NothingTouched => "nothing had been touched".to_owned(),
+            Recovery::AsBefore { why } => {
+                exit = exit.or(Exit::TakenBack);
+                format!("taken back, the host is as it was before: {why}")
+            }
+            Recovery::AsPlanned { why } => format!("the host is as planned: {why}"),
+            Recovery::StillAwaiting { deadline } => format!(
+                "in effect, and taken back at {deadline:.0} unless `steadfast confirm {id}` keeps it"
+            ),
+            Recovery::Undone => "the interrupted undo is completed".to_owned(),
+            Recovery::NeedsHuman { why } => {
+                exit = exit.or(Exit::NeedsPerson);
+                format!("needs a person: {}", why.join("; "))
+            }
+        };
+        crate::say(format_args!(
+            "change {id}: {}",
+            model::printable(said.as_bytes())
+        ));
+    }
+    Ok(exit)
+}
+
+/// Puts a copy of this program and a recovery unit in place, so that what a crash
+/// interrupts is dealt with at boot. The first change of a host does this.
+pub fn install_recovery(host: &LocalHost, state: &State) -> Result<(), Failure> {
+    let running = std::env::current_exe()?;
+    let options = options(host, state, Duration::ZERO);
+    let installed = host::install(host, state, &running, &options, &mut |_| {})
+        .map_err(|error| Failure::because(Exit::TakenBack, error))?;
+    if let Installed::Now(Applied::Committed(id)) = installed {
+        crate::say(format_args!(
+            "recovery at boot is installed (change {id}; `steadfast uninstall` removes it)"
+        ));
+    }
+    Ok(())
+}
