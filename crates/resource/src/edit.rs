@@ -2,8 +2,12 @@
 //! one effect. An edit of a file's content is a pure function of the content, and
 //! leaves alone every line that it is not about.
 
+use std::ops::Range;
+
 use model::{Blob, Effect, HostPath, Inverse, Mode};
 
+use crate::kind::pam::PamModule;
+use crate::kind::pam_call;
 use crate::mount;
 use crate::syntax::{self, Syntax};
 
@@ -74,6 +78,17 @@ pub enum ContentEdit {
         old: String,
         new: Vec<String>,
     },
+    /// Put `instead` in the place of the bytes `from..to` of the line that reads `old`. Where
+    /// another edit changed a different piece of that line first, the nearest line that begins
+    /// with the same word and holds the same piece is meant. A line of which only white space
+    /// is left goes away.
+    Piece {
+        line: u32,
+        old: String,
+        from: usize,
+        to: usize,
+        instead: String,
+    },
     /// Put lines before the line that reads `before` and is nearest to `line`.
     InsertBefore {
         line: u32,
@@ -97,6 +112,9 @@ pub enum ContentEdit {
         key: String,
         value: String,
     },
+    /// Call a PAM module in the stack of one file of pam.d(5), as [`pam_call::turn_on`] does;
+    /// `extra` follows its arguments.
+    PamModule { module: PamModule, extra: String },
     /// Add mount options to the line of a path in fstab(5).
     Fstab {
         path: String,
@@ -145,6 +163,22 @@ impl ContentEdit {
                 lines[at] = &replacement;
                 out.extend(lines);
             }
+            Self::Piece {
+                line,
+                old,
+                from,
+                to,
+                instead,
+            } => {
+                let (at, range) = nearest_piece(&lines, *line, old, *from..*to)?;
+                let mut changed = lines[at].to_owned();
+                changed.replace_range(range, instead);
+                if changed.trim().is_empty() {
+                    changed.clear();
+                }
+                lines[at] = &changed;
+                out.extend(lines);
+            }
             Self::InsertBefore { line, before, new } => {
                 let at = nearest(&lines, *line, before)?;
                 let ending = if lines[at].ends_with("\r\n") {
@@ -184,6 +218,13 @@ impl ContentEdit {
                 out = syntax::set_list(text, section, key, value)
                     .map_err(|_| EditError::NotReadBack { key: key.clone() })?;
             }
+            Self::PamModule { module, extra } => {
+                out = pam_call::turn_on(text, *module, extra).ok_or_else(|| {
+                    EditError::NoSuchLine {
+                        what: "a password check where Debian has it".to_owned(),
+                    }
+                })?;
+            }
             Self::Fstab {
                 path,
                 options,
@@ -216,4 +257,36 @@ fn nearest(lines: &[&str], line: u32, wanted: &str) -> Result<usize, EditError> 
             line,
             old: wanted.to_owned(),
         })
+}
+
+/// The line and the bytes in it that a [`ContentEdit::Piece`] means.
+fn nearest_piece(
+    lines: &[&str],
+    line: u32,
+    old: &str,
+    range: Range<usize>,
+) -> Result<(usize, Range<usize>), EditError> {
+    if let Ok(at) = nearest(lines, line, old) {
+        return Ok((at, range));
+    }
+    let target = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let first_word = |text: &str| text.split_whitespace().next().map(str::to_owned);
+    let piece = old.get(range.clone()).filter(|piece| !piece.is_empty());
+    let found = piece.and_then(|piece| {
+        lines
+            .iter()
+            .enumerate()
+            .filter(|(_, text)| first_word(text) == first_word(old))
+            .filter_map(|(at, text)| {
+                // Of several, the one nearest to where it stood.
+                let places = bare(text).match_indices(piece).map(|(place, _)| place);
+                let place = places.min_by_key(|place| place.abs_diff(range.start))?;
+                Some((at, place..place + piece.len()))
+            })
+            .min_by_key(|(at, _)| at.abs_diff(target))
+    });
+    found.ok_or_else(|| EditError::LineGone {
+        line,
+        old: old.to_owned(),
+    })
 }

@@ -11,6 +11,7 @@ use crate::kind::apt_setting::AptSetting;
 use crate::kind::apt_source::AptSource;
 use crate::kind::apt_sources::AptSources;
 use crate::kind::audit_rule::AuditRule;
+use crate::kind::authorized_key::AuthorizedKey;
 use crate::kind::command::Command;
 use crate::kind::directory::Directory;
 use crate::kind::file::File;
@@ -20,9 +21,11 @@ use crate::kind::ini::Ini;
 use crate::kind::kernel_module::KernelModule;
 use crate::kind::key_value::KeyValue;
 use crate::kind::link::Link;
+use crate::kind::login_setting::LoginSetting;
 use crate::kind::mount_option::MountOption;
 use crate::kind::mount_point::MountPoint;
 use crate::kind::package::Package;
+use crate::kind::pam::Pam;
 use crate::kind::service::Service;
 use crate::kind::sshd::Sshd;
 use crate::kind::sudo_defaults::SudoDefaults;
@@ -82,6 +85,9 @@ kinds! {
     FilesWhere(FilesWhere),
     AccountsWhere(AccountsWhere),
     AdminLogin(AdminLogin),
+    AuthorizedKey(AuthorizedKey),
+    LoginSetting(LoginSetting),
+    Pam(Pam),
     Group(Group),
     Sshd(Sshd),
     SudoDefaults(SudoDefaults),

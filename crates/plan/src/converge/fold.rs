@@ -36,6 +36,8 @@ struct Folding {
     group: Option<String>,
     drop_capabilities: bool,
     content_changed: bool,
+    /// The changes that were folded in: two rules may want the very same one.
+    changes: Vec<ContentEdit>,
     last_writer: String,
 }
 
@@ -121,6 +123,9 @@ impl Folder<'_> {
             } => {
                 let place = self.path(path, item);
                 let folding = self.folding(path);
+                if folding.changes.contains(change) {
+                    return Ok(Some(place));
+                }
                 let after = match (change, folding.content_changed) {
                     // Two whole contents for one path agree or contradict each other.
                     (ContentEdit::Whole(content), true)
@@ -149,6 +154,7 @@ impl Folder<'_> {
                     }
                 }
                 folding.content_changed = true;
+                folding.changes.push(change.clone());
                 folding.last_writer.clone_from(&item.serves);
                 if folding.new_file.is_none() {
                     folding.new_file.clone_from(new_file);
@@ -279,6 +285,7 @@ impl Folder<'_> {
                 group: None,
                 drop_capabilities: false,
                 content_changed: false,
+                changes: Vec::new(),
                 last_writer: item.serves.clone(),
             },
         );

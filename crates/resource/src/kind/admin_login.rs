@@ -402,7 +402,7 @@ fn sample_address(pattern: &str) -> String {
     }
     let mut octets: Vec<String> = base
         .split('.')
-        .map(|octet| octet.replace('*', "1").replace('?', "1"))
+        .map(|octet| octet.replace(['*', '?'], "1"))
         .collect();
     while octets.len() < 4 {
         octets.push("1".to_owned());
@@ -528,12 +528,16 @@ fn proofs(method: &str, effective: &Effective, pam: &Stack) -> Vec<Factor> {
         }
         "keyboard-interactive" if effective.value("usepam") == Some("yes") => {
             let mut factors = Vec::new();
-            let auth = || pam.entries.iter().filter(|entry| entry.facility == "auth");
+            let auth = || {
+                pam.entries
+                    .iter()
+                    .filter(|entry| entry.call.facility == "auth")
+            };
             let device = auth().any(|entry| {
-                DEVICE_MODULES.contains(&entry.module.as_str())
-                    && entry.is_mandatory()
+                DEVICE_MODULES.contains(&entry.call.module.as_str())
+                    && entry.call.is_mandatory()
                     // With `nullok` an account that enrolled nothing needs nothing.
-                    && entry.argument("nullok").is_none()
+                    && entry.call.argument("nullok").is_none()
             });
             if device {
                 factors.push(Factor::Device);
@@ -545,7 +549,7 @@ fn proofs(method: &str, effective: &Effective, pam: &Stack) -> Vec<Factor> {
                 "pam_krb5.so",
                 "pam_winbind.so",
             ];
-            if !device || auth().any(|entry| password.contains(&entry.module.as_str())) {
+            if !device || auth().any(|entry| password.contains(&entry.call.module.as_str())) {
                 factors.push(Factor::Password);
             }
             factors

@@ -20,9 +20,18 @@ pub struct Stack {
     pub hidden: Option<Reason>,
 }
 
-/// One module in a stack.
+/// One module in a stack, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    pub call: Call,
+    pub at: SourceLine,
+    /// The physical line; none when the entry is continued over several.
+    pub text: Option<String>,
+}
+
+/// How a module is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
     /// `auth`, `account`, `password` or `session`.
     pub facility: String,
     /// `required`, or `[success=1 default=ignore]`.
@@ -30,12 +39,9 @@ pub struct Entry {
     /// The file's name without its directory: `pam_unix.so`.
     pub module: String,
     pub args: Vec<String>,
-    pub at: SourceLine,
-    /// The physical line; none when the entry is continued over several.
-    pub text: Option<String>,
 }
 
-impl Entry {
+impl Call {
     /// The value of `name=value`, or empty for a bare `name`. The last one counts.
     pub fn argument(&self, name: &str) -> Option<&str> {
         self.args.iter().rev().find_map(|arg| {
@@ -60,7 +66,7 @@ impl Stack {
     pub fn module<'a>(&'a self, facility: &str, module: &str) -> Option<&'a Entry> {
         self.entries
             .iter()
-            .find(|entry| entry.facility == facility && entry.module == module)
+            .find(|entry| entry.call.facility == facility && entry.call.module == module)
     }
 }
 
@@ -123,40 +129,83 @@ impl Reader<'_> {
             }
         };
         let text = String::from_utf8_lossy(content.as_bytes());
-        for (number, line, physical) in joined(&text) {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
+        for line in lines(&text) {
+            let facility_is_meant = |facility: &str| only.is_none_or(|only| only == facility);
+            match line.what {
+                What::Nothing => {}
+                What::NotUnderstood => {
+                    let why = format!("{path}:{}: not understood", line.number);
+                    self.hide(Reason::Malformed { why });
+                }
+                What::Include(name, None) => self.named(&name, only, depth + 1),
+                What::Include(name, Some(facility)) if facility_is_meant(&facility) => {
+                    self.named(&name, Some(&facility), depth + 1);
+                }
+                What::Module(call) if facility_is_meant(&call.facility) => {
+                    self.stack.entries.push(Entry {
+                        call,
+                        at: SourceLine::new(path.clone(), line.number),
+                        text: line.physical,
+                    });
+                }
+                What::Include(..) | What::Module(_) => {}
             }
-            if let Some(name) = line.strip_prefix("@include") {
-                self.named(name.trim(), only, depth + 1);
-                continue;
-            }
-            let Some(fields) = fields(line) else {
-                let why = format!("{path}:{number}: not understood");
-                self.hide(Reason::Malformed { why });
-                continue;
-            };
-            // A leading `-` only silences the log when the module is missing.
-            let facility = fields.facility.trim_start_matches('-').to_ascii_lowercase();
-            if only.is_some_and(|only| only != facility) {
-                continue;
-            }
-            if matches!(fields.control, "include" | "substack") {
-                self.named(fields.module, Some(&facility), depth + 1);
-                continue;
-            }
-            let module = fields.module.rsplit('/').next().unwrap_or_default();
-            self.stack.entries.push(Entry {
-                facility,
-                control: fields.control.to_owned(),
-                module: module.to_owned(),
-                args: fields.args.iter().map(|&arg| arg.to_owned()).collect(),
-                at: SourceLine::new(path.clone(), number),
-                text: physical,
-            });
         }
     }
+}
+
+/// A line of a stack's file, its continuations joined.
+pub struct Line {
+    /// From 1; the first of several.
+    pub number: u32,
+    /// The line itself; none when it is continued over several.
+    pub physical: Option<String>,
+    pub what: What,
+}
+
+pub enum What {
+    Nothing,
+    /// Another file: all of it, or one facility.
+    Include(String, Option<String>),
+    Module(Call),
+    NotUnderstood,
+}
+
+/// What a stack's file says, line by line.
+pub fn lines(text: &str) -> Vec<Line> {
+    joined(text)
+        .into_iter()
+        .map(|(number, line, physical)| Line {
+            number,
+            physical,
+            what: parse(&line),
+        })
+        .collect()
+}
+
+fn parse(line: &str) -> What {
+    let line = line.split('#').next().unwrap_or_default().trim();
+    if line.is_empty() {
+        return What::Nothing;
+    }
+    if let Some(name) = line.strip_prefix("@include") {
+        return What::Include(name.trim().to_owned(), None);
+    }
+    let Some(fields) = fields(line) else {
+        return What::NotUnderstood;
+    };
+    // A leading `-` only silences the log when the module is missing.
+    let facility = fields.facility.trim_start_matches('-').to_ascii_lowercase();
+    if matches!(fields.control, "include" | "substack") {
+        return What::Include(fields.module.to_owned(), Some(facility));
+    }
+    let module = fields.module.rsplit('/').next().unwrap_or_default();
+    What::Module(Call {
+        facility,
+        control: fields.control.to_owned(),
+        module: module.to_owned(),
+        args: fields.args.iter().map(|&arg| arg.to_owned()).collect(),
+    })
 }
 
 /// Lines with their continuations: the first number, the text, and the physical line when it

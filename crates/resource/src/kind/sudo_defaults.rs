@@ -247,5 +247,5 @@ fn replace(setting: &Setting, instead: &str) -> Vec<Edit> {
         instead.clone_into(&mut span.instead);
         span
     });
-    sudoers::without(span.into_iter().collect())
+    span.map(sudoers::without).into_iter().collect()
 }

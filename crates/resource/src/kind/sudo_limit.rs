@@ -5,7 +5,7 @@ use model::{Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::sudoers::{self, Grant, Scope, SettingValue, Span, Sudoers};
+use super::sudoers::{self, Grant, Scope, SettingValue, Sudoers};
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
 
 /// Something that no rule in `/etc/sudoers`, or in what it includes, may give away.
@@ -121,9 +121,17 @@ impl SudoLimit {
                 drifts.push(self.drift(grant, &who));
             }
         }
-        // A rule with several commands is one line to its reader.
-        drifts.dedup();
-        drifts
+        // A rule with several commands is one line to its reader, and a tag goes once.
+        let mut distinct: Vec<Drift> = Vec::new();
+        for drift in drifts {
+            let is_new = |edit: &Edit| distinct.iter().all(|known| !known.edits.contains(edit));
+            if !distinct.contains(&drift)
+                && (drift.edits.is_empty() || drift.edits.iter().any(is_new))
+            {
+                distinct.push(drift);
+            }
+        }
+        distinct
     }
 
     fn is_against(&self, sudoers: &Sudoers, grant: &Grant) -> bool {
@@ -174,7 +182,12 @@ impl SudoLimit {
             ),
         };
         let edits: Vec<Edit> = match by_hand {
-            None => sudoers::without(grant.tag.clone().into_iter().collect()),
+            None => grant
+                .tag
+                .clone()
+                .map(sudoers::without)
+                .into_iter()
+                .collect(),
             Some(_) => Vec::new(),
         };
         let by_hand = by_hand.or(edits
@@ -218,15 +231,20 @@ impl SudoLimit {
                     }
                     Scope::Only(..) => "some uses".to_owned(),
                 };
-                let spans: Vec<Span> = setting.removal.clone().into_iter().collect();
+                let edits: Vec<Edit> = setting
+                    .removal
+                    .clone()
+                    .map(sudoers::without)
+                    .into_iter()
+                    .collect();
                 Some(Drift {
                     observed: format!("no password is asked of {who}"),
                     wanted: "sudo asks for a password".to_owned(),
                     at: vec![setting.at.clone()],
-                    by_hand: spans
+                    by_hand: edits
                         .is_empty()
                         .then(|| "take `!authenticate` away with visudo".to_owned()),
-                    edits: sudoers::without(spans),
+                    edits,
                     ..Drift::default()
                 })
             })

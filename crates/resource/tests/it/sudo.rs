@@ -376,6 +376,40 @@ fn a_new_setting_goes_to_our_drop_in() {
 }
 
 #[test]
+fn several_fixes_of_one_line_fold() {
+    let mut host = debian(&[(
+        "x",
+        "Defaults !use_pty, !env_reset, !authenticate # why\n\
+         a A=(ALL) NOPASSWD: ALL : B=(ALL) NOPASSWD: ALL\n",
+    )]);
+    let all = [
+        "sudo_defaults: {option: use_pty}",
+        "sudo_defaults: {option: env_reset}",
+        "sudo_limit: {forbid: no_authentication}",
+        NO_PASSWORDLESS,
+    ];
+    let before = host.clone();
+    for yaml in all {
+        let Judgement::Drift(drifts) = crate::support::judge(yaml, &before) else {
+            panic!("{yaml}: a drift");
+        };
+        for drift in drifts {
+            host.apply(&drift.edits);
+        }
+    }
+    assert_eq!(
+        host.content("/etc/sudoers.d/x").as_deref(),
+        Some("Defaults use_pty, env_reset # why\na A=(ALL) ALL : B=(ALL) ALL\n")
+    );
+    for yaml in all {
+        assert!(matches!(
+            crate::support::judge(yaml, &host),
+            Judgement::Compliant { .. }
+        ));
+    }
+}
+
+#[test]
 fn mistakes_are_refused_at_load() {
     for (yaml, why) in [
         (

@@ -264,32 +264,19 @@ pub fn is_read(name: &[u8]) -> bool {
     !name.contains(&b'.') && !name.ends_with(b"~")
 }
 
-/// Takes pieces out of physical lines, several of one line as one edit. A line of which only
+/// Takes a piece out of its physical line, or puts something else there. A line of which only
 /// white space is left goes away.
-pub fn without(mut spans: Vec<Span>) -> Vec<Edit> {
-    spans.sort_by(|a, b| (&a.at, a.from).cmp(&(&b.at, b.from)));
-    spans.dedup();
-    let mut edits: Vec<Edit> = Vec::new();
-    for group in spans.chunk_by(|a, b| a.at == b.at) {
-        let mut line = group[0].text.clone();
-        for span in group.iter().rev() {
-            line.replace_range(span.from..span.to, &span.instead);
-        }
-        let new = if line.trim().is_empty() {
-            Vec::new()
-        } else {
-            vec![line]
-        };
-        edits.push(Edit::Content {
-            path: group[0].at.path.clone(),
-            change: ContentEdit::ReplaceLine {
-                line: group[0].at.line.unwrap_or(1),
-                old: group[0].text.clone(),
-                new,
-            },
-            new_file: None,
-            as_user: None,
-        });
+pub fn without(span: Span) -> Edit {
+    Edit::Content {
+        path: span.at.path,
+        change: ContentEdit::Piece {
+            line: span.at.line.unwrap_or(1),
+            old: span.text,
+            from: span.from,
+            to: span.to,
+            instead: span.instead,
+        },
+        new_file: None,
+        as_user: None,
     }
-    edits
 }

@@ -1,0 +1,347 @@
+//! `pam`: modules in Debian's stacks, and their options.
+
+use proptest::prelude::*;
+use resource::Judgement;
+
+use crate::support::{Host, check, fix, judge, refused, words};
+
+const AUTH: &str = "\
+# managed by pam-auth-update
+# here are the per-package modules (the \"Primary\" block)
+auth\t[success=1 default=ignore]\tpam_unix.so nullok
+# here's the fallback if no module succeeds
+auth\trequisite\t\t\tpam_deny.so
+auth\trequired\t\t\tpam_permit.so
+# end of pam-auth-update config
+";
+const ACCOUNT: &str = "\
+# here are the per-package modules (the \"Primary\" block)
+account\t[success=1 new_authtok_reqd=done default=ignore]\tpam_unix.so 
+account\trequisite\t\t\tpam_deny.so
+account\trequired\t\t\tpam_permit.so
+";
+const PASSWORD: &str = "\
+# here are the per-package modules (the \"Primary\" block)
+password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt
+password\trequisite\t\t\tpam_deny.so
+password\trequired\t\t\tpam_permit.so
+";
+const QUALITY: &str = "password\trequisite\t\t\tpam_pwquality.so retry=3\n";
+
+fn host() -> Host {
+    Host::new()
+        .file("/etc/pam.d/common-auth", AUTH)
+        .file("/etc/pam.d/common-account", ACCOUNT)
+        .file("/etc/pam.d/common-password", PASSWORD)
+        .file(
+            "/etc/security/faillock.conf",
+            "# deny = 3\n# even_deny_root\n",
+        )
+        .file("/etc/security/pwhistory.conf", "# remember = 10\n")
+        .file("/etc/security/pwquality.conf", "# minlen = 8\n")
+        .package("libpam-pwquality", "1.4.5-1")
+}
+
+fn with_quality(host: Host) -> Host {
+    let text = PASSWORD
+        .replace("password\t[", &format!("{QUALITY}password\t["))
+        .replace("obscure", "obscure use_authtok try_first_pass");
+    host.file("/etc/pam.d/common-password", &text)
+}
+
+#[test]
+fn faillock_stands_around_the_password_check() {
+    let after = check(
+        "pam: {module: faillock}",
+        &host(),
+        "drift: off, wanted on @ /etc/pam.d/common-auth @ /etc/pam.d/common-account",
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/common-auth").as_deref(),
+        Some(
+            "\
+# managed by pam-auth-update
+auth\trequired\t\t\tpam_faillock.so preauth
+# here are the per-package modules (the \"Primary\" block)
+auth\t[success=2 default=ignore]\tpam_unix.so nullok
+# here's the fallback if no module succeeds
+auth\t[default=die]\t\t\tpam_faillock.so authfail
+auth\trequisite\t\t\tpam_deny.so
+auth\trequired\t\t\tpam_permit.so
+# end of pam-auth-update config
+"
+        )
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/common-account"),
+        Some(format!("account\trequired\t\t\tpam_faillock.so\n{ACCOUNT}"))
+    );
+}
+
+#[test]
+fn several_ways_to_sign_in_jump_over_the_new_line() {
+    let auth = AUTH.replace(
+        "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n",
+        "auth\t[success=2 default=ignore]\tpam_unix.so nullok\nauth\t[success=1 default=ignore]\tpam_sss.so use_first_pass\n",
+    );
+    let after = check(
+        "pam: {module: faillock}",
+        &host().file("/etc/pam.d/common-auth", &auth),
+        "drift: off, wanted on @ /etc/pam.d/common-auth @ /etc/pam.d/common-account",
+    );
+    let text = after.content("/etc/pam.d/common-auth").unwrap_or_default();
+    assert!(
+        text.contains("[success=3 default=ignore]\tpam_unix.so"),
+        "{text}"
+    );
+    assert!(
+        text.contains("[success=2 default=ignore]\tpam_sss.so"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_first_who_asks_hands_the_password_on() {
+    let after = check(
+        "pam: {module: pwquality}",
+        &host(),
+        "drift: off, wanted on @ /etc/pam.d/common-password",
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/common-password"),
+        Some(PASSWORD.replace(
+            "password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt\n",
+            &format!("{QUALITY}password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt use_authtok\n"),
+        ))
+    );
+    let after = check(
+        "pam: {module: pwhistory}",
+        &with_quality(host()),
+        "drift: off, wanted on @ /etc/pam.d/common-password",
+    );
+    let text = after
+        .content("/etc/pam.d/common-password")
+        .unwrap_or_default();
+    assert!(
+        text.contains(&format!(
+            "{QUALITY}password\trequisite\t\t\tpam_pwhistory.so use_authtok\npassword\t["
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn modules_fold_in_any_order() {
+    let quality = "pam: {module: pwquality}";
+    let history = "pam: {module: pwhistory}";
+    for order in [[quality, history], [history, quality]] {
+        let mut after = host();
+        for yaml in order {
+            let Judgement::Drift(drifts) = judge(yaml, &host()) else {
+                panic!("{yaml}: a drift");
+            };
+            after.apply(&drifts[0].edits);
+        }
+        let text = after
+            .content("/etc/pam.d/common-password")
+            .unwrap_or_default();
+        assert!(
+            text.contains(&format!(
+                "{QUALITY}password\trequisite\t\t\tpam_pwhistory.so use_authtok\n\
+                 password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt use_authtok\n"
+            )),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn two_arguments_of_one_line_fold() {
+    let text = PASSWORD.replace(
+        "password\t[",
+        "password requisite pam_pwquality.so minlen=6 retry=9\npassword\t[",
+    );
+    let before = host().file("/etc/pam.d/common-password", &text);
+    let mut after = before.clone();
+    for option in ["minlen, value: 14", "retry, value: 3"] {
+        let yaml = format!("pam: {{module: pwquality, option: {option}}}");
+        let Judgement::Drift(drifts) = judge(&yaml, &before) else {
+            panic!("{yaml}: a drift");
+        };
+        after.apply(&drifts[0].edits);
+    }
+    assert_eq!(
+        after.content("/etc/pam.d/common-password"),
+        Some(text.replace("minlen=6 retry=9", "minlen=14 retry=3"))
+    );
+}
+
+#[test]
+fn options_count_where_they_are_set() {
+    let minlen = "pam: {module: pwquality, option: minlen, value: {at_least: 12, set: 14}}";
+    let on = with_quality(host());
+    let after = check(
+        minlen,
+        &on,
+        "drift: minlen is 8 by default, wanted at least 12",
+    );
+    assert_eq!(
+        after.content("/etc/security/pwquality.conf").as_deref(),
+        Some("# minlen = 8\nminlen = 14\n")
+    );
+    check(
+        minlen,
+        &on.clone()
+            .file("/etc/security/pwquality.conf.d/10-x.conf", "minlen=16\n"),
+        "ok: minlen is 16 @ /etc/security/pwquality.conf.d/10-x.conf:1",
+    );
+    // The main file is read last.
+    check(
+        minlen,
+        &on.clone()
+            .file("/etc/security/pwquality.conf.d/10-x.conf", "minlen=16\n")
+            .file("/etc/security/pwquality.conf", "minlen = 9\n"),
+        "drift: minlen is 9, wanted at least 12 @ /etc/security/pwquality.conf:1",
+    );
+    // And the module's own line before all files.
+    let text = PASSWORD.replace(
+        "password\t[",
+        "password requisite pam_pwquality.so  retry=3 minlen=6 difok=2 # why\npassword\t[",
+    );
+    let after = check(
+        minlen,
+        &on.file("/etc/pam.d/common-password", &text)
+            .file("/etc/security/pwquality.conf", "minlen = 14\n"),
+        "drift: minlen is 6, wanted at least 12 @ /etc/pam.d/common-password:2",
+    );
+    let text = after
+        .content("/etc/pam.d/common-password")
+        .unwrap_or_default();
+    assert!(
+        text.contains("pam_pwquality.so  retry=3 minlen=14 difok=2 # why\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn flags_and_options_of_modules_that_are_off() {
+    let after = check(
+        "pam: {module: faillock, option: even_deny_root, value: true}",
+        &host(),
+        "drift: off, wanted on @ /etc/pam.d/common-auth @ /etc/pam.d/common-account; \
+         drift: even_deny_root is false by default, wanted true",
+    );
+    assert_eq!(
+        after.content("/etc/security/faillock.conf").as_deref(),
+        Some("# deny = 3\n# even_deny_root\neven_deny_root\n")
+    );
+    let after = check(
+        "pam: {module: faillock, option: even_deny_root, value: false}",
+        &after,
+        "drift: even_deny_root is true, wanted false @ /etc/security/faillock.conf:3",
+    );
+    assert_eq!(
+        after.content("/etc/security/faillock.conf").as_deref(),
+        Some("# deny = 3\n# even_deny_root\n")
+    );
+    check(
+        "pam: {module: faillock, option: deny, value: {from: 1, to: 5, set: 5}}",
+        &after,
+        "ok: deny is 3 by default",
+    );
+}
+
+#[test]
+fn an_older_pwhistory_takes_arguments_only() {
+    let mut old = host();
+    old.nodes
+        .remove(&"/etc/security/pwhistory.conf".parse().expect("a path"));
+    let yaml = "pam: {module: pwhistory, option: remember, value: {at_least: 24, set: 24}}";
+    let on = fix("pam: {module: pwhistory}", &old).1;
+    let after = check(
+        yaml,
+        &on,
+        "drift: remember is 10 by default, wanted at least 24",
+    );
+    let text = after
+        .content("/etc/pam.d/common-password")
+        .unwrap_or_default();
+    assert!(text.contains("pam_pwhistory.so remember=24\n"), "{text}");
+    // Off and without a file: one fix does both.
+    check(
+        yaml,
+        &old,
+        "drift: off, wanted on @ /etc/pam.d/common-password",
+    );
+}
+
+#[test]
+fn what_is_not_as_debian_makes_it_is_for_people() {
+    check(
+        "pam: {module: faillock}",
+        &host().file("/etc/pam.d/common-auth", "auth required pam_ldap.so\n"),
+        "drift: off, wanted on @ /etc/pam.d/common-auth @ /etc/pam.d/common-account \
+         (by hand: add pam_faillock.so to the stack: it is not as Debian makes it)",
+    );
+    let mut bare = host();
+    bare.packages.clear();
+    check(
+        "pam: {module: pwquality, option: minlen, value: 14}",
+        &bare,
+        "drift: off, wanted on @ /etc/pam.d/common-password (by hand: install the package libpam-pwquality first)",
+    );
+    check(
+        "pam: {module: pwquality}",
+        &Host::new(),
+        "n/a: /etc/pam.d/common-password is missing",
+    );
+    check(
+        "pam: {module: pwquality}",
+        &host().file("/etc/pam.d/common-password", "password required\n"),
+        "unknown: /etc/pam.d/common-password:1: not understood",
+    );
+}
+
+#[test]
+fn mistakes_are_refused_at_load() {
+    for (yaml, why) in [
+        (
+            "pam: {module: faillock, option: deny}",
+            "`option` and `value` belong together",
+        ),
+        (
+            "pam: {module: faillock, option: De ny, value: 3}",
+            "`De ny` is not an option",
+        ),
+        (
+            "pam: {module: faillock, option: dir, value: a b}",
+            "a value is one word",
+        ),
+        (
+            "pam: {module: faillock, option: deny, value: {at_most: 3, set: 5}}",
+            "`set` does not satisfy the expectation itself",
+        ),
+    ] {
+        refused(yaml, why);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_stack_is_survived(
+        text in "(?s).{0,120}",
+        odd in "(auth|password|\\[|\\]|success=1|=| |\t|\n|pam_unix.so|pam_deny.so|requisite|@include common-auth|\\\\\n|#){0,24}",
+    ) {
+        for text in [text, odd] {
+            let host = host()
+                .file("/etc/pam.d/common-auth", &text)
+                .file("/etc/pam.d/common-password", &text);
+            for module in ["faillock", "pwquality", "pwhistory"] {
+                let yaml = format!("pam: {{module: {module}}}");
+                prop_assert!(!words(&judge(&yaml, &host)).is_empty());
+                // Where there is a fix, it holds.
+                let _ = fix(&yaml, &host);
+            }
+        }
+    }
+}
