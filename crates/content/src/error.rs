@@ -232,14 +232,28 @@ impl ContentErrors {
     pub fn iter(&self) -> impl Iterator<Item = &ContentError> {
         self.0.iter()
     }
-}
 
-impl IntoIterator for ContentErrors {
-    type Item = ContentError;
-    type IntoIter = std::vec::IntoIter<ContentError>;
+    /// A line for each, as a compiler prints them: `roles/web.yaml:7:29: message (hint)`.
+    pub fn plain(&self) -> String {
+        let line = |error: &ContentError| {
+            let place = error
+                .place()
+                .map(|place| format!("{place}:{}: ", place.column()));
+            let hint = error.hint().map(|hint| format!(" ({hint})"));
+            format!(
+                "{}{error}{}",
+                place.unwrap_or_default(),
+                hint.unwrap_or_default()
+            )
+        };
+        self.0.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+    fn only(&self) -> Option<&ContentError> {
+        match self.0.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 }
 
@@ -249,25 +263,40 @@ impl From<ContentError> for ContentErrors {
     }
 }
 
+/// The one error's message, or how many there are.
 impl fmt::Display for ContentErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            if let Some(place) = error.place() {
-                write!(f, "{place}:{}: ", place.column())?;
-            }
-            write!(f, "{error}")?;
-            if let Some(hint) = error.hint() {
-                write!(f, " ({hint})")?;
-            }
+        match self.0.as_slice() {
+            [only] => write!(f, "{only}"),
+            several => write!(f, "{} mistakes in the policy", several.len()),
         }
-        Ok(())
     }
 }
 
 impl std::error::Error for ContentErrors {}
+
+/// One error is shown as itself, several one below the other.
+impl Diagnostic for ContentErrors {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.only()?.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.only()?.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.only()?.labels()
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        if self.only().is_some() {
+            return None;
+        }
+        let errors = self.0.iter().map(|error| error as &dyn Diagnostic);
+        Some(Box::new(errors))
+    }
+}
 
 /// Collects what is wrong, so that one run names all of it.
 #[derive(Debug, Default)]

@@ -10,11 +10,12 @@ use crate::support::{baseline_of, host, rule_with};
 
 fn repository(files: &[(&str, &str)]) -> Repository {
     let files = PolicyFiles::from_bytes(files.iter().map(|(path, text)| (*path, text.as_bytes())));
-    Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"))
+    Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{}", errors.plain()))
 }
 
 fn compiled(files: &[(&str, &str)], facts: &Facts, request: &Request) -> Wanted {
-    compile(&repository(files), facts, request).unwrap_or_else(|errors| panic!("{errors}"))
+    compile(&repository(files), facts, request)
+        .unwrap_or_else(|errors| panic!("{}", errors.plain()))
 }
 
 /// What the role `web` wants, with these values of its parameters.

@@ -430,7 +430,8 @@ fn mistakes_on_a_host() {
     snapshot!(all(&cases, |(want, given)| {
         let text = format!("{params}{want}\n");
         let files = PolicyFiles::from_bytes([("roles/web.yaml", text.as_bytes())]);
-        let repository = Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"));
+        let repository =
+            Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{}", errors.plain()));
         let request = Request {
             baselines: Baselines::None,
             roles: vec!["web".parse().expect("a role's name")],
@@ -456,7 +457,8 @@ fn mistakes_on_a_host() {
 fn mistakes_in_a_request() {
     let ours = baseline_of("ours", &["one", "two"]);
     let files = PolicyFiles::from_bytes([("baselines/a.yaml", ours.as_bytes())]);
-    let repository = Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{errors}"));
+    let repository =
+        Repository::parse(&[files]).unwrap_or_else(|errors| panic!("{}", errors.plain()));
     let request = Request {
         baselines: Baselines::Named(vec!["our".parse().expect("a name")]),
         profiles: ["strikt".to_owned()].into(),
@@ -466,4 +468,18 @@ fn mistakes_in_a_request() {
     };
     let errors = compile(&repository, &host(&[]), &request).expect_err("nothing of it is known");
     snapshot!(render(&errors));
+}
+
+#[test]
+fn several_mistakes_are_one_report() {
+    let files = PolicyFiles::from_bytes([(
+        "roles/web.yaml",
+        b"role: web\nwant:\n  - fiel: {path: /a}\n  - file: {pth: /a}\n".as_slice(),
+    )]);
+    let errors = Repository::parse(&[files]).expect_err("there are two mistakes");
+    let mut out = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .render_report(&mut out, &errors)
+        .expect("writing to a string");
+    snapshot!(format!("{out}\n{}", errors.plain()));
 }

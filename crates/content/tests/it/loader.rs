@@ -16,7 +16,7 @@ fn write(root: &Path, path: &str, text: impl AsRef<[u8]>) {
 fn refused(root: &Path) -> String {
     let errors = Repository::load(root).expect_err("this should be refused");
     errors
-        .to_string()
+        .plain()
         .replace(&root.display().to_string(), "POLICY")
 }
 
@@ -31,7 +31,8 @@ fn a_policy_directory_stands_beside_the_built_in_baselines() {
     write(root.path(), "roles/web/a.j2", "{{ hostname }}\n");
     write(root.path(), "roles/.web.yaml.swp", [0, 159, 146, 150]);
     write(root.path(), "README.md", "Our policy.\n");
-    let repository = Repository::load(root.path()).unwrap_or_else(|errors| panic!("{errors}"));
+    let repository =
+        Repository::load(root.path()).unwrap_or_else(|errors| panic!("{}", errors.plain()));
     assert_eq!(repository.roles().count(), 1);
     assert!(
         repository.rules().count() > 0,
@@ -119,7 +120,7 @@ fn lint_warns_of_the_own_policy_only() {
     );
     write(root.path(), "roles/a.j2", "{% include \"b.j2\" %}");
     write(root.path(), "roles/b.j2", "{{ name }}");
-    let warnings = lint(root.path()).unwrap_or_else(|errors| panic!("{errors}"));
+    let warnings = lint(root.path()).unwrap_or_else(|errors| panic!("{}", errors.plain()));
     let said: Vec<&str> = warnings
         .iter()
         .map(content::ContentError::message)
@@ -146,7 +147,7 @@ fn lint_finds_what_only_a_host_shows() {
     let errors = lint(root.path()).expect_err("this does not compile");
     assert_eq!(
         errors
-            .to_string()
+            .plain()
             .replace(&root.path().display().to_string(), "POLICY"),
         "POLICY/roles/web.yaml:3:35: `release.version + 1` does not fit the types of its values"
     );

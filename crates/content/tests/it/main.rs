@@ -5,7 +5,7 @@ mod compiled;
 mod controls;
 mod errors;
 mod loader;
+mod openssh;
 mod published;
 mod reader;
-mod openssh;
 mod support;

@@ -10,7 +10,7 @@ use crate::support::host;
 
 #[test]
 fn every_rule_compiles_and_has_a_bad_case() {
-    let repository = Repository::builtin().unwrap_or_else(|errors| panic!("{errors}"));
+    let repository = Repository::builtin().unwrap_or_else(|errors| panic!("{}", errors.plain()));
     let name = BaselineName::new("openssh").expect("a name");
     let rules: Vec<_> = repository
         .rules()
@@ -40,7 +40,8 @@ fn every_rule_compiles_and_has_a_bad_case() {
             profiles: profiles.iter().map(|&name| name.to_owned()).collect(),
             ..Request::default()
         };
-        compile(&repository, &host(packages), &request).unwrap_or_else(|errors| panic!("{errors}"))
+        compile(&repository, &host(packages), &request)
+            .unwrap_or_else(|errors| panic!("{}", errors.plain()))
     };
     let default = compiled(&[], &["openssh-server"]);
     assert_eq!(default.rules.len(), in_default);

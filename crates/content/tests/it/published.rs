@@ -42,7 +42,7 @@ fn every_example_of_the_guide_loads() {
     }
     match content::lint(root.path()) {
         Ok(warnings) => assert!(warnings.is_empty(), "{warnings:?}"),
-        Err(errors) => panic!("{errors}"),
+        Err(errors) => panic!("{}", errors.plain()),
     }
 }
 
@@ -76,7 +76,7 @@ fn the_schema_and_the_reader_know_the_same_keys() {
                 PolicyFiles::from_bytes(files.iter().map(|(path, text)| (*path, text.as_bytes())));
             Repository::parse(&[files])
                 .err()
-                .is_some_and(|errors| errors.to_string().contains("unknown key"))
+                .is_some_and(|errors| errors.plain().contains("unknown key"))
         };
         let plain = rule_with("");
         assert!(
