@@ -8,6 +8,8 @@ pub struct Install {
     pub wanted: bool,
     /// `Alias=`: other names of the unit.
     pub aliases: Vec<String>,
+    /// `DefaultInstance=`: what a template means when it is enabled itself.
+    pub default_instance: Option<String>,
     /// `Also=`: enabling this unit enables those.
     pub also: bool,
 }
@@ -33,6 +35,7 @@ pub fn parse_install(bytes: &[u8]) -> Install {
             "Alias" => install
                 .aliases
                 .extend(value.split_whitespace().map(str::to_owned)),
+            "DefaultInstance" => install.default_instance = Some(value.to_owned()),
             "Also" => install.also |= !value.is_empty(),
             _ => {}
         }

@@ -57,8 +57,11 @@ pub struct UnitFiles {
     drop_ins: BTreeMap<String, Vec<HostPath>>,
     /// Names that stand in a `.wants`, `.requires` or `.upholds` directory of `/etc`.
     enabled: BTreeSet<String>,
-    /// The same, below `/run`: until the next boot.
+    /// The same, below `/run`, by hand or by a generator: until the next boot.
     enabled_runtime: BTreeSet<String>,
+    /// Units that somebody has linked under another name: "it might be in use" (systemd's
+    /// `unit_file_lookup_state`), which systemctl calls `indirect`.
+    in_use: BTreeSet<String>,
     /// Could any directory not be read?
     pub trouble: Option<Trouble>,
 }
@@ -69,8 +72,10 @@ struct UnitFile {
     alias: Option<String>,
     /// A link to `/dev/null`.
     masked: bool,
-    /// `[Install]` was read already, and what it makes of the unit.
+    /// What `[Install]` and the place of the file make of the unit, before links are looked at.
     state: Option<&'static str>,
+    /// The instance that a template stands for: `getty@tty1.service` for `getty@.service`.
+    default_instance: Option<String>,
 }
 
 impl UnitFiles {
@@ -79,11 +84,23 @@ impl UnitFiles {
         for directory in DIRECTORIES {
             units.read_directory(host, &HostPath::literal(directory));
         }
+        let links = units.enabled.iter().chain(&units.enabled_runtime);
+        let aliases = units.files.values().filter(|file| {
+            let place = file.path.as_bytes();
+            place.starts_with(b"/etc/") || place.starts_with(b"/run/")
+        });
+        units.in_use = links
+            .filter_map(|name| template(name))
+            .chain(aliases.filter_map(|file| file.alias.clone()))
+            .collect();
         let names: Vec<String> = units.files.keys().cloned().collect();
         for name in names {
-            let state = units.install_state(host, &name);
+            let Some((state, default_instance)) = units.install_state(host, &name) else {
+                continue;
+            };
             if let Some(file) = units.files.get_mut(&name) {
-                file.state = state;
+                file.state = Some(state);
+                file.default_instance = default_instance;
             }
         }
         units
@@ -126,7 +143,7 @@ impl UnitFiles {
         let bytes = directory.as_bytes();
         let names = if bytes.starts_with(b"/etc/") {
             &mut self.enabled
-        } else if bytes.starts_with(b"/run/systemd/system/") {
+        } else if bytes.starts_with(b"/run/") {
             &mut self.enabled_runtime
         } else {
             return;
@@ -144,23 +161,26 @@ impl UnitFiles {
         }
     }
 
-    /// What `[Install]` and the place of the file say, before links are looked at.
-    fn install_state(&self, host: &Arc<Inner>, name: &str) -> Option<&'static str> {
+    fn install_state(
+        &self,
+        host: &Arc<Inner>,
+        name: &str,
+    ) -> Option<(&'static str, Option<String>)> {
         let file = self.files.get(name)?;
         if file.masked || file.alias.is_some() {
             return None;
         }
         let bytes = file.path.as_bytes();
         if bytes.starts_with(b"/run/systemd/generator") {
-            return Some("generated");
+            return Some(("generated", None));
         }
         if bytes.starts_with(b"/run/systemd/transient") {
-            return Some("transient");
+            return Some(("transient", None));
         }
         let content = host.read_path(&file.path, LIMIT_BYTES).ok()?;
         if content.is_empty() {
             // "If a unit file is empty [...] its configuration will not be loaded" (systemd.unit(5)).
-            return Some("masked");
+            return Some(("masked", None));
         }
         let install = parse_install(&content);
         let alias_stands = install.aliases.iter().any(|alias| {
@@ -168,7 +188,7 @@ impl UnitFiles {
                 other.alias.as_deref() == Some(name) && other.path.as_bytes().starts_with(b"/etc/")
             })
         });
-        Some(if alias_stands {
+        let state = if alias_stands {
             "enabled"
         } else if install.wanted || !install.aliases.is_empty() {
             "disabled"
@@ -176,7 +196,11 @@ impl UnitFiles {
             "indirect"
         } else {
             "static"
-        })
+        };
+        let default_instance = install
+            .default_instance
+            .map(|instance| name.replacen("@.", &format!("@{instance}."), 1));
+        Some((state, default_instance))
     }
 
     /// The unit-file state in systemctl(1)'s words; none when it can't be told.
@@ -189,13 +213,20 @@ impl UnitFiles {
         if file.alias.is_some() {
             return Some("alias");
         }
-        if file.state == Some("masked") {
+        if let Some("masked" | "generated" | "transient") = file.state {
             return file.state;
         }
-        if self.enabled.contains(name) {
+        let stands_in = |links: &BTreeSet<String>| {
+            let instance = file.default_instance.as_ref();
+            links.contains(name)
+                || name.contains("@.") && instance.is_some_and(|name| links.contains(name))
+        };
+        if stands_in(&self.enabled) {
             Some("enabled")
-        } else if self.enabled_runtime.contains(name) {
+        } else if stands_in(&self.enabled_runtime) {
             Some("enabled-runtime")
+        } else if file.state != Some("enabled") && self.in_use.contains(name) {
+            Some("indirect")
         } else {
             file.state
         }
@@ -268,6 +299,7 @@ impl UnitFile {
             alias: None,
             masked: false,
             state: None,
+            default_instance: None,
         };
         if file_type != FileType::Link {
             return file;

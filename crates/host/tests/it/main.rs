@@ -4,6 +4,7 @@ mod bench;
 mod change_apply;
 mod change_crash;
 mod change_undo;
+mod lab_observe;
 mod observe_accounts;
 mod observe_facts;
 mod observe_files;
