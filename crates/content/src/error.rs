@@ -257,6 +257,15 @@ impl ContentErrors {
     }
 }
 
+impl IntoIterator for ContentErrors {
+    type Item = ContentError;
+    type IntoIter = std::vec::IntoIter<ContentError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl From<ContentError> for ContentErrors {
     fn from(error: ContentError) -> Self {
         Self(vec![error])
