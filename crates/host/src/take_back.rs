@@ -86,6 +86,7 @@ pub fn take_back(
     }
     context.crash.here("directory times set");
     repeat_activations(context, plan, &chosen, &mut outcome);
+    settle_units(context, records, &chosen, &mut outcome);
     check(context, &concerned, records, &chosen, &mut outcome);
     outcome
 }
@@ -200,6 +201,28 @@ fn repeat_activations(
             outcome.stuck.push(error.to_string());
         }
         context.crash.here("activation repeated");
+    }
+}
+
+/// A unit that was stopped again before its links went back may have been started once more
+/// by what they led to: a socket, through an alias. Now that they are gone, it stays as told.
+fn settle_units(
+    context: &Context<'_>,
+    records: &[ActionRecord],
+    chosen: &BTreeSet<ActionId>,
+    outcome: &mut Outcome,
+) {
+    if !context.root.is_live() {
+        return;
+    }
+    for record in records.iter().filter(|record| chosen.contains(&record.id)) {
+        if matches!(record.kept, Kept::Unit { .. })
+            && record.state == ActionState::TakenBack
+            && act::is_back(&record.kept) == Some(false)
+            && let Err(error) = act::take_back(context, &record.kept)
+        {
+            outcome.stuck.push(error.to_string());
+        }
     }
 }
 

@@ -130,6 +130,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
         Effect::Unit { name, op } if unit::changes_activity(*op) => Ok(Kept::Unit {
             name: name.clone(),
             active: Some(unit::is_active(name)?),
+            quiet_triggers: unit::quiet_triggers(name)?,
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         _ => match &action.inverse {
@@ -155,10 +156,23 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             true => Ok(()),
             false => runtime::set_module(name, *loaded),
         },
-        Kept::Unit { name, active } => match active {
-            Some(active) if unit::is_active(name)? != *active => unit::set_active(name, *active),
-            _ => Ok(()),
-        },
+        Kept::Unit {
+            name,
+            active,
+            quiet_triggers,
+        } => {
+            if *active == Some(false) {
+                for trigger in quiet_triggers {
+                    unit::set_active(trigger, false)?;
+                }
+            }
+            match active {
+                Some(active) if unit::is_active(name)? != *active => {
+                    unit::set_active(name, *active)
+                }
+                _ => Ok(()),
+            }
+        }
         Kept::Effect(effect) => act(context, effect),
         Kept::Irreversible { why } => {
             Err(ActError::Unsupported(format!("can't be taken back: {why}")))
@@ -177,7 +191,7 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         Kept::Module { name, loaded } => {
             Some(runtime::is_loaded(name).is_ok_and(|now| now == *loaded))
         }
-        Kept::Unit { name, active } => {
+        Kept::Unit { name, active, .. } => {
             Some(active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active)))
         }
         Kept::Effect(_) => None,

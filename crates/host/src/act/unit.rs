@@ -124,6 +124,22 @@ pub fn is_active(name: &str) -> Result<bool, ActError> {
     ))
 }
 
+/// The units that start this one when something happens (systemd.unit(5), `TriggeredBy=`)
+/// and that do not run.
+pub fn quiet_triggers(name: &str) -> Result<Vec<String>, ActError> {
+    check_name(name)?;
+    let shown = systemctl()?
+        .args(["show", "--property=TriggeredBy", "--value", "--", name])
+        .succeed()?;
+    let mut quiet = Vec::new();
+    for trigger in shown.stdout.split_whitespace().take(MOST_RELATED) {
+        if !is_active(trigger)? {
+            quiet.push(trigger.to_owned());
+        }
+    }
+    Ok(quiet)
+}
+
 pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
     act(name, if active { UnitOp::Start } else { UnitOp::Stop })
 }

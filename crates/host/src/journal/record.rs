@@ -119,6 +119,10 @@ pub enum Kept {
     Unit {
         name: String,
         active: Option<bool>,
+        /// Sockets, timers and paths that start it and did not run: starting it may start
+        /// them too, and they would start it again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        quiet_triggers: Vec<String>,
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),

@@ -12,6 +12,7 @@ use super::{Case, Equipment, Verdict, arrange};
 /// Not below `/run` or `/tmp`, which a booted host mounts anew over what was copied in.
 const KIT: &str = "/opt/steadfast-proof";
 const PROGRAM: &str = "/opt/steadfast-proof/steadfast";
+const CARRIED: &str = "/opt/steadfast-proof/carried";
 const POLICY: &str = "/opt/steadfast-proof/policy";
 const STATE: &str = "/var/lib/steadfast";
 
@@ -67,8 +68,15 @@ fn equip(guest: &dyn Guest, equipment: &Equipment) -> Result<(), String> {
     }
     guest.run(&mkdir).map_err(said)?;
     guest
-        .copy_in(&equipment.program, Path::new(PROGRAM))
+        .copy_in(&equipment.program, Path::new(CARRIED))
         .map_err(said)?;
+    // The copy that is run is written by the guest itself: a file that this process wrote may
+    // still be open for writing in a child that another thread is about to start, and then
+    // can't be run (ETXTBSY, execve(2)).
+    let copy = ["/usr/bin/cp", CARRIED, PROGRAM].map(str::to_owned);
+    if !guest.run(&copy).map_err(said)?.success() {
+        return Err(format!("`{}` failed", copy.join(" ")));
+    }
     if let Some(policy) = &equipment.policy {
         guest.copy_in(policy, Path::new(POLICY)).map_err(said)?;
     }
