@@ -25,6 +25,9 @@ use crate::take_back::{self, take_back};
 use crate::target::{Changed, Target};
 use crate::validate::{self, Laid};
 
+/// Room on another file system than the journal's, beside that for the largest file.
+const RESERVE_BESIDE_BYTES: u64 = 256 << 10;
+
 /// How a plan is carried out.
 pub struct ApplyOptions<'a> {
     /// Who asked: the account, and the one behind `sudo`.
@@ -89,6 +92,10 @@ pub enum ApplyError {
     Pending(ChangeId),
     #[error("a change that could cut people off is refused here: {0}")]
     NoGuard(String),
+    /// The journal could not be written any more. `steadfast recover` takes the change back;
+    /// the one error after which something may have been touched.
+    #[error("change {id} was interrupted, and is taken back by `steadfast recover`: {source}")]
+    Unfinished { id: ChangeId, source: StateError },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -106,7 +113,8 @@ impl From<JournalError> for ApplyError {
 /// Carries out `plan`. `verify` looks at the host again and says what is not as wanted.
 ///
 /// # Errors
-/// When the plan is refused. Nothing was touched then.
+/// When the plan is refused: nothing was touched then, except after
+/// [`ApplyError::Unfinished`].
 pub fn apply(
     host: &LocalHost,
     state: &State,
@@ -201,15 +209,12 @@ pub(crate) fn apply_as(
         down: BTreeSet::new(),
         whys: Vec::new(),
     };
-    work.record()?;
+    if let Err(error) = work.record().and_then(|()| work.reserve_beside()) {
+        return work.never_begun(error);
+    }
     match work.carry_out(verify, lock) {
         Ok(applied) => Ok(applied),
-        // The journal itself failed: the change stays as it is recorded, and recovery
-        // takes it back.
-        Err(error) => {
-            state.release();
-            Err(error.into())
-        }
+        Err(source) => work.give_way(source),
     }
 }
 
@@ -267,6 +272,66 @@ impl Work<'_> {
             took: started.elapsed(),
         });
         Ok(())
+    }
+
+    /// The state directory keeps room for the way back; every other file system that the
+    /// change writes to must keep some as well.
+    fn reserve_beside(&self) -> Result<(), StateError> {
+        use std::os::unix::fs::MetadataExt;
+        let ours = self.state.directory().metadata().map(|own| own.dev()).ok();
+        let mut largest: BTreeMap<u64, (u64, &HostPath)> = BTreeMap::new();
+        for image in self
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched)
+        {
+            let size = match &image.before {
+                Node::File { size_bytes, .. } => *size_bytes,
+                _ => 0,
+            };
+            if let Some(device) = act::file::device(&self.context, &image.path)?
+                && Some(device) != ours
+            {
+                let entry = largest.entry(device).or_insert((size, &image.path));
+                if entry.0 < size {
+                    *entry = (size, &image.path);
+                }
+            }
+        }
+        for (size, path) in largest.into_values() {
+            act::file::reserve(&self.context, path, size + RESERVE_BESIDE_BYTES)?;
+        }
+        self.options.crash.here("room reserved");
+        Ok(())
+    }
+
+    /// Recording the change failed; nothing was touched.
+    fn never_begun(&mut self, error: StateError) -> Result<Applied, ApplyError> {
+        self.state.release();
+        // What can't be removed or recorded now, recovery removes and records later.
+        let _ = take_back::tidy(&self.context, &self.images);
+        self.whys.push(error.to_string());
+        self.header.change.state = ChangeState::RolledBack;
+        self.header.change.ended = Some((self.options.now)());
+        self.header.change.note = Some(error.to_string());
+        let _ = self.write_header();
+        Err(error.into())
+    }
+
+    /// The journal failed while the change was carried out: once more with the room that was
+    /// kept, and if that does not help, recovery does it later.
+    fn give_way(&mut self, source: StateError) -> Result<Applied, ApplyError> {
+        let id = self.id();
+        self.state.release();
+        // While it waits to be confirmed the lock is not ours.
+        if self.header.change.state == ChangeState::AwaitingConfirmation
+            || self.header.change.state.is_final()
+        {
+            return Err(ApplyError::Unfinished { id, source });
+        }
+        self.whys.push(source.to_string());
+        self.take_everything_back()
+            .map_err(|_| ApplyError::Unfinished { id, source })
     }
 
     fn transition(&mut self, next: ChangeState) -> Result<(), StateError> {
@@ -339,6 +404,7 @@ impl Work<'_> {
 
     fn commit(&mut self) -> Result<Applied, StateError> {
         let id = self.id();
+        take_back::tidy(&self.context, &self.images)?;
         self.transition(ChangeState::Committed)?;
         self.options.guard.disarm(id);
         (self.sink)(Event::Committed { id });

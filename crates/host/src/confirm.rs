@@ -11,13 +11,15 @@ use model::{ChangeId, ChangeState};
 use crate::LocalHost;
 use crate::act::place::Root;
 use crate::act::program::Program;
-use crate::act::{ActError, unit};
+use crate::act::{ActError, Context, unit};
 use crate::apply::{Applied, ApplyOptions, boot_id};
+use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::install;
-use crate::journal::{Batch, Header};
+use crate::journal::{Batch, Header, Imaged};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError};
+use crate::take_back::tidy;
 use crate::target::Target;
 
 mod sign_in;
@@ -172,7 +174,8 @@ pub fn confirm(
     let target = Target::of(host)?;
     // Whoever waits for the confirmation holds no lock meanwhile.
     let _lock = Lock::take(&target.root, Duration::from_secs(10))?;
-    let mut header = state.change(id)?.header;
+    let record = state.change(id)?;
+    let mut header = record.header;
     if header.change.state != ChangeState::AwaitingConfirmation {
         return Err(ConfirmError::NotAwaiting {
             id,
@@ -182,7 +185,9 @@ pub fn confirm(
     if is_over(&header, now) {
         return Err(ConfirmError::TooLate(id));
     }
-    keep(state, &mut header, by, now)?;
+    let (token, crash) = (header.token.clone(), CrashPoints::none());
+    let context = Context::new(&target.root, state.images(), &token, &crash);
+    keep(&context, state, &mut header, &record.images, by, now)?;
     disarm(id);
     Ok(())
 }
@@ -193,11 +198,14 @@ pub(crate) fn is_over(header: &Header, now: Timestamp) -> bool {
 }
 
 pub(crate) fn keep(
+    context: &Context<'_>,
     state: &State,
     header: &mut Header,
+    images: &[Imaged],
     by: &str,
     now: Timestamp,
 ) -> Result<(), StateError> {
+    tidy(context, images)?;
     header.change.state = ChangeState::Committed;
     header.change.ended = Some(now);
     header.change.note = Some(format!("confirmed by {by}"));

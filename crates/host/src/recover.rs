@@ -121,7 +121,7 @@ fn one(
             // Somebody who got in since shows that nobody is cut off, in time or late.
             let restarted = header.boot != crate::apply::boot_id();
             if !restarted && let Some(by) = confirm::confirmed_by_sign_in(&header) {
-                confirm::keep(state, &mut header, &by, now)?;
+                confirm::keep(&context, state, &mut header, &images, &by, now)?;
                 confirm::disarm(id);
                 return Ok(Recovery::AsPlanned {
                     why: format!("confirmed by {by}"),

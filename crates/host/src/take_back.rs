@@ -41,10 +41,8 @@ pub fn take_back(
         .iter()
         .filter(|image| !image.actions.is_disjoint(&chosen))
         .collect();
-    for image in &concerned {
-        if let Err(error) = file::sweep(context, &image.path) {
-            outcome.stuck.push(error.to_string());
-        }
+    if let Err(error) = file::sweep(context, concerned.iter().map(|image| &image.path)) {
+        outcome.stuck.push(error.to_string());
     }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();
     for action in plan.actions.iter().rev() {
@@ -60,8 +58,17 @@ pub fn take_back(
         ) {
             continue;
         }
-        let mut failed = put_paths_back(context, action, record, &concerned, &mut done, sink);
-        if !action.effect.is_activation()
+        // A package's own configuration files are put back over what dpkg does with them.
+        let packages_first = matches!(record.kept, Kept::Packages(_));
+        let mut failed = Vec::new();
+        if packages_first && let Err(error) = take_kept_back(context, record) {
+            failed.push(format!("{}: {error}", action.id));
+        }
+        failed.extend(put_paths_back(
+            context, action, record, &concerned, &mut done, sink,
+        ));
+        if !packages_first
+            && !action.effect.is_activation()
             && let Err(error) = take_kept_back(context, record)
         {
             failed.push(format!("{}: {error}", action.id));
@@ -89,6 +96,18 @@ pub fn take_back(
     settle_units(context, records, &chosen, &mut outcome);
     check(context, &concerned, records, &chosen, &mut outcome);
     outcome
+}
+
+/// What was kept for the way back is not needed any more. Directories keep the times that
+/// the change gave them.
+pub fn tidy(context: &Context<'_>, images: &[Imaged]) -> Result<(), act::ActError> {
+    file::sweep(context, images.iter().map(|image| &image.path))?;
+    for image in images {
+        if let (Role::Parent, Some(Node::Directory { attributes })) = (image.role, &image.after) {
+            file::set_directory_time(context, &image.path, attributes.modified)?;
+        }
+    }
+    Ok(())
 }
 
 /// An action that was begun, or failed, may have done nothing: what was kept tells.

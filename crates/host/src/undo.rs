@@ -191,12 +191,18 @@ fn things(record: &ChangeRecord) -> BTreeSet<String> {
         .actions
         .iter()
         .filter(|action| standing.contains(&action.id))
-        .filter_map(|action| match &action.kept {
-            Kept::Sysctl { key, .. } => Some(format!("kernel parameter {key}")),
-            Kept::Mount { path, .. } => Some(format!("mount {path}")),
-            Kept::Module { name, .. } => Some(format!("module {name}")),
-            Kept::Unit { name, .. } => Some(format!("unit {name}")),
-            Kept::Nothing | Kept::Effect(_) | Kept::Irreversible { .. } => None,
+        .flat_map(|action| match &action.kept {
+            Kept::Sysctl { key, .. } => vec![format!("kernel parameter {key}")],
+            Kept::Mount { path, .. } => vec![format!("mount {path}")],
+            Kept::Module { name, .. } => vec![format!("module {name}")],
+            Kept::Unit { name, .. } => vec![format!("unit {name}")],
+            Kept::Packages(before) => {
+                let names = before.packages.iter();
+                names
+                    .map(|package| format!("package {}", package.name))
+                    .collect()
+            }
+            Kept::Nothing | Kept::Effect(_) | Kept::Irreversible { .. } => Vec::new(),
         });
     paths.chain(others).collect()
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use model::{Blob, Digest, Effect, HostPath, Mode};
+use model::{Blob, Effect, HostPath, Mode};
 use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, RenameFlags, Timespec};
 use rustix::fs::{Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
@@ -557,32 +557,64 @@ pub fn set_directory_time(
     place.sync()
 }
 
-/// Removes what a crash left under a temporary name beside `path`.
-pub fn sweep(context: &Context<'_>, path: &HostPath) -> Result<(), ActError> {
-    let place = match context.root.find(path, LastLink::Itself) {
-        Ok(place) => place,
-        Err(error) if error.is_missing() => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let listing = rustix::fs::Dir::read_from(&place.dir).map_err(place.fail("list"))?;
-    let prefix = context.temporary_prefix();
-    for entry in listing {
-        let entry = entry.map_err(place.fail("list"))?;
-        let name = entry.file_name();
-        if !name.to_bytes().starts_with(prefix.as_bytes()) {
-            continue;
-        }
-        let flags = match entry.file_type() {
-            FileType::Directory => AtFlags::REMOVEDIR,
-            _ => AtFlags::empty(),
+/// Removes what is left under a temporary name in the directories of these paths: by a
+/// crash, or as a reserve.
+pub fn sweep<'a>(
+    context: &Context<'_>,
+    paths: impl IntoIterator<Item = &'a HostPath>,
+) -> Result<(), ActError> {
+    let directories: BTreeMap<Option<HostPath>, &HostPath> = paths
+        .into_iter()
+        .map(|path| (path.parent(), path))
+        .collect();
+    for path in directories.into_values() {
+        let place = match context.root.find(path, LastLink::Itself) {
+            Ok(place) => place,
+            Err(error) if error.is_missing() => continue,
+            Err(error) => return Err(error),
         };
-        rustix::fs::unlinkat(&place.dir, name, flags).map_err(place.fail("tidy up beside"))?;
+        let listing = rustix::fs::Dir::read_from(&place.dir).map_err(place.fail("list"))?;
+        let prefix = context.temporary_prefix();
+        for entry in listing {
+            let entry = entry.map_err(place.fail("list"))?;
+            let name = entry.file_name();
+            if !name.to_bytes().starts_with(prefix.as_bytes()) {
+                continue;
+            }
+            let flags = match entry.file_type() {
+                FileType::Directory => AtFlags::REMOVEDIR,
+                _ => AtFlags::empty(),
+            };
+            rustix::fs::unlinkat(&place.dir, name, flags).map_err(place.fail("tidy up beside"))?;
+        }
     }
     Ok(())
 }
 
-/// Is the content that the store has for this digest what the file at `path` holds?
-pub fn holds(context: &Context<'_>, path: &HostPath, content: &Digest) -> Result<bool, ActError> {
-    let (_, node) = Node::capture(context.root, path, LastLink::Itself, None)?;
-    Ok(node.content() == Some(*content))
+/// Takes room beside `path`, so that what was there can be written again when the disk is
+/// full. `sweep` gives it back.
+pub fn reserve(context: &Context<'_>, path: &HostPath, size_bytes: u64) -> Result<(), ActError> {
+    let place = context.root.find(path, LastLink::Itself)?;
+    let name = context.temporary_name();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&place.dir, &name, flags, RawMode::from_raw_mode(0o600))
+        .map_err(place.fail("reserve room beside"))?;
+    let none = rustix::fs::FallocateFlags::empty();
+    match rustix::fs::fallocate(&fd, none, 0, size_bytes) {
+        // A file system that can't reserve is used without.
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(place.fail("reserve room beside")(error)),
+    }
+}
+
+/// The file system that holds `path`'s directory; none when there is no such directory.
+pub fn device(context: &Context<'_>, path: &HostPath) -> Result<Option<u64>, ActError> {
+    match context.root.find(path, LastLink::Itself) {
+        Ok(place) if place.rights == Rights::Own => rustix::fs::fstat(&place.dir)
+            .map(|stat| Some(stat.st_dev))
+            .map_err(place.fail("look at")),
+        Ok(_) => Ok(None),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
 }

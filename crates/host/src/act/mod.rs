@@ -6,6 +6,7 @@ pub mod account_files;
 mod error;
 pub mod file;
 mod names;
+pub mod package;
 pub mod place;
 pub mod program;
 mod rights;
@@ -59,9 +60,6 @@ impl<'a> Context<'a> {
 
 /// Carries out one effect.
 pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
-    if effect.path().is_some() {
-        return file::act(context, effect);
-    }
     needs_live(context, effect)?;
     match effect {
         Effect::Account(op) => account::act(context, op),
@@ -71,15 +69,18 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::Module { name, loaded } => runtime::set_module(name, *loaded),
         Effect::LoadAuditRules => runtime::load_audit_rules(),
         Effect::Run { argv, timeout_ms } => runtime::run(argv, *timeout_ms),
-        other => Err(ActError::Unsupported(format!(
-            "no way to carry out {other:?}"
-        ))),
+        Effect::Package { name, op } => package::act(name, op),
+        Effect::PutFile { .. }
+        | Effect::MakeDir { .. }
+        | Effect::Remove { .. }
+        | Effect::Link { .. }
+        | Effect::SetMeta { .. } => file::act(context, effect),
     }
 }
 
 /// Account files are only files; everything else that is not a path changes the running host.
 fn needs_live(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
-    if context.root.is_live() || matches!(effect, Effect::Account(_)) {
+    if context.root.is_live() || matches!(effect, Effect::Account(_)) || effect.path().is_some() {
         return Ok(());
     }
     Err(ActError::Unsupported(
@@ -92,10 +93,7 @@ pub fn touched(
     context: &Context<'_>,
     effect: &Effect,
 ) -> Result<Vec<(HostPath, LastLink)>, ActError> {
-    needs_live(context, effect).or_else(|error| match effect.path() {
-        Some(_) => Ok(()),
-        None => Err(error),
-    })?;
+    needs_live(context, effect)?;
     match effect {
         Effect::PutFile { path, .. } => Ok(vec![(path.clone(), LastLink::Follow)]),
         Effect::MakeDir { path, .. }
@@ -104,6 +102,7 @@ pub fn touched(
         | Effect::SetMeta { path, .. } => Ok(vec![(path.clone(), LastLink::Itself)]),
         Effect::Account(op) => account::touched(context.root, op),
         Effect::Unit { name, op } => unit::touched(context.root, name, *op),
+        Effect::Package { name, op } => package::touched(context.root, name, op),
         _ => Ok(Vec::new()),
     }
 }
@@ -133,6 +132,10 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
             quiet_triggers: unit::quiet_triggers(name)?,
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
+        Effect::Package { name, op } => {
+            let before = package::keep(context, name, op)?;
+            Ok(Kept::Packages(before))
+        }
         _ => match &action.inverse {
             Inverse::Effect(effect) => {
                 needs_live(context, effect)?;
@@ -156,6 +159,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             true => Ok(()),
             false => runtime::set_module(name, *loaded),
         },
+<<<<<<< ours
         Kept::Unit {
             name,
             active,
@@ -173,6 +177,13 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
                 _ => Ok(()),
             }
         }
+=======
+        Kept::Unit { name, active } => match active {
+            Some(active) if unit::is_active(name)? != *active => unit::set_active(name, *active),
+            _ => Ok(()),
+        },
+        Kept::Packages(before) => package::take_back(context, before),
+>>>>>>> theirs
         Kept::Effect(effect) => act(context, effect),
         Kept::Irreversible { why } => {
             Err(ActError::Unsupported(format!("can't be taken back: {why}")))
@@ -194,6 +205,7 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         Kept::Unit { name, active, .. } => {
             Some(active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active)))
         }
+        Kept::Packages(before) => Some(package::is_back(before)),
         Kept::Effect(_) => None,
         Kept::Irreversible { .. } => Some(false),
     }

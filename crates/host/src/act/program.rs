@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::ActError;
 
-/// More output than this is read and dropped: messages of validators fit many times.
-const OUTPUT_LIMIT_BYTES: u64 = 64 << 10;
+/// More output than this is read and dropped: the list of all packages of a large host fits.
+const OUTPUT_LIMIT_BYTES: u64 = 1 << 20;
 
 /// A daemon that the program started may hold the pipes open; it is not waited for longer.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -54,6 +54,7 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    directory: PathBuf,
     limit: Duration,
 }
 
@@ -76,6 +77,7 @@ impl Program {
             path: path.to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            directory: PathBuf::from("/"),
             limit: Duration::from_secs(30),
         }
     }
@@ -87,6 +89,11 @@ impl Program {
 
     pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
+        self
+    }
+
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.directory = directory.to_owned();
         self
     }
 
@@ -108,7 +115,7 @@ impl Program {
             )
             .env("LC_ALL", "C.UTF-8")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir("/")
+            .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

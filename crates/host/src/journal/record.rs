@@ -8,6 +8,7 @@ use model::{ActionId, Change, Digest, Effect, HostPath, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::act::package::PackagesBefore;
 use crate::image::Node;
 
 /// A change's own record; rewritten at each transition.
@@ -124,6 +125,8 @@ pub enum Kept {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         quiet_triggers: Vec<String>,
     },
+    /// The packages that the action changes, and what puts them back.
+    Packages(PackagesBefore),
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),
     /// Can't be taken back.

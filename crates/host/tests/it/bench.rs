@@ -44,9 +44,30 @@ impl Bench {
         }
         .expect("a folder for the state");
         let folder = TempDir::new().expect("a folder for the tree");
-        let root = folder.path().join("root");
-        let state = state_folder.path().join("state");
-        for directory in ["etc/app.d", "etc/old", "var/lib", "home"] {
+        let mut bench = Self::made(
+            folder.path().join("root"),
+            state_folder.path().join("state"),
+        );
+        bench._folders = Some((folder, state_folder));
+        bench
+    }
+
+    /// Tree and state in a directory that somebody else removes.
+    pub fn inside(directory: &Path) -> Self {
+        Self::made(directory.join("root"), directory.join("state"))
+    }
+
+    /// Only the tree there, the state elsewhere.
+    pub fn with_tree_in(directory: &Path) -> Self {
+        let mut bench = Self::new();
+        let folders = bench._folders.take();
+        let mut bench = Self::made(directory.join("root"), bench.state.clone());
+        bench._folders = folders;
+        bench
+    }
+
+    fn made(root: PathBuf, state: PathBuf) -> Self {
+        for directory in ["etc/app.d", "etc/old", "etc/skel", "var/lib", "home"] {
             std::fs::create_dir_all(root.join(directory)).expect("a directory");
         }
         let write = |path: &str, text: &str| {
@@ -59,12 +80,13 @@ impl Bench {
         write("etc/app.d/10-a.conf", "a\n");
         write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
         write("etc/group", "root:x:0:\n");
+        write("etc/skel/.profile", "# profile\n");
         std::os::unix::fs::symlink("app.conf", root.join("etc/link")).expect("a link");
         Self::age(&root);
         Self {
             root,
             state,
-            _folders: Some((folder, state_folder)),
+            _folders: None,
         }
     }
 

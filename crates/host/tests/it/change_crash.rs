@@ -8,6 +8,22 @@ use model::ChangeState;
 
 use crate::bench::{Bench, Snapshot, every_file_effect, killing};
 
+/// Plans on account files, beside those on paths: several files that change as one.
+fn effects() -> Vec<model::Effect> {
+    let mut effects = every_file_effect();
+    effects.push(model::Effect::Account(model::AccountOp::CreateUser {
+        name: "bob".to_owned(),
+        uid: None,
+        group: None,
+        comment: String::new(),
+        home: "/home/bob".parse().expect("a path"),
+        create_home: true,
+        shell: "/bin/sh".to_owned(),
+        system: false,
+    }));
+    effects
+}
+
 /// What the process that is killed does.
 const ROLE: &str = "STEADFAST_TEST_CRASH";
 
@@ -25,7 +41,7 @@ fn victim() {
     let crash = killing(nth);
     match what {
         "apply" => {
-            let plan = bench.plan(every_file_effect());
+            let plan = bench.plan(effects());
             let (applied, _) = bench.apply_with(&plan, crash, &|_| host::Verdict::default());
             applied.expect("applied");
         }
@@ -84,9 +100,7 @@ fn timeless(snapshot: &Snapshot) -> Snapshot {
 
 fn planned() -> Snapshot {
     let bench = Bench::new();
-    bench
-        .apply(&bench.plan(every_file_effect()))
-        .expect("applied");
+    bench.apply(&bench.plan(effects())).expect("applied");
     timeless(&bench.snapshot())
 }
 
@@ -129,6 +143,51 @@ fn killed_at_every_point_of_an_apply() {
     assert!(nth > 30, "only {nth} points were tried");
 }
 
+/// Between the points as well: killed from outside, at moments that a seed decides.
+#[test]
+fn killed_at_random_moments() {
+    let planned = planned();
+    let seed = std::env::var("STEADFAST_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    say_seed(seed);
+    let mut random = seed | 1;
+    for round in 0..12 {
+        let bench = Bench::new();
+        let before = bench.snapshot();
+        let role = format!("apply 0 {} {}", bench.root.display(), bench.state.display());
+        let mut victim = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "change_crash::victim", "--ignored"])
+            .env(ROLE, role)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the victim runs");
+        // xorshift64: any spread will do, as long as the seed brings it back.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(std::time::Duration::from_micros(random % 400_000));
+        let _ = victim.kill();
+        victim.wait().expect("it ended");
+        check_recovered(
+            &bench,
+            &before,
+            &planned,
+            &format!("seed {seed}, round {round}"),
+        );
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a failure can be repeated with the seed"
+)]
+fn say_seed(seed: u64) {
+    println!("STEADFAST_TEST_SEED={seed}");
+}
+
 #[test]
 fn killed_at_every_point_of_an_undo() {
     let planned = planned();
@@ -136,9 +195,7 @@ fn killed_at_every_point_of_an_undo() {
     loop {
         let bench = Bench::new();
         let before = bench.snapshot();
-        bench
-            .apply(&bench.plan(every_file_effect()))
-            .expect("applied");
+        bench.apply(&bench.plan(effects())).expect("applied");
         if !kill_at(&bench, "undo", nth) {
             break;
         }

@@ -2,7 +2,11 @@
 
 mod bench;
 mod change_apply;
+mod change_confirm;
 mod change_crash;
+mod change_full;
+mod change_parts;
+mod change_state;
 mod change_undo;
 mod lab_observe;
 mod observe_accounts;

@@ -1,0 +1,470 @@
+//! Packages of Debian: installed and removed with apt-get, and taken back as a set: the same
+//! packages, versions, automatic marks and configuration files. The old `.deb` files are
+//! secured before anything is removed; where one can't be had, the action is refused, unless
+//! the plan said that it can't be taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::{Digest, HostPath, PackageOp};
+use rustix::process::{Flock, FlockType};
+use serde::{Deserialize, Serialize};
+
+use super::place::{LastLink, Root};
+use super::program::{Ended, Program};
+use super::{ActError, Context};
+
+/// Unpacking and configuring a large package on a slow disk.
+const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+/// Fetching one package over a slow line.
+const FETCH_LIMIT: Duration = Duration::from_secs(600);
+/// How long apt waits for another that is at work.
+const LOCK_WAIT_S: u32 = 60;
+/// A list of configuration files is short.
+const LIST_LIMIT_BYTES: u64 = 1 << 20;
+
+/// A package's state in dpkg's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageState {
+    /// With its architecture: `openssl:amd64`.
+    pub name: String,
+    /// None when dpkg does not know it, or knows only its configuration files.
+    pub version: Option<String>,
+    /// dpkg's own word: `install ok installed`, `deinstall ok config-files`.
+    pub status: Option<String>,
+    /// Installed because something else needed it.
+    pub automatic: bool,
+    /// The content of the `.deb` with which this version can be put back.
+    pub archive: Option<Digest>,
+}
+
+/// How the packages that an action changes were before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackagesBefore {
+    pub packages: Vec<PackageState>,
+}
+
+/// One line of apt-get's simulation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub name: String,
+    pub removes: bool,
+    pub old: Option<String>,
+}
+
+/// Reads what `apt-get --simulate` says it would do:
+/// `Inst NAME [OLD] (NEW SOURCE [ARCH])`, `Remv NAME [OLD]`, `Purg NAME [OLD]`.
+pub fn parse_simulation(text: &str) -> Vec<Step> {
+    text.lines()
+        .filter_map(|line| {
+            let (verb, rest) = line.split_once(' ')?;
+            let removes = match verb {
+                "Inst" => false,
+                "Remv" | "Purg" => true,
+                _ => return None,
+            };
+            let mut words = rest.split_whitespace();
+            let name = words.next()?.to_owned();
+            let old = words
+                .next()
+                .and_then(|word| word.strip_prefix('['))
+                .map(|word| word.strip_suffix(']').unwrap_or(word).to_owned());
+            Some(Step { name, removes, old })
+        })
+        .collect()
+}
+
+fn apt() -> Result<Program, ActError> {
+    Ok(Program::find(&["/usr/bin/apt-get"])?
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("DEBIAN_PRIORITY", "critical")
+        .env("APT_LISTCHANGES_FRONTEND", "none")
+        .env("NEEDRESTART_SUSPEND", "1")
+        .args([
+            "-q".to_owned(),
+            "-y".to_owned(),
+            // What the administrator wrote stays.
+            "-oDpkg::Options::=--force-confdef".to_owned(),
+            "-oDpkg::Options::=--force-confold".to_owned(),
+            format!("-oDPkg::Lock::Timeout={LOCK_WAIT_S}"),
+        ])
+        .limit(INSTALL_LIMIT))
+}
+
+fn dpkg() -> Result<Program, ActError> {
+    Ok(Program::find(&["/usr/bin/dpkg"])?
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("DEBIAN_PRIORITY", "critical")
+        .args(["--force-confdef", "--force-confold"])
+        .limit(INSTALL_LIMIT))
+}
+
+/// Debian policy, section 5.6.7: lower case letters, digits and `+-.`.
+fn check_name(name: &str) -> Result<(), ActError> {
+    let valid =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.:".contains(&byte);
+    match name.len() > 1 && name.as_bytes()[0].is_ascii_alphanumeric() && name.bytes().all(valid) {
+        true => Ok(()),
+        false => Err(ActError::program(
+            "change a package",
+            format!(
+                "`{}` is not a package's name",
+                model::printable(name.as_bytes())
+            ),
+        )),
+    }
+}
+
+fn words(name: &str, op: &PackageOp) -> Result<Vec<String>, ActError> {
+    check_name(name)?;
+    Ok(match op {
+        PackageOp::Install { version: None } => vec!["install".to_owned(), name.to_owned()],
+        PackageOp::Install {
+            version: Some(version),
+        } => {
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || b".+-:~".contains(&byte);
+            if !version.bytes().all(valid) {
+                return Err(ActError::program(
+                    format!("install `{name}`"),
+                    "the version holds characters that no version has",
+                ));
+            }
+            vec!["install".to_owned(), format!("{name}={version}")]
+        }
+        PackageOp::Remove => vec!["remove".to_owned(), name.to_owned()],
+    })
+}
+
+/// What apt would do, and that it is no more than the plan says: an install removes nothing,
+/// a removal takes nothing else with it.
+fn simulate(name: &str, op: &PackageOp) -> Result<Vec<Step>, ActError> {
+    let ended = apt()?
+        .args(["--simulate"])
+        .args(words(name, op)?)
+        .succeed()?;
+    let steps = parse_simulation(&ended.stdout);
+    let beyond: Vec<&str> = steps
+        .iter()
+        .filter(|step| step.removes && !(matches!(op, PackageOp::Remove) && step.name == name))
+        .map(|step| step.name.as_str())
+        .collect();
+    match beyond.is_empty() {
+        true => Ok(steps),
+        false => Err(ActError::program(
+            format!("change the package `{name}`"),
+            format!("that would also remove {}", beyond.join(", ")),
+        )),
+    }
+}
+
+/// The configuration files of the installed packages that change (dpkg's `.conffiles`).
+pub fn touched(
+    root: &Root,
+    name: &str,
+    op: &PackageOp,
+) -> Result<Vec<(HostPath, LastLink)>, ActError> {
+    let mut paths = BTreeSet::new();
+    for step in simulate(name, op)? {
+        if step.old.is_none() {
+            continue;
+        }
+        for list in lists(&step.name)? {
+            let path = HostPath::literal("/var/lib/dpkg/info")
+                .join(&list)
+                .map_err(|error| ActError::program("find configuration files", error))?;
+            let bytes = root.read(&path, LIST_LIMIT_BYTES)?.unwrap_or_default();
+            let lines = bytes.split(|byte| *byte == b'\n');
+            // A line may begin with a flag: `remove-on-upgrade /etc/…`.
+            let files = lines.filter_map(|line| line.rsplit(|byte| *byte == b' ').next());
+            paths.extend(files.filter_map(|file| HostPath::from_bytes(file).ok()));
+        }
+    }
+    Ok(paths
+        .into_iter()
+        .map(|path| (path, LastLink::Follow))
+        .collect())
+}
+
+/// Packages that can be installed for several architectures have it in the name.
+fn lists(name: &str) -> Result<Vec<String>, ActError> {
+    let bare = name.split(':').next().unwrap_or(name);
+    let architecture = dpkg()?.args(["--print-architecture"]).succeed()?.stdout;
+    Ok(vec![
+        format!("{name}.conffiles"),
+        format!("{bare}.conffiles"),
+        format!("{bare}:{}.conffiles", architecture.trim()),
+    ])
+}
+
+/// What must be known, and had, to take the action back.
+pub fn keep(context: &Context<'_>, name: &str, op: &PackageOp) -> Result<PackagesBefore, ActError> {
+    let steps = simulate(name, op)?;
+    let automatic = automatic()?;
+    let mut packages = Vec::new();
+    let mut names: BTreeSet<String> = steps.into_iter().map(|step| step.name).collect();
+    // Its mark changes even when it is installed already.
+    names.insert(name.to_owned());
+    for name in names {
+        let mut state = query(&name)?;
+        state.automatic = automatic.contains(&name);
+        if let Some(version) = state.version.clone() {
+            state.archive = Some(secure(context, &name, &version)?);
+        }
+        packages.push(state);
+    }
+    Ok(PackagesBefore { packages })
+}
+
+fn query(name: &str) -> Result<PackageState, ActError> {
+    let ended = Program::find(&["/usr/bin/dpkg-query"])?
+        .args(["-W", "-f=${Status}\\t${Version}\\n", "--", name])
+        .run()?;
+    let mut state = PackageState {
+        name: name.to_owned(),
+        version: None,
+        status: None,
+        automatic: false,
+        archive: None,
+    };
+    // Status 1: dpkg has never heard of it.
+    if let Some((status, version)) = ended.stdout.lines().next().and_then(|l| l.split_once('\t')) {
+        state.status = Some(status.to_owned());
+        if is_installed(status) {
+            state.version = Some(version.to_owned());
+        }
+    }
+    Ok(state)
+}
+
+fn is_installed(status: &str) -> bool {
+    status.ends_with(" installed")
+}
+
+fn automatic() -> Result<BTreeSet<String>, ActError> {
+    let ended = Program::find(&["/usr/bin/apt-mark"])?
+        .args(["showauto"])
+        .succeed()?;
+    Ok(ended.stdout.lines().map(str::to_owned).collect())
+}
+
+/// Gets the `.deb` of exactly this version into the images: from apt's cache or from the
+/// sources. Superseded versions are gone from the archive, so this must be done before.
+fn secure(context: &Context<'_>, name: &str, version: &str) -> Result<Digest, ActError> {
+    let workshop = Workshop::new(context)?;
+    let fail = |why: String| {
+        ActError::program(
+            format!(
+                "secure the package file of {name} {version}, without which there is no way back"
+            ),
+            why,
+        )
+    };
+    let cached = cached(name, version);
+    let file = match cached {
+        Some(path) => path,
+        None => {
+            Program::find(&["/usr/bin/apt-get"])?
+                .args(["-q", "-oAPT::Sandbox::User=root", "download"])
+                .args([format!("{name}={version}")])
+                .directory(&workshop.path)
+                .limit(FETCH_LIMIT)
+                .succeed()
+                .map_err(|error| fail(error.to_string()))?;
+            let mut files = std::fs::read_dir(&workshop.path)
+                .map_err(|error| fail(error.to_string()))?
+                .filter_map(|entry| Some(entry.ok()?.path()));
+            files
+                .find(|path| path.extension().is_some_and(|end| end == "deb"))
+                .ok_or_else(|| fail("nothing was downloaded".to_owned()))?
+        }
+    };
+    check_archive(&file, name, version).map_err(fail)?;
+    let mut source = std::fs::File::open(&file).map_err(|error| fail(error.to_string()))?;
+    context
+        .images
+        .store(&mut source)
+        .map(|(digest, _)| digest)
+        .map_err(|error| fail(error.to_string()))
+}
+
+fn cached(name: &str, version: &str) -> Option<PathBuf> {
+    let bare = name.split(':').next()?;
+    let start = format!("{bare}_{}_", version.replace(':', "%3a"));
+    let entries = std::fs::read_dir("/var/cache/apt/archives").ok()?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            let file = path.file_name().and_then(|name| name.to_str());
+            file.is_some_and(|file| file.starts_with(&start) && file.ends_with(".deb"))
+        })
+}
+
+/// The file is what its name says.
+fn check_archive(file: &Path, name: &str, version: &str) -> Result<(), String> {
+    let said = Program::find(&["/usr/bin/dpkg-deb"])
+        .and_then(|program| {
+            program
+                .args([
+                    "--show".to_owned(),
+                    "--showformat=${Package} ${Version}".to_owned(),
+                ])
+                .args([file.display().to_string()])
+                .succeed()
+        })
+        .map_err(|error| error.to_string())?
+        .stdout;
+    let bare = name.split(':').next().unwrap_or(name);
+    match said.trim() == format!("{bare} {version}") {
+        true => Ok(()),
+        false => Err(format!(
+            "the file holds {}",
+            model::printable(said.as_bytes())
+        )),
+    }
+}
+
+/// Installs or removes.
+pub fn act(name: &str, op: &PackageOp) -> Result<(), ActError> {
+    simulate(name, op)?;
+    let mut program = apt()?.args(words(name, op)?);
+    if matches!(op, PackageOp::Install { .. }) {
+        program = program.args(["--no-remove", "--allow-downgrades"]);
+    }
+    let ended = program.run()?;
+    if ended.succeeded() {
+        return Ok(());
+    }
+    Err(failed(format!("change the package `{name}`"), &ended))
+}
+
+fn failed(what: String, ended: &Ended) -> ActError {
+    let said = model::printable(last_lines(&ended.said()).as_bytes());
+    match lock_holder() {
+        Some(holder) => {
+            ActError::program(what, format!("process {holder} holds dpkg's lock; {said}"))
+        }
+        None => ActError::program(what, said),
+    }
+}
+
+/// What went wrong stands at the end of apt's talk.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("; ")
+}
+
+fn lock_holder() -> Option<i32> {
+    let file = std::fs::File::open("/var/lib/dpkg/lock-frontend").ok()?;
+    let asked = Flock::from(FlockType::WriteLock);
+    let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
+    Some(found.pid?.as_raw_pid())
+}
+
+/// The same packages, versions and marks as before. Doing it twice changes nothing.
+pub fn take_back(context: &Context<'_>, before: &PackagesBefore) -> Result<(), ActError> {
+    // A kill inside dpkg leaves packages half configured.
+    let ended = dpkg()?.args(["--configure", "-a"]).run()?;
+    if !ended.succeeded() {
+        return Err(failed("finish what dpkg had begun".to_owned(), &ended));
+    }
+    let workshop = Workshop::new(context)?;
+    let (mut remove, mut purge, mut install) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, package) in before.packages.iter().enumerate() {
+        let now = query(&package.name)?;
+        if now.version == package.version && now.status == package.status {
+            continue;
+        }
+        match (&package.version, &package.status) {
+            (Some(version), _) => {
+                let archive = package.archive.ok_or_else(|| {
+                    ActError::program(
+                        format!("put back {} {version}", package.name),
+                        "its package file was not secured",
+                    )
+                })?;
+                let path = workshop.path.join(format!("{number}.deb"));
+                std::fs::File::create(&path)
+                    .and_then(|mut file| {
+                        let mut stored = context
+                            .images
+                            .open(&archive)
+                            .map_err(std::io::Error::other)?;
+                        std::io::copy(&mut stored, &mut file)
+                    })
+                    .map_err(|error| {
+                        ActError::program(format!("put back {} {version}", package.name), error)
+                    })?;
+                install.push(path.display().to_string());
+            }
+            // Only its configuration files were there.
+            (None, Some(_)) => remove.push(package.name.clone()),
+            (None, None) => purge.push(package.name.clone()),
+        }
+    }
+    for (verb, names) in [
+        ("--purge", purge),
+        ("--remove", remove),
+        ("--install", install),
+    ] {
+        if names.is_empty() {
+            continue;
+        }
+        let ended = dpkg()?.args([verb]).args(names).run()?;
+        if !ended.succeeded() {
+            return Err(failed("put the packages back".to_owned(), &ended));
+        }
+    }
+    restore_marks(before)
+}
+
+fn restore_marks(before: &PackagesBefore) -> Result<(), ActError> {
+    let now = automatic()?;
+    let mut wrong: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for package in &before.packages {
+        if package.version.is_some() && now.contains(&package.name) != package.automatic {
+            let verb = if package.automatic { "auto" } else { "manual" };
+            wrong.entry(verb).or_default().push(package.name.clone());
+        }
+    }
+    for (verb, names) in wrong {
+        Program::find(&["/usr/bin/apt-mark"])?
+            .args([verb.to_owned()])
+            .args(names)
+            .succeed()?;
+    }
+    Ok(())
+}
+
+/// Are the packages again as they were?
+pub fn is_back(before: &PackagesBefore) -> bool {
+    before.packages.iter().all(|package| {
+        query(&package.name)
+            .is_ok_and(|now| now.version == package.version && now.status == package.status)
+    })
+}
+
+/// A folder for package files beside the images, gone when it is done with.
+struct Workshop {
+    path: PathBuf,
+}
+
+impl Workshop {
+    fn new(context: &Context<'_>) -> Result<Self, ActError> {
+        let path = context.images.directory().join("packages");
+        // What a crash left behind is of no use.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| ActError::program("make a folder for package files", error))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,263 @@
+//! The pure parts of the changing half: edits of account files, merges, and the readers of
+//! what other programs say.
+
+use host::act::account_files::{AccountError, AccountFiles, Defaults};
+use host::act::package::{Step, parse_simulation};
+use host::act::runtime::parse_mountinfo;
+use host::act::unit::Install;
+use host::merge::merge;
+use model::AccountOp;
+
+fn files() -> AccountFiles {
+    AccountFiles {
+        passwd: b"root:x:0:0:root:/root:/bin/bash\n# odd\nann:x:1000:1000:Ann,,,:/home/ann:/bin/bash\n+::::::\n".to_vec(),
+        shadow: Some(b"root:*:19000:0:99999:7:::\nann:$y$hash:19000:0:99999:7:::\n".to_vec()),
+        group: b"root:x:0:\nsudo:x:27:ann\nann:x:1000:\n".to_vec(),
+        gshadow: Some(b"root:*::\nsudo:*::ann\nann:!::\n".to_vec()),
+    }
+}
+
+/// What an operation changes: the lines that went, and the lines that came, in all files.
+fn changed(op: &AccountOp) -> Result<Vec<String>, AccountError> {
+    let before = files();
+    let mut after = before.clone();
+    after.apply(op, &Defaults::default(), 20000)?;
+    let mut lines = Vec::new();
+    for (before, after) in [
+        (Some(before.passwd), Some(after.passwd)),
+        (before.shadow, after.shadow),
+        (Some(before.group), Some(after.group)),
+        (before.gshadow, after.gshadow),
+    ] {
+        let text =
+            |bytes: Option<Vec<u8>>| String::from_utf8(bytes.expect("a file")).expect("text");
+        let (before, after) = (text(before), text(after));
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        for change in diff.iter_all_changes() {
+            match change.tag() {
+                similar::ChangeTag::Delete => lines.push(format!("-{}", change.value().trim_end())),
+                similar::ChangeTag::Insert => lines.push(format!("+{}", change.value().trim_end())),
+                similar::ChangeTag::Equal => {}
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn name(name: &str) -> String {
+    name.to_owned()
+}
+
+fn create(user: &str, system: bool) -> AccountOp {
+    AccountOp::CreateUser {
+        name: name(user),
+        uid: None,
+        group: None,
+        comment: "New".to_owned(),
+        home: format!("/home/{user}").parse().expect("a path"),
+        create_home: false,
+        shell: "/bin/sh".to_owned(),
+        system,
+    }
+}
+
+#[test]
+fn an_operation_changes_its_own_lines_only() {
+    let cases: [(AccountOp, &[&str]); 9] = [
+        (
+            create("bob", false),
+            &[
+                "+bob:x:1001:1001:New:/home/bob:/bin/sh",
+                "+bob:!:20000:0:99999:7:::",
+                "+bob:x:1001:",
+                "+bob:!::",
+            ],
+        ),
+        (
+            create("svc", true),
+            &[
+                "+svc:x:999:999:New:/home/svc:/bin/sh",
+                "+svc:!:20000::::::",
+                "+svc:x:999:",
+                "+svc:!::",
+            ],
+        ),
+        (
+            AccountOp::RemoveUser { name: name("ann") },
+            &[
+                "-ann:x:1000:1000:Ann,,,:/home/ann:/bin/bash",
+                "-ann:$y$hash:19000:0:99999:7:::",
+                "-sudo:x:27:ann",
+                "-ann:x:1000:",
+                "+sudo:x:27:",
+                "-sudo:*::ann",
+                "-ann:!::",
+                "+sudo:*::",
+            ],
+        ),
+        (
+            AccountOp::SetShell {
+                name: name("ann"),
+                shell: name("/usr/sbin/nologin"),
+            },
+            &[
+                "-ann:x:1000:1000:Ann,,,:/home/ann:/bin/bash",
+                "+ann:x:1000:1000:Ann,,,:/home/ann:/usr/sbin/nologin",
+            ],
+        ),
+        (
+            AccountOp::LockPassword { name: name("ann") },
+            &[
+                "-ann:$y$hash:19000:0:99999:7:::",
+                "+ann:!$y$hash:19000:0:99999:7:::",
+            ],
+        ),
+        (
+            AccountOp::SetAgeing {
+                name: name("ann"),
+                min_days: None,
+                max_days: Some(365),
+                warn_days: None,
+                inactive_days: Some(30),
+            },
+            &[
+                "-ann:$y$hash:19000:0:99999:7:::",
+                "+ann:$y$hash:19000:0:365:7:30::",
+            ],
+        ),
+        (
+            AccountOp::AddMember {
+                group: name("root"),
+                user: name("ann"),
+            },
+            &["-root:x:0:", "+root:x:0:ann", "-root:*::", "+root:*::ann"],
+        ),
+        (
+            AccountOp::AddMember {
+                group: name("sudo"),
+                user: name("ann"),
+            },
+            &[],
+        ),
+        (
+            AccountOp::CreateGroup {
+                name: name("ops"),
+                gid: Some(500),
+                system: false,
+            },
+            &["+ops:x:500:", "+ops:!::"],
+        ),
+    ];
+    for (op, wanted) in cases {
+        assert_eq!(changed(&op).expect("carried out"), wanted, "{op:?}");
+    }
+}
+
+#[test]
+fn what_would_break_the_files_is_refused() {
+    let mut evil = create("eve", false);
+    if let AccountOp::CreateUser { comment, .. } = &mut evil {
+        *comment = "x:0:0::/:/bin/sh\nroot2".to_owned();
+    }
+    let refused = [
+        evil,
+        create("ann", false),
+        create("Bad Name", false),
+        create("-rf", false),
+        AccountOp::RemoveUser {
+            name: name("nobody-here"),
+        },
+        AccountOp::RemoveGroup { name: name("ann") },
+        AccountOp::SetUid {
+            name: name("ann"),
+            uid: 0,
+        },
+        AccountOp::SetShell {
+            name: name("ann"),
+            shell: name("/bin/sh\nx"),
+        },
+        AccountOp::AddMember {
+            group: name("sudo"),
+            user: name("ghost"),
+        },
+    ];
+    for op in refused {
+        assert!(changed(&op).is_err(), "{op:?}");
+    }
+}
+
+#[test]
+fn our_lines_are_inverted_and_others_stay() {
+    let cases = [
+        // base (as we left it), ours (as it was), theirs (as it is now), wanted
+        ("a\nB\nc\n", "a\nb\nc\n", "a\nB\nc\n", Some("a\nb\nc\n")),
+        (
+            "a\nB\nc\n",
+            "a\nb\nc\n",
+            "x\na\nB\nc\ny\n",
+            Some("x\na\nb\nc\ny\n"),
+        ),
+        ("a\nour\n", "a\n", "a\nour\ntheirs\n", Some("a\ntheirs\n")),
+        ("a\nour\n", "a\n", "a\n", Some("a\n")),
+        ("a\nB\nc\n", "a\nb\nc\n", "a\nX\nc\n", None),
+        ("a\nb\n", "a\nold\nb\n", "a\ntheirs\nb\n", None),
+        ("a", "a\nb", "a\n", None),
+        ("", "", "x", Some("x")),
+        (
+            "a\nb\nc\nd\n",
+            "A\nb\nc\nd\n",
+            "a\nb\nc\n",
+            Some("A\nb\nc\n"),
+        ),
+    ];
+    for (base, ours, theirs, wanted) in cases {
+        let merged = merge(base.as_bytes(), ours.as_bytes(), theirs.as_bytes())
+            .ok()
+            .map(|bytes| String::from_utf8(bytes).expect("text"));
+        assert_eq!(merged.as_deref(), wanted, "{base:?} {ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn what_programs_say_is_read() {
+    let install = Install::parse(
+        "[Unit]\nWantedBy=no.target\n[Install]\nWantedBy=multi-user.target \\\n  other.target\n\
+         Alias=sshd.service\nAlso=ssh.socket\nRequiredBy=x.service\nDefaultInstance=a\n",
+    );
+    assert_eq!(
+        install.targets,
+        [
+            ("multi-user.target".to_owned(), "wants"),
+            ("other.target".to_owned(), "wants"),
+            ("x.service".to_owned(), "requires"),
+        ]
+    );
+    assert_eq!(install.aliases, ["sshd.service"]);
+    assert_eq!(install.also, ["ssh.socket"]);
+    assert_eq!(install.default_instance.as_deref(), Some("a"));
+
+    let table = b"22 1 0:20 / / rw,relatime - ext4 /dev/vda rw\n\
+        30 22 0:25 / /mnt\\040x rw,nosuid shared:1 - tmpfs tmpfs rw\n\
+        31 22 0:26 / /mnt\\040x rw,nodev - tmpfs tmpfs rw\n";
+    let options = parse_mountinfo(table, b"/mnt x").expect("mounted");
+    assert_eq!(options, ["rw", "nodev"], "the topmost mount counts");
+    assert_eq!(parse_mountinfo(table, b"/mnt"), None);
+
+    let steps = parse_simulation(
+        "NOTE: This is only a simulation!\nRemv a [1.0]\nInst b [1:2-3] (1:2-4 Debian:12 [amd64]) []\n\
+         Inst c:i386 (1 x [i386])\nConf b (1:2-4 Debian:12 [amd64])\n",
+    );
+    let step = |name: &str, removes, old: Option<&str>| Step {
+        name: name.to_owned(),
+        removes,
+        old: old.map(str::to_owned),
+    };
+    assert_eq!(
+        steps,
+        [
+            step("a", true, Some("1.0")),
+            step("b", false, Some("1:2-3")),
+            step("c:i386", false, None),
+        ]
+    );
+}
