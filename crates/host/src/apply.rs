@@ -581,37 +581,38 @@ impl Work<'_> {
     /// The intent is durable before the action; the one before is recorded with it, so that
     /// each action costs one transaction.
     fn begin(&mut self, id: ActionId, finished: Option<ActionId>) -> Result<(), StateError> {
-        let change = self.id();
         let mut batch = Batch::default();
-        for (id, state) in finished
-            .map(|id| (id, ActionState::Done))
-            .into_iter()
-            .chain([(id, ActionState::Begun)])
-        {
-            let record = record_of(&mut self.records, id);
-            record.state = state;
-            batch = batch.put(change, ActionRecord::key(id), record);
-            for image in self
-                .images
-                .iter()
-                .filter(|image| image.actions.contains(&id))
-            {
-                if image.after.is_some() {
-                    batch = batch.put(change, image_key(image), image);
-                }
-            }
+        if let Some(finished) = finished {
+            batch = self.with_state(batch, finished, ActionState::Done);
         }
+        batch = self.with_state(batch, id, ActionState::Begun);
         self.state.journal().write(batch)?;
         self.options.crash.here("action begun");
         Ok(())
     }
 
     fn set_state(&mut self, id: ActionId, state: ActionState) -> Result<(), StateError> {
+        let batch = self.with_state(Batch::default(), id, state);
+        self.state.journal().write(batch)?;
+        self.options.crash.here("action recorded");
+        Ok(())
+    }
+
+    /// An action's state, with what it left at its paths: only together do they tell
+    /// recovery what is ours.
+    fn with_state(&mut self, mut batch: Batch, id: ActionId, state: ActionState) -> Batch {
         let change = self.id();
         let record = record_of(&mut self.records, id);
         record.state = state;
-        let batch = Batch::default().put(change, ActionRecord::key(id), record);
-        Ok(self.state.journal().write(batch)?)
+        batch = batch.put(change, ActionRecord::key(id), record);
+        let images = self
+            .images
+            .iter()
+            .filter(|image| image.actions.contains(&id));
+        for image in images.filter(|image| image.after.is_some()) {
+            batch = batch.put(change, image_key(image), image);
+        }
+        batch
     }
 
     /// What the action rests on is as the plan saw it, unless this change itself changed it.

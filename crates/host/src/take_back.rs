@@ -186,9 +186,11 @@ fn foreign(
         image.undo.as_ref().and_then(|undo| undo.from.content()),
         put,
     ];
-    // What an interrupted change of accounts or packages wrote is not known beforehand.
+    // What an unfinished change of accounts wrote is not known beforehand, nor what dpkg does
+    // with configuration files.
+    let is_file = matches!(action.effect, Effect::PutFile { .. });
     let open_ended =
-        record.state == ActionState::Begun && !matches!(action.effect, Effect::PutFile { .. });
+        matches!(record.kept, Kept::Packages(_)) || record.state == ActionState::Begun && !is_file;
     if ours.contains(&Some(now)) || open_ended {
         return None;
     }

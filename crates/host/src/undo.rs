@@ -248,7 +248,9 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
                 });
             }
             Ok(Decision::Become(to)) => {
-                merged.push(image.path.clone());
+                if matches!(to, Node::File { .. }) {
+                    merged.push(image.path.clone());
+                }
                 image.undo = Some(UndoTo { from: current, to });
             }
             Err(obstacle) => obstacles.push(obstacle),
@@ -281,7 +283,8 @@ fn decide_path(
     after: &Node,
     current: &Node,
 ) -> Result<Decision, Obstacle> {
-    if current.exactly(&image.before) {
+    // A directory is the same when its entries' times differ; that is judged below.
+    if current == &image.before {
         return Ok(Decision::Leave);
     }
     if current.same_as(after) {

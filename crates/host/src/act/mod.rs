@@ -159,7 +159,6 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             true => Ok(()),
             false => runtime::set_module(name, *loaded),
         },
-<<<<<<< ours
         Kept::Unit {
             name,
             active,
@@ -177,13 +176,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
                 _ => Ok(()),
             }
         }
-=======
-        Kept::Unit { name, active } => match active {
-            Some(active) if unit::is_active(name)? != *active => unit::set_active(name, *active),
-            _ => Ok(()),
-        },
         Kept::Packages(before) => package::take_back(context, before),
->>>>>>> theirs
         Kept::Effect(effect) => act(context, effect),
         Kept::Irreversible { why } => {
             Err(ActError::Unsupported(format!("can't be taken back: {why}")))

@@ -178,7 +178,12 @@ pub fn touched(
             let lines = bytes.split(|byte| *byte == b'\n');
             // A line may begin with a flag: `remove-on-upgrade /etc/…`.
             let files = lines.filter_map(|line| line.rsplit(|byte| *byte == b' ').next());
-            paths.extend(files.filter_map(|file| HostPath::from_bytes(file).ok()));
+            for file in files {
+                // dpkg leaves what it did not put in place under these names.
+                for end in ["", ".dpkg-dist", ".dpkg-old", ".dpkg-new"] {
+                    paths.extend(HostPath::from_bytes(&[file, end.as_bytes()].concat()).ok());
+                }
+            }
         }
     }
     Ok(paths

@@ -145,9 +145,7 @@ impl Bench {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::new();
-        look(&self.root, &self.root, &mut snapshot);
-        snapshot
+        snapshot(&self.root)
     }
 
     pub fn plan(&self, effects: impl IntoIterator<Item = Effect>) -> Plan {
@@ -317,6 +315,32 @@ pub fn every_file_effect() -> Vec<Effect> {
     ]
 }
 
+/// Fails with what differs, and only that.
+#[track_caller]
+pub fn assert_same(before: &Snapshot, after: &Snapshot, at: &str) {
+    let differs =
+        |(path, what): &(&String, &String), other: &Snapshot| other.get(*path) != Some(*what);
+    let gone: Vec<_> = before
+        .iter()
+        .filter(|entry| differs(entry, after))
+        .collect();
+    let come: Vec<_> = after
+        .iter()
+        .filter(|entry| differs(entry, before))
+        .collect();
+    assert!(
+        gone.is_empty() && come.is_empty(),
+        "{at}\nbefore: {gone:#?}\nafter: {come:#?}"
+    );
+}
+
+/// A tree in full.
+pub fn snapshot(root: &Path) -> Snapshot {
+    let mut snapshot = Snapshot::new();
+    look(root, root, &mut snapshot);
+    snapshot
+}
+
 fn look(root: &Path, path: &Path, snapshot: &mut Snapshot) {
     let metadata = path.symlink_metadata().expect("metadata");
     let what = if metadata.is_symlink() {
@@ -326,8 +350,14 @@ fn look(root: &Path, path: &Path, snapshot: &mut Snapshot) {
             look(root, &entry.expect("an entry").path(), snapshot);
         }
         "directory".to_owned()
+    } else if !metadata.is_file() {
+        "something else".to_owned()
     } else {
-        format!("file {:?}", std::fs::read(path).expect("a file"))
+        let content = std::fs::read(path).expect("a file");
+        match str::from_utf8(&content) {
+            Ok(text) if text.len() < 200 => format!("file {text:?}"),
+            _ => format!("file {}", model::Digest::of(&content)),
+        }
     };
     let mut attributes = Vec::new();
     if !metadata.is_symlink() {

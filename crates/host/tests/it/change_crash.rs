@@ -6,7 +6,7 @@ use std::process::Command;
 use host::{CrashPoints, Recovery};
 use model::ChangeState;
 
-use crate::bench::{Bench, Snapshot, every_file_effect, killing};
+use crate::bench::{Bench, Snapshot, assert_same, every_file_effect, killing};
 
 /// Plans on account files, beside those on paths: several files that change as one.
 fn effects() -> Vec<model::Effect> {
@@ -111,9 +111,9 @@ fn check_recovered(bench: &Bench, before: &Snapshot, planned: &Snapshot, at: &st
     let now = bench.snapshot();
     let last = history.last().map(|change| change.state);
     match last {
-        Some(ChangeState::Committed) => assert_eq!(&timeless(&now), planned, "{at}"),
+        Some(ChangeState::Committed) => assert_same(planned, &timeless(&now), at),
         None | Some(ChangeState::RolledBack | ChangeState::Undone) => {
-            assert_eq!(&now, before, "{at}: {recovered:?}");
+            assert_same(before, &now, &format!("{at}: {recovered:?}"));
         }
         other => panic!("{at}: {other:?}, {recovered:?}"),
     }
