@@ -271,6 +271,10 @@ fn refusal(error: ApplyError, plan: &Plan) -> Failure {
         ApplyError::Format(_) | ApplyError::OtherHost(_) => {
             (Exit::BadInput, "make a plan on this host: steadfast plan")
         }
+        ApplyError::Unfinished { .. } => (
+            Exit::NeedsPerson,
+            "take it back as soon as there is room: steadfast recover",
+        ),
         ApplyError::Pending(_) | ApplyError::State(_) | ApplyError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",
