@@ -159,12 +159,18 @@ fn statement(
             key: scope.cloned().unwrap_or_default(),
             value: value.clone(),
         }),
-        [(key, _, line, span)] => out.push(Statement::Set(Setting {
-            key: full_name(scope, key),
-            value: String::new(),
-            line: *line,
-            span: span.end..span.end,
-        })),
+        [(key, _, line, span)] => out.push(match key.strip_suffix("::") {
+            Some(key) => Statement::Add {
+                key: full_name(scope, key),
+                value: String::new(),
+            },
+            None => Statement::Set(Setting {
+                key: full_name(scope, key),
+                value: String::new(),
+                line: *line,
+                span: span.end..span.end,
+            }),
+        }),
         [(key, ..), (value, _, line, span)] => match key.strip_suffix("::") {
             Some(key) => out.push(Statement::Add {
                 key: full_name(scope, key),

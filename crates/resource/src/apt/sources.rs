@@ -47,32 +47,40 @@ pub fn parse_list(text: &str) -> Result<Vec<Source>, Malformed> {
     let mut sources = Vec::new();
     for (line, content) in (1..).zip(text.lines()) {
         let bad = |why| Malformed { line, why };
-        let words = words(content).map_err(bad)?;
-        let Some((kind, mut rest)) = words.split_first() else {
+        let (plain, options) = match brackets(content) {
+            Some((before, inner, after)) => {
+                if inner.contains(['[', '"', '#']) || !after.starts_with(char::is_whitespace) {
+                    return Err(bad("options that are not `[name=value …]`"));
+                }
+                (format!("{before}{after}"), inner)
+            }
+            None => (content.to_owned(), ""),
+        };
+        let words = words(&plain).map_err(bad)?;
+        let Some((kind, rest)) = words.split_first() else {
             continue;
         };
-        if !matches!(kind.as_str(), "deb" | "deb-src") {
+        // As it stands, without quotes: edits find their place after it.
+        let written = content.split_whitespace().next();
+        if !matches!(written, Some("deb" | "deb-src")) {
             return Err(bad("neither `deb` nor `deb-src`"));
         }
-        let mut options = Vec::new();
-        if let Some((first, tail)) = rest.split_first()
-            && let Some(inner) = first.strip_prefix('[')
-        {
-            let inner = inner
-                .strip_suffix(']')
-                .ok_or_else(|| bad("`[` without `]`"))?;
-            for option in inner.split_whitespace() {
+        if rest.first().is_some_and(|word| word.starts_with('[')) {
+            return Err(bad("options that are not `[name=value …]`"));
+        }
+        let options = options
+            .split_whitespace()
+            .map(|option| {
                 let (name, value) = option
                     .split_once('=')
                     .ok_or_else(|| bad("an option without `=`"))?;
-                options.push(Opt {
+                Ok(Opt {
                     name: name.trim_end_matches(['+', '-']).to_ascii_lowercase(),
                     value: value.to_owned(),
                     lines: (line, line),
-                });
-            }
-            rest = tail;
-        }
+                })
+            })
+            .collect::<Result<Vec<Opt>, Malformed>>()?;
         let [uri, suite, components @ ..] = rest else {
             return Err(bad("no URI, or no suite"));
         };
@@ -156,8 +164,16 @@ pub fn parse_stanzas(text: &str) -> Result<Vec<Source>, Malformed> {
                 line,
                 why: "neither a field nor a comment",
             })?;
+            let name = name.trim().to_ascii_lowercase();
+            // deb822(5): "The same field name must not appear more than once".
+            if fields.iter().any(|field| field.name == name) {
+                return Err(Malformed {
+                    line,
+                    why: "a field stands twice in a stanza",
+                });
+            }
             fields.push(Opt {
-                name: name.trim().to_ascii_lowercase(),
+                name,
                 value: value.trim().to_owned(),
                 lines: (line, line),
             });
@@ -238,6 +254,9 @@ pub fn line_with(line: &str, option: &str) -> String {
 fn brackets(line: &str) -> Option<(&str, &str, &str)> {
     let start = line.len() - line.trim_start().len();
     let kind = line[start..].find(char::is_whitespace)? + start;
+    if !matches!(&line[start..kind], "deb" | "deb-src") {
+        return None;
+    }
     let open = line.len() - line[kind..].trim_start().len();
     let inner = line[open..].strip_prefix('[')?;
     let close = inner.find(']')?;
@@ -253,8 +272,10 @@ pub fn stanza_with(text: &str, stanza: &Source, fields: &[(&str, String)]) -> St
     for (name, value) in fields {
         let new = format!("{name}: {value}");
         let is_ours = |line: &String| {
-            line.split_once(':')
-                .is_some_and(|(written, _)| written.trim().eq_ignore_ascii_case(name))
+            !line.starts_with([' ', '\t'])
+                && line
+                    .split_once(':')
+                    .is_some_and(|(written, _)| written.trim().eq_ignore_ascii_case(name))
         };
         match (first..end).find(|at| is_ours(&lines[*at])) {
             Some(at) => {
