@@ -30,11 +30,11 @@ fn the_worst_part_decides() {
     let bad = sysctl("a.bad", 1);
     let absent = sysctl("a.absent", 1);
     let cases: [(&[serde_json::Value], Outcome); 6] = [
-        (&[good.clone()], Outcome::Pass),
-        (&[bad.clone()], Outcome::Fail),
+        (std::slice::from_ref(&good), Outcome::Pass),
+        (std::slice::from_ref(&bad), Outcome::Fail),
         (&[good.clone(), bad.clone()], Outcome::Fail),
         (&[good.clone(), absent.clone()], Outcome::Pass),
-        (&[absent.clone()], Outcome::NotApplicable),
+        (std::slice::from_ref(&absent), Outcome::NotApplicable),
         (&[absent, bad], Outcome::Fail),
     ];
     for (want, expected) in cases {
