@@ -19,6 +19,8 @@ pub use guest::{Guest, GuestError};
 pub struct Case {
     pub rule: RuleId,
     pub baseline: String,
+    /// Does the rule install or remove packages?
+    pub packages: bool,
     /// The profile that switches the rule on.
     pub profile: Option<String>,
     pub test: RuleTest,

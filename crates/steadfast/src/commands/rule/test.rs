@@ -118,6 +118,7 @@ fn cases(args: &Args, repository: &Repository) -> Result<Vec<Case>, Failure> {
                 cases.push(Case {
                     rule: rule.id.clone(),
                     baseline: rule.baseline.to_string(),
+                    packages: rule.kinds().contains(&"package"),
                     profile: rule.profile.clone(),
                     test: test.clone(),
                     release,
