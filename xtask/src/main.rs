@@ -12,8 +12,13 @@
 
 mod bench;
 mod dist;
+mod docs;
 mod fuzz;
 mod process;
+mod proofs;
+mod prove;
+mod rules;
+mod rules_page;
 mod test;
 
 use std::process::ExitCode;
@@ -42,6 +47,16 @@ const COMMANDS: &[Command] = &[
         name: "test",
         usage: test::USAGE,
         run: test::run,
+    },
+    Command {
+        name: "docs",
+        usage: docs::USAGE,
+        run: docs::run,
+    },
+    Command {
+        name: "prove",
+        usage: prove::USAGE,
+        run: prove::run,
     },
     Command {
         name: "bench",

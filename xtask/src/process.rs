@@ -75,3 +75,10 @@ fn line(command: &Command) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+/// The program under test, built where it is not current.
+pub fn steadfast() -> Command {
+    let mut run = cargo();
+    run.args(["run", "--quiet", "--locked", "--package", "steadfast", "--"]);
+    run
+}

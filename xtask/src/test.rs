@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lab::{Disk, Image, Release, Requirements};
 
 use crate::process::{cargo, command, run as must, works};
-use crate::{Failure, Result, fuzz, unknown_argument};
+use crate::{Failure, Result, fuzz, prove, unknown_argument};
 
 pub const USAGE: &str = "test [--exhaustive] [PHASE]...   run all phases, or only those named";
 
@@ -18,7 +18,7 @@ const FUZZ_SECONDS: u32 = 5;
 
 /// What the person asked for.
 struct Ask {
-    /// Every crash point, and not a sample.
+    /// Every crash point and every rule's proof, and not a sample.
     exhaustive: bool,
 }
 
@@ -54,6 +54,10 @@ const PHASES: &[Phase] = &[
         run: unit,
     },
     Phase {
+        name: "docs",
+        run: docs_current,
+    },
+    Phase {
         name: "licences",
         run: licences,
     },
@@ -64,6 +68,10 @@ const PHASES: &[Phase] = &[
     Phase {
         name: "hosts",
         run: hosts,
+    },
+    Phase {
+        name: "proofs",
+        run: proofs,
     },
     Phase {
         name: "browser",
@@ -198,6 +206,12 @@ fn unit(_: &Ask) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The generated pages are current, and each rule's proofs are of the rule as it stands.
+fn docs_current(_: &Ask) -> Result<Outcome> {
+    must(cargo().args(["xtask", "docs", "--check"]))?;
+    Ok(Outcome::Passed)
+}
+
 /// Licences and bans, where cargo-deny is installed: building it would cost more than all the rest.
 fn licences(_: &Ask) -> Result<Outcome> {
     if works(cargo().args(["deny", "--version"])) {
@@ -248,6 +262,15 @@ fn hosts(ask: &Ask) -> Result<Outcome> {
         tests.env("STEADFAST_EXHAUSTIVE", "1");
     }
     must(&mut tests)?;
+    Ok(Outcome::Passed)
+}
+
+/// Rules proven anew: a sample of them, or all.
+fn proofs(ask: &Ask) -> Result<Outcome> {
+    if let Some(without) = without_lab() {
+        return Ok(without);
+    }
+    prove::sample(ask.exhaustive)?;
     Ok(Outcome::Passed)
 }
 

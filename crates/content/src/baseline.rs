@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use model::plan::Risk;
-use model::{BaselineName, Outcome, RuleId, Severity};
+use model::{BaselineName, Digest, Outcome, RuleId, Severity};
 use resource::Resource;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
@@ -55,6 +55,9 @@ pub struct Rule {
     /// The releases that it is proven on.
     pub releases: Releases,
     pub tests: Vec<RuleTest>,
+    /// Of what a proof of the rule rests on, as declared and before any tailoring: its words
+    /// (`title`, `why`, `area`) and its weight may change without it.
+    pub digest: Digest,
     pub place: Place,
     /// Why a policy has switched it off.
     pub off: Option<String>,
@@ -331,12 +334,30 @@ fn read_rule(
         params,
         releases: file.releases.clone().unwrap_or_default(),
         tests,
+        digest: digest(item, file),
         place: keys.place(),
         off: None,
         tailored_at: None,
         applies: file.applies.iter().cloned().chain(applies).collect(),
         want,
     })
+}
+
+/// Of what a proof rests on: see [`Rule::digest`].
+fn digest(item: &Node, file: &FileKeys) -> Digest {
+    const PROVEN: [&str; 7] = [
+        "rule", "applies", "profile", "params", "want", "risk", "tests",
+    ];
+    let mut text = format!("{:?} {:?}\n", file.name.as_str(), file.profile);
+    for condition in &file.applies {
+        text.push_str(&format!("applies {:?}\n", condition.text));
+    }
+    for key in PROVEN {
+        if let Some(node) = item.get(key) {
+            text.push_str(&format!("{key} {}\n", node.meaning()));
+        }
+    }
+    Digest::of(text.as_bytes())
 }
 
 /// "rule `ssh-root-login`", where the id can be read.

@@ -58,6 +58,39 @@ pub(crate) enum Style {
 }
 
 impl Node {
+    /// What is meant, without places, comments and white space: the same text for the same
+    /// meaning, however it is laid out.
+    pub(crate) fn meaning(&self) -> String {
+        let mut text = String::new();
+        self.write_meaning(&mut text);
+        text
+    }
+
+    fn write_meaning(&self, text: &mut String) {
+        match &self.tree {
+            Tree::Null => text.push('~'),
+            // `1` is a number where `"1"` is a text, so the style is part of the meaning.
+            Tree::Scalar { text: value, style } => text.push_str(&format!("{style:?} {value:?}")),
+            Tree::List(items) => {
+                text.push('[');
+                for item in items {
+                    item.write_meaning(text);
+                    text.push(',');
+                }
+                text.push(']');
+            }
+            Tree::Map(entries) => {
+                text.push('{');
+                for entry in entries {
+                    text.push_str(&format!("{:?}: ", entry.key));
+                    entry.value.write_meaning(text);
+                    text.push(',');
+                }
+                text.push('}');
+            }
+        }
+    }
+
     /// As a message calls it.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.tree {

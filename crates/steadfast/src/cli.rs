@@ -46,5 +46,7 @@ pub enum Command {
     Schema(commands::schema::Args),
     Recover(commands::recover::Args),
     Demo(commands::demo::Args),
+    #[command(hide = true)]
+    Reference(commands::reference::Args),
     Uninstall(commands::uninstall::Args),
 }

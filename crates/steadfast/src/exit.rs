@@ -23,6 +23,30 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// In the order of the codes.
+    pub const ALL: [Self; 6] = [
+        Self::AsWanted,
+        Self::Findings,
+        Self::BadInput,
+        Self::Unchecked,
+        Self::TakenBack,
+        Self::NeedsPerson,
+    ];
+
+    /// For the reference.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::AsWanted => "all is as wanted",
+            Self::Findings => {
+                "findings, drift, or a denied gate; for `plan`, that there are changes"
+            }
+            Self::BadInput => "the input is wrong: a bad file, a bad flag; nothing was touched",
+            Self::Unchecked => "something could not be checked",
+            Self::TakenBack => "a change failed and was taken back",
+            Self::NeedsPerson => "a person is needed",
+        }
+    }
+
     /// The process's exit status.
     pub const fn code(self) -> u8 {
         self as u8
@@ -30,7 +54,7 @@ impl Exit {
 
     /// Where several hold, the order is 5, 4, 2, 1, 3: what could not be checked weighs least,
     /// since a run that also found something must not be read as merely incomplete.
-    const fn rank(self) -> u8 {
+    pub(crate) const fn rank(self) -> u8 {
         match self {
             Self::AsWanted => 0,
             Self::Unchecked => 1,

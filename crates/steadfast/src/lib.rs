@@ -12,6 +12,7 @@ pub mod failure;
 pub mod layout;
 pub mod progress;
 pub mod prove;
+pub mod reference;
 pub mod report;
 pub mod show;
 pub mod style;

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod history;
 pub mod plan;
 pub mod recover;
+pub mod reference;
 pub mod rule;
 pub mod schema;
 pub mod show;
@@ -39,6 +40,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Schema(args) => schema::run(args),
         Command::Recover(args) => recover::run(args, &context),
         Command::Demo(args) => demo::run(args),
+        Command::Reference(args) => reference::run(args),
         Command::Uninstall(args) => uninstall::run(args, &context),
     };
     ended.unwrap_or_else(|failure| {

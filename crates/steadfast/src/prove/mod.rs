@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use content::{Given, RuleTest, TestHost};
 use lab::Release;
-use model::RuleId;
+use model::{Digest, RuleId};
 use serde::Serialize;
 
 pub use guest::{Guest, GuestError};
@@ -18,6 +18,8 @@ pub use guest::{Guest, GuestError};
 #[derive(Clone, Debug)]
 pub struct Case {
     pub rule: RuleId,
+    /// Of the rule's declaration: [`content::Rule::digest`].
+    pub digest: Digest,
     pub baseline: String,
     /// Does the rule install or remove packages?
     pub packages: bool,
@@ -31,6 +33,8 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
     pub rule: RuleId,
+    /// Of the declaration that was proven: once that is another one, this proves nothing.
+    pub digest: Digest,
     pub test: String,
     pub release: String,
     /// `container` or `machine`.
@@ -73,6 +77,7 @@ pub fn prove(guest: &mut dyn Guest, case: &Case, equipment: &Equipment) -> Proof
     };
     Proof {
         rule: case.rule.clone(),
+        digest: case.digest,
         test: case.test.name.clone(),
         release: case.release.codename().to_owned(),
         on: match case.test.on {

@@ -3,6 +3,7 @@
 mod browser;
 mod exit;
 mod picture;
+mod reference;
 mod report_html;
 mod report_human;
 mod report_json;

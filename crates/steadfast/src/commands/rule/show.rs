@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use content::Rule;
+use content::{Rule, RuleTest, TestHost};
 use serde_json::{Value, json};
 
 use crate::commands::Format;
@@ -15,7 +15,7 @@ use crate::report::human::next_steps;
 use crate::style::{Role, Style};
 use crate::survey::repository;
 
-/// Show one rule: why it matters, its parameters, where it is proven
+/// Show one rule: why it matters, its parameters, the releases it is meant for
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  steadfast rule show ssh-root-login")]
 pub struct Args {
@@ -59,7 +59,7 @@ fn human(out: &mut dyn Write, rule: &Rule) -> std::io::Result<()> {
         row("profile", &format!("{profile}: not in the default score"))?;
     }
     for (id, versions) in &rule.releases {
-        row("proven", &format!("{id} {}", versions.join(", ")))?;
+        row("for", &format!("{id} {}", versions.join(", ")))?;
     }
     for test in &rule.tests {
         row("test", &test.name)?;
@@ -81,8 +81,21 @@ pub(super) fn json(rule: &Rule) -> Value {
         "risk": rule.risk,
         "profile": rule.profile,
         "kinds": rule.kinds(),
-        "proven_on": rule.releases,
-        "tests": rule.tests.iter().map(|test| &test.name).collect::<Vec<_>>(),
+        "releases": rule.releases,
+        "tests": rule.tests.iter().map(test).collect::<Vec<_>>(),
+        "digest": rule.digest,
         "declared_at": rule.place.source_line(),
+    })
+}
+
+fn test(test: &RuleTest) -> Value {
+    json!({
+        "name": test.name,
+        "on": match test.on {
+            TestHost::Container => "container",
+            TestHost::Machine => "machine",
+        },
+        "expect": test.expect,
+        "releases": test.releases,
     })
 }

@@ -117,6 +117,7 @@ fn cases(args: &Args, repository: &Repository) -> Result<Vec<Case>, Failure> {
             for release in releases(args, rule, &test.releases) {
                 cases.push(Case {
                     rule: rule.id.clone(),
+                    digest: rule.digest,
                     baseline: rule.baseline.to_string(),
                     packages: rule.kinds().contains(&"package"),
                     profile: rule.profile.clone(),

@@ -1,0 +1,146 @@
+//! `cargo xtask prove`: proves the built-in rules on real hosts, and keeps the result in
+//! `baselines/proofs.json`. Also the sample of them that `cargo xtask test` proves.
+
+use std::fs;
+use std::process::{ExitCode, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lab::Release;
+
+use crate::process::{run as must, steadfast};
+use crate::proofs::Proofs;
+use crate::rules::{self, Rule};
+use crate::{Failure, Result, unknown_argument};
+
+pub const USAGE: &str =
+    "prove [--on container|machine] [--from FILE]... [ID]...   prove rules, keep the result";
+
+pub fn run(args: &[String]) -> Result<ExitCode> {
+    let (mut files, mut words) = (Vec::new(), Vec::new());
+    let mut on = vec!["container", "machine"];
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--from" => files.push(args.next().ok_or_else(|| unknown_argument(USAGE, arg))?),
+            "--on" => match args.next().map(String::as_str) {
+                Some(host @ ("container" | "machine")) => on = vec![host],
+                _ => return Err(unknown_argument(USAGE, arg)),
+            },
+            option if option.starts_with('-') => return Err(unknown_argument(USAGE, option)),
+            id => words.push(id),
+        }
+    }
+    let rules = rules::list()?;
+    let mut proofs = Proofs::read()?;
+    let mut runs = Vec::new();
+    for file in &files {
+        runs.push(fs::read_to_string(file).map_err(Failure::of(format!("read {file}")))?);
+    }
+    if files.is_empty() {
+        for host in on {
+            runs.push(test(&["--on", host], &words)?);
+        }
+    }
+    // Nothing was said where no test of the rules needs such a host.
+    for run in runs.iter().filter(|run| !run.trim().is_empty()) {
+        proofs.merge(run, &rules)?;
+    }
+    proofs.write()?;
+    let lacking = proofs.lacking(&rules);
+    println!(
+        "{} proofs are lacking; cargo xtask docs writes the page",
+        lacking.len()
+    );
+    Ok(if lacking.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// One run of `rule test`, its lines shown, and what it writes. A failed proof is a result
+/// like any other here.
+fn test(options: &[&str], ids: &[&str]) -> Result<String> {
+    let said = steadfast()
+        .args(["rule", "test", "--format", "json"])
+        .args(options)
+        .args(ids)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(Failure::of("start the proofs"))?;
+    match said.status.code() {
+        Some(0 | 1) => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
+        // "No test fits": the rules that were named need no such host.
+        Some(3) if said.stdout.is_empty() && !ids.is_empty() => Ok(String::new()),
+        _ => Err(Failure(format!("rule test: {}", said.status))),
+    }
+}
+
+/// About four minutes of them, at a few seconds for each case in a container.
+const IN_CONTAINERS: usize = 16;
+/// Each case takes a while on an emulated processor, and the boot a minute.
+const ON_MACHINES: usize = 4;
+
+/// Proves a random sample of the rules, or all of them. What it finds is not kept.
+pub fn sample(exhaustive: bool) -> Result {
+    if exhaustive {
+        return must(steadfast().args(["rule", "test"]));
+    }
+    let seed = match std::env::var("STEADFAST_SEED") {
+        Ok(text) => text.parse().map_err(Failure::of("read STEADFAST_SEED"))?,
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs()),
+    };
+    println!("STEADFAST_SEED={seed} takes the same rules again");
+    let rules = rules::list()?;
+    let mut random = Random(seed);
+    for (host, count) in [("container", IN_CONTAINERS), ("machine", ON_MACHINES)] {
+        let ids = some(&rules, host, count, &mut random);
+        if ids.is_empty() {
+            return Err(Failure(format!("no rule has a test for a {host}")));
+        }
+        let mut run = steadfast();
+        run.args(["rule", "test", "--on", host]).args(&ids);
+        if host == "machine" {
+            let release = Release::ALL[random.below(Release::ALL.len())];
+            run.args(["--release", release.codename()]);
+        }
+        must(&mut run)?;
+    }
+    Ok(())
+}
+
+/// The ids of this many rules, or fewer, that have a test for such a host.
+fn some<'a>(rules: &'a [Rule], host: &str, count: usize, random: &mut Random) -> Vec<&'a str> {
+    let mut ids: Vec<&str> = rules
+        .iter()
+        // Only those that are claimed everywhere, so that the release may be drawn as well.
+        .filter(|rule| {
+            rule.tests
+                .iter()
+                .any(|test| test.on == host && rule.claims(test).len() == Release::ALL.len())
+        })
+        .map(|rule| rule.id.as_str())
+        .collect();
+    for place in 0..ids.len().min(count) {
+        let other = place + random.below(ids.len() - place);
+        ids.swap(place, other);
+    }
+    ids.truncate(count);
+    ids
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): a sample needs no better.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let mixed = mixed ^ (mixed >> 31);
+        usize::try_from(mixed % end as u64).unwrap_or(0)
+    }
+}
