@@ -104,11 +104,41 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         }
     }
     println!("{table}");
+    // A part would take the other rows away.
+    if args.is_empty() {
+        keep(&table)?;
+    }
     Ok(if all_hold {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Where the table stands in `docs/benchmarks.md`.
+const MARKERS: (&str, &str) = ("<!-- bench -->\n", "<!-- /bench -->\n");
+
+/// Puts the table, and what it was measured on, between the markers of the page.
+fn keep(table: &str) -> Result {
+    let path = root().join("docs/benchmarks.md");
+    let page = fs::read_to_string(&path).map_err(Failure::of("read docs/benchmarks.md"))?;
+    let (before, rest) = page
+        .split_once(MARKERS.0)
+        .ok_or_else(|| Failure("docs/benchmarks.md has no `<!-- bench -->`".to_owned()))?;
+    let (_, after) = rest
+        .split_once(MARKERS.1)
+        .ok_or_else(|| Failure("docs/benchmarks.md has no `<!-- /bench -->`".to_owned()))?;
+    let date = output(command("date").args(["--utc", "+%F"]))?;
+    let kernel = output(command("uname").args(["--kernel-release", "--machine"]))?;
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let page = format!(
+        "{before}{}Measured on {}, kernel {}, {cores} cores.\n\n{table}{}{after}",
+        MARKERS.0,
+        date.trim(),
+        kernel.trim(),
+        MARKERS.1
+    );
+    write(&path, &page)
 }
 
 fn install() -> Result {

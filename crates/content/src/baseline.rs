@@ -349,7 +349,7 @@ fn digest(item: &Node, file: &FileKeys) -> Digest {
         "rule", "applies", "profile", "params", "want", "risk", "tests",
     ];
     let mut text = format!("{:?} {:?}\n", file.name.as_str(), file.profile);
-    for condition in &file.applies {
+    if let Some(condition) = &file.applies {
         text.push_str(&format!("applies {:?}\n", condition.text));
     }
     for key in PROVEN {

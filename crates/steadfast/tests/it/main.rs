@@ -1,6 +1,7 @@
 //! The one test binary of the command line's rendering.
 
 mod browser;
+mod documents;
 mod exit;
 mod picture;
 mod reference;

@@ -7,7 +7,7 @@ use steadfast::style::Style;
 
 use crate::samples::HOSTILE;
 
-fn changes() -> Vec<Change> {
+pub fn changes() -> Vec<Change> {
     use ChangeState::{AwaitingConfirmation, Committed, NeedsHuman, RolledBack, Undone};
     let started: Timestamp = "2026-11-23T14:42:10Z".parse().expect("RFC 3339");
     [
