@@ -24,7 +24,7 @@ use crate::target::Target;
 
 mod sign_in;
 
-pub use sign_in::{SignIn, parse_accepted};
+pub use sign_in::{SignIn, parse_accepted, parse_journal};
 
 /// Carrying out the plan itself may take this long before the guard thinks that it died.
 /// It tries again until it gets the lock, so a longer apply is not cut off.

@@ -30,7 +30,7 @@ mod target;
 pub mod tool;
 pub mod tree;
 pub mod undo;
-mod validate;
+pub mod validate;
 pub mod walk;
 
 use std::collections::BTreeMap;

@@ -7,11 +7,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use model::{Change, ChangeId, ChangeState, Digest, Plan};
+use model::{Change, ChangeId, ChangeState, Digest, HostPath, Plan};
 use rustix::fs::FallocateFlags;
 
 use crate::act::ActError;
-use crate::act::place::Root;
+use crate::act::place::{LastLink, Root};
 use crate::image::Images;
 use crate::journal::{ActionRecord, Header, Imaged, Journal, JournalError};
 
@@ -111,6 +111,7 @@ impl State {
         machine: Option<Digest>,
     ) -> Result<Self, StateError> {
         let directory = std::path::absolute(directory).map_err(fail("find", directory))?;
+        trust_links(&directory)?;
         let existed = directory.exists();
         match (existed, create) {
             (false, Create::No) => return Err(StateError::Missing(directory)),
@@ -188,7 +189,7 @@ impl State {
         let missing = || StateError::NoSuchChange(id);
         let header: Header = self.journal.get(id, "")?.ok_or_else(missing)?;
         let plan: Plan = self.journal.get(id, "")?.ok_or_else(missing)?;
-        let actions = self.journal.list(id)?;
+        let actions: Vec<(String, ActionRecord)> = self.journal.list(id)?;
         let images: Vec<(String, Imaged)> = self.journal.list(id)?;
         let images: Vec<Imaged> = images.into_iter().map(|(_, image)| image).collect();
         // While it is only planned, the before-images are not there yet, and nothing rests
@@ -201,6 +202,15 @@ impl State {
         {
             return Err(JournalError::Foreign {
                 kind: "image",
+                change: id.0,
+            }
+            .into());
+        }
+        // Nor can the record of an action be taken away unnoticed: it holds the way back.
+        let recorded = actions.iter().map(|(_, action)| action.id);
+        if is_imaged && !recorded.eq(plan.actions.iter().map(|action| action.id)) {
+            return Err(JournalError::Foreign {
+                kind: "action",
                 change: id.0,
             }
             .into());
@@ -274,6 +284,25 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), StateError> {
         .map_err(fail("sync", path))
 }
 
+/// As root, no link that somebody else could have put there leads to the directory.
+fn trust_links(directory: &Path) -> Result<(), StateError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let untrusted = |why: String| StateError::Untrusted {
+        path: directory.to_owned(),
+        why,
+    };
+    let path = HostPath::from_bytes(directory.as_os_str().as_encoded_bytes())
+        .map_err(|error| untrusted(error.to_string()))?;
+    match Root::live()?.find(&path, LastLink::Follow) {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_missing() => Ok(()),
+        Err(ActError::Refused { why, .. }) => Err(untrusted(format!("can't be trusted: {why}"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
     let us = rustix::process::geteuid().as_raw();
     for path in directory.ancestors() {
@@ -301,6 +330,15 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
     }
     let metadata = directory.metadata().map_err(fail("look at", directory))?;
     if metadata.mode() & 0o077 != 0 {
+        // One that holds other things was named by mistake: closing `/etc` ends a host.
+        let is_ours = directory.join("key").exists();
+        let mut entries = std::fs::read_dir(directory).map_err(fail("list", directory))?;
+        if !is_ours && entries.next().is_some() {
+            return Err(StateError::Untrusted {
+                path: directory.to_owned(),
+                why: "holds files that are not Steadfast's, and others may read it".to_owned(),
+            });
+        }
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
             .map_err(fail("close to others", directory))?;
     }

@@ -169,7 +169,9 @@ fn lay_over(root: &Root, laid: &Laid, scratch: &[&str]) -> Result<(), String> {
         overlay(workshop, number, directory)?;
     }
     for (path, content) in &laid.0 {
-        let real = real_path(root, path)?;
+        let Some(real) = real_path(root, path)? else {
+            continue;
+        };
         let written = match content {
             Some(content) => write_over(&real, content),
             None => match std::fs::remove_file(&real) {
@@ -200,12 +202,35 @@ fn write_over(path: &Path, content: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Where the path leads on the host, by trusted links only.
-fn real_path(root: &Root, path: &HostPath) -> Result<PathBuf, String> {
-    match root.find(path, LastLink::Follow) {
-        Ok(place) => Ok(place.path.as_path().to_owned()),
-        Err(error) if error.is_missing() => Ok(path.as_path().to_owned()),
-        Err(error) => Err(error.to_string()),
+/// Where the path leads on the host, by trusted links only. None where somebody else than
+/// root could turn the way while the view is made: what lies there is no program's
+/// configuration, and writing by that name would write wherever they lead it.
+#[doc(hidden)]
+pub fn real_path(root: &Root, path: &HostPath) -> Result<Option<PathBuf>, String> {
+    let mut there = path.clone();
+    loop {
+        match root.find(&there, LastLink::Follow) {
+            Ok(place) if place.shared => return Ok(None),
+            Ok(place) => {
+                let missing = path
+                    .as_path()
+                    .strip_prefix(there.as_path())
+                    .map_err(|error| error.to_string())?;
+                let real = place.path.as_path();
+                return Ok(Some(match missing.as_os_str().is_empty() {
+                    true => real.to_owned(),
+                    false => real.join(missing),
+                }));
+            }
+            // Directories that the change itself makes.
+            Err(error) if error.is_missing() => match there.parent() {
+                Some(above) => there = above,
+                None => return Err(error.to_string()),
+            },
+            // The action on it is refused for the same reason, when its turn comes.
+            Err(ActError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 
@@ -213,7 +238,9 @@ fn real_path(root: &Root, path: &HostPath) -> Result<PathBuf, String> {
 fn tops(root: &Root, laid: &Laid) -> Result<Vec<PathBuf>, String> {
     let mut tops: Vec<PathBuf> = Vec::new();
     for path in laid.0.keys() {
-        let real = real_path(root, path)?;
+        let Some(real) = real_path(root, path)? else {
+            continue;
+        };
         let top: PathBuf = real.components().take(2).collect();
         if !tops.contains(&top) && top.is_dir() {
             tops.push(top);

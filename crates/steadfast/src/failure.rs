@@ -23,7 +23,11 @@ impl Failure {
     pub fn new(exit: Exit, message: impl fmt::Display, help: impl fmt::Display) -> Self {
         Self {
             exit,
-            reports: vec![miette!(help = help.to_string(), "{message}")],
+            reports: vec![miette!(
+                help = harmless(&help.to_string()),
+                "{}",
+                harmless(&message.to_string())
+            )],
             io: None,
         }
     }
@@ -32,7 +36,7 @@ impl Failure {
     pub fn because(exit: Exit, error: impl Error) -> Self {
         Self {
             exit,
-            reports: vec![miette!("{}", chain(&error))],
+            reports: vec![miette!("{}", harmless(&chain(&error)))],
             io: None,
         }
     }
@@ -41,6 +45,14 @@ impl Failure {
     pub fn with_help(exit: Exit, error: impl Error, help: impl fmt::Display) -> Self {
         Self::new(exit, chain(&error), help)
     }
+}
+
+/// Messages may quote what a host holds; their lines stay lines.
+fn harmless(text: &str) -> String {
+    let lines = text
+        .split('\n')
+        .map(|line| model::printable(line.as_bytes()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// An error and all its sources, on one line.

@@ -571,6 +571,9 @@ pub fn sweep<'a>(
         let place = match context.root.find(path, LastLink::Itself) {
             Ok(place) => place,
             Err(error) if error.is_missing() => continue,
+            // Whoever owns a directory on the way has put a link there since. What we left
+            // behind is theirs to keep, and must not hold up the change.
+            Err(ActError::Refused { .. }) => continue,
             Err(error) => return Err(error),
         };
         let listing = rustix::fs::Dir::read_from(&place.dir).map_err(place.fail("list"))?;
@@ -585,7 +588,12 @@ pub fn sweep<'a>(
                 FileType::Directory => AtFlags::REMOVEDIR,
                 _ => AtFlags::empty(),
             };
-            rustix::fs::unlinkat(&place.dir, name, flags).map_err(place.fail("tidy up beside"))?;
+            match rustix::fs::unlinkat(&place.dir, name, flags) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                // Others may have put something under such a name, to hold up the change.
+                Err(_) if place.shared => {}
+                Err(error) => return Err(place.fail("tidy up beside")(error)),
+            }
         }
     }
     Ok(())

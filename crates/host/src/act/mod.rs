@@ -9,7 +9,8 @@ mod names;
 pub mod package;
 pub mod place;
 pub mod program;
-mod rights;
+#[doc(hidden)]
+pub mod rights;
 pub mod runtime;
 pub mod unit;
 

@@ -1,9 +1,11 @@
 //! Doing one operation with the rights of the account in whose directory it happens, on a
 //! thread of its own: credentials of Linux belong to threads (credentials(7)), and one that
-//! gave up root never gets it back.
+//! gave up root's rights ends with its work.
 
-use rustix::process::{Gid, Uid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::io::Errno;
+use rustix::process::Gid;
+use rustix::thread::set_thread_groups;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::place::{Place, Rights};
 use super::{ActError, Names, Root};
@@ -50,14 +52,38 @@ pub fn with_rights<T: Send>(
         scope
             .spawn(|| {
                 let groups: Vec<Gid> = groups.into_iter().map(Gid::from_raw).collect();
-                let (uid, gid) = (Uid::from_raw(account), Gid::from_raw(gid));
-                set_thread_groups(&groups)
-                    .and_then(|()| set_thread_res_gid(gid, gid, gid))
-                    .and_then(|()| set_thread_res_uid(uid, uid, uid))
+                take_rights(account, gid, &groups)
                     .map_err(|source| ActError::program("give up root's rights", source))?;
                 work()
             })
             .join()
             .unwrap_or_else(|_| Err(ActError::program("act for an account", "it panicked")))
     })
+}
+
+/// Gives this thread the account's rights to files, and none besides: no capability stays in
+/// effect. Its other ids stay root's, since whoever shares a process's real or saved id may
+/// send it signals (kill(2)), and so end or stop a change in the middle (setfsuid(2)).
+#[expect(unsafe_code, reason = "rustix has neither setfsuid(2) nor setfsgid(2)")]
+fn take_rights(uid: u32, gid: u32, groups: &[Gid]) -> Result<(), Errno> {
+    /// No id: the call changes nothing, and still says what the id is.
+    const ASK: u32 = u32::MAX;
+    set_thread_groups(groups)?;
+    // SAFETY: both calls take a number, and change only the calling thread.
+    let taken = unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsgid(ASK), libc::setfsuid(ASK))
+    };
+    if (taken.0.cast_unsigned(), taken.1.cast_unsigned()) != (gid, uid) {
+        return Err(Errno::PERM);
+    }
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+            permitted: capabilities(None)?.permitted,
+        },
+    )
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::printable;
 
-use crate::act::place::{Root, read_bounded};
+use crate::act::place::Root;
 use crate::act::program::Program;
 use crate::journal::Header;
 use model::HostPath;
 
-/// Sign-ins of a few minutes; a flood of attempts is cut off, and then nothing is confirmed.
-const LOG_LIMIT_BYTES: u64 = 4 << 20;
+/// Account files and sudoers are small; what is larger names nobody.
+const FILE_LIMIT_BYTES: u64 = 4 << 20;
 const ASK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The programs that log a sign-in, where each release has them.
+const SSHD: [&str; 2] = ["/usr/sbin/sshd", "/usr/lib/openssh/sshd-session"];
 
 /// Groups whose members administer a Debian host.
 const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
@@ -50,8 +53,7 @@ pub fn parse_accepted(message: &str) -> Option<SignIn> {
 pub(super) fn since(header: &Header) -> Option<String> {
     let activated = header.activated?;
     let root = Root::live().ok()?;
-    from_journal(activated)
-        .or_else(|| from_auth_log(&root, activated))?
+    from_journal(activated)?
         .into_iter()
         .find(|sign_in| may_administer(&root, &sign_in.account))
         .map(|sign_in| {
@@ -63,8 +65,8 @@ pub(super) fn since(header: &Header) -> Option<String> {
         })
 }
 
-/// Messages that sshd itself wrote: `_COMM`, `_UID` and `_EXE` are set by journald and can't
-/// be forged by whoever logs (systemd.journal-fields(7)). None where there is no journald.
+/// Messages that sshd itself wrote. None where there is no journald; log files are no
+/// substitute, since anyone may have a line written there in sshd's name (logger(1)).
 fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
     let seconds = activated.as_second();
     let ended = Program::find(&["/usr/bin/journalctl", "/bin/journalctl"])
@@ -73,7 +75,7 @@ fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
             "--quiet".to_owned(),
             "--no-pager".to_owned(),
             "--output=json".to_owned(),
-            "--output-fields=MESSAGE".to_owned(),
+            "--output-fields=MESSAGE,_UID,_EXE".to_owned(),
             // The newest first, so that a flood of other messages hides none.
             "--reverse".to_owned(),
             "--lines=100".to_owned(),
@@ -89,55 +91,37 @@ fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
         .limit(ASK_LIMIT)
         .run()
         .ok()?;
-    if !ended.succeeded() {
-        return None;
-    }
+    ended
+        .succeeded()
+        .then(|| parse_journal(&ended.stdout, activated))
+}
+
+/// The sign-ins in what `journalctl --output=json` says, after `activated`. `_UID` and
+/// `_EXE` are set by journald and can't be forged by whoever logs
+/// (systemd.journal-fields(7)); `_COMM` and the identifier can: a link named `sshd` to a
+/// set-user-id program is enough for the first, logger(1) for the second.
+pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<SignIn> {
     let activated_us = activated.as_microsecond();
-    let sign_ins = ended.stdout.lines().filter_map(|line| {
+    let sign_ins = entries.lines().filter_map(|line| {
         let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        let field = |name: &str| entry.get(name)?.as_str();
+        if field("_UID")? != "0" || !SSHD.contains(&field("_EXE")?) {
+            return None;
+        }
         // `--since` knows whole seconds only.
-        let at: i64 = entry.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()?;
+        let at: i64 = field("__REALTIME_TIMESTAMP")?.parse().ok()?;
         if at <= activated_us {
             return None;
         }
-        parse_accepted(entry.get("MESSAGE")?.as_str()?)
+        parse_accepted(field("MESSAGE")?)
     });
-    Some(sign_ins.collect())
-}
-
-/// Lines of rsyslog with full times (RFC 3339); older forms have no year and no zone, and
-/// prove nothing.
-fn from_auth_log(root: &Root, activated: Timestamp) -> Option<Vec<SignIn>> {
-    let place = root
-        .find(
-            &HostPath::literal("/var/log/auth.log"),
-            crate::act::LastLink::Itself,
-        )
-        .ok()?;
-    let mut file = place.open_file().ok()??;
-    let length = file.metadata().ok()?.len();
-    let start = length.saturating_sub(LOG_LIMIT_BYTES);
-    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start)).ok()?;
-    let bytes = read_bounded(file, LOG_LIMIT_BYTES).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let sign_ins = text.lines().filter_map(|line| {
-        let (time, rest) = line.split_once(' ')?;
-        let at: Timestamp = time.parse().ok()?;
-        let (_host, rest) = rest.split_once(' ')?;
-        let (tag, message) = rest.split_once(": ")?;
-        let program = tag.split('[').next()?;
-        if at <= activated || !matches!(program, "sshd" | "sshd-session") {
-            return None;
-        }
-        parse_accepted(message)
-    });
-    Some(sign_ins.collect())
+    sign_ins.collect()
 }
 
 /// Root, a member of an administrators' group, or someone whom sudoers names.
 fn may_administer(root: &Root, account: &str) -> bool {
     let read = |path: HostPath| {
-        let bytes = root.read(&path, LOG_LIMIT_BYTES).ok().flatten();
+        let bytes = root.read(&path, FILE_LIMIT_BYTES).ok().flatten();
         String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     };
     let passwd = read(HostPath::literal("/etc/passwd"));
@@ -175,7 +159,7 @@ fn sudoers_names(root: &Root, account: &str) -> bool {
         files.extend(named.take(1000));
     }
     files.into_iter().any(|path| {
-        let bytes = root.read(&path, LOG_LIMIT_BYTES).ok().flatten();
+        let bytes = root.read(&path, FILE_LIMIT_BYTES).ok().flatten();
         String::from_utf8_lossy(&bytes.unwrap_or_default())
             .lines()
             .any(|line| {

@@ -35,6 +35,20 @@ pub fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
+/// Could `uid` send a signal to this thread? Asks without sending one (kill(2), signal 0).
+pub fn kill_as(uid: u32, thread: rustix::thread::Pid) -> bool {
+    use std::os::unix::process::CommandExt;
+    std::process::Command::new("/bin/sh")
+        .args(["-c", "kill -0 \"$0\""])
+        .arg(thread.as_raw_nonzero().to_string())
+        .uid(uid)
+        .gid(uid)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("a shell")
+        .success()
+}
+
 impl Bench {
     pub fn new() -> Self {
         // Root's state must lie where only root can write, which `/tmp` is not.

@@ -102,6 +102,7 @@ fn an_altered_journal_is_refused() {
         "UPDATE record SET body = replace(body, 'committed', 'applying') WHERE kind = 'change'",
         "UPDATE record SET body = replace(body, 'app.conf', 'open.conf') WHERE kind = 'image'",
         "DELETE FROM record WHERE kind = 'image' AND key LIKE '%app.conf%'",
+        "DELETE FROM record WHERE kind = 'action'",
         "UPDATE record SET change = 7 WHERE kind = 'change'",
         "UPDATE record SET mac = zeroblob(32) WHERE kind = 'plan'",
     ];

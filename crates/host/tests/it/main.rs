@@ -5,6 +5,7 @@ mod change_apply;
 mod change_confirm;
 mod change_crash;
 mod change_full;
+mod change_hostile;
 mod change_live;
 mod change_parts;
 mod change_state;

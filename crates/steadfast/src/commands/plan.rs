@@ -1,8 +1,9 @@
 //! `steadfast plan`: what would change, as diffs, with its inverse and its risks.
 
-use std::fs;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use model::HostPath;
 use resource::Seen;
@@ -41,7 +42,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let survey = Survey::take(None, &args.selectors, &progress)?;
     let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
     if let Some(path) = &args.output {
-        fs::write(path, plan.to_json()).map_err(|error| {
+        save(path, &plan.to_json()).map_err(|error| {
             Failure::new(
                 Exit::BadInput,
                 format_args!("can't write the plan to `{}`: {error}", path.display()),
@@ -66,6 +67,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         Exit::Findings
     })
+}
+
+/// A plan quotes files that only root may read (think of sudoers), so a new file is its
+/// maker's alone.
+fn save(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// A file's content as observed, for the diffs.
