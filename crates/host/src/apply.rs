@@ -406,7 +406,7 @@ impl Work<'_> {
         let id = self.id();
         take_back::tidy(&self.context, &self.images)?;
         self.transition(ChangeState::Committed)?;
-        self.options.guard.disarm(id);
+        self.options.guard.disarm(id, self.state);
         (self.sink)(Event::Committed { id });
         if self.header.taken_back.is_empty() {
             return Ok(Applied::Committed(id));
@@ -796,7 +796,9 @@ impl Work<'_> {
             why,
             self.sink,
         )
-        .inspect(|_| self.options.guard.disarm(self.header.change.id))
+        .inspect(|_| {
+            self.options.guard.disarm(self.header.change.id, self.state);
+        })
     }
 
     /// The lock is given back while we wait: whoever confirms, and whoever takes back when
@@ -824,7 +826,7 @@ impl Work<'_> {
         let waited = confirm::wait(self.state, id, deadline, self.options, self.sink)?;
         let why = match waited {
             confirm::Waited::Confirmed(by) => {
-                self.options.guard.disarm(id);
+                self.options.guard.disarm(id, self.state);
                 (self.sink)(Event::Confirmed { id, by });
                 (self.sink)(Event::Committed { id });
                 return Ok(match self.header.taken_back.is_empty() {

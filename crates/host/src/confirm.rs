@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{ChangeId, ChangeState};
+use model::{ChangeId, ChangeState, Digest};
 
 use crate::LocalHost;
 use crate::act::place::Root;
@@ -77,7 +77,7 @@ impl Guard {
     }
 
     pub(crate) fn arm(&self, id: ChangeId, state: &State, after: Duration) -> Result<(), String> {
-        self.timer(&format!("{}-apply", timer_name(id)), state, after)
+        self.timer(&format!("{}-apply", timer_name(id, state)), state, after)
     }
 
     pub(crate) fn arm_deadline(
@@ -86,7 +86,7 @@ impl Guard {
         state: &State,
         after: Duration,
     ) -> Result<(), String> {
-        self.timer(&timer_name(id), state, after)
+        self.timer(&timer_name(id, state), state, after)
     }
 
     fn timer(&self, name: &str, state: &State, after: Duration) -> Result<(), String> {
@@ -118,23 +118,26 @@ impl Guard {
         start().map_err(|error| format!("nothing would take the change back: {error}"))
     }
 
-    pub(crate) fn disarm(&self, id: ChangeId) {
+    pub(crate) fn disarm(&self, id: ChangeId, state: &State) {
         if matches!(self, Self::Systemd { .. }) {
-            disarm(id);
+            disarm(id, state);
         }
     }
 }
 
-fn timer_name(id: ChangeId) -> String {
-    format!("steadfast-revert-{id}")
+/// Changes of two state directories may have one number, and neither may stop the other's
+/// timer.
+fn timer_name(id: ChangeId, state: &State) -> String {
+    let directory = Digest::of(state.directory().as_os_str().as_encoded_bytes()).to_string();
+    format!("steadfast-revert-{id}-{}", &directory[..8])
 }
 
 /// Stops the timers of a change that is final. One that stays finds nothing to do.
-pub(crate) fn disarm(id: ChangeId) {
+pub(crate) fn disarm(id: ChangeId, state: &State) {
     if !unit::is_booted() {
         return;
     }
-    let name = timer_name(id);
+    let name = timer_name(id, state);
     let Ok(program) = Program::find(&["/usr/bin/systemctl", "/bin/systemctl"]) else {
         return;
     };
@@ -188,7 +191,7 @@ pub fn confirm(
     let (token, crash) = (header.token.clone(), CrashPoints::none());
     let context = Context::new(&target.root, state.images(), &token, &crash);
     keep(&context, state, &mut header, &record.images, by, now)?;
-    disarm(id);
+    disarm(id, state);
     Ok(())
 }
 

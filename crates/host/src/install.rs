@@ -46,6 +46,20 @@ pub fn program(state: &State) -> PathBuf {
     state.directory().join("bin").join("steadfast")
 }
 
+/// A blank, a quote, `%` or `$` means something in a unit file (systemd.unit(5)), and a unit
+/// that does not start takes nothing back.
+fn refuse_unless_plain(directory: &Path) -> Result<(), StateError> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte);
+    match directory.as_os_str().as_encoded_bytes().iter().all(plain) {
+        true => Ok(()),
+        false => Err(StateError::Untrusted {
+            path: directory.to_owned(),
+            why: "has characters that mean something else to systemd, which recovers from it"
+                .to_owned(),
+        }),
+    }
+}
+
 /// Early, so that a host whose network change nobody confirmed comes up as it was; after the
 /// local file systems, since that is what is put back.
 fn unit_text(state: &State) -> String {
@@ -85,6 +99,7 @@ pub fn install(
     if !unit::is_booted() {
         return Ok(Installed::NoSystemd);
     }
+    refuse_unless_plain(state.directory())?;
     let text = unit_text(state);
     let root = Root::live()?;
     let has =

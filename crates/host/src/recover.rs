@@ -114,7 +114,7 @@ fn one(
                 .journal()
                 .write(Batch::default().put(id, "", &header))
                 .map_err(StateError::from)?;
-            confirm::disarm(id);
+            confirm::disarm(id, state);
             return Ok(Recovery::NothingTouched);
         }
         ChangeState::AwaitingConfirmation => {
@@ -122,7 +122,7 @@ fn one(
             let restarted = header.boot != crate::apply::boot_id();
             if !restarted && let Some(by) = confirm::confirmed_by_sign_in(&header) {
                 confirm::keep(&context, state, &mut header, &images, &by, now)?;
-                confirm::disarm(id);
+                confirm::disarm(id, state);
                 return Ok(Recovery::AsPlanned {
                     why: format!("confirmed by {by}"),
                 });
@@ -149,7 +149,7 @@ fn one(
                 images,
             };
             let finished = undo::finish(&context, state, record, now, sink)?;
-            confirm::disarm(id);
+            confirm::disarm(id, state);
             return Ok(match finished {
                 undo::Finished::Undone => Recovery::Undone,
                 undo::Finished::Stuck(why) => Recovery::NeedsHuman { why },
@@ -180,7 +180,7 @@ fn one(
         why.clone(),
         sink,
     )?;
-    confirm::disarm(id);
+    confirm::disarm(id, state);
     Ok(match applied {
         Applied::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
         _ => Recovery::AsBefore {

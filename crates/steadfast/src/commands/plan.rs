@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             )
         })?;
     }
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(io::stdout().lock());
     match args.format {
         Format::Json => out.write_all(plan.to_json().as_bytes())?,
         Format::Human => {
