@@ -192,11 +192,16 @@ pub struct Premise {
 
 /// Paths whose content may hold secrets: never stored in a plan or printed.
 pub fn may_hold_secrets(path: &HostPath) -> bool {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 13] = [
         "/etc/shadow",
         "/etc/gshadow",
         "/etc/shadow-",
         "/etc/gshadow-",
+        "/etc/security/opasswd",
+        "/etc/apt/auth.conf",
+        "/etc/apt/auth.conf.d",
+        "/etc/krb5.keytab",
+        "/etc/NetworkManager/system-connections",
         "/etc/sssd",
         "/etc/ssl/private",
         "/etc/wireguard",

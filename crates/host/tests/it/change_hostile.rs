@@ -230,3 +230,25 @@ fn only_what_sshd_itself_logged_as_root_is_a_sign_in() {
         assert_eq!(found.len(), wanted, "{entries}");
     }
 }
+
+#[test]
+fn what_may_hold_secrets_is_known() {
+    let cases = [
+        ("/etc/shadow", true),
+        ("/etc/security/opasswd", true),
+        ("/etc/apt/auth.conf.d/mirror.conf", true),
+        ("/etc/NetworkManager/system-connections/office", true),
+        ("/etc/ssh/ssh_host_ed25519_key", true),
+        ("/etc/ssh/ssh_host_ed25519_key.pub", false),
+        ("/root/.ssh/authorized_keys", false),
+        ("/etc/apt/auth.config", false),
+        ("/etc/passwd", false),
+    ];
+    for (asked, wanted) in cases {
+        assert_eq!(
+            model::plan::may_hold_secrets(&path(asked)),
+            wanted,
+            "{asked}"
+        );
+    }
+}
