@@ -16,6 +16,7 @@ use crate::LocalHost;
 use crate::act::{self, ActError, Context, LastLink};
 use crate::confirm::{self, Guard};
 use crate::crash::CrashPoints;
+use crate::elsewhere;
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role};
@@ -154,6 +155,7 @@ pub(crate) fn apply_as(
         return Err(ApplyError::OtherHost(plan.host.hostname.clone()));
     }
     let lock = Lock::take(&target.root, options.lock_wait)?;
+    elsewhere::claim(&lock, state)?;
     if let Some(pending) = state.pending()?.first() {
         return Err(ApplyError::Pending(pending.change.id));
     }

@@ -80,6 +80,8 @@ fn unit_text(state: &State) -> String {
          [Service]\n\
          Type=oneshot\n\
          ExecStart={program} recover --state {directory}\n\
+         # 4: something was taken back, which is what it is here for.\n\
+         SuccessExitStatus=4\n\
          TimeoutStartSec=300\n\
          \n\
          [Install]\n\

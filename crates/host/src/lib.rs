@@ -10,6 +10,7 @@ pub mod act;
 pub mod apply;
 pub mod confirm;
 pub mod crash;
+mod elsewhere;
 pub mod error;
 pub mod event;
 mod facts;

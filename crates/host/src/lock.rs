@@ -21,6 +21,8 @@ pub enum LockError {
     Held { holder: Option<u32> },
     #[error("cannot take the lock `{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("a change that is kept in `{}` is not finished", .0.display())]
+    Elsewhere(PathBuf),
     #[error("refused to use the lock directory `{}`: someone else could write it", .0.display())]
     Untrusted(PathBuf),
 }
@@ -29,6 +31,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -77,7 +80,11 @@ impl Lock {
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| write!(file, "{}", std::process::id()))
             .map_err(fail)?;
-        Ok(Self { file })
+        Ok(Self { file, path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -11,6 +11,7 @@ use model::{ActionId, ChangeId, ChangeState, Effect, HostPath};
 use crate::LocalHost;
 use crate::act::{ActError, Context, LastLink, runtime};
 use crate::apply::{ApplyOptions, image_key};
+use crate::elsewhere;
 use crate::event::Event;
 use crate::image::{Attributes, Images, Node};
 use crate::journal::{ActionState, Batch, Header, Imaged, JournalError, Kept, Role, UndoTo};
@@ -94,7 +95,8 @@ pub fn undo(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Undone, UndoError> {
     let target = Target::of(host)?;
-    let _lock = Lock::take(&target.root, options.lock_wait)?;
+    let lock = Lock::take(&target.root, options.lock_wait)?;
+    elsewhere::claim(&lock, state)?;
     if let Some(pending) = state.pending()?.first() {
         return Err(UndoError::Pending(pending.change.id));
     }

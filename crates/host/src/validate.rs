@@ -85,10 +85,7 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
 fn program(validator: Validator, laid: &Laid) -> Result<Program, Refusal> {
     let (candidates, arguments): (&[&str], Vec<String>) = match validator {
         Validator::Sshd => (&["/usr/sbin/sshd"], vec!["-t".to_owned()]),
-        Validator::Sudoers => (
-            &["/usr/sbin/visudo"],
-            vec!["-c".to_owned(), "-q".to_owned()],
-        ),
+        Validator::Sudoers => (&["/usr/sbin/visudo"], vec!["-c".to_owned()]),
         Validator::Nginx => (
             &["/usr/sbin/nginx", "/usr/local/sbin/nginx"],
             vec!["-t".to_owned(), "-q".to_owned()],

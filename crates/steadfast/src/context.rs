@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::{
-    Applied, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost, Recovered,
-    Recovery, State, StateError,
+    Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
+    Recovered, Recovery, State, StateError,
 };
 use jiff::Timestamp;
 use model::{Change, ChangeId, ChangeState};
@@ -237,12 +237,46 @@ pub fn recover(host: &LocalHost, state: &State) -> Result<Exit, Failure> {
 pub fn install_recovery(host: &LocalHost, state: &State) -> Result<(), Failure> {
     let running = std::env::current_exe()?;
     let options = options(host, state, Duration::ZERO);
-    let installed = host::install(host, state, &running, &options, &mut |_| {})
-        .map_err(|error| Failure::because(Exit::TakenBack, error))?;
-    if let Installed::Now(Applied::Committed(id)) = installed {
-        crate::say(format_args!(
-            "recovery at boot is installed (change {id}; `steadfast uninstall` removes it)"
-        ));
-    }
-    Ok(())
+    let installed =
+        host::install(host, state, &running, &options, &mut |_| {}).map_err(|error| {
+            let (exit, help) = match &error {
+                ApplyError::Lock(_) => (Exit::Findings, "nothing was changed; try again later"),
+                _ => (
+                    Exit::NeedsPerson,
+                    "steadfast history shows what is going on",
+                ),
+            };
+            Failure::with_help(exit, error, help)
+        })?;
+    let (exit, id, why) = match installed {
+        Installed::AlreadyThere | Installed::NoSystemd | Installed::Now(Applied::Nothing) => {
+            return Ok(());
+        }
+        Installed::Now(Applied::Committed(id)) => {
+            crate::say(format_args!(
+                "recovery at boot is installed (change {id}; `steadfast uninstall` removes it)"
+            ));
+            return Ok(());
+        }
+        Installed::Now(
+            Applied::TakenBack {
+                id,
+                why,
+                verified: true,
+            }
+            | Applied::PartlyTakenBack { id, why },
+        ) => (Exit::TakenBack, id, why),
+        Installed::Now(Applied::TakenBack { id, why, .. } | Applied::NeedsHuman { id, why }) => {
+            (Exit::NeedsPerson, id, why)
+        }
+        Installed::Now(Applied::AwaitingConfirmation(id, _)) => (Exit::NeedsPerson, id, Vec::new()),
+    };
+    Err(Failure::new(
+        exit,
+        format_args!(
+            "recovery at boot could not be installed (change {id}): {}",
+            model::printable(why.join("; ").as_bytes())
+        ),
+        "without it nothing is changed: a crash could not be taken back",
+    ))
 }

@@ -1,8 +1,11 @@
 //! The one test binary of the command line's rendering.
 
+mod booted;
 mod browser;
 mod documents;
 mod exit;
+mod lab_confirm;
+mod lab_refuse;
 mod picture;
 mod reference;
 mod report_html;

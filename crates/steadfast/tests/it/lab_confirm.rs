@@ -1,0 +1,163 @@
+//! Confirm or revert: a change that could cut people off stays only when somebody confirms
+//! it. Shown on booted hosts, by killing, restarting and signing in.
+
+use std::time::Duration;
+
+use lab::Exec;
+
+use crate::booted::{Host, PROGRAM, wait};
+
+const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-legacy.conf";
+/// Long enough for a host to do something, short enough to wait for.
+const A_WHILE: Duration = Duration::from_secs(60);
+
+/// A host on which root may sign in with a password, which a rule of risk `connectivity` ends.
+fn host() -> Option<Host> {
+    let host = Host::installed()?;
+    host.shell(&format!("echo 'PermitRootLogin yes' > {DROP_IN}"));
+    Some(host)
+}
+
+fn apply<'a>(within: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let words = ["apply", "--baseline", "openssh", "--rule", "ssh-root-login"];
+    let mut words = words.to_vec();
+    words.extend(["--yes", "--confirm-within", within]);
+    words.extend(more);
+    words
+}
+
+#[track_caller]
+fn is_in_effect(host: &Host) {
+    let said = host.shell("sshd -T -C user=root,host=h,addr=10.0.0.1 | grep -i permitrootlogin");
+    assert_eq!(said, "permitrootlogin no\n");
+}
+
+/// People with keys: `ana` administers the host, `bob` does not.
+fn people(host: &Host) {
+    host.shell(
+        "useradd -m -s /bin/sh -G sudo ana && useradd -m -s /bin/sh bob && useradd -m -s /bin/sh cleo \
+         && mkdir -p /root/keys && ssh-keygen -q -t ed25519 -N '' -f /root/keys/id \
+         && for who in ana bob; do install -d -m 700 -o $who -g $who /home/$who/.ssh \
+         && install -m 600 -o $who -g $who /root/keys/id.pub /home/$who/.ssh/authorized_keys; done",
+    );
+}
+
+/// Signs in over the network as `who` and runs a command there.
+fn sign_in(host: &Host, who: &str) -> bool {
+    let options = "-i /root/keys/id -o BatchMode=yes -o StrictHostKeyChecking=no \
+                   -o UserKnownHostsFile=/dev/null";
+    let line = format!("ssh {options} {who}@127.0.0.1 true");
+    let output = host.container.exec(&Exec::shell(&line));
+    output.expect("ssh ends").success()
+}
+
+#[test]
+fn nobody_confirms_so_it_is_taken_back() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    let said = host.steadfast(&apply("5s", &[]));
+    said.expect(4, &["nobody confirmed it in time"]);
+    host.expect_same(&before);
+    let config = host.shell("sshd -T | grep -i permitrootlogin");
+    assert_eq!(config, "permitrootlogin yes\n");
+    // The guard has nothing left to do.
+    let timers = host.shell("systemctl list-timers --all --plain --no-legend 'steadfast-*'");
+    assert_eq!(timers, "");
+}
+
+#[test]
+fn the_waiting_process_is_killed_and_the_timer_takes_it_back() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    let running = host.start(&apply("20s", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    is_in_effect(&host);
+    running.kill().expect("it can be killed");
+    assert_eq!(wait(running).code, None, "it was killed");
+    host.wait_for_state("rolled_back", A_WHILE);
+    host.expect_same(&before);
+    let history = host.steadfast(&["history"]).expect(0, &[]);
+    assert!(!history.out.contains("awaiting"), "{history}");
+}
+
+#[test]
+fn a_restart_before_anyone_confirmed_takes_it_back_at_boot() {
+    let Some(mut host) = host() else { return };
+    let before = host.snapshot();
+    host.steadfast(&apply("10m", &["--detach"]))
+        .expect(0, &["steadfast confirm"]);
+    is_in_effect(&host);
+    host.container.reboot().expect("it boots again");
+    let unit = host.shell("systemctl show -p Result --value steadfast-recover.service");
+    assert_eq!(unit.trim(), "success");
+    host.steadfast(&["history", "--format", "json"])
+        .expect(0, &["rolled_back", "restarted"]);
+    host.expect_same(&before);
+}
+
+#[test]
+fn only_a_new_sign_in_of_an_administrator_confirms_it() {
+    let Some(host) = host() else { return };
+    people(&host);
+    assert!(sign_in(&host, "ana"), "ana can sign in before the change");
+    let running = host.start(&apply("100s", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    // A sign-in from before the change, one that fails, and one of somebody else.
+    assert!(!sign_in(&host, "cleo"), "cleo has no key here");
+    assert!(sign_in(&host, "bob"), "bob can sign in");
+    std::thread::sleep(Duration::from_secs(4));
+    host.steadfast(&["history", "--format", "json"])
+        .expect(0, &["awaiting_confirmation"]);
+    assert!(sign_in(&host, "ana"), "ana can sign in after the change");
+    wait(running).expect(0, &["kept", "ana", "127.0.0.1"]);
+    is_in_effect(&host);
+    host.steadfast(&["show", "last"])
+        .expect(0, &["confirmed by ana"]);
+}
+
+#[test]
+fn a_sign_in_confirms_it_although_nobody_waits() {
+    let Some(host) = host() else { return };
+    people(&host);
+    host.steadfast(&apply("15s", &["--detach"])).expect(0, &[]);
+    assert!(sign_in(&host, "ana"), "ana can sign in after the change");
+    host.wait_for_state("committed", A_WHILE);
+    host.wait_for(
+        &format!("! {PROGRAM} history --format json | grep -q awaiting"),
+        A_WHILE,
+    );
+    is_in_effect(&host);
+}
+
+#[test]
+fn the_command_confirms_it_in_time_and_not_later() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    host.steadfast(&apply("5s", &["--detach"])).expect(0, &[]);
+    host.wait_for_state("rolled_back", A_WHILE);
+    host.steadfast(&["confirm", "c-2"])
+        .expect(2, &["rolled_back", "nothing to confirm"]);
+    host.expect_same(&before);
+
+    let running = host.start(&apply("90s", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    host.steadfast(&["confirm", "last"])
+        .expect(0, &["committed"]);
+    wait(running).expect(0, &["confirmed by root"]);
+    is_in_effect(&host);
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["as it was before it"]);
+    host.expect_same(&before);
+}
+
+#[test]
+fn whoever_waits_can_change_their_mind() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    let running = host.start(&apply("90s", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    // As Ctrl-C does.
+    host.shell("kill -INT $(pidof steadfast)");
+    wait(running).expect(4, &["interrupted"]);
+    host.expect_same(&before);
+}

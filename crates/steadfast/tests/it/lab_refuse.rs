@@ -1,0 +1,297 @@
+//! What is refused, and that a refusal touches nothing: other plans, other hosts, other
+//! people's changes, journals that this host did not write.
+
+use std::time::Duration;
+
+use crate::booted::{Host, LIMIT, PROGRAM, STATE, wait};
+
+const MOTD: &str = "  - file: {path: /etc/motd, content: \"one\\ntwo\\nthree\\n\"}\n";
+
+#[test]
+fn input_that_is_wrong_is_refused() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role("motd", MOTD);
+    let before = host.snapshot();
+    let cases: [(&[&str], i32, &[&str]); 8] = [
+        (&["apply"], 2, &["never everything"]),
+        (&["apply", "--role", "motd"], 2, &["no terminal", "--yes"]),
+        (
+            &["plan", "--rule", "ssh-root-logn"],
+            2,
+            &["ssh-root-logn", "ssh-root-login"],
+        ),
+        (&["plan", "--role", "modt"], 2, &["modt", "motd"]),
+        (&["plan", "--baseline", "debain"], 2, &["debain", "debian"]),
+        (
+            &["apply", "/etc/passwd", "--yes"],
+            2,
+            &["can't read the plan"],
+        ),
+        (&["undo", "c-99", "--yes"], 2, &["c-99"]),
+        (&["adit"], 2, &["audit"]),
+    ];
+    for (words, code, said) in cases {
+        host.steadfast(words).expect(code, said);
+    }
+    host.expect_same(&before);
+}
+
+#[test]
+fn a_saved_plan_is_carried_out_only_as_it_was_reviewed() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role("motd", MOTD);
+    let plan = ["plan", "--role", "motd", "--output", "/root/plan.json"];
+    host.steadfast(&plan).expect(1, &[]);
+    let apply = ["apply", "/root/plan.json", "--yes"];
+    let before = host.snapshot();
+
+    // Another content, with the plan's form kept.
+    host.shell("cp /root/plan.json /root/good.json && sed -i 's/three/thre3/' /root/plan.json");
+    let said = host.steadfast(&apply);
+    assert!(matches!(said.code, Some(1 | 2)), "{said}");
+    // One more blank: the same plan in other bytes.
+    host.shell("sed 's/^{/{ /' /root/good.json > /root/plan.json");
+    host.steadfast(&apply).expect(2, &["altered"]);
+    host.shell("head -c 200 /root/good.json > /root/plan.json");
+    host.steadfast(&apply).expect(2, &[]);
+    host.shell("cp /root/good.json /root/plan.json && rm /root/good.json");
+    host.shell("touch -r /etc /root");
+    let untouched = |host: &Host| {
+        let found = crate::booted::differences(&before, &host.snapshot());
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|found| !found.path.starts_with("/root"))
+            .collect();
+        assert!(found.is_empty(), "{found:?}");
+    };
+    untouched(&host);
+
+    // The host changed since.
+    host.shell("cp -p /etc/motd /root/motd && echo 'somebody else' > /etc/motd");
+    host.steadfast(&apply)
+        .expect(1, &["somebody else", "nothing was changed"]);
+    assert_eq!(host.shell("cat /etc/motd"), "somebody else\n");
+    host.shell("cat /root/motd > /etc/motd && touch -r /root/motd /etc/motd");
+
+    // Another host.
+    let Some(other) = Host::installed() else {
+        return;
+    };
+    other.role("motd", MOTD);
+    let text = host.container.read_file("/root/plan.json");
+    other.write("/root/plan.json", text.expect("the plan is there"));
+    other.shell("hostname other && echo other > /etc/hostname");
+    let elsewhere = other.snapshot();
+    other.steadfast(&apply).expect(1, &["made for"]);
+    other.expect_same(&elsewhere);
+
+    // Nothing of this was in the way of the plan itself.
+    host.steadfast(&apply)
+        .expect(0, &["still what this host needs"]);
+    assert_eq!(host.shell("cat /etc/motd"), "one\ntwo\nthree\n");
+    host.steadfast(&apply).expect(1, &[]);
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(0, &["nothing to do"]);
+}
+
+#[test]
+fn what_others_changed_since_is_kept() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell("printf 'a = 1\\nb = 2\\nc = 3\\nd = 4\\ne = 5\\n' > /etc/lines.conf");
+    host.role(
+        "lines",
+        "  - key_value: {path: /etc/lines.conf, syntax: equals, key: b, value: \"20\"}\n",
+    );
+    let apply = ["apply", "--role", "lines", "--yes"];
+    host.steadfast(&apply).expect(0, &[]);
+    host.shell("sed -i 's/^e = .*/e = ours/' /etc/lines.conf");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["Not byte-identical", "/etc/lines.conf"]);
+    let text = host.shell("cat /etc/lines.conf");
+    assert_eq!(text, "a = 1\nb = 2\nc = 3\nd = 4\ne = ours\n");
+
+    host.steadfast(&apply).expect(0, &[]);
+    host.shell("sed -i 's/^b.*/b = theirs/' /etc/lines.conf");
+    let before = host.snapshot();
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(5, &["theirs", "/etc/lines.conf", "nothing was touched"]);
+    host.expect_same(&before);
+}
+
+#[test]
+fn an_undo_out_of_order_is_refused() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let before = host.snapshot();
+    for (number, content) in [("first", "1"), ("second", "2")] {
+        let want = format!("  - file: {{path: /etc/motd, content: \"{content}\\n\"}}\n");
+        host.role(number, &want);
+    }
+    let with_roles = host.snapshot();
+    host.steadfast(&["apply", "--role", "first", "--yes"])
+        .expect(0, &["c-2"]);
+    host.steadfast(&["apply", "--role", "second", "--yes"])
+        .expect(0, &["c-3"]);
+    host.steadfast(&["undo", "c-2", "--yes"])
+        .expect(2, &["undo c-3 first", "/etc/motd"]);
+    assert_eq!(host.shell("cat /etc/motd"), "2\n");
+    host.steadfast(&["undo", "3", "--yes"]).expect(0, &[]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.expect_same(&with_roles);
+    host.shell("rm -r /etc/steadfast");
+    let left = crate::booted::differences(&before, &host.snapshot());
+    assert!(
+        left.iter().all(lab::Difference::is_only_mtime),
+        "{}",
+        crate::booted::listed(&left)
+    );
+}
+
+#[test]
+fn a_state_directory_that_others_could_have_written_is_refused() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role("motd", MOTD);
+    host.shell("useradd bob && mkdir -p /srv/open/state /srv/bobs && chmod 0777 /srv/open && chown bob /srv/bobs");
+    host.shell("ln -s /srv/bobs /srv/link");
+    let before = host.snapshot();
+    for state in [
+        "/srv/open/state",
+        "/srv/open/new",
+        "/srv/bobs",
+        "/srv/link/in",
+        "/tmp/in",
+    ] {
+        let words = ["--state", state, "apply", "--role", "motd", "--yes"];
+        host.steadfast(&words)
+            .expect(5, &["refused to use the state directory"]);
+    }
+    let found = crate::booted::differences(&before, &host.snapshot());
+    let found: Vec<_> = found
+        .into_iter()
+        .filter(|found| !found.path.starts_with("/srv"))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+
+    // Its own files, opened to others.
+    host.shell(&format!("chmod 0666 {STATE}/journal.db"));
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(5, &["open to others"]);
+    host.shell(&format!(
+        "chmod 0600 {STATE}/journal.db && chmod 0644 {STATE}/key"
+    ));
+    host.steadfast(&["recover"]).expect(5, &["open to others"]);
+}
+
+#[test]
+fn a_journal_of_another_host_is_refused() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role("motd", MOTD);
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(0, &[]);
+    // The whole directory, as a cloned disk has it, on a host with an identity of its own.
+    host.shell("echo 0123456789abcdef0123456789abcdef > /etc/machine-id");
+    let before = host.snapshot();
+    for words in [
+        &["undo", "last", "--yes"][..],
+        &["recover"],
+        &["apply", "--role", "motd", "--yes"],
+    ] {
+        host.steadfast(words).expect(5, &["journal"]);
+    }
+    host.expect_same(&before);
+}
+
+/// Two changes at once never interleave, whatever journals they write.
+#[test]
+fn a_second_apply_waits_or_is_refused() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "slow",
+        "  - command: {name: slow, check: [/usr/bin/test, -e, /etc/slow], \
+         fix: [/bin/sh, -c, 'echo begin >> /root/order; sleep 14; touch /etc/slow; echo end >> /root/order'], \
+         undo: [/bin/rm, -f, /etc/slow], timeout_s: 60}\n",
+    );
+    host.role(
+        "quick",
+        "  - command: {name: quick, check: [/usr/bin/test, -e, /etc/quick], \
+         fix: [/bin/sh, -c, 'echo quick >> /root/order; touch /etc/quick'], \
+         undo: [/bin/rm, -f, /etc/quick]}\n",
+    );
+    let slow = host.start(&["apply", "--role", "slow", "--yes"]);
+    host.wait_for("test -e /root/order", LIMIT);
+    let quick = [
+        "--state",
+        "/var/lib/other",
+        "apply",
+        "--role",
+        "quick",
+        "--yes",
+    ];
+    let quick = host.steadfast(&quick);
+    wait(slow).expect(0, &[]);
+    let order = host.shell("cat /root/order");
+    match quick.code {
+        Some(0) => assert_eq!(order, "begin\nend\nquick\n", "{quick}"),
+        _ => {
+            quick.expect(1, &["another change is at work"]);
+            assert_eq!(order, "begin\nend\n");
+        }
+    }
+}
+
+/// While one waits to be confirmed, its way back must find what it left.
+#[test]
+fn a_change_that_waits_keeps_others_away() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell("echo 'PermitRootLogin yes' > /etc/ssh/sshd_config.d/10-legacy.conf");
+    host.role("motd", MOTD);
+    let before = host.snapshot();
+    let ssh = [
+        "apply",
+        "--baseline",
+        "openssh",
+        "--rule",
+        "ssh-root-login",
+        "--yes",
+    ];
+    let waiting = [&ssh[..], &["--confirm-within", "25s", "--detach"]].concat();
+    host.steadfast(&waiting).expect(0, &[]);
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(5, &["c-2", "steadfast confirm"]);
+    let other = [
+        "--state",
+        "/var/lib/other",
+        "apply",
+        "--role",
+        "motd",
+        "--yes",
+    ];
+    host.steadfast(&other).expect(1, &[STATE]);
+    host.wait_for(
+        &format!("! {PROGRAM} history --format json | grep -q awaiting"),
+        Duration::from_secs(90),
+    );
+    let found = crate::booted::differences(&before, &host.snapshot());
+    let found: Vec<_> = found
+        .into_iter()
+        .filter(|found| !found.path.starts_with("/var/lib"))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+    // Once it is final, there is nothing in the way.
+    host.steadfast(&other).expect(0, &[]);
+}
