@@ -196,6 +196,8 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         Kept::Module { name, loaded } => {
             Some(runtime::is_loaded(name).is_ok_and(|now| now == *loaded))
         }
+        // While the host boots, starting and stopping is only asked for.
+        Kept::Unit { .. } if unit::is_booting().unwrap_or(false) => None,
         Kept::Unit { name, active, .. } => {
             Some(active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active)))
         }

@@ -34,6 +34,12 @@ pub fn is_booted() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// Is systemd still on its way up (systemctl(1), `is-system-running`)?
+pub fn is_booting() -> Result<bool, ActError> {
+    let ended = systemctl()?.args(["is-system-running"]).run()?;
+    Ok(matches!(ended.stdout.trim(), "initializing" | "starting"))
+}
+
 fn systemctl() -> Result<Program, ActError> {
     // Units with an init script would otherwise be enabled there as well, outside of the
     // before-images.
@@ -67,7 +73,11 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
         op,
         UnitOp::Enable | UnitOp::Disable | UnitOp::Mask | UnitOp::Unmask
     );
+    let starts = matches!(op, UnitOp::Start | UnitOp::Stop | UnitOp::Restart);
     let program = match (is_booted(), changes_links) {
+        // While the host boots, recovery runs before most units: waiting for one of them
+        // would be waiting for ourselves.
+        (true, _) if starts && is_booting()? => systemctl()?.args([verb, "--no-block", "--", name]),
         (true, _) => systemctl()?.args([verb, "--", name]),
         (false, true) => systemctl()?.args(["--root=/", verb, "--", name]),
         // What is not running needs no reload: it reads its configuration when it starts.

@@ -329,6 +329,18 @@ pub fn every_file_effect() -> Vec<Effect> {
     ]
 }
 
+/// What the planned tree is, times left out: those of what was written are of the moment.
+pub fn timeless(snapshot: &Snapshot) -> Snapshot {
+    snapshot
+        .iter()
+        .map(|(path, what)| {
+            let (start, rest) = what.split_once(" time ").expect("a time");
+            let attributes = rest.split_once(' ').map_or("", |(_, rest)| rest);
+            (path.clone(), format!("{start} {attributes}"))
+        })
+        .collect()
+}
+
 /// Fails with what differs, and only that.
 #[track_caller]
 pub fn assert_same(before: &Snapshot, after: &Snapshot, at: &str) {

@@ -6,10 +6,10 @@ use std::process::Command;
 use host::{CrashPoints, Recovery};
 use model::ChangeState;
 
-use crate::bench::{Bench, Snapshot, assert_same, every_file_effect, killing};
+use crate::bench::{Bench, Snapshot, assert_same, every_file_effect, killing, timeless};
 
 /// Plans on account files, beside those on paths: several files that change as one.
-fn effects() -> Vec<model::Effect> {
+pub fn effects() -> Vec<model::Effect> {
     let mut effects = every_file_effect();
     effects.push(model::Effect::Account(model::AccountOp::CreateUser {
         name: "bob".to_owned(),
@@ -86,19 +86,7 @@ fn kill_at(bench: &Bench, what: &str, nth: u32) -> bool {
     true
 }
 
-/// What the planned tree is, times left out: those of what was written are of the moment.
-fn timeless(snapshot: &Snapshot) -> Snapshot {
-    snapshot
-        .iter()
-        .map(|(path, what)| {
-            let (start, rest) = what.split_once(" time ").expect("a time");
-            let attributes = rest.split_once(' ').map_or("", |(_, rest)| rest);
-            (path.clone(), format!("{start} {attributes}"))
-        })
-        .collect()
-}
-
-fn planned() -> Snapshot {
+pub fn planned() -> Snapshot {
     let bench = Bench::new();
     bench.apply(&bench.plan(effects())).expect("applied");
     timeless(&bench.snapshot())

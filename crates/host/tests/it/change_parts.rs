@@ -7,6 +7,7 @@ use host::act::runtime::parse_mountinfo;
 use host::act::unit::Install;
 use host::merge::merge;
 use model::AccountOp;
+use proptest::prelude::*;
 
 fn files() -> AccountFiles {
     AccountFiles {
@@ -215,6 +216,36 @@ fn our_lines_are_inverted_and_others_stay() {
             .ok()
             .map(|bytes| String::from_utf8(bytes).expect("text"));
         assert_eq!(merged.as_deref(), wanted, "{base:?} {ours:?} {theirs:?}");
+    }
+}
+
+/// Files of few different lines, so that edits meet often.
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[abc]\n", 0..8).prop_map(|lines| lines.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_merge_invents_nothing(base in text(), ours in text(), theirs in text()) {
+        let (base, ours, theirs) = (base.as_bytes(), ours.as_bytes(), theirs.as_bytes());
+        prop_assert_eq!(merge(base, ours, base).expect("nobody else changed it"), ours);
+        prop_assert_eq!(merge(base, base, theirs).expect("we changed nothing"), theirs);
+        prop_assert_eq!(merge(base, ours, ours).expect("it is taken back already"), ours);
+        if let Ok(merged) = merge(base, ours, theirs) {
+            let count = |text: &[u8], line: &[u8]| {
+                let lines = text.split_inclusive(|byte| *byte == b'\n');
+                i64::try_from(lines.filter(|other| *other == line).count()).expect("few lines")
+            };
+            for line in [b"a\n", b"b\n", b"c\n"] {
+                let line = &line[..];
+                // Each side's lines come and go as on that side; the same edit counts once.
+                let (base, ours) = (count(base, line), count(ours, line) - count(base, line));
+                let theirs = count(theirs, line) - base;
+                let merged = count(&merged, line) - base;
+                prop_assert!(merged >= (ours + theirs).min(ours).min(theirs));
+                prop_assert!(merged <= (ours + theirs).max(ours).max(theirs));
+            }
+        }
     }
 }
 

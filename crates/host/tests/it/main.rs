@@ -8,6 +8,7 @@ mod change_full;
 mod change_hostile;
 mod change_live;
 mod change_parts;
+mod change_power;
 mod change_state;
 mod change_undo;
 mod lab_observe;
