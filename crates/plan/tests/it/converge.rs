@@ -190,3 +190,21 @@ fn options_of_one_file_system_add_up_over_rules() {
     });
     assert_eq!(fstab, Some("tmpfs /tmp tmpfs rw,nodev,nosuid 0 0\n"));
 }
+
+#[test]
+fn two_rules_may_want_the_very_same_change() {
+    let line = "deploy ALL=(ALL) NOPASSWD: ALL\n";
+    let memory = Memory::new(&[("/etc/sudoers", line)], &[]);
+    let limit = |forbid: &str| json!({"sudo_limit": {"forbid": forbid}});
+    let wanted = wanted(vec![
+        rule("one", Severity::High, &[limit("passwordless_everything")]),
+        rule("two", Severity::Low, &[limit("passwordless")]),
+    ]);
+    let plan = plan_of(&memory, &wanted);
+    assert_eq!(plan.actions.len(), 1, "{plan:#?}");
+    let Effect::PutFile { content, .. } = &plan.actions[0].effect else {
+        panic!("a file is written: {:?}", plan.actions[0].effect)
+    };
+    assert_eq!(content.as_text(), Some("deploy ALL=(ALL) ALL\n"));
+    assert_eq!(plan.actions[0].serves, ["one", "two"]);
+}
