@@ -241,6 +241,8 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
             }
             continue;
         }
+        // A link to a directory is only a link.
+        let is_directory = matches!(current, Node::Directory { .. });
         match decide_path(context.images, image, &after, &current) {
             Ok(Decision::Exact) => {}
             Ok(Decision::Leave) => {
@@ -258,6 +260,7 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
             Err(obstacle) => obstacles.push(obstacle),
         }
         if image.before == Node::Absent
+            && is_directory
             && let Some(obstacle) = holds_others(context, &image.path, &touched)?
         {
             obstacles.push(obstacle);

@@ -133,3 +133,25 @@ fn out_of_order_is_refused_by_name() {
     assert_eq!(bench.read("/etc/app.conf"), "first\n");
     assert!(bench.undo(first, CrashPoints::none()).is_ok());
 }
+
+/// A link that the change made, to a directory with other things in it, is only a link.
+#[test]
+fn a_link_to_a_full_directory_goes_back() {
+    let bench = Bench::new();
+    let before = bench.snapshot();
+    let link = Effect::Link {
+        path: "/etc/to-etc".parse().expect("a path"),
+        target: ".".into(),
+    };
+    let id = committed(&bench, vec![link]);
+    assert_ne!(before, bench.snapshot());
+    let undone = bench.undo(id, CrashPoints::none()).expect("undone");
+    assert_eq!(
+        undone,
+        Undone::Done {
+            id: ChangeId(id),
+            merged: Vec::new()
+        }
+    );
+    assert_eq!(before, bench.snapshot());
+}

@@ -101,6 +101,12 @@ impl<'a> Lines<'a> {
                 let text = Text::new().plain(&format!("kept: {by}"));
                 self.line(self.style.sign(Sign::Done), Role::Good, &text)
             }
+            // Asked for, so nothing failed.
+            Event::TakingBack { why, .. } if why == "undo" => self.line(
+                self.style.sign(Sign::Waiting),
+                Role::Plain,
+                &Text::new().plain("taking it back"),
+            ),
             Event::TakingBack { why, .. } => self.failed("taking it back", why),
             Event::PutBack { path } => {
                 let text = Text::new().plain(&format!("put back {path}"));
