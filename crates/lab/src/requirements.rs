@@ -104,19 +104,10 @@ pub fn wanted(switch: Option<&OsStr>, needs: Requirements) -> std::result::Resul
 
 /// Installs what is missing with apt and mounts control groups where nothing is mounted. Needs root, and changes this machine.
 pub fn install_requirements(needs: Requirements, progress: &mut dyn FnMut(&str)) -> Result<()> {
-    let mut packages: Vec<_> = needs.missing_tools().map(|tool| tool.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    if !packages.is_empty() {
-        progress(&format!("installing {}", packages.join(", ")));
-        run_ok(apt(&["update"], &[]), INSTALL_LIMIT)?;
-        let first = run(
-            apt(&["install", "--no-install-recommends"], &packages),
-            INSTALL_LIMIT,
-        )?;
-        if !first.success() {
-            install_beside_newer_qemu_img(&packages, first.ok())?;
-        }
+    // Twice: a tool that was there may go when another comes. A `qemu-utils` of another release
+    // is removed to make room for `qemu-system-x86`.
+    for _ in 0..2 {
+        install_missing(needs, progress)?;
     }
     if !has_cgroups() {
         progress("mounting control groups");
@@ -125,6 +116,25 @@ pub fn install_requirements(needs: Requirements, progress: &mut dyn FnMut(&str))
         run_ok(mount, crate::command::DEFAULT_LIMIT)?;
     }
     Ok(needs.check()?)
+}
+
+fn install_missing(needs: Requirements, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut packages: Vec<_> = needs.missing_tools().map(|tool| tool.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    progress(&format!("installing {}", packages.join(", ")));
+    run_ok(apt(&["update"], &[]), INSTALL_LIMIT)?;
+    let first = run(
+        apt(&["install", "--no-install-recommends"], &packages),
+        INSTALL_LIMIT,
+    )?;
+    if !first.success() {
+        install_beside_newer_qemu_img(&packages, first.ok())?;
+    }
+    Ok(())
 }
 
 /// A machine that once took `qemu-utils` from backports, and no longer has that source, can't install the rest of QEMU beside it: the two
