@@ -1,0 +1,75 @@
+//! How a change that can't stand ends, for whoever carried it out and for recovery.
+
+use jiff::Timestamp;
+use model::{ChangeState, Plan};
+
+use super::Applied;
+use crate::act::Context;
+use crate::event::Event;
+use crate::journal::{ActionRecord, Batch, Header, Imaged};
+use crate::state::{State, StateError};
+use crate::take_back::take_back;
+
+/// Takes back all that stands of a change, checks it, and records how it ended.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "recovery and apply hold these in different places"
+)]
+pub(crate) fn finish_taking_back(
+    context: &Context<'_>,
+    state: &State,
+    header: &mut Header,
+    plan: &Plan,
+    records: &mut [ActionRecord],
+    images: &[Imaged],
+    now: Timestamp,
+    mut why: Vec<String>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Applied, StateError> {
+    let id = header.change.id;
+    // The way back may need the room that was kept for it.
+    state.release();
+    sink(Event::TakingBack {
+        id,
+        why: why.join("; "),
+    });
+    header.change.state = ChangeState::RollingBack;
+    header.change.note = (!why.is_empty()).then(|| why.join("; "));
+    let journal = state.journal();
+    journal.write(Batch::default().put(id, "", header))?;
+    context.crash.here("rolling_back");
+    let outcome = take_back(
+        context,
+        (journal, id),
+        plan,
+        records,
+        images,
+        &|_| true,
+        sink,
+    );
+    for why in &outcome.stuck {
+        sink(Event::Stuck {
+            id,
+            why: why.clone(),
+        });
+    }
+    sink(Event::TakenBack {
+        id,
+        same: outcome.same,
+        of: outcome.paths,
+    });
+    let verified = outcome.stuck.is_empty();
+    header.change.state = match verified {
+        true => ChangeState::RolledBack,
+        false => ChangeState::NeedsHuman,
+    };
+    why.extend(outcome.stuck);
+    header.change.ended = Some(now);
+    header.change.note = (!why.is_empty()).then(|| why.join("; "));
+    journal.write(Batch::default().put(id, "", header))?;
+    context.crash.here("taken back");
+    Ok(match verified {
+        true => Applied::TakenBack { id, why, verified },
+        false => Applied::NeedsHuman { id, why },
+    })
+}

@@ -1,0 +1,278 @@
+//! Carrying out a plan: exactly what it says, or a refusal. The way back is durable before
+//! the first action; a change set that fails is taken back and checked; what could cut
+//! people off stays only when somebody confirms it.
+
+mod actions;
+mod ending;
+mod images;
+mod sets;
+mod work;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::plan::PLAN_FORMAT;
+use model::{Change, ChangeId, ChangeState, Plan, Risk};
+
+use crate::LocalHost;
+use crate::act::{ActError, Context};
+use crate::confirm::Guard;
+use crate::crash::CrashPoints;
+use crate::elsewhere;
+use crate::event::Event;
+use crate::journal::{Header, JournalError};
+use crate::lock::{Lock, LockError};
+use crate::state::{State, StateError, digest_of};
+use crate::target::{Changed, Target};
+use sets::Sets;
+use work::Work;
+
+pub(crate) use ending::finish_taking_back;
+pub(crate) use images::image_key;
+
+/// How a plan is carried out.
+pub struct ApplyOptions<'a> {
+    /// Who asked: the account, and the one behind `sudo`.
+    pub by: String,
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// How long a change of risk `connectivity` waits to be confirmed.
+    pub confirm_within: Duration,
+    /// How long another change may keep us waiting.
+    pub lock_wait: Duration,
+    /// Asked several times a second: has the person had enough (Ctrl-C)?
+    pub interrupted: &'a dyn Fn() -> bool,
+    /// Do not wait for the confirmation here: the guard alone keeps the deadline.
+    pub detach: bool,
+    /// Who takes a change back when this process is gone.
+    pub guard: Guard,
+    pub crash: CrashPoints,
+}
+
+/// What the caller found when it looked again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rules and roles that are still not as wanted, and why. Empty: the goal is reached.
+    pub failed: Vec<(String, String)>,
+}
+
+/// How carrying out a plan ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The plan had nothing to do.
+    Nothing,
+    Committed(ChangeId),
+    /// Still waiting: nobody confirmed it, and the guard will take it back.
+    AwaitingConfirmation(ChangeId, Timestamp),
+    /// Some change sets were taken back, the others stand.
+    PartlyTakenBack {
+        id: ChangeId,
+        why: Vec<String>,
+    },
+    /// Everything was taken back, and `verified` against the before-images.
+    TakenBack {
+        id: ChangeId,
+        why: Vec<String>,
+        verified: bool,
+    },
+    /// Neither as before nor as planned.
+    NeedsHuman {
+        id: ChangeId,
+        why: Vec<String>,
+    },
+}
+
+/// A plan is not carried out; nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("the plan has form {0}, and this steadfast knows form {PLAN_FORMAT}")]
+    Format(u32),
+    #[error("the plan is for another host: `{0}`")]
+    OtherHost(String),
+    #[error("{} observed value(s) that the plan rests on changed since", .0.len())]
+    Changed(Vec<Changed>),
+    #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
+    Pending(ChangeId),
+    #[error("a change that could cut people off is refused here: {0}")]
+    NoGuard(String),
+    /// The journal could not be written any more. `steadfast recover` takes the change back;
+    /// the one error after which something may have been touched.
+    #[error("change {id} was interrupted, and is taken back by `steadfast recover`: {source}")]
+    Unfinished { id: ChangeId, source: StateError },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+impl From<JournalError> for ApplyError {
+    fn from(error: JournalError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// Carries out `plan`. `verify` looks at the host again and says what is not as wanted.
+///
+/// # Errors
+/// When the plan is refused: nothing was touched then, except after
+/// [`ApplyError::Unfinished`].
+pub fn apply(
+    host: &LocalHost,
+    state: &State,
+    plan: &Plan,
+    options: &ApplyOptions<'_>,
+    verify: &dyn Fn(&Plan) -> Verdict,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Applied, ApplyError> {
+    apply_as(host, state, plan, options, verify, sink, Origin::Policy)
+}
+
+/// For whom a plan is carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Policy,
+    /// Steadfast's own recovery units.
+    Own,
+}
+
+pub(crate) fn apply_as(
+    host: &LocalHost,
+    state: &State,
+    plan: &Plan,
+    options: &ApplyOptions<'_>,
+    verify: &dyn Fn(&Plan) -> Verdict,
+    sink: &mut dyn FnMut(Event),
+    origin: Origin,
+) -> Result<Applied, ApplyError> {
+    if plan.format != PLAN_FORMAT {
+        return Err(ApplyError::Format(plan.format));
+    }
+    if plan.actions.is_empty() {
+        return Ok(Applied::Nothing);
+    }
+    let target = Target::of(host)?;
+    if target.identity() != plan.host {
+        return Err(ApplyError::OtherHost(plan.host.hostname.clone()));
+    }
+    let lock = Lock::take(&target.root, options.lock_wait)?;
+    elsewhere::claim(&lock, state)?;
+    if let Some(pending) = state.pending()?.first() {
+        return Err(ApplyError::Pending(pending.change.id));
+    }
+    let changed = target.changed(&plan.premises)?;
+    if !changed.is_empty() {
+        return Err(ApplyError::Changed(changed));
+    }
+    if plan.risk() >= Risk::Connectivity {
+        options
+            .guard
+            .check(&target.root)
+            .map_err(ApplyError::NoGuard)?;
+    }
+    state.reserve()?;
+    let token = token()?;
+    let context = Context::new(&target.root, state.images(), &token, &options.crash);
+    // What can't be imaged is refused here, before there is a change at all.
+    let (images, records) = images::images(&context, plan)?;
+    let id = next_id(state)?;
+    let header = Header {
+        change: Change {
+            id,
+            plan: plan.id(),
+            state: ChangeState::Planned,
+            started: (options.now)(),
+            ended: None,
+            by: options.by.clone(),
+            summary: summary(plan),
+            serves: serves(plan),
+            note: None,
+        },
+        token: token.clone(),
+        root: target.root.path().to_owned(),
+        boot: boot_id(),
+        images: Some(digest_of(&images)),
+        activated: None,
+        deadline: None,
+        taken_back: BTreeSet::new(),
+        own: origin == Origin::Own,
+    };
+    let sets = Sets::of(plan, &images);
+    let mut work = Work {
+        target: &target,
+        context,
+        state,
+        plan,
+        options,
+        sink,
+        header,
+        records,
+        images,
+        sets,
+        down: BTreeSet::new(),
+        whys: Vec::new(),
+    };
+    if let Err(error) = work.record().and_then(|()| work.reserve_beside()) {
+        return work.never_begun(error);
+    }
+    match work.carry_out(verify, lock) {
+        Ok(applied) => Ok(applied),
+        Err(source) => work.give_way(source),
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let mut paths = BTreeSet::new();
+    let mut others = 0;
+    for action in &plan.actions {
+        match action.effect.path() {
+            Some(path) => {
+                paths.insert(path);
+            }
+            None if action.effect.is_activation() => {}
+            None => others += 1,
+        }
+    }
+    let count = |number: usize, one: &str, many: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {many}")),
+    };
+    let parts = [
+        count(paths.len(), "path", "paths"),
+        count(others, "other action", "other actions"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "services only".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+fn serves(plan: &Plan) -> Vec<String> {
+    let names: BTreeSet<&String> = plan.actions.iter().flat_map(|a| &a.serves).collect();
+    names.into_iter().cloned().collect()
+}
+
+fn next_id(state: &State) -> Result<ChangeId, StateError> {
+    let last = state.history()?.last().map_or(0, |change| change.id.0);
+    Ok(ChangeId(last + 1))
+}
+
+fn token() -> Result<String, StateError> {
+    let mut bytes = [0; 8];
+    crate::state::random(&mut bytes).map_err(|source| StateError::Io {
+        what: "name temporary files for",
+        path: PathBuf::from("/"),
+        source,
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// This boot of the machine (random(4)).
+pub(crate) fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}

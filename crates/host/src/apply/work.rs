@@ -1,0 +1,413 @@
+//! One change from its record to its end: validated, carried out, verified, and kept, waited
+//! for or taken back. What an action is and does stands in `actions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use model::{Action, ChangeId, ChangeState, HostPath, Plan, Risk};
+
+use super::images::image_key;
+use super::sets::Sets;
+use super::{Applied, ApplyError, ApplyOptions, Verdict, finish_taking_back};
+use crate::act::{self, Context};
+use crate::confirm;
+use crate::event::Event;
+use crate::image::Node;
+use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
+use crate::lock::Lock;
+use crate::state::{State, StateError};
+use crate::take_back;
+use crate::target::Target;
+use crate::validate::{self, Laid};
+
+/// Room on another file system than the journal's, beside that for the largest file.
+const RESERVE_BESIDE_BYTES: u64 = 256 << 10;
+
+/// One change while it is carried out.
+pub(super) struct Work<'a> {
+    pub(super) target: &'a Target,
+    pub(super) context: Context<'a>,
+    pub(super) state: &'a State,
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a ApplyOptions<'a>,
+    pub(super) sink: &'a mut dyn FnMut(Event),
+    pub(super) header: Header,
+    pub(super) records: Vec<ActionRecord>,
+    pub(super) images: Vec<Imaged>,
+    pub(super) sets: Sets,
+    /// Sets that were taken back, or are not begun.
+    pub(super) down: BTreeSet<u32>,
+    /// Why what failed did so.
+    pub(super) whys: Vec<String>,
+}
+
+impl Work<'_> {
+    pub(super) fn id(&self) -> ChangeId {
+        self.header.change.id
+    }
+
+    /// Plan, before-images and inverses become durable, then the change is `imaged`.
+    pub(super) fn record(&mut self) -> Result<(), StateError> {
+        let started = Instant::now();
+        let id = self.id();
+        let crash = &self.options.crash;
+        crash.here("before planned");
+        let batch = Batch::default()
+            .put(id, "", &self.header)
+            .put(id, "", self.plan);
+        self.state.journal().write(batch)?;
+        (self.sink)(Event::Recorded { id });
+        crash.here("planned");
+        let mut batch = Batch::default();
+        for image in &self.images {
+            batch = batch.put(id, image_key(image), image);
+        }
+        for record in &self.records {
+            batch = batch.put(id, ActionRecord::key(record.id), record);
+        }
+        self.state.journal().write(batch)?;
+        crash.here("before-images recorded");
+        self.transition(ChangeState::Imaged)?;
+        (self.sink)(Event::Imaged {
+            paths: self
+                .images
+                .iter()
+                .filter(|image| image.role == Role::Touched)
+                .count(),
+            took: started.elapsed(),
+        });
+        Ok(())
+    }
+
+    /// The state directory keeps room for the way back; every other file system that the
+    /// change writes to must keep some as well.
+    pub(super) fn reserve_beside(&self) -> Result<(), StateError> {
+        use std::os::unix::fs::MetadataExt;
+        let ours = self.state.directory().metadata().map(|own| own.dev()).ok();
+        let mut largest: BTreeMap<u64, (u64, &HostPath)> = BTreeMap::new();
+        for image in self
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched)
+        {
+            let size = match &image.before {
+                Node::File { size_bytes, .. } => *size_bytes,
+                _ => 0,
+            };
+            if let Some(device) = act::file::device(&self.context, &image.path)?
+                && Some(device) != ours
+            {
+                let entry = largest.entry(device).or_insert((size, &image.path));
+                if entry.0 < size {
+                    *entry = (size, &image.path);
+                }
+            }
+        }
+        for (size, path) in largest.into_values() {
+            act::file::reserve(&self.context, path, size + RESERVE_BESIDE_BYTES)?;
+        }
+        self.options.crash.here("room reserved");
+        Ok(())
+    }
+
+    /// Recording the change failed; nothing was touched.
+    pub(super) fn never_begun(&mut self, error: StateError) -> Result<Applied, ApplyError> {
+        self.state.release();
+        // What can't be removed or recorded now, recovery removes and records later.
+        let _ = take_back::tidy(&self.context, &self.images);
+        self.whys.push(error.to_string());
+        self.header.change.state = ChangeState::RolledBack;
+        self.header.change.ended = Some((self.options.now)());
+        self.header.change.note = Some(error.to_string());
+        let _ = self.write_header();
+        Err(error.into())
+    }
+
+    /// The journal failed while the change was carried out: once more with the room that was
+    /// kept, and if that does not help, recovery does it later.
+    pub(super) fn give_way(&mut self, source: StateError) -> Result<Applied, ApplyError> {
+        let id = self.id();
+        self.state.release();
+        // While it waits to be confirmed the lock is not ours.
+        if self.header.change.state == ChangeState::AwaitingConfirmation
+            || self.header.change.state.is_final()
+        {
+            return Err(ApplyError::Unfinished { id, source });
+        }
+        self.whys.push(source.to_string());
+        self.take_everything_back()
+            .map_err(|_| ApplyError::Unfinished { id, source })
+    }
+
+    fn transition(&mut self, next: ChangeState) -> Result<(), StateError> {
+        debug_assert!(self.header.change.state.allows(next), "no such transition");
+        self.header.change.state = next;
+        if next.is_final() {
+            self.header.change.ended = Some((self.options.now)());
+            self.header.change.note = (!self.whys.is_empty()).then(|| self.whys.join("; "));
+        }
+        self.write_header()?;
+        self.options.crash.here(next.as_str());
+        Ok(())
+    }
+
+    pub(super) fn write_header(&self) -> Result<(), StateError> {
+        let batch = Batch::default().put(self.id(), "", &self.header);
+        Ok(self.state.journal().write(batch)?)
+    }
+
+    pub(super) fn carry_out(
+        &mut self,
+        verify: &dyn Fn(&Plan) -> Verdict,
+        lock: Lock,
+    ) -> Result<Applied, StateError> {
+        let needs_confirmation = self.plan.risk() >= Risk::Connectivity;
+        if needs_confirmation {
+            // Armed before anything is touched: the session may die while we act.
+            let limit = self.options.confirm_within + confirm::APPLY_LIMIT;
+            if let Err(why) = self.options.guard.arm(self.id(), self.state, limit) {
+                self.whys.push(why);
+                return self.take_everything_back();
+            }
+        }
+        self.validate_sets();
+        if (self.options.interrupted)() {
+            self.whys.push("interrupted".to_owned());
+            return self.take_everything_back();
+        }
+        if self.standing().is_empty() {
+            return self.take_everything_back();
+        }
+        self.transition(ChangeState::Applying)?;
+        if let Err(error) = self.act_all() {
+            self.whys.push(error.to_string());
+            return self.take_everything_back();
+        }
+        if self.standing().is_empty() {
+            return self.take_everything_back();
+        }
+        if let Err(error) = self.record_after() {
+            self.whys.push(error.to_string());
+            return self.take_everything_back();
+        }
+        self.transition(ChangeState::Validating)?;
+        self.verify(verify);
+        if self.standing().is_empty() || self.has_stuck() {
+            return self.take_everything_back();
+        }
+        if needs_confirmation && self.standing_risk() >= Risk::Connectivity {
+            return self.await_confirmation(lock);
+        }
+        self.commit()
+    }
+
+    fn has_stuck(&self) -> bool {
+        self.records
+            .iter()
+            .any(|record| matches!(record.state, ActionState::Failed { .. }))
+    }
+
+    fn commit(&mut self) -> Result<Applied, StateError> {
+        let id = self.id();
+        take_back::tidy(&self.context, &self.images)?;
+        self.transition(ChangeState::Committed)?;
+        self.options.guard.disarm(id, self.state);
+        (self.sink)(Event::Committed { id });
+        if self.header.taken_back.is_empty() {
+            return Ok(Applied::Committed(id));
+        }
+        Ok(Applied::PartlyTakenBack {
+            id,
+            why: self.whys.clone(),
+        })
+    }
+
+    /// The sets in which something was or will be done.
+    pub(super) fn standing(&self) -> BTreeSet<u32> {
+        let all: BTreeSet<u32> = self.sets.of.values().copied().collect();
+        all.difference(&self.down).copied().collect()
+    }
+
+    pub(super) fn take_down(&mut self, sets: &BTreeSet<u32>) {
+        self.down.extend(sets);
+        let of = self.sets.of.iter();
+        self.header.taken_back = of
+            .filter(|(_, set)| self.down.contains(set))
+            .map(|(id, _)| *id)
+            .collect();
+    }
+
+    fn standing_risk(&self) -> Risk {
+        let standing = self.standing();
+        self.plan
+            .actions
+            .iter()
+            .filter(|action| standing.contains(&self.sets.of[&action.id]))
+            .map(|action| action.risk)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Each set's new files are shown to its programs; a set that is refused is not begun.
+    fn validate_sets(&mut self) {
+        let mut laid = Laid::default();
+        for set in self.standing() {
+            let actions: Vec<&Action> = self
+                .plan
+                .actions
+                .iter()
+                .filter(|action| self.sets.of[&action.id] == set)
+                .collect();
+            let mut with_set = laid.clone();
+            with_set.extend(&actions);
+            let validators: BTreeSet<_> = actions
+                .iter()
+                .filter_map(|action| action.validate)
+                .collect();
+            let mut refused = None;
+            for validator in validators {
+                let started = Instant::now();
+                match validate::validate(&self.target.root, validator, &with_set) {
+                    Ok(()) => (self.sink)(Event::Accepted {
+                        validator,
+                        took: started.elapsed(),
+                    }),
+                    Err(validate::Refusal::Said(said)) => {
+                        (self.sink)(Event::Refused {
+                            validator,
+                            said: said.clone(),
+                        });
+                        refused = Some(format!(
+                            "{} refuses the new configuration: {said}",
+                            validator.command()
+                        ));
+                    }
+                    Err(validate::Refusal::Absent(why)) => {
+                        (self.sink)(Event::NotValidated { validator, why });
+                    }
+                    Err(validate::Refusal::Failed(why)) => {
+                        refused =
+                            Some(format!("{} could not be asked: {why}", validator.command()));
+                    }
+                }
+                self.options.crash.here("validated");
+            }
+            match refused {
+                None => laid = with_set,
+                Some(why) => self.give_up(set, why),
+            }
+        }
+    }
+
+    fn verify(&mut self, verify: &dyn Fn(&Plan) -> Verdict) {
+        let started = Instant::now();
+        let verdict = verify(self.plan);
+        let mut failed = BTreeMap::new();
+        for (what, why) in verdict.failed {
+            let sets = self
+                .plan
+                .actions
+                .iter()
+                .filter(|action| action.serves.contains(&what))
+                .map(|action| self.sets.of[&action.id]);
+            let sets: BTreeSet<u32> = sets.collect();
+            let why = format!("{what} is not as wanted afterwards: {why}");
+            // A goal that no action serves was not reached by anything that stands.
+            let sets = if sets.is_empty() {
+                self.standing()
+            } else {
+                sets
+            };
+            for set in sets.intersection(&self.standing()) {
+                (self.sink)(Event::NotReached {
+                    what: what.clone(),
+                    why: why.clone(),
+                });
+                failed.insert(*set, why.clone());
+            }
+        }
+        if failed.is_empty() {
+            (self.sink)(Event::Verified {
+                took: started.elapsed(),
+            });
+        }
+        for (set, why) in failed {
+            if let Err(error) = self.take_set_back(set, why) {
+                self.whys.push(error.to_string());
+            }
+        }
+    }
+
+    fn take_everything_back(&mut self) -> Result<Applied, StateError> {
+        let why = self.whys.clone();
+        finish_taking_back(
+            &self.context,
+            self.state,
+            &mut self.header,
+            self.plan,
+            &mut self.records,
+            &self.images,
+            (self.options.now)(),
+            why,
+            self.sink,
+        )
+        .inspect(|_| {
+            self.options.guard.disarm(self.header.change.id, self.state);
+        })
+    }
+
+    /// The lock is given back while we wait: whoever confirms, and whoever takes back when
+    /// we are gone, must be able to.
+    fn await_confirmation(&mut self, lock: Lock) -> Result<Applied, StateError> {
+        let id = self.id();
+        let activated = (self.options.now)();
+        let deadline = activated + self.options.confirm_within;
+        self.header.activated = Some(activated);
+        self.header.deadline = Some(deadline);
+        if let Err(why) =
+            self.options
+                .guard
+                .arm_deadline(id, self.state, self.options.confirm_within)
+        {
+            self.whys.push(why);
+            return self.take_everything_back();
+        }
+        self.transition(ChangeState::AwaitingConfirmation)?;
+        drop(lock);
+        (self.sink)(Event::AwaitingConfirmation { id, deadline });
+        if self.options.detach {
+            return Ok(Applied::AwaitingConfirmation(id, deadline));
+        }
+        let waited = confirm::wait(self.state, id, deadline, self.options, self.sink)?;
+        let why = match waited {
+            confirm::Waited::Confirmed(by) => {
+                self.options.guard.disarm(id, self.state);
+                (self.sink)(Event::Confirmed { id, by });
+                (self.sink)(Event::Committed { id });
+                return Ok(match self.header.taken_back.is_empty() {
+                    true => Applied::Committed(id),
+                    false => Applied::PartlyTakenBack {
+                        id,
+                        why: self.whys.clone(),
+                    },
+                });
+            }
+            confirm::Waited::TakenBackElsewhere(applied) => return Ok(applied),
+            confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
+            confirm::Waited::Expired => "nobody confirmed it in time",
+        };
+        let _lock = match Lock::take(&self.target.root, self.options.lock_wait) {
+            Ok(lock) => lock,
+            // Somebody is at it; the guard sees to the rest.
+            Err(_) => return Ok(Applied::AwaitingConfirmation(id, deadline)),
+        };
+        // It may have been confirmed or taken back while we reached for the lock.
+        if let Some(header) = self.state.journal().get::<Header>(id, "")?
+            && header.change.state != ChangeState::AwaitingConfirmation
+        {
+            return Ok(confirm::ended(&header));
+        }
+        self.whys.push(why.to_owned());
+        self.take_everything_back()
+    }
+}
