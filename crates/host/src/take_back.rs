@@ -222,7 +222,7 @@ fn repeat_activations(
             continue;
         }
         repeated.push(&action.effect);
-        if let Err(error) = act::act(context, &action.effect) {
+        if let Err(error) = act::act_again(context, &action.effect) {
             outcome.stuck.push(error.to_string());
         }
         context.crash.here("activation repeated");

@@ -79,6 +79,17 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
     }
 }
 
+/// Makes running programs notice what was put back.
+pub fn act_again(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
+    match effect {
+        Effect::LoadAuditRules => {
+            needs_live(context, effect)?;
+            runtime::load_audit_rules_that_were()
+        }
+        _ => act(context, effect),
+    }
+}
+
 /// Account files are only files; everything else that is not a path changes the running host.
 fn needs_live(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
     if context.root.is_live() || matches!(effect, Effect::Account(_)) || effect.path().is_some() {
@@ -104,6 +115,9 @@ pub fn touched(
         Effect::Account(op) => account::touched(context.root, op),
         Effect::Unit { name, op } => unit::touched(context.root, name, *op),
         Effect::Package { name, op } => package::touched(context.root, name, op),
+        Effect::LoadAuditRules => Ok(runtime::AUDIT_RULES
+            .map(|path| (HostPath::literal(path), LastLink::Itself))
+            .to_vec()),
         _ => Ok(Vec::new()),
     }
 }

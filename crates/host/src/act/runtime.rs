@@ -179,9 +179,28 @@ pub fn set_module(name: &str, loaded: bool) -> Result<(), ActError> {
     }
 }
 
+/// What `augenrules --load` writes: the rules of all files in one, and what that was before
+/// (augenrules(8)).
+pub const AUDIT_RULES: [&str; 2] = ["/etc/audit/audit.rules", "/etc/audit/audit.rules.prev"];
+
 pub fn load_audit_rules() -> Result<(), ActError> {
     Program::find(&["/usr/sbin/augenrules", "/sbin/augenrules"])?
         .args(["--load"])
+        .succeed()
+        .map(drop)
+}
+
+/// After the written rules were put back: `augenrules` would write them anew, and not as they
+/// were where somebody had not loaded their change yet.
+pub fn load_audit_rules_that_were() -> Result<(), ActError> {
+    let auditctl = Program::find(&["/usr/sbin/auditctl", "/sbin/auditctl"])?;
+    let written = AUDIT_RULES[0];
+    let arguments: &[&str] = match Path::new(written).try_exists() {
+        Ok(false) => &["-D"],
+        _ => &["-R", written],
+    };
+    auditctl
+        .args(arguments.iter().copied())
         .succeed()
         .map(drop)
 }

@@ -80,6 +80,7 @@ impl Work<'_> {
             self.options.crash.here("activated");
             match result {
                 Ok(()) => {
+                    self.note_after(action)?;
                     finished = Some(action.id);
                     (self.sink)(Event::Activated {
                         action: action.id,
