@@ -211,6 +211,7 @@ fn own_plan(host: &LocalHost, effects: Vec<Effect>) -> Plan {
             after: (0..number).map(ActionId).collect(),
             change_set: 0,
             risk: Risk::None,
+            risk_why: None,
             validate: None,
             sensitive: false,
         })

@@ -133,6 +133,9 @@ pub struct Action {
     /// Actions of one set succeed, or are taken back, as one.
     pub change_set: u32,
     pub risk: Risk,
+    /// What makes it so, where that is the thing that is touched and not the rule's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk_why: Option<String>,
     /// A program that must accept the new files before they are put in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Validator>,

@@ -6,5 +6,6 @@ pub mod audit;
 pub mod compare;
 pub mod converge;
 pub mod report;
+pub mod risk;
 
 pub use report::{Counts, Report, Score};

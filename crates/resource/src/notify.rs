@@ -61,23 +61,55 @@ pub fn unit_name(name: &str) -> String {
     }
 }
 
-/// Does the unit carry people's connections to the host?
-pub(crate) fn carries_connections(name: &str) -> bool {
-    const CARRIERS: [&str; 10] = [
-        "ssh",
-        "sshd",
-        "networking",
-        "systemd-networkd",
-        "NetworkManager",
-        "nftables",
-        "iptables",
-        "ufw",
-        "firewalld",
-        "wpa_supplicant",
-    ];
+/// Units through which people sign in.
+const WAYS_IN: [&str; 3] = ["ssh", "sshd", "dropbear"];
+
+/// Units that bring up the network or decide what passes through it; a name that ends in `@`
+/// stands for all its instances.
+const NETWORK: [&str; 22] = [
+    "networking",
+    "ifup@",
+    "systemd-networkd",
+    "NetworkManager",
+    "connman",
+    "dhcpcd",
+    "dhcpcd@",
+    "wpa_supplicant",
+    "wpa_supplicant@",
+    "nftables",
+    "iptables",
+    "ip6tables",
+    "netfilter-persistent",
+    "ufw",
+    "firewalld",
+    "wg-quick@",
+    "openvpn",
+    "openvpn@",
+    "openvpn-client@",
+    "openvpn-server@",
+    "strongswan",
+    "tailscaled",
+];
+
+fn stem(name: &str) -> String {
     let name = unit_name(name);
     let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
-    CARRIERS.contains(&stem)
+    match stem.split_once('@') {
+        Some((template, _)) => format!("{template}@"),
+        None => stem.to_owned(),
+    }
+}
+
+/// Does the unit let people sign in?
+pub fn lets_people_in(name: &str) -> bool {
+    let stem = stem(name);
+    // `ssh@` is what `ssh.socket` starts for each connection.
+    WAYS_IN.contains(&stem.trim_end_matches('@'))
+}
+
+/// Does the unit carry people's connections to the host?
+pub fn carries_connections(name: &str) -> bool {
+    lets_people_in(name) || NETWORK.contains(&&*stem(name))
 }
 
 /// systemd.unit(5): "ASCII letters, digits, ":", "-", "_", ".", and "\\"", and `@` for

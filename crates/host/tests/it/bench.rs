@@ -179,6 +179,7 @@ impl Bench {
                 after: Vec::new(),
                 change_set,
                 risk: Risk::None,
+                risk_why: None,
                 validate: None,
                 sensitive: false,
             })

@@ -114,6 +114,7 @@ fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
             after: (0..number).map(ActionId).collect(),
             change_set: 0,
             risk: Risk::None,
+            risk_why: None,
             validate: None,
             sensitive: false,
         })

@@ -17,6 +17,8 @@ pub(super) struct Step {
     pub inverse: Inverse,
     pub rests_on: Vec<u32>,
     pub risk: Risk,
+    /// What makes it so, where that is the thing that is touched.
+    pub risk_why: Option<String>,
     pub validate: Option<Validator>,
     pub sensitive: bool,
     /// Activations that this step asks for, by their place in the list of steps.
@@ -90,12 +92,20 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
             effect,
             rests_on: Vec::new(),
             risk,
+            risk_why: None,
             validate: None,
             sensitive: false,
             activates: Vec::new(),
         });
     }
     for step in &mut steps {
+        // The worse of what is declared and of what the thing itself brings with it.
+        if let Some(touched) = crate::risk::of(&step.effect, seen)
+            && touched.risk >= step.risk
+        {
+            step.risk = touched.risk;
+            step.risk_why = Some(touched.why);
+        }
         step.serves = distinct(std::mem::take(&mut step.serves));
         step.rests_on.sort_unstable();
         step.rests_on.dedup();
@@ -219,6 +229,7 @@ impl Folder<'_> {
                     inverse,
                     rests_on: item.rests_on.clone(),
                     risk: item.risk,
+                    risk_why: None,
                     validate,
                     sensitive: effect.path().is_some_and(may_hold_secrets),
                     activates: Vec::new(),
@@ -295,6 +306,7 @@ impl Folder<'_> {
             inverse: Inverse::Restore,
             rests_on: item.rests_on.clone(),
             risk: item.risk,
+            risk_why: None,
             validate: validator(path),
             sensitive: may_hold_secrets(path),
             activates: Vec::new(),

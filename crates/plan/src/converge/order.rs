@@ -64,6 +64,7 @@ pub(super) fn tie(steps: Vec<Step>, all_or_nothing: bool) -> Vec<Action> {
                 after: after.into_iter().map(id).collect(),
                 change_set: numbers[place],
                 risk: step.risk,
+                risk_why: step.risk_why,
                 validate: step.validate,
                 sensitive: step.sensitive,
             }

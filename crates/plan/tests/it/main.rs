@@ -3,4 +3,5 @@
 mod audit;
 mod compare;
 mod converge;
+mod risk;
 mod support;

@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::accounts_where::is_login_shell;
+use super::administrators::{Administrator, administrators, is_everything};
 use super::pam_stack::{self, Stack};
 use super::sshd::config::{self, Config};
 use super::sshd::effective::{self, Effective};
 use super::sshd::words;
 use super::sudoers::{self, Sudoers};
-use super::user::{is_member, known, place};
+use super::user::{is_member, known};
 use crate::{Answers, Drift, Judgement, Kind, Phase};
 
 /// Every account that can administer this host needs so many factors over SSH.
@@ -247,61 +248,6 @@ impl AdminLogin {
         }
         None
     }
-}
-
-/// An account that may do anything, and the line that says so.
-struct Administrator<'a> {
-    account: &'a AccountSeen,
-    by: SourceLine,
-}
-
-fn is_everything(sudoers: &Sudoers, grant: &sudoers::Grant) -> bool {
-    !grant.command.negated && sudoers.is_any_command(grant) && sudoers.runs_as_root(grant)
-}
-
-/// Root and its doubles, and everyone whom sudoers lets run anything as root.
-fn administrators<'a>(sudoers: &Sudoers, accounts: &'a AccountsSeen) -> Vec<Administrator<'a>> {
-    accounts
-        .accounts
-        .iter()
-        .filter_map(|account| {
-            if account.uid == 0 {
-                let by = place(account);
-                return Some(Administrator { account, by });
-            }
-            let grant = sudoers.grants().find(|grant| {
-                is_everything(sudoers, grant)
-                    && sudoers
-                        .users(grant)
-                        .iter()
-                        .rfind(|member| is_meant(&member.name, account, accounts))
-                        .is_some_and(|member| !member.negated)
-            })?;
-            let by = grant.at.clone();
-            Some(Administrator { account, by })
-        })
-        .collect()
-}
-
-/// Does a member of a sudoers list mean this account?
-fn is_meant(member: &str, account: &AccountSeen, accounts: &AccountsSeen) -> bool {
-    if let Some(gid) = member.strip_prefix("%#") {
-        let gid: Option<u32> = gid.parse().ok();
-        return gid.is_some_and(|gid| {
-            account.gid == gid
-                || accounts
-                    .groups
-                    .iter()
-                    .any(|group| group.gid == gid && group.members.contains(&account.name))
-        });
-    }
-    if let Some(group) = member.strip_prefix('%') {
-        return is_member(accounts, account, group);
-    }
-    if let Some(uid) = member.strip_prefix('#') {
-        return uid.parse() == Ok(account.uid);
-    }
-    member == "ALL" || member == account.name
 }
 
 /// Options that decide how someone signs in, and whether.

@@ -6,6 +6,7 @@ use model::{AccountOp, HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::sudoers;
 use super::user::{account_edit, check_name, elsewhere, known};
 use crate::{Answers, Drift, Judgement, Kind, Phase};
 
@@ -42,8 +43,13 @@ impl Kind for Group {
         }
     }
 
-    fn probes(&self, _: &Answers) -> Vec<Probe> {
-        vec![Probe::Accounts]
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = vec![Probe::Accounts];
+        if self.absent || self.members.is_some() {
+            // Whether it gives the right to administer the host decides how much is at stake.
+            probes.extend(sudoers::read(seen).1);
+        }
+        probes
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

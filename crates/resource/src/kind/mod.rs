@@ -2,6 +2,7 @@
 
 pub mod accounts_where;
 pub mod admin_login;
+pub mod administrators;
 pub mod apt_setting;
 pub mod apt_source;
 pub mod apt_sources;

@@ -6,6 +6,7 @@ use model::{AccountOp, Effect, Expectation, HostPath, Probe, ResourceKey, Source
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::sudoers;
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 
 /// An account of this host. What is not given is left as it is; the primary group, the home
@@ -68,8 +69,13 @@ impl Kind for User {
         }
     }
 
-    fn probes(&self, _: &Answers) -> Vec<Probe> {
-        vec![Probe::Accounts]
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = vec![Probe::Accounts];
+        if self.may_cut_off() {
+            // Whether it may administer the host decides how much is at stake.
+            probes.extend(sudoers::read(seen).1);
+        }
+        probes
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -138,6 +144,16 @@ impl Kind for User {
 }
 
 impl User {
+    /// Could a fix keep someone from signing in?
+    fn may_cut_off(&self) -> bool {
+        self.absent
+            || self.locked == Some(true)
+            || self.uid.is_some()
+            || self.shell.is_some()
+            || self.max_days.is_some()
+            || self.inactive_days.is_some()
+    }
+
     fn ageing_wants(&self) -> [(&'static str, Option<&Expectation>); 4] {
         [
             ("max_days", self.max_days.as_ref()),

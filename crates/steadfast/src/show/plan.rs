@@ -10,7 +10,7 @@ use model::{Action, Digest, Effect, HostPath, Inverse, Plan, UnitOp};
 
 use super::diff::{self, DiffLine, Difference, LineKind};
 use super::effect::{Seen, describe, is_secret, meta_changes};
-use crate::layout::{Paper, Text};
+use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::{count, next_steps};
 use crate::style::{Role, Sign, Style};
@@ -385,6 +385,28 @@ fn risks(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
         }
         paper.row(Role::Dim, label, &text)?;
         label = "";
+        reasons(paper, plan, risk)?;
+    }
+    Ok(())
+}
+
+/// What is touched that makes a plan so risky, where that is known.
+fn reasons(paper: &mut Paper<'_>, plan: &Plan, risk: Risk) -> io::Result<()> {
+    let mut reasons: Vec<&str> = plan
+        .actions
+        .iter()
+        .filter(|action| action.risk == risk)
+        .filter_map(|action| action.risk_why.as_deref())
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for why in reasons.iter().take(NAMES) {
+        let why = model::printable(why.as_bytes());
+        paper.row_hanging(Role::Dim, "", LABEL + 2, &Text::new().say(Role::Dim, &why))?;
+    }
+    if reasons.len() > NAMES {
+        let more = format!("and {} more", reasons.len() - NAMES);
+        paper.row(Role::Dim, "", &Text::new().say(Role::Dim, &more))?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ fn action(serves: &str, effect: Effect) -> Action {
         after: Vec::new(),
         change_set: 0,
         risk: Risk::None,
+        risk_why: None,
         validate: None,
         sensitive: false,
     }
@@ -123,6 +124,7 @@ pub fn root_login() -> Plan {
         put(LEGACY, "PermitRootLogin no\nPermitEmptyPasswords yes\n"),
     );
     file.risk = Risk::Connectivity;
+    file.risk_why = Some(format!("{LEGACY}: sshd reads it"));
     file.validate = Some(Validator::Sshd);
     let mut reload = reload("ssh.service");
     reload.risk = Risk::Connectivity;

@@ -259,6 +259,16 @@ impl Reader<'_> {
     }
 }
 
+/// The statements of one file, comments and white space around them taken off: what a change
+/// of the file takes away or adds.
+pub fn statements(path: &HostPath, text: &str) -> Vec<String> {
+    logical_lines(path, text)
+        .iter()
+        .map(|line| line.text.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
 /// Would sudo read a file of this name in an included directory?
 pub fn is_read(name: &[u8]) -> bool {
     !name.contains(&b'.') && !name.ends_with(b"~")

@@ -1,0 +1,151 @@
+//! What an effect could do to people by the very thing that it touches, whatever a rule says
+//! of itself: the one table of what carries sign-ins and connections. Decides only; what is
+//! of risk `connectivity` is confirmed or taken back.
+//!
+//! A risk is told from what is there now and what will be there, so that what takes nothing
+//! away (a new key in `authorized_keys`, a mode that root's programs do not mind) stays a
+//! small thing.
+
+mod accounts;
+mod files;
+
+use model::{Effect, PackageOp, Risk, UnitOp};
+use resource::notify::{carries_connections, lets_people_in};
+use resource::{Answers, Seen};
+
+/// The risk of an effect, and why: a part of a sentence that names the thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    pub risk: Risk,
+    pub why: String,
+}
+
+impl Touched {
+    fn cuts_off(why: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            risk: Risk::Connectivity,
+            why: why.into(),
+        })
+    }
+
+    fn takes_rights(why: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            risk: Risk::Access,
+            why: why.into(),
+        })
+    }
+
+    fn disturbs(why: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            risk: Risk::Service,
+            why: why.into(),
+        })
+    }
+}
+
+/// What `effect` could do to people, as far as the thing that it touches tells. None: nothing
+/// beyond what its rule declares.
+pub fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
+    match effect {
+        Effect::PutFile { .. }
+        | Effect::MakeDir { .. }
+        | Effect::Remove { .. }
+        | Effect::Link { .. }
+        | Effect::SetMeta { .. } => files::of(effect, seen),
+        Effect::Account(op) => accounts::of(op, seen),
+        Effect::Unit { name, op } => unit(name, *op),
+        Effect::Package { name, op } => package(name, op, seen),
+        Effect::Sysctl { key, value } => sysctl(key, value),
+        // What a command does, only its author knows; the rest reaches nobody's connection.
+        Effect::Remount { .. }
+        | Effect::Module { .. }
+        | Effect::LoadAuditRules
+        | Effect::Run { .. } => None,
+    }
+}
+
+fn unit(name: &str, op: UnitOp) -> Option<Touched> {
+    if !carries_connections(name) {
+        return None;
+    }
+    match op {
+        UnitOp::Stop | UnitOp::Disable | UnitOp::Mask => {
+            Touched::cuts_off(format!("people reach this host through {name}"))
+        }
+        UnitOp::Reload | UnitOp::Restart => Touched::cuts_off(format!(
+            "{name} reads its configuration anew, and people reach this host through it"
+        )),
+        // Another way in takes none away. A firewall or a network that starts may.
+        UnitOp::Start | UnitOp::Enable if !lets_people_in(name) => {
+            Touched::cuts_off(format!("{name} decides what reaches this host"))
+        }
+        UnitOp::Start | UnitOp::Enable | UnitOp::Unmask | UnitOp::DaemonReload => None,
+    }
+}
+
+/// Packages without which people do not get in, or not to the right to administer.
+const CARRIERS: [(&str, &str); 20] = [
+    ("openssh-server", "people sign in through it"),
+    ("dropbear", "people sign in through it"),
+    ("sudo", "administrators become root through it"),
+    ("libpam-modules", "every sign-in passes through it"),
+    ("libpam-runtime", "every sign-in passes through it"),
+    (
+        "libpam-sss",
+        "sign-ins of a directory's accounts pass through it",
+    ),
+    ("libnss-sss", "a directory's accounts are known through it"),
+    ("sssd", "a directory's accounts are known through it"),
+    ("ifupdown", "it brings the network up"),
+    ("ifupdown2", "it brings the network up"),
+    ("network-manager", "it brings the network up"),
+    ("netplan.io", "it brings the network up"),
+    ("connman", "it brings the network up"),
+    ("isc-dhcp-client", "it asks for this host's address"),
+    ("dhcpcd", "it asks for this host's address"),
+    ("dhcpcd-base", "it asks for this host's address"),
+    ("wpasupplicant", "it joins the wireless network"),
+    ("wireguard-tools", "it brings a tunnel up"),
+    ("openvpn", "it brings a tunnel up"),
+    ("iproute2", "the network is configured with it"),
+];
+
+/// Packages that take over the network, or what reaches this host, as soon as they are
+/// installed: Debian starts services at once.
+const TAKERS: [(&str, &str); 4] = [
+    ("firewalld", "its firewall starts with the installation"),
+    ("network-manager", "it takes over the network"),
+    ("ifupdown2", "it takes over the network"),
+    ("connman", "it takes over the network"),
+];
+
+fn package(name: &str, op: &PackageOp, seen: &Answers) -> Option<Touched> {
+    let stem = name.split(':').next().unwrap_or(name);
+    let among = |list: &[(&str, &str)]| {
+        let found = list.iter().find(|(package, _)| *package == stem);
+        found.map(|(package, why)| format!("{package}: {why}"))
+    };
+    match op {
+        PackageOp::Remove => among(&CARRIERS).and_then(Touched::cuts_off),
+        PackageOp::Install { .. } => {
+            let is_there = match seen.package(name) {
+                Seen::Known(package) => package.installed,
+                _ => false,
+            };
+            if is_there {
+                // Its service restarts with another version; connections that stand stay.
+                return among(&CARRIERS).and_then(Touched::disturbs);
+            }
+            among(&TAKERS).and_then(Touched::cuts_off)
+        }
+    }
+}
+
+/// ip-sysctl.rst of the kernel: of all parameters, this one takes addresses away at once.
+fn sysctl(key: &str, value: &str) -> Option<Touched> {
+    let is_switch = key.starts_with("net.ipv6.conf.") && key.ends_with(".disable_ipv6");
+    if is_switch && value.trim() != "0" {
+        return Touched::cuts_off(format!("{key} takes this host's IPv6 addresses away"));
+    }
+    None
+}

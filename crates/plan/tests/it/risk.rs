@@ -1,0 +1,378 @@
+//! What an effect could do to people by the thing that it touches.
+
+use model::value::{
+    AccountSeen, AccountsSeen, FileSeen, FileType, GroupSeen, Meta, PackageSeen, PasswordSeen,
+};
+use model::{
+    AccountOp, Answer, Effect, HostPath, Mode, Observed, PackageOp, Probe, Risk, UnitOp, Value,
+};
+use plan::converge::plan as converge;
+use plan::risk;
+use resource::{Answers, WantedRole};
+use serde_json::json;
+
+use crate::support::{Memory, host, rule};
+
+const SUDOERS: &str = "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n\
+                       bo ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n";
+const KEYS: &str = "# keys\nssh-ed25519 AAAA ana\n";
+
+fn path(text: &str) -> HostPath {
+    text.parse().expect("test paths are absolute")
+}
+
+fn put(at: &str, content: &str) -> Effect {
+    Effect::PutFile {
+        path: path(at),
+        content: content.into(),
+        mode: None,
+        owner: None,
+        group: None,
+        as_user: None,
+    }
+}
+
+fn remove(at: &str) -> Effect {
+    Effect::Remove { path: path(at) }
+}
+
+fn set(at: &str, mode: u32, owner: Option<&str>) -> Effect {
+    Effect::SetMeta {
+        path: path(at),
+        mode: Some(Mode::new(mode)),
+        owner: owner.map(str::to_owned),
+        group: None,
+        drop_capabilities: false,
+    }
+}
+
+fn link(at: &str) -> Effect {
+    Effect::Link {
+        path: path(at),
+        target: "/dev/null".into(),
+    }
+}
+
+fn make(at: &str) -> Effect {
+    Effect::MakeDir {
+        path: path(at),
+        mode: Mode::new(0o700),
+        owner: None,
+        group: None,
+        as_user: None,
+    }
+}
+
+fn unit(name: &str, op: UnitOp) -> Effect {
+    Effect::Unit {
+        name: name.to_owned(),
+        op,
+    }
+}
+
+fn install(name: &str) -> Effect {
+    Effect::Package {
+        name: name.to_owned(),
+        op: PackageOp::Install { version: None },
+    }
+}
+
+fn uninstall(name: &str) -> Effect {
+    Effect::Package {
+        name: name.to_owned(),
+        op: PackageOp::Remove,
+    }
+}
+
+fn lock(name: &str) -> Effect {
+    Effect::Account(AccountOp::LockPassword {
+        name: name.to_owned(),
+    })
+}
+
+fn remove_user(name: &str) -> Effect {
+    Effect::Account(AccountOp::RemoveUser {
+        name: name.to_owned(),
+    })
+}
+
+fn leave(group: &str, user: &str) -> Effect {
+    Effect::Account(AccountOp::RemoveMember {
+        group: group.to_owned(),
+        user: user.to_owned(),
+    })
+}
+
+fn account(name: &str, uid: u32) -> AccountSeen {
+    AccountSeen {
+        name: name.to_owned(),
+        line: uid,
+        uid,
+        gid: uid,
+        comment: String::new(),
+        home: format!("/home/{name}"),
+        shell: "/bin/bash".to_owned(),
+        password: PasswordSeen::Empty,
+        ageing: None,
+    }
+}
+
+/// A host with root, ana (in sudo), bo (named in sudoers), cy (nobody special), and their
+/// files.
+fn host_answers() -> Answers {
+    let group = |name: &str, gid, members: &[&str]| GroupSeen {
+        name: name.to_owned(),
+        line: gid,
+        gid,
+        members: members.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let accounts = AccountsSeen {
+        accounts: vec![
+            account("root", 0),
+            account("ana", 1000),
+            account("bo", 1001),
+            account("cy", 1002),
+        ],
+        groups: vec![
+            group("sudo", 27, &["ana"]),
+            group("video", 44, &["ana", "cy"]),
+        ],
+        other_sources: Vec::new(),
+        malformed: Vec::new(),
+    };
+    let mut answers = Answers::default();
+    let mut know = |probe, value| {
+        answers.insert(probe, Observed::new(Answer::Known(value)));
+    };
+    know(Probe::Accounts, Value::Accounts(accounts));
+    for (at, content) in [
+        ("/etc/sudoers", SUDOERS),
+        ("/home/ana/.ssh/authorized_keys", KEYS),
+        ("/etc/sudoers.d/90-bo", "bo ALL=(ALL) NOPASSWD: ALL\n"),
+        ("/etc/sudoers.d/50-settings", "Defaults use_pty\n"),
+    ] {
+        let file = FileSeen {
+            meta: Meta {
+                file_type: FileType::Regular,
+                mode: Mode::new(0o440),
+                uid: 0,
+                gid: 0,
+                owner: None,
+                group: None,
+                size_bytes: content.len() as u64,
+                hard_links: 1,
+                target: None,
+            },
+            content: content.into(),
+            resolved: None,
+        };
+        know(Probe::file(path(at)), Value::File(file));
+    }
+    for (name, installed) in [("openssh-server", true), ("firewalld", false)] {
+        let package = PackageSeen {
+            version: "1.0".to_owned(),
+            architecture: "amd64".to_owned(),
+            installed,
+            status: String::new(),
+            automatic: Some(false),
+        };
+        let name = name.to_owned();
+        know(Probe::Package { name }, Value::Package(package));
+    }
+    let absent = path("/etc/sudoers.d/new");
+    answers.insert(Probe::file(absent), Observed::new(Answer::Absent));
+    answers.insert(
+        Probe::Dir {
+            path: path("/etc/sudoers.d"),
+        },
+        Observed::new(Answer::Absent),
+    );
+    answers
+}
+
+#[test]
+fn each_thing_has_its_risk() {
+    use Risk::{Access, Connectivity, None, Service};
+    let settings = format!("{SUDOERS}Defaults use_pty\n");
+    let more_keys = format!("ssh-rsa BBBB bo\n{KEYS}");
+    let denied = format!("{SUDOERS}%sudo ALL=(ALL) !ALL\n");
+    let granted = format!("{SUDOERS}cy ALL=(ALL) /bin/ls\n");
+    let moved = "Defaults env_reset\n%sudo ALL=(ALL:ALL) ALL\nroot ALL=(ALL:ALL) ALL\n\
+                 bo ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n";
+    let cases: Vec<(Effect, Risk)> = vec![
+        // SSH
+        (put("/etc/ssh/sshd_config", "x"), Connectivity),
+        (put("/etc/ssh/sshd_config.d/10-own.conf", "x"), Connectivity),
+        (link("/etc/ssh/sshd_config.d/10-own.conf"), Connectivity),
+        (remove("/etc/ssh/ssh_host_ed25519_key"), Connectivity),
+        (put("/etc/ssh/ssh_config", "x"), None),
+        (put("/etc/ssh/ssh_config.d/10-own.conf", "x"), None),
+        (put("/etc/sshx", "x"), None),
+        (make("/etc/ssh/sshd_config.d"), None),
+        (set("/etc/ssh/sshd_config", 0o600, Some("root")), None),
+        (
+            set("/etc/ssh/sshd_config", 0o666, Option::None),
+            Connectivity,
+        ),
+        (
+            set("/etc/ssh/ssh_host_ed25519_key", 0o600, Option::None),
+            None,
+        ),
+        (
+            set("/etc/ssh/ssh_host_ed25519_key", 0o640, Option::None),
+            Connectivity,
+        ),
+        // Keys
+        (put("/home/ana/.ssh/authorized_keys", &more_keys), None),
+        (
+            put("/home/ana/.ssh/authorized_keys", "ssh-rsa BBBB bo\n"),
+            Connectivity,
+        ),
+        (put("/home/cy/.ssh/authorized_keys", KEYS), Connectivity),
+        (set("/home/ana/.ssh", 0o700, Some("ana")), None),
+        (set("/home/ana/.ssh", 0o770, Option::None), Connectivity),
+        (
+            set("/home/ana/.ssh/authorized_keys", 0o600, Some("bo")),
+            Connectivity,
+        ),
+        (set("/home/ana", 0o750, Option::None), None),
+        (set("/home/ana", 0o777, Option::None), Connectivity),
+        (set("/root", 0o700, Some("root")), None),
+        // Sign-ins
+        (put("/etc/pam.d/sshd", "x"), Connectivity),
+        (put("/etc/security/access.conf", "x"), Connectivity),
+        (put("/etc/security/limits.conf", "x"), None),
+        (put("/etc/nologin", "x"), Connectivity),
+        (remove("/etc/nologin"), None),
+        (put("/etc/hosts.deny", "ALL: ALL\n"), Connectivity),
+        (put("/etc/passwd", "x"), Connectivity),
+        (set("/etc/passwd", 0o644, Some("root")), None),
+        (set("/etc/passwd", 0o600, Option::None), Connectivity),
+        (set("/etc/shadow", 0o640, Some("root")), None),
+        (set("/etc", 0o700, Option::None), Connectivity),
+        // Administrators
+        (put("/etc/sudoers", &settings), Access),
+        (put("/etc/sudoers", &granted), Access),
+        (put("/etc/sudoers", &denied), Connectivity),
+        (put("/etc/sudoers", moved), Connectivity),
+        (
+            put("/etc/sudoers.d/new", "Defaults requiretty\n"),
+            Connectivity,
+        ),
+        (
+            put("/etc/sudoers.d/new", "Defaults timestamp_timeout=5\n"),
+            Access,
+        ),
+        (
+            put("/etc/sudoers.d/unread", "Defaults use_pty\n"),
+            Connectivity,
+        ),
+        (remove("/etc/sudoers.d/90-bo"), Connectivity),
+        (remove("/etc/sudoers.d/50-settings"), Access),
+        (set("/etc/sudoers", 0o440, Some("root")), Access),
+        (set("/etc/sudoers", 0o666, Option::None), Connectivity),
+        (set("/usr/bin/sudo", 0o755, Option::None), Connectivity),
+        // The network
+        (put("/etc/nftables.conf", "x"), Connectivity),
+        (put("/etc/nftables.d/web.nft", "x"), Connectivity),
+        (put("/etc/network/interfaces.d/eth0", "x"), Connectivity),
+        (put("/etc/netplan/50-x.yaml", "x"), Connectivity),
+        (put("/etc/systemd/network/10-x.network", "x"), Connectivity),
+        (put("/etc/NetworkManager/conf.d/x.conf", "x"), Connectivity),
+        (put("/etc/resolv.conf", "x"), Service),
+        (put("/etc/motd", "x"), None),
+        // Units
+        (unit("ssh.service", UnitOp::Stop), Connectivity),
+        (unit("ssh.socket", UnitOp::Mask), Connectivity),
+        (unit("ssh.service", UnitOp::Start), None),
+        (unit("ssh.service", UnitOp::Reload), Connectivity),
+        (unit("nftables.service", UnitOp::Start), Connectivity),
+        (unit("wg-quick@wg0.service", UnitOp::Disable), Connectivity),
+        (unit("nginx.service", UnitOp::Stop), None),
+        (
+            put("/etc/systemd/system/ssh.service.d/x.conf", "x"),
+            Connectivity,
+        ),
+        (
+            remove("/etc/systemd/system/multi-user.target.wants/ssh.service"),
+            Connectivity,
+        ),
+        (
+            link("/etc/systemd/system/systemd-networkd.service"),
+            Connectivity,
+        ),
+        (put("/etc/systemd/system/web.service", "x"), None),
+        // Packages
+        (uninstall("openssh-server"), Connectivity),
+        (uninstall("sudo:amd64"), Connectivity),
+        (uninstall("ifupdown"), Connectivity),
+        (uninstall("telnet"), None),
+        (install("openssh-server"), Service),
+        (install("firewalld"), Connectivity),
+        (install("nginx"), None),
+        // Accounts
+        (lock("root"), Connectivity),
+        (lock("ana"), Connectivity),
+        (remove_user("bo"), Connectivity),
+        (lock("cy"), Access),
+        (remove_user("cy"), Access),
+        (leave("sudo", "ana"), Connectivity),
+        (leave("video", "ana"), Access),
+        // The kernel
+        (
+            Effect::Sysctl {
+                key: "net.ipv6.conf.all.disable_ipv6".to_owned(),
+                value: "1".to_owned(),
+            },
+            Connectivity,
+        ),
+        (
+            Effect::Sysctl {
+                key: "kernel.dmesg_restrict".to_owned(),
+                value: "1".to_owned(),
+            },
+            None,
+        ),
+    ];
+    let answers = host_answers();
+    for (effect, wanted) in cases {
+        let touched = risk::of(&effect, &answers);
+        let found = touched.as_ref().map_or(None, |touched| touched.risk);
+        assert_eq!(found, wanted, "{effect:?}: {touched:?}");
+    }
+}
+
+/// Who administers the host is not known: then nobody is cut off on a guess.
+#[test]
+fn what_is_not_known_counts_as_the_worst() {
+    let nothing = Answers::default();
+    for effect in [lock("cy"), put("/home/cy/.ssh/authorized_keys", KEYS)] {
+        let touched = risk::of(&effect, &nothing).expect("a risk");
+        assert_eq!(touched.risk, Risk::Connectivity, "{effect:?}");
+    }
+}
+
+/// A role declares no risk; the plan knows it all the same, and says why.
+#[test]
+fn an_action_has_the_worse_of_what_is_declared_and_what_is_touched() {
+    let file =
+        json!({"file": {"path": "/etc/ssh/sshd_config.d/10-own.conf", "content": "X yes\n"}});
+    let want = rule("x", model::Severity::Low, &[file]).want;
+    let wanted = resource::Wanted {
+        roles: vec![WantedRole {
+            name: model::RoleName::new("web").expect("a name"),
+            want: want.clone(),
+        }],
+        ..resource::Wanted::default()
+    };
+    let mut as_rule = rule("x", model::Severity::Low, &[]);
+    as_rule.want = want;
+    let answers = Memory::default().answers(&crate::support::wanted(vec![as_rule]));
+    let plan = converge(&wanted, &answers, host(), Default::default()).expect("a plan");
+    assert_eq!(plan.risk(), Risk::Connectivity, "{plan:#?}");
+    let why = plan.actions[0].risk_why.as_deref();
+    assert_eq!(
+        why,
+        Some("/etc/ssh/sshd_config.d/10-own.conf: sshd reads it")
+    );
+}
