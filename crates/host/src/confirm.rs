@@ -18,9 +18,10 @@ use crate::event::Event;
 use crate::install;
 use crate::journal::{Batch, Header, Imaged};
 use crate::lock::{Lock, LockError};
-use crate::state::{State, StateError};
+use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::tidy;
 use crate::target::Target;
+use crate::undo;
 
 mod sign_in;
 
@@ -168,7 +169,7 @@ pub enum ConfirmError {
     Act(#[from] ActError),
 }
 
-/// Keeps a change that waits to be confirmed. `by` says who, or how.
+/// Keeps a change, or an undo, that waits to be confirmed. `by` says who, or how.
 pub fn confirm(
     host: &LocalHost,
     state: &State,
@@ -180,8 +181,8 @@ pub fn confirm(
     // Whoever waits for the confirmation holds no lock meanwhile.
     let _lock = Lock::take(&target.root, Duration::from_secs(10))?;
     let record = state.change(id)?;
-    let mut header = record.header;
-    if header.change.state != ChangeState::AwaitingConfirmation {
+    let mut header = record.header.clone();
+    if !header.change.state.is_awaiting() {
         return Err(ConfirmError::NotAwaiting {
             id,
             state: header.change.state,
@@ -192,7 +193,13 @@ pub fn confirm(
     }
     let (token, crash) = (header.token.clone(), CrashPoints::none());
     let context = Context::new(&target.root, state.images(), &token, &crash);
-    keep(&context, state, &mut header, &record.images, by, now)?;
+    match header.change.state {
+        ChangeState::AwaitingUndoConfirmation => {
+            let record = ChangeRecord { header, ..record };
+            undo::again::keep(state, record, by, now)?;
+        }
+        _ => keep(&context, state, &mut header, &record.images, by, now)?,
+    }
     disarm(id, state);
     Ok(())
 }
@@ -222,29 +229,35 @@ pub(crate) fn keep(
 /// How the waiting ended.
 pub(crate) enum Waited {
     Confirmed(String),
-    TakenBackElsewhere(Applied),
+    /// Somebody else finished it.
+    EndedElsewhere(Box<Header>),
     Interrupted,
     Expired,
 }
 
-/// Waits for a confirmation: by the command, which writes it to the journal, or by a sign-in,
+/// Waits, in the state `awaited`, for a confirmation: by the command, which writes it to the journal, or by a sign-in,
 /// which is looked for here.
 pub(crate) fn wait(
     state: &State,
     id: ChangeId,
+    awaited: ChangeState,
     deadline: Timestamp,
     options: &ApplyOptions<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Waited, StateError> {
+    let kept = match awaited {
+        ChangeState::AwaitingUndoConfirmation => ChangeState::Undone,
+        _ => ChangeState::Committed,
+    };
     let mut rounds = 0;
     loop {
         let header = state.change(id)?.header;
         match header.change.state {
-            ChangeState::AwaitingConfirmation => {}
-            ChangeState::Committed => {
+            state if state == awaited => {}
+            state if state == kept => {
                 return Ok(Waited::Confirmed(header.change.note.unwrap_or_default()));
             }
-            _ => return Ok(Waited::TakenBackElsewhere(ended(&header))),
+            _ => return Ok(Waited::EndedElsewhere(Box::new(header))),
         }
         if (options.interrupted)() {
             return Ok(Waited::Interrupted);

@@ -42,8 +42,13 @@ pub enum Recovery {
     StillAwaiting {
         deadline: Timestamp,
     },
-    /// An interrupted undo was completed.
+    /// An interrupted undo was completed, or one that waited was confirmed.
     Undone,
+    /// An undo that nobody confirmed was taken back: the change is in effect again, checked
+    /// path by path.
+    UndoTakenBack {
+        why: String,
+    },
     NeedsHuman {
         why: Vec<String>,
     },
@@ -141,7 +146,45 @@ fn one(
             "interrupted while it was carried out"
         }
         ChangeState::RollingBack => "interrupted while it was taken back",
-        ChangeState::Undoing => {
+        ChangeState::AwaitingUndoConfirmation => {
+            let restarted = header.boot != crate::apply::boot_id();
+            let record = ChangeRecord {
+                header,
+                plan,
+                actions,
+                images,
+            };
+            if !restarted && let Some(by) = confirm::confirmed_by_sign_in(&record.header) {
+                undo::again::keep(state, record, &by, now)?;
+                confirm::disarm(id, state);
+                return Ok(Recovery::Undone);
+            }
+            if !confirm::is_over(&record.header, now) {
+                return Ok(Recovery::StillAwaiting {
+                    deadline: record.header.deadline.unwrap_or(now),
+                });
+            }
+            let why = match restarted {
+                true => "the machine was restarted before anyone confirmed it",
+                false => "nobody confirmed it in time",
+            };
+            return take_undo_back(&context, state, record, now, why, sink);
+        }
+        ChangeState::Undoing | ChangeState::Redoing if header.undo.is_some() => {
+            // An interrupted taking back keeps the reason that it had.
+            let why = match (&header.change.state, &header.change.note) {
+                (ChangeState::Redoing, Some(note)) => note.clone(),
+                _ => "interrupted while it was undone".to_owned(),
+            };
+            let record = ChangeRecord {
+                header,
+                plan,
+                actions,
+                images,
+            };
+            return take_undo_back(&context, state, record, now, &why, sink);
+        }
+        ChangeState::Undoing | ChangeState::Redoing => {
             let record = ChangeRecord {
                 header,
                 plan,
@@ -185,6 +228,26 @@ fn one(
         Applied::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
         _ => Recovery::AsBefore {
             why: why.join("; "),
+        },
+    })
+}
+
+fn take_undo_back(
+    context: &Context<'_>,
+    state: &State,
+    record: ChangeRecord,
+    now: Timestamp,
+    why: &str,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Recovery, RecoverError> {
+    let id = record.header.change.id;
+    let whys = vec![why.to_owned()];
+    let undone = undo::again::take_undo_back(context, state, record, now, whys, sink)?;
+    confirm::disarm(id, state);
+    Ok(match undone {
+        undo::Undone::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
+        _ => Recovery::UndoTakenBack {
+            why: why.to_owned(),
         },
     })
 }

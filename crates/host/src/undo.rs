@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) mod again;
+
 use jiff::Timestamp;
-use model::{ActionId, ChangeId, ChangeState, Effect, HostPath};
+use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context, LastLink, runtime};
@@ -32,6 +34,13 @@ pub enum Undone {
     Done {
         id: ChangeId,
         merged: Vec<HostPath>,
+    },
+    /// In effect, and taken back by the guard unless somebody confirms it.
+    AwaitingConfirmation(ChangeId, Timestamp),
+    /// The undo was itself taken back, and that was checked: the change is in effect again.
+    TakenBack {
+        id: ChangeId,
+        why: Vec<String>,
     },
     NeedsHuman {
         id: ChangeId,
@@ -67,6 +76,14 @@ pub enum UndoError {
     Conflict(Vec<Obstacle>),
     #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
     Pending(ChangeId),
+    #[error("an undo that could cut people off is refused here: {0}")]
+    NoGuard(String),
+    /// The journal could not be written any more. `steadfast recover` sees to the rest; the
+    /// one error after which something may have been touched.
+    #[error(
+        "the undo of change {id} was interrupted, and `steadfast recover` sees to it: {source}"
+    )]
+    Unfinished { id: ChangeId, source: StateError },
     #[error("change {id} was made in `{root}`, which is not the tree that is looked at")]
     OtherRoot { id: ChangeId, root: String },
     #[error(transparent)]
@@ -83,10 +100,11 @@ impl From<JournalError> for UndoError {
     }
 }
 
-/// Takes back a committed change.
+/// Takes back a committed change. Where that could cut people off, as the change itself could,
+/// somebody must confirm it, or the undo is taken back.
 ///
 /// # Errors
-/// When it is refused. Nothing was touched then.
+/// When it is refused. Nothing was touched then, except after [`UndoError::Unfinished`].
 pub fn undo(
     host: &LocalHost,
     state: &State,
@@ -102,10 +120,22 @@ pub fn undo(
     }
     let mut record = state.change(id)?;
     refuse_unless_undoable(state, &target, &record)?;
+    let is_guarded = standing_risk(&record) >= Risk::Connectivity;
+    if is_guarded {
+        options
+            .guard
+            .check(&target.root)
+            .map_err(UndoError::NoGuard)?;
+    }
     let token = record.header.token.clone();
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
     let merged = decide(&context, &mut record)?;
     state.reserve()?;
+    if is_guarded {
+        return again::undo(
+            &target, state, &context, record, merged, options, lock, sink,
+        );
+    }
     record.header.change.state = ChangeState::Undoing;
     record.header.boot = crate::apply::boot_id();
     let mut batch = Batch::default().put(id, "", &record.header);
@@ -119,6 +149,17 @@ pub fn undo(
         Finished::Undone => Ok(Undone::Done { id, merged }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
     }
+}
+
+/// The risk of what stands of a change, which its undo has too.
+fn standing_risk(record: &ChangeRecord) -> Risk {
+    let standing = standing(record);
+    let actions = record.plan.actions.iter();
+    actions
+        .filter(|action| standing.contains(&action.id))
+        .map(|action| action.risk)
+        .max()
+        .unwrap_or_default()
 }
 
 fn refuse_unless_undoable(
@@ -469,22 +510,38 @@ pub(crate) fn finish(
     now: Timestamp,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Finished, StateError> {
-    let chosen = standing_or_undone(&record);
-    let ChangeRecord {
-        mut header,
-        plan,
-        mut actions,
-        images,
-    } = record;
-    let id = header.change.id;
+    let mut record = record;
+    let id = record.header.change.id;
+    let stuck = carry_out(context, state, &mut record, sink);
+    end(&mut record.header, &stuck, now);
+    let batch = Batch::default().put(id, "", &record.header);
+    state.journal().write(batch)?;
+    context.crash.here("undone");
+    Ok(match stuck.is_empty() {
+        true => Finished::Undone,
+        false => Finished::Stuck(stuck),
+    })
+}
+
+/// Puts everything as was decided, and checks it. Gives what could not be put back.
+fn carry_out(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    sink: &mut dyn FnMut(Event),
+) -> Vec<String> {
+    let chosen = standing_or_undone(record);
+    let id = record.header.change.id;
     state.release();
     sink(Event::TakingBack {
         id,
         why: "undo".to_owned(),
     });
-    let images: Vec<Imaged> = images
-        .into_iter()
+    let images: Vec<Imaged> = record
+        .images
+        .iter()
         .filter(|image| image.role == Role::Touched || image.undo.is_none())
+        .cloned()
         .map(|mut image| {
             if let Some(undo) = &image.undo {
                 image.before = undo.to.clone();
@@ -496,8 +553,8 @@ pub(crate) fn finish(
     let outcome = take_back(
         context,
         journal,
-        &plan,
-        &mut actions,
+        &record.plan,
+        &mut record.actions,
         &images,
         &|id| chosen.contains(&id),
         sink,
@@ -513,14 +570,7 @@ pub(crate) fn finish(
         same: outcome.same,
         of: outcome.paths,
     });
-    end(&mut header, &outcome.stuck, now);
-    let batch = Batch::default().put(id, "", &header);
-    state.journal().write(batch)?;
-    context.crash.here("undone");
-    Ok(match outcome.stuck.is_empty() {
-        true => Finished::Undone,
-        false => Finished::Stuck(outcome.stuck),
-    })
+    outcome.stuck
 }
 
 /// In an undo that was interrupted, some actions are taken back already; they are looked at

@@ -26,6 +26,10 @@ pub enum ChangeState {
     Committed,
     /// Being taken back on request.
     Undoing,
+    /// Taken back on request, and put into effect again unless that is confirmed in time.
+    AwaitingUndoConfirmation,
+    /// The undo is being taken back because it failed, was interrupted or was not confirmed.
+    Redoing,
     /// Final: taken back on request, and verified.
     Undone,
     /// Being taken back because it failed, was interrupted or was not confirmed.
@@ -46,6 +50,8 @@ impl ChangeState {
             Self::AwaitingConfirmation => "awaiting_confirmation",
             Self::Committed => "committed",
             Self::Undoing => "undoing",
+            Self::AwaitingUndoConfirmation => "awaiting_undo_confirmation",
+            Self::Redoing => "redoing",
             Self::Undone => "undone",
             Self::RollingBack => "rolling_back",
             Self::RolledBack => "rolled_back",
@@ -61,6 +67,14 @@ impl ChangeState {
         )
     }
 
+    /// Is it, or its undo, in effect only until somebody confirms it?
+    pub const fn is_awaiting(self) -> bool {
+        matches!(
+            self,
+            Self::AwaitingConfirmation | Self::AwaitingUndoConfirmation
+        )
+    }
+
     /// May a change go from here to `next`?
     pub const fn allows(self, next: Self) -> bool {
         use ChangeState as S;
@@ -73,7 +87,12 @@ impl ChangeState {
                 | (S::AwaitingConfirmation, S::Committed)
                 | (S::Committed, S::Undoing)
                 | (S::NeedsHuman, S::Undoing)
-                | (S::Undoing, S::Undone | S::NeedsHuman | S::Committed)
+                | (
+                    S::Undoing,
+                    S::Undone | S::NeedsHuman | S::AwaitingUndoConfirmation | S::Redoing
+                )
+                | (S::AwaitingUndoConfirmation, S::Undone | S::Redoing)
+                | (S::Redoing, S::Committed | S::NeedsHuman)
                 | (S::RollingBack, S::RolledBack | S::NeedsHuman)
                 | (
                     S::Planned | S::Imaged | S::Applying | S::Validating | S::AwaitingConfirmation,

@@ -218,7 +218,11 @@ pub fn recover(host: &LocalHost, state: &State) -> Result<Exit, Failure> {
             Recovery::StillAwaiting { deadline } => format!(
                 "in effect, and taken back at {deadline:.0} unless `steadfast confirm {id}` keeps it"
             ),
-            Recovery::Undone => "the interrupted undo is completed".to_owned(),
+            Recovery::Undone => "undone: the host is as it was before the change".to_owned(),
+            Recovery::UndoTakenBack { why } => {
+                exit = exit.or(Exit::TakenBack);
+                format!("the undo was taken back, and the change is in effect again: {why}")
+            }
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
                 format!("needs a person: {}", why.join("; "))

@@ -164,6 +164,37 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
     }
 }
 
+/// How the same things are now, of which `kept` says how they were before `action`: what
+/// brings them back after the action was taken back.
+pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result<Kept, ActError> {
+    Ok(match kept {
+        Kept::Sysctl { key, .. } => Kept::Sysctl {
+            key: key.clone(),
+            before: runtime::sysctl(key)?,
+        },
+        Kept::Mount { path, .. } => Kept::Mount {
+            path: path.clone(),
+            before: runtime::mount_options(path)?,
+        },
+        Kept::Module { name, .. } => Kept::Module {
+            name: name.clone(),
+            loaded: runtime::is_loaded(name)?,
+        },
+        Kept::Unit { name, active, .. } => Kept::Unit {
+            name: name.clone(),
+            active: match active {
+                Some(_) => Some(unit::is_active(name)?),
+                None => None,
+            },
+            quiet_triggers: unit::quiet_triggers(name)?,
+        },
+        Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
+        // The way back of its way back is the effect itself.
+        Kept::Effect(_) => Kept::Effect(Box::new(action.effect.clone())),
+        Kept::Nothing | Kept::Irreversible { .. } => kept.clone(),
+    })
+}
+
 /// Puts back what was kept. Doing it twice changes nothing.
 pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     match kept {

@@ -206,11 +206,24 @@ fn lists(name: &str) -> Result<Vec<String>, ActError> {
 /// What must be known, and had, to take the action back.
 pub fn keep(context: &Context<'_>, name: &str, op: &PackageOp) -> Result<PackagesBefore, ActError> {
     let steps = simulate(name, op)?;
-    let automatic = automatic()?;
-    let mut packages = Vec::new();
     let mut names: BTreeSet<String> = steps.into_iter().map(|step| step.name).collect();
     // Its mark changes even when it is installed already.
     names.insert(name.to_owned());
+    keep_named(context, names)
+}
+
+/// How the packages of `before` are now, with what brings that back.
+pub fn keep_again(
+    context: &Context<'_>,
+    before: &PackagesBefore,
+) -> Result<PackagesBefore, ActError> {
+    let names = before.packages.iter().map(|package| package.name.clone());
+    keep_named(context, names.collect())
+}
+
+fn keep_named(context: &Context<'_>, names: BTreeSet<String>) -> Result<PackagesBefore, ActError> {
+    let automatic = automatic()?;
+    let mut packages = Vec::new();
     for name in names {
         let mut state = query(&name)?;
         state.automatic = automatic.contains(&name);

@@ -29,6 +29,7 @@ pub(super) fn images(
             id: action.id,
             state: ActionState::Pending,
             kept,
+            again: None,
         });
         for (path, last) in act::touched(context, &action.effect)? {
             let (path, before) = Node::capture(context.root, &path, last, Some(context.images))?;

@@ -198,6 +198,7 @@ pub(crate) fn apply_as(
         deadline: None,
         taken_back: BTreeSet::new(),
         own: origin == Origin::Own,
+        undo: None,
     };
     let sets = Sets::of(plan, &images);
     let mut work = Work {

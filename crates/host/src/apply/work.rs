@@ -378,7 +378,8 @@ impl Work<'_> {
         if self.options.detach {
             return Ok(Applied::AwaitingConfirmation(id, deadline));
         }
-        let waited = confirm::wait(self.state, id, deadline, self.options, self.sink)?;
+        let awaited = ChangeState::AwaitingConfirmation;
+        let waited = confirm::wait(self.state, id, awaited, deadline, self.options, self.sink)?;
         let why = match waited {
             confirm::Waited::Confirmed(by) => {
                 self.options.guard.disarm(id, self.state);
@@ -392,7 +393,7 @@ impl Work<'_> {
                     },
                 });
             }
-            confirm::Waited::TakenBackElsewhere(applied) => return Ok(applied),
+            confirm::Waited::EndedElsewhere(header) => return Ok(confirm::ended(&header)),
             confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
             confirm::Waited::Expired => "nobody confirmed it in time",
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use model::{ActionId, Change, Digest, Effect, HostPath, Plan};
+use model::{ActionId, Change, ChangeState, Digest, Effect, HostPath, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
@@ -24,9 +24,9 @@ pub struct Header {
     pub boot: Option<String>,
     /// The digest over all before-images, so that none can be taken away unnoticed.
     pub images: Option<Digest>,
-    /// When the result took effect; sign-ins count from here.
+    /// When the result, or the undo, took effect; sign-ins count from here.
     pub activated: Option<Timestamp>,
-    /// Until when it must be confirmed.
+    /// Until when it, or its undo, must be confirmed.
     pub deadline: Option<Timestamp>,
     /// Actions of change sets that failed and were taken back, or never begun, while the
     /// others stand.
@@ -34,6 +34,20 @@ pub struct Header {
     /// Done by Steadfast for itself: its recovery units.
     #[serde(default)]
     pub own: bool,
+    /// While an undo is under way that must be confirmed: what the change becomes again when
+    /// it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<GuardedUndo>,
+}
+
+/// The change as it was when an undo began that could cut people off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardedUndo {
+    pub state: ChangeState,
+    pub ended: Option<Timestamp>,
+    pub note: Option<String>,
+    /// Who asked for the undo.
+    pub by: String,
 }
 
 impl Record for Header {
@@ -71,6 +85,9 @@ pub struct Imaged {
     /// what shall be there. A parent that has this keeps whatever time it gets.
     #[serde(default)]
     pub undo: Option<UndoTo>,
+    /// What was there before an undo that must be confirmed, and is again when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<Node>,
 }
 
 /// The way of one path through an undo.
@@ -90,6 +107,7 @@ impl Imaged {
             actions: BTreeSet::new(),
             sensitive: false,
             undo: None,
+            redo: None,
         }
     }
 }
@@ -157,6 +175,10 @@ pub struct ActionRecord {
     pub id: ActionId,
     pub state: ActionState,
     pub kept: Kept,
+    /// How the same was before an undo that must be confirmed. While that undo is itself taken
+    /// back, the two have changed places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Kept>,
 }
 
 impl Record for ActionRecord {

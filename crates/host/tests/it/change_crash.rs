@@ -51,12 +51,16 @@ fn victim() {
         "recover" => {
             bench.recover(&crash);
         }
+        "guarded-undo" => crate::change_undo_confirm::begin(&bench, crash),
+        "recover-late" => {
+            crate::change_undo_confirm::recover_late(&bench, &crash);
+        }
         other => panic!("no role `{other}`"),
     }
 }
 
 /// Was it killed? Else it came to its end, and the sweep is through.
-fn kill_at(bench: &Bench, what: &str, nth: u32) -> bool {
+pub fn kill_at(bench: &Bench, what: &str, nth: u32) -> bool {
     let role = format!(
         "{what} {nth} {} {}",
         bench.root.display(),

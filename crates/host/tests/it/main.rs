@@ -11,6 +11,7 @@ mod change_parts;
 mod change_power;
 mod change_state;
 mod change_undo;
+mod change_undo_confirm;
 mod lab_observe;
 mod observe_accounts;
 mod observe_facts;

@@ -8,7 +8,7 @@ use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Keep a change that would otherwise be taken back
+/// Keep a change, or an undo, that would otherwise be taken back
 ///
 /// From a connection that was made after the change, this proves that nobody is cut off.
 #[derive(Debug, clap::Args)]
@@ -22,10 +22,17 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
     let change = context.change(&state, &args.change)?;
-    if change.state == ChangeState::Committed {
-        crate::say(format_args!("change {} is committed already", change.id));
-        return Ok(Exit::AsWanted);
-    }
+    let is_undo = match change.state {
+        ChangeState::Committed => {
+            crate::say(format_args!("change {} is committed already", change.id));
+            return Ok(Exit::AsWanted);
+        }
+        ChangeState::Undone => {
+            crate::say(format_args!("change {} is undone already", change.id));
+            return Ok(Exit::AsWanted);
+        }
+        state => state == ChangeState::AwaitingUndoConfirmation,
+    };
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let by = context::who(&host);
     host::confirm(&host, &state, change.id, &by, Timestamp::now()).map_err(|error| {
@@ -42,6 +49,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         };
         Failure::with_help(exit, error, help)
     })?;
+    if is_undo {
+        crate::say(format_args!(
+            "change {} undone: the host stays as it was before it",
+            change.id
+        ));
+        return Ok(Exit::AsWanted);
+    }
     crate::say(format_args!(
         "change {0} committed. steadfast undo {0} takes it back.",
         change.id

@@ -147,7 +147,9 @@ fn tell(host: &Container, release: Release) -> Result<Exit, Failure> {
     writeln!(out, "\nFixed      SHA-256 {}", fixed.digest)?;
 
     writeln!(out, "\n$ steadfast undo last --yes")?;
-    out.write_all(steadfast(host, &["undo", "last", "--yes"])?.as_bytes())?;
+    let undo = ["undo", "last", "--yes", "--detach"];
+    out.write_all(steadfast(host, &undo)?.as_bytes())?;
+    out.write_all(steadfast(host, &["confirm", "last"])?.as_bytes())?;
     let after = look(host)?;
     writeln!(out, "\nUndone     SHA-256 {}", after.digest)?;
 

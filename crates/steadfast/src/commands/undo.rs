@@ -1,11 +1,12 @@
 //! `steadfast undo`: takes a change back exactly.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
-use host::{LocalHost, Obstacle, UndoError, Undone};
+use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
+use model::Risk;
 
 use crate::context::{self, Context};
+use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::{Paper, Text};
@@ -17,12 +18,22 @@ use crate::style::{Role, Style};
 ///
 /// Where someone else changed a file since, only our own lines are taken back, and that is
 /// said; where that can't be told apart, nothing is touched and the difference is shown.
+/// The undo of a change that could cut people off is confirmed like the change itself, or the
+/// change is put into effect again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes")]
+#[command(
+    after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes --confirm-within 5m"
+)]
 pub struct Args {
     /// The change: c-19, 19, `last`, or the beginning of its plan's id
     #[arg(value_name = "CHANGE")]
     change: String,
+    /// How long an undo that could cut people off waits for a new sign-in
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    confirm_within: Span,
+    /// Do not wait for the confirmation here; the host takes the undo back by itself
+    #[arg(long)]
+    detach: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
@@ -43,7 +54,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    let options = context::options(&host, &state, Duration::ZERO);
+    if record.plan.risk() >= Risk::Connectivity && rustix::process::geteuid().is_root() {
+        // Who takes the undo back after a restart must be there before it begins.
+        context::install_recovery(&host, &state)?;
+    }
+    context::heed_interrupts();
+    let options = ApplyOptions {
+        detach: args.detach,
+        ..context::options(&host, &state, args.confirm_within.0)
+    };
     let style = Style::for_stderr();
     let mut err = std::io::stderr();
     let live = err.is_terminal();
@@ -74,6 +93,20 @@ fn conclude(undone: &Undone) -> Exit {
             }
             Exit::AsWanted
         }
+        Undone::AwaitingConfirmation(id, deadline) => {
+            crate::say(format_args!(
+                "change {id} is undone, and is put into effect again at {deadline:.0} unless the \
+                 undo is confirmed:\nsteadfast confirm {id}"
+            ));
+            Exit::AsWanted
+        }
+        Undone::TakenBack { id, why } => {
+            let why = model::printable(why.join("; ").as_bytes());
+            crate::say(format_args!(
+                "the undo was taken back, and change {id} is in effect again: {why}"
+            ));
+            Exit::TakenBack
+        }
         Undone::NeedsHuman { id, why } => {
             let why = model::printable(why.join("; ").as_bytes());
             crate::say(format_args!("change {id} could not be taken back: {why}"));
@@ -92,6 +125,14 @@ fn refusal(error: UndoError) -> Failure {
                 "nothing was touched; put these places in order by hand, or leave the change",
             )
         }
+        UndoError::NoGuard(_) => (
+            Exit::Findings,
+            "nothing was touched; such an undo needs a host that systemd runs",
+        ),
+        UndoError::Unfinished { .. } => (
+            Exit::NeedsPerson,
+            "see to it as soon as there is room: steadfast recover",
+        ),
         UndoError::NotCommitted { .. } => (Exit::BadInput, "steadfast history lists the changes"),
         UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),
         UndoError::Irreversible { .. } => (Exit::NeedsPerson, "nothing was touched"),

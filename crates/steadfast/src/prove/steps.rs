@@ -182,7 +182,18 @@ fn second_apply(guest: &dyn Guest, case: &Case, equipment: &Equipment) -> Result
 }
 
 fn undo(guest: &dyn Guest) -> Result<(), String> {
-    succeeded(&steadfast(guest, &["undo", "last", "--yes"])?)
+    let words = [
+        "undo",
+        "last",
+        "--yes",
+        "--detach",
+        "--confirm-within",
+        "10m",
+    ];
+    succeeded(&steadfast(guest, &words)?)?;
+    // An undo that could cut people off waits for this; after any other, `last` is the change
+    // before it, which is final.
+    succeeded(&steadfast(guest, &["confirm", "last"])?)
 }
 
 fn succeeded(output: &Output) -> Result<(), String> {

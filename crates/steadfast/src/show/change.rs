@@ -52,6 +52,10 @@ pub fn write(
         ChangeState::AwaitingConfirmation => {
             NextStep::new(format!("steadfast confirm {}", change.id), "keeps it")
         }
+        ChangeState::AwaitingUndoConfirmation => NextStep::new(
+            format!("steadfast confirm {}", change.id),
+            "keeps the undo; else the change is put into effect again",
+        ),
         ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
         ChangeState::NeedsHuman => NextStep::new(
             format!("steadfast undo {}", change.id),

@@ -62,6 +62,8 @@ pub(crate) const fn state_text(state: ChangeState) -> &'static str {
         ChangeState::AwaitingConfirmation => "waits to be confirmed",
         ChangeState::Committed => "in effect",
         ChangeState::Undoing => "being undone",
+        ChangeState::AwaitingUndoConfirmation => "undo to be confirmed",
+        ChangeState::Redoing => "undo being taken back",
         ChangeState::Undone => "undone",
         ChangeState::RollingBack => "being taken back",
         ChangeState::RolledBack => "failed, taken back",

@@ -145,7 +145,9 @@ fn the_command_confirms_it_in_time_and_not_later() {
         .expect(0, &["committed"]);
     wait(running).expect(0, &["confirmed by root"]);
     is_in_effect(&host);
-    host.steadfast(&["undo", "last", "--yes"])
+    host.steadfast(&["undo", "last", "--yes", "--detach"])
+        .expect(0, &["put into effect again"]);
+    host.steadfast(&["confirm", "last"])
         .expect(0, &["as it was before it"]);
     host.expect_same(&before);
 }
@@ -160,4 +162,74 @@ fn whoever_waits_can_change_their_mind() {
     host.shell("kill -INT $(pidof steadfast)");
     wait(running).expect(4, &["interrupted"]);
     host.expect_same(&before);
+}
+
+/// A confirmed change that ends root's sign-in, and the host as it left it.
+fn changed() -> Option<(Host, lab::Snapshot)> {
+    let host = host()?;
+    host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
+    host.steadfast(&["confirm", "last"])
+        .expect(0, &["committed"]);
+    let after = host.snapshot();
+    Some((host, after))
+}
+
+#[test]
+fn nobody_confirms_the_undo_so_the_change_is_in_effect_again() {
+    let Some((host, after)) = changed() else {
+        return;
+    };
+    let said = host.steadfast(&["undo", "last", "--yes", "--confirm-within", "5s"]);
+    said.expect(4, &["the undo was taken back", "nobody confirmed it"]);
+    is_in_effect(&host);
+    host.expect_same(&after);
+    host.steadfast(&["show", "last"])
+        .expect(0, &["in effect", "its undo was taken back"]);
+}
+
+#[test]
+fn the_undo_is_killed_while_it_waits_and_the_timer_takes_it_back() {
+    let Some((host, after)) = changed() else {
+        return;
+    };
+    let running = host.start(&["undo", "last", "--yes", "--confirm-within", "20s"]);
+    host.wait_for_state("awaiting_undo_confirmation", A_WHILE);
+    let config = host.shell("sshd -T -C user=root,host=h,addr=10.0.0.1 | grep -i permitrootlogin");
+    assert_eq!(config, "permitrootlogin yes\n");
+    running.kill().expect("it can be killed");
+    assert_eq!(wait(running).code, None, "it was killed");
+    host.wait_for(
+        &format!("{PROGRAM} history --format json | grep -q 'its undo was taken back'"),
+        A_WHILE,
+    );
+    is_in_effect(&host);
+    host.expect_same(&after);
+}
+
+#[test]
+fn a_restart_before_the_undo_was_confirmed_takes_it_back_at_boot() {
+    let Some((mut host, after)) = changed() else {
+        return;
+    };
+    host.steadfast(&["undo", "last", "--yes", "--detach"])
+        .expect(0, &["steadfast confirm"]);
+    host.container.reboot().expect("it boots again");
+    host.steadfast(&["history", "--format", "json"])
+        .expect(0, &["committed", "its undo was taken back", "restarted"]);
+    is_in_effect(&host);
+    host.expect_same(&after);
+}
+
+#[test]
+fn a_confirmed_undo_stays() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
+    host.steadfast(&["confirm", "last"]).expect(0, &[]);
+    host.steadfast(&["undo", "last", "--yes", "--detach"])
+        .expect(0, &[]);
+    host.steadfast(&["confirm", "last"]).expect(0, &["undone"]);
+    host.expect_same(&before);
+    let timers = host.shell("systemctl list-timers --all --plain --no-legend 'steadfast-*'");
+    assert_eq!(timers, "");
 }

@@ -1,0 +1,329 @@
+//! An undo that could cut people off is confirmed or taken back, as the change itself was: how
+//! everything is before the undo becomes durable first, and is put back unless somebody
+//! confirms. `committed → undoing → awaiting_undo_confirmation → undone`, and from the middle
+//! states `redoing → committed`.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use model::{ActionId, ChangeState, HostPath, Plan};
+
+use super::{UndoError, Undone, carry_out, standing};
+use crate::act::{self, ActError, Context, LastLink};
+use crate::apply::{ApplyOptions, image_key};
+use crate::confirm;
+use crate::event::Event;
+use crate::image::Node;
+use crate::journal::{ActionRecord, ActionState, Batch, GuardedUndo, Header, Imaged};
+use crate::lock::Lock;
+use crate::state::{ChangeRecord, State, StateError};
+use crate::take_back::take_back;
+use crate::target::Target;
+
+/// Carries out an undo that was decided, and waits to be confirmed.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what an undo has at hand when it turns out to be one of these"
+)]
+pub(super) fn undo(
+    target: &Target,
+    state: &State,
+    context: &Context<'_>,
+    mut record: ChangeRecord,
+    merged: Vec<HostPath>,
+    options: &ApplyOptions<'_>,
+    lock: Lock,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Undone, UndoError> {
+    let id = record.header.change.id;
+    prepare(context, &mut record)?;
+    // Armed before there is anything to take back: a guard that finds nothing does nothing.
+    let limit = options.confirm_within + confirm::APPLY_LIMIT;
+    options
+        .guard
+        .arm(id, state, limit)
+        .map_err(UndoError::NoGuard)?;
+    options.crash.here("undo guarded");
+    let was = &record.header.change;
+    record.header.undo = Some(GuardedUndo {
+        state: was.state,
+        ended: was.ended,
+        note: was.note.clone(),
+        by: options.by.clone(),
+    });
+    record.header.change.state = ChangeState::Undoing;
+    record.header.boot = crate::apply::boot_id();
+    record.header.activated = None;
+    record.header.deadline = None;
+    options.crash.here("before undoing");
+    if let Err(source) = write(state, &record) {
+        options.guard.disarm(id, state);
+        return Err(source.into());
+    }
+    options.crash.here("undoing");
+    let unfinished = |source| UndoError::Unfinished { id, source };
+    let stuck = carry_out(context, state, &mut record, sink);
+    let mut why = stuck;
+    if why.is_empty() && (options.interrupted)() {
+        why.push("interrupted".to_owned());
+    }
+    if why.is_empty()
+        && let Err(error) = options
+            .guard
+            .arm_deadline(id, state, options.confirm_within)
+    {
+        why.push(error);
+    }
+    if !why.is_empty() {
+        let ended = take_undo_back(context, state, record, (options.now)(), why, sink);
+        options.guard.disarm(id, state);
+        return ended.map_err(unfinished);
+    }
+    let activated = (options.now)();
+    let deadline = activated + options.confirm_within;
+    record.header.activated = Some(activated);
+    record.header.deadline = Some(deadline);
+    record.header.change.state = ChangeState::AwaitingUndoConfirmation;
+    state
+        .journal()
+        .write(Batch::default().put(id, "", &record.header))
+        .map_err(|error| unfinished(error.into()))?;
+    options.crash.here("awaiting_undo_confirmation");
+    // Whoever confirms, and whoever takes back when we are gone, must be able to.
+    drop(lock);
+    sink(Event::AwaitingConfirmation { id, deadline });
+    if options.detach {
+        return Ok(Undone::AwaitingConfirmation(id, deadline));
+    }
+    let awaited = ChangeState::AwaitingUndoConfirmation;
+    let waited = confirm::wait(state, id, awaited, deadline, options, sink).map_err(unfinished)?;
+    let why = match waited {
+        confirm::Waited::Confirmed(by) => {
+            options.guard.disarm(id, state);
+            sink(Event::Confirmed { id, by });
+            return Ok(Undone::Done { id, merged });
+        }
+        confirm::Waited::EndedElsewhere(header) => return Ok(ended(&header, merged)),
+        confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
+        confirm::Waited::Expired => "nobody confirmed it in time",
+    };
+    let _lock = match Lock::take(&target.root, options.lock_wait) {
+        Ok(lock) => lock,
+        // Somebody is at it; the guard sees to the rest.
+        Err(_) => return Ok(Undone::AwaitingConfirmation(id, deadline)),
+    };
+    // It may have been confirmed or taken back while we reached for the lock.
+    let record = state.change(id).map_err(unfinished)?;
+    if record.header.change.state != awaited {
+        return Ok(ended(&record.header, merged));
+    }
+    let why = vec![why.to_owned()];
+    let ended = take_undo_back(context, state, record, (options.now)(), why, sink);
+    options.guard.disarm(id, state);
+    ended.map_err(unfinished)
+}
+
+/// How everything that the undo changes is now: content into the images, values into the
+/// records.
+fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActError> {
+    let standing = standing(record);
+    for image in &mut record.images {
+        if image.actions.is_disjoint(&standing) {
+            continue;
+        }
+        let (_, now) = Node::capture(
+            context.root,
+            &image.path,
+            LastLink::Itself,
+            Some(context.images),
+        )?;
+        image.redo = Some(now);
+    }
+    for action in &mut record.actions {
+        if !standing.contains(&action.id) {
+            continue;
+        }
+        let planned = record.plan.actions.iter().find(|one| one.id == action.id);
+        let planned = planned.expect("every record is of an action of the plan");
+        action.again = Some(act::keep_again(context, planned, &action.kept)?);
+    }
+    Ok(())
+}
+
+/// The whole record, as one step.
+fn write(state: &State, record: &ChangeRecord) -> Result<(), StateError> {
+    let id = record.header.change.id;
+    let mut batch = Batch::default().put(id, "", &record.header);
+    for image in &record.images {
+        batch = batch.put(id, image_key(image), image);
+    }
+    for action in &record.actions {
+        batch = batch.put(id, ActionRecord::key(action.id), action);
+    }
+    Ok(state.journal().write(batch)?)
+}
+
+/// The undo stays: what would have taken it back is not needed any more.
+pub(crate) fn keep(
+    state: &State,
+    mut record: ChangeRecord,
+    by: &str,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let asked = record.header.undo.take().map(|undo| undo.by);
+    for action in &mut record.actions {
+        action.again = None;
+    }
+    for image in &mut record.images {
+        image.redo = None;
+    }
+    record.header.change.state = ChangeState::Undone;
+    record.header.change.ended = Some(now);
+    let asked = asked.map_or_else(String::new, |asked| format!("undo asked for by {asked}, "));
+    record.header.change.note = Some(format!("{asked}confirmed by {by}"));
+    write(state, &record)
+}
+
+/// Puts everything back as it was before the undo, and checks it. Run again after a crash, it
+/// completes what is left.
+pub(crate) fn take_undo_back(
+    context: &Context<'_>,
+    state: &State,
+    mut record: ChangeRecord,
+    now: Timestamp,
+    mut why: Vec<String>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Undone, StateError> {
+    let id = record.header.change.id;
+    // The way back may need the room that was kept for it.
+    state.release();
+    sink(Event::TakingBack {
+        id,
+        why: why.join("; "),
+    });
+    if record.header.change.state != ChangeState::Redoing {
+        record.header.change.state = ChangeState::Redoing;
+        record.header.change.note = (!why.is_empty()).then(|| why.join("; "));
+        for action in &mut record.actions {
+            if let Some(again) = &mut action.again {
+                std::mem::swap(again, &mut action.kept);
+                action.state = ActionState::Done;
+            }
+        }
+        write(state, &record)?;
+    }
+    context.crash.here("redoing");
+    let again: BTreeSet<ActionId> = record
+        .actions
+        .iter()
+        .filter(|action| action.again.is_some())
+        .map(|action| action.id)
+        .collect();
+    let images: Vec<Imaged> = record.images.iter().filter_map(forth).collect();
+    let outcome = take_back(
+        context,
+        (state.journal(), id),
+        &forwards(&record.plan),
+        &mut record.actions,
+        &images,
+        &|id| again.contains(&id),
+        sink,
+    );
+    for why in &outcome.stuck {
+        sink(Event::Stuck {
+            id,
+            why: why.clone(),
+        });
+    }
+    sink(Event::TakenBack {
+        id,
+        same: outcome.same,
+        of: outcome.paths,
+    });
+    settle(&mut record, &outcome.stuck, &why, now);
+    write(state, &record)?;
+    context.crash.here("redone");
+    why.extend(outcome.stuck.iter().cloned());
+    Ok(match outcome.stuck.is_empty() {
+        true => Undone::TakenBack { id, why },
+        false => Undone::NeedsHuman { id, why },
+    })
+}
+
+/// What the undo left at a path counts as ours, and what was there before it is put back.
+fn forth(image: &Imaged) -> Option<Imaged> {
+    let redo = image.redo.clone()?;
+    let left = match &image.undo {
+        Some(undo) => undo.to.clone(),
+        None => image.before.clone(),
+    };
+    Some(Imaged {
+        before: redo,
+        after: Some(left),
+        ..image.clone()
+    })
+}
+
+/// Taking back begins with the last action, and this way must begin with the first.
+/// Activations keep their order: systemd reads its units before it restarts one.
+fn forwards(plan: &Plan) -> Plan {
+    let (activations, mut actions): (Vec<_>, Vec<_>) = plan
+        .actions
+        .iter()
+        .cloned()
+        .partition(|action| action.effect.is_activation());
+    actions.reverse();
+    actions.extend(activations);
+    Plan {
+        actions,
+        ..plan.clone()
+    }
+}
+
+/// The change is again what it was before the undo.
+fn settle(record: &mut ChangeRecord, stuck: &[String], why: &[String], now: Timestamp) {
+    for action in &mut record.actions {
+        if let Some(again) = action.again.take() {
+            action.kept = again;
+            action.state = ActionState::Done;
+        }
+    }
+    for image in &mut record.images {
+        image.redo = None;
+        image.undo = None;
+    }
+    let was = record.header.undo.take();
+    let change = &mut record.header.change;
+    let because = match why.is_empty() {
+        true => "its undo was taken back".to_owned(),
+        false => format!("its undo was taken back: {}", why.join("; ")),
+    };
+    if !stuck.is_empty() {
+        change.state = ChangeState::NeedsHuman;
+        change.ended = Some(now);
+        change.note = Some(format!("{because}; {}", stuck.join("; ")));
+        return;
+    }
+    let before = was.as_ref().and_then(|was| was.note.clone());
+    change.note = Some(match before {
+        Some(before) => format!("{before}; {because}"),
+        None => because,
+    });
+    change.state = was.as_ref().map_or(ChangeState::Committed, |was| was.state);
+    change.ended = was.and_then(|was| was.ended).or(Some(now));
+}
+
+/// What became of an undo that somebody else finished.
+fn ended(header: &Header, merged: Vec<HostPath>) -> Undone {
+    let id = header.change.id;
+    let why: Vec<String> = header.change.note.iter().cloned().collect();
+    match header.change.state {
+        ChangeState::Undone => Undone::Done { id, merged },
+        ChangeState::Committed => Undone::TakenBack { id, why },
+        ChangeState::AwaitingUndoConfirmation | ChangeState::Redoing => {
+            let deadline = header.deadline.unwrap_or(header.change.started);
+            Undone::AwaitingConfirmation(id, deadline)
+        }
+        _ => Undone::NeedsHuman { id, why },
+    }
+}
