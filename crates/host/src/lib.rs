@@ -13,6 +13,7 @@ pub mod crash;
 mod elsewhere;
 pub mod error;
 pub mod event;
+pub mod expire;
 mod facts;
 pub mod image;
 pub mod install;

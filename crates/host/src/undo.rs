@@ -72,6 +72,8 @@ pub enum UndoError {
     },
     #[error("change {id} can't be taken back: {why}")]
     Irreversible { id: ChangeId, why: String },
+    #[error("change {id} can no longer be undone: its before-images expired on {}", at.strftime("%Y-%m-%d"))]
+    Expired { id: ChangeId, at: Timestamp },
     #[error("{} place(s) were changed by someone else since", .0.len())]
     Conflict(Vec<Obstacle>),
     #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
@@ -171,6 +173,9 @@ fn refuse_unless_undoable(
     let now = record.header.change.state;
     if !now.allows(ChangeState::Undoing) {
         return Err(UndoError::NotCommitted { id, state: now });
+    }
+    if let Some(at) = record.header.change.expired {
+        return Err(UndoError::Expired { id, at });
     }
     if record.header.root != target.root.path() {
         return Err(UndoError::OtherRoot {

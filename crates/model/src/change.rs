@@ -125,4 +125,7 @@ pub struct Change {
     /// Why it ended as it did, where it was not as planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Since when its before-images are gone: it can no longer be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Timestamp>,
 }

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod compare;
 pub mod converge;
 pub mod report;
+pub mod retention;
 pub mod risk;
 
 pub use report::{Counts, Report, Score};

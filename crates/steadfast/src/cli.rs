@@ -39,6 +39,7 @@ pub enum Command {
     Undo(commands::undo::Args),
     History(commands::history::Args),
     Show(commands::show::Args),
+    Expire(commands::expire::Args),
     #[command(subcommand)]
     Rule(commands::rule::Command),
     #[command(subcommand)]

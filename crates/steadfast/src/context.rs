@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use host::expire::{ExpireError, Expired};
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
     Recovered, Recovery, State, StateError,
 };
 use jiff::Timestamp;
 use model::{Change, ChangeId, ChangeState};
+use plan::retention::Retention;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -178,7 +180,7 @@ pub fn heed_interrupts() {
 }
 
 /// How long another change may keep a command waiting, before it is refused.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The options of every command that changes the host.
 pub fn options<'a>(host: &LocalHost, state: &State, confirm_within: Duration) -> ApplyOptions<'a> {
@@ -234,6 +236,42 @@ pub fn recover(host: &LocalHost, state: &State) -> Result<Exit, Failure> {
         ));
     }
     Ok(exit)
+}
+
+/// Lets before-images go that are kept no longer. Behind a command that did something else,
+/// so that what goes wrong here is said and does not change how that ended.
+pub fn expire(host: &LocalHost, state: &State) {
+    let rule = Retention::default();
+    let crash = CrashPoints::default();
+    let expired = host::expire::expire(host, state, &rule, Timestamp::now(), LOCK_WAIT, &crash);
+    match expired {
+        Ok(expired) => say_expired(&expired),
+        // Another change is at work, and sees to it when it is done.
+        Err(ExpireError::Lock(_)) => {}
+        Err(error) => crate::say(format_args!(
+            "before-images that are kept no longer could not be deleted: {error}"
+        )),
+    }
+}
+
+/// Which changes can no longer be undone, and what went.
+pub fn say_expired(expired: &Expired) {
+    if !expired.changes.is_empty() {
+        crate::say(format_args!(
+            "can no longer be undone, since their before-images expired: {}",
+            names(&expired.changes)
+        ));
+    }
+}
+
+/// `c-3, c-4`, and how many more.
+pub fn names(changes: &[ChangeId]) -> String {
+    const MOST: usize = 12;
+    let shown: Vec<String> = changes.iter().take(MOST).map(ToString::to_string).collect();
+    match changes.len().saturating_sub(MOST) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Puts a copy of this program and a recovery unit in place, so that what a crash

@@ -189,6 +189,7 @@ pub(crate) fn apply_as(
             summary: summary(plan),
             serves: serves(plan),
             note: None,
+            expired: None,
         },
         token: token.clone(),
         root: target.root.path().to_owned(),
@@ -198,6 +199,8 @@ pub(crate) fn apply_as(
         deadline: None,
         taken_back: BTreeSet::new(),
         own: origin == Origin::Own,
+        secrets: images.iter().any(|image| image.sensitive),
+        swept: false,
         undo: None,
     };
     let sets = Sets::of(plan, &images);

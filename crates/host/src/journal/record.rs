@@ -34,6 +34,12 @@ pub struct Header {
     /// Done by Steadfast for itself: its recovery units.
     #[serde(default)]
     pub own: bool,
+    /// One of its before-images may hold a secret: they are kept for a shorter time.
+    #[serde(default)]
+    pub secrets: bool,
+    /// Its before-images are deleted, as far as no other change refers to them.
+    #[serde(default)]
+    pub swept: bool,
     /// While an undo is under way that must be confirmed: what the change becomes again when
     /// it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -52,6 +52,7 @@ fn victim() {
             bench.recover(&crash);
         }
         "guarded-undo" => crate::change_undo_confirm::begin(&bench, crash),
+        "expire" => crate::change_expire::strictly(&bench, &crash),
         "recover-late" => {
             crate::change_undo_confirm::recover_late(&bench, &crash);
         }

@@ -4,6 +4,7 @@ mod bench;
 mod change_apply;
 mod change_confirm;
 mod change_crash;
+mod change_expire;
 mod change_full;
 mod change_hostile;
 mod change_live;

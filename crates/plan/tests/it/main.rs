@@ -3,5 +3,6 @@
 mod audit;
 mod compare;
 mod converge;
+mod retention;
 mod risk;
 mod support;

@@ -88,7 +88,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         &mut |event| drop(lines.show(&event)),
     )
     .map_err(|error| refusal(error, &plan))?;
-    Ok(conclude(&applied))
+    let exit = conclude(&applied);
+    context::expire(&survey.host, &state);
+    Ok(exit)
 }
 
 /// What was interrupted is dealt with before anything else is changed.

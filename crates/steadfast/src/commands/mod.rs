@@ -6,6 +6,7 @@ pub mod audit;
 pub mod baseline;
 pub mod confirm;
 pub mod demo;
+pub mod expire;
 pub mod history;
 pub mod plan;
 pub mod recover;
@@ -35,6 +36,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Undo(args) => undo::run(args, &context),
         Command::History(args) => history::run(args, &context),
         Command::Show(args) => show::run(args, &context),
+        Command::Expire(args) => expire::run(args, &context),
         Command::Rule(command) => rule::run(command),
         Command::Baseline(command) => baseline::run(command),
         Command::Schema(args) => schema::run(args),

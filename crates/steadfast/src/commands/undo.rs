@@ -72,7 +72,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         drop(lines.show(&event));
     })
     .map_err(refusal)?;
-    Ok(conclude(&undone))
+    let exit = conclude(&undone);
+    context::expire(&host, &state);
+    Ok(exit)
 }
 
 fn conclude(undone: &Undone) -> Exit {
@@ -132,6 +134,10 @@ fn refusal(error: UndoError) -> Failure {
         UndoError::Unfinished { .. } => (
             Exit::NeedsPerson,
             "see to it as soon as there is room: steadfast recover",
+        ),
+        UndoError::Expired { .. } => (
+            Exit::BadInput,
+            "nothing was touched; what it changed can only be changed forwards",
         ),
         UndoError::NotCommitted { .. } => (Exit::BadInput, "steadfast history lists the changes"),
         UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),

@@ -44,10 +44,18 @@ pub fn write(
     if let Some(note) = &change.note {
         paper.row(Role::Wary, "note", &Text::new().plain(note))?;
     }
+    if let Some(expired) = change.expired {
+        let text = format!(
+            "can no longer be undone: its before-images expired on {}",
+            expired.strftime("%Y-%m-%d")
+        );
+        row(&mut paper, "undo", &text)?;
+    }
     if let Some(plan) = plan {
         steps(&mut paper, plan)?;
     }
     let step = match change.state {
+        ChangeState::Committed if change.expired.is_some() => return Ok(()),
         ChangeState::Committed => NextStep::new(format!("steadfast undo {}", change.id), ""),
         ChangeState::AwaitingConfirmation => {
             NextStep::new(format!("steadfast confirm {}", change.id), "keeps it")

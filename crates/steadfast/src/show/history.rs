@@ -35,16 +35,24 @@ pub fn write(
         if let Some(note) = &change.note {
             detail = detail.say(Role::Dim, ": ").plain(note);
         }
+        if is_past_undo(change) {
+            detail = detail.say(Role::Dim, "; can no longer be undone");
+        }
         paper.indented(LABEL + 2, &detail)?;
     }
     let mut steps = vec![NextStep::new(format!("steadfast show {}", newest.id), "")];
-    if newest.state == ChangeState::Committed {
+    if newest.state == ChangeState::Committed && newest.expired.is_none() {
         steps.push(NextStep::new(
             format!("steadfast undo {}", newest.id),
             "takes the newest change back",
         ));
     }
     next_steps(&mut paper, &steps)
+}
+
+/// Is it in effect for good, since its before-images are gone?
+fn is_past_undo(change: &Change) -> bool {
+    change.expired.is_some() && change.state == ChangeState::Committed
 }
 
 /// In UTC, to the minute: `2026-11-23 14:42`.

@@ -29,7 +29,20 @@ pub fn changes() -> Vec<Change> {
         summary: "1 file, 1 reload".to_owned(),
         serves: vec!["ssh-root-login".to_owned()],
         note: (!matches!(state, Committed | AwaitingConfirmation)).then(|| HOSTILE.to_owned()),
+        expired: None,
     })
+    .chain([Change {
+        id: ChangeId(7),
+        plan: PlanId(Digest::of(b"old")),
+        state: Committed,
+        started,
+        ended: Some(started),
+        by: "ana (sudo)".to_owned(),
+        summary: "1 file".to_owned(),
+        serves: vec!["ssh-root-login".to_owned()],
+        note: None,
+        expired: Some("2027-02-21T09:00:00Z".parse().expect("RFC 3339")),
+    }])
     .collect()
 }
 
