@@ -1,22 +1,29 @@
 //! Asking a configuration's own program whether it accepts the new files, before they are
 //! put in place: in a private mount namespace, with the new files laid over the old, since
-//! includes are absolute and a copy alone proves nothing.
+//! includes are absolute and a copy alone proves nothing. The program can do nothing else: it
+//! runs as one that an audit asks, without network, with few capabilities, on a read-only
+//! view.
+
+mod view;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::ffi::OsString;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::plan::Validator;
 use model::{Action, Effect, HostPath, UnitOp};
-use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::UnshareFlags;
+use rustix::thread::CapabilitySet;
 
 use crate::act::ActError;
 use crate::act::place::{LastLink, Root};
-use crate::act::program::Program;
+use crate::act::program::{Ended, Program};
+use crate::tool::run::run;
+use crate::tool::sandbox::Sandbox;
+use crate::tree::Trouble;
 
 /// `nginx -t` of a thousand sites takes seconds.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
@@ -63,15 +70,34 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
             "programs of another tree are not run".to_owned(),
         ));
     }
-    let program = program(validator, laid)?;
+    let Some((program, arguments)) = program(validator, laid)? else {
+        return Ok(());
+    };
+    let needs = needs(validator);
     // Namespaces belong to threads, and this one's ends with it.
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
-                lay_over(root, laid, scratch(validator)).map_err(Refusal::Failed)?;
-                let ended = program
-                    .run()
-                    .map_err(|error| Refusal::Failed(error.to_string()))?;
+                let writable = view::lay_over(root, laid, needs.scratch, needs.directory)
+                    .map_err(Refusal::Failed)?;
+                let sandbox = Sandbox {
+                    keep: needs.keep,
+                    writable,
+                    any_address: needs.any_address,
+                    ..Sandbox::default()
+                };
+                let output =
+                    run(&program, &arguments, sandbox, ASK_LIMIT).map_err(
+                        |trouble| match trouble {
+                            Trouble::Absent => Refusal::Absent("it is gone".to_owned()),
+                            Trouble::Unknown(reason) => Refusal::Failed(reason.to_string()),
+                        },
+                    )?;
+                let ended = Ended {
+                    status: output.status,
+                    stdout: output.stdout,
+                    stderr: output.stderr,
+                };
                 match ended.succeeded() {
                     true => Ok(()),
                     false => Err(Refusal::Said(ended.said())),
@@ -82,7 +108,57 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
     })
 }
 
-fn program(validator: Validator, laid: &Laid) -> Result<Program, Refusal> {
+/// What a program needs to give its answer, beyond reading.
+struct Needs {
+    /// Capabilities that stay, each because the question can't be answered without it.
+    keep: CapabilitySet,
+    /// Directories that it writes to although it is only asked: what it writes there, and in
+    /// `/tmp`, goes nowhere.
+    scratch: &'static [&'static str],
+    /// A directory below one of those that must exist.
+    directory: Option<&'static str>,
+    /// It binds the addresses that it will serve.
+    any_address: bool,
+}
+
+fn needs(validator: Validator) -> Needs {
+    // Files of others that only their owner may read: keys, includes in a home.
+    let reading = Needs {
+        keep: CapabilitySet::DAC_READ_SEARCH,
+        scratch: &[],
+        directory: None,
+        any_address: false,
+    };
+    match validator {
+        // It says nothing without its directory, which exists only while the service runs.
+        Validator::Sshd => Needs {
+            scratch: &["/run"],
+            directory: Some("/run/sshd"),
+            ..reading
+        },
+        Validator::Sudoers | Validator::SystemdUnit => reading,
+        // It opens its logs, wherever they are, makes its directories and gives them to its
+        // user, and binds its ports, also those below 1024.
+        Validator::Nginx => Needs {
+            keep: CapabilitySet::DAC_READ_SEARCH
+                | CapabilitySet::DAC_OVERRIDE
+                | CapabilitySet::CHOWN
+                | CapabilitySet::FOWNER
+                | CapabilitySet::NET_BIND_SERVICE,
+            scratch: &["/run", "/var", "/srv", "/opt", "/home", "/usr/local"],
+            directory: None,
+            any_address: true,
+        },
+        // It makes the directories of its lists.
+        Validator::AptSources => Needs {
+            scratch: &["/var"],
+            ..reading
+        },
+    }
+}
+
+/// The program and its arguments; none where there is nothing to ask.
+fn program(validator: Validator, laid: &Laid) -> Result<Option<(PathBuf, Vec<OsString>)>, Refusal> {
     let (candidates, arguments): (&[&str], Vec<String>) = match validator {
         Validator::Sshd => (&["/usr/sbin/sshd"], vec!["-t".to_owned()]),
         Validator::Sudoers => (&["/usr/sbin/visudo"], vec!["-c".to_owned()]),
@@ -97,7 +173,7 @@ fn program(validator: Validator, laid: &Laid) -> Result<Program, Refusal> {
                 unit_of(path)
             }));
             if arguments.len() == 2 {
-                return Ok(Program::at(Path::new("/bin/true")));
+                return Ok(None);
             }
             (
                 &["/usr/bin/systemd-analyze", "/bin/systemd-analyze"],
@@ -106,14 +182,37 @@ fn program(validator: Validator, laid: &Laid) -> Result<Program, Refusal> {
         }
         Validator::AptSources => (
             &["/usr/bin/apt-get"],
-            ["--print-uris", "-qq", "update"]
+            // Nothing is fetched, so there is nothing to do as another user.
+            ["-oAPT::Sandbox::User=root", "--print-uris", "-qq", "update"]
                 .map(str::to_owned)
                 .to_vec(),
         ),
     };
-    Program::find(candidates)
-        .map(|program| program.args(arguments).limit(ASK_LIMIT))
-        .map_err(|error| Refusal::Absent(error.to_string()))
+    let program = candidates
+        .iter()
+        .map(PathBuf::from)
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            let name = candidates.first().copied().unwrap_or_default();
+            Refusal::Absent(format!("there is no `{name}` on this host"))
+        })?;
+    refuse_unless_roots(&program)?;
+    let arguments = arguments.into_iter().map(OsString::from).collect();
+    Ok(Some((program, arguments)))
+}
+
+/// Root runs a program only when nobody else could have written it.
+fn refuse_unless_roots(program: &Path) -> Result<(), Refusal> {
+    let metadata = program
+        .metadata()
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    match metadata.uid() == 0 && metadata.mode() & 0o022 == 0 {
+        true => Ok(()),
+        false => Err(Refusal::Failed(format!(
+            "`{}` is not run as root: others than root may write it",
+            program.display()
+        ))),
+    }
 }
 
 /// The unit that a unit file or a drop-in of one is about.
@@ -125,78 +224,6 @@ fn unit_of(path: &HostPath) -> Option<String> {
     let first = below.split('/').next()?;
     let name = first.strip_suffix(".d").unwrap_or(first);
     (name.contains('.') && !name.contains("@.")).then(|| name.to_owned())
-}
-
-/// Where a program writes although it is only asked: there, what it writes goes nowhere.
-/// `nginx -t` changes the owners of its directories and makes its pid file.
-fn scratch(validator: Validator) -> &'static [&'static str] {
-    match validator {
-        Validator::Nginx => &["/var/lib/nginx", "/var/log/nginx", "/run"],
-        _ => &[],
-    }
-}
-
-/// Moves this thread into a mount namespace of its own and lays the files over the host's.
-fn lay_over(root: &Root, laid: &Laid, scratch: &[&str]) -> Result<(), String> {
-    #[expect(
-        unsafe_code,
-        reason = "only the mount namespace is left, no file descriptors are unshared"
-    )]
-    // SAFETY: `UnshareFlags::FILES` is not among the flags.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
-        .map_err(|error| format!("no private mount namespace: {error}"))?;
-    let slave = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", slave)
-        .map_err(|error| format!("no private mounts: {error}"))?;
-    // Everything is laid out on a file system of its own, which ends with the namespace.
-    let workshop = Path::new("/run/steadfast/view");
-    std::fs::create_dir_all(workshop).map_err(|error| format!("no place for a view: {error}"))?;
-    rustix::mount::mount(
-        "steadfast",
-        workshop,
-        "tmpfs",
-        MountFlags::NOSUID | MountFlags::NODEV,
-        c"mode=0700",
-    )
-    .map_err(|error| format!("no place for a view: {error}"))?;
-    let mut views = tops(root, laid)?;
-    let scratch = scratch.iter().map(PathBuf::from);
-    views.extend(scratch.filter(|directory| directory.is_dir()));
-    for (number, directory) in views.iter().enumerate() {
-        overlay(workshop, number, directory)?;
-    }
-    for (path, content) in &laid.0 {
-        let Some(real) = real_path(root, path)? else {
-            continue;
-        };
-        let written = match content {
-            Some(content) => write_over(&real, content),
-            None => match std::fs::remove_file(&real) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                other => other,
-            },
-        };
-        written.map_err(|error| format!("cannot lay `{path}` over: {error}"))?;
-    }
-    Ok(())
-}
-
-/// In the view, a file keeps the owner and mode that it has; a new one is root's.
-fn write_over(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let is_new = !path.exists();
-    if is_new && let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::File::create(path)?.write_all(content)?;
-    if is_new {
-        // visudo refuses rules that others may read or write less than it refuses open ones.
-        let mode = match path.starts_with("/etc/sudoers.d") {
-            true => 0o440,
-            false => 0o644,
-        };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    Ok(())
 }
 
 /// Where the path leads on the host, by trusted links only. None where somebody else than
@@ -229,51 +256,6 @@ pub fn real_path(root: &Root, path: &HostPath) -> Result<Option<PathBuf>, String
             Err(error) => return Err(error.to_string()),
         }
     }
-}
-
-/// The top directories below which something is laid: `/etc`, most often.
-fn tops(root: &Root, laid: &Laid) -> Result<Vec<PathBuf>, String> {
-    let mut tops: Vec<PathBuf> = Vec::new();
-    for path in laid.0.keys() {
-        let Some(real) = real_path(root, path)? else {
-            continue;
-        };
-        let top: PathBuf = real.components().take(2).collect();
-        if !tops.contains(&top) && top.is_dir() {
-            tops.push(top);
-        }
-    }
-    Ok(tops)
-}
-
-fn overlay(workshop: &Path, number: usize, directory: &Path) -> Result<(), String> {
-    let fail = |error: String| format!("no view of `{}`: {error}", directory.display());
-    let upper = workshop.join(format!("upper-{number}"));
-    let scratch = workshop.join(format!("work-{number}"));
-    let metadata = directory
-        .metadata()
-        .map_err(|error| fail(error.to_string()))?;
-    for made in [&upper, &scratch] {
-        std::fs::create_dir(made).map_err(|error| fail(error.to_string()))?;
-        std::fs::set_permissions(made, metadata.permissions())
-            .map_err(|error| fail(error.to_string()))?;
-    }
-    // A colon or comma in one of these would end the option; none of ours has one.
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        directory.display(),
-        upper.display(),
-        scratch.display()
-    );
-    let options = std::ffi::CString::new(options).map_err(|error| fail(error.to_string()))?;
-    rustix::mount::mount(
-        "steadfast",
-        directory,
-        "overlay",
-        MountFlags::empty(),
-        &*options,
-    )
-    .map_err(|error| fail(error.to_string()))
 }
 
 /// After sshd was told, it must answer: a connection to each of its ports on the loopback

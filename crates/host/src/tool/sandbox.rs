@@ -7,6 +7,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::path::PathBuf;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -43,6 +44,11 @@ pub struct Sandbox {
     pub scratch: Vec<&'static CStr>,
     /// A directory that must exist, below one of `scratch`.
     pub make_directory: Option<&'static CStr>,
+    /// Mounts of the caller's own namespace that stay writable, since the caller has made them
+    /// for this: what is written there goes nowhere either.
+    pub writable: Vec<PathBuf>,
+    /// It may bind addresses that this host has, in a network that has none.
+    pub any_address: bool,
     /// Run all the same where namespaces are refused: only for a program that is known to
     /// write nothing, run by an ordinary user.
     pub optional: bool,
@@ -54,6 +60,8 @@ impl Default for Sandbox {
             keep: CapabilitySet::empty(),
             scratch: Vec::new(),
             make_directory: None,
+            writable: Vec::new(),
+            any_address: false,
             optional: false,
         }
     }
@@ -65,6 +73,7 @@ pub struct Prepared {
     sandbox: Sandbox,
     root: bool,
     overlays: Vec<Overlay>,
+    writable: Vec<CString>,
     uid_map: CString,
     gid_map: CString,
 }
@@ -95,12 +104,19 @@ impl Sandbox {
                 }
             })
             .collect();
+        // A path with a zero byte is none that is mounted.
+        let writable = self.writable.iter().filter_map(|path| {
+            let bytes = path.as_os_str().as_encoded_bytes();
+            CString::new(bytes).ok()
+        });
+        let writable = writable.collect();
         let uid = rustix::process::geteuid();
         let gid = rustix::process::getegid();
         Prepared {
             sandbox: self,
             root: uid.is_root(),
             overlays,
+            writable,
             uid_map: text(format!("{0} {0} 1", uid.as_raw())),
             gid_map: text(format!("{0} {0} 1", gid.as_raw())),
         }
@@ -149,6 +165,9 @@ impl Prepared {
             c"/",
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
         )?;
+        if self.sandbox.any_address {
+            self.allow_any_address();
+        }
         if self.root {
             let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
             mount_setattr(c"/", libc::AT_RECURSIVE, attributes, 0)?;
@@ -161,7 +180,32 @@ impl Prepared {
         } else {
             mount_setattr(c"/", libc::AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)?;
         }
+        for path in &self.writable {
+            mount_setattr(path, 0, 0, MOUNT_ATTR_RDONLY)?;
+        }
         self.mount_overlays()
+    }
+
+    /// In the network namespace just made: no interface is there, and programs bind what they
+    /// will serve (ip-sysctl.rst, `ip_nonlocal_bind`).
+    fn allow_any_address(&self) {
+        const SWITCHES: [&CStr; 2] = [
+            c"/proc/sys/net/ipv4/ip_nonlocal_bind",
+            c"/proc/sys/net/ipv6/ip_nonlocal_bind",
+        ];
+        let written = SWITCHES.map(|switch| write_own(switch, c"1"));
+        if written.iter().all(Result::is_ok) {
+            return;
+        }
+        // A container may have made it read-only; another one is ours alone. Where that is
+        // refused too, or there is no IPv6, only what binds a single address complains.
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        if mount(c"proc", c"/proc", c"proc", flags, None).is_ok() {
+            for switch in SWITCHES {
+                let _ = write_own(switch, c"1");
+            }
+            let _ = unmount(c"/proc", UnmountFlags::DETACH);
+        }
     }
 
     fn mount_overlays(&self) -> Result<(), Errno> {

@@ -14,6 +14,7 @@ mod change_state;
 mod change_undo;
 mod change_undo_confirm;
 mod lab_observe;
+mod lab_validators;
 mod observe_accounts;
 mod observe_facts;
 mod observe_files;

@@ -1,0 +1,295 @@
+//! The programs that check a configuration, on booted hosts: each still says yes to what is
+//! right and no to what is wrong, and none can do anything else. This test program is copied
+//! into the host and asks there.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use host::act::Root;
+use host::validate::{Laid, Refusal, validate};
+use lab::{Container, Exec, Image, Release, Requirements};
+use model::plan::Validator;
+use model::{Action, ActionId, Effect, Inverse, Risk};
+
+use crate::bench::{put, skip};
+
+const COPY: &str = "/root/it";
+const INSIDE: &str = "STEADFAST_TEST_VALIDATORS";
+
+/// nginx comes from the archive of the machine that has the lab, so its release decides.
+fn release() -> Option<Release> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    [Release::Bookworm, Release::Trixie]
+        .into_iter()
+        .find(|release| text.contains(&format!("VERSION_CODENAME={}", release.codename())))
+}
+
+fn started() -> Option<Container> {
+    if let Err(why) = lab::wanted(
+        std::env::var_os("STEADFAST_LAB").as_deref(),
+        Requirements::Containers,
+    ) {
+        skip(&why.to_string());
+        return None;
+    }
+    let Some(release) = release() else {
+        skip("nginx of this machine's release does not fit a lab host");
+        return None;
+    };
+    let cache = std::env::var_os("STEADFAST_LAB_CACHE")
+        .map_or_else(|| lab::DEFAULT_CACHE.into(), PathBuf::from);
+    let image = Image::build(release, &cache, &mut |_| {}).expect("an image");
+    let container = Container::start(&image).expect("a host boots");
+    let this = std::env::current_exe().expect("this program");
+    container.copy_in(&this, COPY).expect("copied");
+    Some(container)
+}
+
+/// Fetched here, where the archive can be reached, and unpacked there.
+fn install_nginx(container: &Container) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fetched = Command::new("/usr/bin/apt-get")
+        .args([
+            "-q",
+            "-oAPT::Sandbox::User=root",
+            "download",
+            "nginx",
+            "nginx-common",
+        ])
+        .current_dir(folder.path())
+        .output()
+        .expect("apt-get runs");
+    assert!(fetched.status.success(), "{fetched:?}");
+    let files = std::fs::read_dir(folder.path()).expect("a folder");
+    for file in files.map(|entry| entry.expect("an entry").path()) {
+        let name = file.file_name().expect("a name").to_owned();
+        let to = Path::new("/root").join(name);
+        container.copy_in(&file, &to).expect("copied");
+    }
+    // Not started: nothing of it is running or logged when the host is looked at.
+    shell(
+        container,
+        "systemctl mask nginx.service && dpkg --install /root/*.deb && rm /root/*.deb",
+    );
+}
+
+fn shell(container: &Container, line: &str) -> String {
+    match container.shell(line) {
+        Ok(said) => said,
+        Err(error) => panic!("`{line}`: {error}"),
+    }
+}
+
+fn ask_inside(container: &Container, what: &str) {
+    let exec = Exec::new([
+        COPY,
+        "--exact",
+        "lab_validators::inside",
+        "--ignored",
+        "--nocapture",
+    ])
+    .env(INSIDE, what)
+    .limit(Duration::from_secs(180));
+    let output = container.exec(&exec).expect("it runs");
+    assert!(
+        output.success() && output.text().contains("asked everything"),
+        "{what}:\n{}{}",
+        output.text(),
+        output.errors()
+    );
+}
+
+#[test]
+fn each_validator_tells_right_from_wrong_and_leaves_nothing() {
+    let Some(container) = started() else { return };
+    install_nginx(&container);
+    // sshd's directory is there only while it runs; logs and a directory are elsewhere than
+    // the packages have them.
+    shell(
+        &container,
+        "systemctl stop ssh.socket ssh.service 2>/dev/null; rm -rf /run/sshd; \
+         mkdir -p /srv/www/logs /root/private && chmod 700 /root/private",
+    );
+    let before = container.snapshot().expect("a host can be looked at");
+    let programs = shell(&container, "ls /run /tmp");
+    ask_inside(&container, "configurations");
+    let ignored: Vec<&str> = lab::NOISE.iter().copied().chain([COPY]).collect();
+    let after = container.snapshot().expect("a host can be looked at");
+    let found: BTreeSet<String> = lab::diff(&before, &after, &ignored)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(programs, shell(&container, "ls /run /tmp"));
+    // It is the confinement that holds: left to itself, the program writes.
+    shell(
+        &container,
+        &format!("printf '%s' '{SITE}' > /etc/nginx/conf.d/site.conf && nginx -t -q; true"),
+    );
+    shell(
+        &container,
+        "test -e /srv/www/logs/access.log && test -d /var/lib/nginx/own",
+    );
+}
+
+#[test]
+fn a_validator_can_do_nothing_but_answer() {
+    let Some(container) = started() else { return };
+    container
+        .write_file(
+            "/usr/sbin/visudo",
+            "#!/bin/sh\n\
+             touch /etc/x 2>/dev/null && echo wrote /etc\n\
+             touch /var/x 2>/dev/null && echo wrote /var\n\
+             touch /run/x 2>/dev/null && echo wrote /run\n\
+             touch /root/x 2>/dev/null && echo wrote /root\n\
+             ls /run/steadfast/view 2>/dev/null\n\
+             mount -t tmpfs none /mnt 2>/dev/null && echo mounted\n\
+             mknod /tmp/null c 1 3 2>/dev/null && echo made a device\n\
+             touch /tmp/x && echo a throwaway tmp\n\
+             echo interfaces $(tail -n +3 /proc/net/dev | cut -d: -f1)\n\
+             grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status\n\
+             cat /etc/sudoers.d/laid\n\
+             exit 1\n",
+        )
+        .expect("written");
+    shell(
+        &container,
+        "chmod 755 /usr/sbin/visudo; echo there > /tmp/there",
+    );
+    ask_inside(&container, "a program of our own");
+    let left = shell(
+        &container,
+        "ls /tmp/x /etc/x /var/x /run/x /run/steadfast/view 2>/dev/null; true",
+    );
+    assert_eq!(left, "");
+    // What anybody else could have written is not run as root.
+    shell(&container, "chmod 775 /usr/sbin/visudo");
+    ask_inside(&container, "a program that others may write");
+}
+
+/// Ports, addresses that no interface has here, a log and a directory of its own.
+const SITE: &str = "server { listen 80; listen 10.9.8.7:81; listen [2001:db8::7]:82; \
+                    listen unix:/run/site.sock; access_log /srv/www/logs/access.log; \
+                    client_body_temp_path /var/lib/nginx/own; }\n";
+
+fn laid(path: &str, content: &str) -> Laid {
+    let effect: Effect = put(path, content);
+    let action = Action {
+        id: ActionId(0),
+        serves: Vec::new(),
+        effect,
+        inverse: Inverse::Restore,
+        rests_on: Vec::new(),
+        after: Vec::new(),
+        change_set: 0,
+        risk: Risk::None,
+        risk_why: None,
+        validate: None,
+        sensitive: false,
+    };
+    let mut laid = Laid::default();
+    laid.extend(&[&action]);
+    laid
+}
+
+fn ask(validator: Validator, path: &str, content: &str) -> Result<(), Refusal> {
+    let root = Root::live().expect("this host");
+    validate(&root, validator, &laid(path, content))
+}
+
+#[test]
+#[ignore = "asked in a lab host by the tests above"]
+fn inside() {
+    match std::env::var(INSIDE).as_deref() {
+        Ok("configurations") => configurations(),
+        Ok("a program of our own") => a_program_of_our_own(),
+        Ok("a program that others may write") => {
+            let refused = ask(Validator::Sudoers, "/etc/sudoers.d/laid", "x\n");
+            let why = format!("{refused:?}");
+            assert!(why.contains("others than root may write it"), "{why}");
+        }
+        _ => return,
+    }
+    say_done();
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "tells the test outside that it is through"
+)]
+fn say_done() {
+    println!("asked everything");
+}
+
+fn configurations() {
+    use Validator::{AptSources, Nginx, Sshd, Sudoers, SystemdUnit};
+    let drop_in = "/etc/ssh/sshd_config.d/10-test.conf";
+    let rule = "/etc/sudoers.d/test";
+    let site = "/etc/nginx/conf.d/site.conf";
+    let unit = "/etc/systemd/system/test.service";
+    let source = "/etc/apt/sources.list.d/test.sources";
+    let (good_source, bad_source) = (
+        "Types: deb\nURIs: https://example.org/debian\nSuites: x\nComponents: main\n",
+        "Types: deb\nSuites: x\n",
+    );
+    let cases: [(Validator, &str, &str, Option<&str>); 10] = [
+        (Sshd, drop_in, "PermitRootLogin no\n", None),
+        (
+            Sshd,
+            drop_in,
+            "PermitRootLogin perhaps\n",
+            Some("unsupported option"),
+        ),
+        (Sudoers, rule, "ana ALL=(ALL) ALL\n", None),
+        (Sudoers, rule, "ana ALL=(ALL ALL\n", Some("syntax error")),
+        (Nginx, site, SITE, None),
+        (
+            Nginx,
+            site,
+            "server { listn 80; }\n",
+            Some("unknown directive"),
+        ),
+        (SystemdUnit, unit, "[Service]\nExecStart=/bin/true\n", None),
+        (
+            SystemdUnit,
+            unit,
+            "[Service]\nExecStart=/no/such\n",
+            Some("/no/such"),
+        ),
+        (AptSources, source, good_source, None),
+        (AptSources, source, bad_source, Some("test.sources")),
+    ];
+    for (validator, path, content, complaint) in cases {
+        let answer = ask(validator, path, content);
+        match (complaint, &answer) {
+            (None, Ok(())) => {}
+            (Some(complaint), Err(Refusal::Said(said))) if said.contains(complaint) => {}
+            _ => panic!("{validator:?} {content:?}: {answer:?}"),
+        }
+    }
+}
+
+fn a_program_of_our_own() {
+    let answer = ask(Validator::Sudoers, "/etc/sudoers.d/laid", "laid over\n");
+    let Err(Refusal::Said(said)) = answer else {
+        panic!("{answer:?}")
+    };
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let wanted = [
+        "a throwaway tmp",
+        "interfaces lo",
+        // CAP_DAC_READ_SEARCH is the bit 2 (linux/capability.h).
+        "CapEff:\t0000000000000004",
+        "CapBnd:\t0000000000000004",
+        "NoNewPrivs:\t1",
+        "laid over",
+    ];
+    let mut sorted = lines.clone();
+    sorted.sort_unstable();
+    let mut expected = wanted.to_vec();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected, "{said}");
+}
