@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::plan::{PLAN_FORMAT, Selection};
-use model::{Action, ActionId, Effect, HostPath, Inverse, Mode, Plan, Risk, UnitOp};
+use model::{Action, ActionId, Digest, Effect, HostPath, Inverse, Mode, Plan, Risk, UnitOp};
 
 use crate::LocalHost;
 use crate::act::place::{LastLink, Root};
@@ -17,10 +17,43 @@ use crate::event::Event;
 use crate::image::Node;
 use crate::state::{State, StateError, sync_directory};
 
-const UNIT: &str = "/etc/systemd/system/steadfast-recover.service";
+const UNITS: &str = "/etc/systemd/system";
 const WANTS: &str = "/etc/systemd/system/sysinit.target.wants";
-const LINK: &str = "/etc/systemd/system/sysinit.target.wants/steadfast-recover.service";
-const LINK_TARGET: &str = "/etc/systemd/system/steadfast-recover.service";
+/// How the names of all our units at boot begin.
+const NAME: &str = "steadfast-recover";
+/// The state directory whose unit has no more than that for a name.
+const USUAL_STATE: &str = "/var/lib/steadfast";
+
+/// The unit of one state directory: each has its own, so that none stays unserved when
+/// another one is used after it.
+struct BootUnit {
+    name: String,
+    path: HostPath,
+    /// Starts it at boot.
+    link: HostPath,
+}
+
+impl BootUnit {
+    fn of(state: &State) -> Self {
+        let directory = state.directory();
+        let name = match directory == Path::new(USUAL_STATE) {
+            true => format!("{NAME}.service"),
+            false => {
+                let digest = Digest::of(directory.as_os_str().as_encoded_bytes());
+                format!("{NAME}-{}.service", digest.short())
+            }
+        };
+        let below = |directory: &'static str| {
+            let path = HostPath::literal(directory).join(&name);
+            path.expect("the name is of letters, digits, `-` and `.`")
+        };
+        Self {
+            path: below(UNITS),
+            link: below(WANTS),
+            name,
+        }
+    }
+}
 
 /// What became of the recovery units.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +71,8 @@ pub struct Uninstalled {
     pub removed: Vec<PathBuf>,
     /// The journal and the before-images, without which nothing could be undone.
     pub stays: Vec<PathBuf>,
+    /// Recovery units of other state directories, which are not ours to remove.
+    pub others: Vec<PathBuf>,
     pub applied: Option<Applied>,
 }
 
@@ -79,7 +114,8 @@ fn unit_text(state: &State) -> String {
          \n\
          [Service]\n\
          Type=oneshot\n\
-         ExecStart={program} recover --state {directory}\n\
+         # Another state directory's unit may be at work, and hold the lock.\n\
+         ExecStart={program} recover --wait 4m --state {directory}\n\
          # 4: something was taken back, which is what it is here for.\n\
          SuccessExitStatus=4\n\
          TimeoutStartSec=300\n\
@@ -103,18 +139,18 @@ pub fn install(
     }
     refuse_unless_plain(state.directory())?;
     let text = unit_text(state);
+    let unit = BootUnit::of(state);
+    let wants = HostPath::literal(WANTS);
     let root = Root::live()?;
-    let has =
-        |path: &'static str| Node::capture(&root, &HostPath::literal(path), LastLink::Itself, None);
-    let is_current =
-        root.read(&HostPath::literal(UNIT), 1 << 20)?.as_deref() == Some(text.as_bytes());
-    if is_current && matches!(has(LINK)?.1, Node::Link { .. }) {
+    let has = |path: &HostPath| Node::capture(&root, path, LastLink::Itself, None);
+    let is_current = root.read(&unit.path, 1 << 20)?.as_deref() == Some(text.as_bytes());
+    if is_current && matches!(has(&unit.link)?.1, Node::Link { .. }) {
         return Ok(Installed::AlreadyThere);
     }
     let mut effects = Vec::new();
-    if has(WANTS)?.1 == Node::Absent {
+    if has(&wants)?.1 == Node::Absent {
         effects.push(Effect::MakeDir {
-            path: HostPath::literal(WANTS),
+            path: wants,
             mode: Mode::new(0o755),
             owner: None,
             group: None,
@@ -122,7 +158,7 @@ pub fn install(
         });
     }
     effects.push(Effect::PutFile {
-        path: HostPath::literal(UNIT),
+        path: unit.path.clone(),
         content: text.into(),
         mode: Some(Mode::new(0o644)),
         owner: None,
@@ -130,10 +166,10 @@ pub fn install(
         as_user: None,
     });
     effects.push(Effect::Link {
-        path: HostPath::literal(LINK),
-        target: LINK_TARGET.into(),
+        path: unit.link,
+        target: unit.path.as_bytes().to_vec().into(),
     });
-    let plan = own_plan(host, effects);
+    let plan = own_plan(host, &unit.name, effects);
     let applied = apply_as(
         host,
         state,
@@ -161,15 +197,17 @@ pub fn uninstall(
         ..Uninstalled::default()
     };
     let root = Root::live()?;
+    let unit = BootUnit::of(state);
+    done.others = others(&root, &unit)?;
     let mut effects = Vec::new();
-    for path in [LINK, UNIT].map(HostPath::literal) {
+    for path in [unit.link, unit.path] {
         if Node::capture(&root, &path, LastLink::Itself, None)?.1 != Node::Absent {
             done.removed.push(path.as_path().to_owned());
             effects.push(Effect::Remove { path });
         }
     }
     if !effects.is_empty() {
-        let plan = own_plan(host, effects);
+        let plan = own_plan(host, &unit.name, effects);
         let applied = apply_as(
             host,
             state,
@@ -189,10 +227,28 @@ pub fn uninstall(
     Ok(done)
 }
 
+/// The units of other state directories.
+fn others(root: &Root, own: &BootUnit) -> Result<Vec<PathBuf>, ApplyError> {
+    let units = HostPath::literal(UNITS);
+    let names = root.list(&units)?.unwrap_or_default();
+    let is_other = |name: &[u8]| {
+        name.starts_with(NAME.as_bytes())
+            && name.ends_with(b".service")
+            && name != own.name.as_bytes()
+    };
+    let mut others: Vec<PathBuf> = names
+        .iter()
+        .filter(|name| is_other(name))
+        .filter_map(|name| Some(units.join(name).ok()?.as_path().to_owned()))
+        .collect();
+    others.sort();
+    Ok(others)
+}
+
 /// A plan of our own: one set, then systemd reads its units again.
-fn own_plan(host: &LocalHost, effects: Vec<Effect>) -> Plan {
+fn own_plan(host: &LocalHost, unit: &str, effects: Vec<Effect>) -> Plan {
     let reload = Effect::Unit {
-        name: "steadfast-recover.service".to_owned(),
+        name: unit.to_owned(),
         op: UnitOp::DaemonReload,
     };
     let actions = effects

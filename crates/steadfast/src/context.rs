@@ -198,12 +198,21 @@ pub fn options<'a>(host: &LocalHost, state: &State, confirm_within: Duration) ->
 
 /// Finishes or takes back what was interrupted, and says what became of it.
 pub fn recover(host: &LocalHost, state: &State) -> Result<Exit, Failure> {
+    recover_within(host, state, LOCK_WAIT)
+}
+
+/// The same, waiting so long for another change that is at work.
+pub fn recover_within(
+    host: &LocalHost,
+    state: &State,
+    lock_wait: Duration,
+) -> Result<Exit, Failure> {
     let mut silent = |_: Event| {};
     let recovered = host::recover(
         host,
         state,
         Timestamp::now(),
-        LOCK_WAIT,
+        lock_wait,
         &CrashPoints::default(),
         &mut silent,
     )

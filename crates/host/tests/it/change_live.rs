@@ -153,7 +153,13 @@ fn commit(plan: &Plan) -> ChangeId {
 }
 
 fn undo(id: ChangeId) {
-    let undone = host::undo(&host(), &state(), id, &options(), &mut |_| {});
+    // That of a change that could cut people off waits until somebody confirms it.
+    let undone = host::undo(&host(), &state(), id, &options(), &mut |event| {
+        if let Event::AwaitingConfirmation { id, .. } = event {
+            let now = jiff::Timestamp::now();
+            host::confirm(&host(), &state(), id, "a test", now).expect("confirmed");
+        }
+    });
     assert!(
         matches!(&undone, Ok(host::Undone::Done { merged, .. }) if merged.is_empty()),
         "{undone:?}"

@@ -3,6 +3,7 @@
 use host::LocalHost;
 
 use crate::context::{self, Context};
+use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -16,6 +17,9 @@ pub struct Args {
     /// Put the recovery unit and a copy of this program in place now, as the first apply does
     #[arg(long)]
     install: bool,
+    /// How long another change may keep this waiting
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    wait: Span,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -35,5 +39,5 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    context::recover(&host, &state)
+    context::recover_within(&host, &state, args.wait.0)
 }

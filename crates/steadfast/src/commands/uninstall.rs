@@ -45,6 +45,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     for path in &done.removed {
         crate::say(format_args!("removed  {}", path.display()));
     }
+    for path in &done.others {
+        crate::say(format_args!(
+            "stays    {}, which is another state folder's: uninstall with its --state",
+            path.display()
+        ));
+    }
     if !args.purge {
         for path in &done.stays {
             crate::say(format_args!(

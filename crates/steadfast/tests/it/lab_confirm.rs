@@ -233,3 +233,40 @@ fn a_confirmed_undo_stays() {
     let timers = host.shell("systemctl list-timers --all --plain --no-legend 'steadfast-*'");
     assert_eq!(timers, "");
 }
+
+/// Each state folder has a unit of its own at boot: the one that was used last does not take
+/// the place of the one before.
+#[test]
+fn every_state_folder_that_was_used_is_recovered_at_boot() {
+    let Some(mut host) = host() else { return };
+    let other = ["--state", "/var/lib/other"];
+    let mut install = vec!["recover", "--install"];
+    install.extend(other);
+    host.steadfast(&install).expect(0, &["installed"]);
+    let before = host.snapshot();
+    // Waits in the first folder while the second one is used for its unit only.
+    host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
+    is_in_effect(&host);
+    host.container.reboot().expect("it boots again");
+    host.steadfast(&["history", "--format", "json"])
+        .expect(0, &["rolled_back", "restarted"]);
+    host.expect_same(&before);
+    // And the other way round.
+    host.steadfast(&apply("10m", &["--detach", "--state", "/var/lib/other"]))
+        .expect(0, &[]);
+    is_in_effect(&host);
+    host.container.reboot().expect("it boots again");
+    host.steadfast(&["history", "--format", "json", "--state", "/var/lib/other"])
+        .expect(0, &["rolled_back", "restarted"]);
+    let failed = host.shell("systemctl list-units --failed --plain --no-legend 'steadfast-*'");
+    assert_eq!(failed, "");
+
+    let units = "ls /etc/systemd/system/sysinit.target.wants | grep -c steadfast; true";
+    let mut uninstall = vec!["uninstall", "--yes"];
+    host.steadfast(&uninstall)
+        .expect(0, &["removed", "another state folder's"]);
+    assert_eq!(host.shell(units), "1\n");
+    uninstall.extend(other);
+    host.steadfast(&uninstall).expect(0, &["removed"]);
+    assert_eq!(host.shell(units), "0\n");
+}
