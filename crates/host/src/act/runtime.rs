@@ -199,10 +199,7 @@ pub fn load_audit_rules_that_were() -> Result<(), ActError> {
         Ok(false) => &["-D"],
         _ => &["-R", written],
     };
-    auditctl
-        .args(arguments.iter().copied())
-        .succeed()
-        .map(drop)
+    auditctl.args(arguments.iter().copied()).succeed().map(drop)
 }
 
 /// A command of the user's own policy.
