@@ -140,18 +140,20 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
     Ok(words)
 }
 
-/// Reads stanzas of deb822(5).
+/// Reads stanzas of deb822(5), in the places where that page leaves a choice as apt does: a
+/// line that begins with `#` is not there at all, so what follows it continues the field before
+/// it; and only an empty line ends a stanza, not one of white space.
 pub fn parse_stanzas(text: &str) -> Result<Vec<Source>, Malformed> {
     let mut sources = Vec::new();
     let mut fields: Vec<Opt> = Vec::new();
     for (line, content) in (1..).zip(text.lines().chain([""])) {
-        if content.trim().is_empty() {
+        if content.is_empty() {
             if let Some(source) = stanza(std::mem::take(&mut fields))? {
                 sources.push(source);
             }
-        } else if content.starts_with('#') {
-            // A comment, which may stand between the lines of a field.
-        } else if content.starts_with([' ', '\t']) {
+        } else if is_passed_over(content) {
+            // Nothing to read.
+        } else if is_continuation(content) {
             let field = fields.last_mut().ok_or(Malformed {
                 line,
                 why: "a continuation without a field",
@@ -180,6 +182,18 @@ pub fn parse_stanzas(text: &str) -> Result<Vec<Source>, Malformed> {
         }
     }
     Ok(sources)
+}
+
+/// White space as apt knows it.
+const WHITE: [char; 6] = [' ', '\t', '\n', '\r', '\x0b', '\x0c'];
+
+fn is_continuation(line: &str) -> bool {
+    line.starts_with(WHITE) && !is_passed_over(line)
+}
+
+/// Is this a line that may stand between the lines of a field, and says nothing?
+fn is_passed_over(line: &str) -> bool {
+    line.starts_with('#') || line.trim_matches(WHITE).is_empty()
 }
 
 fn stanza(fields: Vec<Opt>) -> Result<Option<Source>, Malformed> {
@@ -264,36 +278,47 @@ fn brackets(line: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// The text in which the stanza has these fields, named as they are to be written, with all
-/// other lines as they are.
+/// other lines as they are. Comments between the lines of a field stay, too.
 pub fn stanza_with(text: &str, stanza: &Source, fields: &[(&str, String)]) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let is_dos = lines.first().is_some_and(|line| line.ends_with("\r\n"));
+    let ending = if is_dos { "\r\n" } else { "\n" };
     let (first, last) = (index(stanza.lines.0), index(stanza.lines.1));
     let mut end = (last + 1).min(lines.len());
+    if let Some(line) = lines.last_mut().filter(|line| !line.ends_with('\n')) {
+        line.push_str(ending);
+    }
     for (name, value) in fields {
-        let new = format!("{name}: {value}");
+        let new = format!("{name}: {value}{ending}");
         let is_ours = |line: &String| {
-            !line.starts_with([' ', '\t'])
+            !line.starts_with(WHITE)
                 && line
                     .split_once(':')
                     .is_some_and(|(written, _)| written.trim().eq_ignore_ascii_case(name))
         };
-        match (first..end).find(|at| is_ours(&lines[*at])) {
-            Some(at) => {
-                let continued = lines[at + 1..end]
-                    .iter()
-                    .take_while(|line| line.starts_with([' ', '\t']))
-                    .count();
-                lines.splice(at..=at + continued, [new]);
-                end -= continued;
-            }
-            None => {
-                lines.insert(end, new);
-                end += 1;
+        let Some(at) = (first..end).find(|at| is_ours(&lines[*at])) else {
+            lines.insert(end, new);
+            end += 1;
+            continue;
+        };
+        lines[at] = new;
+        let mut next = at + 1;
+        while next < end {
+            if is_continuation(&lines[next]) {
+                lines.remove(next);
+                end -= 1;
+            } else if is_passed_over(&lines[next]) {
+                next += 1;
+            } else {
+                break;
             }
         }
     }
-    let mut out = lines.join("\n");
-    out.push('\n');
+    let mut out = lines.concat();
+    // The last line of a file without a final newline stays without one.
+    if !text.ends_with('\n') {
+        out.truncate(out.len() - ending.len());
+    }
     out
 }
 

@@ -72,8 +72,11 @@ impl Kind for AptSource {
             Ok(file) => file,
             Err(reason) => return reason.into(),
         };
-        let text = file.map(|file| String::from_utf8_lossy(file.content.as_bytes()));
-        let entries = match text.as_deref().map(sources::parse_stanzas).transpose() {
+        let text = match file.map(|file| str::from_utf8(file.content.as_bytes())) {
+            Some(Err(_)) => return Judgement::Error(format!("{path} is not UTF-8 text")),
+            text => text.and_then(Result::ok),
+        };
+        let entries = match text.map(sources::parse_stanzas).transpose() {
             Ok(entries) => entries.unwrap_or_default(),
             Err(e) => return Judgement::Error(format!("{path}: {e}")),
         };
@@ -91,7 +94,7 @@ impl Kind for AptSource {
                     .is_some_and(|uri| entry.uris.contains(uri))
             })
             .or(entries.first());
-        let content = match (text.as_deref(), nearest) {
+        let content = match (text, nearest) {
             (Some(text), Some(entry)) => {
                 let mut fields = self.fields();
                 if !entry.enabled {
@@ -106,6 +109,9 @@ impl Kind for AptSource {
             }
             (text, _) => {
                 let mut content = text.unwrap_or_default().to_owned();
+                if !content.is_empty() && !content.ends_with('\n') {
+                    content.push('\n');
+                }
                 for (name, value) in self.fields() {
                     content.push_str(&format!("{name}: {value}\n"));
                 }

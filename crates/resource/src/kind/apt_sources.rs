@@ -98,8 +98,11 @@ impl Kind for AptSources {
         if enabled.is_empty() {
             return Judgement::NotApplicable("apt has no sources".to_owned());
         }
+        // From the last source up, so that no edit moves a line that a later one means: many
+        // stanzas have lines that read the same.
         let drifts: Vec<Drift> = enabled
             .iter()
+            .rev()
             .filter_map(|placed| match self.require {
                 Requirement::Signed => exempt(placed),
                 Requirement::SignedBy => without_keys(placed, seen),
@@ -171,6 +174,8 @@ fn exempt(placed: &Placed) -> Option<Drift> {
         options
             .iter()
             .flat_map(|option| option.lines.0..=option.lines.1)
+            // What people wrote between the lines of the option stays.
+            .filter(|line| !placed.line(*line).starts_with('#'))
             .map(|line| placed.replace(line, Vec::new()))
             .collect()
     };
@@ -205,7 +210,8 @@ fn without_keys(placed: &Placed, seen: &Answers) -> Option<Drift> {
         drift.by_hand = Some("name the keyring of this source with `signed-by`".to_owned());
         return Some(drift);
     }
-    let line = placed.source.line;
+    // After the last line of a stanza, since any other may be continued.
+    let line = placed.source.lines.1;
     let old = placed.line(line);
     drift.edits.push(placed.replace(
         line,

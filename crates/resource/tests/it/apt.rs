@@ -1,9 +1,9 @@
 //! `apt_setting`, `apt_source`, `apt_sources`, and the readers of apt's files.
 
 use resource::apt::conf::{Statement, parse};
-use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas};
+use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas, stanza_with};
 
-use crate::support::{Host, check, refused};
+use crate::support::{Host, check, fix, refused};
 
 fn settings(text: &str) -> Vec<String> {
     let statements = match parse(text) {
@@ -226,6 +226,59 @@ fn reads_stanzas() {
     }
 }
 
+/// What apt 2.6 reads from each of these was asked with `apt-get update --print-uris`.
+#[test]
+fn a_comment_or_white_space_does_not_end_a_field() {
+    let suites = |text: &str| parse_stanzas(text).map(|read| read[0].suites.join(","));
+    let of = |text: &str| suites(&format!("Types: deb\nURIs: u\nSuites: a\n{text}"));
+    for (text, expected) in [
+        ("# c\n b\nComponents: m\n", "a,b"),
+        ("#Signed-By: x\n b\n", "a,b"),
+        ("# c\n#\n b", "a,b"),
+        (" \n b\n", "a,b"),
+        (" # b\n", "a,#,b"),
+        ("#\n\n", "a"),
+    ] {
+        assert_eq!(of(text).as_deref(), Ok(expected), "{text:?}");
+    }
+    // White space ends no stanza, so the next field stands twice in this one.
+    let twice = of("\t\nTypes: deb\nURIs: v\nSuites: b\n").expect_err("two of each");
+    assert_eq!(
+        twice.to_string(),
+        "line 5: a field stands twice in a stanza"
+    );
+    assert_eq!(
+        suites("Types: deb\r\nURIs: u\r\nSuites: a\r\n\r\n"),
+        Ok("a".to_owned())
+    );
+}
+
+#[test]
+fn sets_the_fields_of_a_stanza() {
+    let fields = [("Suites", "x".to_owned()), ("Signed-By", "/k".to_owned())];
+    for (text, expected) in [
+        (
+            "Types: deb\nURIs: u\nSuites: a\n# c\n b\n#Enabled: no\n c\nComponents: m\n",
+            "Types: deb\nURIs: u\nSuites: x\n# c\n#Enabled: no\nComponents: m\nSigned-By: /k\n",
+        ),
+        (
+            "#Suites: z\nTypes: deb\nURIs: u\nsuites : a\n# c\n b\n# d\n\n# e\n",
+            "#Suites: z\nTypes: deb\nURIs: u\nSuites: x\n# c\nSigned-By: /k\n# d\n\n# e\n",
+        ),
+        (
+            "Types: deb\r\nURIs: u\r\nSuites: a\r\n\r\n# e",
+            "Types: deb\r\nURIs: u\r\nSuites: x\r\nSigned-By: /k\r\n\r\n# e",
+        ),
+        (
+            "Types: deb\nSigned-By:\n -----BEGIN\n .\n x\nURIs: u\nSuites: a",
+            "Types: deb\nSigned-By: /k\nURIs: u\nSuites: x",
+        ),
+    ] {
+        let read = parse_stanzas(text).expect(text);
+        assert_eq!(stanza_with(text, &read[0], &fields), expected, "{text}");
+    }
+}
+
 #[test]
 fn changes_the_options_of_a_line() {
     for (line, without, with) in [
@@ -355,7 +408,22 @@ fn each_source_names_its_keys() {
     assert!(
         after
             .content(STANZAS)
-            .is_some_and(|text| text.contains(&format!("Types: deb\nSigned-By: {keys}\nURIs")))
+            .is_some_and(|text| text == format!("{stanza}Signed-By: {keys}\n"))
+    );
+    // Many stanzas whose lines read the same, the last of which is continued.
+    let many = (stanza.to_owned() + " contrib\n\n").repeat(7);
+    let after = apt().file(keys, "").file(STANZAS, &many);
+    let Some(text) = fix(yaml, &after).1.content(STANZAS) else {
+        panic!("the file is gone");
+    };
+    let read = parse_stanzas(&text).expect(&text);
+    assert!(
+        read.iter()
+            .all(|source| source.components == ["main", "contrib"])
+    );
+    assert!(
+        read.iter()
+            .all(|source| source.option("signed-by").is_some())
     );
 }
 
