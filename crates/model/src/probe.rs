@@ -81,11 +81,13 @@ pub enum WalkTest {
     WorldWritableFiles,
     /// Directories that anyone may write and that lack the sticky bit.
     WorldWritableDirectoriesWithoutSticky,
-    /// Set-user-ID or set-group-ID programs that no installed package owns.
+    /// Set-user-ID or set-group-ID programs, with the packages that own them: those to which
+    /// neither their package nor dpkg-statoverride(1) gives these bits are not as they should be.
     UnknownPrivilegedPrograms,
     /// Anything whose user or group id has no name.
     Unowned,
-    /// Regular files with file capabilities that no installed package owns.
+    /// Regular files with file capabilities, with the packages that own them: those to which
+    /// their package gives none are not as they should be.
     UnknownCapabilities,
 }
 

@@ -306,6 +306,22 @@ pub const WALK_LIMIT: usize = 1000;
 pub struct WalkHit {
     pub path: HostPath,
     pub meta: Meta,
+    /// The installed package that has this file; asked only of set-ID programs and of files
+    /// with capabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// What dpkg-statoverride(1) declares of this file; asked as `package` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<OverrideSeen>,
+}
+
+/// An entry of dpkg-statoverride(1): how a file shall be, whatever its package says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideSeen {
+    /// A name, or `#` and a number.
+    pub owner: String,
+    pub group: String,
+    pub mode: Mode,
 }
 
 /// Answers by their probe.

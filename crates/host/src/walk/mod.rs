@@ -18,6 +18,7 @@ use crate::local::{Inner, LocalHost, observed};
 use crate::probe::files::with_names;
 use crate::tree::Trouble;
 use crate::{Host, HostError};
+use ownership::Ownership;
 use traverse::{Found, Hit};
 
 /// Walks the tree at `root`, as an audit with `--root` would: for measuring.
@@ -71,7 +72,7 @@ fn answer(
     found: &Found,
     test: WalkTest,
     hits: traverse::Hits,
-    owned: &Result<BTreeSet<Vec<u8>>, Trouble>,
+    owned: &Result<BTreeMap<Vec<u8>, Ownership>, Trouble>,
 ) -> Result<(Vec<WalkHit>, u64), Trouble> {
     if test == WalkTest::Unowned {
         host.names().readable.clone()?;
@@ -84,29 +85,31 @@ fn answer(
             .into());
         }
     }
-    let (mut list, mut total) = (hits.list, hits.total);
-    if by_package(test) && !list.is_empty() {
-        let owned = owned.as_ref().map_err(Clone::clone)?;
-        let before = list.len();
-        list.retain(|hit| !owned.contains(&hit.path));
-        total -= (before - list.len()) as u64;
-    }
+    let (mut list, total) = (hits.list, hits.total);
+    let nothing = BTreeMap::new();
+    let owned = match by_package(test) && !list.is_empty() {
+        true => owned.as_ref().map_err(Clone::clone)?,
+        false => &nothing,
+    };
     list.sort_by(|one, other| one.path.cmp(&other.path));
     list.truncate(WALK_LIMIT);
     let hits = list
         .into_iter()
         .filter_map(|hit| {
+            let Ownership { package, declared } = owned.get(&hit.path).cloned().unwrap_or_default();
             Some(WalkHit {
                 // Longer ones were counted as unreadable by the walk.
                 path: HostPath::from_bytes(&hit.path).ok()?,
                 meta: with_names(host, hit.node),
+                package,
+                declared,
             })
         })
         .collect();
     Ok((hits, total))
 }
 
-/// Does this test leave out what packages own?
+/// Does it matter to this test which package a file is of?
 fn by_package(test: WalkTest) -> bool {
     matches!(
         test,
@@ -114,8 +117,11 @@ fn by_package(test: WalkTest) -> bool {
     )
 }
 
-/// Of the hits, those that an installed package owns.
-fn owned_by_packages(host: &Arc<Inner>, found: &Found) -> Result<BTreeSet<Vec<u8>>, Trouble> {
+/// What dpkg's database says of the hits.
+fn owned_by_packages(
+    host: &Arc<Inner>,
+    found: &Found,
+) -> Result<BTreeMap<Vec<u8>, Ownership>, Trouble> {
     let candidates: BTreeSet<&[u8]> = found
         .hits
         .iter()
@@ -123,7 +129,7 @@ fn owned_by_packages(host: &Arc<Inner>, found: &Found) -> Result<BTreeSet<Vec<u8
         .flat_map(|(_, hits)| hits.list.iter().map(|hit: &Hit| &hit.path[..]))
         .collect();
     if candidates.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(BTreeMap::new());
     }
-    ownership::owned(host, &candidates)
+    ownership::of(host, &candidates)
 }

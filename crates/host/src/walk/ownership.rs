@@ -1,14 +1,15 @@
-//! Which paths an installed package owns, from dpkg's lists of files. They are read only
-//! when a walk found something to ask about, one after the other, and not kept.
+//! Which paths an installed package owns, from dpkg's lists of files, and what
+//! dpkg-statoverride(1) declares of them. Both are read only when a walk found something to ask
+//! about; the lists one after the other, and not kept.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::HostPath;
-use model::value::{FileType, Reason};
+use model::value::{FileType, OverrideSeen, Reason};
 
 use crate::local::Inner;
-use crate::parse::dpkg::{Diversion, parse_diversions};
+use crate::parse::dpkg::{Diversion, parse_diversions, parse_overrides};
 use crate::probe::accounts::missing;
 use crate::tree::Trouble;
 
@@ -18,11 +19,19 @@ const LIST_LIMIT_BYTES: u64 = 64 << 20;
 /// The directories that `/usr` has taken in; `/bin` is a link to `/usr/bin` now.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// Of `candidates`, those that belong to an installed package.
-pub fn owned(
+/// What dpkg's database says of one path.
+#[derive(Clone, Debug, Default)]
+pub struct Ownership {
+    /// The installed package that has it.
+    pub package: Option<String>,
+    pub declared: Option<OverrideSeen>,
+}
+
+/// What dpkg's database says of these paths; one of which it says nothing is left out.
+pub fn of(
     host: &Arc<Inner>,
     candidates: &BTreeSet<&[u8]>,
-) -> Result<BTreeSet<Vec<u8>>, Trouble> {
+) -> Result<BTreeMap<Vec<u8>, Ownership>, Trouble> {
     let packages = host.packages()?;
     // Lists name files as the package did: `/bin/su`, which is `/usr/bin/su` after the merge.
     let merged: Vec<&str> = MERGED
@@ -48,8 +57,24 @@ pub fn owned(
             Err(Trouble::Absent) => HashMap::new(),
             Err(trouble) => return Err(trouble),
         };
+    let mut known: BTreeMap<Vec<u8>, Ownership> = BTreeMap::new();
+    match host.read("/var/lib/dpkg/statoverride", LIST_LIMIT_BYTES) {
+        Ok(bytes) => {
+            for entry in parse_overrides(&bytes) {
+                if let Some(candidate) = wanted.get(&entry.path) {
+                    let declared = Some(OverrideSeen {
+                        owner: entry.owner,
+                        group: entry.group,
+                        mode: entry.mode,
+                    });
+                    known.entry(candidate.to_vec()).or_default().declared = declared;
+                }
+            }
+        }
+        Err(Trouble::Absent) => {}
+        Err(trouble) => return Err(trouble),
+    }
     let info = HostPath::literal("/var/lib/dpkg/info");
-    let mut owned = BTreeSet::new();
     // A database without lists is broken: whom a file belongs to is not known then.
     let lists = host
         .tree
@@ -77,18 +102,19 @@ pub fn owned(
             Err(Trouble::Absent) => continue,
             Err(trouble) => return Err(trouble),
         };
-        let package = name.split(':').next().unwrap_or(name).as_bytes();
+        let package = name.split(':').next().unwrap_or(name);
         for line in list.split(|byte| *byte == b'\n') {
             let path = match diversions.get(line) {
-                Some(diversion) if diversion.by != package => &diversion.to[..],
+                Some(diversion) if diversion.by != package.as_bytes() => &diversion.to[..],
                 _ => line,
             };
             if let Some(candidate) = wanted.get(path) {
-                owned.insert(candidate.to_vec());
+                let entry = known.entry(candidate.to_vec()).or_default();
+                entry.package.get_or_insert_with(|| package.to_owned());
             }
         }
     }
-    Ok(owned)
+    Ok(known)
 }
 
 fn is_merged(host: &Arc<Inner>, name: &str) -> bool {

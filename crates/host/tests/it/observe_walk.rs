@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use host::Host;
 use model::probe::WalkTests;
-use model::value::{WALK_LIMIT, WalkSeen};
-use model::{Answer, Observed, Probe, Value, WalkTest};
+use model::value::{OverrideSeen, WALK_LIMIT, WalkSeen};
+use model::{Answer, Mode, Observed, Probe, Value, WalkTest};
 
 use crate::observe_support::{Tree, as_nobody, is_root, path, reason, skip};
 
@@ -81,7 +81,7 @@ fn what_anyone_may_write_is_found() {
 }
 
 #[test]
-fn programs_that_packages_own_are_left_out() {
+fn programs_are_told_with_their_packages() {
     let tree = Tree::with(&[
         (
             "/var/lib/dpkg/status",
@@ -101,6 +101,10 @@ fn programs_that_packages_own_are_left_out() {
         ),
     ]);
     accounts(&tree);
+    tree.file(
+        "/var/lib/dpkg/statoverride",
+        b"not a line\nroot #7 4750 /bin/su\nroot root 99999 /usr/bin/passwd\n",
+    );
     tree.link("/bin", "usr/bin");
     for name in [
         "bin/su",
@@ -120,16 +124,37 @@ fn programs_that_packages_own_are_left_out() {
     tree.mode("/opt/sgid", 0o2755);
     tree.dir("/opt/shared");
     tree.mode("/opt/shared", 0o2775);
+    let seen = seen(&tree, WalkTest::UnknownPrivilegedPrograms);
+    let told: Vec<String> = seen
+        .hits
+        .iter()
+        .map(|hit| format!("{} {}", hit.path, hit.package.as_deref().unwrap_or("-")))
+        .collect();
     assert_eq!(
-        paths(&tree, WalkTest::UnknownPrivilegedPrograms),
+        told,
         [
-            "/opt/sgid",
-            "/usr/bin/left",
-            "/usr/bin/mine",
-            "/usr/bin/moved"
+            "/opt/sgid -",
+            "/usr/bin/left -",
+            "/usr/bin/mine -",
+            "/usr/bin/moved -",
+            "/usr/bin/moved.distrib login",
+            "/usr/bin/passwd login",
+            "/usr/bin/su login",
+            "/usr/lib/helper lib",
         ]
     );
-    assert_eq!(seen(&tree, WalkTest::UnknownPrivilegedPrograms).total, 4);
+    assert_eq!(seen.total, 8);
+    let declared: Vec<_> = seen
+        .hits
+        .iter()
+        .filter_map(|hit| Some((hit.path.to_string(), hit.declared.clone()?)))
+        .collect();
+    let of_su = OverrideSeen {
+        owner: "root".to_owned(),
+        group: "#7".to_owned(),
+        mode: Mode::new(0o4750),
+    };
+    assert_eq!(declared, [("/usr/bin/su".to_owned(), of_su)]);
 }
 
 #[test]

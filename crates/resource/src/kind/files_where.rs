@@ -1,6 +1,9 @@
 //! `files_where`: files anywhere on the local file systems that are not as they should
 //! be. All resources of this kind share one walk.
 //!
+//! Whether a packaged program may have set-ID bits or capabilities, [`packaged_rights`] says.
+//! Of a package that nobody has read it can't be told: that is unknown, not a finding.
+//!
 //! Each hit is fixed by what takes away the least: the write bit for everyone, the
 //! set-ID bits, the capabilities; the sticky bit is added. Who should own a file that
 //! nobody owns, no program can know: that is left to a person.
@@ -11,6 +14,7 @@ use model::{Mode, Probe, ResourceKey, SourceLine, WalkTest, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::packaged_rights::{self, Rights};
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 
 const WRITE_FOR_OTHERS: u32 = 0o002;
@@ -56,19 +60,30 @@ impl Kind for FilesWhere {
                 .into();
             }
         };
-        let hits: Vec<&WalkHit> = found
-            .hits
-            .iter()
-            .filter(|hit| !self.is_excepted(hit.path.as_bytes()))
-            .collect();
         let listed = u64::try_from(found.hits.len()).unwrap_or(u64::MAX);
         let not_listed = found.total.saturating_sub(listed);
-        if hits.is_empty() {
-            return nothing_found(found, not_listed);
+        let mut wrong = Vec::new();
+        let mut untold = Vec::new();
+        let excepted = |hit: &&WalkHit| self.is_excepted(hit.path.as_bytes());
+        for hit in found.hits.iter().filter(|hit| !excepted(hit)) {
+            match self.rights(hit) {
+                Some(Rights::Given) => {}
+                Some(Rights::NotRead) => untold.push(hit),
+                Some(Rights::NotGiven { extra }) => wrong.push((hit, extra)),
+                None => wrong.push((hit, SET_ID)),
+            }
         }
+        if wrong.is_empty() {
+            return match untold.first() {
+                Some(first) => not_told(self.test, first, untold.len()),
+                None => nothing_found(found, not_listed),
+            };
+        }
+        let note = note(found, not_listed, untold.len());
         Judgement::Drift(
-            hits.into_iter()
-                .map(|hit| self.drift(hit, found, not_listed))
+            wrong
+                .into_iter()
+                .map(|(hit, extra)| self.drift(hit, extra, note.clone(), not_listed))
                 .collect(),
         )
     }
@@ -101,12 +116,26 @@ impl FilesWhere {
             .any(|glob| glob_matches(glob.as_bytes(), path))
     }
 
-    fn drift(&self, hit: &WalkHit, found: &WalkSeen, not_listed: u64) -> Drift {
+    /// What is known of a packaged file; none for one of no package.
+    fn rights(&self, hit: &WalkHit) -> Option<Rights> {
+        match (self.test, &hit.package) {
+            (WalkTest::UnknownPrivilegedPrograms, Some(package)) => {
+                Some(packaged_rights::set_id(package, hit))
+            }
+            (WalkTest::UnknownCapabilities, Some(package)) => {
+                Some(packaged_rights::capabilities(package, hit))
+            }
+            _ => None,
+        }
+    }
+
+    /// `extra` are the set-ID bits that the file should not have.
+    fn drift(&self, hit: &WalkHit, extra: u32, note: Option<String>, not_listed: u64) -> Drift {
         let mut drift = Drift {
             observed: observed(self.test, hit),
             wanted: wanted(self.test).to_owned(),
             at: vec![SourceLine::file(hit.path.clone())],
-            note: note(found, not_listed),
+            note,
             ..Drift::default()
         };
         // A fix of a part would not reach its goal, and would be taken back.
@@ -120,7 +149,7 @@ impl FilesWhere {
         let (mode, drop_capabilities) = match self.test {
             WalkTest::WorldWritableFiles => (Some(bits & !WRITE_FOR_OTHERS), false),
             WalkTest::WorldWritableDirectoriesWithoutSticky => (Some(bits | STICKY), false),
-            WalkTest::UnknownPrivilegedPrograms => (Some(bits & !SET_ID), false),
+            WalkTest::UnknownPrivilegedPrograms => (Some(bits & !extra), false),
             WalkTest::UnknownCapabilities => (None, true),
             WalkTest::Unowned => {
                 drift.by_hand = Some("give it to an account with `chown`, or remove it".to_owned());
@@ -163,8 +192,33 @@ fn nothing_found(found: &WalkSeen, not_listed: u64) -> Judgement {
     Judgement::compliant("none")
 }
 
-fn note(found: &WalkSeen, not_listed: u64) -> Option<String> {
+/// A bit that a package may well give its program is no finding, and no pass either.
+fn not_told(test: WalkTest, hit: &WalkHit, count: usize) -> Judgement {
+    let more = match count {
+        1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    let declare = match test {
+        WalkTest::UnknownPrivilegedPrograms => "`dpkg-statoverride --add`, or an exception,",
+        _ => "an exception",
+    };
+    Reason::Failed {
+        why: format!(
+            "{} {}, and packages do not record whether they mean it{more}: {declare} declares it",
+            hit.path,
+            observed(test, hit)
+        ),
+    }
+    .into()
+}
+
+fn note(found: &WalkSeen, not_listed: u64, untold: usize) -> Option<String> {
     let mut parts = Vec::new();
+    if untold > 0 {
+        parts.push(format!(
+            "of {untold} more it can't be told, their packages are not known here"
+        ));
+    }
     if not_listed > 0 {
         parts.push(format!("{not_listed} more are not listed"));
     }
@@ -188,17 +242,25 @@ fn observed(test: WalkTest, hit: &WalkHit) -> String {
             format!("mode {}", meta.mode)
         }
         WalkTest::UnknownPrivilegedPrograms => format!(
-            "mode {}, owner {}, group {}, of no package",
+            "mode {}, owner {}, group {}, {}",
             meta.mode,
             who(&meta.owner, meta.uid),
-            who(&meta.group, meta.gid)
+            who(&meta.group, meta.gid),
+            of_package(hit)
         ),
         WalkTest::Unowned => format!(
             "owner {}, group {}",
             who(&meta.owner, meta.uid),
             who(&meta.group, meta.gid)
         ),
-        WalkTest::UnknownCapabilities => "has capabilities, of no package".to_owned(),
+        WalkTest::UnknownCapabilities => format!("has capabilities, {}", of_package(hit)),
+    }
+}
+
+fn of_package(hit: &WalkHit) -> String {
+    match &hit.package {
+        Some(package) => format!("of {}", printable(package.as_bytes())),
+        None => "of no package".to_owned(),
     }
 }
 
@@ -206,9 +268,9 @@ const fn wanted(test: WalkTest) -> &'static str {
     match test {
         WalkTest::WorldWritableFiles => "not writable for everyone",
         WalkTest::WorldWritableDirectoriesWithoutSticky => "the sticky bit",
-        WalkTest::UnknownPrivilegedPrograms => "no set-ID bit, or a package that owns it",
+        WalkTest::UnknownPrivilegedPrograms => "no set-ID bit, or one that its package gives it",
         WalkTest::Unowned => "an owner and a group that exist",
-        WalkTest::UnknownCapabilities => "no capabilities, or a package that owns it",
+        WalkTest::UnknownCapabilities => "no capabilities, or those that its package gives it",
     }
 }
 

@@ -21,6 +21,7 @@ pub mod login_setting;
 pub mod mount_option;
 pub mod mount_point;
 pub mod package;
+pub mod packaged_rights;
 pub mod pam;
 pub mod pam_call;
 pub mod pam_stack;

@@ -1,7 +1,7 @@
 //! `files_where`.
 
-use model::value::{Reason, WalkHit, WalkSeen};
-use model::{Probe, WalkTest};
+use model::value::{OverrideSeen, Reason, WalkHit, WalkSeen};
+use model::{Mode, Probe, WalkTest};
 use resource::kind::files_where::glob_matches;
 
 use crate::support::{Host, check, judge, path, refused, words};
@@ -32,9 +32,164 @@ fn each_hit_loses_what_makes_it_one_and_nothing_else() {
         "files_where: {test: unknown_privileged_programs}",
         &host,
         "drift: mode 6755, owner root, group root, of no package, \
-         wanted no set-ID bit, or a package that owns it @ /opt/x",
+         wanted no set-ID bit, or one that its package gives it @ /opt/x",
     );
     assert_eq!(after.nodes[&path("/opt/x")].mode, 0o755);
+}
+
+const PRIVILEGED: &str = "files_where: {test: unknown_privileged_programs}";
+
+/// A host with one program of a package.
+fn packaged(package: &str, name: &str, mode: u32, owner: &str, group: &str) -> Host {
+    let mut host = Host::new().file_as(name, "", mode, owner, group);
+    host.owners.insert(path(name), package.to_owned());
+    host
+}
+
+#[test]
+fn a_packaged_program_has_the_bits_that_its_package_gives_it() {
+    for (package, name, mode, owner, group) in [
+        ("util-linux", "/usr/bin/su", 0o4755, "root", "root"),
+        ("passwd", "/usr/bin/chage", 0o2755, "root", "shadow"),
+        (
+            "openssh-client",
+            "/usr/bin/ssh-agent",
+            0o2755,
+            "root",
+            "_ssh",
+        ),
+        ("at", "/usr/bin/at", 0o6755, "daemon", "daemon"),
+        // Less than the package gives is no trouble.
+        ("at", "/usr/bin/at", 0o4755, "daemon", "daemon"),
+        (
+            "libutempter0",
+            "/usr/lib/aarch64-linux-gnu/utempter/utempter",
+            0o2755,
+            "root",
+            "utmp",
+        ),
+    ] {
+        check(
+            PRIVILEGED,
+            &packaged(package, name, mode, owner, group),
+            "ok: none",
+        );
+    }
+    for (package, name, mode, owner, group, left) in [
+        ("coreutils", "/usr/bin/cp", 0o4755, "root", "root", 0o755),
+        (
+            "util-linux",
+            "/usr/bin/mount",
+            0o4755,
+            "root",
+            "root",
+            0o755,
+        ),
+        // Only what was added goes.
+        ("util-linux", "/usr/bin/su", 0o6755, "root", "root", 0o4755),
+        // The bit is the package's, whose rights it gives is not.
+        ("passwd", "/usr/bin/chage", 0o2755, "root", "root", 0o755),
+    ] {
+        let after = check(
+            PRIVILEGED,
+            &packaged(package, name, mode, owner, group),
+            &format!(
+                "drift: mode {mode:04o}, owner {owner}, group {group}, of {package}, \
+                 wanted no set-ID bit, or one that its package gives it @ {name}"
+            ),
+        );
+        assert_eq!(after.nodes[&path(name)].mode, left, "{name}");
+    }
+}
+
+/// Every line of the table says of its own file that its package gives it that.
+#[test]
+fn the_table_of_packages_reads_as_it_is_written() {
+    let table = include_str!("../../src/kind/packaged_rights.txt");
+    let mut rows = 0;
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [""] | ["none", _, ..] => continue,
+            [package, mode, who, name] => {
+                rows += 1;
+                let (owner, group) = who.split_once(':').expect(line);
+                let bits = u32::from_str_radix(mode, 8).unwrap_or(0o755);
+                let host = packaged(package, &name.replace('*', "x"), bits, owner, group);
+                assert!(mode == "cap" || bits & 0o6000 != 0, "{line}");
+                if mode != "cap" {
+                    check(PRIVILEGED, &host, "ok: none");
+                }
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert!(rows > 90, "{rows}");
+}
+
+#[test]
+fn what_an_administrator_declares_counts() {
+    let declared = |mode, owner: &str| OverrideSeen {
+        owner: owner.to_owned(),
+        group: "root".to_owned(),
+        mode: Mode::new(mode),
+    };
+    let with = |mut host: Host, name: &str, entry| {
+        host.declared.insert(path(name), entry);
+        host
+    };
+    let cp = || packaged("coreutils", "/usr/bin/cp", 0o4755, "root", "root");
+    check(
+        PRIVILEGED,
+        &with(cp(), "/usr/bin/cp", declared(0o4755, "root")),
+        "ok: none",
+    );
+    let drift = "drift: mode 4755, owner root, group root, of coreutils, wanted no set-ID bit, or \
+                 one that its package gives it @ /usr/bin/cp";
+    check(
+        PRIVILEGED,
+        &with(cp(), "/usr/bin/cp", declared(0o4755, "ana")),
+        drift,
+    );
+    // A bit that was taken away on purpose and is back.
+    let su = packaged("util-linux", "/usr/bin/su", 0o4755, "root", "root");
+    let after = check(
+        PRIVILEGED,
+        &with(su, "/usr/bin/su", declared(0o755, "root")),
+        "drift: mode 4755, owner root, group root, of util-linux, wanted no set-ID bit, or one \
+         that its package gives it @ /usr/bin/su",
+    );
+    assert_eq!(after.nodes[&path("/usr/bin/su")].mode, 0o755);
+    // Of a package that is not known here, too; and for a file of no package.
+    let name = "/opt/vendor/helper";
+    let of = |package| packaged(package, name, 0o4755, "root", "root");
+    check(
+        PRIVILEGED,
+        &with(of("vendor"), name, declared(0o4755, "root")),
+        "ok: none",
+    );
+}
+
+#[test]
+fn a_package_that_nobody_has_read_is_unknown_and_hides_nothing() {
+    let name = "/opt/google/chrome/chrome-sandbox";
+    let chrome = packaged("google-chrome-stable", name, 0o4755, "root", "root");
+    check(
+        PRIVILEGED,
+        &chrome,
+        "unknown: /opt/google/chrome/chrome-sandbox mode 4755, owner root, group root, of \
+         google-chrome-stable, and packages do not record whether they mean it: \
+         `dpkg-statoverride --add`, or an exception, declares it",
+    );
+    check(
+        "files_where: {test: unknown_privileged_programs, except: ['/opt/google/**']}",
+        &chrome,
+        "ok: none",
+    );
+    let both = chrome.file_as("/opt/x", "", 0o4755, "root", "root");
+    let said = words(&judge(PRIVILEGED, &both));
+    assert!(said.starts_with("drift: mode 4755"), "{said}");
+    assert!(said.ends_with("@ /opt/x"), "{said}");
 }
 
 #[test]
@@ -79,6 +234,8 @@ fn found(hits: usize, total: u64, unreadable_total: u64) -> Host {
             WalkHit {
                 path: path(name),
                 meta,
+                package: None,
+                declared: None,
             }
         })
         .collect();
@@ -104,8 +261,8 @@ fn what_could_not_be_looked_at_is_never_a_pass() {
     check(
         yaml,
         &found(1, 1, 0),
-        "drift: has capabilities, of no package, wanted no capabilities, or a package that owns \
-         it @ /srv/0",
+        "drift: has capabilities, of no package, wanted no capabilities, or those that its \
+         package gives it @ /srv/0",
     );
     // A fix of the part that is listed would not reach its goal.
     let said = words(&judge(yaml, &found(1, 5000, 0)));

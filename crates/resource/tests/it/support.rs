@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use model::effect::{PackageOp, UnitOp};
 use model::value::{
     AccountsSeen, DirEntry, FileSeen, FileType, FstabLine, Meta, ModprobeLine, ModulesSeen, Mount,
-    MountsSeen, Output, PackageSeen, Reason, UnitSeen, WalkHit, WalkSeen,
+    MountsSeen, Output, OverrideSeen, PackageSeen, Reason, UnitSeen, WalkHit, WalkSeen,
 };
 use model::{
     Answer, Blob, Digest, Effect, HostPath, Mode, Observed, Probe, SourceLine, Tool, Value,
@@ -42,6 +42,9 @@ pub struct Host {
     /// With them `sshd -T` is answered from the tree.
     pub sshd_defaults: Option<String>,
     pub walks: BTreeMap<WalkTest, WalkSeen>,
+    /// The packages that files are of, and what dpkg-statoverride declares of files.
+    pub owners: BTreeMap<HostPath, String>,
+    pub declared: BTreeMap<HostPath, OverrideSeen>,
     /// Exit status by command.
     pub commands: BTreeMap<Vec<String>, i32>,
     /// Answers that are unknown, whatever the tree says.
@@ -281,6 +284,8 @@ impl Host {
             .map(|(path, node)| WalkHit {
                 path: path.clone(),
                 meta: meta(node),
+                package: self.owners.get(path).cloned(),
+                declared: self.declared.get(path).cloned(),
             })
             .collect();
         WalkSeen {
