@@ -247,10 +247,13 @@ struct FileKeys {
 fn condition(keys: &Keys<'_>, params: &[&str], problems: &mut Problems) -> Option<Condition> {
     let node = keys.node("applies")?;
     let Tree::Scalar { text, .. } = &node.tree else {
-        problems.push(ContentError::new(
-            format!("`applies` is {}, wanted a condition", node.kind()),
-            keys.place_of(node),
-        ));
+        problems.push(
+            ContentError::new(
+                format!("`applies` is {}, wanted a condition", node.kind()),
+                keys.place_of(node),
+            )
+            .help("write an expression, as in `package(\"nginx\").installed`"),
+        );
         return None;
     };
     if template::is_template(text) {
@@ -301,7 +304,10 @@ fn read_rule(
             ));
         }
         if list.is_empty() {
-            problems.push(ContentError::new("`want` is empty", keys.place()));
+            problems.push(
+                ContentError::new("`want` is empty", keys.place())
+                    .help("list what the rule wants, as in `- sysctl: {key: …, value: …}`"),
+            );
         }
     }
     let applies = condition(&keys, &names, problems);

@@ -165,7 +165,13 @@ impl<'a> Compiler<'a> {
         let shown = model::printable(name.as_bytes());
         self.problems.push(
             ContentError::without_place(format!("unknown {what} `{shown}`"))
-                .maybe_help(suggestion(name, known)),
+                .maybe_help(suggestion(name, known))
+                .or_help(match what {
+                    "rule" => "`steadfast rule list` has all of them",
+                    "baseline" => "`steadfast baseline list` has all of them",
+                    "role" => "a role is a file of the policy: `roles/NAME.yaml`",
+                    _ => "what was chosen declares none of that name",
+                }),
         );
     }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use model::{HostPath, SourceLine};
 
+use crate::excerpt::Excerpt;
+
 /// A file of a policy, with its text.
 pub struct SourceText {
     /// As a person would name it: the directory as given, and the path below it.
@@ -47,7 +49,7 @@ impl SourceText {
     }
 
     /// Line and column, both from 1, of a byte offset.
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+    pub(crate) fn line_and_column(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         (
@@ -87,6 +89,13 @@ impl Place {
         }
     }
 
+    /// Its first line says where; the rest of a block only pushes the message off the screen.
+    pub(crate) fn first_line(&self) -> Range<usize> {
+        let text = self.source.text.get(self.span.clone()).unwrap_or("");
+        let first_line = text.lines().next().unwrap_or("").trim_end().len();
+        self.span.start..self.span.start + first_line
+    }
+
     /// From 1.
     pub fn line(&self) -> usize {
         self.source.line_and_column(self.span.start).0
@@ -117,7 +126,7 @@ impl fmt::Display for Place {
     }
 }
 
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     model::printable(text.as_bytes())
 }
 
@@ -127,12 +136,23 @@ pub struct ContentError {
     message: String,
     place: Option<Place>,
     help: Option<String>,
+    /// What is shown instead of the file where its lines are too long to be shown.
+    excerpt: Option<Box<Excerpt>>,
 }
+
+/// A message quotes what was written, which may be a million characters.
+const LONGEST_MESSAGE: usize = 1000;
 
 impl ContentError {
     pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
+        let mut message: String = message.into();
+        if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
         Self {
-            message: message.into(),
+            message,
+            excerpt: Excerpt::of(&place).map(Box::new),
             place: Some(place),
             help: None,
         }
@@ -144,6 +164,7 @@ impl ContentError {
             message: message.into(),
             place: None,
             help: None,
+            excerpt: None,
         }
     }
 
@@ -155,6 +176,14 @@ impl ContentError {
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
+    }
+
+    /// A hint where there is none yet.
+    pub(crate) fn or_help(self, help: impl Into<String>) -> Self {
+        match self.help {
+            Some(_) => self,
+            None => self.help(help),
+        }
     }
 
     /// Lower case, without the place and without the hint.
@@ -188,6 +217,9 @@ impl Diagnostic for ContentError {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        if let Some(excerpt) = &self.excerpt {
+            return Some(excerpt.as_ref());
+        }
         self.place
             .as_ref()
             .map(|place| &place.source.shown as &dyn miette::SourceCode)
@@ -195,10 +227,10 @@ impl Diagnostic for ContentError {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        // One line says where; the rest of a block only pushes the message off the screen.
-        let text = place.source.text.get(place.span.clone()).unwrap_or("");
-        let first_line = text.lines().next().unwrap_or("").trim_end().len();
-        let span: SourceSpan = (place.span.start, first_line).into();
+        let span: SourceSpan = match &self.excerpt {
+            Some(excerpt) => excerpt.span.clone().into(),
+            None => place.first_line().into(),
+        };
         Some(Box::new(std::iter::once(
             LabeledSpan::new_primary_with_span(None, span),
         )))
@@ -207,7 +239,7 @@ impl Diagnostic for ContentError {
 
 /// The text with whatever could move a cursor or reorder a line made visible, byte for
 /// byte as long as it was, so that spans still fit.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
         return text.to_owned();
     }

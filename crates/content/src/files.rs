@@ -14,7 +14,7 @@ use model::HostPath;
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText};
+use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText, nearest};
 
 /// A policy file is written by people: one that is larger was not.
 pub(crate) const LARGEST_FILE_BYTES: usize = 1 << 20;
@@ -24,6 +24,11 @@ const LARGEST_POLICY_BYTES: usize = 32 << 20;
 const MOST_FILES: usize = 4096;
 /// Directories below `roles/` or `baselines/`.
 const DEEPEST: usize = 8;
+
+/// What is read of a policy's root: directories, and one file.
+const ROOM: [&str; 3] = ["baselines", "roles", "waivers.yaml"];
+
+const UNREADABLE: &str = "whoever runs this has to be allowed to read all of the policy";
 
 /// Where the built-in baselines are said to be.
 pub(crate) const BUILT_IN_ROOT: &str = "/built-in";
@@ -72,10 +77,13 @@ impl PolicyFiles {
     pub fn read(root: &Path) -> Result<Self, ContentErrors> {
         let shown_root = root.display().to_string();
         let refused = |why: String| {
-            ContentErrors::from(ContentError::without_place(format!(
-                "the policy directory `{}` can't be read: {why}",
-                model::printable(shown_root.as_bytes())
-            )))
+            ContentErrors::from(
+                ContentError::without_place(format!(
+                    "the policy directory `{}` can't be read: {why}",
+                    model::printable(shown_root.as_bytes())
+                ))
+                .help("`--policy DIR` names the directory that has `roles/` or `baselines/`"),
+            )
         };
         let absolute = root
             .canonicalize()
@@ -93,10 +101,11 @@ impl PolicyFiles {
             problems: Problems::default(),
         };
         let mut found = false;
-        for name in ["baselines", "roles"] {
+        for name in &ROOM[..2] {
             found |= walk.directory(&directory, OsStr::new(name), "", 0);
         }
         found |= walk.file(&directory, OsStr::new("waivers.yaml"), "waivers.yaml");
+        walk.misspelt(&directory);
         if !found && walk.problems.is_empty() {
             walk.problems.push(
                 ContentError::without_place(format!(
@@ -133,9 +142,17 @@ impl PolicyFiles {
             ContentError::without_place(format!("`{}` {why}", model::printable(name.as_bytes())))
         };
         if bytes.len() > LARGEST_FILE_BYTES {
-            return Err(refused("is larger than a policy file may be (1 MiB)"));
+            return Err(refused("is larger than a policy file may be (1 MiB)")
+                .help("divide it over several files"));
         }
-        let text = str::from_utf8(bytes).map_err(|_| refused("is not UTF-8 text"))?;
+        let text = str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            refused(&format!("is not UTF-8 text on line {line}")).help(format!(
+                "the first byte that is none is 0x{:02x}: save the file as UTF-8",
+                bytes[before.len()]
+            ))
+        })?;
         let source = SourceText::new(name.clone(), path.to_owned(), full, text.to_owned());
         let hidden = text
             .char_indices()
@@ -175,6 +192,24 @@ impl Walk {
         );
     }
 
+    /// A name that is nearly one of ours would otherwise be passed over in silence, and its
+    /// waivers or rules with it.
+    fn misspelt(&mut self, root: &OwnedFd) {
+        let Ok(entries) = Dir::read_from(root) else {
+            return;
+        };
+        for entry in entries.flatten().take(MOST_FILES) {
+            let name = String::from_utf8_lossy(entry.file_name().to_bytes()).into_owned();
+            if ROOM.contains(&name.as_str()) || name.starts_with('.') {
+                continue;
+            }
+            if let Some(meant) = nearest(&name, ROOM) {
+                let help = format!("did you mean `{meant}`?");
+                self.refuse(&name, "is not read", Some(&help));
+            }
+        }
+    }
+
     /// Takes in a directory; false when there is none.
     fn directory(&mut self, parent: &OwnedFd, name: &OsStr, above: &str, depth: usize) -> bool {
         let path = format!("{above}{}", name.to_string_lossy());
@@ -192,12 +227,12 @@ impl Walk {
                 return true;
             }
             Err(error) => {
-                self.refuse(&path, &format!("can't be read: {error}"), None);
+                self.refuse(&path, &format!("can't be read: {error}"), Some(UNREADABLE));
                 return true;
             }
         };
         if depth > DEEPEST {
-            self.refuse(&path, "lies too deep", None);
+            self.refuse(&path, "lies too deep", Some("move it further up"));
             return true;
         }
         let mut names: Vec<(PathBuf, FileType)> = Vec::new();
@@ -210,14 +245,18 @@ impl Walk {
                             entry.file_type(),
                         )),
                         Err(error) => {
-                            self.refuse(&path, &format!("can't be read: {error}"), None);
+                            self.refuse(
+                                &path,
+                                &format!("can't be read: {error}"),
+                                Some(UNREADABLE),
+                            );
                             return true;
                         }
                     }
                 }
             }
             Err(error) => {
-                self.refuse(&path, &format!("can't be read: {error}"), None);
+                self.refuse(&path, &format!("can't be read: {error}"), Some(UNREADABLE));
                 return true;
             }
         }
@@ -253,14 +292,15 @@ impl Walk {
                 return true;
             }
             Err(error) => {
-                self.refuse(path, &format!("can't be read: {error}"), None);
+                self.refuse(path, &format!("can't be read: {error}"), Some(UNREADABLE));
                 return true;
             }
         };
         let regular = rustix::fs::fstat(&file)
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         if !regular {
-            self.refuse(path, "is not a regular file", None);
+            let help = "a policy has files and directories only";
+            self.refuse(path, "is not a regular file", Some(help));
             return true;
         }
         let mut bytes = Vec::new();
@@ -270,12 +310,13 @@ impl Walk {
             .take(limit)
             .read_to_end(&mut bytes)
         {
-            self.refuse(path, &format!("can't be read: {error}"), None);
+            self.refuse(path, &format!("can't be read: {error}"), Some(UNREADABLE));
             return true;
         }
         self.bytes += bytes.len();
         if self.files.len() >= MOST_FILES || self.bytes > LARGEST_POLICY_BYTES {
-            self.refuse(path, "is more than a policy may hold", None);
+            let help = "keep what is no policy elsewhere";
+            self.refuse(path, "is more than a policy may hold", Some(help));
             return true;
         }
         self.files.insert(path.to_owned(), bytes);

@@ -41,10 +41,13 @@ impl<'a> Keys<'a> {
                 Tree::Null => "is empty".to_owned(),
                 _ => format!("is {}", node.kind()),
             };
-            problems.push(ContentError::new(
-                format!("{what} {seen}, wanted a mapping of keys"),
-                Place::new(source, node.span.clone()),
-            ));
+            problems.push(
+                ContentError::new(
+                    format!("{what} {seen}, wanted a mapping of keys"),
+                    Place::new(source, node.span.clone()),
+                )
+                .help("write keys with their values, one below the other: `key: value`"),
+            );
             return None;
         };
         let is_there = |key: &str| entries.iter().any(|entry| entry.key == key);
@@ -62,7 +65,8 @@ impl<'a> Keys<'a> {
                     format!("unknown key `{shown}` in {what}"),
                     Place::new(source, entry.key_span.clone()),
                 )
-                .maybe_help(suggestion(key, free)),
+                .maybe_help(suggestion(key, free))
+                .or_help("`steadfast schema` has all keys"),
             );
         }
         let missing: Vec<String> = shape
@@ -73,10 +77,14 @@ impl<'a> Keys<'a> {
             .collect();
         if !missing.is_empty() {
             let noun = if missing.len() == 1 { "key" } else { "keys" };
-            problems.push(ContentError::new(
-                format!("missing {noun} {} in {what}", missing.join(", ")),
-                Place::new(source, node.span.clone()),
-            ));
+            let needed: Vec<String> = shape.needed.iter().map(|key| format!("`{key}`")).collect();
+            problems.push(
+                ContentError::new(
+                    format!("missing {noun} {} in {what}", missing.join(", ")),
+                    Place::new(source, node.span.clone()),
+                )
+                .help(format!("{what} needs {}", needed.join(", "))),
+            );
         }
         Some(Self {
             source,
@@ -139,10 +147,13 @@ impl<'a> Keys<'a> {
         let text: String = self.value(key, problems)?;
         if text.trim().is_empty() {
             let node = self.node(key).unwrap_or(self.node);
-            problems.push(ContentError::new(
-                format!("`{key}` is empty in {}", self.what),
-                self.place_of(node),
-            ));
+            problems.push(
+                ContentError::new(
+                    format!("`{key}` is empty in {}", self.what),
+                    self.place_of(node),
+                )
+                .help("it is shown to whoever reads a report: say it in a sentence"),
+            );
             return None;
         }
         Some(text)
@@ -156,7 +167,10 @@ impl<'a> Keys<'a> {
             )
             .help("templates stand in `want:` only"));
         }
-        typed::read_key(node, key, &self.what, self.source).map_err(|error| error.error)
+        typed::read_key(node, key, &self.what, self.source).map_err(|refused| {
+            let help = format!("`steadfast schema` has the form of {}", self.what);
+            refused.error.or_help(help)
+        })
     }
 }
 
@@ -182,9 +196,12 @@ pub(crate) fn items<'a>(
     if let Tree::List(items) = &node.tree {
         return Some(items);
     }
-    problems.push(ContentError::new(
-        format!("`{key}` is {}, wanted a list", node.kind()),
-        Place::new(source, node.span.clone()),
-    ));
+    problems.push(
+        ContentError::new(
+            format!("`{key}` is {}, wanted a list", node.kind()),
+            Place::new(source, node.span.clone()),
+        )
+        .help("write each item on a line of its own that begins with `- `"),
+    );
     None
 }

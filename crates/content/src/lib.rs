@@ -8,6 +8,7 @@
 mod baseline;
 mod compile;
 mod error;
+mod excerpt;
 mod explain;
 mod files;
 mod keys;

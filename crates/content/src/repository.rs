@@ -192,7 +192,8 @@ impl Repository {
                         format!("unknown baseline `{}`", baseline.name),
                         place.clone(),
                     )
-                    .maybe_help(suggestion(baseline.name.as_str(), declared())),
+                    .maybe_help(suggestion(baseline.name.as_str(), declared()))
+                    .or_help("`steadfast baseline list` has all of them"),
                 );
             }
         }
@@ -216,7 +217,8 @@ impl Repository {
                     format!("unknown rule `{id}` in baseline `{}`", tailoring.baseline),
                     tailoring.rule_place.clone(),
                 )
-                .maybe_help(suggestion(id.as_str(), siblings)),
+                .maybe_help(suggestion(id.as_str(), siblings))
+                .or_help("`steadfast rule list` has all of them"),
             );
             return;
         };
@@ -242,7 +244,8 @@ impl Repository {
                         ),
                         place.clone(),
                     )
-                    .maybe_help(suggestion(name, known)),
+                    .maybe_help(suggestion(name, known))
+                    .or_help(format!("`steadfast rule show {id}` has its parameters")),
                 );
                 continue;
             };
@@ -266,18 +269,22 @@ impl Repository {
                     let known = self.roles.keys().map(RoleName::as_str);
                     problems.push(
                         ContentError::new(format!("unknown role `{name}`"), place.clone())
-                            .maybe_help(suggestion(name.as_str(), known)),
+                            .maybe_help(suggestion(name.as_str(), known))
+                            .or_help("a role is a file of the policy: `roles/NAME.yaml`"),
                     );
                 }
             }
             if let Some((chain, place)) = self.circle(role) {
-                problems.push(ContentError::new(
-                    format!(
-                        "roles include each other in a circle: {}",
-                        chain.join(" → ")
-                    ),
-                    place,
-                ));
+                problems.push(
+                    ContentError::new(
+                        format!(
+                            "roles include each other in a circle: {}",
+                            chain.join(" → ")
+                        ),
+                        place,
+                    )
+                    .help("take one of these includes out"),
+                );
             }
         }
     }

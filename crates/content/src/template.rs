@@ -164,7 +164,7 @@ fn check_size(text: &str, in_expression: bool) -> Result<(), Problem> {
         if words > MOST_WORDS || branches > MOST_BRANCHES {
             return Err(Problem {
                 message: "the expression is too long".to_owned(),
-                help: None,
+                help: Some("divide it: parts of a text may stand one after the other".to_owned()),
                 range: Some(span.start_offset as usize..span.end_offset as usize),
                 line: None,
                 file: None,
@@ -309,7 +309,14 @@ fn unknown<'a>(
     let help = if what == "filter" && matches!(word, "default" | "d") {
         Some("nothing has a silent default here: give the parameter a `default:`".to_owned())
     } else {
-        suggestion(word, known)
+        suggestion(word, known).or_else(|| {
+            Some(match what {
+                "name" => {
+                    "a template knows the parameters beside it and the facts of the host".to_owned()
+                }
+                _ => format!("docs/writing-policy.md has every {what} that there is"),
+            })
+        })
     };
     Problem {
         message: match what.strip_prefix("part of ") {
@@ -322,6 +329,9 @@ fn unknown<'a>(
         file: None,
     }
 }
+
+/// Where to read on about functions, filters and tests.
+const FORMS: Option<&str> = Some("docs/writing-policy.md has what can be called, and with what");
 
 /// A minijinja error in our words. Its own details may quote values, so only those of
 /// errors about the text itself are passed on.
@@ -343,9 +353,12 @@ fn wrong(error: &minijinja::Error, text: &str) -> Problem {
                 "template syntax: {}",
                 error.detail().unwrap_or("not understood")
             ),
-            None,
+            Some("`{{ … }}` prints a value, `{% … %}` decides, `{# … #}` is a comment"),
         ),
-        ErrorKind::UndefinedError => (format!("{this} has no value on this host"), None),
+        ErrorKind::UndefinedError => (
+            format!("{this} has no value on this host"),
+            Some("ask first whether there is one, in `applies:` or with `{% if … %}`"),
+        ),
         ErrorKind::BadSerialization => (
             format!("{this} can't be printed"),
             Some("print a text, a number or a boolean; put a list together with `| join(\", \")`"),
@@ -354,13 +367,19 @@ fn wrong(error: &minijinja::Error, text: &str) -> Problem {
             "the template that is included is not in the policy".to_owned(),
             Some("it is looked for beside the template that includes it, below `roles/`"),
         ),
-        ErrorKind::OutOfFuel => ("the template takes too long".to_owned(), None),
-        ErrorKind::TooManyArguments => (format!("too many arguments in {this}"), None),
-        ErrorKind::MissingArgument => (format!("an argument is missing in {this}"), None),
+        ErrorKind::OutOfFuel => (
+            "the template takes too long".to_owned(),
+            Some("let its loops run over less"),
+        ),
+        ErrorKind::TooManyArguments => (format!("too many arguments in {this}"), FORMS),
+        ErrorKind::MissingArgument => (format!("an argument is missing in {this}"), FORMS),
         ErrorKind::UnknownMethod | ErrorKind::UnknownFunction => {
-            (format!("{this} calls what is not a function"), None)
+            (format!("{this} calls what is not a function"), FORMS)
         }
-        _ => (format!("{this} does not fit the types of its values"), None),
+        _ => (
+            format!("{this} does not fit the types of its values"),
+            Some("numbers go with numbers and texts with texts; there is no dividing by zero"),
+        ),
     };
     Problem {
         message,

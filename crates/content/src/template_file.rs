@@ -102,10 +102,10 @@ fn check_file(
         let place = || Place::new(source, range.clone());
         let included = template::join(&name, path);
         if depth >= DEEPEST_INCLUDE {
-            problems.push(ContentError::new(
-                "templates include each other in a circle",
-                place(),
-            ));
+            problems.push(
+                ContentError::new("templates include each other in a circle", place())
+                    .help("take one of these includes out"),
+            );
             return;
         }
         if templates.contains_key(&included) {

@@ -63,6 +63,22 @@ fn read_waiver(
             ),
         );
     }
+    // A pattern that no name can match would waive nothing, and nobody would know why.
+    let in_names = |c: char| c.is_ascii_alphanumeric() || "-._*?".contains(c);
+    if let Some(pattern) = hosts
+        .iter()
+        .flatten()
+        .find(|host| !host.chars().all(in_names))
+    {
+        let shown = model::printable(pattern.as_bytes());
+        problems.push(
+            ContentError::new(
+                format!("no host can have a name like `{shown}`"),
+                keys.place_of(keys.node("hosts").unwrap_or(item)),
+            )
+            .help("a pattern is a host's name, where `*` stands for any run of characters and `?` for one"),
+        );
+    }
     if let (Some(owner), Some(approver), Some(node)) = (&owner, &approver, keys.node("approver"))
         && owner.trim().to_lowercase() == approver.trim().to_lowercase()
     {

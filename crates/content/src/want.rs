@@ -119,7 +119,10 @@ impl Want {
         let place = self.place();
         self.fixed
             .filter(|_| self.template.is_none())
-            .ok_or_else(|| ContentError::new("a template where none can stand", place))
+            .ok_or_else(|| {
+                ContentError::new("a template where none can stand", place)
+                    .help("write the value itself")
+            })
     }
 
     fn check_kind(&self) -> Result<(), ContentError> {
@@ -141,7 +144,8 @@ impl Want {
                 .maybe_help(crate::error::suggestion(
                     &entry.key,
                     Resource::KINDS.iter().copied(),
-                )))
+                ))
+                .or_help(format!("there are: {}", Resource::KINDS.join(", "))))
             }
             Tree::Map(entries) if entries.len() > 1 => Err(wrong(
                 "more than one kind in one item".to_owned(),
@@ -301,10 +305,14 @@ fn typed_resource(node: &Node, source: &Arc<SourceText>) -> Result<Resource, typ
         _ => "",
     };
     let what = format!("a `{kind}` resource");
-    let resource: Resource = typed::read(node, &what, source)?;
+    let form = || format!("`steadfast schema` has the form of {what}");
+    let resource: Resource = typed::read(node, &what, source).map_err(|mut refused| {
+        refused.error = refused.error.or_help(form());
+        refused
+    })?;
     check_bounds(node, source)?;
     resource.check().map_err(|why| typed::Refused {
-        error: ContentError::new(why, Place::new(source, node.span.clone())),
+        error: ContentError::new(why, Place::new(source, node.span.clone())).help(form()),
         rendered: node.is_rendered(),
     })?;
     Ok(resource)
@@ -326,7 +334,8 @@ fn check_bounds(node: &Node, source: &Arc<SourceText>) -> Result<(), typed::Refu
             error: ContentError::new(
                 "the value to set does not satisfy its own bound",
                 Place::new(source, set.span.clone()),
-            ),
+            )
+            .help("`set` is what a fix writes, so the bound has to allow it"),
             rendered: node.is_rendered(),
         });
     }

@@ -242,7 +242,11 @@ impl<'a> Reader<'a> {
                     }
                     root = Some(self.node(first, 0)?);
                 }
-                _ => return Err(self.error("unexpected YAML", span)),
+                _ => {
+                    return Err(self.error("unexpected YAML", span).help(
+                        "look at the brackets, the quotes and the indentation from here up",
+                    ));
+                }
             }
         }
         Ok(root.unwrap_or(Node {
@@ -267,7 +271,9 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let end = self.source.text().len();
-                Err(self.error("the YAML ends too early", end..end))
+                Err(self
+                    .error("the YAML ends too early", end..end)
+                    .help("close what is open: a bracket or a quote"))
             }
         }
     }
@@ -275,7 +281,7 @@ impl<'a> Reader<'a> {
     fn node(&mut self, first: Spanned<'a>, depth: usize) -> Result<Node, ContentError> {
         let (event, span) = first;
         if depth > DEEPEST {
-            return Err(self.error(format!("nested deeper than {DEEPEST} levels"), span));
+            return Err(self.too_deep(span));
         }
         if event.tag().is_some() {
             return Err(self
@@ -298,7 +304,9 @@ impl<'a> Reader<'a> {
                     }
                     if items.len() >= MOST_ITEMS {
                         let message = format!("more than {MOST_ITEMS} items in one list");
-                        return Err(self.error(message, next.1));
+                        return Err(self
+                            .error(message, next.1)
+                            .help("divide it over several files"));
                     }
                     items.push(self.node(next, depth + 1)?);
                 };
@@ -339,20 +347,27 @@ impl<'a> Reader<'a> {
                     tree: Tree::Map(entries),
                 })
             }
-            _ => Err(self.error("unexpected YAML", span)),
+            _ => Err(self
+                .error("unexpected YAML", span)
+                .help("look at the brackets, the quotes and the indentation from here up")),
         }
     }
 
     fn not_yaml(&self, info: &str, at: Range<usize>) -> ContentError {
         if info.contains("recursion limit") {
-            return self.error(format!("nested deeper than {DEEPEST} levels"), at);
+            return self.too_deep(at);
         }
         let error = self.error(format!("this is not YAML: {info}"), at);
         if info.contains("tab") {
             error.help("indent with spaces")
         } else {
-            error
+            error.help("look at the brackets, the quotes and the indentation from here up")
         }
+    }
+
+    fn too_deep(&self, span: Range<usize>) -> ContentError {
+        self.error(format!("nested deeper than {DEEPEST} levels"), span)
+            .help("no key of a policy takes that much: a bracket may be too many")
     }
 
     fn check_new(&mut self, entries: &[Entry], key: &str, span: &Range<usize>) {

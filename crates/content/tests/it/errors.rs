@@ -14,7 +14,11 @@ macro_rules! snapshot {
     };
 }
 
+/// Every mistake says what to do about it.
 fn render(errors: &ContentErrors) -> String {
+    for error in errors.iter() {
+        assert!(error.hint().is_some(), "no hint: {error}");
+    }
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_context_lines(1)
         .with_width(100);
@@ -67,6 +71,28 @@ fn mistakes_in_yaml() {
         ("text that runs backwards", "rolle: \"\u{202e}bew\"\n"),
     ];
     snapshot!(all(&cases, |text| refused(&[("roles/web.yaml", text)])));
+}
+
+/// A line may be a megabyte; what is shown fits a screen, and names the place in the file.
+#[test]
+fn mistakes_in_lines_that_no_screen_shows() {
+    let far = format!(
+        "role: web\nwant: [{} {{file: {{path: /a, contnet: \"{}\"}}}}]\n",
+        "{package: {name: nginx}},".repeat(5_000),
+        "x".repeat(90_000)
+    );
+    let name = format!(
+        "role: web\nwant:\n  - file: {{path: /a, {}: 1}}\n",
+        "é".repeat(90_000)
+    );
+    let below = format!("role: web\nwant: {}\nwat: 1\n", "x".repeat(90_000));
+    let cases = [
+        ("far to the right", far.as_str()),
+        ("a name that is the line", &name),
+        ("beside one", &below),
+    ];
+    let said = all(&cases, |text| refused(&[("roles/web.yaml", text)]));
+    snapshot!(said);
 }
 
 #[test]
@@ -355,6 +381,10 @@ fn mistakes_in_waivers() {
         (
             "one host that is not a list",
             "- {rule: one, hosts: web, reason: r, owner: ana, approver: li, expires: 2027-01-31}",
+        ),
+        (
+            "a host that could not be",
+            "- {rule: one, hosts: [\"web-[12]\"], reason: r, owner: ana, approver: li, expires: 2027-01-31}",
         ),
         ("not a list", "rule: one"),
     ];

@@ -50,7 +50,7 @@ fn what_is_not_a_policy_file_is_refused() {
     let outside = tempfile::tempdir().expect("a temporary folder");
     write(outside.path(), "secret.yaml", "role: secret\nwant: []\n");
     type Case<'c> = (&'c dyn Fn(&Path), &'c str);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 10] = [
         (
             &|_| {},
             "no policy in `POLICY` (a policy has `roles/`, `baselines/` or `waivers.yaml`)",
@@ -76,15 +76,30 @@ fn what_is_not_a_policy_file_is_refused() {
         ),
         (
             &|root| write(root, "roles/web.yaml", vec![b'#'; (1 << 20) + 1]),
-            "`POLICY/roles/web.yaml` is larger than a policy file may be (1 MiB)",
+            "`POLICY/roles/web.yaml` is larger than a policy file may be (1 MiB) (divide it over several files)",
         ),
         (
-            &|root| write(root, "roles/web.yaml", [b'a', 0xff]),
-            "`POLICY/roles/web.yaml` is not UTF-8 text",
+            &|root| write(root, "roles/web.yaml", b"role: web\nwant: \xff"),
+            "`POLICY/roles/web.yaml` is not UTF-8 text on line 2 (the first byte that is none is 0xff: save the file as UTF-8)",
         ),
         (
             &|root| write(root, "roles/web.yaml", "role: web\0\n"),
             "POLICY/roles/web.yaml:1:10: a control character (U+0000) (write it as an escape in double quotes, as in \"\\e\")",
+        ),
+        (
+            &|root| {
+                write(
+                    root,
+                    "roles/web.yaml",
+                    "role: web\nwant: [package: {name: a}]\n",
+                );
+                write(root, "waiver.yaml", "[]");
+            },
+            "`POLICY/waiver.yaml` is not read (did you mean `waivers.yaml`?)",
+        ),
+        (
+            &|root| write(root, "role/web.yaml", "role: web\n"),
+            "`POLICY/role` is not read (did you mean `roles`?)",
         ),
         (
             &|root| write(root, "roles", ""),
@@ -99,7 +114,8 @@ fn what_is_not_a_policy_file_is_refused() {
     let missing = outside.path().join("nothing");
     assert_eq!(
         refused(&missing),
-        "the policy directory `POLICY` can't be read: No such file or directory (os error 2)"
+        "the policy directory `POLICY` can't be read: No such file or directory (os error 2) \
+         (`--policy DIR` names the directory that has `roles/` or `baselines/`)"
     );
 }
 
@@ -149,6 +165,7 @@ fn lint_finds_what_only_a_host_shows() {
         errors
             .plain()
             .replace(&root.path().display().to_string(), "POLICY"),
-        "POLICY/roles/web.yaml:3:35: `release.version + 1` does not fit the types of its values"
+        "POLICY/roles/web.yaml:3:35: `release.version + 1` does not fit the types of its values \
+         (numbers go with numbers and texts with texts; there is no dividing by zero)"
     );
 }
