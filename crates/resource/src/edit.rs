@@ -236,6 +236,27 @@ impl ContentEdit {
     }
 }
 
+impl ContentEdit {
+    /// Is it about lines as they were observed? Making such an edit twice says nothing.
+    pub const fn is_about_lines(&self) -> bool {
+        matches!(
+            self,
+            Self::ReplaceLine { .. } | Self::Piece { .. } | Self::InsertBefore { .. }
+        )
+    }
+
+    /// Has the content what this edit asks for? None for an edit that is about lines.
+    pub fn holds_in(&self, content: &[u8]) -> Option<bool> {
+        if self.is_about_lines() {
+            return None;
+        }
+        Some(
+            self.apply(Some(content))
+                .is_ok_and(|again| again == content),
+        )
+    }
+}
+
 fn bare(line: &str) -> &str {
     let line = line.strip_suffix('\n').unwrap_or(line);
     line.strip_suffix('\r').unwrap_or(line)

@@ -127,8 +127,12 @@ impl Survey {
 
     /// The plan for what was selected.
     pub fn plan(&self, selection: Selection) -> Result<Plan, Failure> {
-        plan::converge::plan(&self.wanted, &self.answers, self.host.identity(), selection)
-            .map_err(|error| Failure::because(Exit::BadInput, error))
+        plan::converge::plan(&self.wanted, &self.answers, self.host.identity(), selection).map_err(
+            |error| {
+                let help = "let both want the same, or leave one of them out";
+                Failure::with_help(Exit::BadInput, error, help)
+            },
+        )
     }
 }
 

@@ -38,9 +38,25 @@ struct Folding {
     group: Option<String>,
     drop_capabilities: bool,
     content_changed: bool,
-    /// The changes that were folded in: two rules may want the very same one.
-    changes: Vec<ContentEdit>,
+    /// The changes that were folded in, and what they serve: two rules may want the very same
+    /// one.
+    changes: Vec<(ContentEdit, String)>,
     last_writer: String,
+}
+
+impl Folding {
+    /// Whose change no longer holds in `after`, which `change` of `serves` has made.
+    fn undone_by(&self, change: &ContentEdit, after: &[u8], serves: &str) -> Option<&str> {
+        // A whole file is made once, and lines of it may go on from there: two kinds give files
+        // to apt in that way. Whether both hold, the second observation says.
+        let goes_on =
+            |made: &ContentEdit| matches!(made, ContentEdit::Whole(_)) && change.is_about_lines();
+        self.changes
+            .iter()
+            .filter(|(made, by)| by != serves && !goes_on(made))
+            .find(|(made, _)| made.holds_in(after) == Some(false))
+            .map(|(_, by)| by.as_str())
+    }
 }
 
 /// The steps, in the order of `drifted`, activations last.
@@ -133,7 +149,7 @@ impl Folder<'_> {
             } => {
                 let place = self.path(path, item);
                 let folding = self.folding(path);
-                if folding.changes.contains(change) {
+                if folding.changes.iter().any(|(made, _)| made == change) {
                     return Ok(Some(place));
                 }
                 let after = match (change, folding.content_changed) {
@@ -151,7 +167,17 @@ impl Folder<'_> {
                     _ => change.apply(folding.content.as_deref()),
                 };
                 match after {
-                    Ok(after) => folding.content = Some(after),
+                    Ok(after) => {
+                        if let Some(first) = folding.undone_by(change, &after, &item.serves) {
+                            return Err(ConvergeError::Contradiction {
+                                path: path.clone(),
+                                first: first.to_owned(),
+                                second: item.serves.clone(),
+                                why: "each changes what the other has set".to_owned(),
+                            });
+                        }
+                        folding.content = Some(after);
+                    }
                     // Someone else's edit of this very line is what we wanted, or
                     // contradicts us; the second observation after the apply tells.
                     Err(why) => {
@@ -164,7 +190,7 @@ impl Folder<'_> {
                     }
                 }
                 folding.content_changed = true;
-                folding.changes.push(change.clone());
+                folding.changes.push((change.clone(), item.serves.clone()));
                 folding.last_writer.clone_from(&item.serves);
                 if folding.new_file.is_none() {
                     folding.new_file.clone_from(new_file);

@@ -5,7 +5,7 @@ use model::{Effect, Inverse, Plan, Severity};
 use plan::converge::plan as converge;
 use proptest::prelude::*;
 use resource::{Applies, Wanted};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::support::{Memory, host, rule, sysctl, wanted};
 
@@ -207,4 +207,42 @@ fn two_rules_may_want_the_very_same_change() {
     };
     assert_eq!(content.as_text(), Some("deploy ALL=(ALL) ALL\n"));
     assert_eq!(plan.actions[0].serves, ["one", "two"]);
+}
+
+/// What two rules do to one file, by what each wants.
+fn both(files: &[(&str, &str)], one: Json, two: Json) -> Result<Plan, String> {
+    let memory = Memory::new(files, &[]);
+    let wanted = wanted(vec![
+        rule("one", Severity::Low, &[one]),
+        rule("two", Severity::Low, &[two]),
+    ]);
+    let answers = memory.answers(&wanted);
+    converge(&wanted, &answers, host(), Selection::default()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn edits_that_undo_each_other_are_refused() {
+    let key = |path: &str, key: &str, value: &str| json!({"key_value": {"path": path, "syntax": "equals", "key": key, "value": value}});
+    let file = |content: &str| json!({"file": {"path": "/etc/a", "content": content}});
+    let ini = |value: &str| json!({"ini": {"path": "/etc/a", "section": "s", "key": "k", "value": value}});
+    let text = [("/etc/a", "k = 1\n"), ("/etc/b", "k = 1\n")];
+    let refused =
+        "`one` and `two` want different things of /etc/a: each changes what the other has set";
+    for (one, two) in [
+        (key("/etc/a", "k", "2"), key("/etc/a", "k", "3")),
+        (file("k = 2\n"), key("/etc/a", "k", "3")),
+        (ini("x"), ini("y")),
+    ] {
+        assert_eq!(both(&text, one, two).map(|_| ()), Err(refused.to_owned()));
+    }
+    for (one, two) in [
+        (key("/etc/a", "k", "2"), key("/etc/a", "k", "2")),
+        (key("/etc/a", "k", "2"), key("/etc/a", "l", "3")),
+        (key("/etc/a", "l", "2"), ini("x")),
+        (file("k = 2\n"), key("/etc/a", "k", "2")),
+        (key("/etc/a", "k", "2"), key("/etc/b", "k", "3")),
+    ] {
+        let plan = both(&text, one.clone(), two.clone());
+        assert!(plan.is_ok(), "{one} {two}: {plan:?}");
+    }
 }
