@@ -284,10 +284,55 @@ fn every_json_form_is_described() {
         let words: Vec<&str> = command.split(' ').take(2).collect();
         describes(&page, &words.join(" "), &value);
     }
+    for (exit, level, value) in linted() {
+        describes(&page, "rule lint", &value);
+        assert_eq!(value["format"], 1);
+        let said = &value["said"][0];
+        assert_eq!(said["level"].as_str(), level, "{value}");
+        assert_eq!(
+            exit,
+            level.map_or(0, |level| if level == "error" { 2 } else { 1 })
+        );
+    }
     let plan = serde_json::to_value(crate::show_plan::everything()).expect("it has a JSON form");
     describes(&page, "plan", &plan);
     for change in crate::show_changes::changes() {
         let change = serde_json::to_value(change).expect("it has a JSON form");
         describes(&page, "history", &change);
     }
+}
+
+/// Exit code, the level that is expected, and the JSON of `rule lint`, for a policy with a
+/// mistake, one with a doubt, and one with neither.
+fn linted() -> Vec<(i32, Option<&'static str>, serde_json::Value)> {
+    let cases = [
+        (
+            "role: web\nwant:\n  - file: {path: /a, contnet: x}\n",
+            Some("error"),
+        ),
+        (
+            "role: web\nparams: {unused: {type: string}}\nwant:\n  - package: {name: nginx}\n",
+            Some("warning"),
+        ),
+        ("role: web\nwant:\n  - package: {name: nginx}\n", None),
+    ];
+    let lint = |(text, level): (&str, Option<&'static str>)| {
+        let name = format!("linted-{}", level.unwrap_or("fine"));
+        let policy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(policy.join("roles")).expect("the build's own folder");
+        std::fs::write(policy.join("roles/web.yaml"), text).expect("the build's own folder");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_steadfast"))
+            .args(["rule", "lint", "--format", "json"])
+            .arg(&policy)
+            .output()
+            .expect("the program runs");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (
+            output.status.code().expect("it ends by itself"),
+            level,
+            value,
+        )
+    };
+    cases.into_iter().map(lint).collect()
 }

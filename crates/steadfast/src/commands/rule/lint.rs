@@ -1,9 +1,13 @@
 //! `steadfast rule lint`: everything that can be said of a policy without a host.
 
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use content::ContentError;
 use miette::Report;
+use serde_json::{Value, json};
 
+use crate::commands::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -13,10 +17,26 @@ use crate::failure::Failure;
 pub struct Args {
     #[arg(value_name = "DIR")]
     policy: PathBuf,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let warnings = content::lint(&args.policy)?;
+    let linted = content::lint(&args.policy);
+    if args.format == Format::Json {
+        let (exit, said): (_, Vec<_>) = match &linted {
+            Err(errors) => (Exit::BadInput, errors.iter().map(said("error")).collect()),
+            Ok(none) if none.is_empty() => (Exit::AsWanted, Vec::new()),
+            Ok(some) => (Exit::Findings, some.iter().map(said("warning")).collect()),
+        };
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        serde_json::to_writer_pretty(&mut out, &json!({"format": 1, "said": said}))
+            .map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        out.flush()?;
+        return Ok(exit);
+    }
+    let warnings = linted?;
     let count = warnings.len();
     for warning in warnings {
         crate::say(format_args!("{:?}", Report::new(warning)));
@@ -31,4 +51,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         Exit::Findings
     })
+}
+
+fn said(level: &'static str) -> impl Fn(&ContentError) -> Value {
+    move |error| {
+        let place = error.place();
+        json!({
+            "level": level,
+            "message": error.message(),
+            "help": error.hint(),
+            "path": place.map(|place| place.file()),
+            "line": place.map(content::Place::line),
+            "column": place.map(content::Place::column),
+        })
+    }
 }
