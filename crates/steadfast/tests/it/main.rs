@@ -7,6 +7,7 @@ mod exit;
 mod lab_confirm;
 mod lab_kill;
 mod lab_refuse;
+mod lab_validate;
 mod many_kinds;
 mod picture;
 mod reference;
