@@ -27,6 +27,24 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
+/// JSON text, indented as `serde_json` does it, in which such characters are written as
+/// `\uNNNN`: the same value to a reader of JSON, harmless to a screen. Outside of strings
+/// there are none but line feeds, and inside of strings no line feed stands as it is.
+pub fn harmless_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || !is_hidden(character) {
+            out.push(character);
+            continue;
+        }
+        // RFC 8259, 7: a character beyond U+FFFF is a surrogate pair.
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
 /// Characters that move the cursor, change colours, or reorder or hide text.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

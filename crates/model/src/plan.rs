@@ -72,10 +72,12 @@ impl Plan {
         PlanId(Digest::of(self.to_json().as_bytes()))
     }
 
-    /// The plan as it is saved: indented JSON with a final newline.
+    /// The plan as it is saved and shown: indented JSON with a final newline, and without a
+    /// raw character that a terminal could obey.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self)
+        let text = serde_json::to_string_pretty(self)
             .expect("plans have string keys and no fallible serialisers");
+        let mut text = crate::escape::harmless_json(&text);
         text.push('\n');
         text
     }
