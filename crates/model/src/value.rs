@@ -209,6 +209,16 @@ pub struct AccountsSeen {
     pub other_sources: Vec<String>,
     /// Lines that can't be read, as file and line.
     pub malformed: Vec<crate::SourceLine>,
+    /// Why `/etc/shadow` could not be read, where it could not: then passwords are unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_unknown: Option<Reason>,
+}
+
+impl AccountsSeen {
+    /// Why nothing is known about passwords and their ageing.
+    pub fn no_passwords(&self) -> Reason {
+        self.shadow_unknown.clone().unwrap_or(Reason::NeedsRoot)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,41 @@ impl<T> Seen<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers(AnswerMap);
 
+/// A reason that names what it is about: a person reads it beside the rule, not beside the
+/// question.
+pub(crate) fn about(probe: &Probe, reason: &Reason) -> Reason {
+    let subject = match probe {
+        Probe::File { path, .. }
+        | Probe::FileDigest { path }
+        | Probe::Meta { path }
+        | Probe::Dir { path } => format!("`{path}`"),
+        Probe::Tool { tool, .. } => match tool {
+            Tool::SshdEffective => "`sshd -T`",
+            Tool::NginxDump => "`nginx -T`",
+            Tool::Getent => "`getent`",
+        }
+        .to_owned(),
+        // That systemd is silent is said once, not once for each unit.
+        Probe::Unit { .. } if matches!(reason, Reason::TimedOut { .. }) => "systemd".to_owned(),
+        Probe::Unit { name } => format!("systemd, asked about `{name}`"),
+        Probe::Command { argv, .. } => format!("`{}`", argv.join(" ")),
+        _ => return reason.clone(),
+    };
+    match reason {
+        Reason::TooLarge { .. } | Reason::TimedOut { .. } | Reason::Failed { .. } => {
+            let why = reason.to_string();
+            match why.contains(&subject) {
+                true => reason.clone(),
+                false => Reason::Failed {
+                    why: format!("{subject}: {why}"),
+                },
+            }
+        }
+        // These say what is missing, or are said once for all.
+        _ => reason.clone(),
+    }
+}
+
 macro_rules! typed {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $value:ty, $probe:expr, $variant:ident) => {
         $(#[$doc])*
@@ -49,7 +84,7 @@ macro_rules! typed {
                     why: "the answer is of another kind than the question".to_owned(),
                 }),
                 Some(Answer::Absent) => Seen::Absent,
-                Some(Answer::Unknown(reason)) => Seen::Unknown(reason.clone()),
+                Some(Answer::Unknown(reason)) => Seen::Unknown(about(&$probe, reason)),
                 None => Seen::NotAsked,
             }
         }

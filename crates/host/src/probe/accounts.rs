@@ -156,6 +156,13 @@ pub fn accounts(host: &Arc<Inner>) -> Result<Value, Trouble> {
         groups,
         other_sources: sources(host),
         malformed,
+        shadow_unknown: match shadow {
+            Err(Trouble::Unknown(Reason::NeedsRoot)) => Some(Reason::NeedsRoot),
+            Err(Trouble::Unknown(reason)) => Some(Reason::Failed {
+                why: format!("`/etc/shadow`: {reason}"),
+            }),
+            Ok(_) | Err(Trouble::Absent) => None,
+        },
     }))
 }
 

@@ -11,6 +11,7 @@ use crate::local::Inner;
 use crate::parse::dpkg::{PackageRecord, parse_automatic, parse_status};
 use crate::tree::Trouble;
 
+const STATUS: &str = "/var/lib/dpkg/status";
 /// A desktop with five thousand packages has 8 MB.
 const STATUS_LIMIT_BYTES: u64 = 32 << 20;
 
@@ -26,15 +27,25 @@ pub struct Packages {
 impl Packages {
     pub fn read(host: &Arc<Inner>) -> Result<Self, Trouble> {
         let status = host
-            .read("/var/lib/dpkg/status", STATUS_LIMIT_BYTES)
+            .read(STATUS, STATUS_LIMIT_BYTES)
             .map_err(|trouble| match trouble {
                 Trouble::Absent => Trouble::Unknown(Reason::Unavailable {
                     what: "this host has no dpkg database; other package managers are not read yet"
                         .to_owned(),
                 }),
-                other => other,
+                Trouble::Unknown(Reason::NeedsRoot) => trouble,
+                Trouble::Unknown(reason) => Trouble::Unknown(Reason::Failed {
+                    why: format!("`{STATUS}`: {reason}"),
+                }),
             })?;
         let mut records = parse_status(&status);
+        // No host is without packages: else all that asks for one would not apply.
+        if records.is_empty() {
+            return Err(Reason::Malformed {
+                why: format!("`{STATUS}` holds no package that can be read"),
+            }
+            .into());
+        }
         drop(status);
         // What dpkg did since it last wrote the whole file: numbered files, each with the
         // new stanza of a package.

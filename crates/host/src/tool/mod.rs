@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::value::{FileType, Output, Reason};
-use model::{HostPath, Tool, Value};
+use model::{HostPath, Tool, Value, printable};
 
 use crate::local::Inner;
 use crate::tree::Trouble;
@@ -46,7 +46,7 @@ pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Valu
     let mut sandbox = Sandbox::default();
     match tool {
         Tool::SshdEffective => {
-            refuse_unless(is_connection(args), tool)?;
+            refuse_unless(is_connection(args), args)?;
             // Reading host keys is root's.
             needs_root(host)?;
             all.push("-T".into());
@@ -59,7 +59,7 @@ pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Valu
             }
         }
         Tool::NginxDump => {
-            refuse_unless(args.is_empty(), tool)?;
+            refuse_unless(args.is_empty(), args)?;
             needs_root(host)?;
             all.extend(["-T".into(), "-q".into()]);
             // It opens its logs for writing and gives its directories to its user, even to
@@ -83,7 +83,7 @@ pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Valu
                 }
                 [] => false,
             };
-            refuse_unless(fine, tool)?;
+            refuse_unless(fine, args)?;
             // It only reads, and connects to sockets: an ordinary user may run it as it is.
             sandbox.optional = !host.tree.is_root();
         }
@@ -153,12 +153,15 @@ fn needs_root(host: &Inner) -> Result<(), Trouble> {
     }
 }
 
-fn refuse_unless(fine: bool, tool: Tool) -> Result<(), Trouble> {
+fn refuse_unless(fine: bool, args: &[String]) -> Result<(), Trouble> {
     if fine {
         Ok(())
     } else {
         Err(Reason::Failed {
-            why: format!("these arguments are not allowed for {tool:?}"),
+            why: format!(
+                "not to be asked with `{}`",
+                printable(args.join(" ").as_bytes())
+            ),
         }
         .into())
     }

@@ -88,8 +88,14 @@ fn without_a_database_nothing_is_said_to_be_absent() {
         .open(huge.at("/var/lib/dpkg/status"))
         .expect("a file");
     file.set_len(100 << 20).expect("a sparse file");
-    assert!(matches!(
-        reason(package(&huge, "bash")),
-        Reason::TooLarge { .. }
-    ));
+    let why = reason(package(&huge, "bash")).to_string();
+    assert!(
+        why.contains("/var/lib/dpkg/status") && why.contains("over the limit"),
+        "{why}"
+    );
+    for text in ["", "\n\n", "what is this\n\0\u{1b}[31m\n", "Version: 1\n"] {
+        let broken = Tree::with(&[("/var/lib/dpkg/status", text.as_bytes())]);
+        let why = reason(package(&broken, "bash"));
+        assert!(matches!(why, Reason::Malformed { .. }), "{text:?}: {why}");
+    }
 }

@@ -266,7 +266,7 @@ fn only_known_arguments_reach_a_tool() {
         };
         let why = reason(host.probe(&probe).answer);
         assert!(
-            matches!(&why, Reason::Failed { why } if why.contains("not allowed")),
+            matches!(&why, Reason::Failed { why } if why.contains("not to be asked with")),
             "{args:?}: {why:?}"
         );
     };

@@ -41,6 +41,10 @@ fn paths(tree: &Tree, test: WalkTest) -> Vec<String> {
         .collect()
 }
 
+/// A database that holds none at all is one that can't be read.
+const ONE_PACKAGE: &[u8] =
+    b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n";
+
 /// Account files that name whoever runs the tests.
 fn accounts(tree: &Tree) {
     let uid = rustix::process::geteuid().as_raw();
@@ -228,8 +232,8 @@ fn capabilities_are_found() {
     ];
     let tree = Tree::with(&[("/opt/ping", b""), ("/opt/data", b""), ("/opt/plain", b"")]);
     accounts(&tree);
-    tree.file("/var/lib/dpkg/status", b"");
-    tree.dir("/var/lib/dpkg/info");
+    tree.file("/var/lib/dpkg/status", ONE_PACKAGE);
+    tree.file("/var/lib/dpkg/info/dpkg.list", b"/usr/bin/dpkg\n");
     tree.mode("/opt/ping", 0o755);
     tree.mode("/opt/plain", 0o755);
     for name in ["/opt/ping", "/opt/data"] {
@@ -349,8 +353,8 @@ fn it_finds_what_find_finds() {
         }
         tree.mode(&name, mode);
     }
-    tree.file("/var/lib/dpkg/status", b"");
-    tree.dir("/var/lib/dpkg/info");
+    tree.file("/var/lib/dpkg/status", ONE_PACKAGE);
+    tree.file("/var/lib/dpkg/info/dpkg.list", b"/usr/bin/dpkg\n");
     let find = |expression: &str| -> BTreeSet<String> {
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("find . -xdev {expression} -print")])

@@ -278,7 +278,7 @@ impl AccountsWhere {
             .iter()
             .all(|account| account.password != PasswordSeen::Unknown)
             .then_some(())
-            .ok_or(Reason::NeedsRoot)
+            .ok_or_else(|| accounts.no_passwords())
     }
 
     fn weak(&self, account: &AccountSeen) -> Option<Drift> {

@@ -6,6 +6,7 @@ use model::{Answer, Effect, Inverse, Probe, ResourceKey, Value, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::answers::about;
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
 
 /// What no other kind can say. Commands are run without a shell, as they are listed.
@@ -60,7 +61,7 @@ impl Kind for Command {
                 let program = self.check.first().map(String::as_str).unwrap_or_default();
                 return Judgement::Error(format!("there is no {}", printable(program.as_bytes())));
             }
-            Some(Answer::Unknown(reason)) => return reason.clone().into(),
+            Some(Answer::Unknown(reason)) => return about(&self.probe(), reason).into(),
             Some(Answer::Known(_)) | None => return Judgement::not_asked(),
         };
         let observed = match status {

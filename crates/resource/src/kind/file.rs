@@ -9,6 +9,7 @@ use model::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::answers::about;
 use crate::metadata::{self, ModeWanted, NameWanted};
 use crate::notify::{Notify, reloads};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
@@ -184,7 +185,7 @@ impl Regular<'_> {
                 })
             }
             Some(Answer::Absent) => not_there(self.path),
-            Some(Answer::Unknown(reason)) => reason.clone().into(),
+            Some(Answer::Unknown(reason)) => about(&probe, reason).into(),
             _ => Judgement::not_asked(),
         }
     }
@@ -220,7 +221,7 @@ impl Regular<'_> {
                 }
                 // Larger than what is wanted, so certainly different.
                 (Seen::Known(meta), Reason::TooLarge { .. }) => self.other_content(meta, wanted),
-                _ => reason.clone().into(),
+                _ => about(&probe, reason).into(),
             },
             _ => Judgement::not_asked(),
         }

@@ -305,18 +305,23 @@ impl User {
                 );
             }
         }
-        if let Err(reason) = self.compare_password(account, &mut parts) {
+        if let Err(reason) = self.compare_password(account, accounts, &mut parts) {
             return reason.into();
         }
         parts.judgement(account)
     }
 
-    fn compare_password(&self, account: &AccountSeen, parts: &mut Parts) -> Result<(), Reason> {
+    fn compare_password(
+        &self,
+        account: &AccountSeen,
+        accounts: &AccountsSeen,
+        parts: &mut Parts,
+    ) -> Result<(), Reason> {
         match (self.locked, &account.password) {
             (None, _)
             | (Some(true), PasswordSeen::None | PasswordSeen::Locked { .. })
             | (Some(false), PasswordSeen::Empty | PasswordSeen::Set { .. }) => {}
-            (Some(_), PasswordSeen::Unknown) => return Err(Reason::NeedsRoot),
+            (Some(_), PasswordSeen::Unknown) => return Err(accounts.no_passwords()),
             (Some(true), PasswordSeen::Empty | PasswordSeen::Set { .. }) => parts.fix(
                 "a password".to_owned(),
                 "no password".to_owned(),
@@ -334,7 +339,10 @@ impl User {
         if wants.iter().all(|(_, want)| want.is_none()) {
             return Ok(());
         }
-        let ageing = account.ageing.as_ref().ok_or(Reason::NeedsRoot)?;
+        let ageing = account
+            .ageing
+            .as_ref()
+            .ok_or_else(|| accounts.no_passwords())?;
         let fields = [
             ageing.max_days,
             ageing.min_days,

@@ -76,6 +76,7 @@ pub fn host(accounts: &[&str], group_lines: &[&str]) -> Host {
             groups: groups(group_lines),
             other_sources: Vec::new(),
             malformed: Vec::new(),
+            shadow_unknown: None,
         }),
         ..Host::new()
     }

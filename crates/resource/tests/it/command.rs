@@ -36,7 +36,7 @@ fn commands() {
     check(
         "command: {name: a, check: [/bin/no], timeout_s: 2}",
         &slow,
-        "unknown: no answer within 2000 ms",
+        "unknown: `/bin/no`: no answer within 2000 ms",
     );
 }
 
