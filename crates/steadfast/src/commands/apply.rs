@@ -277,6 +277,10 @@ fn refusal(error: ApplyError, plan: &Plan) -> Failure {
             Exit::NeedsPerson,
             "take it back as soon as there is room: steadfast recover",
         ),
+        // What it would have to see or keep first is not for this user.
+        ApplyError::Act(_) if !rustix::process::geteuid().is_root() => {
+            (Exit::Findings, "nothing was changed; run with sudo")
+        }
         ApplyError::Pending(_) | ApplyError::State(_) | ApplyError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",
