@@ -295,3 +295,103 @@ fn a_change_that_waits_keeps_others_away() {
     // Once it is final, there is nothing in the way.
     host.steadfast(&other).expect(0, &[]);
 }
+
+/// Whoever owns a directory on the way can turn a path to wherever they like.
+#[test]
+fn a_link_that_somebody_planted_leads_root_nowhere() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(
+        "useradd -m -s /bin/sh ana && useradd -m bob && mkdir -p /srv/ana/real && chown -R ana /srv/ana \
+         && install -d -m 1777 /srv/open && install -d -m 0755 /srv/roots && touch /etc/victim",
+    );
+    host.shell(
+        "su ana -c 'ln -s /etc /srv/ana/dir; ln -s /etc/victim /srv/ana/file; ln /srv/ana/real /srv/ana/hard 2>/dev/null; \
+         ln -s /etc /srv/open/dir; ln -s /etc/victim /srv/open/file; ln -s /etc /home/ana/.ssh'; ln -s ../../etc /srv/roots/dir",
+    );
+    let key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ana";
+    let wants = [
+        "file: {path: /srv/ana/dir/victim, content: \"x\\n\"}".to_owned(),
+        "file: {path: /srv/ana/dir/new, content: \"x\\n\"}".to_owned(),
+        "directory: {path: /srv/ana/dir/new}".to_owned(),
+        "file: {path: /srv/open/dir/victim, content: \"x\\n\"}".to_owned(),
+        "key_value: {path: /srv/open/file, syntax: equals, key: a, value: \"1\"}".to_owned(),
+        "key_value: {path: /srv/ana/file, syntax: equals, key: a, value: \"1\"}".to_owned(),
+        "file: {path: /srv/ana/file, mode: \"0666\"}".to_owned(),
+        format!("authorized_key: {{user: ana, key: {key}}}"),
+    ];
+    for (number, want) in wants.iter().enumerate() {
+        host.role(&format!("link{number}"), &format!("  - {want}\n"));
+    }
+    let before = host.snapshot();
+    for (number, want) in wants.iter().enumerate() {
+        let role = format!("link{number}");
+        let said = host.steadfast(&["apply", "--role", &role, "--yes", "--detach"]);
+        let nothing = said.out.contains("nothing to do") || said.err.contains("nothing to do");
+        assert!(nothing || said.code != Some(0), "{want}: {said}");
+        let found = crate::booted::differences(&before, &host.snapshot());
+        assert!(
+            found.is_empty(),
+            "{want}: {said}\n{}",
+            crate::booted::listed(&found)
+        );
+    }
+    // A link that only root could have put there is the way that root meant.
+    host.role(
+        "roots",
+        "  - file: {path: /srv/roots/dir/victim, content: \"x\\n\"}\n",
+    );
+    host.steadfast(&["apply", "--role", "roots", "--yes"])
+        .expect(0, &[]);
+    assert_eq!(host.shell("cat /etc/victim"), "x\n");
+}
+
+/// What a path or a value holds is shown, and never obeyed, wherever it is shown.
+#[test]
+fn names_that_a_terminal_would_obey_are_shown_harmless() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "names",
+        "  - file: {path: \"/etc/\\e[31mred\\u202Ex\", content: \"\\e]0;title\\a\\n\"}\n  \
+         - link: {path: \"/etc/\\e[2Jlink\", target: \"\\e[1m\"}\n",
+    );
+    let before = host.snapshot();
+    let harmless = |words: &[&str], code: i32| {
+        let said = host.steadfast(words);
+        assert_eq!(said.code, Some(code), "{words:?}: {said}");
+        let raw = |c: &char| *c != '\n' && model::escape::is_hidden(*c);
+        for text in [&said.out, &said.err] {
+            assert_eq!(text.chars().find(raw), None, "{words:?}: {text}");
+        }
+        said
+    };
+    harmless(&["plan", "--role", "names"], 1).expect(1, &["[31mred"]);
+    harmless(&["plan", "--role", "names", "--format", "json"], 1);
+    harmless(
+        &["plan", "--role", "names", "--output", "/root/plan.json"],
+        1,
+    );
+    // What was saved is read back as the same plan.
+    harmless(&["apply", "/root/plan.json", "--yes"], 0).expect(0, &["[31mred"]);
+    for words in [
+        &["history"][..],
+        &["show", "last"],
+        &["show", "last", "--format", "json"],
+    ] {
+        harmless(words, 0);
+    }
+    host.shell("echo other > \"$(ls -d /etc/*red*)\"");
+    harmless(&["undo", "last", "--yes"], 5);
+    host.shell("printf '\\033]0;title\\a\\n' > \"$(ls -d /etc/*red*)\"; rm /root/plan.json; touch -r /etc /root");
+    harmless(&["undo", "last", "--yes"], 0);
+    let found = crate::booted::differences(&before, &host.snapshot());
+    assert!(
+        found.iter().all(lab::Difference::is_only_mtime),
+        "{}",
+        crate::booted::listed(&found)
+    );
+}
