@@ -9,7 +9,7 @@ use model::ChangeState;
 use crate::bench::{Bench, Snapshot, assert_same, every_file_effect, killing, timeless};
 
 /// Plans on account files, beside those on paths: several files that change as one.
-pub fn effects() -> Vec<model::Effect> {
+fn effects() -> Vec<model::Effect> {
     let mut effects = every_file_effect();
     effects.push(model::Effect::Account(model::AccountOp::CreateUser {
         name: "bob".to_owned(),
@@ -91,7 +91,7 @@ pub fn kill_at(bench: &Bench, what: &str, nth: u32) -> bool {
     true
 }
 
-pub fn planned() -> Snapshot {
+fn planned() -> Snapshot {
     let bench = Bench::new();
     bench.apply(&bench.plan(effects())).expect("applied");
     timeless(&bench.snapshot())

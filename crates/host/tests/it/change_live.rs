@@ -25,7 +25,7 @@ const COPY: &str = "/root/it";
 
 /// On the machine that has the lab: every scene on a fresh host of each release.
 #[test]
-fn on_real_hosts() {
+fn lab_on_real_hosts() {
     if let Err(why) = lab::wanted(
         std::env::var_os("STEADFAST_LAB").as_deref(),
         Requirements::Containers,

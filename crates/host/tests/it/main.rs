@@ -9,7 +9,6 @@ mod change_full;
 mod change_hostile;
 mod change_live;
 mod change_parts;
-mod change_power;
 mod change_state;
 mod change_undo;
 mod change_undo_confirm;
