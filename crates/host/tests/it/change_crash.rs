@@ -9,7 +9,7 @@ use model::ChangeState;
 use crate::bench::{Bench, Snapshot, assert_same, every_file_effect, killing, timeless};
 
 /// Plans on account files, beside those on paths: several files that change as one.
-fn effects() -> Vec<model::Effect> {
+pub fn effects() -> Vec<model::Effect> {
     let mut effects = every_file_effect();
     effects.push(model::Effect::Account(model::AccountOp::CreateUser {
         name: "bob".to_owned(),

@@ -139,6 +139,7 @@ fn host_answers() -> Answers {
         ],
         other_sources: Vec::new(),
         malformed: Vec::new(),
+        shadow_unknown: None,
     };
     let mut answers = Answers::default();
     let mut know = |probe, value| {
