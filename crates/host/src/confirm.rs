@@ -51,6 +51,11 @@ pub enum Guard {
 impl Guard {
     /// The guard that this host can have: systemd, and recovery units that are installed.
     pub fn of(state: &State) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return Self::None {
+                why: "only root can leave behind what would take it back: run with sudo".to_owned(),
+            };
+        }
         if !unit::is_booted() {
             return Self::None {
                 why: "systemd does not run this host, so nothing could take the change back \

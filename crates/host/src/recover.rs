@@ -38,9 +38,10 @@ pub enum Recovery {
     AsPlanned {
         why: String,
     },
-    /// It still has time to be confirmed.
+    /// It, or its undo, still has time to be confirmed.
     StillAwaiting {
         deadline: Timestamp,
+        undo: bool,
     },
     /// An interrupted undo was completed, or one that waited was confirmed.
     Undone,
@@ -135,6 +136,7 @@ fn one(
             if !confirm::is_over(&header, now) {
                 return Ok(Recovery::StillAwaiting {
                     deadline: header.deadline.unwrap_or(now),
+                    undo: false,
                 });
             }
             match restarted {
@@ -162,6 +164,7 @@ fn one(
             if !confirm::is_over(&record.header, now) {
                 return Ok(Recovery::StillAwaiting {
                     deadline: record.header.deadline.unwrap_or(now),
+                    undo: true,
                 });
             }
             let why = match restarted {

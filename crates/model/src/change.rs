@@ -89,7 +89,11 @@ impl ChangeState {
                 | (S::NeedsHuman, S::Undoing)
                 | (
                     S::Undoing,
-                    S::Undone | S::NeedsHuman | S::AwaitingUndoConfirmation | S::Redoing
+                    S::Undone
+                        | S::NeedsHuman
+                        | S::AwaitingUndoConfirmation
+                        | S::Redoing
+                        | S::Committed
                 )
                 | (S::AwaitingUndoConfirmation, S::Undone | S::Redoing)
                 | (S::Redoing, S::Committed | S::NeedsHuman)

@@ -226,7 +226,14 @@ pub fn recover_within(
                 format!("taken back, the host is as it was before: {why}")
             }
             Recovery::AsPlanned { why } => format!("the host is as planned: {why}"),
-            Recovery::StillAwaiting { deadline } => format!(
+            Recovery::StillAwaiting {
+                deadline,
+                undo: true,
+            } => format!(
+                "undone, and put into effect again at {deadline:.0} unless `steadfast confirm {id}` \
+                 keeps the undo"
+            ),
+            Recovery::StillAwaiting { deadline, .. } => format!(
                 "in effect, and taken back at {deadline:.0} unless `steadfast confirm {id}` keeps it"
             ),
             Recovery::Undone => "undone: the host is as it was before the change".to_owned(),

@@ -37,14 +37,7 @@ pub(super) fn undo(
 ) -> Result<Undone, UndoError> {
     let id = record.header.change.id;
     prepare(context, &mut record)?;
-    // Armed before there is anything to take back: a guard that finds nothing does nothing.
-    let limit = options.confirm_within + confirm::APPLY_LIMIT;
-    options
-        .guard
-        .arm(id, state, limit)
-        .map_err(UndoError::NoGuard)?;
-    options.crash.here("undo guarded");
-    let was = &record.header.change;
+    let was = record.header.change.clone();
     record.header.undo = Some(GuardedUndo {
         state: was.state,
         ended: was.ended,
@@ -56,11 +49,19 @@ pub(super) fn undo(
     record.header.activated = None;
     record.header.deadline = None;
     options.crash.here("before undoing");
-    if let Err(source) = write(state, &record) {
-        options.guard.disarm(id, state);
-        return Err(source.into());
-    }
+    write(state, &record)?;
     options.crash.here("undoing");
+    // Armed before anything is touched, and when the journal knows of it: whatever recovers
+    // it then stops the timer, too.
+    let limit = options.confirm_within + confirm::APPLY_LIMIT;
+    if let Err(why) = options.guard.arm(id, state, limit) {
+        record.header.change = was;
+        record.header.undo = None;
+        forget(&mut record);
+        write(state, &record)?;
+        return Err(UndoError::NoGuard(why));
+    }
+    options.crash.here("undo guarded");
     let unfinished = |source| UndoError::Unfinished { id, source };
     let stuck = carry_out(context, state, &mut record, sink);
     let mut why = stuck;
@@ -163,6 +164,16 @@ fn write(state: &State, record: &ChangeRecord) -> Result<(), StateError> {
     Ok(state.journal().write(batch)?)
 }
 
+/// What would take the undo back is not needed any more.
+fn forget(record: &mut ChangeRecord) {
+    for action in &mut record.actions {
+        action.again = None;
+    }
+    for image in &mut record.images {
+        image.redo = None;
+    }
+}
+
 /// The undo stays: what would have taken it back is not needed any more.
 pub(crate) fn keep(
     state: &State,
@@ -171,12 +182,7 @@ pub(crate) fn keep(
     now: Timestamp,
 ) -> Result<(), StateError> {
     let asked = record.header.undo.take().map(|undo| undo.by);
-    for action in &mut record.actions {
-        action.again = None;
-    }
-    for image in &mut record.images {
-        image.redo = None;
-    }
+    forget(&mut record);
     record.header.change.state = ChangeState::Undone;
     record.header.change.ended = Some(now);
     let asked = asked.map_or_else(String::new, |asked| format!("undo asked for by {asked}, "));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use lab::{Difference, Exec, Snapshot};
 
 use crate::booted::{Host, POLICY, PROGRAM, Said, differences, listed};
-use crate::many_kinds::{APPLY, ARRANGED, MILESTONES, Moments, ROLE, RUNNING, TEMPLATE, rounds};
+use crate::many_kinds::{
+    APPLY, ARRANGED, MILESTONES, Moments, ROLE, RUNNING, TEMPLATE, UNDO, rounds,
+};
 
 /// The longest time between something that can be seen and the kill: past the end of what
 /// is at work then, a debug build on a busy machine included.
@@ -45,8 +47,7 @@ impl Scene {
         apply_in_peace(&host);
         let planned = Look::at(&host);
         assert_ne!(before.running, planned.running, "the role is in effect");
-        host.steadfast(&["undo", "last", "--yes"])
-            .expect(0, &["as it was before it"]);
+        undo_in_peace(&host);
         let scene = Self {
             host,
             before,
@@ -119,7 +120,6 @@ impl Scene {
                 match &*interrupted {
                     "rolled_back" | "undone" => {}
                     "planned" => claims("nothing had been touched"),
-                    "undoing" => claims("undo is completed"),
                     _ => claims("the host is as it was before"),
                 }
                 self.expect_as_before(when);
@@ -131,15 +131,23 @@ impl Scene {
                 self.host.steadfast(&["confirm", "last"]).expect(0, &[]);
                 End::Planned
             }
+            "awaiting_undo_confirmation" => {
+                claims("put into effect again");
+                self.expect_as_before(when);
+                self.host.steadfast(&["confirm", "last"]).expect(0, &[]);
+                End::Before
+            }
             "committed" => {
+                if matches!(&*interrupted, "undoing" | "redoing") {
+                    claims("in effect again");
+                }
                 self.expect_as_planned(when);
                 End::Planned
             }
             other => panic!("{when}: {interrupted} became {other}: {said}"),
         };
         // Whatever would have taken it back later has nothing left to do, and is gone.
-        let units =
-            "systemctl list-units --all --plain --no-legend 'steadfast-guard*' 'run-*steadfast*'";
+        let units = "systemctl list-units --all --plain --no-legend 'steadfast-revert-*'";
         assert_eq!(self.host.shell(units), "", "{when}");
         let again = self.host.steadfast(&["recover"]);
         again.expect(0, &["every change is final"]);
@@ -191,6 +199,12 @@ fn apply_in_peace(host: &Host) {
         .expect(0, &["committed"]);
 }
 
+fn undo_in_peace(host: &Host) {
+    host.steadfast(&UNDO).expect(0, &["steadfast confirm"]);
+    host.steadfast(&["confirm", "last"])
+        .expect(0, &["as it was before it"]);
+}
+
 /// Which moments met which end.
 #[derive(Default)]
 struct Tally {
@@ -233,10 +247,7 @@ fn an_apply_is_killed() {
         let killed = scene.kill_at(&APPLY, milestone, delay_ms, with_children);
         let end = scene.recover(&when);
         if end == End::Planned {
-            scene
-                .host
-                .steadfast(&["undo", "last", "--yes"])
-                .expect(0, &["as it was before it"]);
+            undo_in_peace(&scene.host);
             scene.expect_as_before(&when);
         }
         tally.note(&when, killed, end);
@@ -262,9 +273,8 @@ fn an_undo_is_killed() {
             "seed {}, round {round}: {delay_ms} ms after not {milestone}, children too: {with_children}",
             moments.seed()
         );
-        let undo = ["undo", "last", "--yes"];
         let undone = format!("! {milestone}").replace("! [ ! ", "[ ");
-        let killed = scene.kill_at(&undo, &undone, delay_ms, with_children);
+        let killed = scene.kill_at(&UNDO, &undone, delay_ms, with_children);
         let end = scene.recover(&when);
         applied = end == End::Planned;
         tally.note(&when, killed, end);
@@ -295,10 +305,7 @@ fn a_recovery_is_killed() {
         let end = scene.recover(&when);
         assert!(!was_killed || end == End::Before || !killed, "{when}");
         if end == End::Planned {
-            scene
-                .host
-                .steadfast(&["undo", "last", "--yes"])
-                .expect(0, &[]);
+            undo_in_peace(&scene.host);
         }
         tally.note(&when, killed, end);
     }

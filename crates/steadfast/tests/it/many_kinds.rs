@@ -63,6 +63,16 @@ pub const APPLY: [&str; 7] = [
     "10m",
 ];
 
+/// The undo of it, which could cut people off as well and waits in the same way.
+pub const UNDO: [&str; 6] = [
+    "undo",
+    "last",
+    "--yes",
+    "--detach",
+    "--confirm-within",
+    "10m",
+];
+
 /// Moments that a seed decides: any spread will do, as long as the seed brings it back.
 pub struct Moments {
     seed: u64,
