@@ -45,9 +45,14 @@ pub enum Event {
         action: ActionId,
         why: String,
     },
-    /// A running program was told, and is healthy.
+    /// A running program was told.
     Activated {
         action: ActionId,
+        took: Duration,
+    },
+    /// The units that were told were watched for a while, and none of them went down.
+    StayedUp {
+        units: Vec<String>,
         took: Duration,
     },
     /// The goal was observed.

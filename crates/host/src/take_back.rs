@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
+use crate::act::health::{self, Watched};
 use crate::act::{self, Context, LastLink, file, unit};
 use crate::event::Event;
 use crate::image::Node;
@@ -92,8 +93,12 @@ pub fn take_back(
         }
     }
     context.crash.here("directory times set");
-    repeat_activations(context, plan, &chosen, &mut outcome);
-    settle_units(context, records, &chosen, &mut outcome);
+    if context.root.is_live() {
+        let watched = repeat_activations(context, plan, records, &chosen, &mut outcome);
+        settle_units(context, records, &chosen, &mut outcome);
+        stay_up(&watched, &mut outcome);
+        context.crash.here("units watched");
+    }
     check(context, &concerned, records, &chosen, &mut outcome);
     outcome
 }
@@ -204,28 +209,94 @@ fn foreign(
     ))
 }
 
-/// Running programs read what is there again.
+/// Running programs read what is there again, and those that ran before and do not any more
+/// are brought up. Gives the units that must stay up now.
 fn repeat_activations(
     context: &Context<'_>,
     plan: &Plan,
+    records: &[ActionRecord],
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
-) {
-    if !context.root.is_live() {
-        return;
-    }
+) -> Vec<Watched> {
+    let record = |id: ActionId| records.iter().find(|record| record.id == id);
+    // What was never begun left nothing to be read.
+    let begun = |id: &ActionId| {
+        record(*id).is_some_and(|record| {
+            !matches!(
+                record.state,
+                ActionState::Pending | ActionState::Skipped { .. }
+            )
+        })
+    };
     let mut repeated: Vec<&Effect> = Vec::new();
+    let mut watched = Vec::new();
     for action in &plan.actions {
-        let concerned = chosen.contains(&action.id)
-            || action.after.iter().any(|before| chosen.contains(before));
+        let concerned = chosen.contains(&action.id) && begun(&action.id)
+            || action
+                .after
+                .iter()
+                .any(|before| chosen.contains(before) && begun(before));
         if !action.effect.is_activation() || !concerned || repeated.contains(&&action.effect) {
             continue;
         }
         repeated.push(&action.effect);
-        if let Err(error) = act::act_again(context, &action.effect) {
-            outcome.stuck.push(error.to_string());
+        let kept = record(action.id).map_or(&Kept::Nothing, |record| &record.kept);
+        match repeat(context, &action.effect, kept) {
+            Ok(unit) => watched.extend(unit),
+            Err(error) => outcome.stuck.push(error.to_string()),
         }
         context.crash.here("activation repeated");
+    }
+    watched
+}
+
+/// Tells it again. A unit that ran before is brought up, whatever became of it.
+fn repeat(
+    context: &Context<'_>,
+    effect: &Effect,
+    kept: &Kept,
+) -> Result<Option<Watched>, act::ActError> {
+    let Kept::Told { name, up, boot } = kept else {
+        return act::act_again(context, effect).map(|()| None);
+    };
+    let before = health::look_at(name)?;
+    // After a restart of the machine systemd has started what it should.
+    let ran = *up && *boot == crate::apply::boot_id();
+    if before.is_up() {
+        match act::act_again(context, effect) {
+            Ok(()) => {}
+            Err(error) if !ran => return Err(error),
+            // It has ended meanwhile, or refuses to read anew while it runs: a new start
+            // reads what is there.
+            Err(_) => unit::bring_up(name)?,
+        }
+    }
+    if ran && !health::look_at(name)?.is_up() {
+        unit::bring_up(name)?;
+    }
+    match ran || before.is_up() {
+        true => Watched::now(name).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Watches the units. One that goes down may still die of what it read before it was told
+/// anew, so it is brought up once, and that must last.
+fn stay_up(watched: &[Watched], outcome: &mut Outcome) {
+    let again = health::watch(watched).and_then(|down| {
+        let mut up = Vec::new();
+        for (name, _) in down {
+            unit::bring_up(&name)?;
+            up.push(Watched::now(&name)?);
+        }
+        health::watch(&up)
+    });
+    match again {
+        Ok(down) => outcome.stuck.extend(
+            down.into_iter()
+                .map(|(name, why)| format!("`{name}` ran before, and does not stay up: {why}")),
+        ),
+        Err(error) => outcome.stuck.push(error.to_string()),
     }
 }
 
@@ -237,9 +308,6 @@ fn settle_units(
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
 ) {
-    if !context.root.is_live() {
-        return;
-    }
     for record in records.iter().filter(|record| chosen.contains(&record.id)) {
         if matches!(record.kept, Kept::Unit { .. })
             && record.state == ActionState::TakenBack

@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
-use crate::act::{ActError, Context, LastLink, runtime};
+use crate::act::{ActError, Context, LastLink, health, runtime};
 use crate::apply::{ApplyOptions, image_key};
 use crate::elsewhere;
 use crate::event::Event;
 use crate::image::{Attributes, Images, Node};
-use crate::journal::{ActionState, Batch, Header, Imaged, JournalError, Kept, Role, UndoTo};
+use crate::journal::{
+    ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role, UndoTo,
+};
 use crate::lock::{Lock, LockError};
 use crate::merge::merge;
 use crate::state::{ChangeRecord, State, StateError};
@@ -133,6 +135,9 @@ pub fn undo(
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
     let merged = decide(&context, &mut record)?;
     state.reserve()?;
+    if target.root.is_live() {
+        note_units(&mut record)?;
+    }
     if is_guarded {
         return again::undo(
             &target, state, &context, record, merged, options, lock, sink,
@@ -141,6 +146,9 @@ pub fn undo(
     record.header.change.state = ChangeState::Undoing;
     record.header.boot = crate::apply::boot_id();
     let mut batch = Batch::default().put(id, "", &record.header);
+    for action in &record.actions {
+        batch = batch.put(id, ActionRecord::key(action.id), action);
+    }
     for image in &record.images {
         batch = batch.put(id, image_key(image), image);
     }
@@ -162,6 +170,19 @@ fn standing_risk(record: &ChangeRecord) -> Risk {
         .map(|action| action.risk)
         .max()
         .unwrap_or_default()
+}
+
+/// Which units must be up when the undo has told them: those that are up now, and those that
+/// ran before the change and have failed since. One that somebody has stopped since stays so.
+fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
+    for action in &mut record.actions {
+        if let Kept::Told { name, up, boot } = &mut action.kept {
+            let now = health::look_at(name)?;
+            *up = now.is_up() || *up && now.has_failed();
+            *boot = crate::apply::boot_id();
+        }
+    }
+    Ok(())
 }
 
 fn refuse_unless_undoable(
@@ -250,7 +271,9 @@ fn things(record: &ChangeRecord) -> BTreeSet<String> {
                     .map(|package| format!("package {}", package.name))
                     .collect()
             }
-            Kept::Nothing | Kept::Effect(_) | Kept::Irreversible { .. } => Vec::new(),
+            Kept::Nothing | Kept::Told { .. } | Kept::Effect(_) | Kept::Irreversible { .. } => {
+                Vec::new()
+            }
         });
     paths.chain(others).collect()
 }

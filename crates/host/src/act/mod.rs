@@ -5,6 +5,7 @@ pub mod account;
 pub mod account_files;
 mod error;
 pub mod file;
+pub mod health;
 mod names;
 pub mod package;
 pub mod place;
@@ -124,11 +125,14 @@ pub fn touched(
 
 /// What is not a path and must be known to take the action back.
 pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
+    if action.effect.is_activation() {
+        return keep_activation(context, &action.effect);
+    }
     if let Inverse::Irreversible { why } = &action.inverse {
         return Ok(Kept::Irreversible { why: why.clone() });
     }
     match &action.effect {
-        _ if action.effect.is_activation() || action.effect.path().is_some() => Ok(Kept::Nothing),
+        effect if effect.path().is_some() => Ok(Kept::Nothing),
         Effect::Sysctl { key, .. } => Ok(Kept::Sysctl {
             key: key.clone(),
             before: runtime::sysctl(key)?,
@@ -141,11 +145,16 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
             name: name.clone(),
             loaded: runtime::is_loaded(name)?,
         }),
-        Effect::Unit { name, op } if unit::changes_activity(*op) => Ok(Kept::Unit {
-            name: name.clone(),
-            active: Some(unit::is_active(name)?),
-            quiet_triggers: unit::quiet_triggers(name)?,
-        }),
+        Effect::Unit { name, op } if unit::changes_activity(*op) => {
+            // Also says where there is no systemd to ask.
+            let active = unit::is_active(name)?;
+            Ok(Kept::Unit {
+                name: name.clone(),
+                active: Some(active),
+                failed: health::look_at(name)?.has_failed(),
+                quiet_triggers: unit::quiet_triggers(name)?,
+            })
+        }
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         Effect::Package { name, op } => {
             let before = package::keep(context, name, op)?;
@@ -186,8 +195,10 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
                 Some(_) => Some(unit::is_active(name)?),
                 None => None,
             },
+            failed: health::look_at(name)?.has_failed(),
             quiet_triggers: unit::quiet_triggers(name)?,
         },
+        Kept::Told { .. } => keep_activation(context, &action.effect)?,
         Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
         // The way back of its way back is the effect itself.
         Kept::Effect(_) => Kept::Effect(Box::new(action.effect.clone())),
@@ -195,10 +206,23 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
     })
 }
 
+/// Whether the unit that is told ran before. One that did is brought up again on the way back.
+fn keep_activation(context: &Context<'_>, effect: &Effect) -> Result<Kept, ActError> {
+    match unit::told(effect) {
+        Some(name) if context.root.is_live() && unit::is_booted() => Ok(Kept::Told {
+            name: name.to_owned(),
+            up: health::look_at(name)?.is_up(),
+            boot: crate::apply::boot_id(),
+        }),
+        _ => Ok(Kept::Nothing),
+    }
+}
+
 /// Puts back what was kept. Doing it twice changes nothing.
 pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     match kept {
-        Kept::Nothing => Ok(()),
+        // Told again, and brought up, when everything else is back.
+        Kept::Nothing | Kept::Told { .. } => Ok(()),
         Kept::Sysctl { key, before } => runtime::set_sysctl(key, before),
         Kept::Mount { path, before } => runtime::remount(path, before),
         Kept::Module { name, loaded } => match runtime::is_loaded(name)? == *loaded {
@@ -208,6 +232,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
         Kept::Unit {
             name,
             active,
+            failed,
             quiet_triggers,
         } => {
             if *active == Some(false) {
@@ -217,9 +242,13 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             }
             match active {
                 Some(active) if unit::is_active(name)? != *active => {
-                    unit::set_active(name, *active)
+                    unit::set_active(name, *active)?;
                 }
-                _ => Ok(()),
+                _ => {}
+            }
+            match !failed && health::look_at(name)?.has_failed() {
+                true => unit::forget_failure(name),
+                false => Ok(()),
             }
         }
         Kept::Packages(before) => package::take_back(context, before),
@@ -233,7 +262,8 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
 /// Is it again as it was kept? None where there is no way to tell.
 pub fn is_back(kept: &Kept) -> Option<bool> {
     match kept {
-        Kept::Nothing => Some(true),
+        // Whether it is up is watched, not looked at once.
+        Kept::Nothing | Kept::Told { .. } => Some(true),
         Kept::Sysctl { key, before } => Some(runtime::sysctl(key).is_ok_and(|now| now == *before)),
         Kept::Mount { path, before } => {
             Some(runtime::mount_options(path).is_ok_and(|now| now == *before))

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
-use model::{HostPath, UnitOp};
+use model::{Effect, HostPath, UnitOp};
 
 use super::ActError;
+use super::health;
 use super::place::{LastLink, Root};
-use super::program::{Ended, Program};
+use super::program::Program;
 
 const ADMIN_UNITS: &str = "/etc/systemd/system";
 
@@ -40,7 +41,7 @@ pub fn is_booting() -> Result<bool, ActError> {
     Ok(matches!(ended.stdout.trim(), "initializing" | "starting"))
 }
 
-fn systemctl() -> Result<Program, ActError> {
+pub(super) fn systemctl() -> Result<Program, ActError> {
     // Units with an init script would otherwise be enabled there as well, outside of the
     // before-images.
     Ok(Program::find(&["/usr/bin/systemctl", "/bin/systemctl"])?
@@ -92,23 +93,45 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
             )));
         }
     };
-    program.succeed()?;
-    if matches!(op, UnitOp::Reload | UnitOp::Restart) {
-        return stays_healthy(name);
+    program.succeed().map(drop)
+}
+
+/// The unit that the op makes systemd start, or tell to read its configuration again, and
+/// that must be up afterwards.
+pub fn told(effect: &Effect) -> Option<&str> {
+    match effect {
+        Effect::Unit {
+            name,
+            op: UnitOp::Start | UnitOp::Reload | UnitOp::Restart,
+        } => Some(name),
+        _ => None,
     }
+}
+
+/// Starts a unit that is not up, also one that failed: systemd forgets that, and how often it
+/// was started lately, or it would refuse where that was too often (systemctl(1),
+/// `reset-failed`).
+pub fn bring_up(name: &str) -> Result<(), ActError> {
+    check_name(name)?;
+    forget_failure(name)?;
+    // One that waits to be started again is only started at once when it is restarted.
+    act_now(name, "restart")
+}
+
+/// Makes systemd forget that the unit failed.
+pub fn forget_failure(name: &str) -> Result<(), ActError> {
+    check_name(name)?;
+    // A unit that is not loaded has nothing to forget, and this says so with an error.
+    systemctl()?.args(["reset-failed", "--", name]).run()?;
     Ok(())
 }
 
-/// After a reload a unit must not have failed. A unit that was not running is none of ours.
-fn stays_healthy(name: &str) -> Result<(), ActError> {
-    let ended = systemctl()?.args(["is-failed", "--", name]).run()?;
-    if ended.stdout.trim() == "failed" {
-        return Err(ActError::program(
-            format!("reload `{name}`"),
-            "it has failed since",
-        ));
-    }
-    Ok(())
+fn act_now(name: &str, verb: &str) -> Result<(), ActError> {
+    let no_block = is_booting()?.then_some("--no-block");
+    systemctl()?
+        .args([verb].into_iter().chain(no_block).chain(["--", name]))
+        .succeed()
+        .map(drop)
 }
 
 /// Makes systemd read its unit files again; nothing where it does not run.
@@ -127,11 +150,7 @@ pub fn is_active(name: &str) -> Result<bool, ActError> {
             "systemd does not run this host: `{name}` can't be started or stopped"
         )));
     }
-    let Ended { stdout, .. } = systemctl()?.args(["is-active", "--", name]).run()?;
-    Ok(matches!(
-        stdout.trim(),
-        "active" | "activating" | "reloading" | "refreshing"
-    ))
+    Ok(health::look_at(name)?.is_up())
 }
 
 /// The units that start this one when something happens (systemd.unit(5), `TriggeredBy=`)
@@ -151,12 +170,15 @@ pub fn quiet_triggers(name: &str) -> Result<Vec<String>, ActError> {
 }
 
 pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
-    act(name, if active { UnitOp::Start } else { UnitOp::Stop })
+    match active {
+        true => bring_up(name),
+        false => act(name, UnitOp::Stop),
+    }
 }
 
 /// Unit names as systemd allows them (systemd.unit(5)), so that none is taken for an option
 /// or a path.
-fn check_name(name: &str) -> Result<(), ActError> {
+pub(super) fn check_name(name: &str) -> Result<(), ActError> {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     if (1..=255).contains(&name.len())
         && name.bytes().all(valid)

@@ -1,20 +1,63 @@
 //! The actions of a change, one after the other, and the services that are told at the end.
 //! An action that fails costs its change set, which is taken back here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use model::{Action, ActionId, Effect, HostPath, Premise, Probe};
 
 use super::images::image_key;
 use super::work::Work;
-use crate::act::{self, ActError, LastLink};
+use crate::act::health::{self, Health, Watched};
+use crate::act::{self, ActError, Context, LastLink, unit};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Role};
 use crate::state::StateError;
 use crate::take_back::{self, take_back};
 use crate::validate;
+
+/// The units that were told to start or to read their configuration again, how they were
+/// then, and by which actions.
+#[derive(Default)]
+struct Told {
+    units: BTreeMap<String, (Watched, Vec<ActionId>)>,
+}
+
+impl Told {
+    /// Carries out an action, and remembers the unit that it told something.
+    fn act(&mut self, context: &Context<'_>, action: &Action) -> Result<(), ActError> {
+        let name = unit::told(&action.effect).filter(|_| context.root.is_live());
+        let Some(name) = name.filter(|_| unit::is_booted()) else {
+            return act::act(context, &action.effect);
+        };
+        let before = health::look_at(name)?;
+        act::act(context, &action.effect)?;
+        // A unit that did not run has nothing to read again, and is none of ours.
+        if !before.is_up() && action.effect.is_activation() {
+            return Ok(());
+        }
+        let after = health::look_at(name)?;
+        if let Health::Down(why) = before.health(&after) {
+            return Err(ActError::program(format!("keep `{name}` up"), why));
+        }
+        let watched = Watched::new(name, &before, after);
+        let entry = (watched.clone(), Vec::new());
+        let (unit, actions) = self.units.entry(name.to_owned()).or_insert(entry);
+        *unit = watched;
+        actions.push(action.id);
+        Ok(())
+    }
+
+    /// The same was told before, for another action.
+    fn also(&mut self, action: &Action) {
+        if let Some(name) = unit::told(&action.effect)
+            && let Some((_, actions)) = self.units.get_mut(name)
+        {
+            actions.push(action.id);
+        }
+    }
+}
 
 impl Work<'_> {
     /// A set is not begun, nor is any that depends on it.
@@ -38,6 +81,7 @@ impl Work<'_> {
             .iter()
             .partition(|action| action.effect.is_activation());
         let mut finished: Option<ActionId> = None;
+        let mut told = Told::default();
         for action in actions {
             if !self.standing().contains(&self.sets.of[&action.id]) {
                 continue;
@@ -49,7 +93,7 @@ impl Work<'_> {
             let started = Instant::now();
             let result = self
                 .still_holds(action)
-                .and_then(|()| act::act(&self.context, &action.effect));
+                .and_then(|()| told.act(&self.context, action));
             self.options.crash.here("action carried out");
             match result {
                 Ok(()) => {
@@ -63,19 +107,21 @@ impl Work<'_> {
                 Err(error) => self.fail(action, &error)?,
             }
         }
-        let mut told: Vec<&Effect> = Vec::new();
+        let mut done: Vec<&Effect> = Vec::new();
         for action in activations {
             if !self.standing().contains(&self.sets.of[&action.id]) {
                 continue;
             }
             self.begin(action.id, finished.take())?;
-            if told.contains(&&action.effect) {
+            if done.contains(&&action.effect) {
+                told.also(action);
                 finished = Some(action.id);
                 continue;
             }
-            told.push(&action.effect);
+            done.push(&action.effect);
             let started = Instant::now();
-            let result = act::act(&self.context, &action.effect)
+            let result = told
+                .act(&self.context, action)
                 .and_then(|()| validate::answers(&self.target.root, &action.effect));
             self.options.crash.here("activated");
             match result {
@@ -90,10 +136,50 @@ impl Work<'_> {
                 Err(error) => self.fail(action, &error)?,
             }
         }
-        match finished {
-            Some(id) => self.set_state(id, ActionState::Done),
-            None => Ok(()),
+        if let Some(id) = finished {
+            self.set_state(id, ActionState::Done)?;
         }
+        self.watch(&told)
+    }
+
+    /// All units that were told something, watched together at the end: one that does not
+    /// stay up costs the sets that told it.
+    fn watch(&mut self, told: &Told) -> Result<(), StateError> {
+        let standing = self.standing();
+        let stands = |id: &ActionId| standing.contains(&self.sets.of[id]);
+        let watched: Vec<Watched> = told
+            .units
+            .values()
+            .filter(|(_, actions)| actions.iter().any(stands))
+            .map(|(unit, _)| unit.clone())
+            .collect();
+        let started = Instant::now();
+        let down = match health::watch(&watched) {
+            Ok(down) => down,
+            Err(error) => watched
+                .iter()
+                .map(|unit| (unit.name.clone(), error.to_string()))
+                .collect(),
+        };
+        self.options.crash.here("units watched");
+        if down.is_empty() && !watched.is_empty() {
+            (self.sink)(Event::StayedUp {
+                units: watched.into_iter().map(|unit| unit.name).collect(),
+                took: started.elapsed(),
+            });
+        }
+        for (name, why) in down {
+            let error = ActError::program(format!("keep `{name}` up"), why);
+            for id in &told.units[&name].1 {
+                if !self.standing().contains(&self.sets.of[id]) {
+                    continue;
+                }
+                if let Some(action) = self.plan.actions.iter().find(|action| action.id == *id) {
+                    self.fail(action, &error)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn interrupt(&mut self) -> Result<(), StateError> {

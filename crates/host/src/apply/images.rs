@@ -7,7 +7,7 @@ use model::{HostPath, Plan};
 
 use crate::act::{self, ActError, Context, LastLink};
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Imaged, Kept, Role};
+use crate::journal::{ActionRecord, ActionState, Imaged, Role};
 
 pub(crate) fn image_key(image: &Imaged) -> String {
     format!("{:?}", image.path)
@@ -21,10 +21,7 @@ pub(super) fn images(
     let mut images: BTreeMap<HostPath, Imaged> = BTreeMap::new();
     let mut records = Vec::with_capacity(plan.actions.len());
     for action in &plan.actions {
-        let kept = match action.effect.is_activation() {
-            true => Kept::Nothing,
-            false => act::keep(context, action)?,
-        };
+        let kept = act::keep(context, action)?;
         records.push(ActionRecord {
             id: action.id,
             state: ActionState::Pending,

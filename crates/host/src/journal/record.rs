@@ -144,10 +144,21 @@ pub enum Kept {
     Unit {
         name: String,
         active: Option<bool>,
+        /// It had failed.
+        #[serde(default)]
+        failed: bool,
         /// Sockets, timers and paths that start it and did not run: starting it may start
         /// them too, and they would start it again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         quiet_triggers: Vec<String>,
+    },
+    /// A unit that is told to read its configuration again.
+    Told {
+        name: String,
+        /// It ran, and is brought up again should it not run any more.
+        up: bool,
+        /// In which boot it ran: after another one, systemd has started what it should.
+        boot: Option<String>,
     },
     /// The packages that the action changes, and what puts them back.
     Packages(PackagesBefore),

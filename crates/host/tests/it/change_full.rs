@@ -39,7 +39,7 @@ impl Drop for SmallDisk {
 }
 
 /// Writes until nothing more fits.
-fn fill(disk: &Path) {
+pub fn fill(disk: &Path) {
     let mut file = std::fs::File::create(disk.join("filler")).expect("a file");
     for size in [64 << 10, 4096, 1] {
         while file.write_all(&vec![1; size]).is_ok() {}

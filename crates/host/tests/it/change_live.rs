@@ -10,54 +10,22 @@ use std::time::{Duration, Instant};
 use host::{
     Applied, ApplyOptions, Create, Event, Guard, Installed, LocalHost, Recovery, State, Verdict,
 };
-use lab::{Container, Exec, Image, Release, Requirements};
 use model::plan::{PLAN_FORMAT, Selection, Validator};
 use model::{
     AccountOp, Action, ActionId, ChangeId, ChangeState, Effect, Inverse, PackageOp, Plan, Risk,
     UnitOp,
 };
 
-use crate::bench::{Snapshot, assert_same, options, put, skip, snapshot};
+use crate::bench::{Snapshot, assert_same, options, put, snapshot};
+use crate::scenes::{COPY, RELEASES, SCENE, on_fresh_hosts};
 
-const STATE: &str = "/var/lib/steadfast";
-const SCENE: &str = "STEADFAST_TEST_SCENE";
-const COPY: &str = "/root/it";
+pub const STATE: &str = "/var/lib/steadfast";
 
-/// On the machine that has the lab: every scene on a fresh host of each release.
+/// On the machine that has the lab.
 #[test]
 fn lab_on_real_hosts() {
-    if let Err(why) = lab::wanted(
-        std::env::var_os("STEADFAST_LAB").as_deref(),
-        Requirements::Containers,
-    ) {
-        return skip(&why.to_string());
-    }
-    let cache = std::env::var_os("STEADFAST_LAB_CACHE")
-        .map_or_else(|| lab::DEFAULT_CACHE.into(), std::path::PathBuf::from);
-    for release in [Release::Bookworm, Release::Trixie] {
-        let image = Image::build(release, &cache, &mut |_| {}).expect("an image");
-        for (scene, _) in SCENES {
-            let container = Container::start(&image).expect("a host boots");
-            let this = std::env::current_exe().expect("this program");
-            container.copy_in(&this, COPY).expect("copied");
-            let exec = Exec::new([
-                COPY,
-                "--exact",
-                "change_live::inside",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(SCENE, scene)
-            .limit(Duration::from_secs(120));
-            let output = container.exec(&exec).expect("the scene runs");
-            assert!(
-                output.success() && output.text().contains("scene played"),
-                "{release:?}, {scene}:\n{}{}",
-                output.text(),
-                output.errors()
-            );
-        }
-    }
+    let scenes = SCENES.map(|(scene, _)| scene);
+    on_fresh_hosts("change_live::inside", &RELEASES, scenes);
 }
 
 const SCENES: [(&str, fn()); 9] = [
@@ -90,15 +58,15 @@ fn inside() {
     println!("scene played");
 }
 
-fn host() -> LocalHost {
+pub fn host() -> LocalHost {
     LocalHost::running().expect("this host")
 }
 
-fn state() -> State {
+pub fn state() -> State {
     State::open(Path::new(STATE), Create::Yes).expect("the state directory")
 }
 
-fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
+pub fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
     let actions = effects
         .into_iter()
         .zip(0..)
@@ -129,7 +97,7 @@ fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
     }
 }
 
-fn apply_with(plan: &Plan, options: &ApplyOptions<'_>, sink: &mut dyn FnMut(Event)) -> Applied {
+pub fn apply_with(plan: &Plan, options: &ApplyOptions<'_>, sink: &mut dyn FnMut(Event)) -> Applied {
     host::apply(
         &host(),
         &state(),
@@ -141,18 +109,18 @@ fn apply_with(plan: &Plan, options: &ApplyOptions<'_>, sink: &mut dyn FnMut(Even
     .expect("carried out")
 }
 
-fn apply(plan: &Plan) -> Applied {
+pub fn apply(plan: &Plan) -> Applied {
     apply_with(plan, &options(), &mut |_| {})
 }
 
-fn commit(plan: &Plan) -> ChangeId {
+pub fn commit(plan: &Plan) -> ChangeId {
     match apply(plan) {
         Applied::Committed(id) => id,
         other => panic!("not committed: {other:?}"),
     }
 }
 
-fn undo(id: ChangeId) {
+pub fn undo(id: ChangeId) {
     // That of a change that could cut people off waits until somebody confirms it.
     let undone = host::undo(&host(), &state(), id, &options(), &mut |event| {
         if let Event::AwaitingConfirmation { id, .. } = event {
@@ -166,7 +134,7 @@ fn undo(id: ChangeId) {
     );
 }
 
-fn run(argv: &[&str]) -> String {
+pub fn run(argv: &[&str]) -> String {
     let output = Command::new(argv[0])
         .args(&argv[1..])
         .output()
@@ -174,14 +142,14 @@ fn run(argv: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn etc() -> Snapshot {
+pub fn etc() -> Snapshot {
     let mut snapshot = snapshot(Path::new("/etc"));
     // systemd and apt write these by themselves.
     snapshot.retain(|path, _| !path.starts_with("/apt/") && path != "/resolv.conf");
     snapshot
 }
 
-fn unit(name: &str, op: UnitOp) -> Effect {
+pub fn unit(name: &str, op: UnitOp) -> Effect {
     Effect::Unit {
         name: name.to_owned(),
         op,

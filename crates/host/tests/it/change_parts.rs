@@ -2,6 +2,7 @@
 //! what other programs say.
 
 use host::act::account_files::{AccountError, AccountFiles, Defaults};
+use host::act::health::{Health, parse_show};
 use host::act::package::{Step, parse_simulation};
 use host::act::runtime::parse_mountinfo;
 use host::act::unit::Install;
@@ -246,6 +247,62 @@ proptest! {
                 prop_assert!(merged <= ours + theirs);
                 prop_assert!(merged + before >= ours.max(theirs));
             }
+        }
+    }
+}
+
+/// What `systemctl show` says of a unit before and after it was told something, and what
+/// follows.
+#[test]
+fn what_systemd_says_of_a_unit_is_judged() {
+    let up = "Type=simple\nNRestarts=1\nResult=success\nActiveState=active\nSubState=running";
+    let cases = [
+        (up, Ok(Health::Up)),
+        ("ActiveState=reloading\nNRestarts=1", Ok(Health::Up)),
+        // Counted from 0 again, since it was started by hand.
+        ("ActiveState=active\nNRestarts=0", Ok(Health::Up)),
+        ("ActiveState=active\nNRestarts=2", Err("started it again")),
+        (
+            "ActiveState=activating\nSubState=start",
+            Ok(Health::Starting),
+        ),
+        (
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code",
+            Err("it ended (exit-code), and is started again"),
+        ),
+        (
+            "ActiveState=failed\nResult=signal",
+            Err("it has failed (signal)"),
+        ),
+        (
+            "ActiveState=inactive\nResult=success",
+            Err("it has stopped"),
+        ),
+        (
+            "ActiveState=inactive\nResult=success\nType=oneshot",
+            Ok(Health::Rests),
+        ),
+        (
+            "ActiveState=inactive\nTriggeredBy=x.socket",
+            Ok(Health::Rests),
+        ),
+        (
+            "ActiveState=inactive\nTriggeredBy=\nBusName=",
+            Err("it has stopped"),
+        ),
+        (
+            "ActiveState=inactive\nBusName=a.b\nResult=timeout",
+            Err("it has stopped (timeout)"),
+        ),
+        ("ActiveState=maintenance", Err("it is maintenance")),
+    ];
+    let text: Vec<&str> = cases.iter().map(|(now, _)| *now).collect();
+    let seen = parse_show(&text.join("\n\n"));
+    assert_eq!(seen.len(), cases.len());
+    for ((now, wanted), seen_now) in cases.iter().zip(&seen) {
+        match (seen[0].health(seen_now), wanted) {
+            (Health::Down(why), Err(part)) => assert!(why.contains(part), "{now}: {why}"),
+            (health, wanted) => assert_eq!(Ok(health), *wanted, "{now}"),
         }
     }
 }

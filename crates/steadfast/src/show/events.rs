@@ -82,6 +82,7 @@ impl<'a> Lines<'a> {
                 self.line("-", Role::Dim, &Text::new().say(Role::Dim, &text))
             }
             Event::Activated { action, took } => self.done(&self.activated(*action), *took),
+            Event::StayedUp { units, took } => self.done(&stayed_up(units), *took),
             Event::Verified { took } => self.done("looked again: it is as planned", *took),
             Event::NotReached { what, why } => {
                 self.failed(&format!("looked again: {what} is not as planned"), why)
@@ -191,13 +192,13 @@ impl<'a> Lines<'a> {
                 name,
                 op: UnitOp::Reload,
             }) => {
-                format!("{name} reloaded, and healthy")
+                format!("{name} reloaded")
             }
             Some(Effect::Unit {
                 name,
                 op: UnitOp::Restart,
             }) => {
-                format!("{name} restarted, and healthy")
+                format!("{name} restarted")
             }
             _ => self.action(id),
         }
@@ -245,5 +246,12 @@ impl<'a> Lines<'a> {
     fn end(&mut self, role: Role, text: &str) -> io::Result<()> {
         Paper::new(&mut *self.out, self.style).line(&Text::new().say(role, text))?;
         self.out.flush()
+    }
+}
+
+fn stayed_up(units: &[String]) -> String {
+    match units {
+        [unit] => format!("{unit} stays up"),
+        units => format!("{} units stay up", units.len()),
     }
 }

@@ -48,6 +48,10 @@ fn good() -> Vec<Event> {
             action: ActionId(1),
             took: ms(118),
         },
+        Event::StayedUp {
+            units: vec!["ssh.service".to_owned()],
+            took: ms(2003),
+        },
         Event::Verified { took: ms(12_345) },
         Event::AwaitingConfirmation { id: ID, deadline },
         Event::Waiting { left: ms(119_000) },

@@ -1,0 +1,200 @@
+//! Is a unit up, and does it stay up? systemd's own words (systemctl(1), `show`), and what
+//! follows from them for a unit that was told to start or to read its configuration again.
+
+use std::time::{Duration, Instant};
+
+use super::ActError;
+use super::unit::{check_name, is_booted, is_booting, systemctl};
+
+/// A service that can't live with its new configuration may end only a second or so after it
+/// was told, when it has read the rest or its workers have failed. Longer than systemd waits
+/// by default before it starts a service again (100 ms, systemd.service(5), `RestartSec=`),
+/// and short enough to be waited for at the end of each change.
+const STAYS_UP: Duration = Duration::from_secs(2);
+/// systemd has finished its jobs when the watch begins; what is still on its way is started
+/// by something else, and most services take a few seconds for that.
+const WATCH_LIMIT: Duration = Duration::from_secs(30);
+/// One `systemctl show` for all units together takes 5 ms.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What systemd says about one unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    active_state: String,
+    sub_state: String,
+    /// Why it ended, of a service: `success`, `exit-code`, `start-limit-hit`, …
+    result: String,
+    /// How often systemd has started it again by itself.
+    restarts: u32,
+    /// It is expected to come to its end (`Type=oneshot`).
+    is_oneshot: bool,
+    /// A socket, a timer or a bus name starts it when it is needed, so it may rest meanwhile.
+    is_on_demand: bool,
+}
+
+/// How a unit is that was up, or was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Up,
+    /// On its way up.
+    Starting,
+    /// At its end, as it should be.
+    Rests,
+    Down(String),
+}
+
+impl Seen {
+    /// Running, or on its way; not one that ended and waits to be started again.
+    pub fn is_up(&self) -> bool {
+        match self.active_state.as_str() {
+            "active" | "reloading" | "refreshing" => true,
+            "activating" => !self.sub_state.starts_with("auto-restart"),
+            _ => false,
+        }
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.active_state == "failed"
+    }
+
+    /// `self` was seen before, `now` is how it is now.
+    pub fn health(&self, now: &Self) -> Health {
+        let reason = match now.result.as_str() {
+            "" | "success" => String::new(),
+            result => format!(" ({result})"),
+        };
+        if now.restarts > self.restarts {
+            return Health::Down("it ended, and systemd started it again".to_owned());
+        }
+        match now.active_state.as_str() {
+            "active" | "reloading" | "refreshing" => Health::Up,
+            "activating" if now.is_up() => Health::Starting,
+            "activating" => Health::Down(format!("it ended{reason}, and is started again")),
+            // What follows is another state, and soon.
+            "deactivating" => Health::Starting,
+            "inactive" if (now.is_oneshot || now.is_on_demand) && reason.is_empty() => {
+                Health::Rests
+            }
+            "inactive" => Health::Down(format!("it has stopped{reason}")),
+            "failed" => Health::Down(format!("it has failed{reason}")),
+            other => Health::Down(format!("it is {other}{reason}")),
+        }
+    }
+}
+
+/// Reads what `systemctl show` prints: a block of `Name=value` lines for each unit, in the
+/// order in which they were named, with an empty line between.
+pub fn parse_show(text: &str) -> Vec<Seen> {
+    let mut all = Vec::new();
+    let blocks = text.split("\n\n").map(str::trim);
+    for block in blocks.filter(|block| !block.is_empty()) {
+        let mut seen = Seen::default();
+        for (name, value) in block.lines().filter_map(|line| line.split_once('=')) {
+            let value = value.trim();
+            match name {
+                "ActiveState" => value.clone_into(&mut seen.active_state),
+                "SubState" => value.clone_into(&mut seen.sub_state),
+                "Result" => value.clone_into(&mut seen.result),
+                "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
+                "Type" => seen.is_oneshot = value == "oneshot",
+                "TriggeredBy" | "BusName" => seen.is_on_demand |= !value.is_empty(),
+                _ => {}
+            }
+        }
+        all.push(seen);
+    }
+    all
+}
+
+/// Asks systemd about these units, all at once.
+pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    for name in names {
+        check_name(name)?;
+    }
+    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName";
+    let arguments = ["show", properties, "--"];
+    let shown = systemctl()?
+        .args(arguments.iter().chain(names).copied())
+        .succeed()?;
+    let seen = parse_show(&shown.stdout);
+    match seen.len() == names.len() {
+        true => Ok(seen),
+        false => Err(ActError::program(
+            "ask systemd about units",
+            format!("{} were named, and {} told of", names.len(), seen.len()),
+        )),
+    }
+}
+
+/// Asks systemd about one unit.
+pub fn look_at(name: &str) -> Result<Seen, ActError> {
+    let mut seen = look(&[name])?;
+    seen.pop()
+        .ok_or_else(|| ActError::program(format!("ask systemd about `{name}`"), "it said nothing"))
+}
+
+/// A unit that was told something, as it was right after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub name: String,
+    pub seen: Seen,
+}
+
+impl Watched {
+    /// The fewest restarts of two looks count: systemd counts from 0 again when a unit is
+    /// started by hand, and may have counted on before the second.
+    pub fn new(name: &str, before: &Seen, after: Seen) -> Self {
+        let restarts = before.restarts.min(after.restarts);
+        Self {
+            name: name.to_owned(),
+            seen: Seen { restarts, ..after },
+        }
+    }
+
+    /// Whatever it did until now is forgotten.
+    pub fn now(name: &str) -> Result<Self, ActError> {
+        Ok(Self {
+            name: name.to_owned(),
+            seen: look_at(name)?,
+        })
+    }
+}
+
+/// Watches all these units together until each was up, or at rest as it should be, for a
+/// while without a break. Gives those that are not, and why.
+pub fn watch(watched: &[Watched]) -> Result<Vec<(String, String)>, ActError> {
+    // While the host boots, starting is only asked for, and nothing of it is ready yet.
+    if watched.is_empty() || !is_booted() || is_booting()? {
+        return Ok(Vec::new());
+    }
+    let mut left: Vec<&Watched> = watched.iter().collect();
+    let mut down: Vec<(String, String)> = Vec::new();
+    let began = Instant::now();
+    let mut steady_since = began;
+    loop {
+        let names: Vec<&str> = left.iter().map(|unit| unit.name.as_str()).collect();
+        let mut still = Vec::with_capacity(left.len());
+        for (unit, now) in left.iter().zip(look(&names)?) {
+            match unit.seen.health(&now) {
+                Health::Up | Health::Rests => still.push(*unit),
+                Health::Starting if began.elapsed() < WATCH_LIMIT => {
+                    steady_since = Instant::now();
+                    still.push(*unit);
+                }
+                Health::Starting => {
+                    let limit = WATCH_LIMIT.as_secs();
+                    down.push((unit.name.clone(), format!("it is not up after {limit} s")));
+                }
+                Health::Down(why) => down.push((unit.name.clone(), why)),
+            }
+        }
+        left = still;
+        if left.is_empty() || steady_since.elapsed() >= STAYS_UP {
+            return Ok(down);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
