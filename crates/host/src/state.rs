@@ -41,6 +41,9 @@ pub enum StateError {
     },
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The change is halfway back; `steadfast recover` completes it.
+    #[error("there is no room to take change {id} back: {why}")]
+    NoRoom { id: ChangeId, why: String },
     #[error("there is no change {0}")]
     NoSuchChange(ChangeId),
     #[error(transparent)]
@@ -54,6 +57,7 @@ impl StateError {
             Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             Self::Journal(error) => error.is_full(),
             Self::Act(error) => error.is_full(),
+            Self::NoRoom { .. } => true,
             Self::Missing(_) | Self::Untrusted { .. } | Self::NoSuchChange(_) => false,
         }
     }
@@ -223,8 +227,30 @@ impl State {
         })
     }
 
-    /// Takes the space that makes a way back possible when the disk is full.
-    pub(crate) fn reserve(&self) -> Result<(), StateError> {
+    /// The file system that holds the directory.
+    pub(crate) fn device(&self) -> Option<u64> {
+        self.directory.metadata().map(|own| own.dev()).ok()
+    }
+
+    /// Takes the space that makes a way back possible when the disk is full: for the journal,
+    /// and `beside_bytes` for what is on the same file system.
+    pub(crate) fn reserve(&self, beside_bytes: u64) -> Result<(), StateError> {
+        let wanted = RESERVE_BYTES + beside_bytes;
+        self.reserve_between(wanted, wanted)
+    }
+
+    /// As much as is usual, or at least so much.
+    pub(crate) fn reserve_at_least(&self, least_bytes: u64) -> Result<(), StateError> {
+        self.reserve_between(least_bytes, least_bytes.max(RESERVE_BYTES))
+    }
+
+    /// After a way back: what can be kept for the next one is kept.
+    pub(crate) fn reserve_again(&self) {
+        // It is a help for later, and later asks again.
+        let _ = self.reserve(0);
+    }
+
+    fn reserve_between(&self, least_bytes: u64, wanted_bytes: u64) -> Result<(), StateError> {
         let path = self.directory.join("reserve");
         let file = OpenOptions::new()
             .write(true)
@@ -233,16 +259,31 @@ impl State {
             .mode(0o600)
             .open(&path)
             .map_err(fail("create", &path))?;
-        if file.metadata().map_err(fail("look at", &path))?.len() >= RESERVE_BYTES {
+        let has = file.metadata().map_err(fail("look at", &path))?.len();
+        if has >= wanted_bytes {
             return Ok(());
         }
-        let taken = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)
-            .map_err(io::Error::from);
-        if let Err(error) = taken {
-            let _ = std::fs::remove_file(&path);
-            return Err(fail("reserve room in", &path)(error));
+        let take =
+            |size_bytes| match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size_bytes)
+            {
+                // A file system that can't reserve is used without.
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                Err(error) => {
+                    // Some of it may have been taken.
+                    let _ = file.set_len(has);
+                    Err(io::Error::from(error))
+                }
+            };
+        let Err(error) = take(wanted_bytes) else {
+            return Ok(());
+        };
+        if has >= least_bytes || least_bytes < wanted_bytes && take(least_bytes).is_ok() {
+            return Ok(());
         }
-        Ok(())
+        if has == 0 {
+            let _ = std::fs::remove_file(&path);
+        }
+        Err(fail("reserve room in", &path)(error))
     }
 
     /// Gives the reserve back, since it is needed now.

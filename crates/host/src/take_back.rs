@@ -17,6 +17,8 @@ pub struct Outcome {
     /// What could not be put back, and why. Empty: all is as it was, and was checked.
     pub stuck: Vec<String>,
     /// Paths that were checked, and how many are as they were.
+    /// Something of it only for want of room.
+    pub is_full: bool,
     pub paths: usize,
     pub same: usize,
 }
@@ -62,16 +64,19 @@ pub fn take_back(
         // A package's own configuration files are put back over what dpkg does with them.
         let packages_first = matches!(record.kept, Kept::Packages(_));
         let mut failed = Vec::new();
+        let mut note = |error: &act::ActError| outcome.is_full |= error.is_full();
         if packages_first && let Err(error) = take_kept_back(context, record) {
+            note(&error);
             failed.push(format!("{}: {error}", action.id));
         }
         failed.extend(put_paths_back(
-            context, action, record, &concerned, &mut done, sink,
+            context, action, record, &concerned, &mut done, sink, &mut note,
         ));
         if !packages_first
             && !action.effect.is_activation()
             && let Err(error) = take_kept_back(context, record)
         {
+            note(&error);
             failed.push(format!("{}: {error}", action.id));
         }
         if failed.is_empty() {
@@ -79,6 +84,7 @@ pub fn take_back(
             let (journal, change) = journal;
             let batch = Batch::default().put(change, ActionRecord::key(record.id), record);
             if let Err(error) = journal.write(batch) {
+                outcome.is_full |= error.is_full();
                 failed.push(error.to_string());
             }
         }
@@ -135,6 +141,7 @@ fn put_paths_back<'a>(
     images: &[&'a Imaged],
     done: &mut BTreeSet<&'a HostPath>,
     sink: &mut dyn FnMut(Event),
+    note: &mut dyn FnMut(&act::ActError),
 ) -> Vec<String> {
     let mut stuck = Vec::new();
     let mut mine: Vec<&Imaged> = images
@@ -162,7 +169,10 @@ fn put_paths_back<'a>(
                     path: image.path.clone(),
                 });
             }
-            Err(error) => stuck.push(error.to_string()),
+            Err(error) => {
+                note(&error);
+                stuck.push(error.to_string());
+            }
         }
         context.crash.here("path put back");
     }

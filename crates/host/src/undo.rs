@@ -21,6 +21,7 @@ use crate::journal::{
 };
 use crate::lock::{Lock, LockError};
 use crate::merge::merge;
+use crate::room::{self, Back};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::take_back;
 use crate::target::Target;
@@ -98,6 +99,17 @@ pub enum UndoError {
     Act(#[from] ActError),
 }
 
+impl UndoError {
+    /// Was there no room?
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::State(error) => error.is_full(),
+            Self::Act(error) => error.is_full(),
+            _ => false,
+        }
+    }
+}
+
 impl From<JournalError> for UndoError {
     fn from(error: JournalError) -> Self {
         Self::State(error.into())
@@ -133,8 +145,12 @@ pub fn undo(
     }
     let token = record.header.token.clone();
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
-    let merged = decide(&context, &mut record)?;
-    state.reserve()?;
+    // What this process stored before is rested upon by other changes.
+    state.images().keep_fresh();
+    let merged = with_room(&context, state, &mut record, is_guarded).inspect_err(|_| {
+        state.images().forget_fresh();
+        state.reserve_again();
+    })?;
     if target.root.is_live() {
         note_units(&mut record)?;
     }
@@ -153,9 +169,18 @@ pub fn undo(
         batch = batch.put(id, image_key(image), image);
     }
     options.crash.here("before undoing");
-    state.journal().write(batch)?;
+    // All that follows may need the room that was kept.
+    state.release();
+    if let Err(error) = state.journal().write(batch) {
+        state.images().forget_fresh();
+        state.reserve_again();
+        return Err(error.into());
+    }
+    state.images().keep_fresh();
     options.crash.here("undoing");
-    match finish(&context, state, record, (options.now)(), sink)? {
+    let finished = finish(&context, state, record, (options.now)(), sink)
+        .map_err(|source| UndoError::Unfinished { id, source })?;
+    match finished {
         Finished::Undone => Ok(Undone::Done { id, merged }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
     }
@@ -183,6 +208,49 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
         }
     }
     Ok(())
+}
+
+/// Decides, with the room that was kept where there is no other, and makes sure of the room
+/// for what was decided.
+fn with_room(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    is_guarded: bool,
+) -> Result<Vec<HostPath>, UndoError> {
+    let merged = match decide(context, record) {
+        Err(error) if error.is_full() => {
+            state.release();
+            *record = state.change(record.header.change.id)?;
+            decide(context, record)?
+        }
+        decided => decided?,
+    };
+    let standing = standing(record);
+    let touched = record
+        .images
+        .iter()
+        .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(&standing));
+    let mut both = Vec::new();
+    for image in touched {
+        let to = image.undo.as_ref().map_or(&image.before, |undo| &undo.to);
+        let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
+        both.push((&image.path, to, current));
+    }
+    let back = both.iter().map(|(path, to, current)| Back {
+        path,
+        to,
+        from_bytes: room::size_bytes(current),
+    });
+    // An undo that nobody confirms goes the other way again.
+    let forth = both.iter().filter(|_| is_guarded);
+    let forth = forth.map(|(path, to, current)| Back {
+        path,
+        to: current,
+        from_bytes: room::size_bytes(to),
+    });
+    room::check(context, state, back.chain(forth))?;
+    Ok(merged)
 }
 
 fn refuse_unless_undoable(
@@ -294,12 +362,8 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         if image.actions.is_disjoint(&standing) {
             continue;
         }
-        let (_, current) = Node::capture(
-            context.root,
-            &image.path,
-            LastLink::Itself,
-            Some(context.images),
-        )?;
+        let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
+        let (_, mut current) = look(None)?;
         let after = image.after.clone().unwrap_or_else(|| image.before.clone());
         if image.role == Role::Parent {
             if directory_time(&current) != directory_time(&after) {
@@ -309,6 +373,10 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
                 });
             }
             continue;
+        }
+        if !current.same_as(&after) && !current.same_as(&image.before) {
+            // It will be merged, or shown.
+            (_, current) = look(Some(context.images))?;
         }
         // A link to a directory is only a link.
         let is_directory = matches!(current, Node::Directory { .. });
@@ -326,7 +394,8 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
                 }
                 image.undo = Some(UndoTo { from: current, to });
             }
-            Err(obstacle) => obstacles.push(obstacle),
+            Err(Stop::Obstacle(obstacle)) => obstacles.push(obstacle),
+            Err(Stop::Failed(error)) => return Err(error.into()),
         }
         if image.before == Node::Absent
             && is_directory
@@ -351,12 +420,24 @@ enum Decision {
     Become(Node),
 }
 
+/// Why a path has no decision.
+enum Stop {
+    Obstacle(Obstacle),
+    Failed(ActError),
+}
+
+impl From<Obstacle> for Stop {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::Obstacle(obstacle)
+    }
+}
+
 fn decide_path(
     images: &Images,
     image: &Imaged,
     after: &Node,
     current: &Node,
-) -> Result<Decision, Obstacle> {
+) -> Result<Decision, Stop> {
     // A directory is the same when its entries' times differ; that is judged below.
     if current == &image.before {
         return Ok(Decision::Leave);
@@ -400,11 +481,12 @@ fn decide_path(
                 "it is {} now, and was {} when we left it",
                 current.kind(),
                 after.kind()
-            )));
+            ))
+            .into());
         }
     };
     let Some(before) = before else {
-        return Err(obstacle("we made it, and someone has changed it since"));
+        return Err(obstacle("we made it, and someone has changed it since").into());
     };
     let attributes = invert_attributes(before, left, now).ok_or_else(|| {
         obstacle("its owner, mode or attributes were changed by someone else since")
@@ -421,9 +503,9 @@ fn decide_path(
         .map_err(obstacle)?;
     let content =
         merge(&base, &ours, &theirs).map_err(|conflict| obstacle(&conflict.to_string()))?;
-    let digest = images
-        .store_bytes(&content)
-        .map_err(|error| obstacle(&format!("the result can't be stored: {error}")))?;
+    let digest = images.store_bytes(&content).map_err(|error| {
+        Stop::Failed(ActError::path("store what becomes of", &image.path, error))
+    })?;
     Ok(Decision::Become(Node::File {
         content: digest,
         size_bytes: content.len() as u64,
@@ -540,11 +622,12 @@ pub(crate) fn finish(
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
-    let stuck = carry_out(context, state, &mut record, sink);
+    let stuck = carry_out(context, state, &mut record, sink)?;
     end(&mut record.header, &stuck, now);
     let batch = Batch::default().put(id, "", &record.header);
     state.journal().write(batch)?;
     context.crash.here("undone");
+    state.reserve_again();
     Ok(match stuck.is_empty() {
         true => Finished::Undone,
         false => Finished::Stuck(stuck),
@@ -557,7 +640,7 @@ fn carry_out(
     state: &State,
     record: &mut ChangeRecord,
     sink: &mut dyn FnMut(Event),
-) -> Vec<String> {
+) -> Result<Vec<String>, StateError> {
     let chosen = standing_or_undone(record);
     let id = record.header.change.id;
     state.release();
@@ -598,7 +681,12 @@ fn carry_out(
         same: outcome.same,
         of: outcome.paths,
     });
-    outcome.stuck
+    if outcome.is_full {
+        // Halfway is no end: recovery goes on as soon as there is room.
+        let why = outcome.stuck.join("; ");
+        return Err(StateError::NoRoom { id, why });
+    }
+    Ok(outcome.stuck)
 }
 
 /// In an undo that was interrupted, some actions are taken back already; they are looked at

@@ -161,6 +161,10 @@ fn default_state() -> PathBuf {
 
 /// The journal can't be used: a person has to look at it.
 pub fn refused(error: StateError) -> Failure {
+    if error.is_full() {
+        let help = "nothing was touched; make room on this file system, and try again";
+        return Failure::with_help(Exit::Findings, error, help);
+    }
     Failure::with_help(
         Exit::NeedsPerson,
         error,
@@ -299,6 +303,10 @@ pub fn install_recovery(host: &LocalHost, state: &State) -> Result<(), Failure> 
         host::install(host, state, &running, &options, &mut |_| {}).map_err(|error| {
             let (exit, help) = match &error {
                 ApplyError::Lock(_) => (Exit::Findings, "nothing was changed; try again later"),
+                _ if error.is_full() => (
+                    Exit::Findings,
+                    "nothing was changed; make room on this file system, and try again",
+                ),
                 _ => (
                     Exit::NeedsPerson,
                     "steadfast history shows what is going on",

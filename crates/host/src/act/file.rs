@@ -615,6 +615,24 @@ pub fn reserve(context: &Context<'_>, path: &HostPath, size_bytes: u64) -> Resul
     }
 }
 
+/// Is there that much room beside `path`? Asks with a file that never gets a name (open(2),
+/// `O_TMPFILE`), so that nothing stays, whatever happens.
+pub fn has_room(context: &Context<'_>, path: &HostPath, size_bytes: u64) -> Result<(), ActError> {
+    let place = context.root.find(path, LastLink::Itself)?;
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let fd = match rustix::fs::openat(&place.dir, ".", flags, RawMode::from_raw_mode(0o600)) {
+        Ok(fd) => fd,
+        // A file system that can't tell is used without.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => return Ok(()),
+        Err(error) => return Err(place.fail("find room beside")(error)),
+    };
+    let none = rustix::fs::FallocateFlags::empty();
+    match rustix::fs::fallocate(&fd, none, 0, size_bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(place.fail("find room beside")(error)),
+    }
+}
+
 /// The file system that holds `path`'s directory; none when there is no such directory.
 pub fn device(context: &Context<'_>, path: &HostPath) -> Result<Option<u64>, ActError> {
     match context.root.find(path, LastLink::Itself) {

@@ -58,6 +58,11 @@ pub(crate) fn finish_taking_back(
         same: outcome.same,
         of: outcome.paths,
     });
+    if outcome.is_full {
+        // Halfway is no end: recovery goes on as soon as there is room.
+        let why = outcome.stuck.join("; ");
+        return Err(StateError::NoRoom { id, why });
+    }
     let verified = outcome.stuck.is_empty();
     header.change.state = match verified {
         true => ChangeState::RolledBack,
@@ -68,6 +73,7 @@ pub(crate) fn finish_taking_back(
     header.change.note = (!why.is_empty()).then(|| why.join("; "));
     journal.write(Batch::default().put(id, "", header))?;
     context.crash.here("taken back");
+    state.reserve_again();
     Ok(match verified {
         true => Applied::TakenBack { id, why, verified },
         false => Applied::NeedsHuman { id, why },

@@ -108,6 +108,17 @@ pub enum ApplyError {
     Act(#[from] ActError),
 }
 
+impl ApplyError {
+    /// Was there no room, so that nothing was begun?
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::State(error) => error.is_full(),
+            Self::Act(error) => error.is_full(),
+            _ => false,
+        }
+    }
+}
+
 impl From<JournalError> for ApplyError {
     fn from(error: JournalError) -> Self {
         Self::State(error.into())
@@ -172,11 +183,13 @@ pub(crate) fn apply_as(
             .check(&target.root)
             .map_err(ApplyError::NoGuard)?;
     }
-    state.reserve()?;
     let token = token()?;
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
+    // What this process stored before is rested upon by other changes.
+    state.images().keep_fresh();
     // What can't be imaged is refused here, before there is a change at all.
-    let (images, records) = images::images(&context, plan)?;
+    let (images, records) =
+        images::images(&context, plan).inspect_err(|_| state.images().forget_fresh())?;
     let id = next_id(state)?;
     let header = Header {
         change: Change {
@@ -218,7 +231,7 @@ pub(crate) fn apply_as(
         down: BTreeSet::new(),
         whys: Vec::new(),
     };
-    if let Err(error) = work.record().and_then(|()| work.reserve_beside()) {
+    if let Err(error) = work.record().and_then(|()| work.keep_room()) {
         return work.never_begun(error);
     }
     match work.carry_out(verify, lock) {

@@ -4,24 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use model::{Action, ChangeId, ChangeState, HostPath, Plan, Risk};
+use model::{Action, ChangeId, ChangeState, Effect, Plan, Risk};
 
 use super::images::image_key;
 use super::sets::Sets;
 use super::{Applied, ApplyError, ApplyOptions, Verdict, finish_taking_back};
-use crate::act::{self, Context};
+use crate::act::Context;
 use crate::confirm;
 use crate::event::Event;
-use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
 use crate::lock::Lock;
+use crate::room::{self, Back};
 use crate::state::{State, StateError};
 use crate::take_back;
 use crate::target::Target;
 use crate::validate::{self, Laid};
-
-/// Room on another file system than the journal's, beside that for the largest file.
-const RESERVE_BESIDE_BYTES: u64 = 256 << 10;
 
 /// One change while it is carried out.
 pub(super) struct Work<'a> {
@@ -66,6 +63,7 @@ impl Work<'_> {
             batch = batch.put(id, ActionRecord::key(record.id), record);
         }
         self.state.journal().write(batch)?;
+        self.state.images().keep_fresh();
         crash.here("before-images recorded");
         self.transition(ChangeState::Imaged)?;
         (self.sink)(Event::Imaged {
@@ -79,40 +77,39 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The state directory keeps room for the way back; every other file system that the
-    /// change writes to must keep some as well.
-    pub(super) fn reserve_beside(&self) -> Result<(), StateError> {
-        use std::os::unix::fs::MetadataExt;
-        let ours = self.state.directory().metadata().map(|own| own.dev()).ok();
-        let mut largest: BTreeMap<u64, (u64, &HostPath)> = BTreeMap::new();
-        for image in self
-            .images
-            .iter()
+    /// Every file system that the change writes to keeps room for the way back, and the
+    /// state directory for the journal.
+    pub(super) fn keep_room(&self) -> Result<(), StateError> {
+        let touched = self.images.iter();
+        let ways = touched
             .filter(|image| image.role == Role::Touched)
-        {
-            let size = match &image.before {
-                Node::File { size_bytes, .. } => *size_bytes,
-                _ => 0,
-            };
-            if let Some(device) = act::file::device(&self.context, &image.path)?
-                && Some(device) != ours
-            {
-                let entry = largest.entry(device).or_insert((size, &image.path));
-                if entry.0 < size {
-                    *entry = (size, &image.path);
-                }
-            }
-        }
-        for (size, path) in largest.into_values() {
-            act::file::reserve(&self.context, path, size + RESERVE_BESIDE_BYTES)?;
-        }
+            .map(|image| Back {
+                path: &image.path,
+                to: &image.before,
+                from_bytes: self.bytes_after(image),
+            });
+        room::keep(&self.context, self.state, ways)?;
         self.options.crash.here("room reserved");
         Ok(())
+    }
+
+    /// The size of what the plan leaves there.
+    fn bytes_after(&self, image: &Imaged) -> u64 {
+        let actions = self.plan.actions.iter().rev();
+        let mut effects = actions
+            .filter(|action| image.actions.contains(&action.id))
+            .map(|action| &action.effect);
+        match effects.next() {
+            Some(Effect::PutFile { content, .. }) => content.as_bytes().len() as u64,
+            Some(Effect::Remove { .. } | Effect::Link { .. }) => 0,
+            _ => room::size_bytes(&image.before),
+        }
     }
 
     /// Recording the change failed; nothing was touched.
     pub(super) fn never_begun(&mut self, error: StateError) -> Result<Applied, ApplyError> {
         self.state.release();
+        self.state.images().forget_fresh();
         // What can't be removed or recorded now, recovery removes and records later.
         let _ = take_back::tidy(&self.context, &self.images);
         self.whys.push(error.to_string());
@@ -120,6 +117,7 @@ impl Work<'_> {
         self.header.change.ended = Some((self.options.now)());
         self.header.change.note = Some(error.to_string());
         let _ = self.write_header();
+        self.state.reserve_again();
         Err(error.into())
     }
 
@@ -131,6 +129,7 @@ impl Work<'_> {
         // While it waits to be confirmed the lock is not ours.
         if self.header.change.state == ChangeState::AwaitingConfirmation
             || self.header.change.state.is_final()
+            || matches!(source, StateError::NoRoom { .. })
         {
             return Err(ApplyError::Unfinished { id, source });
         }

@@ -4,10 +4,12 @@
 
 pub mod node;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::Digest;
 use sha2::{Digest as _, Sha256};
@@ -24,11 +26,16 @@ const IMAGE_LIMIT_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Images {
     directory: PathBuf,
+    /// What was not stored before this process stored it.
+    fresh: Mutex<BTreeSet<Digest>>,
 }
 
 impl Images {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self {
+            directory,
+            fresh: Mutex::default(),
+        }
     }
 
     pub fn directory(&self) -> &Path {
@@ -50,16 +57,53 @@ impl Images {
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
-        let (digest, size_bytes) = copy(source, &mut file)?;
+        let stored = self.finish(source, &mut file, &temporary);
+        if stored.is_err() {
+            // It would take the room that is missing.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        stored
+    }
+
+    fn finish(
+        &self,
+        source: &mut impl Read,
+        file: &mut File,
+        temporary: &Path,
+    ) -> io::Result<(Digest, u64)> {
+        let (digest, size_bytes) = copy(source, file)?;
         let path = self.path(&digest);
         if path.exists() {
-            std::fs::remove_file(&temporary)?;
+            std::fs::remove_file(temporary)?;
         } else {
             file.sync_all()?;
-            std::fs::rename(&temporary, &path)?;
+            std::fs::rename(temporary, &path)?;
+            self.lock_fresh().insert(digest);
             File::open(&self.directory)?.sync_all()?;
         }
         Ok((digest, size_bytes))
+    }
+
+    fn lock_fresh(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on records rest on what was stored.
+    pub(crate) fn keep_fresh(&self) {
+        self.lock_fresh().clear();
+    }
+
+    /// Nothing will rest on what was stored for a change that is refused: it goes again.
+    pub(crate) fn forget_fresh(&self) {
+        for digest in std::mem::take(&mut *self.lock_fresh()) {
+            // What stays only takes room.
+            let _ = std::fs::remove_file(self.path(&digest));
+        }
+    }
+
+    /// Is the content stored?
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.path(digest).exists()
     }
 
     pub fn store_bytes(&self, bytes: &[u8]) -> io::Result<Digest> {

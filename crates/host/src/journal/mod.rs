@@ -87,11 +87,14 @@ impl Journal {
         connection
             .busy_timeout(std::time::Duration::from_secs(10))
             .map_err(sql("open"))?;
-        // EXTRA also syncs the directory after the rollback journal is gone: a committed
-        // record survives a power cut (sqlite.org/pragma.html#pragma_synchronous).
+        // The rollback journal stays, with the room that it has: on a full disk a record can
+        // still be written over. Its header is overwritten and synced at the end of each
+        // transaction, so a committed record survives a power cut
+        // (sqlite.org/pragma.html#pragma_journal_mode, #pragma_synchronous).
         connection
             .execute_batch(
-                "PRAGMA journal_mode = DELETE;
+                "PRAGMA journal_mode = PERSIST;
+                 PRAGMA journal_size_limit = 262144;
                  PRAGMA synchronous = EXTRA;
                  PRAGMA trusted_schema = OFF;
                  PRAGMA cell_size_check = ON;",

@@ -49,7 +49,13 @@ pub(super) fn undo(
     record.header.activated = None;
     record.header.deadline = None;
     options.crash.here("before undoing");
-    write(state, &record)?;
+    // All that follows may need the room that was kept.
+    state.release();
+    if let Err(source) = write(state, &record) {
+        state.images().forget_fresh();
+        state.reserve_again();
+        return Err(source.into());
+    }
     options.crash.here("undoing");
     // Armed before anything is touched, and when the journal knows of it: whatever recovers
     // it then stops the timer, too.
@@ -59,12 +65,15 @@ pub(super) fn undo(
         record.header.undo = None;
         forget(&mut record);
         write(state, &record)?;
+        state.images().forget_fresh();
+        state.reserve_again();
         return Err(UndoError::NoGuard(why));
     }
+    state.images().keep_fresh();
     options.crash.here("undo guarded");
     let unfinished = |source| UndoError::Unfinished { id, source };
-    let stuck = carry_out(context, state, &mut record, sink);
-    let mut why = stuck;
+    let mut why = carry_out(context, state, &mut record, sink)
+        .unwrap_or_else(|error| vec![error.to_string()]);
     if why.is_empty() && (options.interrupted)() {
         why.push("interrupted".to_owned());
     }
@@ -132,12 +141,15 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
         if image.actions.is_disjoint(&standing) {
             continue;
         }
-        let (_, now) = Node::capture(
-            context.root,
-            &image.path,
-            LastLink::Itself,
-            Some(context.images),
-        )?;
+        let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
+        let (_, mut now) = look(None)?;
+        // What we left is stored already, and a full disk has no room for it twice.
+        if now
+            .content()
+            .is_some_and(|content| !context.images.has(&content))
+        {
+            (_, now) = look(Some(context.images))?;
+        }
         image.redo = Some(now);
     }
     for action in &mut record.actions {
@@ -246,8 +258,13 @@ pub(crate) fn take_undo_back(
         same: outcome.same,
         of: outcome.paths,
     });
+    if outcome.is_full {
+        let why = outcome.stuck.join("; ");
+        return Err(StateError::NoRoom { id, why });
+    }
     settle(&mut record, &outcome.stuck, &why, now);
     write(state, &record)?;
+    state.reserve_again();
     context.crash.here("redone");
     why.extend(outcome.stuck.iter().cloned());
     Ok(match outcome.stuck.is_empty() {

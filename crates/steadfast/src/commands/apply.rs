@@ -253,6 +253,8 @@ fn verify(survey: &Survey, plan: &Plan) -> Verdict {
     }
 }
 
+const NO_ROOM: &str = "nothing was changed; make room on this file system, and try again";
+
 fn refusal(error: ApplyError, plan: &Plan) -> Failure {
     let (exit, help) = match &error {
         ApplyError::Changed(changed) => {
@@ -277,6 +279,7 @@ fn refusal(error: ApplyError, plan: &Plan) -> Failure {
             Exit::NeedsPerson,
             "take it back as soon as there is room: steadfast recover",
         ),
+        _ if error.is_full() => (Exit::Findings, NO_ROOM),
         // What it would have to see or keep first is not for this user.
         ApplyError::Act(_) if !rustix::process::geteuid().is_root() => {
             (Exit::Findings, "nothing was changed; run with sudo")

@@ -143,6 +143,10 @@ fn refusal(error: UndoError) -> Failure {
         UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),
         UndoError::Irreversible { .. } => (Exit::NeedsPerson, "nothing was touched"),
         UndoError::Lock(_) => (Exit::Findings, "nothing was touched; try again later"),
+        _ if error.is_full() => (
+            Exit::Findings,
+            "nothing was touched; make room on this file system, and try again",
+        ),
         UndoError::Pending(_)
         | UndoError::OtherRoot { .. }
         | UndoError::State(_)
