@@ -137,6 +137,7 @@ fn host_answers() -> Answers {
             group("sudo", 27, &["ana"]),
             group("video", 44, &["ana", "cy"]),
         ],
+        shadow_unknown: None,
         other_sources: Vec::new(),
         malformed: Vec::new(),
         shadow_unknown: None,
