@@ -163,7 +163,7 @@ fn without_a_manager_running_is_unknown() {
     check(
         "service: {name: x, running: true}",
         &host("", "enabled"),
-        "unknown: no systemd runs here, so nothing says what is running",
+        "unknown: no systemd can be asked here, so nothing says what is running",
     );
     check(
         "service: {name: x, enabled: true}",
