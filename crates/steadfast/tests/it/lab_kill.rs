@@ -8,7 +8,7 @@ use lab::{Difference, Exec, Snapshot};
 
 use crate::booted::{Host, POLICY, PROGRAM, Said, differences, listed};
 use crate::many_kinds::{
-    APPLY, ARRANGED, MILESTONES, Moments, ROLE, RUNNING, TEMPLATE, UNDO, rounds,
+    APPLY, ARRANGED, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
 };
 
 /// The longest time between something that can be seen and the kill: past the end of what
@@ -38,10 +38,10 @@ impl Look {
 }
 
 impl Scene {
-    fn new() -> Option<Self> {
+    fn new(waits: bool) -> Option<Self> {
         let host = Host::installed()?;
         host.shell(ARRANGED);
-        host.write(&format!("{POLICY}/roles/kinds.yaml"), ROLE);
+        host.write(&format!("{POLICY}/roles/kinds.yaml"), role(waits));
         host.write(&format!("{POLICY}/roles/site.conf.j2"), TEMPLATE);
         let before = Look::at(&host);
         apply_in_peace(&host);
@@ -120,6 +120,7 @@ impl Scene {
                 match &*interrupted {
                     "rolled_back" | "undone" => {}
                     "planned" => claims("nothing had been touched"),
+                    "undoing" => claims("undone: the host is as it was before the change"),
                     _ => claims("the host is as it was before"),
                 }
                 self.expect_as_before(when);
@@ -132,14 +133,15 @@ impl Scene {
                 End::Planned
             }
             "awaiting_undo_confirmation" => {
-                claims("put into effect again");
                 self.expect_as_before(when);
                 self.host.steadfast(&["confirm", "last"]).expect(0, &[]);
+                self.expect_as_before(when);
                 End::Before
             }
             "committed" => {
-                if matches!(&*interrupted, "undoing" | "redoing") {
-                    claims("in effect again");
+                match &*interrupted {
+                    "committed" => {}
+                    _ => claims("the undo was taken back, and the change is in effect again"),
                 }
                 self.expect_as_planned(when);
                 End::Planned
@@ -147,7 +149,8 @@ impl Scene {
             other => panic!("{when}: {interrupted} became {other}: {said}"),
         };
         // Whatever would have taken it back later has nothing left to do, and is gone.
-        let units = "systemctl list-units --all --plain --no-legend 'steadfast-revert-*'";
+        let units =
+            "systemctl list-units --all --plain --no-legend 'steadfast-guard*' 'run-*steadfast*'";
         assert_eq!(self.host.shell(units), "", "{when}");
         let again = self.host.steadfast(&["recover"]);
         again.expect(0, &["every change is final"]);
@@ -193,16 +196,21 @@ enum End {
     Planned,
 }
 
+/// What waits is confirmed; what does not says that it is final.
 fn apply_in_peace(host: &Host) {
-    host.steadfast(&APPLY).expect(0, &["steadfast confirm"]);
+    host.steadfast(&APPLY).expect(0, &[]);
     host.steadfast(&["confirm", "last"])
         .expect(0, &["committed"]);
 }
 
 fn undo_in_peace(host: &Host) {
-    host.steadfast(&UNDO).expect(0, &["steadfast confirm"]);
-    host.steadfast(&["confirm", "last"])
-        .expect(0, &["as it was before it"]);
+    let said = host.steadfast(&UNDO);
+    let waits = said.err.contains("steadfast confirm");
+    said.expect(0, &["undone"]);
+    if waits {
+        host.steadfast(&["confirm", "last"])
+            .expect(0, &["as it was before it"]);
+    }
 }
 
 /// Which moments met which end.
@@ -232,7 +240,9 @@ impl Tally {
 
 #[test]
 fn an_apply_is_killed() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(scene) = Scene::new(true) else {
+        return;
+    };
     let mut moments = Moments::seeded();
     let mut tally = Tally::default();
     let rounds = rounds(8, 80);
@@ -255,12 +265,27 @@ fn an_apply_is_killed() {
     tally.say(rounds);
 }
 
+/// An interrupted undo is completed.
 #[test]
 fn an_undo_is_killed() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(scene) = Scene::new(false) else {
+        return;
+    };
+    kill_undos(&scene, rounds(5, 40));
+}
+
+/// The undo of what could cut people off is taken back itself, unless somebody confirms it.
+#[test]
+fn an_undo_that_waits_is_killed() {
+    let Some(scene) = Scene::new(true) else {
+        return;
+    };
+    kill_undos(&scene, rounds(5, 40));
+}
+
+fn kill_undos(scene: &Scene, rounds: u32) {
     let mut moments = Moments::seeded();
     let mut tally = Tally::default();
-    let rounds = rounds(6, 60);
     let mut applied = false;
     for round in 0..rounds {
         if !applied {
@@ -285,7 +310,9 @@ fn an_undo_is_killed() {
 /// The recovery of a killed apply is killed in turn, twice.
 #[test]
 fn a_recovery_is_killed() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(scene) = Scene::new(true) else {
+        return;
+    };
     let mut moments = Moments::seeded();
     let mut tally = Tally::default();
     let rounds = rounds(4, 40);

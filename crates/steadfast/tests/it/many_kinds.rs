@@ -9,7 +9,13 @@ printf '# kept by hand\\na = 1\\nb = 2\\nc = 3\\n' > /etc/lines.conf && chmod 06
 && printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' \
    > /usr/lib/systemd/system/demo.service && systemctl daemon-reload";
 
-pub const ROLE: &str = r#"role: kinds
+/// The role; without what could cut people off, nothing of it waits to be confirmed.
+pub fn role(waits: bool) -> String {
+    let lines = ROLE.lines().filter(|line| waits || !line.contains("sshd:"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+const ROLE: &str = r#"role: kinds
 want:
   - directory: {path: /etc/kinds, mode: "0750"}
   - file: {path: /etc/kinds/plain, content: "plain\n", mode: "0640"}
@@ -52,7 +58,7 @@ systemctl show -p NoNewPrivileges -p NeedDaemonReload demo; \
 systemctl show -p NeedDaemonReload ssh; systemctl is-active ssh; \
 sshd -T | grep -i maxauthtries; id deploy 2>&1; true";
 
-/// The apply that is interrupted. Its risk is `connectivity`, so it ends by waiting.
+/// The apply that is interrupted. Where its risk is `connectivity`, it ends by waiting.
 pub const APPLY: [&str; 7] = [
     "apply",
     "--role",
@@ -63,7 +69,7 @@ pub const APPLY: [&str; 7] = [
     "10m",
 ];
 
-/// The undo of it, which could cut people off as well and waits in the same way.
+/// The undo that is interrupted.
 pub const UNDO: [&str; 6] = [
     "undo",
     "last",
