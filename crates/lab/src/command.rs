@@ -202,6 +202,52 @@ impl Running {
         }
     }
 
+    /// Waits until it has said `word` on its standard output, within the limit. What was read for that is not in the [`Output`].
+    pub fn wait_for_word(&mut self, word: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        let timed_out = |line: &str, said: &[u8]| Error::TimedOut {
+            what: format!("`{word}` of `{line}`"),
+            limit,
+            detail: format!(": {}", tail(said)),
+        };
+        let Some(stdout) = &mut self.child.stdout else {
+            return Err(timed_out(&self.line, &[]));
+        };
+        rustix::io::ioctl_fionbio(stdout.as_fd(), true)
+            .map_err(Error::io("read from", &self.line))?;
+        let mut said = Vec::new();
+        loop {
+            let mut buffer = [0; 4096];
+            match stdout.read(&mut buffer) {
+                Ok(0) => {
+                    return Err(Error::Failed {
+                        program: self.line.clone(),
+                        status: format!("ended without saying `{word}`"),
+                        detail: tail(&said),
+                    });
+                }
+                Ok(count) => said.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Error::io("read from", &self.line)(error)),
+            }
+            if said.windows(word.len()).any(|part| part == word.as_bytes()) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || said.len() > OUTPUT_LIMIT_BYTES {
+                return Err(timed_out(&self.line, &said));
+            }
+            let left = Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            match poll(&mut [PollFd::new(&*stdout, PollFlags::IN)], Some(&left)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::io("wait for", &self.line)(error)),
+            }
+        }
+    }
+
     /// Waits for its end, within the limit; what it left running in the background is not waited for.
     pub fn wait(mut self) -> Result<Output> {
         let deadline = Instant::now() + self.limit;
