@@ -11,9 +11,9 @@ use super::pam_stack::{Call, What, lines};
 /// is not of the form that Debian makes.
 pub fn turn_on(text: &str, module: PamModule, extra: &str) -> Option<String> {
     let mut stack = Stack::of(text)?;
-    let is_auth = stack.calls.iter().any(|(_, call)| call.facility == "auth");
-    match (module, is_auth) {
-        (PamModule::Faillock, true) => {
+    let facility = stack.calls.first()?.1.facility.clone();
+    match (module, facility.as_str()) {
+        (PamModule::Faillock, "auth") => {
             let has = |stack: &Stack, arg: &str| {
                 stack.find(|call| call.module == module.file() && call.argument(arg).is_some())
             };
@@ -29,17 +29,19 @@ pub fn turn_on(text: &str, module: PamModule, extra: &str) -> Option<String> {
                 stack.put(deny, "auth\t[default=die]\t\t\tpam_faillock.so authfail")?;
             }
         }
-        (PamModule::Faillock, false) => {
+        (PamModule::Faillock, "account") => {
             stack.find(|call| call.module == "pam_unix.so")?;
             if stack.find(|call| call.module == module.file()).is_none() {
                 stack.put_first("account\trequired\t\t\tpam_faillock.so");
             }
         }
-        (PamModule::Pwquality | PamModule::Pwhistory, _) => {
+        (PamModule::Pwquality | PamModule::Pwhistory, "password") => {
             if stack.find(|call| call.module == module.file()).is_none() {
                 stack.put_password_check(module, extra)?;
             }
         }
+        // The module has no part in this stack.
+        _ => return None,
     }
     Some(stack.text())
 }

@@ -564,6 +564,10 @@ fn words_of_a_line() {
         );
     }
     assert_eq!(parsed("# Port 22\n\n   #x\n").lines().count(), 0);
+    // sshd refuses it; what it would set is not known.
+    let config = parsed("\"PermitRootLogin yes\n");
+    assert_eq!(config.lines().count(), 0);
+    assert!(config.hidden().is_some());
 }
 
 fn line() -> impl Strategy<Value = String> {

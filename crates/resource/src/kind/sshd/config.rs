@@ -308,7 +308,11 @@ fn parse_line(line: &str) -> Option<Result<ParsedLine<'_>, String>> {
             is_space(c) || c == '='
         }
     };
-    let end = line[start..].find(ends).map_or(line.len(), |at| start + at);
+    let end = line[start..].find(ends);
+    if quoted && end.is_none() {
+        return Some(Err("a quote is not closed".to_owned()));
+    }
+    let end = end.map_or(line.len(), |at| start + at);
     let keyword = &line[start..end];
     let mut lead = (end + usize::from(quoted)).min(line.len());
     let skip = |at: usize| at + line[at..].find(|c| !is_space(c)).unwrap_or(line.len() - at);
