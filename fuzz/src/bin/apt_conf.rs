@@ -20,6 +20,9 @@ fuzz_target!(|text: &str| {
         let Some(Statement::Set(again)) = read.get(at) else {
             panic!("{changed:?}: the statement is gone");
         };
-        assert_eq!((again.key.as_str(), again.value.as_str()), (&*setting.key, "x"));
+        assert_eq!(
+            (again.key.as_str(), again.value.as_str()),
+            (&*setting.key, "x")
+        );
     }
 });

@@ -31,7 +31,9 @@ fuzz_target!(|text: &str| {
         let read = parse_stanzas(&changed).expect("fields that are set break nothing");
         assert_eq!(read.len(), stanzas.len(), "{changed:?}");
         assert_eq!(read[at].suites, ["x", "y"], "{changed:?}");
-        let key = read[at].option("signed-by").map(|option| option.value.as_str());
+        let key = read[at]
+            .option("signed-by")
+            .map(|option| option.value.as_str());
         assert_eq!(key, Some("/k"), "{changed:?}");
     }
 });

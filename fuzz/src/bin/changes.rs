@@ -12,15 +12,28 @@ use host::merge::merge;
 use libfuzzer_sys::fuzz_target;
 use model::AccountOp;
 
-fuzz_target!(|input: (Vec<u8>, Vec<u8>, Vec<u8>)| {
-    let (first, second, third) = input;
+/// Stands between the files in an input; it is in no text.
+const BETWEEN: u8 = 0xff;
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = input.splitn(3, |byte| *byte == BETWEEN).map(<[u8]>::to_vec);
+    let mut next = || parts.next().unwrap_or_default();
+    let (first, second, third) = (next(), next(), next());
     accounts(&first, &second);
     let undone = merge(&first, &second, &first);
     assert_eq!(undone.as_ref(), Ok(&second), "nobody else changed it");
-    assert_eq!(merge(&first, &first, &third).as_ref(), Ok(&third), "we changed nothing");
+    assert_eq!(
+        merge(&first, &first, &third).as_ref(),
+        Ok(&third),
+        "we changed nothing"
+    );
     drop(merge(&first, &second, &third));
     let text = String::from_utf8_lossy(&first);
-    drop((parse_simulation(&text), Install::parse(&text), Defaults::parse(&text)));
+    drop((
+        parse_simulation(&text),
+        Install::parse(&text),
+        Defaults::parse(&text),
+    ));
     drop((parse_mountinfo(&first, b"/tmp"), parse_accepted(&text)));
 });
 
@@ -35,10 +48,20 @@ fn accounts(passwd: &[u8], others: &[u8]) {
     let ops = [
         AccountOp::RemoveUser { name: name() },
         AccountOp::LockPassword { name: name() },
-        AccountOp::SetUid { name: name(), uid: 7 },
-        AccountOp::CreateGroup { name: name(), gid: None, system: true },
+        AccountOp::SetUid {
+            name: name(),
+            uid: 7,
+        },
+        AccountOp::CreateGroup {
+            name: name(),
+            gid: None,
+            system: true,
+        },
         AccountOp::RemoveGroup { name: name() },
-        AccountOp::AddMember { group: "sudo".to_owned(), user: name() },
+        AccountOp::AddMember {
+            group: "sudo".to_owned(),
+            user: name(),
+        },
         AccountOp::SetAgeing {
             name: name(),
             min_days: Some(1),

@@ -5,6 +5,7 @@
 
 use content::{PolicyFiles, Repository};
 use libfuzzer_sys::fuzz_target;
+use miette::Diagnostic as _;
 
 fuzz_target!(|text: &[u8]| {
     let role = b"role: other\nwant:\n  - template: {path: /a, source: a.j2}\n";
@@ -18,7 +19,25 @@ fuzz_target!(|text: &[u8]| {
         match Repository::parse(&[files]) {
             // What only a host shows may be wrong; finding out must not panic either.
             Ok(repository) => drop(repository.lint()),
-            Err(errors) => assert!(!errors.plain().is_empty()),
+            Err(errors) => {
+                assert!(!errors.plain().is_empty());
+                errors.iter().for_each(shown);
+            }
         }
     }
 });
+
+/// What a terminal gets fits it, whatever the file is like: the renderer can't underline what
+/// is further to the right than 65,535 columns.
+fn shown(error: &content::ContentError) {
+    let (Some(source), Some(labels)) = (error.source_code(), error.labels()) else {
+        return;
+    };
+    for label in labels {
+        let lines = source
+            .read_span(label.inner(), 1, 1)
+            .expect("the place is in the text");
+        let text = String::from_utf8_lossy(lines.data());
+        assert!(text.lines().all(|line| line.len() < 2000), "{text}");
+    }
+}
