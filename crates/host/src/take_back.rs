@@ -48,7 +48,7 @@ pub fn take_back(
         outcome.stuck.push(error.to_string());
     }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();
-    for action in plan.actions.iter().rev() {
+    for action in in_turn(plan) {
         if !chosen.contains(&action.id) {
             continue;
         }
@@ -107,6 +107,17 @@ pub fn take_back(
     }
     check(context, &concerned, records, &chosen, &mut outcome);
     outcome
+}
+
+/// The last action first. Modules come when every file is back: while one still forbids a
+/// module, or a module that it needs, modprobe(8) does not load it.
+fn in_turn(plan: &Plan) -> impl Iterator<Item = &Action> {
+    let (modules, others): (Vec<&Action>, Vec<&Action>) = plan
+        .actions
+        .iter()
+        .rev()
+        .partition(|action| matches!(action.effect, Effect::Module { .. }));
+    others.into_iter().chain(modules)
 }
 
 /// What was kept for the way back is not needed any more. Directories keep the times that

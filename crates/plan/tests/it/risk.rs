@@ -140,7 +140,6 @@ fn host_answers() -> Answers {
         shadow_unknown: None,
         other_sources: Vec::new(),
         malformed: Vec::new(),
-        shadow_unknown: None,
     };
     let mut answers = Answers::default();
     let mut know = |probe, value| {

@@ -147,7 +147,8 @@ impl Service {
         match (self.running, active) {
             (Some(_), None) => {
                 unknown = Some(Reason::Unavailable {
-                    what: "no systemd can be asked here, so nothing says what is running".to_owned(),
+                    what: "no systemd can be asked here, so nothing says what is running"
+                        .to_owned(),
                 });
             }
             (Some(true), Some(state)) if !is_running => {

@@ -149,8 +149,7 @@ impl Scene {
             other => panic!("{when}: {interrupted} became {other}: {said}"),
         };
         // Whatever would have taken it back later has nothing left to do, and is gone.
-        let units =
-            "systemctl list-units --all --plain --no-legend 'steadfast-guard*' 'run-*steadfast*'";
+        let units = "systemctl list-units --all --plain --no-legend 'steadfast-revert-*'";
         assert_eq!(self.host.shell(units), "", "{when}");
         let again = self.host.steadfast(&["recover"]);
         again.expect(0, &["every change is final"]);
