@@ -42,13 +42,22 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
             known.join(", ")
         )));
     }
-    fuzz(if named.is_empty() { &known } else { &named }, seconds)?;
+    let chosen = if named.is_empty() { &known } else { &named };
+    fuzz(chosen, seconds, Seed::Fresh)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs every target for some seconds.
+/// Runs every target for some seconds, with the same seed each time: a test run is about the
+/// change that is tested, and a campaign is what looks for new faults.
 pub fn all(seconds: u32) -> Result {
-    fuzz(&targets()?, seconds)
+    fuzz(&targets()?, seconds, Seed::Fixed)
+}
+
+/// Where the fuzzer's random numbers begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seed {
+    Fixed,
+    Fresh,
 }
 
 /// The names of the files in `fuzz/src/bin`.
@@ -64,7 +73,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(names: &[String], seconds: u32) -> Result {
+fn fuzz(names: &[String], seconds: u32, seed: Seed) -> Result {
     let place = target().join("fuzz");
     let mut build = cargo();
     build.args(["build", "--manifest-path", "fuzz/Cargo.toml"]);
@@ -87,6 +96,9 @@ fn fuzz(names: &[String], seconds: u32) -> Result {
         let seeds = root().join("fuzz/seeds").join(name);
         if seeds.is_dir() {
             fuzzer.arg(seeds);
+        }
+        if seed == Seed::Fixed {
+            fuzzer.arg("-seed=1");
         }
         fuzzer
             .arg(format!("-max_total_time={seconds}"))

@@ -99,7 +99,8 @@ fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
 /// The sign-ins in what `journalctl --output=json` says, after `activated`. `_UID` and
 /// `_EXE` are set by journald and can't be forged by whoever logs
 /// (systemd.journal-fields(7)); `_COMM` and the identifier can: a link named `sshd` to a
-/// set-user-id program is enough for the first, logger(1) for the second.
+/// set-user-id program is enough for the first, logger(1) for the second. A session that ended
+/// before journald looked has no `_EXE`, and confirms nothing.
 pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<SignIn> {
     let activated_us = activated.as_microsecond();
     let sign_ins = entries.lines().filter_map(|line| {
