@@ -280,6 +280,10 @@ fn repeat(
     let Kept::Told { name, up, boot } = kept else {
         return act::act_again(context, effect).map(|()| None);
     };
+    // What came with a package went with it, and has nothing to read again.
+    if unit::is_gone(name)? {
+        return Ok(None);
+    }
     let before = health::look_at(name)?;
     // After a restart of the machine systemd has started what it should.
     let ran = *up && *boot == crate::apply::boot_id();

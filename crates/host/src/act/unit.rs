@@ -153,6 +153,15 @@ pub fn is_active(name: &str) -> Result<bool, ActError> {
     Ok(health::look_at(name)?.is_up())
 }
 
+/// Has systemd no unit of this name (any more)?
+pub fn is_gone(name: &str) -> Result<bool, ActError> {
+    check_name(name)?;
+    let shown = systemctl()?
+        .args(["show", "--property=LoadState", "--value", "--", name])
+        .succeed()?;
+    Ok(shown.stdout.trim() == "not-found")
+}
+
 /// The units that start this one when something happens (systemd.unit(5), `TriggeredBy=`)
 /// and that do not run.
 pub fn quiet_triggers(name: &str) -> Result<Vec<String>, ActError> {
