@@ -1,0 +1,87 @@
+//! The README's example of a role, on a booted host: nginx is installed, configured and kept
+//! running; a second apply does nothing; undo brings the host back.
+
+use crate::booted::{Host, POLICY, differences, listed};
+use crate::packages::host_that_can_install;
+
+/// As in the README, word for word.
+const WEB: &str = r#"role: web
+params: {server_name: {type: string}}
+want:
+  - package: {name: nginx}
+  - template: {path: /etc/nginx/conf.d/site.conf, source: site.conf.j2, mode: "0644", notify: nginx}
+  - service: {name: nginx, enabled: true, running: true}
+"#;
+
+const SITE: &str = "server {\n  listen 8080;\n  server_name {{ server_name }};\n  return 200 \"from {{ server_name }}\\n\";\n}\n";
+
+const SELECTED: [&str; 4] = ["--role", "web", "--param", "server_name=example.org"];
+
+fn with<'a>(verb: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&[verb], &SELECTED[..], more].concat()
+}
+
+fn answer(host: &Host) -> String {
+    host.shell(
+        "bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080; \
+         printf \"GET / HTTP/1.0\\r\\nHost: example.org\\r\\n\\r\\n\" >&3; cat <&3'",
+    )
+}
+
+#[test]
+fn the_role_of_the_readme_is_put_in_place_and_taken_back() {
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains(WEB), "the README has another example");
+    let Some(host) = host_that_can_install("nginx") else {
+        return;
+    };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    host.write(&format!("{POLICY}/roles/web.yaml"), WEB);
+    host.write(&format!("{POLICY}/roles/site.conf.j2"), SITE);
+    let before = host.snapshot();
+
+    host.steadfast(&with("plan", &[]))
+        .expect(1, &["nginx", "/etc/nginx/conf.d/site.conf", "example.org"]);
+    host.steadfast(&with("apply", &["--yes"]))
+        .expect(0, &["is in effect"]);
+    assert!(
+        answer(&host).contains("from example.org"),
+        "{}",
+        answer(&host)
+    );
+    host.shell("systemctl is-enabled nginx && nginx -t");
+
+    let done = host.snapshot();
+    host.steadfast(&with("apply", &["--yes"]))
+        .expect(0, &["nothing to do"]);
+    host.expect_same(&done);
+
+    // A mistake in the template is seen by nginx before anything is put in place.
+    host.write(
+        &format!("{POLICY}/roles/site.conf.j2"),
+        SITE.replace("server_name {{", "servr_name {{"),
+    );
+    host.steadfast(&with("apply", &["--yes"])).expect(
+        4,
+        &["nginx -t", "unknown directive", "servr_name", "site.conf:3"],
+    );
+    host.write(&format!("{POLICY}/roles/site.conf.j2"), SITE);
+    assert!(answer(&host).contains("from example.org"));
+
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    // The package manager's own records, and the page that nginx's own script puts there at
+    // its first start and that no removal takes away (nginx-common's postinst).
+    let records = [
+        "/var/www",
+        "/var/cache",
+        "/var/lib/apt",
+        "/var/lib/dpkg",
+        "/etc/ld.so.cache",
+        POLICY,
+    ];
+    let mut left = differences(&before, &host.snapshot());
+    left.retain(|left| !records.iter().any(|top| left.path.starts_with(top)));
+    left.retain(|left| !left.is_only_mtime());
+    assert!(left.is_empty(), "{}", listed(&left));
+    host.shell("! test -e /usr/sbin/nginx && ! dpkg -s nginx 2>/dev/null | grep -q 'ok installed'");
+}
