@@ -1,5 +1,5 @@
 //! `cargo xtask docs`: the pages that are written from the code. With `--check` nothing is
-//! written, and a page that is not current, or a proof that failed, is a failure.
+//! written, and a page that is not current, or a proof that is lacking, is a failure.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
             lacking.len()
         );
     }
-    // What was not tried yet is said, here and in the page; what was tried and failed is a
-    // failure.
-    let failed = proofs.any_failed(&rules);
-    Ok(if check && (stale > 0 || failed) {
+    Ok(if check && (stale > 0 || !lacking.is_empty()) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -162,17 +162,6 @@ impl Proofs {
         }
     }
 
-    /// Was a rule as it stands tried, and did not do what it must?
-    pub fn any_failed(&self, rules: &[Rule]) -> bool {
-        rules.iter().any(|rule| {
-            rule.tests.iter().any(|test| {
-                rule.claims(test)
-                    .into_iter()
-                    .any(|release| matches!(self.standing(rule, test, release), Standing::Failed))
-            })
-        })
-    }
-
     /// What does not hold, a line each.
     pub fn lacking(&self, rules: &[Rule]) -> Vec<String> {
         let mut lacking = Vec::new();
