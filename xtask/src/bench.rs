@@ -181,6 +181,10 @@ fn time(argv: &[&str]) -> Result<Taken> {
         .stdin(std::process::Stdio::null())
         .status()
         .map_err(Failure::of("start time(1)"))?;
+    // As env(1): what could not be started took no time.
+    if matches!(status.code(), Some(126 | 127) | None) {
+        return Err(Failure(format!("`{}`: {status}", argv.join(" "))));
+    }
     let text = fs::read_to_string(figures.path()).map_err(Failure::of("read the figures"))?;
     let numbers: Vec<f64> = text
         .split_whitespace()
@@ -240,7 +244,7 @@ fn files(ground: &Ground) -> Result<Vec<Row>> {
     let mut role = String::from("role: files\nwant:\n");
     let mut promises = String::from("body common control { bundlesequence => { \"files\" }; }\n");
     promises
-        .push_str("body perms m(mode) { mode => \"$(mode)\"; }\nbundle agent files {\nfiles:\n");
+        .push_str("body perms m(mode) { mode => \"$(mode)\"; rxdirs => \"false\"; }\nbundle agent files {\nfiles:\n");
     for number in 0..FILES {
         let path = data.join(format!("file-{number:04}.conf"));
         write(&path, &format!("key = value {number}"))?;
@@ -278,7 +282,7 @@ fn files(ground: &Ground) -> Result<Vec<Row>> {
     {
         return Err(Failure("the files are not as wanted".to_owned()));
     }
-    let peer = ["/usr/sbin/cf-agent", "-K", "-f", text(&promises_file)?];
+    let peer = ["/usr/bin/cf-agent", "-K", "-f", text(&promises_file)?];
     let (a, b) = pair(&ours, &peer, TURNS)?;
     let ratio = a.wall_s / b.wall_s;
     Ok(vec![Row {

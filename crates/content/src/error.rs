@@ -20,6 +20,8 @@ pub struct SourceText {
     /// The absolute form, for `declared_at` in reports.
     path: HostPath,
     text: String,
+    /// Where each line begins, in bytes: a report names the line of every resource.
+    line_starts: Vec<usize>,
     /// The text as it may be shown.
     shown: NamedSource<String>,
 }
@@ -27,11 +29,14 @@ pub struct SourceText {
 impl SourceText {
     pub(crate) fn new(name: String, path_below: String, path: HostPath, text: String) -> Arc<Self> {
         let shown = NamedSource::new(printable(&name), harmless(&text));
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(ends).collect();
         Arc::new(Self {
             name,
             path_below,
             path,
             text,
+            line_starts,
             shown,
         })
     }
@@ -51,11 +56,12 @@ impl SourceText {
     /// Line and column, both from 1, of a byte offset.
     pub(crate) fn line_and_column(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        // The first line begins at 0, so there is one at or before every offset.
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= before.len());
+        let start = self.line_starts[line - 1];
+        (line, before[start..].chars().count() + 1)
     }
 }
 
