@@ -167,6 +167,13 @@ impl FilesWhere {
     }
 }
 
+fn directories(count: u64) -> String {
+    match count {
+        1 => "1 directory".to_owned(),
+        _ => format!("{count} directories"),
+    }
+}
+
 /// No hit is a pass only when everything was looked at.
 fn nothing_found(found: &WalkSeen, not_listed: u64) -> Judgement {
     if found.unreadable_total > 0 {
@@ -177,8 +184,8 @@ fn nothing_found(found: &WalkSeen, not_listed: u64) -> Judgement {
             .unwrap_or_default();
         return Reason::Failed {
             why: format!(
-                "{} directories could not be read{example}",
-                found.unreadable_total
+                "{} could not be read{example}",
+                directories(found.unreadable_total)
             ),
         }
         .into();
@@ -224,8 +231,8 @@ fn note(found: &WalkSeen, not_listed: u64, untold: usize) -> Option<String> {
     }
     if found.unreadable_total > 0 {
         parts.push(format!(
-            "{} directories could not be read",
-            found.unreadable_total
+            "{} could not be read",
+            directories(found.unreadable_total)
         ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -218,7 +218,7 @@ fn the_power_goes_during_an_apply_and_during_an_undo() {
     // In this order a cut leaves what the next one starts from: an apply that nobody confirmed
     // goes back, and an undo that nobody confirmed leaves the change in effect.
     let mut at = End::Before;
-    for round in 0..rounds(5, 20) {
+    for round in 0..rounds(2, 10) {
         if at == End::Planned {
             undo(&scene.machine);
         }
@@ -227,7 +227,7 @@ fn the_power_goes_during_an_apply_and_during_an_undo() {
         scene.cut_at(&APPLY, milestone, delay);
         at = scene.boot(&when);
     }
-    for round in 0..rounds(5, 20) {
+    for round in 0..rounds(2, 10) {
         if at == End::Before {
             apply(&scene.machine);
         }
