@@ -96,7 +96,8 @@ fn refuse_unless_plain(directory: &Path) -> Result<(), StateError> {
 }
 
 /// Early, so that a host whose network change nobody confirmed comes up as it was; after the
-/// local file systems, since that is what is put back.
+/// local file systems, since that is what is put back. What reads configuration this early
+/// without waiting for `sysinit.target` is named: beside it, the one that reads last would win.
 fn unit_text(state: &State) -> String {
     let program = program(state);
     let (program, directory) = (program.display(), state.directory().display());
@@ -107,8 +108,11 @@ fn unit_text(state: &State) -> String {
          DefaultDependencies=no\n\
          ConditionFileIsExecutable={program}\n\
          RequiresMountsFor={directory}\n\
-         After=local-fs.target systemd-remount-fs.service\n\
+         After=local-fs.target systemd-remount-fs.service systemd-modules-load.service\n\
          Before=sysinit.target network-pre.target shutdown.target\n\
+         Before=systemd-sysctl.service systemd-tmpfiles-setup.service apparmor.service\n\
+         Before=audit-rules.service auditd.service nftables.service ufw.service netfilter-persistent.service\n\
+         Before=systemd-resolved.service systemd-networkd.service systemd-timesyncd.service\n\
          Wants=network-pre.target\n\
          Conflicts=shutdown.target\n\
          \n\

@@ -69,7 +69,8 @@ pub struct Grant {
     pub command: Member,
     /// `NOPASSWD` is in effect.
     pub passwordless: bool,
-    /// Where the `NOPASSWD:` in effect stands, with the white space after it.
+    /// Where the `NOPASSWD:` in effect stands, with the white space after it. None where the
+    /// rule says it more than once: without one of them it would still hold.
     pub tag: Option<Span>,
     pub at: SourceLine,
 }
@@ -421,7 +422,7 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
             return Err("`=` is missing".to_owned());
         }
         let mut run_as: Option<Vec<Member>> = None;
-        let mut tag: Option<(usize, usize)> = None;
+        let mut tags: Vec<(usize, usize)> = Vec::new();
         // Run-as lists and tags hold for the commands after them, until changed.
         loop {
             if cursor.take('(') {
@@ -429,8 +430,8 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
             }
             while let Some((name, from, to)) = tag_or_option(cursor)? {
                 match name.as_str() {
-                    "NOPASSWD" => tag = Some((from, to)),
-                    "PASSWD" => tag = None,
+                    "NOPASSWD" => tags.push((from, to)),
+                    "PASSWD" => tags.clear(),
                     _ => {}
                 }
             }
@@ -440,8 +441,11 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
                 hosts: hosts.clone(),
                 run_as: run_as.clone(),
                 command,
-                passwordless: tag.is_some(),
-                tag: tag.and_then(|(from, to)| cursor.line.span(from, to)),
+                passwordless: !tags.is_empty(),
+                tag: match tags[..] {
+                    [(from, to)] => cursor.line.span(from, to),
+                    _ => None,
+                },
                 at: cursor.line.at(),
             });
             if !cursor.take(',') {
