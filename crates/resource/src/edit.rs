@@ -257,9 +257,13 @@ impl ContentEdit {
     }
 }
 
+/// Without its end, as [`str::lines`] takes it: a carriage return belongs to one only before a
+/// newline.
 fn bare(line: &str) -> &str {
-    let line = line.strip_suffix('\n').unwrap_or(line);
-    line.strip_suffix('\r').unwrap_or(line)
+    match line.strip_suffix('\n') {
+        Some(line) => line.strip_suffix('\r').unwrap_or(line),
+        None => line,
+    }
 }
 
 fn line_ending(line: &str) -> &str {
