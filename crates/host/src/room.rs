@@ -25,11 +25,19 @@ pub(crate) struct Back<'a> {
     pub from_bytes: u64,
 }
 
-/// Which file system needs how much, each with one path on it.
+/// How many bytes the ways back need.
+struct Needed<'a> {
+    /// On the state directory's file system.
+    own_bytes: u64,
+    /// On each other one, with a path on it.
+    others: Vec<(u64, &'a HostPath)>,
+}
+
 fn needed<'a>(
     context: &Context<'_>,
+    state: &State,
     ways: impl IntoIterator<Item = Back<'a>>,
-) -> Result<BTreeMap<u64, (u64, &'a HostPath)>, ActError> {
+) -> Result<Needed<'a>, ActError> {
     let blocks = |bytes: u64| bytes.div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
     let mut devices: BTreeMap<u64, (u64, u64, &HostPath)> = BTreeMap::new();
     for way in ways {
@@ -40,10 +48,15 @@ fn needed<'a>(
             *largest = size.max(*largest);
         }
     }
-    Ok(devices
-        .into_iter()
-        .map(|(device, (growth, largest, path))| (device, (growth + largest, path)))
-        .collect())
+    let bytes = |(growth, largest, _): &(u64, u64, &HostPath)| growth + largest;
+    let ours = state.device().and_then(|ours| devices.remove(&ours));
+    Ok(Needed {
+        own_bytes: ours.as_ref().map_or(0, bytes),
+        others: devices
+            .into_values()
+            .map(|device| (bytes(&device), device.2))
+            .collect(),
+    })
 }
 
 pub(crate) fn size_bytes(node: &Node) -> u64 {
@@ -59,11 +72,9 @@ pub(crate) fn keep<'a>(
     state: &State,
     ways: impl IntoIterator<Item = Back<'a>>,
 ) -> Result<(), StateError> {
-    let ours = state.device();
-    let mut devices = needed(context, ways)?;
-    let own = ours.and_then(|ours| devices.remove(&ours));
-    state.reserve(own.map_or(0, |(bytes, _)| bytes))?;
-    for (bytes, path) in devices.into_values() {
+    let Needed { own_bytes, others } = needed(context, state, ways)?;
+    state.reserve(own_bytes)?;
+    for (bytes, path) in others {
         file::reserve(context, path, bytes + BESIDE_BYTES)?;
     }
     Ok(())
@@ -76,11 +87,9 @@ pub(crate) fn check<'a>(
     state: &State,
     ways: impl IntoIterator<Item = Back<'a>>,
 ) -> Result<(), StateError> {
-    let ours = state.device();
-    let mut devices = needed(context, ways)?;
-    let own = ours.and_then(|ours| devices.remove(&ours));
-    state.reserve_at_least(own.map_or(0, |(bytes, _)| bytes) + JOURNAL_BYTES)?;
-    for (bytes, path) in devices.into_values() {
+    let Needed { own_bytes, others } = needed(context, state, ways)?;
+    state.reserve_at_least(own_bytes + JOURNAL_BYTES)?;
+    for (bytes, path) in others {
         file::has_room(context, path, bytes + BESIDE_BYTES)?;
     }
     Ok(())

@@ -10,17 +10,45 @@ use crate::act::{self, Context, LastLink, file, unit};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
+use crate::state::StateError;
 
 /// How a taking back went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// What could not be put back, and why. Empty: all is as it was, and was checked.
     pub stuck: Vec<String>,
-    /// Paths that were checked, and how many are as they were.
     /// Something of it only for want of room.
     pub is_full: bool,
+    /// Paths that were checked, and how many are as they were.
     pub paths: usize,
     pub same: usize,
+}
+
+impl Outcome {
+    /// Tells whoever watches how it went.
+    pub fn tell(&self, id: ChangeId, sink: &mut dyn FnMut(Event)) {
+        for why in &self.stuck {
+            sink(Event::Stuck {
+                id,
+                why: why.clone(),
+            });
+        }
+        sink(Event::TakenBack {
+            id,
+            same: self.same,
+            of: self.paths,
+        });
+    }
+
+    /// Halfway for want of room is no end: the change stays as it is recorded, and recovery
+    /// goes on as soon as there is room.
+    pub fn refuse_halfway(&self, id: ChangeId) -> Result<(), StateError> {
+        if !self.is_full {
+            return Ok(());
+        }
+        let why = self.stuck.join("; ");
+        Err(StateError::NoRoom { id, why })
+    }
 }
 
 /// Takes back those actions of the change for which `which` holds, the last first.

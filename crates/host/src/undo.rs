@@ -670,22 +670,8 @@ fn carry_out(
         &|id| chosen.contains(&id),
         sink,
     );
-    for why in &outcome.stuck {
-        sink(Event::Stuck {
-            id,
-            why: why.clone(),
-        });
-    }
-    sink(Event::TakenBack {
-        id,
-        same: outcome.same,
-        of: outcome.paths,
-    });
-    if outcome.is_full {
-        // Halfway is no end: recovery goes on as soon as there is room.
-        let why = outcome.stuck.join("; ");
-        return Err(StateError::NoRoom { id, why });
-    }
+    outcome.tell(id, sink);
+    outcome.refuse_halfway(id)?;
     Ok(outcome.stuck)
 }
 

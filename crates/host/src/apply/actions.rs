@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Role};
 use crate::state::StateError;
-use crate::take_back::{self, take_back};
+use crate::take_back::take_back;
 use crate::validate;
 
 /// The units that were told to start or to read their configuration again, how they were
@@ -95,17 +95,10 @@ impl Work<'_> {
                 .still_holds(action)
                 .and_then(|()| told.act(&self.context, action));
             self.options.crash.here("action carried out");
-            match result {
-                Ok(()) => {
-                    self.note_after(action)?;
-                    finished = Some(action.id);
-                    (self.sink)(Event::Done {
-                        action: action.id,
-                        took: started.elapsed(),
-                    });
-                }
-                Err(error) => self.fail(action, &error)?,
-            }
+            finished = self.conclude(action, result, |action| Event::Done {
+                action,
+                took: started.elapsed(),
+            })?;
         }
         let mut done: Vec<&Effect> = Vec::new();
         for action in activations {
@@ -124,22 +117,32 @@ impl Work<'_> {
                 .act(&self.context, action)
                 .and_then(|()| validate::answers(&self.target.root, &action.effect));
             self.options.crash.here("activated");
-            match result {
-                Ok(()) => {
-                    self.note_after(action)?;
-                    finished = Some(action.id);
-                    (self.sink)(Event::Activated {
-                        action: action.id,
-                        took: started.elapsed(),
-                    });
-                }
-                Err(error) => self.fail(action, &error)?,
-            }
+            finished = self.conclude(action, result, |action| Event::Activated {
+                action,
+                took: started.elapsed(),
+            })?;
         }
         if let Some(id) = finished {
             self.set_state(id, ActionState::Done)?;
         }
         self.watch(&told)
+    }
+
+    /// Notes what an action left and says so, or takes its set back. Gives the action whose
+    /// end is still to be recorded.
+    fn conclude(
+        &mut self,
+        action: &Action,
+        result: Result<(), ActError>,
+        done: impl FnOnce(ActionId) -> Event,
+    ) -> Result<Option<ActionId>, StateError> {
+        if let Err(error) = result {
+            self.fail(action, &error)?;
+            return Ok(None);
+        }
+        self.note_after(action)?;
+        (self.sink)(done(action.id));
+        Ok(Some(action.id))
     }
 
     /// All units that were told something, watched together at the end: one that does not
@@ -327,31 +330,16 @@ impl Work<'_> {
         let sets = &self.sets;
         let outcome = take_back(
             &self.context,
-            (self.state.journal(), self.header.change.id),
+            (self.state.journal(), id),
             self.plan,
             &mut self.records,
             &self.images,
             &|id| failed.contains(&sets.of[&id]),
             self.sink,
         );
-        self.tell(&outcome);
+        outcome.tell(id, self.sink);
         self.whys.extend(outcome.stuck);
         Ok(())
-    }
-
-    fn tell(&mut self, outcome: &take_back::Outcome) {
-        let id = self.id();
-        for why in &outcome.stuck {
-            (self.sink)(Event::Stuck {
-                id,
-                why: why.clone(),
-            });
-        }
-        (self.sink)(Event::TakenBack {
-            id,
-            same: outcome.same,
-            of: outcome.paths,
-        });
     }
 }
 

@@ -47,22 +47,8 @@ pub(crate) fn finish_taking_back(
         &|_| true,
         sink,
     );
-    for why in &outcome.stuck {
-        sink(Event::Stuck {
-            id,
-            why: why.clone(),
-        });
-    }
-    sink(Event::TakenBack {
-        id,
-        same: outcome.same,
-        of: outcome.paths,
-    });
-    if outcome.is_full {
-        // Halfway is no end: recovery goes on as soon as there is room.
-        let why = outcome.stuck.join("; ");
-        return Err(StateError::NoRoom { id, why });
-    }
+    outcome.tell(id, sink);
+    outcome.refuse_halfway(id)?;
     let verified = outcome.stuck.is_empty();
     header.change.state = match verified {
         true => ChangeState::RolledBack,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::printable;
+use resource::kind::administrators;
 
 use crate::act::place::Root;
 use crate::act::program::Program;
@@ -17,9 +18,6 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The programs that log a sign-in, where each release has them.
 const SSHD: [&str; 2] = ["/usr/sbin/sshd", "/usr/lib/openssh/sshd-session"];
-
-/// Groups whose members administer a Debian host.
-const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
 
 /// One successful authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +139,7 @@ fn may_administer(root: &Root, account: &str) -> bool {
         let name = fields.next().unwrap_or_default();
         let number = fields.nth(1);
         let mut members = fields.next().unwrap_or_default().split(',');
-        ADMIN_GROUPS.contains(&name)
+        administrators::GROUPS.contains(&name)
             && (number.is_some() && number == gid || members.any(|member| member == account))
     });
     in_admin_group || sudoers_names(root, account)

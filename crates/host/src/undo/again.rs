@@ -247,21 +247,8 @@ pub(crate) fn take_undo_back(
         &|id| again.contains(&id),
         sink,
     );
-    for why in &outcome.stuck {
-        sink(Event::Stuck {
-            id,
-            why: why.clone(),
-        });
-    }
-    sink(Event::TakenBack {
-        id,
-        same: outcome.same,
-        of: outcome.paths,
-    });
-    if outcome.is_full {
-        let why = outcome.stuck.join("; ");
-        return Err(StateError::NoRoom { id, why });
-    }
+    outcome.tell(id, sink);
+    outcome.refuse_halfway(id)?;
     settle(&mut record, &outcome.stuck, &why, now);
     write(state, &record)?;
     state.reserve_again();

@@ -9,7 +9,7 @@ use super::user::{is_member, place};
 use crate::{Answers, Seen};
 
 /// Groups whose members administer a Debian host, by its own sudoers file or by custom.
-const GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
+pub const GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
 
 /// May this account administer the host? None where that can't be told. Where nobody asked
 /// for sudoers, the groups that usually give the right decide.

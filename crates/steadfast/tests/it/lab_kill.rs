@@ -8,7 +8,7 @@ use lab::{Difference, Exec, Snapshot};
 
 use crate::booted::{Host, POLICY, PROGRAM, Said, differences, listed};
 use crate::many_kinds::{
-    APPLY, ARRANGED, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
+    APPLY, ARRANGED, End, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
 };
 
 /// The longest time between something that can be seen and the kill: past the end of what
@@ -187,12 +187,6 @@ impl Scene {
             ),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Before,
-    Planned,
 }
 
 /// What waits is confirmed; what does not says that it is final.

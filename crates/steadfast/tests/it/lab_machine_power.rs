@@ -15,7 +15,7 @@ use lab::{Difference, Disk, Exec, Machine, Release, Requirements, Snapshot};
 
 use crate::booted::{POLICY, PROGRAM, cache, lab_is_wanted, listed};
 use crate::many_kinds::{
-    APPLY, ARRANGED, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
+    APPLY, ARRANGED, End, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
 };
 
 /// Where the role changes something; hashing the rest would take an emulated machine minutes.
@@ -182,12 +182,6 @@ impl Scene {
         say(&format!("{when}: {end:?}, up after {took:?}"));
         end
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Before,
-    Planned,
 }
 
 fn apply(machine: &Machine) {

@@ -116,6 +116,13 @@ impl Moments {
     }
 }
 
+/// How a host stands after an interruption was dealt with: nothing between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Before,
+    Planned,
+}
+
 /// How many moments to try: a sample, or many when `STEADFAST_EXHAUSTIVE` is 1.
 pub fn rounds(sample: u32, many: u32) -> u32 {
     match std::env::var("STEADFAST_EXHAUSTIVE").as_deref() {
