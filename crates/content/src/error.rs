@@ -359,6 +359,10 @@ impl Problems {
         }
     }
 
+    pub(crate) fn append(&mut self, more: Self) {
+        more.0.into_iter().for_each(|error| self.push(error));
+    }
+
     /// The value, or none with its error kept.
     pub(crate) fn keep<T>(&mut self, result: Result<T, ContentError>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()

@@ -69,6 +69,11 @@ impl PolicyFiles {
         }
     }
 
+    /// Is there a file that could name a rule? Roles can't.
+    pub(crate) fn refer_to_rules(&self) -> bool {
+        self.files.keys().any(|path| !path.starts_with("roles/"))
+    }
+
     /// Reads `roles/`, `baselines/` and `waivers.yaml` below a directory.
     ///
     /// # Errors

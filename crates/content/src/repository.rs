@@ -1,8 +1,11 @@
 //! A policy repository: baselines, roles and waivers, read strictly and checked as a whole.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use model::{BaselineName, RoleName, RuleId, Waiver};
 
@@ -55,6 +58,19 @@ impl Repository {
         Self::parse(&[PolicyFiles::built_in(), PolicyFiles::read(policy)?])
     }
 
+    /// A policy directory for those who ask for its roles only: the built-in baselines are
+    /// read when something in it could refer to them, so what is wrong is found all the same.
+    ///
+    /// # Errors
+    /// What is wrong with the policy, with places and hints.
+    pub fn load_roles(policy: &Path) -> Result<Self, ContentErrors> {
+        let files = PolicyFiles::read(policy)?;
+        match files.refer_to_rules() {
+            true => Self::parse(&[PolicyFiles::built_in(), files]),
+            false => Self::parse(&[files]),
+        }
+    }
+
     /// Files that are at hand, and nothing else.
     ///
     /// # Errors
@@ -69,30 +85,23 @@ impl Repository {
         for (path, text) in texts {
             sorted.take(path, text, &mut problems);
         }
+        sorted.files.sort_by(|a, b| a.kind.cmp(&b.kind));
         let templates = Arc::new(sorted.templates);
         let reading = Reading::new(&templates);
         let mut repository = Self::default();
         let mut tailorings = Vec::new();
-        for source in &sorted.baselines {
-            let Some(root) = yaml::parse(source, &mut problems) else {
-                continue;
-            };
-            if let Some(file) = baseline::read_file(&root, source, &reading, &mut problems) {
-                repository.add_baseline(file, &mut tailorings, &mut problems);
-            }
-        }
-        for (stem, source) in &sorted.roles {
-            let Some(root) = yaml::parse(source, &mut problems) else {
-                continue;
-            };
-            if let Some(role) = role::read_file(&root, stem, source, &reading, &mut problems) {
-                repository.roles.insert(role.name.clone(), role);
-            }
-        }
         let mut waived = Vec::new();
-        for source in &sorted.waivers {
-            if let Some(root) = yaml::parse(source, &mut problems) {
-                waived.extend(waivers::read_file(&root, source, &mut problems));
+        for (read, wrong) in read_all(&sorted.files, &reading) {
+            problems.append(wrong);
+            match read {
+                None => {}
+                Some(Read::Baseline(file)) => {
+                    repository.add_baseline(*file, &mut tailorings, &mut problems);
+                }
+                Some(Read::Role(role)) => {
+                    repository.roles.insert(role.name.clone(), *role);
+                }
+                Some(Read::Waivers(waivers)) => waived.extend(waivers),
             }
         }
         drop(reading);
@@ -337,33 +346,109 @@ impl Repository {
 /// The files by what they are.
 #[derive(Default)]
 struct Sorted {
-    baselines: Vec<Arc<SourceText>>,
-    roles: Vec<(String, Arc<SourceText>)>,
-    waivers: Vec<Arc<SourceText>>,
+    files: Vec<File>,
     templates: TemplateFiles,
+}
+
+struct File {
+    kind: FileKind,
+    source: Arc<SourceText>,
+}
+
+/// In the order in which they are read.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum FileKind {
+    Baseline,
+    /// `roles/NAME.yaml`, with its NAME.
+    Role(String),
+    Waivers,
 }
 
 impl Sorted {
     fn take(&mut self, path: String, text: Arc<SourceText>, problems: &mut Problems) {
         let is_yaml = path.ends_with(".yaml");
-        if path.ends_with(".yml") {
+        let kind = if path.ends_with(".yml") {
             problems.push(
                 ContentError::new("a policy file with another ending", Place::new(&text, 0..0))
                     .help("policy files end in `.yaml`: rename it"),
             );
+            return;
         } else if path == "waivers.yaml" {
-            self.waivers.push(text);
+            FileKind::Waivers
         } else if path.starts_with("baselines/") {
-            if is_yaml {
-                self.baselines.push(text);
+            if !is_yaml {
+                return;
             }
+            FileKind::Baseline
         } else if let Some(name) = path.strip_prefix("roles/") {
             match name.strip_suffix(".yaml") {
-                Some(stem) if !stem.contains('/') => self.roles.push((stem.to_owned(), text)),
+                Some(stem) if !stem.contains('/') => FileKind::Role(stem.to_owned()),
                 _ => {
                     self.templates.insert(path, text);
+                    return;
                 }
             }
+        } else {
+            return;
+        };
+        self.files.push(File { kind, source: text });
+    }
+}
+
+/// What a file says.
+enum Read {
+    Baseline(Box<BaselineFile>),
+    Role(Box<Role>),
+    Waivers(Vec<(Waiver, Place)>),
+}
+
+impl File {
+    fn read(&self, reading: &Reading<'_>, problems: &mut Problems) -> Option<Read> {
+        let source = &self.source;
+        let root = yaml::parse(source, problems)?;
+        match &self.kind {
+            FileKind::Baseline => baseline::read_file(&root, source, reading, problems)
+                .map(|file| Read::Baseline(Box::new(file))),
+            FileKind::Role(stem) => role::read_file(&root, stem, source, reading, problems)
+                .map(|role| Read::Role(Box::new(role))),
+            FileKind::Waivers => Some(Read::Waivers(waivers::read_file(&root, source, problems))),
         }
     }
+}
+
+/// Reading is most of what a short command does, so it has more than one core.
+const MOST_THREADS: usize = 4;
+
+/// What each file says and what is wrong with it: in the order of files, however many
+/// threads read them.
+fn read_all(files: &[File], reading: &Reading<'_>) -> Vec<(Option<Read>, Problems)> {
+    let mut by_size: Vec<usize> = (0..files.len()).collect();
+    by_size.sort_by_key(|at| Reverse(files[*at].source.text().len()));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut mine = Vec::new();
+        while let Some(at) = by_size.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut problems = Problems::default();
+            let read = files[*at].read(reading, &mut problems);
+            mine.push((*at, (read, problems)));
+        }
+        mine
+    };
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_THREADS)
+        .min(files.len().max(1));
+    let mut read = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut read = work();
+        for other in others {
+            match other.join() {
+                Ok(theirs) => read.extend(theirs),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        read
+    });
+    read.sort_by_key(|(at, _)| *at);
+    read.into_iter().map(|(_, read)| read).collect()
 }

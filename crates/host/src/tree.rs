@@ -13,6 +13,7 @@ use model::value::{FileType, Reason};
 use model::{Blob, HostPath, Mode};
 use rustix::fs::{self, AtFlags, CWD, Mode as OpenMode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::path::DecInt;
 
 use crate::HostError;
 use crate::act::{ActError, LastLink, Root};
@@ -20,6 +21,9 @@ use crate::act::{ActError, LastLink, Root};
 /// The kernel asks for a new try when something was renamed meanwhile; a tree in which
 /// somebody renames forever does not hold us up.
 const MOST_TRIES: u32 = 16;
+
+/// This process's open files (proc_pid_fd(5)).
+const OWN_FILES: &str = "/proc/self/fd";
 
 /// A directory with more entries than this is not a configuration directory.
 const MOST_ENTRIES: usize = 100_000;
@@ -66,6 +70,8 @@ pub struct Tree {
     live: bool,
     /// Does this kernel (and its seccomp filter) have `openat2`?
     openat2: bool,
+    /// `/proc/self/fd`: files that are open, by their numbers. None where no `/proc` is.
+    own_files: Option<OwnedFd>,
     is_root: bool,
 }
 
@@ -95,6 +101,7 @@ impl Tree {
         let openat2 = fs::openat2(&root, ".", flags, OpenMode::empty(), ResolveFlags::IN_ROOT);
         Ok(Self {
             openat2: openat2.is_ok(),
+            own_files: fs::open(OWN_FILES, flags, OpenMode::empty()).ok(),
             // As the kernel names it, so that what it says of open files can be compared.
             path: fs::readlinkat(CWD, own_fd(root.as_fd()), Vec::new())
                 .map(|target| PathBuf::from(std::ffi::OsStr::from_bytes(target.as_bytes())))
@@ -223,17 +230,18 @@ impl Tree {
         extra: OFlags,
     ) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | extra;
-        let again = own_fd(reference);
-        let open = |flags| match fs::open(&again, flags, OpenMode::empty()) {
+        let number = DecInt::from_fd(reference);
+        let open = |flags| match &self.own_files {
+            Some(own_files) => fs::openat(own_files, number.as_c_str(), flags, OpenMode::empty()),
             // No /proc: the name it is.
-            Err(Errno::NOENT) if self.openat2 => fs::openat2(
+            None if self.openat2 => fs::openat2(
                 &self.root,
                 relative(path),
                 flags,
                 OpenMode::empty(),
                 ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
             ),
-            other => other,
+            None => Err(Errno::NOENT),
         };
         // Only a file's owner and root may leave its access time alone (open(2)).
         match open(flags | OFlags::NOATIME) {
@@ -266,6 +274,8 @@ impl Tree {
         loop {
             match rustix::io::read(&opened.file, rustix::buffer::spare_capacity(&mut content)) {
                 Ok(0) => return Ok(content),
+                // There was room for more than the file is long, and no more came.
+                Ok(_) if size > 0 && content.len() as u64 == size => return Ok(content),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(self.trouble(errno)),
@@ -405,7 +415,7 @@ fn failed(why: &str) -> Trouble {
 
 /// `/proc/self/fd/N` of an open file.
 fn own_fd(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+    format!("{OWN_FILES}/{}", fd.as_raw_fd())
 }
 
 /// The path below the root's handle.

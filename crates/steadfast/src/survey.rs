@@ -1,8 +1,10 @@
 //! One look at a host: facts, the policy compiled for them, and the answers to every
 //! probe that the compiled policy needs. `audit`, `plan` and `apply` all start here.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 
 use content::{Baselines, Repository, Request};
 use host::{Host, LocalHost};
@@ -53,6 +55,19 @@ impl Selectors {
         self.baseline.is_empty() && self.role.is_empty() && self.rule.is_empty()
     }
 
+    /// Does this select roles and nothing else?
+    fn is_of_roles(&self) -> bool {
+        self.baseline.is_empty() && self.rule.is_empty() && !self.role.is_empty()
+    }
+
+    /// The policy, as far as what is selected can need it.
+    fn repository(&self) -> Result<Repository, Failure> {
+        match policy_directory(self.policy.as_deref()) {
+            Some(policy) if self.is_of_roles() => Ok(Repository::load_roles(policy)?),
+            _ => repository(self.policy.as_deref()),
+        }
+    }
+
     /// As it is kept in a plan.
     pub fn selection(&self, all_or_nothing: bool) -> Selection {
         Selection {
@@ -85,12 +100,16 @@ impl From<&Selection> for Selectors {
 
 /// The policy that the selectors name, with the built-in baselines.
 pub fn repository(policy: Option<&Path>) -> Result<Repository, Failure> {
-    let default = Path::new(DEFAULT_POLICY);
-    Ok(match policy {
+    Ok(match policy_directory(policy) {
         Some(policy) => Repository::load(policy)?,
-        None if default.is_dir() => Repository::load(default)?,
         None => Repository::builtin()?,
     })
+}
+
+/// The directory that is named, or the default one where there is one.
+fn policy_directory(named: Option<&Path>) -> Option<&Path> {
+    let default = Path::new(DEFAULT_POLICY);
+    named.or_else(|| default.is_dir().then_some(default))
 }
 
 /// A host, looked at.
@@ -108,13 +127,19 @@ impl Survey {
         selectors: &Selectors,
         progress: &Progress,
     ) -> Result<Self, Failure> {
-        let repository = repository(selectors.policy.as_deref())?;
         let host = match root {
             Some(root) => LocalHost::offline(root),
             None => LocalHost::running(),
         }
-        .map_err(|error| Failure::because(Exit::BadInput, error))?;
-        let facts = host.facts();
+        .map_err(|error| Failure::because(Exit::BadInput, error));
+        // Neither waits for the other: a policy is read while the host is.
+        let (repository, looked_at) = thread::scope(|scope| {
+            let looking = scope.spawn(|| host.map(|host| (host.facts(), host)));
+            let repository = selectors.repository();
+            (repository, looking.join())
+        });
+        let repository = repository?;
+        let (facts, host) = looked_at.unwrap_or_else(|panic| resume_unwind(panic))?;
         let wanted = content::compile(&repository, &facts, &request(selectors)?)?;
         let answers = observe(&host, &wanted, progress);
         Ok(Self {
@@ -140,7 +165,7 @@ impl Survey {
 fn request(selectors: &Selectors) -> Result<Request, Failure> {
     let baselines = if !selectors.baseline.is_empty() {
         Baselines::Named(names(&selectors.baseline)?)
-    } else if selectors.rule.is_empty() && !selectors.role.is_empty() {
+    } else if selectors.is_of_roles() {
         Baselines::None
     } else {
         Baselines::Fitting

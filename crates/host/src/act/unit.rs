@@ -75,6 +75,9 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
         UnitOp::Enable | UnitOp::Disable | UnitOp::Mask | UnitOp::Unmask
     );
     let starts = matches!(op, UnitOp::Start | UnitOp::Stop | UnitOp::Restart);
+    if is_booted() && may_be_refused(name, op)? {
+        forget_failure(name)?;
+    }
     let program = match (is_booted(), changes_links) {
         // While the host boots, recovery runs before most units: waiting for one of them
         // would be waiting for ourselves.
@@ -94,6 +97,16 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
         }
     };
     program.succeed().map(drop)
+}
+
+/// Could systemd refuse the op because the unit was started often lately? A restart would then
+/// have stopped what ran. A unit that failed, and is not to be started, stays failed.
+fn may_be_refused(name: &str, op: UnitOp) -> Result<bool, ActError> {
+    match op {
+        UnitOp::Start => Ok(true),
+        UnitOp::Restart | UnitOp::Reload => is_active(name),
+        _ => Ok(false),
+    }
 }
 
 /// The unit that the op makes systemd start, or tell to read its configuration again, and
@@ -118,7 +131,7 @@ pub fn bring_up(name: &str) -> Result<(), ActError> {
     act_now(name, "restart")
 }
 
-/// Makes systemd forget that the unit failed.
+/// Makes systemd forget that the unit failed, and how often it was started.
 pub fn forget_failure(name: &str) -> Result<(), ActError> {
     check_name(name)?;
     // A unit that is not loaded has nothing to forget, and this says so with an error.

@@ -2,8 +2,9 @@
 //! for or taken back. What an action is and does stands in `actions`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use model::plan::Validator;
 use model::{Action, ChangeId, ChangeState, Effect, Plan, Risk};
 
 use super::images::image_key;
@@ -19,6 +20,17 @@ use crate::state::{State, StateError};
 use crate::take_back;
 use crate::target::Target;
 use crate::validate::{self, Laid};
+
+/// What a program was asked so far.
+#[derive(Default)]
+struct Asked {
+    /// The last set whose own files it was asked about, and accepted.
+    after: u32,
+    accepted: bool,
+    /// Why it could not be asked.
+    absent: Option<String>,
+    took: Duration,
+}
 
 /// One change while it is carried out.
 pub(super) struct Work<'a> {
@@ -250,52 +262,109 @@ impl Work<'_> {
     /// Each set's new files are shown to its programs; a set that is refused is not begun.
     fn validate_sets(&mut self) {
         let mut laid = Laid::default();
+        let mut asked: BTreeMap<Validator, Asked> = BTreeMap::new();
         for set in self.standing() {
-            let actions: Vec<&Action> = self
-                .plan
-                .actions
-                .iter()
-                .filter(|action| self.sets.of[&action.id] == set)
-                .collect();
-            let mut with_set = laid.clone();
-            with_set.extend(&actions);
-            let validators: BTreeSet<_> = actions
-                .iter()
+            let with_set = self.laid_with(&laid, set);
+            let validators: BTreeSet<Validator> = self
+                .actions_of(set)
                 .filter_map(|action| action.validate)
                 .collect();
             let mut refused = None;
             for validator in validators {
-                let started = Instant::now();
-                match validate::validate(&self.target.root, validator, &with_set) {
-                    Ok(()) => (self.sink)(Event::Accepted {
-                        validator,
-                        took: started.elapsed(),
-                    }),
-                    Err(validate::Refusal::Said(said)) => {
-                        (self.sink)(Event::Refused {
-                            validator,
-                            said: said.clone(),
-                        });
-                        refused = Some(format!(
-                            "{} refuses the new configuration: {said}",
-                            validator.command()
-                        ));
-                    }
-                    Err(validate::Refusal::Absent(why)) => {
-                        (self.sink)(Event::NotValidated { validator, why });
-                    }
-                    Err(validate::Refusal::Failed(why)) => {
-                        refused =
-                            Some(format!("{} could not be asked: {why}", validator.command()));
-                    }
+                let asked = asked.entry(validator).or_default();
+                match self.ask(validator, &with_set, asked) {
+                    Ok(()) => asked.after = set,
+                    Err(why) => refused = Some(why),
                 }
-                self.options.crash.here("validated");
             }
             match refused {
                 None => laid = with_set,
                 Some(why) => self.give_up(set, why),
             }
         }
+        for (validator, mut asked) in asked {
+            self.validate_together(validator, &mut asked);
+            if let Some(why) = asked.absent {
+                (self.sink)(Event::NotValidated { validator, why });
+            } else if asked.accepted {
+                (self.sink)(Event::Accepted {
+                    validator,
+                    took: asked.took,
+                });
+            }
+        }
+    }
+
+    /// A set that has nothing to do with a program by its paths may still write a file that
+    /// the program is told to include: it is asked once more, about everything, when sets
+    /// came after those that it has seen.
+    fn validate_together(&mut self, validator: Validator, asked: &mut Asked) {
+        let together = |work: &Self, sets: &mut dyn Iterator<Item = &u32>| {
+            sets.fold(Laid::default(), |laid, set| work.laid_with(&laid, *set))
+        };
+        loop {
+            let standing = self.standing();
+            if !asked.accepted || standing.range(asked.after + 1..).next().is_none() {
+                return;
+            }
+            let all = together(self, &mut standing.iter());
+            let Err(why) = self.ask(validator, &all, asked) else {
+                return;
+            };
+            // Which of them is it? The first after which the program says no.
+            let culprit = standing.range(asked.after + 1..).find(|set| {
+                let laid = together(self, &mut standing.range(..=**set));
+                self.ask(validator, &laid, asked).is_err()
+            });
+            match culprit {
+                Some(set) => self.give_up(*set, why),
+                // It answers differently each time: nothing is begun.
+                None => {
+                    return standing
+                        .iter()
+                        .for_each(|set| self.give_up(*set, why.clone()));
+                }
+            }
+        }
+    }
+
+    fn actions_of(&self, set: u32) -> impl Iterator<Item = &Action> {
+        let actions = self.plan.actions.iter();
+        actions.filter(move |action| self.sets.of[&action.id] == set)
+    }
+
+    fn laid_with(&self, laid: &Laid, set: u32) -> Laid {
+        let mut with_set = laid.clone();
+        with_set.extend(&self.actions_of(set).collect::<Vec<_>>());
+        with_set
+    }
+
+    /// Asks a program about the host with these files; why not, when it says no.
+    fn ask(&mut self, validator: Validator, laid: &Laid, asked: &mut Asked) -> Result<(), String> {
+        let started = Instant::now();
+        let answer = validate::validate(&self.target.root, validator, laid);
+        asked.took += started.elapsed();
+        let answer = match answer {
+            Ok(()) => {
+                asked.accepted = true;
+                Ok(())
+            }
+            Err(validate::Refusal::Absent(why)) => {
+                asked.absent = Some(why);
+                Ok(())
+            }
+            Err(validate::Refusal::Said(said)) => {
+                let command = validator.command();
+                let why = format!("{command} refuses the new configuration: {said}");
+                (self.sink)(Event::Refused { validator, said });
+                Err(why)
+            }
+            Err(validate::Refusal::Failed(why)) => {
+                Err(format!("{} could not be asked: {why}", validator.command()))
+            }
+        };
+        self.options.crash.here("validated");
+        answer
     }
 
     fn verify(&mut self, verify: &dyn Fn(&Plan) -> Verdict) {

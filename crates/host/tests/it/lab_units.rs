@@ -44,9 +44,10 @@ fn kill_releases() -> &'static [Release] {
     }
 }
 
-const SCENES: [(&str, fn()); 8] = [
+const SCENES: [(&str, fn()); 9] = [
     ("gone a second later", gone_a_second_later),
     ("started too often", started_too_often),
+    ("started often by others", started_often_by_others),
     ("not running before", not_running_before),
     ("many at once", many_at_once),
     ("undo", undo_brings_up),
@@ -180,6 +181,27 @@ fn started_too_often() {
     let applied = apply(&tell("demo", "late\n", UnitOp::Reload));
     assert_taken_back(&applied, "cannot keep `demo.service` up");
     assert_eq!(activity("demo"), "active");
+}
+
+/// It runs, and was started as often as systemd allows: what the plan does now is no crash.
+fn started_often_by_others() {
+    make_service(
+        "demo",
+        "[Unit]\nStartLimitBurst=3\nStartLimitIntervalSec=1h\n",
+    );
+    for op in [UnitOp::Restart, UnitOp::Start] {
+        let before = match op {
+            UnitOp::Start => "stop",
+            _ => "start",
+        };
+        run(&["/usr/bin/systemctl", "reset-failed", "demo.service"]);
+        for _ in 0..3 {
+            run(&["/usr/bin/systemctl", "restart", "demo.service"]);
+        }
+        run(&["/usr/bin/systemctl", before, "demo.service"]);
+        undo(commit(&tell("demo", "fine too\n", op)));
+        assert_eq!(read("demo"), "fine\n");
+    }
 }
 
 /// What did not run, or had failed, is not started.

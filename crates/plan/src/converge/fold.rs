@@ -105,11 +105,11 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
         steps.push(Step {
             serves: distinct(serves),
             inverse: default_inverse(&effect, seen),
+            validate: validator_of_unit(&effect),
             effect,
             rests_on: Vec::new(),
             risk,
             risk_why: None,
-            validate: None,
             sensitive: false,
             activates: Vec::new(),
         });
@@ -417,6 +417,22 @@ fn validator(path: &HostPath) -> Option<Validator> {
     PROGRAMS
         .into_iter()
         .find_map(|(top, validator)| path.is_within(&HostPath::literal(top)).then_some(validator))
+}
+
+/// The program that must accept the configuration before a unit is told to read it: a file that
+/// it includes may lie anywhere.
+fn validator_of_unit(effect: &Effect) -> Option<Validator> {
+    match effect {
+        Effect::Unit {
+            name,
+            op: UnitOp::Reload | UnitOp::Restart | UnitOp::Start,
+        } => match name.as_str() {
+            "ssh.service" | "sshd.service" => Some(Validator::Sshd),
+            "nginx.service" => Some(Validator::Nginx),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The inverse of an effect, from what was observed.

@@ -63,6 +63,34 @@ fn what_its_program_refuses_is_not_put_in_place() {
     }
 }
 
+/// What a program reads may lie anywhere: it is asked about all that is written, and again
+/// before it is told to read it.
+#[test]
+fn what_a_configuration_includes_is_asked_about_as_well() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "both",
+        "  - file: {path: /etc/ssh/sshd_config.d/10-ours.conf, content: \"Include /srv/ours/*.conf\\n\"}\n  \
+         - directory: {path: /srv/ours}\n  \
+         - file: {path: /srv/ours/a.conf, content: \"PermitRootLgin no\\n\"}\n  \
+         - file: {path: /etc/motd, content: \"stands\\n\"}\n",
+    );
+    host.role(
+        "included",
+        "  - file: {path: /srv/ours/b.conf, content: \"PermitRootLgin no\\n\", notify: ssh}\n",
+    );
+    host.steadfast(&["apply", "--role", "both", "--yes", "--confirm-within", "1s"])
+        .expect(4, &["sshd -t refuses", "/srv/ours/a.conf", "line 1"]);
+    host.shell("! test -e /srv/ours/a.conf");
+    host.shell("mkdir -p /srv/ours && echo 'Include /srv/ours/*.conf' > /etc/ssh/sshd_config.d/10-ours.conf");
+    let before = host.snapshot();
+    host.steadfast(&["apply", "--role", "included", "--yes"])
+        .expect(4, &["sshd -t refuses", "/srv/ours/b.conf", "line 1"]);
+    host.expect_same(&before);
+}
+
 const DEMO: &str = "\
 [Service]
 ExecStart=/bin/sh -c 'grep -q good /etc/demo.conf && exec sleep infinity'
