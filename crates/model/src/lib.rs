@@ -6,6 +6,7 @@
 //! that needs to know about a particular kind of resource.
 
 pub mod change;
+pub mod component;
 pub mod digest;
 pub mod effect;
 pub mod escape;
@@ -21,6 +22,7 @@ pub mod value;
 pub mod waiver;
 
 pub use change::{Change, ChangeState};
+pub use component::{Component, Ecosystem, Inventory};
 pub use digest::Digest;
 pub use effect::{AccountOp, Blob, Effect, Inverse, Mode, PackageOp, UnitOp};
 pub use escape::printable;

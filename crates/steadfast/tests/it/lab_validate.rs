@@ -71,19 +71,36 @@ fn what_a_configuration_includes_is_asked_about_as_well() {
         return;
     };
     host.role(
-        "both",
-        "  - file: {path: /etc/ssh/sshd_config.d/10-ours.conf, content: \"Include /srv/ours/*.conf\\n\"}\n  \
-         - directory: {path: /srv/ours}\n  \
-         - file: {path: /srv/ours/a.conf, content: \"PermitRootLgin no\\n\"}\n  \
-         - file: {path: /etc/motd, content: \"stands\\n\"}\n",
+        "including",
+        "  - file: {path: /etc/ssh/sshd_config.d/10-ours.conf, content: \"Include /etc/pam.d/zz-ours\\n\"}\n",
+    );
+    host.role(
+        "later",
+        "  - file: {path: /etc/pam.d/zz-ours, content: \"PermitRootLgin no\\n\"}\n",
     );
     host.role(
         "included",
         "  - file: {path: /srv/ours/b.conf, content: \"PermitRootLgin no\\n\", notify: ssh}\n",
     );
-    host.steadfast(&["apply", "--role", "both", "--yes", "--confirm-within", "1s"])
-        .expect(4, &["sshd -t refuses", "/srv/ours/a.conf", "line 1"]);
-    host.shell("! test -e /srv/ours/a.conf");
+    let before = host.snapshot();
+    let apply = [
+        "apply",
+        "--role",
+        "including",
+        "--role",
+        "later",
+        "--yes",
+        "--confirm-within",
+        "5s",
+    ];
+    // Only the second is not begun.
+    host.steadfast(&apply)
+        .expect(4, &["sshd -t refuses", "/etc/pam.d/zz-ours", "line 1"])
+        .expect(
+            4,
+            &["/etc/ssh/sshd_config.d/10-ours.conf", "nobody confirmed it"],
+        );
+    host.expect_same(&before);
     host.shell("mkdir -p /srv/ours && echo 'Include /srv/ours/*.conf' > /etc/ssh/sshd_config.d/10-ours.conf");
     let before = host.snapshot();
     host.steadfast(&["apply", "--role", "included", "--yes"])

@@ -1,0 +1,124 @@
+//! What is installed on a host: packages of its distribution, and components that came to it
+//! another way. Advisories are about these.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::HostPath;
+use crate::value::Reason;
+
+/// Whose names and version order a component has (the ecosystems of the OSV schema 1.6).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ecosystem {
+    /// `release` is os-release's `VERSION_ID`: `12`; none on testing and unstable.
+    Debian { release: Option<String> },
+    CratesIo,
+    Go,
+    Npm,
+    PyPi,
+    Maven,
+    RubyGems,
+}
+
+impl Ecosystem {
+    /// The type of its package URLs (purl-spec, PURL-TYPES).
+    pub const fn purl_type(&self) -> &'static str {
+        match self {
+            Self::Debian { .. } => "deb",
+            Self::CratesIo => "cargo",
+            Self::Go => "golang",
+            Self::Npm => "npm",
+            Self::PyPi => "pypi",
+            Self::Maven => "maven",
+            Self::RubyGems => "gem",
+        }
+    }
+}
+
+/// As OSV records name it: `Debian:12`, `crates.io`.
+impl fmt::Display for Ecosystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Debian {
+                release: Some(release),
+            } => write!(f, "Debian:{release}"),
+            Self::Debian { release: None } => f.write_str("Debian"),
+            Self::CratesIo => f.write_str("crates.io"),
+            Self::Go => f.write_str("Go"),
+            Self::Npm => f.write_str("npm"),
+            Self::PyPi => f.write_str("PyPI"),
+            Self::Maven => f.write_str("Maven"),
+            Self::RubyGems => f.write_str("RubyGems"),
+        }
+    }
+}
+
+/// One installed thing of one version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Component {
+    pub ecosystem: Ecosystem,
+    /// As the ecosystem writes it: a binary package, `group:artifact`, `@scope/name`.
+    pub name: String,
+    pub version: String,
+    /// What it was built from, which Debian's advisories are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourcePackage>,
+    /// As dpkg names it; for packages of a distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Who published it, where that is known: `Debian`, `Debian-Security`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The files that prove it; never empty.
+    pub evidence: Vec<Evidence>,
+    /// The container image that holds it; none for the host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourcePackage {
+    pub name: String,
+    pub version: String,
+}
+
+/// A file that says that a component is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Evidence {
+    pub path: HostPath,
+    pub how: EvidenceKind,
+    /// The way inside an archive: `BOOT-INF/lib/log4j-core-2.14.1.jar!/META-INF/MANIFEST.MF`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+}
+
+/// How a file says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// A package manager's own database.
+    Database,
+    /// Metadata that was installed beside it.
+    Metadata,
+    /// Data that the build put into a program.
+    Embedded,
+    /// A lockfile: it is meant to be there.
+    Lockfile,
+}
+
+/// All that was found, and what could not be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Sorted; each once.
+    pub components: Vec<Component>,
+    pub unread: Vec<Unread>,
+}
+
+/// Something that may hold components and could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    pub path: HostPath,
+    pub why: Reason,
+}
