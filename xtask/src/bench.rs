@@ -325,9 +325,9 @@ fn audit(ground: &Ground) -> Result<Vec<Row>> {
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|end| end == "deb"))
         .ok_or_else(|| Failure("no package of lynis".to_owned()))?;
-    host.copy_in(&package, Path::new("/tmp/lynis.deb"))
+    host.copy_in(&package, Path::new("/root/lynis.deb"))
         .map_err(Failure::of("copy lynis in"))?;
-    host.shell("dpkg-deb -x /tmp/lynis.deb /")
+    host.shell("dpkg --install --force-depends /root/lynis.deb")
         .map_err(Failure::of("install lynis"))?;
     let leader = host.leader().map_err(Failure::of("find the host"))?;
     let leader = leader.as_raw_nonzero().to_string();

@@ -26,6 +26,7 @@ pub mod parse;
 pub mod patience;
 pub mod probe;
 pub mod recover;
+pub mod rehearse;
 mod room;
 pub mod state;
 mod take_back;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use model::{Change, ChangeId, ChangeState, Digest, HostPath, Plan};
 use rustix::fs::FallocateFlags;
 
-use crate::act::ActError;
 use crate::act::place::{LastLink, Root};
+use crate::act::{ActError, says_full};
 use crate::image::Images;
 use crate::journal::{ActionRecord, Header, Imaged, Journal, JournalError};
 
@@ -54,7 +54,7 @@ impl StateError {
     /// Was there no room left?
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Io { source, .. } => says_full(source),
             Self::Journal(error) => error.is_full(),
             Self::Act(error) => error.is_full(),
             Self::NoRoom { .. } => true,

@@ -203,7 +203,9 @@ fn put_paths_back<'a>(
         }
         match file::put_back(context, &image.path, &image.before) {
             Ok(()) => {
-                reload |= image.path.as_bytes().starts_with(b"/etc/systemd/");
+                reload |= [&b"/etc/systemd/"[..], b"/usr/lib/systemd/"]
+                    .iter()
+                    .any(|top| image.path.as_bytes().starts_with(top));
                 sink(Event::PutBack {
                     path: image.path.clone(),
                 });
@@ -247,8 +249,10 @@ fn foreign(
     // What an unfinished change of accounts wrote is not known beforehand, nor what dpkg does
     // with configuration files.
     let is_file = matches!(action.effect, Effect::PutFile { .. });
-    let open_ended =
-        matches!(record.kept, Kept::Packages(_)) || record.state == ActionState::Begun && !is_file;
+    let is_upgrade = matches!(action.effect, Effect::Upgrade { .. });
+    let open_ended = matches!(record.kept, Kept::Packages(_))
+        || is_upgrade
+        || record.state == ActionState::Begun && !is_file;
     if ours.contains(&Some(now)) || open_ended {
         return None;
     }

@@ -13,7 +13,9 @@ use crate::value::Reason;
 #[serde(rename_all = "snake_case")]
 pub enum Ecosystem {
     /// `release` is os-release's `VERSION_ID`: `12`; none on testing and unstable.
-    Debian { release: Option<String> },
+    Debian {
+        release: Option<String>,
+    },
     CratesIo,
     Go,
     Npm,

@@ -7,7 +7,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::HostPath;
+use crate::{Digest, HostPath};
 
 /// Bytes, most often text. Serialised as text when they are UTF-8, as `{"hex": …}` when not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -225,6 +225,13 @@ pub enum Effect {
     Account(AccountOp),
     /// Install or remove a package.
     Package { name: String, op: PackageOp },
+    /// Bring packages to these versions, from package files that were fetched and verified
+    /// before, without network. Taken back path by path, not by the package manager.
+    Upgrade {
+        packages: Vec<PackageUpgrade>,
+        /// Every path that the rehearsal wrote: what is imaged, and put back.
+        writes: Vec<HostPath>,
+    },
     /// Load the audit rules of `/etc/audit/rules.d` into the kernel.
     LoadAuditRules,
     /// Run a command of the user's own policy; `argv[0]` is absolute.
@@ -311,6 +318,23 @@ pub enum PackageOp {
         version: Option<String>,
     },
     Remove,
+}
+
+/// One package of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PackageUpgrade {
+    pub name: String,
+    /// dpkg's, as the package file has it: `amd64`, `all`.
+    pub architecture: String,
+    /// None for one that the upgrade brings with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    pub to: String,
+    /// Where the new version comes from, as apt tells it: `Debian-Security:12/oldstable-security`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+    /// SHA-256 of the package file.
+    pub archive: Digest,
 }
 
 /// How an action is taken back.

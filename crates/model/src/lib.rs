@@ -24,7 +24,7 @@ pub mod waiver;
 pub use change::{Change, ChangeState};
 pub use component::{Component, Ecosystem, Inventory};
 pub use digest::Digest;
-pub use effect::{AccountOp, Blob, Effect, Inverse, Mode, PackageOp, UnitOp};
+pub use effect::{AccountOp, Blob, Effect, Inverse, Mode, PackageOp, PackageUpgrade, UnitOp};
 pub use escape::printable;
 pub use expectation::Expectation;
 pub use facts::{Fact, Facts};

@@ -118,6 +118,19 @@ pub struct Selection {
     /// One failure takes back everything, not only its change set.
     #[serde(default)]
     pub all_or_nothing: bool,
+    /// Upgrades of packages, and which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<Patches>,
+}
+
+/// Which pending upgrades a patch takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patches {
+    #[default]
+    All,
+    /// Those that the distribution publishes as security updates.
+    Security,
 }
 
 /// One step, and how to take it back.

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod compare;
 pub mod converge;
+pub mod patch;
 pub mod report;
 pub mod retention;
 pub mod risk;

@@ -9,7 +9,7 @@
 mod accounts;
 mod files;
 
-use model::{Effect, PackageOp, Risk, UnitOp};
+use model::{Effect, PackageOp, PackageUpgrade, Risk, UnitOp};
 use resource::notify::{carries_connections, lets_people_in};
 use resource::{Answers, Seen};
 
@@ -59,6 +59,8 @@ pub fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
         // What a command does, only its author knows; the rest reaches nobody's connection.
         Effect::Remount { .. }
         | Effect::Module { .. }
+        // Judged as a whole: see `of_upgrade`.
+        | Effect::Upgrade { .. }
         | Effect::LoadAuditRules
         | Effect::Run { .. } => None,
     }
@@ -139,6 +141,15 @@ fn package(name: &str, op: &PackageOp, seen: &Answers) -> Option<Touched> {
             among(&TAKERS).and_then(Touched::cuts_off)
         }
     }
+}
+
+/// What an upgrade of packages could do: people may be cut off when what they get in through, or
+/// what brings the network up, comes back in another version and does not work.
+pub fn of_upgrade(packages: &[PackageUpgrade]) -> Option<Touched> {
+    packages.iter().find_map(|package| {
+        let (name, why) = CARRIERS.iter().find(|(name, _)| *name == package.name)?;
+        Touched::cuts_off(format!("{name}: {why}"))
+    })
 }
 
 /// ip-sysctl.rst of the kernel: of all parameters, this one takes addresses away at once.

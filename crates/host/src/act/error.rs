@@ -60,9 +60,14 @@ impl ActError {
 
     /// Was there no room left?
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Path { source, .. } if matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        ))
+        matches!(self, Self::Path { source, .. } if says_full(source))
     }
+}
+
+/// No blocks, no inodes (both `ENOSPC`), or no quota left.
+pub fn says_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -14,12 +14,13 @@ pub mod program;
 pub mod rights;
 pub mod runtime;
 pub mod unit;
+pub mod upgrade;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::{Action, Effect, HostPath, Inverse};
 
-pub use error::ActError;
+pub use error::{ActError, says_full};
 pub use names::Names;
 pub use place::{LastLink, Root};
 
@@ -72,6 +73,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::LoadAuditRules => runtime::load_audit_rules(),
         Effect::Run { argv, timeout_ms } => runtime::run(argv, *timeout_ms),
         Effect::Package { name, op } => package::act(name, op),
+        Effect::Upgrade { packages, .. } => upgrade::act(context, packages),
         Effect::PutFile { .. }
         | Effect::MakeDir { .. }
         | Effect::Remove { .. }
@@ -116,6 +118,10 @@ pub fn touched(
         Effect::Account(op) => account::touched(context.root, op),
         Effect::Unit { name, op } => unit::touched(context.root, name, *op),
         Effect::Package { name, op } => package::touched(context.root, name, op),
+        Effect::Upgrade { writes, .. } => Ok(writes
+            .iter()
+            .map(|path| (path.clone(), LastLink::Itself))
+            .collect()),
         Effect::LoadAuditRules => Ok(runtime::AUDIT_RULES
             .map(|path| (HostPath::literal(path), LastLink::Itself))
             .to_vec()),
@@ -155,7 +161,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 quiet_triggers: unit::quiet_triggers(name)?,
             })
         }
-        Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
+        Effect::Unit { .. } | Effect::Account(_) | Effect::Upgrade { .. } => Ok(Kept::Nothing),
         Effect::Package { name, op } => {
             let before = package::keep(context, name, op)?;
             Ok(Kept::Packages(before))

@@ -76,7 +76,7 @@ pub fn parse_simulation(text: &str) -> Vec<Step> {
         .collect()
 }
 
-fn apt() -> Result<Program, ActError> {
+pub(super) fn apt() -> Result<Program, ActError> {
     Ok(Program::find(&["/usr/bin/apt-get"])?
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("DEBIAN_PRIORITY", "critical")
@@ -102,7 +102,7 @@ fn dpkg() -> Result<Program, ActError> {
 }
 
 /// Debian policy, section 5.6.7: lower case letters, digits and `+-.`.
-fn check_name(name: &str) -> Result<(), ActError> {
+pub(super) fn check_name(name: &str) -> Result<(), ActError> {
     let valid =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.:".contains(&byte);
     match name.len() > 1 && name.as_bytes()[0].is_ascii_alphanumeric() && name.bytes().all(valid) {
@@ -235,7 +235,7 @@ fn keep_named(context: &Context<'_>, names: BTreeSet<String>) -> Result<Packages
     Ok(PackagesBefore { packages })
 }
 
-fn query(name: &str) -> Result<PackageState, ActError> {
+pub(super) fn query(name: &str) -> Result<PackageState, ActError> {
     let ended = Program::find(&["/usr/bin/dpkg-query"])?
         .args(["-W", "-f=${Status}\\t${Version}\\n", "--", name])
         .run()?;
@@ -357,7 +357,7 @@ pub fn act(name: &str, op: &PackageOp) -> Result<(), ActError> {
     Err(failed(format!("change the package `{name}`"), &ended))
 }
 
-fn failed(what: String, ended: &Ended) -> ActError {
+pub(super) fn failed(what: String, ended: &Ended) -> ActError {
     let said = model::printable(last_lines(&ended.said()).as_bytes());
     match lock_holder() {
         Some(holder) => {

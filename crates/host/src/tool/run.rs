@@ -33,9 +33,27 @@ pub fn run(
     sandbox: Sandbox,
     limit: Duration,
 ) -> Result<Output, Trouble> {
+    let prepared = sandbox.prepare();
+    run_within(program, args, &[], move || prepared.enter(), limit)
+}
+
+/// Runs `program`, with these variables beside those that every program gets. `enter` goes to
+/// where it may run: a child calls it between fork and exec, so it must only make system calls
+/// on values that were prepared before.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(
+    program: &Path,
+    args: &[OsString],
+    variables: &[(&str, &str)],
+    enter: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+    limit: Duration,
+) -> Result<Output, Trouble> {
     let name = printable(program.as_os_str().as_encoded_bytes());
     let deadline = Instant::now() + limit;
-    let mut child = spawn(program, args, sandbox).map_err(|error| refused(&name, &error))?;
+    let mut child =
+        spawn(program, args, variables, enter).map_err(|error| refused(&name, &error))?;
     let seen = watch(&mut child, deadline);
     // Whatever it left behind goes too; the group still has its number, since the child
     // has not been waited for.
@@ -75,14 +93,19 @@ pub fn run(
 }
 
 #[expect(unsafe_code, reason = "the sandbox is entered between fork and exec")]
-fn spawn(program: &Path, args: &[OsString], sandbox: Sandbox) -> std::io::Result<Child> {
-    let prepared = sandbox.prepare();
+fn spawn(
+    program: &Path,
+    args: &[OsString],
+    variables: &[(&str, &str)],
+    enter: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+) -> std::io::Result<Child> {
     let mut command = Command::new(program);
     command
         .args(args)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C.UTF-8")
+        .envs(variables.iter().copied())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -92,7 +115,7 @@ fn spawn(program: &Path, args: &[OsString], sandbox: Sandbox) -> std::io::Result
     // SAFETY: `enter` makes system calls on values that were prepared before the fork; it
     // allocates nothing, takes no locks and does not unwind.
     unsafe {
-        command.pre_exec(move || prepared.enter());
+        command.pre_exec(enter);
     }
     command.spawn()
 }

@@ -21,7 +21,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 const WORKSHOP: &CStr = c"/tmp";
 
 /// Devices that programs expect to work; every other device node is out of reach.
-const DEVICES: [&CStr; 6] = [
+pub(crate) const DEVICES: [&CStr; 6] = [
     c"/dev/null",
     c"/dev/zero",
     c"/dev/full",
@@ -228,37 +228,52 @@ impl Prepared {
     }
 
     fn drop_capabilities(&self) -> Result<(), Errno> {
-        if self.root {
-            // Root's programs get what the bounding set has (capabilities(7)).
-            for bit in 0..64 {
-                let capability = CapabilitySet::from_bits_retain(1 << bit);
-                if self.sandbox.keep.contains(capability) {
-                    continue;
-                }
-                match rustix::thread::remove_capability_from_bounding_set(capability) {
-                    Ok(()) => {}
-                    // Beyond the last one that this kernel has.
-                    Err(Errno::INVAL) => break,
-                    Err(errno) => return Err(errno),
-                }
-            }
+        match self.root {
+            true => keep_only(self.sandbox.keep),
+            false => set_own(CapabilitySet::empty()),
         }
-        let keep = if self.root {
-            self.sandbox.keep
-        } else {
-            CapabilitySet::empty()
-        };
-        // A container may not have all of those itself.
-        let have = rustix::thread::capabilities(None)?.permitted;
-        rustix::thread::set_capabilities(
-            None,
-            CapabilitySets {
-                effective: keep & have,
-                permitted: keep & have,
-                inheritable: CapabilitySet::empty(),
-            },
-        )
     }
+}
+
+/// Gives up every capability but these, for good. For root.
+pub(crate) fn keep_only(keep: CapabilitySet) -> Result<(), Errno> {
+    // Root's programs get what the bounding set has (capabilities(7)).
+    for bit in 0..64 {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        if keep.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // Beyond the last one that this kernel has.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    set_own(keep)
+}
+
+fn set_own(keep: CapabilitySet) -> Result<(), Errno> {
+    // A container may not have all of those itself.
+    let have = rustix::thread::capabilities(None)?.permitted;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: keep & have,
+            permitted: keep & have,
+            inheritable: CapabilitySet::empty(),
+        },
+    )
+}
+
+/// Makes one mount read-only.
+pub(crate) fn make_read_only(path: &CStr) -> Result<(), Errno> {
+    mount_setattr(path, 0, MOUNT_ATTR_RDONLY, 0)
+}
+
+/// Makes a mount and all below it read-only.
+pub(crate) fn make_read_only_below(path: &CStr) -> Result<(), Errno> {
+    mount_setattr(path, libc::AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)
 }
 
 fn write_own(path: &CStr, text: &CStr) -> Result<(), Errno> {
@@ -267,7 +282,7 @@ fn write_own(path: &CStr, text: &CStr) -> Result<(), Errno> {
 }
 
 #[expect(unsafe_code, reason = "rustix has no safe form of unshare(2)")]
-fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: the danger is in `UnshareFlags::FILES`, which no caller here uses.
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }
@@ -311,7 +326,7 @@ fn mount_setattr(path: &CStr, flags: i32, set: u64, clear: u64) -> Result<(), Er
 
 /// No file that anybody left open reaches the program.
 #[expect(unsafe_code, reason = "a system call without a wrapper")]
-fn close_others_on_exec() {
+pub(crate) fn close_others_on_exec() {
     // linux/close_range.h
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     // SAFETY: the call takes no pointers, and only marks descriptors; nothing is closed

@@ -439,7 +439,8 @@ fn validator_of_unit(effect: &Effect) -> Option<Validator> {
 fn default_inverse(effect: &Effect, seen: &Answers) -> Inverse {
     let instead = |effect| Inverse::Effect(Box::new(effect));
     match effect {
-        Effect::PutFile { .. }
+        Effect::Upgrade { .. }
+        | Effect::PutFile { .. }
         | Effect::MakeDir { .. }
         | Effect::Remove { .. }
         | Effect::Link { .. }

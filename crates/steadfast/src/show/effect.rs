@@ -1,6 +1,6 @@
 //! One line for each thing that is done to a host: what it was, and what it becomes.
 
-use model::effect::PackageOp;
+use model::effect::{PackageOp, PackageUpgrade};
 use model::plan::may_hold_secrets;
 use model::value::{Meta, Value};
 use model::{AccountOp, Action, Answer, Effect, HostPath, Mode, Plan, Probe, UnitOp};
@@ -146,6 +146,10 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
                 format!("install the package {name}")
             }
         },
+        Effect::Upgrade { packages, .. } => match packages.as_slice() {
+            [package] => format!("upgrade {}", upgraded(package, to)),
+            packages => format!("upgrade {} packages", packages.len()),
+        },
         Effect::LoadAuditRules => "load the audit rules into the kernel".to_owned(),
         Effect::Run { argv, .. } if secret => {
             format!("run {}", argv.first().map_or("", String::as_str))
@@ -155,6 +159,14 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
             argv.join(" "),
             timeout_ms.div_ceil(1000)
         ),
+    }
+}
+
+/// `openssl 3.0.15 → 3.0.17`, or a package that is new.
+pub fn upgraded(package: &PackageUpgrade, to: &str) -> String {
+    match &package.from {
+        Some(from) => format!("{} {from} {to} {}", package.name, package.to),
+        None => format!("{} {} (new)", package.name, package.to),
     }
 }
 

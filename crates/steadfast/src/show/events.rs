@@ -29,6 +29,8 @@ pub struct Lines<'a> {
     /// Some of the change was taken back, or could not be.
     taken_back: bool,
     stuck: bool,
+    /// What was said of failures, longest last.
+    said: Vec<String>,
 }
 
 impl<'a> Lines<'a> {
@@ -46,6 +48,7 @@ impl<'a> Lines<'a> {
             ticking: false,
             taken_back: false,
             stuck: false,
+            said: Vec::new(),
         }
     }
 
@@ -84,6 +87,8 @@ impl<'a> Lines<'a> {
             Event::Activated { action, took } => self.done(&self.activated(*action), *took),
             Event::StayedUp { units, took } => self.done(&stayed_up(units), *took),
             Event::Verified { took } => self.done("looked again: it is as planned", *took),
+            // Of several change sets, perhaps; once is enough.
+            Event::NotReached { why, .. } if self.said.contains(why) => Ok(()),
             Event::NotReached { what, why } => {
                 self.failed(&format!("looked again: {what} is not as planned"), why)
             }
@@ -108,7 +113,10 @@ impl<'a> Lines<'a> {
                 Role::Plain,
                 &Text::new().plain("taking it back"),
             ),
-            Event::TakingBack { why, .. } => self.failed("taking it back", why),
+            Event::TakingBack { why, .. } => {
+                let why = if self.is_said(why) { "" } else { why };
+                self.failed("taking it back", why)
+            }
             Event::PutBack { path } => {
                 let text = Text::new().plain(&format!("put back {path}"));
                 self.line(self.style.sign(Sign::Done), Role::Good, &text)
@@ -220,8 +228,21 @@ impl<'a> Lines<'a> {
         self.line(sign, Role::Good, &text)
     }
 
+    /// Does `why` hold nothing that was not said before?
+    fn is_said(&self, why: &str) -> bool {
+        let rest = self
+            .said
+            .iter()
+            .rev()
+            .fold(why.to_owned(), |rest, said| rest.replace(said.as_str(), ""));
+        !rest.contains(char::is_alphanumeric)
+    }
+
     /// What failed, and below it why, line by line as it was said.
     fn failed(&mut self, text: &str, why: &str) -> io::Result<()> {
+        self.said.extend([text, why].map(str::to_owned));
+        self.said.retain(|said| !said.is_empty());
+        self.said.sort_by_key(String::len);
         let sign = self.style.sign(Sign::Failed);
         self.line(sign, Role::Bad, &Text::new().plain(text))?;
         let lines: Vec<&str> = why.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -74,6 +74,10 @@ pub fn summary(plan: &Plan) -> String {
                 continue;
             }
             Effect::Package { .. } => (1, "package"),
+            Effect::Upgrade { packages, .. } => {
+                counts.entry(1).or_insert((0, "package")).0 += packages.len();
+                continue;
+            }
             Effect::Account(_) => (2, "account change"),
             Effect::Sysctl { .. } => (3, "kernel parameter"),
             Effect::Module { .. } => (4, "kernel module"),

@@ -89,11 +89,16 @@ fn bad() -> Vec<Event> {
         },
         Event::NotReached {
             what: HOSTILE.to_owned(),
-            why: HOSTILE.to_owned(),
+            why: format!("not reached: {HOSTILE}"),
+        },
+        // Only what was not said yet is said.
+        Event::TakingBack {
+            id: ID,
+            why: format!("not reached: {HOSTILE}"),
         },
         Event::TakingBack {
             id: ID,
-            why: HOSTILE.to_owned(),
+            why: format!("and this: {HOSTILE}"),
         },
         Event::PutBack {
             path: HostPath::from_bytes(b"/tmp/\x1b[31m\xff").expect("absolute"),

@@ -1,0 +1,377 @@
+//! Rehearsals: programs run on a copy of this host, and what they wrote is told. The copy is
+//! overlays over the root and the other local mounts, in a mount namespace of its own, and ends
+//! with the rehearsal. Nothing that runs there reaches the host (see `cell`).
+
+mod cell;
+mod writes;
+
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::HostPath;
+use model::value::Output;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::thread::UnshareFlags;
+
+use crate::local::is_remote;
+use crate::parse::mount::{MountLine, parse_mountinfo};
+use crate::tool::run::run_within;
+use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
+use crate::tree::Trouble;
+use cell::Cell;
+use writes::{Layer, writes};
+
+/// The overlays' own layers are made here, on a file system that ends with the rehearsal. Only
+/// the rehearsal's namespace sees it.
+const WORKSHOP: &str = "/tmp";
+/// Processes of one rehearsal, of all accounts.
+const MOST_PROCESSES: u64 = 4096;
+/// What one of its processes may allocate.
+const MOST_MEMORY_BYTES: u64 = 4 << 30;
+/// What may be written, at least.
+const LEAST_ROOM_BYTES: u64 = 64 << 20;
+
+/// File systems of the kernel's own, which no package's files lie on.
+const OF_THE_KERNEL: [&str; 21] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "securityfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// A program of a rehearsal, run as root on the copy.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    pub limit: Duration,
+}
+
+/// What a rehearsal showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// How each step ended, up to the first that failed.
+    pub steps: Vec<Result<Output, String>>,
+    /// Every path of the host that the steps would have made, changed or removed.
+    pub writes: BTreeSet<HostPath>,
+    /// Mounts that were shown read-only, since no overlay can lie over them.
+    pub read_only: Vec<PathBuf>,
+}
+
+/// Why there is no rehearsal. Nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearseError {
+    #[error("a copy of this host can't be made here: cannot {what}: {source}")]
+    NoCopy {
+        what: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "a copy of this host can't be made here: {free_bytes} bytes of memory are free, and it \
+         may need {needed_bytes}"
+    )]
+    NoRoom { free_bytes: u64, needed_bytes: u64 },
+    #[error("the rehearsal panicked")]
+    Panicked,
+}
+
+fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> RehearseError {
+    let what = what.into();
+    move |source| RehearseError::NoCopy {
+        what,
+        source: source.into(),
+    }
+}
+
+/// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
+/// may write. What they write below `left_out` is not told.
+///
+/// # Errors
+/// When no copy can be made; then nothing ran. How the steps ended is no error.
+pub fn rehearse(
+    steps: &[Step],
+    variables: &[(&str, &str)],
+    left_out: &[HostPath],
+    needed_bytes: u64,
+) -> Result<Rehearsed, RehearseError> {
+    // Namespaces belong to threads, and this one's ends with it.
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                let copy = Copy::make(needed_bytes.max(LEAST_ROOM_BYTES))?;
+                let mut ended = Vec::new();
+                for step in steps {
+                    let how = copy.run(step, variables);
+                    let failed = !how.as_ref().is_ok_and(|output| output.status == Some(0));
+                    ended.push(how);
+                    if failed {
+                        break;
+                    }
+                }
+                Ok(Rehearsed {
+                    steps: ended,
+                    writes: writes(&copy.layers, left_out)
+                        .map_err(no_copy("read what was written"))?,
+                    read_only: copy.read_only,
+                })
+            })
+            .join()
+            .unwrap_or(Err(RehearseError::Panicked))
+    })
+}
+
+/// A copy of the host, in the mount namespace of the calling thread.
+struct Copy {
+    root: CString,
+    layers: Vec<Layer>,
+    read_only: Vec<PathBuf>,
+    /// The layers are reached through it.
+    _workshop: OwnedFd,
+    _lowers: Vec<OwnedFd>,
+}
+
+impl Copy {
+    fn make(needed_bytes: u64) -> Result<Self, RehearseError> {
+        let free_bytes = free_memory_bytes();
+        if free_bytes < needed_bytes {
+            return Err(RehearseError::NoRoom {
+                free_bytes,
+                needed_bytes,
+            });
+        }
+        unshare(UnshareFlags::NEWNS).map_err(no_copy("get a mount namespace"))?;
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).map_err(no_copy("keep mounts private"))?;
+        let mounts = std::fs::read("/proc/thread-self/mountinfo")
+            .map(|bytes| parse_mountinfo(&bytes))
+            .map_err(no_copy("list the mounts"))?;
+        let points = points(&mounts);
+        // All are opened before the first mount hides one.
+        let lowers = points
+            .iter()
+            .map(|point| open(&point.at).map_err(no_copy(format!("open {}", point.at.display()))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = CString::new(format!("mode=0700,size={free_bytes}"))
+            .expect("made of literals and numbers");
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        mount("steadfast", WORKSHOP, "tmpfs", flags, &*options)
+            .map_err(no_copy("get a place for it"))?;
+        let workshop = open(Path::new(WORKSHOP)).map_err(no_copy("open its place"))?;
+        let root = PathBuf::from(WORKSHOP).join("root");
+        make_directory(&root, 0o755)?;
+        let mut copy = Self {
+            root: c_string(&root),
+            layers: Vec::new(),
+            read_only: Vec::new(),
+            _workshop: workshop,
+            _lowers: Vec::new(),
+        };
+        for (number, (point, lower)) in points.iter().zip(&lowers).enumerate() {
+            copy.lay_over(number, point, lower, &root)?;
+        }
+        copy._lowers = lowers;
+        own_parts(&root)?;
+        // Services belong to the host: none is started or stopped (invoke-rc.d(8)).
+        let policy = root.join("usr/sbin/policy-rc.d");
+        // Never through a link that stands there.
+        let _ = std::fs::remove_file(&policy);
+        std::fs::write(&policy, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| {
+                std::fs::set_permissions(&policy, std::fs::Permissions::from_mode(0o755))
+            })
+            .map_err(no_copy("keep services out of it"))?;
+        Ok(copy)
+    }
+
+    fn lay_over(
+        &mut self,
+        number: usize,
+        point: &Point,
+        lower: &OwnedFd,
+        root: &Path,
+    ) -> Result<(), RehearseError> {
+        let at = inside(root, &point.at);
+        let place = |what: &str| PathBuf::from(format!("{WORKSHOP}/{what}-{number}"));
+        let (upper, work) = (place("upper"), place("work"));
+        let mode = point
+            .at
+            .metadata()
+            .map_or(0o755, |metadata| metadata.permissions().mode() & 0o7777);
+        make_directory(&upper, mode)?;
+        make_directory(&work, 0o700)?;
+        // By handle, since a name may hold a colon or a comma, which would end the option.
+        // Layers tell what was written only when whole files and directories are copied up.
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off",
+            through(lower).display(),
+            upper.display(),
+            work.display()
+        );
+        let options = CString::new(options).expect("made of literals and numbers");
+        match mount("steadfast", &at, "overlay", MountFlags::empty(), &*options) {
+            Ok(()) => {
+                self.layers.push(Layer {
+                    at: point.at.clone(),
+                    lower: through(lower),
+                    upper,
+                });
+                Ok(())
+            }
+            Err(errno) if point.at == Path::new("/") => {
+                Err(no_copy("lay something over the root")(errno))
+            }
+            // What writes there fails, and is seen to fail.
+            Err(_) => {
+                let no_view = || no_copy(format!("show {}", point.at.display()));
+                mount_bind(through(lower), &at).map_err(no_view())?;
+                make_read_only_below(&c_string(&at)).map_err(no_view())?;
+                self.read_only.push(point.at.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&self, step: &Step, variables: &[(&str, &str)]) -> Result<Output, String> {
+        let cell = Cell::new(self.root.clone(), MOST_MEMORY_BYTES, MOST_PROCESSES);
+        let args: Vec<OsString> = step.args.iter().map(OsString::from).collect();
+        let enter = move || cell.enter();
+        run_within(&step.program, &args, variables, enter, step.limit).map_err(|trouble| {
+            match trouble {
+                Trouble::Absent => "it is gone".to_owned(),
+                Trouble::Unknown(reason) => reason.to_string(),
+            }
+        })
+    }
+}
+
+/// `/proc` is mounted by the cell, once its processes are there; `/sys` is shown, and the rest
+/// is its own.
+fn own_parts(root: &Path) -> Result<(), RehearseError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    for (name, mode) in [("run", "0755"), ("tmp", "1777"), ("dev", "0755")] {
+        let at = root.join(name);
+        if !at.is_dir() {
+            make_directory(&at, 0o755)?;
+        }
+        let options = CString::new(format!("mode={mode}")).expect("made of literals");
+        // Device nodes are bound into /dev.
+        let flags = match name {
+            "dev" => MountFlags::NOSUID,
+            _ => flags,
+        };
+        mount("steadfast", &at, "tmpfs", flags, &*options)
+            .map_err(no_copy(format!("give it its own /{name}")))?;
+    }
+    make_directory(&root.join("run/lock"), 0o777)?;
+    for device in DEVICES {
+        let path = Path::new(std::ffi::OsStr::from_bytes(device.to_bytes()));
+        let at = inside(root, path);
+        // A host may lack some.
+        if std::fs::write(&at, []).is_ok() {
+            let _ = mount_bind(path, &at);
+        }
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join("dev").join(name))
+            .map_err(no_copy("give it its own /dev"))?;
+    }
+    let sys = root.join("sys");
+    if sys.is_dir() && Path::new("/sys/kernel").is_dir() {
+        mount_bind("/sys", &sys).map_err(no_copy("show /sys"))?;
+        make_read_only_below(&c_string(&sys)).map_err(no_copy("show /sys"))?;
+    }
+    Ok(())
+}
+
+/// A mount of the host that gets an overlay.
+struct Point {
+    at: PathBuf,
+}
+
+/// The local mounts with files of their own, parents first, each once.
+fn points(mounts: &[MountLine]) -> Vec<Point> {
+    let mut points: Vec<Point> = mounts
+        .iter()
+        .map(|line| &line.mount)
+        .filter(|mount| {
+            mount.path.as_bytes() == b"/"
+                || !OF_THE_KERNEL.contains(&mount.fs_type.as_str()) && !is_remote(&mount.fs_type)
+        })
+        .map(|mount| Point {
+            at: mount.path.as_path().to_owned(),
+        })
+        // A file that is mounted over a file; and what lies below our own parts is hidden.
+        .filter(|point| point.at.is_dir())
+        .filter(|point| {
+            ["/proc", "/sys", "/dev", "/run", "/tmp"]
+                .iter()
+                .all(|top| !point.at.starts_with(top))
+        })
+        .collect();
+    points.sort_by(|a, b| a.at.cmp(&b.at));
+    points.dedup_by(|a, b| a.at == b.at);
+    points
+}
+
+/// Memory that the kernel could give without taking it from anybody, less a good part for the
+/// host itself (proc_meminfo(5), `MemAvailable`).
+fn free_memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available_kb = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|number| number.trim().parse::<u64>().ok());
+    available_kb.unwrap_or(0) * 1024 / 10 * 6
+}
+
+fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+}
+
+fn through(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+fn inside(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn c_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("paths of mounts hold no zero byte")
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), RehearseError> {
+    std::fs::create_dir(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
+        .map_err(no_copy(format!("make {}", path.display())))
+}

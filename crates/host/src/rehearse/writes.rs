@@ -1,0 +1,150 @@
+//! Which paths a rehearsal wrote: what lies in the upper layers of its overlays
+//! (Documentation/filesystems/overlayfs.rst).
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use model::HostPath;
+
+/// A rehearsal that writes more paths than this is none of an upgrade.
+const MOST_PATHS: usize = 500_000;
+
+/// Written at each run by whoever runs it, and by nobody else: what went there belongs to the
+/// evidence or can be made again.
+const LEFT_OUT: [&str; 4] = [
+    "/var/log",
+    "/var/cache/apt",
+    "/var/lib/apt/lists",
+    "/usr/sbin/policy-rc.d",
+];
+
+/// One overlay: what it lies over, and where its own layer is.
+pub(super) struct Layer {
+    /// As the host names it.
+    pub(super) at: PathBuf,
+    /// What was there before, by a handle's path.
+    pub(super) lower: PathBuf,
+    pub(super) upper: PathBuf,
+}
+
+/// Every path that was made, changed or removed in these layers, but for what is `left_out`.
+pub(super) fn writes(layers: &[Layer], left_out: &[HostPath]) -> io::Result<BTreeSet<HostPath>> {
+    let left_out: Vec<HostPath> = LEFT_OUT
+        .iter()
+        .map(|top| HostPath::literal(top))
+        .chain(left_out.iter().cloned())
+        .collect();
+    let mut found = BTreeSet::new();
+    for layer in layers {
+        let mut open = vec![PathBuf::new()];
+        while let Some(below) = open.pop() {
+            for entry in std::fs::read_dir(layer.upper.join(&below))? {
+                let below = below.join(entry?.file_name());
+                let host = host_path(&layer.at.join(&below))?;
+                if is_left_out(&host, &left_out) {
+                    continue;
+                }
+                look(layer, below, host, &left_out, &mut found, &mut open)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn look(
+    layer: &Layer,
+    below: PathBuf,
+    host: HostPath,
+    left_out: &[HostPath],
+    found: &mut BTreeSet<HostPath>,
+    open: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    let (upper, lower) = (layer.upper.join(&below), layer.lower.join(&below));
+    let now = upper.symlink_metadata()?;
+    let before = lower.symlink_metadata().ok();
+    let was_directory = before.as_ref().is_some_and(Metadata::is_dir);
+    // Of what is gone, and of a directory that was made anew, all that was below went as well.
+    if was_directory && (!now.is_dir() || is_opaque(&upper)?) {
+        add_all(layer, &below, left_out, found)?;
+    }
+    if is_whiteout(&now) {
+        if before.is_some() {
+            found.insert(host);
+        }
+        return checked(found);
+    }
+    if now.is_dir() {
+        open.push(below);
+        // It is there for what lies in it, unless it is new or changed itself.
+        if !was_directory || !before.is_some_and(|before| is_same_directory(&before, &now)) {
+            found.insert(host);
+        }
+        return checked(found);
+    }
+    found.insert(host);
+    checked(found)
+}
+
+fn checked(found: &BTreeSet<HostPath>) -> io::Result<()> {
+    match found.len() <= MOST_PATHS {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "it wrote more than {MOST_PATHS} paths"
+        ))),
+    }
+}
+
+/// A character device of number 0 stands for what was removed.
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+fn is_opaque(upper: &Path) -> io::Result<bool> {
+    let mut value = [0; 1];
+    match rustix::fs::lgetxattr(upper, c"trusted.overlay.opaque", &mut value[..]) {
+        Ok(1) => Ok(value == *b"y"),
+        Ok(_) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn is_same_directory(before: &Metadata, now: &Metadata) -> bool {
+    (before.mode(), before.uid(), before.gid()) == (now.mode(), now.uid(), now.gid())
+}
+
+/// What lay below a directory of the host.
+fn add_all(
+    layer: &Layer,
+    below: &Path,
+    left_out: &[HostPath],
+    found: &mut BTreeSet<HostPath>,
+) -> io::Result<()> {
+    let mut open = vec![below.to_owned()];
+    while let Some(below) = open.pop() {
+        for entry in std::fs::read_dir(layer.lower.join(&below))? {
+            let entry = entry?;
+            let below = below.join(entry.file_name());
+            let host = host_path(&layer.at.join(&below))?;
+            if is_left_out(&host, left_out) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                open.push(below);
+            }
+            found.insert(host);
+            checked(found)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_left_out(path: &HostPath, left_out: &[HostPath]) -> bool {
+    left_out.iter().any(|top| path.is_within(top))
+}
+
+fn host_path(path: &Path) -> io::Result<HostPath> {
+    HostPath::from_bytes(path.as_os_str().as_encoded_bytes()).map_err(io::Error::other)
+}

@@ -1,0 +1,180 @@
+//! A patch as a plan: one upgrade of packages that was rehearsed, and the services that run what
+//! it replaces, told at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection, Validator};
+use model::{
+    Action, ActionId, Effect, HostPath, Inverse, PackageUpgrade, Plan, Premise, Risk, UnitOp,
+};
+
+use crate::risk;
+
+/// A running process that uses files of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// systemd's unit that it belongs to; none where it belongs to nobody's.
+    pub unit: Option<String>,
+    /// What it is called (proc_pid_comm(5)).
+    pub name: String,
+    /// What it has mapped.
+    pub maps: BTreeSet<HostPath>,
+}
+
+/// What a patch is planned from.
+pub struct Patching {
+    pub host: HostIdentity,
+    pub patches: Patches,
+    pub packages: Vec<PackageUpgrade>,
+    /// What the rehearsal wrote.
+    pub writes: BTreeSet<HostPath>,
+    pub users: Vec<User>,
+    /// The package manager's database, as it was when all this was found out.
+    pub premises: Vec<Premise>,
+    /// Pending upgrades that are not taken, and why.
+    pub left_alone: Vec<LeftAlone>,
+}
+
+/// Units that can't be restarted under everybody's feet: what they run goes on with the old
+/// files until the machine starts anew.
+const LEFT_FOR_A_REBOOT: [(&str, &str); 8] = [
+    ("dbus.service", "every service talks through it"),
+    ("dbus-broker.service", "every service talks through it"),
+    ("systemd-logind.service", "sessions hang on it"),
+    ("init.scope", "it is systemd itself"),
+    ("systemd-networkd.service", "the network hangs on it"),
+    ("NetworkManager.service", "the network hangs on it"),
+    ("systemd-udevd.service", "devices hang on it"),
+    ("getty@tty1.service", "somebody may be signed in there"),
+];
+
+/// What the upgrade serves, in plans and reports.
+pub const SERVES: &str = "patches";
+
+/// The plan; without actions where nothing is pending.
+pub fn plan(patching: Patching) -> Plan {
+    let Patching {
+        host,
+        patches,
+        packages,
+        writes,
+        users,
+        premises,
+        mut left_alone,
+    } = patching;
+    let mut actions = Vec::new();
+    if !packages.is_empty() {
+        let (restarts, stay) = served(&users, &writes);
+        let risk = risk::of_upgrade(&packages);
+        actions.push(Action {
+            risk: risk.as_ref().map_or(Risk::Service, |touched| touched.risk),
+            risk_why: risk.map(|touched| touched.why),
+            rests_on: (0..).take(premises.len()).collect(),
+            ..action(
+                0,
+                Effect::Upgrade {
+                    packages,
+                    writes: writes.into_iter().collect(),
+                },
+                Inverse::Restore,
+            )
+        });
+        for unit in restarts {
+            let place = u32::try_from(actions.len()).unwrap_or(u32::MAX);
+            let validate = match unit.as_str() {
+                "ssh.service" => Some(Validator::Sshd),
+                "nginx.service" => Some(Validator::Nginx),
+                _ => None,
+            };
+            let effect = Effect::Unit {
+                name: unit,
+                op: UnitOp::Restart,
+            };
+            actions.push(Action {
+                after: vec![ActionId(0)],
+                risk: Risk::Service,
+                validate,
+                ..action(place, effect, Inverse::Repeat)
+            });
+        }
+        left_alone.extend(stay.into_iter().map(|(what, why)| LeftAlone {
+            what,
+            why: format!("goes on with what it has mapped, until a reboot: {why}"),
+            at: Vec::new(),
+        }));
+    }
+    Plan {
+        format: PLAN_FORMAT,
+        host,
+        selection: Selection {
+            patches: Some(patches),
+            all_or_nothing: true,
+            ..Selection::default()
+        },
+        actions,
+        left_alone,
+        premises,
+    }
+}
+
+fn action(place: u32, effect: Effect, inverse: Inverse) -> Action {
+    Action {
+        id: ActionId(place),
+        serves: vec![SERVES.to_owned()],
+        effect,
+        inverse,
+        rests_on: Vec::new(),
+        after: Vec::new(),
+        change_set: 0,
+        risk: Risk::None,
+        risk_why: None,
+        validate: None,
+        sensitive: false,
+    }
+}
+
+/// The units that are restarted since they run what is replaced, and what can't be.
+fn served(
+    users: &[User],
+    writes: &BTreeSet<HostPath>,
+) -> (BTreeSet<String>, BTreeMap<String, String>) {
+    let mut restarts = BTreeSet::new();
+    let mut stay = BTreeMap::new();
+    for user in users {
+        if user.maps.is_disjoint(writes) {
+            continue;
+        }
+        match &user.unit {
+            Some(unit) => match left_for_a_reboot(unit) {
+                Some(why) => {
+                    stay.insert(unit.clone(), why.to_owned());
+                }
+                None => {
+                    restarts.insert(unit.clone());
+                }
+            },
+            None => {
+                let why = "no service of systemd's owns it".to_owned();
+                stay.insert(user.name.clone(), why);
+            }
+        }
+    }
+    (restarts, stay)
+}
+
+fn left_for_a_reboot(unit: &str) -> Option<&'static str> {
+    // People's sessions, and the managers of their own services.
+    if unit.ends_with(".scope") && unit != "init.scope" || unit.starts_with("user@") {
+        return Some("it is somebody's session");
+    }
+    if unit.starts_with("getty@") || unit.starts_with("serial-getty@") {
+        return Some("somebody may be signed in there");
+    }
+    if unit.starts_with("console-getty") || unit.starts_with("container-getty@") {
+        return Some("somebody may be signed in there");
+    }
+    LEFT_FOR_A_REBOOT
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, why)| *why)
+}
