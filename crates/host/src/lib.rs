@@ -22,6 +22,7 @@ mod local;
 pub mod lock;
 pub mod merge;
 pub mod observe;
+pub mod packages;
 pub mod parse;
 pub mod patience;
 pub mod probe;

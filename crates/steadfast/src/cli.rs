@@ -35,6 +35,8 @@ pub enum Command {
     Audit(commands::audit::Args),
     Plan(commands::plan::Args),
     Apply(commands::apply::Args),
+    #[command(subcommand)]
+    Patch(commands::patch::Command),
     Confirm(commands::confirm::Args),
     Undo(commands::undo::Args),
     History(commands::history::Args),

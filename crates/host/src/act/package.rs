@@ -76,7 +76,7 @@ pub fn parse_simulation(text: &str) -> Vec<Step> {
         .collect()
 }
 
-pub(super) fn apt() -> Result<Program, ActError> {
+pub(crate) fn apt() -> Result<Program, ActError> {
     Ok(Program::find(&["/usr/bin/apt-get"])?
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("DEBIAN_PRIORITY", "critical")

@@ -32,6 +32,10 @@ pub fn file_name(package: &PackageUpgrade) -> String {
     format!("{bare}_{version}_{}.deb", package.architecture)
 }
 
+/// apt's own caches of its lists are made anew in memory: an upgrade that is taken back leaves
+/// none of them changed.
+pub const NO_CACHES: [&str; 2] = ["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="];
+
 /// What apt-get is asked for, on the copy and on the host alike.
 pub fn arguments(packages: &[PackageUpgrade], archives: &Path) -> Result<Vec<String>, ActError> {
     let mut words = vec![
@@ -48,6 +52,7 @@ pub fn arguments(packages: &[PackageUpgrade], archives: &Path) -> Result<Vec<Str
         "-y".to_owned(),
         "install".to_owned(),
     ];
+    words.splice(0..0, NO_CACHES.map(str::to_owned));
     for package in packages {
         check_name(&package.name)?;
         check_version(package)?;

@@ -67,8 +67,11 @@ impl Cell {
     /// When the kernel, or a container around us, refuses a step.
     pub(super) fn enter(&self) -> io::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // Its own mounts as well: a new root would be the new root of everybody who shares
+        // them (pivot_root(2)).
         unshare(
-            UnshareFlags::NEWPID
+            UnshareFlags::NEWNS
+                | UnshareFlags::NEWPID
                 | UnshareFlags::NEWNET
                 | UnshareFlags::NEWIPC
                 | UnshareFlags::NEWUTS

@@ -68,12 +68,14 @@ pub struct Step {
     pub program: PathBuf,
     pub args: Vec<String>,
     pub limit: Duration,
+    /// Where it fails, what comes after it has no meaning and is not run.
+    pub others_rest_on_it: bool,
 }
 
 /// What a rehearsal showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rehearsed {
-    /// How each step ended, up to the first that failed.
+    /// How each step ended, up to the first that failed and that others rest on.
     pub steps: Vec<Result<Output, String>>,
     /// Every path of the host that the steps would have made, changed or removed.
     pub writes: BTreeSet<HostPath>,
@@ -127,7 +129,7 @@ pub fn rehearse(
                     let how = copy.run(step, variables);
                     let failed = !how.as_ref().is_ok_and(|output| output.status == Some(0));
                     ended.push(how);
-                    if failed {
+                    if failed && step.others_rest_on_it {
                         break;
                     }
                 }
@@ -286,6 +288,8 @@ fn own_parts(root: &Path) -> Result<(), RehearseError> {
             .map_err(no_copy(format!("give it its own /{name}")))?;
     }
     make_directory(&root.join("run/lock"), 0o777)?;
+    // sshd checks nothing without it.
+    make_directory(&root.join("run/sshd"), 0o755)?;
     for device in DEVICES {
         let path = Path::new(std::ffi::OsStr::from_bytes(device.to_bytes()));
         let at = inside(root, path);

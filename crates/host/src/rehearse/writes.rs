@@ -78,7 +78,8 @@ fn look(
     }
     if now.is_dir() {
         open.push(below);
-        // It is there for what lies in it, unless it is new or changed itself.
+        // It is there for what lies in it, unless it is new or changed itself: what came and went
+        // in it has changed its time.
         if !was_directory || !before.is_some_and(|before| is_same_directory(&before, &now)) {
             found.insert(host);
         }
@@ -112,7 +113,11 @@ fn is_opaque(upper: &Path) -> io::Result<bool> {
 }
 
 fn is_same_directory(before: &Metadata, now: &Metadata) -> bool {
-    (before.mode(), before.uid(), before.gid()) == (now.mode(), now.uid(), now.gid())
+    let of = |of: &Metadata| {
+        let modified = (of.mtime(), of.mtime_nsec());
+        (of.mode(), of.uid(), of.gid(), modified)
+    };
+    of(before) == of(now)
 }
 
 /// What lay below a directory of the host.

@@ -65,36 +65,60 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
+    let task = Task {
+        host: &survey.host,
+        plan: &plan,
+        is_root: survey.facts.is_root,
+        confirm_within: args.confirm_within,
+        detach: args.detach,
+        verify: &|plan| verify(&survey, plan),
+    };
+    carry_out(context, &task)
+}
+
+/// A plan that somebody agreed to.
+pub struct Task<'a> {
+    pub host: &'a LocalHost,
+    pub plan: &'a Plan,
+    pub is_root: bool,
+    pub confirm_within: Span,
+    pub detach: bool,
+    /// Looks at the host again.
+    pub verify: &'a dyn Fn(&Plan) -> Verdict,
+}
+
+/// Carries the plan out, and says what becomes of it.
+pub fn carry_out(context: &Context, task: &Task<'_>) -> Result<Exit, Failure> {
     let state = context.open_state()?;
-    if survey.facts.is_root {
-        context::install_recovery(&survey.host, &state)?;
+    if task.is_root {
+        context::install_recovery(task.host, &state)?;
     }
     context::heed_interrupts();
     let options = ApplyOptions {
-        detach: args.detach,
-        ..context::options(&survey.host, &state, args.confirm_within.0)
+        detach: task.detach,
+        ..context::options(task.host, &state, task.confirm_within.0)
     };
     let style = Style::for_stderr();
     let mut err = std::io::stderr();
     let live = err.is_terminal();
-    let mut lines = Lines::new(&mut err, Some(&plan), &style, live);
+    let mut lines = Lines::new(&mut err, Some(task.plan), &style, live);
     let applied = host::apply(
-        &survey.host,
+        task.host,
         &state,
-        &plan,
+        task.plan,
         &options,
-        &|plan| verify(&survey, plan),
+        task.verify,
         // Nobody may be reading; the journal has it all.
         &mut |event| drop(lines.show(&event)),
     )
-    .map_err(|error| refusal(error, &plan))?;
+    .map_err(|error| refusal(error, task.plan))?;
     let exit = conclude(&applied);
-    context::expire(&survey.host, &state);
+    context::expire(task.host, &state);
     Ok(exit)
 }
 
 /// What was interrupted is dealt with before anything else is changed.
-fn recover_first(context: &Context) -> Result<(), Failure> {
+pub fn recover_first(context: &Context) -> Result<(), Failure> {
     let Some(state) = context.existing_state()? else {
         return Ok(());
     };
@@ -114,7 +138,7 @@ fn recover_first(context: &Context) -> Result<(), Failure> {
 }
 
 /// Already as wanted, or what is not can't be fixed here: then a script has to know.
-fn nothing_to_do(plan: &Plan) -> Result<Exit, Failure> {
+pub fn nothing_to_do(plan: &Plan) -> Result<Exit, Failure> {
     crate::say(format_args!("nothing to do"));
     let style = Style::for_stdout();
     let mut out = std::io::stdout().lock();
@@ -141,13 +165,19 @@ fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure
     let saved = read(path)?;
     let survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
     let now = survey.plan(saved.selection.clone())?;
-    let found = differences(&saved, &now);
+    refuse_unless_same(&saved, &now)?;
+    Ok((survey, now))
+}
+
+/// A saved plan is carried out only when the plan of `now` is the same.
+pub fn refuse_unless_same(saved: &Plan, now: &Plan) -> Result<(), Failure> {
+    let found = differences(saved, now);
     if found.is_empty() {
         crate::say(format_args!(
             "plan {} is still what this host needs",
             now.id()
         ));
-        return Ok((survey, now));
+        return Ok(());
     }
     show::difference::write(&mut std::io::stderr().lock(), &found, &Style::for_stderr())?;
     let (message, help) = match &found[0] {
@@ -170,7 +200,7 @@ fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure
     Err(Failure::new(Exit::Findings, message, help))
 }
 
-fn read(path: &Path) -> Result<Plan, Failure> {
+pub fn read(path: &Path) -> Result<Plan, Failure> {
     let cannot = |why: String| {
         Failure::new(
             Exit::BadInput,
@@ -200,6 +230,11 @@ fn read(path: &Path) -> Result<Plan, Failure> {
 
 /// Shows the plan and asks. Without a terminal there is nobody to ask.
 fn consent(plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
+    consent_to(plan, &|path| super::plan::content(survey, path))
+}
+
+/// The same, with the content of files as it is now.
+pub fn consent_to(plan: &Plan, current: show::plan::Current<'_>) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             Exit::BadInput,
@@ -208,12 +243,7 @@ fn consent(plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
         ));
     }
     let mut err = std::io::stderr().lock();
-    show::plan::write(
-        &mut err,
-        plan,
-        &|path| super::plan::content(survey, path),
-        &Style::for_stderr(),
-    )?;
+    show::plan::write(&mut err, plan, current, &Style::for_stderr())?;
     write!(err, "apply this plan? [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();

@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod demo;
 pub mod expire;
 pub mod history;
+pub mod patch;
 pub mod plan;
 pub mod recover;
 pub mod reference;
@@ -32,6 +33,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Audit(args) => audit::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Apply(args) => apply::run(args, &context),
+        Command::Patch(command) => patch::run(command, &context),
         Command::Confirm(args) => confirm::run(args, &context),
         Command::Undo(args) => undo::run(args, &context),
         Command::History(args) => history::run(args, &context),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use model::HostPath;
+use model::{HostPath, Plan};
 use resource::Seen;
 
 use super::Format;
@@ -41,7 +41,25 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
     let survey = Survey::take(None, &args.selectors, &progress)?;
     let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
-    if let Some(path) = &args.output {
+    let current = |path: &HostPath| content(&survey, path);
+    write(
+        &plan,
+        args.output.as_deref(),
+        args.format,
+        &current,
+        "steadfast apply",
+    )
+}
+
+/// Saves the plan where that is asked for, and shows it; `command` carries out what is saved.
+pub fn write(
+    plan: &Plan,
+    output: Option<&Path>,
+    format: Format,
+    current: show::plan::Current<'_>,
+    command: &str,
+) -> Result<Exit, Failure> {
+    if let Some(path) = output {
         save(path, &plan.to_json()).map_err(|error| {
             Failure::new(
                 Exit::BadInput,
@@ -51,13 +69,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         })?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    match args.format {
+    match format {
         Format::Json => out.write_all(plan.to_json().as_bytes())?,
         Format::Human => {
-            let current = |path: &HostPath| content(&survey, path);
-            show::plan::write(&mut out, &plan, &current, &Style::for_stdout())?;
-            if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
-                writeln!(out, "          steadfast apply {}", path.display())?;
+            show::plan::write(&mut out, plan, current, &Style::for_stdout())?;
+            if let (Some(path), false) = (output, plan.actions.is_empty()) {
+                writeln!(out, "          {command} {}", path.display())?;
             }
         }
     }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use model::plan::{LeftAlone, Risk, Selection};
-use model::{Action, Digest, Effect, HostPath, Inverse, Plan, UnitOp};
+use model::{Action, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
 
 use super::diff::{self, DiffLine, Difference, LineKind};
-use super::effect::{Seen, describe, is_secret, meta_changes};
+use super::effect::{Seen, describe, is_secret, meta_changes, upgraded};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::{count, next_steps};
@@ -143,6 +143,9 @@ fn actions(paper: &mut Paper<'_>, plan: &Plan, current: Current<'_>) -> io::Resu
         let to = paper.sign(Sign::To);
         let text = describe(&action.effect, &seen, is_secret(action), to);
         heading(paper, &text, action)?;
+        if let Effect::Upgrade { packages, writes } = &action.effect {
+            upgrade(paper, packages, writes.len())?;
+        }
     }
     for (left, what) in [
         (files.saturating_sub(FILES), "more file"),
@@ -156,6 +159,21 @@ fn actions(paper: &mut Paper<'_>, plan: &Plan, current: Current<'_>) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// Each package, where its new version comes from, and what the rehearsal wrote.
+fn upgrade(paper: &mut Paper<'_>, packages: &[PackageUpgrade], paths: usize) -> io::Result<()> {
+    let to = paper.sign(Sign::To);
+    for package in packages {
+        let text = Text::new().plain(&upgraded(package, to));
+        let origins = package.origins.join(", ");
+        paper.indented(2, &text.gap(3).say(Role::Dim, &origins))?;
+    }
+    let text = format!(
+        "rehearsed on a copy of this host: it writes {}, which are imaged first",
+        count(paths, "path")
+    );
+    paper.indented(2, &Text::new().plain(&text))
 }
 
 /// What is done, and at the right which rules it serves.

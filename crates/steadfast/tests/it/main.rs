@@ -10,6 +10,7 @@ mod lab_elsewhere;
 mod lab_kill;
 mod lab_machine_power;
 mod lab_nginx;
+mod lab_patch;
 mod lab_refuse;
 mod lab_stays_up;
 mod lab_validate;

@@ -1,0 +1,388 @@
+//! Pending upgrades of packages: which there are, fetched, verified and rehearsed, with nothing
+//! installed yet.
+
+pub mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::plan::Patches;
+use model::value::Output;
+use model::{HostPath, PackageUpgrade};
+
+use crate::act::ActError;
+use crate::act::package::apt;
+use crate::act::program::Program;
+use crate::act::upgrade::{LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name};
+use crate::image;
+use crate::rehearse::{RehearseError, Rehearsed, Step, rehearse};
+use crate::state::State;
+
+/// Fetching a whole upgrade over a slow line.
+const FETCH_LIMIT: Duration = Duration::from_secs(3600);
+/// A check that takes longer than this tells nothing.
+const CHECK_LIMIT: Duration = Duration::from_secs(60);
+
+/// An upgrade that apt would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// With its architecture where it is not the host's own: `libc6:i386`.
+    pub name: String,
+    pub architecture: String,
+    pub from: Option<String>,
+    pub to: String,
+    pub origins: Vec<String>,
+}
+
+impl Pending {
+    /// Is it published as a security update? Debian's own label, and what derivatives call
+    /// theirs.
+    pub fn is_security(&self) -> bool {
+        self.origins
+            .iter()
+            .any(|origin| origin.to_ascii_lowercase().contains("security"))
+    }
+}
+
+/// Reads `Inst NAME [OLD] (NEW ORIGIN:SUITE, ORIGIN:SUITE [ARCHITECTURE])` of apt-get's
+/// simulation; and the packages that it would remove.
+pub fn parse_pending(text: &str) -> (Vec<Pending>, Vec<String>) {
+    let mut removed = Vec::new();
+    let pending = text
+        .lines()
+        .filter_map(|line| {
+            let (verb, rest) = line.split_once(' ')?;
+            let (name, rest) = rest.split_once(' ')?;
+            match verb {
+                "Inst" => {}
+                "Remv" | "Purg" => {
+                    removed.push(name.to_owned());
+                    return None;
+                }
+                _ => return None,
+            }
+            let from = rest
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once(']'))
+                .map(|(from, _)| from.to_owned());
+            let (_, inner) = rest.split_once('(')?;
+            let (inner, _) = inner.split_once(')')?;
+            let (to, inner) = inner.split_once(' ')?;
+            let (origins, architecture) = inner.rsplit_once('[')?;
+            Some(Pending {
+                name: name.to_owned(),
+                architecture: architecture.trim_end_matches(']').to_owned(),
+                from,
+                to: to.to_owned(),
+                origins: origins
+                    .split(',')
+                    .map(|origin| origin.trim().to_owned())
+                    .filter(|origin| !origin.is_empty())
+                    .collect(),
+            })
+        })
+        .collect();
+    (pending, removed)
+}
+
+/// What stands in the way of every upgrade, said before anything is looked at further.
+///
+/// # Errors
+/// dpkg's database is not clean, or could not be asked.
+pub fn check() -> Result<(), ActError> {
+    check_clean()
+}
+
+/// Packages that the administrator holds back (apt-mark(8)).
+///
+/// # Errors
+/// When apt-mark can't be asked.
+pub fn held() -> Result<BTreeSet<String>, ActError> {
+    let ended = Program::find(&["/usr/bin/apt-mark"])?
+        .args(["showhold"])
+        .succeed()?;
+    Ok(ended.stdout.lines().map(str::to_owned).collect())
+}
+
+/// Every upgrade that removes nothing, in apt's order, and those that are held back.
+///
+/// # Errors
+/// When apt-get can't be asked, or says that it can't.
+pub fn pending(patches: Patches) -> Result<(Vec<Pending>, Vec<Pending>), ActError> {
+    let all = simulate(&["upgrade", "--with-new-pkgs"].map(str::to_owned))?;
+    let held_back = held_back(&all)?;
+    let wanted: Vec<&Pending> = all
+        .iter()
+        .filter(|pending| patches == Patches::All || pending.is_security())
+        .collect();
+    if patches == Patches::All || wanted.is_empty() {
+        return Ok((wanted.into_iter().cloned().collect(), held_back));
+    }
+    // What these need comes with them.
+    let mut words = vec!["install".to_owned(), "--only-upgrade".to_owned()];
+    words.extend(
+        wanted
+            .iter()
+            .filter(|pending| pending.from.is_some())
+            .map(|pending| format!("{}={}", pending.name, pending.to)),
+    );
+    Ok((simulate(&words)?, held_back))
+}
+
+fn simulate(words: &[String]) -> Result<Vec<Pending>, ActError> {
+    let ended = apt()?
+        .args(NO_CACHES)
+        .args(["--simulate", "--no-remove", "--no-install-recommends"])
+        .args(words.iter().cloned())
+        .succeed()?;
+    let (pending, removed) = parse_pending(&ended.stdout);
+    match removed.as_slice() {
+        [] => Ok(pending),
+        names => Err(ActError::program(
+            "plan an upgrade",
+            format!("it would remove {}", names.join(", ")),
+        )),
+    }
+}
+
+/// What is held and has a newer version.
+fn held_back(taken: &[Pending]) -> Result<Vec<Pending>, ActError> {
+    let held = held()?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ended = apt()?
+        .args(NO_CACHES)
+        .args(["--simulate", "--ignore-hold", "upgrade", "--with-new-pkgs"])
+        .succeed()?;
+    let (all, _) = parse_pending(&ended.stdout);
+    Ok(all
+        .into_iter()
+        .filter(|pending| held.contains(&pending.name))
+        .filter(|pending| !taken.iter().any(|taken| taken.name == pending.name))
+        .collect())
+}
+
+/// Fetches the package files into the state directory; apt verifies each against the signed
+/// lists. Gives each upgrade with the digest of its file, and the bytes that they unpack to.
+///
+/// # Errors
+/// When something can't be fetched, or is not what it should be. Nothing was installed.
+pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade>, u64), ActError> {
+    let archives = archives_below(state.images().directory());
+    if !archives.is_dir() {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&archives)
+            .map_err(|error| ActError::program("make a folder for package files", error))?;
+    }
+    let partial = archives.join("partial");
+    if !partial.is_dir() {
+        std::fs::create_dir(&partial)
+            .map_err(|error| ActError::program("make a folder for package files", error))?;
+    }
+    if pending.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
+    let fetch = |how: &str| {
+        let options = [
+            &format!("-oDir::Cache::archives={}/", archives.display()),
+            "-oAPT::Sandbox::User=root",
+            how,
+            "--no-remove",
+            "--no-install-recommends",
+            "install",
+        ];
+        let wanted = pending
+            .iter()
+            .map(|pending| format!("{}={}", pending.name, pending.to));
+        apt().and_then(|apt| {
+            apt.args(NO_CACHES)
+                .args(options.map(str::to_owned))
+                .args(wanted)
+                .limit(FETCH_LIMIT)
+                .succeed()
+        })
+    };
+    fetch("--download-only")?;
+    // What apt calls fetched without copying it: an archive on this host's own disk.
+    copy_local(&fetch("--print-uris")?.stdout, &archives)?;
+    let mut packages = Vec::with_capacity(pending.len());
+    let mut unpacked_bytes = 0;
+    for pending in pending {
+        let mut package = PackageUpgrade {
+            name: pending.name,
+            architecture: pending.architecture,
+            from: pending.from,
+            to: pending.to,
+            origins: pending.origins,
+            archive: model::Digest::of(b""),
+        };
+        let path = archives.join(file_name(&package));
+        let refuse = |why: String| ActError::program(format!("fetch `{}`", path.display()), why);
+        let mut file = File::open(&path).map_err(|error| refuse(error.to_string()))?;
+        (package.archive, _) =
+            image::digest(&mut file).map_err(|error| refuse(error.to_string()))?;
+        unpacked_bytes += installed_bytes(&path)?;
+        packages.push(package);
+    }
+    packages.sort();
+    Ok((packages, unpacked_bytes))
+}
+
+/// Copies what apt-get's `--print-uris` says lies on a local disk: `'file:/PATH' NAME SIZE HASH`.
+fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
+    for line in uris.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(uri), Some(name)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let uri = uri.trim_matches('\'');
+        let Some(path) = uri
+            .strip_prefix("file:")
+            .or_else(|| uri.strip_prefix("copy:"))
+        else {
+            continue;
+        };
+        // apt makes the name from a package's own words; it is one name all the same.
+        if name.contains('/') {
+            continue;
+        }
+        let path = Path::new("/").join(path.trim_start_matches('/'));
+        std::fs::copy(&path, archives.join(name)).map_err(|error| {
+            ActError::program(format!("copy `{}`", path.display()), error.to_string())
+        })?;
+    }
+    Ok(())
+}
+
+/// The control field `Installed-Size`, in KiB (Debian policy, 5.6.20).
+fn installed_bytes(archive: &Path) -> Result<u64, ActError> {
+    let ended = Program::find(&["/usr/bin/dpkg-deb"])?
+        .args(["--field".to_owned(), archive.display().to_string()])
+        .args(["Installed-Size"])
+        .succeed()?;
+    Ok(ended.stdout.trim().parse::<u64>().unwrap_or(0) * 1024)
+}
+
+/// A program that must accept the upgraded host, and is asked on the copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    pub argv: Vec<String>,
+}
+
+/// What a rehearsal of an upgrade told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpgradeRehearsed {
+    /// Every path that the upgrade writes.
+    pub writes: BTreeSet<HostPath>,
+    /// Checks that passed before the upgrade and do not after it, with what they said.
+    pub broken: BTreeMap<String, String>,
+    /// Mounts that it could not write to.
+    pub read_only: Vec<PathBuf>,
+}
+
+/// Why an upgrade is not fit for the host.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    #[error(transparent)]
+    Act(#[from] ActError),
+    #[error(transparent)]
+    Rehearse(#[from] RehearseError),
+    /// It fails on a copy of this host, and would fail on the host.
+    #[error("the upgrade fails on a copy of this host: {0}")]
+    Fails(String),
+}
+
+/// Upgrades a copy of this host, and asks the checks there, before and after.
+///
+/// # Errors
+/// When no copy can be made, and when the upgrade fails on it.
+pub fn rehearse_upgrade(
+    state: &State,
+    packages: &[PackageUpgrade],
+    unpacked_bytes: u64,
+    checks: &[Check],
+) -> Result<UpgradeRehearsed, UpgradeError> {
+    let archives = archives_below(state.images().directory());
+    let step = |argv: &[String]| Step {
+        program: PathBuf::from(&argv[0]),
+        args: argv[1..].to_vec(),
+        limit: CHECK_LIMIT,
+        others_rest_on_it: false,
+    };
+    let upgrade = Step {
+        program: PathBuf::from("/usr/bin/apt-get"),
+        args: arguments(packages, &archives)?,
+        limit: LIMIT,
+        others_rest_on_it: true,
+    };
+    let variables = [
+        ("DEBIAN_FRONTEND", "noninteractive"),
+        ("DEBIAN_PRIORITY", "critical"),
+        ("APT_LISTCHANGES_FRONTEND", "none"),
+        ("NEEDRESTART_SUSPEND", "1"),
+        ("HOME", "/root"),
+    ];
+    let mine = HostPath::from_bytes(
+        state
+            .images()
+            .directory()
+            .parent()
+            .unwrap_or(Path::new("/nowhere"))
+            .as_os_str()
+            .as_encoded_bytes(),
+    )
+    .map_err(|error| ActError::program("leave the state directory out", error))?;
+    // The upgrade unpacks beside the old files; the database and caches come on top.
+    let needed_bytes = unpacked_bytes * 2 + (128 << 20);
+    let ask: Vec<Step> = checks.iter().map(|check| step(&check.argv)).collect();
+    let steps = [&ask[..], &[upgrade], &ask[..]].concat();
+    let Rehearsed {
+        steps: ended,
+        writes,
+        read_only,
+    } = rehearse(&steps, &variables, &[mine], needed_bytes)?;
+    let why_not = |how: Option<&Result<Output, String>>| match how {
+        Some(Ok(output)) if output.status == Some(0) => None,
+        Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),
+        Some(Err(why)) => Some(why.clone()),
+        None => Some("it did not run".to_owned()),
+    };
+    if let Some(why) = why_not(ended.get(checks.len())) {
+        return Err(UpgradeError::Fails(why));
+    }
+    let mut broken = BTreeMap::new();
+    for (place, check) in checks.iter().enumerate() {
+        let before = why_not(ended.get(place));
+        if let (None, Some(why)) = (before, why_not(ended.get(checks.len() + 1 + place))) {
+            broken.insert(check.argv.join(" "), why);
+        }
+    }
+    Ok(UpgradeRehearsed {
+        writes,
+        broken,
+        read_only,
+    })
+}
+
+/// What went wrong stands at the end of what a program says.
+fn end_of(stdout: &str, stderr: &str) -> String {
+    const LINES: usize = 8;
+    let tail = |text: &str| {
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let from = lines.len().saturating_sub(LINES);
+        model::printable(lines[from..].join("; ").as_bytes())
+    };
+    match (tail(stderr), tail(stdout)) {
+        (errors, said) if errors.is_empty() => said,
+        (errors, said) if said.is_empty() => errors,
+        (errors, said) => format!("{errors}; {said}"),
+    }
+}

@@ -1,0 +1,106 @@
+//! Which running processes have which files of the host mapped, and whose they are: what an
+//! upgrade has to restart, and what an advisory's file is exposed by.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use model::HostPath;
+
+/// Maps of one process: a browser has ten thousand lines.
+const LIMIT_BYTES: u64 = 16 << 20;
+
+/// One process, and the files that it has mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub id: u32,
+    /// What it is called (proc_pid_comm(5)).
+    pub name: String,
+    /// systemd's unit that it belongs to.
+    pub unit: Option<String>,
+    pub maps: BTreeSet<HostPath>,
+    /// Mapped files that are not there any more under their name.
+    pub deleted: BTreeSet<HostPath>,
+}
+
+/// All processes that can be looked at, but for those of the kernel and for ourselves.
+pub fn processes() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let own = std::process::id();
+    let mut found: Vec<Process> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|id| *id != own)
+        .filter_map(process)
+        .collect();
+    found.sort_by_key(|process| process.id);
+    found
+}
+
+fn process(id: u32) -> Option<Process> {
+    let folder = Path::new("/proc").join(id.to_string());
+    let maps = read(&folder.join("maps"))?;
+    let (maps, deleted) = parse_maps(&maps);
+    if maps.is_empty() && deleted.is_empty() {
+        return None;
+    }
+    let name = read(&folder.join("comm")).unwrap_or_default();
+    let cgroup = read(&folder.join("cgroup")).unwrap_or_default();
+    Some(Process {
+        id,
+        name: model::printable(name.trim_ascii_end()),
+        unit: parse_unit(&cgroup),
+        maps,
+        deleted,
+    })
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let file = std::fs::File::open(path).ok()?;
+    crate::act::place::read_bounded(file, LIMIT_BYTES).ok()
+}
+
+/// The files of proc_pid_maps(5), and those that are deleted.
+pub fn parse_maps(bytes: &[u8]) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
+    const DELETED: &[u8] = b" (deleted)";
+    let (mut maps, mut deleted) = (BTreeSet::new(), BTreeSet::new());
+    for line in bytes.split(|byte| *byte == b'\n') {
+        // The path begins after five fields, and may hold blanks; a line feed is `\012`.
+        let Some(at) = line.iter().position(|byte| *byte == b'/') else {
+            continue;
+        };
+        let name = &line[at..];
+        let (name, into) = match name.strip_suffix(DELETED) {
+            Some(name) => (name, &mut deleted),
+            None => (name, &mut maps),
+        };
+        if [&b"/dev/"[..], b"/memfd:", b"/SYSV", b"/proc/"]
+            .iter()
+            .any(|start| name.starts_with(start))
+        {
+            continue;
+        }
+        if let Ok(path) = HostPath::from_bytes(std::ffi::OsStr::from_bytes(name).as_bytes()) {
+            into.insert(path);
+        }
+    }
+    (maps, deleted)
+}
+
+/// The innermost unit of the last line of proc_pid_cgroup(5): version 2 has one line.
+pub fn parse_unit(bytes: &[u8]) -> Option<String> {
+    let text = str::from_utf8(bytes).ok()?;
+    // `1:name=systemd:…` where version 1 is still there, else `0::…`.
+    let line = text
+        .lines()
+        .find(|line| line.contains(":name=systemd:"))
+        .or_else(|| text.lines().find(|line| line.starts_with("0::")))?;
+    let path = line.splitn(3, ':').nth(2)?;
+    // A user's own services belong to `user@1000.service`, which systemd of the system knows.
+    path.split('/')
+        .find(|part| {
+            part.starts_with("user@") || part.ends_with(".service") || part.ends_with(".scope")
+        })
+        .map(str::to_owned)
+}

@@ -1,0 +1,127 @@
+//! `steadfast patch apply`: upgrades what was rehearsed, and takes it back when the host is not
+//! well afterwards.
+
+use std::path::PathBuf;
+
+use host::packages::users::processes;
+use host::{LocalHost, Verdict};
+use model::plan::Patches;
+use model::{Effect, Plan};
+
+use super::{Only, make};
+use crate::commands::apply::{self, Task, carry_out};
+use crate::context::Context;
+use crate::duration::Span;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Upgrade packages as rehearsed, restart what runs the old files, and verify
+///
+/// Every path that the rehearsal wrote is imaged before the first package is unpacked, so that
+/// `steadfast undo` puts all of it back: files, versions, automatic marks.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  steadfast patch apply --only security --yes\n  \
+    steadfast patch apply patch.json"
+)]
+pub struct Args {
+    /// A plan saved by `steadfast patch plan --output`
+    #[arg(value_name = "PLAN", conflicts_with = "only")]
+    file: Option<PathBuf>,
+    /// Which of the pending upgrades
+    #[arg(long, value_enum, default_value_t)]
+    only: Only,
+    /// How long a change that could cut people off waits for a new sign-in
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    confirm_within: Span,
+    /// Do not wait for the confirmation here; the host takes the change back by itself
+    #[arg(long)]
+    detach: bool,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    apply::recover_first(context)?;
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let state = context.open_state()?;
+    let saved = args.file.as_deref().map(apply::read).transpose()?;
+    let patches = match &saved {
+        None => args.only.into(),
+        Some(plan) => patches_of(plan)?,
+    };
+    let plan = make(patches, &host, &state)?;
+    if let Some(saved) = &saved {
+        apply::refuse_unless_same(saved, &plan)?;
+    }
+    if plan.actions.is_empty() {
+        return apply::nothing_to_do(&plan);
+    }
+    if !args.yes && !apply::consent_to(&plan, &|_| None)? {
+        crate::say(format_args!("nothing was changed"));
+        return Ok(Exit::AsWanted);
+    }
+    let task = Task {
+        host: &host,
+        plan: &plan,
+        is_root: true,
+        confirm_within: args.confirm_within,
+        detach: args.detach,
+        verify: &verify,
+    };
+    carry_out(context, &task)
+}
+
+fn patches_of(plan: &Plan) -> Result<Patches, Failure> {
+    plan.selection.patches.ok_or_else(|| {
+        Failure::new(
+            Exit::BadInput,
+            "this plan is none of a patch",
+            "a plan of a policy is carried out with: steadfast apply",
+        )
+    })
+}
+
+/// The new versions are installed, or the upgrade would have failed; now, does anything that
+/// was told still run the old files?
+fn verify(plan: &Plan) -> Verdict {
+    let told: Vec<&String> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Unit { name, .. } => Some(name),
+            _ => None,
+        })
+        .collect();
+    let writes: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Upgrade { writes, .. } => Some(writes),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let failed = processes()
+        .into_iter()
+        .filter(|process| {
+            process
+                .unit
+                .as_ref()
+                .is_some_and(|unit| told.contains(&unit))
+        })
+        .filter_map(|process| {
+            let old = process
+                .deleted
+                .iter()
+                .find(|path| writes.binary_search(path).is_ok())?;
+            let why = format!(
+                "process {} ({}) was restarted and still runs the old {old}",
+                process.id, process.name
+            );
+            Some((::plan::patch::SERVES.to_owned(), why))
+        })
+        .collect();
+    Verdict { failed }
+}

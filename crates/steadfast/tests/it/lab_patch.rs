@@ -1,0 +1,168 @@
+//! Upgrades of packages on booted hosts, from an archive of the test's own: planned, rehearsed,
+//! applied and taken back; what fails on a copy never reaches the host.
+
+use std::path::Path;
+
+use lab::Snapshot;
+
+use crate::booted::{Host, differences, listed};
+
+/// Makes packages and an archive of them, as a distribution does.
+const MAKE: &str = r#"
+set -eu
+mkdir -p /srv/archive /root/build
+# make NAME VERSION SCRIPT: what lies in /root/build/NAME becomes a package.
+make() {
+  mkdir -p /root/build/$1/DEBIAN
+  printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: A Test <test@example.org>\nInstalled-Size: 64\nDescription: for a test\n%s' \
+    "$1" "$2" "${4:-}" > /root/build/$1/DEBIAN/control
+  if [ -n "$3" ]; then
+    printf '#!/bin/sh\nset -e\n%s\n' "$3" > /root/build/$1/DEBIAN/postinst
+    chmod 755 /root/build/$1/DEBIAN/postinst
+  fi
+  dpkg-deb --root-owner-group -b /root/build/$1 /srv/archive/$1_$2_all.deb >/dev/null
+  rm -rf /root/build/$1
+}
+index() {
+  cd /srv/archive
+  for deb in *.deb; do
+    dpkg-deb -f $deb
+    echo "Filename: ./$deb"
+    echo "Size: $(stat -c %s $deb)"
+    echo "SHA256: $(sha256sum $deb | cut -d' ' -f1)"
+    echo
+  done > Packages
+  printf 'Origin: Test\nLabel: Test-Security\nSuite: test-security\nCodename: test\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n %s %s Packages\n' \
+    "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" > Release
+  echo 'deb [trusted=yes] file:/srv/archive ./' > /etc/apt/sources.list
+  rm -f /etc/apt/sources.list.d/*
+  apt-get -qq update
+}
+"#;
+
+fn demo(version: &str, more: &str) -> String {
+    format!(
+        r#"
+d=/root/build/demo; mkdir -p $d/usr/bin $d/usr/share/demo $d/etc $d/DEBIAN
+echo {version} > $d/usr/share/demo/version
+echo "setting = {version}" > $d/etc/demo.conf
+echo /etc/demo.conf > $d/DEBIAN/conffiles
+printf '#!/bin/sh\necho {version}\n' > $d/usr/bin/demo; chmod 4755 $d/usr/bin/demo
+{more}
+"#
+    )
+}
+
+/// A host with version 1 installed, as something else needs it, and version 2 pending.
+fn host_with_pending(postinst: &str) -> Option<Host> {
+    let host = Host::installed()?;
+    let old = demo(
+        "1.0",
+        "echo old > $d/usr/share/demo/old; mkdir $d/usr/share/demo/folder; \
+         echo a > $d/usr/share/demo/folder/a; ln -s version $d/usr/share/demo/link",
+    );
+    let new = demo(
+        "2.0",
+        "echo new > $d/usr/share/demo/new; ln -s new $d/usr/share/demo/link",
+    );
+    host.shell(&format!("{MAKE}{old}make demo 1.0 ''\nindex\n"));
+    host.shell("apt-get -qq -y install demo && apt-mark -qq auto demo");
+    host.shell("echo 'mine = 1' >> /etc/demo.conf && setcap cap_net_raw+ep /usr/bin/demo || true");
+    host.shell(&format!("{MAKE}{new}make demo 2.0 '{postinst}'\nindex\n"));
+    Some(host)
+}
+
+/// But for apt's caches of its own lists, which every question to it may make anew.
+#[track_caller]
+fn expect_same(host: &Host, before: &Snapshot) {
+    let mut found = differences(before, &host.snapshot());
+    found.retain(|found| !found.path.starts_with(Path::new("/var/cache/apt")));
+    assert!(found.is_empty(), "not as it was:\n{}", listed(&found));
+}
+
+#[test]
+fn an_upgrade_and_its_undo() {
+    let Some(host) = host_with_pending("echo state > /var/lib/demo-state") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "plan"])
+        .expect(1, &["demo 1.0 → 2.0", "rehearsed on a copy of this host"]);
+    expect_same(&host, &before);
+    host.steadfast(&["patch", "apply", "--only", "security", "--yes"])
+        .expect(
+            0,
+            &["upgrade demo 1.0 → 2.0", "looked again: it is as planned"],
+        );
+    assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
+    assert_eq!(host.shell("demo; cat /var/lib/demo-state"), "2.0\nstate\n");
+    // What the administrator wrote stays, with the maintainer's version beside it.
+    host.shell("grep -q 'mine = 1' /etc/demo.conf && test -e /etc/demo.conf.dpkg-dist");
+    host.steadfast(&["patch", "plan"])
+        .expect(0, &["nothing to do"]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    expect_same(&host, &before);
+    assert_eq!(host.shell("demo; apt-mark showauto demo"), "1.0\ndemo\n");
+    host.shell("test -z \"$(dpkg --audit)\" && ! test -e /var/lib/demo-state");
+}
+
+/// What fails on the copy is said, and the host is as it was; what fails only on the host is
+/// taken back there.
+#[test]
+fn what_fails_is_seen_on_the_copy_or_taken_back() {
+    let Some(host) = host_with_pending("echo no way; exit 7") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["fails on a copy of this host", "no way"]);
+    expect_same(&host, &before);
+    // Only on the host is systemd at work.
+    let Some(host) = host_with_pending("test ! -d /run/systemd/system") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["upgrade demo 1.0 → 2.0", "checked, and as before"]);
+    expect_same(&host, &before);
+    assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
+}
+
+/// A maintainer's script on the copy can change neither the kernel nor the host's files, sees
+/// no process of the host, and has no network.
+#[test]
+fn a_rehearsal_reaches_nothing() {
+    const SCRIPT: &str = "\
+        for f in /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger; do \
+          if echo 1 2>/dev/null > $f; then echo wrote $f; exit 9; fi; done; \
+        if mount -t tmpfs t /mnt 2>/dev/null; then echo mounted; exit 9; fi; \
+        if mknod /root/disk b 8 0 2>/dev/null; then echo made a device; exit 9; fi; \
+        if chroot /proc/1/root test -e /opt/steadfast.never; then exit 9; fi; \
+        if test -e /run/systemd/system; then exit 0; fi; \
+        if test $(ls -d /proc/[0-9]* | wc -l) -gt 20; then echo sees processes; exit 9; fi; \
+        if test $(ls /sys/class/net | wc -l) -gt 1 && ip route | grep -q .; then exit 9; fi; \
+        touch /srv/from-the-copy /run/from-the-copy /tmp/from-the-copy";
+    let Some(host) = host_with_pending(SCRIPT) else {
+        return;
+    };
+    let (before, mounts) = (host.snapshot(), host.shell("cat /proc/mounts"));
+    host.steadfast(&["patch", "plan"])
+        .expect(1, &["demo 1.0 → 2.0"]);
+    expect_same(&host, &before);
+    host.shell("! test -e /run/from-the-copy && ! test -e /tmp/from-the-copy");
+    assert_eq!(host.shell("cat /proc/mounts"), mounts);
+}
+
+/// Each undo is of what the upgrade left: what somebody changed since is shown, and stays.
+#[test]
+fn what_changed_since_is_not_written_over() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"]).expect(0, &[]);
+    host.shell("echo mine > /usr/share/demo/version");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(5, &["/usr/share/demo/version"]);
+    assert_eq!(host.shell("cat /usr/share/demo/version"), "mine\n");
+    assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
+}
