@@ -4,7 +4,9 @@
 pub mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -251,7 +253,8 @@ fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
         if name.contains('/') {
             continue;
         }
-        let path = Path::new("/").join(path.trim_start_matches('/'));
+        let path: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+        let path = Path::new("/").join(OsStr::from_bytes(&path));
         std::fs::copy(&path, archives.join(name)).map_err(|error| {
             ActError::program(format!("copy `{}`", path.display()), error.to_string())
         })?;
