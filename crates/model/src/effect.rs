@@ -337,6 +337,21 @@ pub struct PackageUpgrade {
     pub archive: Digest,
 }
 
+impl PackageUpgrade {
+    /// Is it published as a security update? By Debian's own label, and what its derivatives
+    /// call theirs.
+    pub fn is_security(&self) -> bool {
+        says_security(&self.origins)
+    }
+}
+
+/// Does apt name one of these origins as that of security updates?
+pub fn says_security(origins: &[String]) -> bool {
+    origins
+        .iter()
+        .any(|origin| origin.to_ascii_lowercase().contains("security"))
+}
+
 /// How an action is taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

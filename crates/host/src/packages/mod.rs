@@ -40,12 +40,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Is it published as a security update? Debian's own label, and what derivatives call
-    /// theirs.
     pub fn is_security(&self) -> bool {
-        self.origins
-            .iter()
-            .any(|origin| origin.to_ascii_lowercase().contains("security"))
+        model::effect::says_security(&self.origins)
     }
 }
 

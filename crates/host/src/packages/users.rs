@@ -88,19 +88,19 @@ pub fn parse_maps(bytes: &[u8]) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
     (maps, deleted)
 }
 
-/// The innermost unit of the last line of proc_pid_cgroup(5): version 2 has one line.
+/// The unit that a process belongs to (proc_pid_cgroup(5)): version 2 has one line, version 1
+/// one of systemd's own, and a host may have both and use one.
 pub fn parse_unit(bytes: &[u8]) -> Option<String> {
     let text = str::from_utf8(bytes).ok()?;
-    // `1:name=systemd:…` where version 1 is still there, else `0::…`.
-    let line = text
-        .lines()
-        .find(|line| line.contains(":name=systemd:"))
-        .or_else(|| text.lines().find(|line| line.starts_with("0::")))?;
-    let path = line.splitn(3, ':').nth(2)?;
-    // A user's own services belong to `user@1000.service`, which systemd of the system knows.
-    path.split('/')
-        .find(|part| {
-            part.starts_with("user@") || part.ends_with(".service") || part.ends_with(".scope")
+    text.lines()
+        .filter(|line| line.starts_with("0::") || line.contains(":name=systemd:"))
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find_map(|path| {
+            // A user's own services belong to `user@1000.service`, which systemd of the system
+            // knows; a session's scope lies in a slice.
+            path.split('/').find(|part| {
+                part.starts_with("user@") || part.ends_with(".service") || part.ends_with(".scope")
+            })
         })
         .map(str::to_owned)
 }

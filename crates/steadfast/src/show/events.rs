@@ -13,6 +13,8 @@ use crate::style::{Role, Sign, Style};
 
 /// Times end here, where the terminal is that wide.
 const TIME_COLUMN: usize = 58;
+/// Paths that are named as they are put back: nobody reads the thousands of an upgrade.
+const PATHS: usize = 40;
 /// Lines shown of what a program said.
 const SAID_LINES: usize = 20;
 
@@ -29,6 +31,8 @@ pub struct Lines<'a> {
     /// Some of the change was taken back, or could not be.
     taken_back: bool,
     stuck: bool,
+    /// Paths that were put back, since the last end.
+    put_back: usize,
     /// What was said of failures, longest last.
     said: Vec<String>,
 }
@@ -48,6 +52,7 @@ impl<'a> Lines<'a> {
             ticking: false,
             taken_back: false,
             stuck: false,
+            put_back: 0,
             said: Vec::new(),
         }
     }
@@ -117,11 +122,19 @@ impl<'a> Lines<'a> {
                 let why = if self.is_said(why) { "" } else { why };
                 self.failed("taking it back", why)
             }
+            Event::PutBack { .. } if self.put_back >= PATHS => {
+                self.put_back += 1;
+                Ok(())
+            }
             Event::PutBack { path } => {
+                self.put_back += 1;
                 let text = Text::new().plain(&format!("put back {path}"));
                 self.line(self.style.sign(Sign::Done), Role::Good, &text)
             }
-            Event::TakenBack { id, same, of } => self.taken_back(*id, *same, *of),
+            Event::TakenBack { id, same, of } => {
+                self.more_put_back()?;
+                self.taken_back(*id, *same, *of)
+            }
             Event::Stuck { why, .. } => {
                 self.stuck = true;
                 self.failed("could not be put back", why)
@@ -137,6 +150,16 @@ impl<'a> Lines<'a> {
                 self.end(Role::Strong, &text)
             }
         }
+    }
+
+    /// How many paths were put back beyond those that were named.
+    fn more_put_back(&mut self) -> io::Result<()> {
+        let more = std::mem::take(&mut self.put_back).saturating_sub(PATHS);
+        if more == 0 {
+            return Ok(());
+        }
+        let text = Text::new().plain(&format!("put back {more} more"));
+        self.line(self.style.sign(Sign::Done), Role::Good, &text)
     }
 
     /// One change set or all of them: what was taken back, and what of it was checked.

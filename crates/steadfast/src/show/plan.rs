@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use model::plan::{LeftAlone, Risk, Selection};
+use model::plan::{LeftAlone, Patches, Risk, Selection};
 use model::{Action, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
 
 use super::diff::{self, DiffLine, Difference, LineKind};
@@ -51,7 +51,11 @@ pub fn write(
     if plan.actions.is_empty() {
         return Ok(());
     }
-    let command = command("steadfast apply", &plan.selection);
+    let apply = match plan.selection.patches {
+        Some(_) => "steadfast patch apply",
+        None => "steadfast apply",
+    };
+    let command = command(apply, &plan.selection);
     next_steps(&mut paper, &[NextStep::new(command, "")])
 }
 
@@ -166,14 +170,22 @@ fn upgrade(paper: &mut Paper<'_>, packages: &[PackageUpgrade], paths: usize) -> 
     let to = paper.sign(Sign::To);
     for package in packages {
         let text = Text::new().plain(&upgraded(package, to));
-        let origins = package.origins.join(", ");
-        paper.indented(2, &text.gap(3).say(Role::Dim, &origins))?;
+        paper.indented(2, &text.gap(3).say(Role::Dim, &kind(package)))?;
     }
     let text = format!(
         "rehearsed on a copy of this host: it writes {}, which are imaged first",
         count(paths, "path")
     );
     paper.indented(2, &Text::new().plain(&text))
+}
+
+/// `security`, or where the new version comes from.
+fn kind(package: &PackageUpgrade) -> String {
+    match package.origins.first() {
+        _ if package.is_security() => "security".to_owned(),
+        Some(origin) => model::printable(origin.as_bytes()),
+        None => String::new(),
+    }
 }
 
 /// What is done, and at the right which rules it serves.
@@ -438,11 +450,14 @@ fn undo(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
     let (mut others, mut irreversible) = (0, Vec::new());
     for action in &plan.actions {
         match &action.inverse {
-            Inverse::Restore => match action.effect.path() {
-                Some(path) => {
-                    restored.insert(path);
-                }
-                None => others += 1,
+            Inverse::Restore => match &action.effect {
+                Effect::Upgrade { writes, .. } => restored.extend(writes),
+                effect => match effect.path() {
+                    Some(path) => {
+                        restored.insert(path);
+                    }
+                    None => others += 1,
+                },
             },
             Inverse::Effect(_) => others += 1,
             Inverse::Repeat => {}
@@ -526,8 +541,12 @@ pub fn command(command: &str, selection: &Selection) -> String {
     for (name, value) in &selection.params {
         text += &format!(" --param {}", quoted(&format!("{name}={value}")));
     }
-    if selection.all_or_nothing {
-        text += " --all-or-nothing";
+    match selection.patches {
+        Some(Patches::All) => {}
+        Some(Patches::Security) => text += " --only security",
+        // A patch stands or falls as a whole anyway.
+        None if selection.all_or_nothing => text += " --all-or-nothing",
+        None => {}
     }
     text
 }

@@ -192,21 +192,28 @@ fn pending_updates_of_the_distribution() {
     // Certificates of the administrator's own, and a mark of each kind.
     host.shell("apt-mark -qq auto openssl && apt-mark -qq manual libssl3");
     let before = host.snapshot();
+    std::fs::write("/tmp/users.txt", host.shell("for p in /proc/[0-9]*; do echo $p $(cat $p/comm) $(cat $p/cgroup); grep -c / $p/maps; done; cat /proc/1/maps | head -50")).unwrap();
     let marks = host.shell("apt-mark showauto; cat /etc/ca-certificates.conf");
-    host.steadfast(&["patch", "plan", "--output", "/tmp/patch.json"])
-        .expect(1, &["libssl3", "ca-certificates", "restart"]);
+    let u = host.steadfast(&["patch", "plan", "--output", "/tmp/patch.json"]);
+    std::fs::write("/tmp/plan.txt", format!("{u}")).unwrap();
+    u.expect(1, &["libssl3", "ca-certificates", "restart"]);
     expect_same(&host, &before);
-    host.steadfast(&["patch", "apply", "/tmp/patch.json", "--yes"])
-        .expect(
-            0,
-            &[
-                "is still what this host needs",
-                "looked again: it is as planned",
-            ],
-        );
+    let t = std::time::Instant::now();
+    let u = host.steadfast(&["patch", "apply", "/tmp/patch.json", "--yes"]);
+    std::fs::write("/tmp/apply.txt", format!("{:?}\n{u}", t.elapsed())).unwrap();
+    u.expect(
+        0,
+        &[
+            "is still what this host needs",
+            "looked again: it is as planned",
+        ],
+    );
     host.shell("test -z \"$(dpkg --audit)\" && apt-get -s upgrade | grep -q '^0 upgraded'");
-    host.steadfast(&["undo", "last", "--yes"])
+    let t = std::time::Instant::now();
+    let u = host
+        .steadfast(&["undo", "last", "--yes"])
         .expect(0, &["checked, and as before"]);
+    std::fs::write("/tmp/undo.txt", format!("{:?}\n{u}", t.elapsed())).unwrap();
     expect_same(&host, &before);
     assert_eq!(
         host.shell("apt-mark showauto; cat /etc/ca-certificates.conf"),
