@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
 use crate::act::health::{self, Watched};
-use crate::act::{self, Context, LastLink, file, unit};
+use crate::act::{self, Context, LastLink, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
@@ -191,6 +191,17 @@ fn put_paths_back<'a>(
         .collect();
     // What was not there goes from the leaves up, what was there comes from the root down.
     mine.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Effect::Upgrade { writes, .. } = &action.effect
+        && let Err(error) = upgrade::wait_for_dpkg()
+            .and_then(|()| upgrade::sweep(context, writes))
+            .and_then(|()| {
+                let ways = mine.iter().map(|image| (&image.path, &image.before));
+                bulk::begin(context, ways)
+            })
+    {
+        note(&error);
+        return vec![error.to_string()];
+    }
     let (gone, kept): (Vec<_>, Vec<_>) = mine
         .into_iter()
         .partition(|image| image.before == Node::Absent);
@@ -216,6 +227,10 @@ fn put_paths_back<'a>(
             }
         }
         context.crash.here("path put back");
+    }
+    if let Err(error) = bulk::end(context) {
+        note(&error);
+        stuck.push(error.to_string());
     }
     if reload
         && context.root.is_live()

@@ -209,7 +209,7 @@ fn put_file(
     let fd = rustix::fs::openat(&place.dir, &name, flags, RawMode::from_raw_mode(0o600))
         .map_err(place.fail("create a file beside"))?;
     context.crash.here("temporary file created");
-    let written = write_content(place, fd, content, wanted).and_then(|()| {
+    let written = write_content(context, place, fd, content, wanted).and_then(|()| {
         context.crash.here("temporary file synced");
         rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
             .map_err(place.fail("replace"))
@@ -220,12 +220,13 @@ fn put_file(
         return written;
     }
     context.crash.here("file renamed");
-    place.sync()?;
+    sync(context, place)?;
     context.crash.here("directory synced");
     Ok(())
 }
 
-fn write_content(
+pub(super) fn write_content(
+    context: &Context<'_>,
     place: &Place,
     fd: OwnedFd,
     content: &mut dyn Read,
@@ -236,7 +237,18 @@ fn write_content(
     std::io::copy(content, &mut file).map_err(fail)?;
     file.flush().map_err(fail)?;
     change_attributes(place, &file, wanted)?;
-    file.sync_all().map_err(fail)
+    match context.bulk.is_on() {
+        true => Ok(()),
+        false => file.sync_all().map_err(fail),
+    }
+}
+
+/// A directory's entries become durable; with all others, where there are thousands.
+fn sync(context: &Context<'_>, place: &Place) -> Result<(), ActError> {
+    match context.bulk.is_on() {
+        true => Ok(()),
+        false => place.sync(),
+    }
 }
 
 fn make_directory(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Result<(), ActError> {
@@ -266,7 +278,7 @@ fn make_directory(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Resu
         return made;
     }
     context.crash.here("directory renamed");
-    place.sync()
+    sync(context, place)
 }
 
 fn remove(context: &Context<'_>, place: &Place) -> Result<(), ActError> {
@@ -279,7 +291,7 @@ fn remove(context: &Context<'_>, place: &Place) -> Result<(), ActError> {
     };
     rustix::fs::unlinkat(&place.dir, &*place.name, flags).map_err(place.fail("remove"))?;
     context.crash.here("removed");
-    place.sync()
+    sync(context, place)
 }
 
 fn put_link(
@@ -322,7 +334,7 @@ fn put_link(
         return placed;
     }
     context.crash.here("link renamed");
-    place.sync()
+    sync(context, place)
 }
 
 /// Changes what is there, through a handle on it: no name is looked up twice.
@@ -354,7 +366,10 @@ fn set_attributes(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Resu
     }
     if plain {
         change_attributes_stepwise(context, place, &fd, wanted)?;
-        rustix::fs::fsync(&fd).map_err(place.fail("sync"))
+        match context.bulk.is_on() {
+            true => Ok(()),
+            false => rustix::fs::fsync(&fd).map_err(place.fail("sync")),
+        }
     } else {
         change_special(place, &fd, wanted)
     }
@@ -493,6 +508,12 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
             attributes,
             ..
         } => {
+            if let Some(name) = context.bulk.take(path) {
+                rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
+                    .map_err(place.fail("replace"))?;
+                context.crash.here("file renamed");
+                return Ok(());
+            }
             let mut content = context.images.open(content)?;
             let wanted = Wanted::from(attributes);
             with_rights(context.root, &place, None, || {
@@ -554,7 +575,7 @@ pub fn set_directory_time(
         AtFlags::SYMLINK_NOFOLLOW,
     )
     .map_err(place.fail("set the time of"))?;
-    place.sync()
+    sync(context, &place)
 }
 
 /// Removes what is left under a temporary name in the directories of these paths: by a

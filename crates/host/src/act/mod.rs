@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod account_files;
+pub mod bulk;
 mod error;
 pub mod file;
 pub mod health;
@@ -37,6 +38,7 @@ pub struct Context<'a> {
     pub token: &'a str,
     pub crash: &'a CrashPoints,
     temporary: AtomicU32,
+    bulk: bulk::Bulk,
 }
 
 impl<'a> Context<'a> {
@@ -47,6 +49,7 @@ impl<'a> Context<'a> {
             token,
             crash,
             temporary: AtomicU32::new(0),
+            bulk: bulk::Bulk::default(),
         }
     }
 

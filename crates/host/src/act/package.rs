@@ -373,11 +373,16 @@ fn last_lines(text: &str) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 
-fn lock_holder() -> Option<i32> {
-    let file = std::fs::File::open("/var/lib/dpkg/lock-frontend").ok()?;
-    let asked = Flock::from(FlockType::WriteLock);
-    let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
-    Some(found.pid?.as_raw_pid())
+/// Who holds one of dpkg's locks: apt the first, dpkg itself the second.
+pub(super) fn lock_holder() -> Option<i32> {
+    ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"]
+        .into_iter()
+        .find_map(|path| {
+            let file = std::fs::File::open(path).ok()?;
+            let asked = Flock::from(FlockType::WriteLock);
+            let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
+            Some(found.pid?.as_raw_pid())
+        })
 }
 
 /// The same packages, versions and marks as before. Doing it twice changes nothing.

@@ -4,17 +4,20 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use model::PackageUpgrade;
+use model::{HostPath, PackageUpgrade};
 
-use super::package::{apt, check_name, failed, query};
+use super::package::{apt, check_name, failed, lock_holder, query};
 use super::program::Program;
-use super::{ActError, Context};
-use crate::image;
+use super::{ActError, Context, file};
+use crate::image::{self, Node};
 
 /// A large upgrade on a slow disk.
 pub const LIMIT: Duration = Duration::from_secs(3600);
+
+/// How long the rest of an upgrade that lost its parent may take.
+const LEFT_AT_WORK: Duration = Duration::from_secs(900);
 
 /// Below the state directory: package files as apt names them.
 pub fn archives(context: &Context<'_>) -> PathBuf {
@@ -132,4 +135,64 @@ pub fn check_clean() -> Result<(), ActError> {
             ),
         )),
     }
+}
+
+/// The package manager that a killed upgrade left at work ends by itself, and before it has ended
+/// nothing of what it writes can be put back.
+pub fn wait_for_dpkg() -> Result<(), ActError> {
+    let until = Instant::now() + LEFT_AT_WORK;
+    while let Some(holder) = lock_holder() {
+        if Instant::now() >= until {
+            return Err(ActError::program(
+                "put back what an upgrade wrote",
+                format!("process {holder} holds dpkg's lock"),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Where dpkg keeps a package's control files while it unpacks it, and what its database will
+/// say next. Both are empty while nothing is at work.
+const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", "/var/lib/dpkg/updates"];
+/// How dpkg names a file that is not in place yet, and one that is kept until it is.
+const BESIDE: [&str; 2] = [".dpkg-new", ".dpkg-tmp"];
+
+/// Removes what an upgrade that was killed left of its own: the next run of dpkg would take it
+/// for the truth.
+pub fn sweep(context: &Context<'_>, writes: &[HostPath]) -> Result<(), ActError> {
+    let planned = |path: &HostPath| writes.binary_search(path).is_ok();
+    for directory in TRANSIENT {
+        let directory = HostPath::literal(directory);
+        let entries = match std::fs::read_dir(directory.as_path()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(ActError::path("list", &directory, error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| ActError::path("list", &directory, error))?;
+            let name = entry.file_name();
+            if let Ok(path) = directory.join(name.as_encoded_bytes())
+                && !planned(&path)
+            {
+                file::put_back(context, &path, &Node::Absent)?;
+            }
+        }
+    }
+    let control = HostPath::literal(TRANSIENT[0]);
+    if !planned(&control) {
+        file::put_back(context, &control, &Node::Absent)?;
+    }
+    for path in writes {
+        for end in BESIDE {
+            let name = [path.as_bytes(), end.as_bytes()].concat();
+            if let Ok(beside) = HostPath::from_bytes(&name)
+                && !planned(&beside)
+            {
+                file::put_back(context, &beside, &Node::Absent)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -263,14 +263,12 @@ impl Work<'_> {
 
     /// What an action left, for the undo and for recovery.
     fn note_after(&mut self, action: &Action) -> Result<(), StateError> {
+        // Those of thousands of paths are stored once, at the end.
+        let images = (!super::is_large(self.plan)).then(|| self.state.images());
         for image in &mut self.images {
             if image.role == Role::Touched && image.actions.contains(&action.id) {
-                let (_, node) = Node::capture(
-                    &self.target.root,
-                    &image.path,
-                    LastLink::Itself,
-                    Some(self.state.images()),
-                )?;
+                let last = LastLink::Itself;
+                let (_, node) = Node::capture(&self.target.root, &image.path, last, images)?;
                 image.after = Some(node);
             }
         }
@@ -279,8 +277,22 @@ impl Work<'_> {
 
     /// Directories' times are known when all is done.
     pub(super) fn record_after(&mut self) -> Result<(), StateError> {
+        match super::is_large(self.plan) {
+            true => self.state.images().sync_together(|| self.capture_after()),
+            false => self.capture_after(),
+        }?;
         let change = self.id();
         let mut batch = Batch::default();
+        for image in &self.images {
+            batch = batch.put(change, image_key(image), image);
+        }
+        batch = batch.put(change, "", &self.header);
+        self.state.journal().write(batch)?;
+        self.options.crash.here("after-images recorded");
+        Ok(())
+    }
+
+    fn capture_after(&mut self) -> Result<(), StateError> {
         for image in &mut self.images {
             let (_, node) = Node::capture(
                 &self.target.root,
@@ -289,11 +301,7 @@ impl Work<'_> {
                 Some(self.state.images()),
             )?;
             image.after = Some(node);
-            batch = batch.put(change, image_key(image), image);
         }
-        batch = batch.put(change, "", &self.header);
-        self.state.journal().write(batch)?;
-        self.options.crash.here("after-images recorded");
         Ok(())
     }
 

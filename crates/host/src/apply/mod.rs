@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::plan::PLAN_FORMAT;
-use model::{Change, ChangeId, ChangeState, Plan, Risk};
+use model::{Change, ChangeId, ChangeState, Effect, Plan, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};
@@ -185,11 +185,20 @@ pub(crate) fn apply_as(
     }
     let token = token()?;
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
+    state
+        .images()
+        .mend()
+        .map_err(|error| ActError::program("look at the before-images", error))?;
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
     // What can't be imaged is refused here, before there is a change at all.
-    let (images, records) =
-        images::images(&context, plan).inspect_err(|_| state.images().forget_fresh())?;
+    let taken = match is_large(plan) {
+        true => state
+            .images()
+            .sync_together(|| images::images(&context, plan)),
+        false => images::images(&context, plan),
+    };
+    let (images, records) = taken.inspect_err(|_| state.images().forget_fresh())?;
     let id = next_id(state)?;
     let header = Header {
         change: Change {
@@ -238,6 +247,13 @@ pub(crate) fn apply_as(
         Ok(applied) => Ok(applied),
         Err(source) => work.give_way(source),
     }
+}
+
+/// Does it touch so many paths that waiting for the disk for each takes minutes?
+pub(crate) fn is_large(plan: &Plan) -> bool {
+    plan.actions
+        .iter()
+        .any(|action| matches!(action.effect, Effect::Upgrade { .. }))
 }
 
 fn summary(plan: &Plan) -> String {

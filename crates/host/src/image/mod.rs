@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::Digest;
@@ -28,6 +29,8 @@ pub struct Images {
     directory: PathBuf,
     /// What was not stored before this process stored it.
     fresh: Mutex<BTreeSet<Digest>>,
+    /// Contents become durable together, at the end: see [`Images::sync_together`].
+    together: AtomicBool,
 }
 
 impl Images {
@@ -35,6 +38,7 @@ impl Images {
         Self {
             directory,
             fresh: Mutex::default(),
+            together: AtomicBool::new(false),
         }
     }
 
@@ -76,16 +80,70 @@ impl Images {
         if path.exists() {
             std::fs::remove_file(temporary)?;
         } else {
-            file.sync_all()?;
+            let at_once = !self.together.load(Ordering::Relaxed);
+            if at_once {
+                file.sync_all()?;
+            }
             std::fs::rename(temporary, &path)?;
             self.lock_fresh().insert(digest);
-            File::open(&self.directory)?.sync_all()?;
+            if at_once {
+                File::open(&self.directory)?.sync_all()?;
+            }
         }
         Ok((digest, size_bytes))
     }
 
     fn lock_fresh(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Thousands of contents are stored by `work`: none of them waits for the disk by itself,
+    /// and when this returns they are durable. A mark is there meanwhile, since a power cut may
+    /// leave the names of contents that were not written: see [`Images::mend`].
+    pub(crate) fn sync_together<T, E: From<ActError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let fail = |error| ActError::program("sync the before-images", error);
+        let mark = self.mark();
+        File::create(&mark)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| File::open(&self.directory)?.sync_all())
+            .map_err(fail)?;
+        self.together.store(true, Ordering::Relaxed);
+        let done = work();
+        self.together.store(false, Ordering::Relaxed);
+        File::open(&self.directory)
+            .and_then(|directory| Ok(rustix::fs::syncfs(&directory)?))
+            .and_then(|()| std::fs::remove_file(&mark))
+            .map_err(fail)?;
+        done
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.directory.join("not-synced")
+    }
+
+    /// Removes what a power cut left that is not the content of its name. Before anything else
+    /// is stored: what has a name counts as stored.
+    pub(crate) fn mend(&self) -> io::Result<()> {
+        let mark = self.mark();
+        if !mark.exists() {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(named) = name.to_str().and_then(|name| name.parse::<Digest>().ok()) else {
+                continue;
+            };
+            let (found, _) = digest(&mut File::open(entry.path())?)?;
+            if found != named {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        rustix::fs::syncfs(&File::open(&self.directory)?)?;
+        std::fs::remove_file(&mark)
     }
 
     /// From here on records rest on what was stored.
