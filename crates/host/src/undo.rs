@@ -352,6 +352,13 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
     let standing = standing(record);
     let mut obstacles = Vec::new();
     let mut merged = Vec::new();
+    let upgrades: BTreeSet<ActionId> = record
+        .plan
+        .actions
+        .iter()
+        .filter(|action| matches!(action.effect, Effect::Upgrade { .. }))
+        .map(|action| action.id)
+        .collect();
     let touched: BTreeMap<HostPath, Node> = record
         .images
         .iter()
@@ -380,7 +387,11 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         }
         // A link to a directory is only a link.
         let is_directory = matches!(current, Node::Directory { .. });
-        match decide_path(context.images, image, &after, &current) {
+        let decision = match image.actions.is_disjoint(&upgrades) {
+            true => decide_path(context.images, image, &after, &current),
+            false => decide_upgraded(image, &after, &current).map_err(Stop::Obstacle),
+        };
+        match decision {
             Ok(Decision::Exact) => {}
             Ok(Decision::Leave) => {
                 image.undo = Some(UndoTo {
@@ -409,6 +420,22 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         true => Ok(merged),
         false => Err(UndoError::Conflict(obstacles)),
     }
+}
+
+/// What an upgrade wrote goes back as it was, or not at all: a program or a database that is half
+/// of one version is none. A cache that was made anew since is as good as another.
+fn decide_upgraded(image: &Imaged, after: &Node, current: &Node) -> Result<Decision, Obstacle> {
+    if current.same_as(after) || current.same_as(&image.before) {
+        return Ok(Decision::Exact);
+    }
+    if image.path.is_within(&HostPath::literal("/var/cache")) {
+        return Ok(Decision::Leave);
+    }
+    Err(Obstacle {
+        what: image.path.to_string(),
+        why: "it was changed since the upgrade, and is not written over".to_owned(),
+        difference: None,
+    })
 }
 
 enum Decision {

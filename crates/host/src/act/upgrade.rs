@@ -31,8 +31,12 @@ pub fn archives_below(images: &Path) -> PathBuf {
 /// The name of a package's file in apt's cache: a colon of the version is `%3a`.
 pub fn file_name(package: &PackageUpgrade) -> String {
     let bare = package.name.split(':').next().unwrap_or(&package.name);
-    let version = package.to.replace(':', "%3a");
-    format!("{bare}_{version}_{}.deb", package.architecture)
+    name_of_file(bare, &package.to, &package.architecture)
+}
+
+/// The same, from a package's own words.
+pub fn name_of_file(name: &str, version: &str, architecture: &str) -> String {
+    format!("{name}_{}_{architecture}.deb", version.replace(':', "%3a"))
 }
 
 /// apt's own caches of its lists are made anew in memory: an upgrade that is taken back leaves
@@ -122,19 +126,23 @@ pub fn check_clean() -> Result<(), ActError> {
     let ended = Program::find(&["/usr/bin/dpkg"])?
         .args(["--audit"])
         .succeed()?;
-    match ended.stdout.trim() {
-        "" => Ok(()),
-        said => Err(ActError::program(
-            "find dpkg's database clean",
-            model::printable(
-                said.lines()
-                    .take(3)
-                    .collect::<Vec<_>>()
-                    .join("; ")
-                    .as_bytes(),
-            ),
-        )),
+    if ended.stdout.trim().is_empty() {
+        return Ok(());
     }
+    // Explanations stand at the margin, and packages, with a word on each, are indented.
+    let named: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next())
+        .collect();
+    let why = match named.is_empty() {
+        true => ended.stdout.lines().next().unwrap_or_default().to_owned(),
+        false => format!("not all there: {}", named.join(", ")),
+    };
+    Err(ActError::program(
+        "find dpkg's database clean",
+        model::printable(why.as_bytes()),
+    ))
 }
 
 /// The package manager that a killed upgrade left at work ends by itself, and before it has ended

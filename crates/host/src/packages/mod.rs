@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -154,7 +154,13 @@ fn held_back(taken: &[Pending]) -> Result<Vec<Pending>, ActError> {
     }
     let ended = apt()?
         .args(NO_CACHES)
-        .args(["--simulate", "--ignore-hold", "upgrade", "--with-new-pkgs"])
+        .args([
+            "--simulate",
+            "--ignore-hold",
+            "--allow-change-held-packages",
+            "upgrade",
+            "--with-new-pkgs",
+        ])
         .succeed()?;
     let (all, _) = parse_pending(&ended.stdout);
     Ok(all
@@ -208,6 +214,7 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
     fetch("--download-only")?;
     // What apt calls fetched without copying it: an archive on this host's own disk.
     copy_local(&fetch("--print-uris")?.stdout, &archives)?;
+    let listed = listed(&pending)?;
     let mut packages = Vec::with_capacity(pending.len());
     let mut unpacked_bytes = 0;
     for pending in pending {
@@ -224,6 +231,13 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
         let mut file = File::open(&path).map_err(|error| refuse(error.to_string()))?;
         (package.archive, _) =
             image::digest(&mut file).map_err(|error| refuse(error.to_string()))?;
+        // apt looks at what it copies itself, and at the rest only when it installs it.
+        if listed.get(&file_name(&package)) != Some(&package.archive.to_string()) {
+            drop(std::fs::remove_file(&path));
+            return Err(refuse(
+                "it is not the file that the archive's lists name".to_owned(),
+            ));
+        }
         unpacked_bytes += installed_bytes(&path)?;
         packages.push(package);
     }
@@ -251,11 +265,48 @@ fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
         }
         let path: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
         let path = Path::new("/").join(OsStr::from_bytes(&path));
-        std::fs::copy(&path, archives.join(name)).map_err(|error| {
-            ActError::program(format!("copy `{}`", path.display()), error.to_string())
-        })?;
+        let fail = |why: String| ActError::program(format!("copy `{}`", path.display()), why);
+        std::fs::copy(&path, archives.join(name)).map_err(|error| fail(error.to_string()))?;
     }
     Ok(())
+}
+
+/// The SHA-256 of each package file by its name in the cache, from the signed lists.
+fn listed(pending: &[Pending]) -> Result<BTreeMap<String, String>, ActError> {
+    let ended = Program::find(&["/usr/bin/apt-cache"])?
+        .args(NO_CACHES)
+        .args(["show"])
+        .args(
+            pending
+                .iter()
+                .map(|pending| format!("{}={}", pending.name, pending.to)),
+        )
+        .succeed()?;
+    Ok(parse_listed(&ended.stdout))
+}
+
+/// Reads what `apt-cache show` prints: deb822(5) stanzas.
+pub fn parse_listed(text: &str) -> BTreeMap<String, String> {
+    let mut listed = BTreeMap::new();
+    for stanza in text.split("\n\n") {
+        let field = |name: &str| {
+            stanza
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        if let (Some(name), Some(version), Some(architecture), Some(hash)) = (
+            field("Package"),
+            field("Version"),
+            field("Architecture"),
+            field("SHA256"),
+        ) {
+            listed.insert(
+                crate::act::upgrade::name_of_file(name, version, architecture),
+                hash.trim().to_owned(),
+            );
+        }
+    }
+    listed
 }
 
 /// The control field `Installed-Size`, in KiB (Debian policy, 5.6.20).
@@ -274,15 +325,21 @@ pub struct Check {
 }
 
 /// What a rehearsal of an upgrade told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpgradeRehearsed {
     /// Every path that the upgrade writes.
     pub writes: BTreeSet<HostPath>,
     /// Checks that passed before the upgrade and do not after it, with what they said.
     pub broken: BTreeMap<String, String>,
+    /// Configuration files that the administrator changed and that stay as they are, with the
+    /// maintainer's new version, which is put beside each.
+    pub conflicts: BTreeMap<HostPath, Vec<u8>>,
     /// Mounts that it could not write to.
     pub read_only: Vec<PathBuf>,
 }
+
+/// Where dpkg puts the maintainer's version of a configuration file that was changed here.
+const BESIDE: &str = ".dpkg-dist";
 
 /// Why an upgrade is not fit for the host.
 #[derive(Debug, thiserror::Error)]
@@ -291,6 +348,16 @@ pub enum UpgradeError {
     Act(#[from] ActError),
     #[error(transparent)]
     Rehearse(#[from] RehearseError),
+    /// A file system would be full before the end.
+    #[error(
+        "no room below `{}`: the upgrade writes {needed_bytes} bytes there, and {free_bytes} are free",
+        at.display()
+    )]
+    NoRoom {
+        at: PathBuf,
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
     /// It fails on a copy of this host, and would fail on the host.
     #[error("the upgrade fails on a copy of this host: {0}")]
     Fails(String),
@@ -343,8 +410,10 @@ pub fn rehearse_upgrade(
     let Rehearsed {
         steps: ended,
         writes,
+        contents,
+        written_bytes,
         read_only,
-    } = rehearse(&steps, &variables, &[mine], needed_bytes)?;
+    } = rehearse(&steps, &variables, &[mine], BESIDE, needed_bytes)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
         Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),
@@ -361,11 +430,42 @@ pub fn rehearse_upgrade(
             broken.insert(check.argv.join(" "), why);
         }
     }
+    check_room(&written_bytes)?;
     Ok(UpgradeRehearsed {
         writes,
         broken,
+        conflicts: contents
+            .into_iter()
+            .filter_map(|(path, content)| {
+                let kept = path.as_bytes().strip_suffix(BESIDE.as_bytes())?;
+                Some((HostPath::from_bytes(kept).ok()?, content))
+            })
+            .collect(),
         read_only,
     })
+}
+
+/// Every file system must hold the new files beside the old, and a way back beside both.
+fn check_room(written_bytes: &BTreeMap<PathBuf, u64>) -> Result<(), UpgradeError> {
+    let mut by_device: BTreeMap<u64, (PathBuf, u64)> = BTreeMap::new();
+    for (at, bytes) in written_bytes {
+        let device = std::fs::metadata(at).map_or(0, |metadata| metadata.dev());
+        by_device.entry(device).or_insert((at.clone(), 0)).1 += bytes;
+    }
+    for (at, bytes) in by_device.into_values() {
+        let Ok(room) = rustix::fs::statvfs(&at) else {
+            continue;
+        };
+        let free_bytes = room.f_bavail * room.f_frsize;
+        if bytes * 2 > free_bytes && bytes > 0 {
+            return Err(UpgradeError::NoRoom {
+                at,
+                needed_bytes: bytes * 2,
+                free_bytes,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What went wrong stands at the end of what a program says.

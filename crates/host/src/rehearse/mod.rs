@@ -5,7 +5,7 @@
 mod cell;
 mod writes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +25,7 @@ use crate::tool::run::run_within;
 use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
 use cell::Cell;
-use writes::{Layer, writes};
+use writes::{Layer, contents, sizes, writes};
 
 /// The overlays' own layers are made here, on a file system that ends with the rehearsal. Only
 /// the rehearsal's namespace sees it.
@@ -79,6 +79,10 @@ pub struct Rehearsed {
     pub steps: Vec<Result<Output, String>>,
     /// Every path of the host that the steps would have made, changed or removed.
     pub writes: BTreeSet<HostPath>,
+    /// New files whose names end as was asked for, with what is in them.
+    pub contents: BTreeMap<HostPath, Vec<u8>>,
+    /// What was written below each local mount, in bytes.
+    pub written_bytes: BTreeMap<PathBuf, u64>,
     /// Mounts that were shown read-only, since no overlay can lie over them.
     pub read_only: Vec<PathBuf>,
 }
@@ -109,7 +113,8 @@ fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -
 }
 
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
-/// may write. What they write below `left_out` is not told.
+/// may write. What they write below `left_out` is not told; new files whose names end with
+/// `ending` are told with their content.
 ///
 /// # Errors
 /// When no copy can be made; then nothing ran. How the steps ended is no error.
@@ -117,6 +122,7 @@ pub fn rehearse(
     steps: &[Step],
     variables: &[(&str, &str)],
     left_out: &[HostPath],
+    ending: &str,
     needed_bytes: u64,
 ) -> Result<Rehearsed, RehearseError> {
     // Namespaces belong to threads, and this one's ends with it.
@@ -133,10 +139,13 @@ pub fn rehearse(
                         break;
                     }
                 }
+                let unread = || no_copy("read what was written");
+                let writes = writes(&copy.layers, left_out).map_err(unread())?;
                 Ok(Rehearsed {
                     steps: ended,
-                    writes: writes(&copy.layers, left_out)
-                        .map_err(no_copy("read what was written"))?,
+                    contents: contents(&copy.layers, &writes, ending).map_err(unread())?,
+                    writes,
+                    written_bytes: sizes(&copy.layers).map_err(unread())?,
                     read_only: copy.read_only,
                 })
             })

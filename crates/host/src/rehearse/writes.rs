@@ -1,13 +1,18 @@
 //! Which paths a rehearsal wrote: what lies in the upper layers of its overlays
 //! (Documentation/filesystems/overlayfs.rst).
 
-use std::collections::BTreeSet;
-use std::fs::Metadata;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::HostPath;
+
+use crate::act::place::read_bounded;
+
+/// A configuration file that is larger than this is not compared by eye.
+const READABLE_BYTES: u64 = 256 << 10;
 
 /// A rehearsal that writes more paths than this is none of an upgrade.
 const MOST_PATHS: usize = 500_000;
@@ -28,6 +33,59 @@ pub(super) struct Layer {
     /// What was there before, by a handle's path.
     pub(super) lower: PathBuf,
     pub(super) upper: PathBuf,
+}
+
+/// The content of those new files whose names end so, as far as a person would read them.
+pub(super) fn contents(
+    layers: &[Layer],
+    paths: &BTreeSet<HostPath>,
+    ending: &str,
+) -> io::Result<BTreeMap<HostPath, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for path in paths {
+        if !path.as_bytes().ends_with(ending.as_bytes()) {
+            continue;
+        }
+        let of = layers
+            .iter()
+            .filter(|layer| path.as_path().starts_with(&layer.at))
+            .max_by_key(|layer| layer.at.as_os_str().len());
+        let below =
+            of.and_then(|layer| Some((layer, path.as_path().strip_prefix(&layer.at).ok()?)));
+        let Some((layer, below)) = below else {
+            continue;
+        };
+        let upper = layer.upper.join(below);
+        if upper
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_file())
+        {
+            let bytes = read_bounded(File::open(upper)?, READABLE_BYTES);
+            found.insert(path.clone(), bytes.unwrap_or_default());
+        }
+    }
+    Ok(found)
+}
+
+/// What was written on each of the host's file systems, in bytes.
+pub(super) fn sizes(layers: &[Layer]) -> io::Result<BTreeMap<PathBuf, u64>> {
+    let mut sizes = BTreeMap::new();
+    for layer in layers {
+        let mut total = 0;
+        let mut open = vec![layer.upper.clone()];
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory)? {
+                let entry = entry?;
+                let metadata = entry.path().symlink_metadata()?;
+                match metadata.is_dir() {
+                    true => open.push(entry.path()),
+                    false => total += metadata.blocks() * 512,
+                }
+            }
+        }
+        sizes.insert(layer.at.clone(), total);
+    }
+    Ok(sizes)
 }
 
 /// Every path that was made, changed or removed in these layers, but for what is `left_out`.

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
-use model::Risk;
+use model::{Effect, PackageUpgrade, Plan, Risk};
 
 use crate::context::{self, Context};
 use crate::duration::Span;
@@ -48,6 +48,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         show::change::write(&mut err, &change, Some(&record.plan), &Style::for_stderr())?;
         err.flush()?;
     }
+    brings_back(&record.plan);
     let question = format!("take back change {}?", change.id);
     if !context::consent(args.yes, &question)? {
         crate::say(format_args!("nothing was changed"));
@@ -75,6 +76,35 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let exit = conclude(&undone);
     context::expire(&host, &state);
     Ok(exit)
+}
+
+/// Says which older versions come back, and that security updates are among them.
+fn brings_back(plan: &Plan) {
+    let packages = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Upgrade { packages, .. } => Some(packages),
+            _ => None,
+        });
+    let packages: Vec<&PackageUpgrade> = packages.flatten().collect();
+    let vulnerable: Vec<&str> = packages
+        .iter()
+        .filter(|package| package.is_security() && package.from.is_some())
+        .map(|package| package.name.as_str())
+        .collect();
+    if !packages.is_empty() {
+        crate::say(format_args!(
+            "this brings back the older versions of {} package(s)",
+            packages.len()
+        ));
+    }
+    if !vulnerable.is_empty() {
+        crate::say(format_args!(
+            "with them come back what their security updates closed: {}",
+            vulnerable.join(", ")
+        ));
+    }
 }
 
 fn conclude(undone: &Undone) -> Exit {

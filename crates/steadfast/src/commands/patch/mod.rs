@@ -3,12 +3,12 @@
 mod apply;
 mod plan;
 
-use std::collections::BTreeSet;
-
 use ::plan::patch::{Patching, User};
 use clap::ValueEnum;
 use host::packages::users::processes;
-use host::packages::{Check, Pending, UpgradeError, fetch, pending, rehearse_upgrade};
+use host::packages::{
+    Check, Pending, UpgradeError, UpgradeRehearsed, fetch, pending, rehearse_upgrade,
+};
 use host::{Host, LocalHost, State};
 use model::plan::{LeftAlone, Patches};
 use model::{HostPath, PackageUpgrade, Plan, Premise, Probe};
@@ -16,6 +16,7 @@ use model::{HostPath, PackageUpgrade, Plan, Premise, Probe};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show::diff::{self, Difference, LineKind};
 
 /// Upgrade packages: rehearsed on a copy of this host first, and taken back exactly
 #[derive(Debug, clap::Subcommand)]
@@ -83,17 +84,22 @@ fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<Plan, Failu
     crate::say(format_args!("asking the package manager"));
     let (pending, held) = pending(patches).map_err(because)?;
     let premises = premises(host);
-    let left_alone = held.iter().map(held_back).collect();
+    let mut left_alone: Vec<LeftAlone> = held.iter().map(held_back).collect();
     crate::say(format_args!("fetching {} package(s)", pending.len()));
     let (packages, unpacked_bytes) = fetch(state, pending).map_err(|error| {
         let help =
             "nothing was installed; is the network there, and are the lists fresh: apt-get update";
         Failure::with_help(Exit::Unchecked, error, help)
     })?;
-    let writes = match packages.is_empty() {
-        true => BTreeSet::new(),
+    let seen = match packages.is_empty() {
+        true => UpgradeRehearsed::default(),
         false => rehearsed(state, &packages, unpacked_bytes)?,
     };
+    left_alone.extend(
+        seen.conflicts
+            .iter()
+            .map(|(path, maintainers)| conflict(path, maintainers)),
+    );
     let users = processes()
         .into_iter()
         .map(|process| User {
@@ -106,7 +112,7 @@ fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<Plan, Failu
         host: host.identity(),
         patches,
         packages,
-        writes,
+        writes: seen.writes,
         users,
         premises,
         left_alone,
@@ -144,11 +150,31 @@ fn held_back(pending: &Pending) -> LeftAlone {
     }
 }
 
+/// A configuration file that stays as the administrator wrote it.
+fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
+    let ours = std::fs::read(path.as_path()).unwrap_or_default();
+    let lines = match diff::compare(Some(&ours), maintainers) {
+        Difference::Lines(lines) => lines
+            .iter()
+            .filter(|line| matches!(line.kind, LineKind::Added | LineKind::Removed))
+            .count(),
+        Difference::Same | Difference::Opaque => 0,
+    };
+    LeftAlone {
+        what: path.to_string(),
+        why: format!(
+            "was changed on this host and stays as it is; the maintainer's new version, which \
+             differs in {lines} line(s), is put beside it as .dpkg-dist"
+        ),
+        at: Vec::new(),
+    }
+}
+
 fn rehearsed(
     state: &State,
     packages: &[PackageUpgrade],
     unpacked_bytes: u64,
-) -> Result<BTreeSet<HostPath>, Failure> {
+) -> Result<UpgradeRehearsed, Failure> {
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let checks: Vec<Check> = CHECKS
         .iter()
@@ -166,7 +192,7 @@ fn rehearsed(
             Failure::with_help(Exit::Findings, error, help)
         })?;
     match rehearsed.broken.first_key_value() {
-        None => Ok(rehearsed.writes),
+        None => Ok(rehearsed),
         Some((check, said)) => Err(Failure::new(
             Exit::Findings,
             format_args!("after the upgrade, on a copy of this host, `{check}` fails: {said}"),
