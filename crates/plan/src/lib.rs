@@ -9,5 +9,6 @@ pub mod patch;
 pub mod report;
 pub mod retention;
 pub mod risk;
+pub mod window;
 
 pub use report::{Counts, Report, Score};

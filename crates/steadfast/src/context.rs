@@ -183,6 +183,11 @@ pub fn heed_interrupts() {
     let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
 }
 
+/// Has the person had enough?
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
 /// How long another change may keep a command waiting, before it is refused.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 

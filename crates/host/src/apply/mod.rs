@@ -258,8 +258,12 @@ pub(crate) fn is_large(plan: &Plan) -> bool {
 
 fn summary(plan: &Plan) -> String {
     let mut paths = BTreeSet::new();
-    let mut others = 0;
+    let (mut others, mut packages) = (0, 0);
     for action in &plan.actions {
+        if let Effect::Upgrade { packages: some, .. } = &action.effect {
+            packages += some.len();
+            continue;
+        }
         match action.effect.path() {
             Some(path) => {
                 paths.insert(path);
@@ -274,6 +278,7 @@ fn summary(plan: &Plan) -> String {
         _ => Some(format!("{number} {many}")),
     };
     let parts = [
+        count(packages, "package", "packages"),
         count(paths.len(), "path", "paths"),
         count(others, "other action", "other actions"),
     ];

@@ -170,6 +170,36 @@ fn held_back(taken: &[Pending]) -> Result<Vec<Pending>, ActError> {
         .collect())
 }
 
+/// Which kernel runs, and which a boot would start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernels {
+    /// As uname(2) tells it.
+    pub booted: String,
+    /// The newest in `/boot` of those that have modules here; none where there is none, as in a
+    /// container.
+    pub newest: Option<String>,
+}
+
+/// Looks at `/boot`.
+pub fn kernels() -> Kernels {
+    let booted = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let versions = std::fs::read_dir("/boot")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            Some(name.strip_prefix("vmlinuz-")?.to_owned())
+        });
+    let newest = versions.max_by(|a, b| {
+        let parse = |text: &String| text.parse::<debversion::Version>().ok();
+        parse(a).cmp(&parse(b)).then_with(|| a.cmp(b))
+    });
+    Kernels { booted, newest }
+}
+
 /// Fetches the package files into the state directory; apt verifies each against the signed
 /// lists. Gives each upgrade with the digest of its file, and the bytes that they unpack to.
 ///

@@ -14,10 +14,11 @@ use crate::tool::sandbox::{close_others_on_exec, keep_only, make_read_only, unsh
 
 /// What maintainer scripts may do: own, read and write files, become other accounts, end their
 /// own processes. Administration, modules, raw devices, boot, tracing, clocks and the network's
-/// configuration are not among it (capabilities(7)).
+/// configuration are not among it (capabilities(7)), nor is what opens a file by its number and
+/// not by its name: through any mount of the host's own that leads to all that lies beside it
+/// (open_by_handle_at(2)).
 const KEEP: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::SETFCAP)

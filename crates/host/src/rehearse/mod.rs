@@ -302,9 +302,12 @@ fn own_parts(root: &Path) -> Result<(), RehearseError> {
     for device in DEVICES {
         let path = Path::new(std::ffi::OsStr::from_bytes(device.to_bytes()));
         let at = inside(root, path);
-        // A host may lack some.
-        if std::fs::write(&at, []).is_ok() {
-            let _ = mount_bind(path, &at);
+        // A host may lack some. What is bound is the host's own node: its mode and its owner are
+        // not to be changed through it, which leaves reading and writing as they are.
+        if path.exists() {
+            std::fs::write(&at, []).map_err(no_copy("give it its own /dev"))?;
+            mount_bind(path, &at).map_err(no_copy("give it its own /dev"))?;
+            make_read_only_below(&c_string(&at)).map_err(no_copy("give it its own /dev"))?;
         }
     }
     for (name, target) in [

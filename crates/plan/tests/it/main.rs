@@ -6,3 +6,4 @@ mod converge;
 mod retention;
 mod risk;
 mod support;
+mod window;

@@ -22,7 +22,7 @@ use crate::many_kinds::{
 const WATCHED: [&str; 3] = ["/etc", "/home", "/usr/lib/systemd/system"];
 
 /// What a boot writes itself, beside the change: systemd's and ifupdown's own notes.
-const BOOT_WRITES: [&str; 4] = [
+pub const BOOT_WRITES: [&str; 4] = [
     "/etc/resolv.conf",
     "/etc/.updated",
     "/etc/machine-id",
@@ -33,14 +33,14 @@ const BOOT_WRITES: [&str; 4] = [
 const JITTER_MS: u64 = 400;
 
 /// What a boot spends its time on, emulated, and this test does not need.
-const SPARED: &str = "systemctl mask --quiet apparmor auditd e2scrub_reap rsyslog cron \
+pub const SPARED: &str = "systemctl mask --quiet apparmor auditd e2scrub_reap rsyslog cron \
     unattended-upgrades systemd-timesyncd systemd-logind getty@tty1 serial-getty@ttyS0 \
     apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer dpkg-db-backup.timer \
     dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
     modprobe@drm modprobe@efi_pstore modprobe@configfs modprobe@dm_mod modprobe@loop && sync";
 
 /// The program without what a debugger reads, which is half of its size.
-fn stripped() -> PathBuf {
+pub fn stripped() -> PathBuf {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("steadfast-stripped");
     let strip = std::process::Command::new("strip")
         .arg("-o")
@@ -52,7 +52,7 @@ fn stripped() -> PathBuf {
 }
 
 /// A debug build, emulated, on a machine that does other things as well.
-const EMULATED: Duration = Duration::from_secs(300);
+pub const EMULATED: Duration = Duration::from_secs(300);
 
 struct Scene {
     machine: Machine,
@@ -85,14 +85,14 @@ impl Look {
 }
 
 #[track_caller]
-fn run(machine: &Machine, exec: &Exec, code: i32) -> String {
+pub fn run(machine: &Machine, exec: &Exec, code: i32) -> String {
     let output = machine.exec(&exec.clone().limit(EMULATED));
     let output = output.expect("it ends");
     assert_eq!(output.code(), Some(code), "{exec:?}: {output:?}");
     format!("{}{}", output.text(), output.errors())
 }
 
-fn steadfast(words: &[&str]) -> Exec {
+pub fn steadfast(words: &[&str]) -> Exec {
     Exec::new(std::iter::once(PROGRAM).chain(words.iter().copied()))
 }
 
@@ -130,58 +130,57 @@ impl Scene {
         Some(scene)
     }
 
-    /// Starts the program and cuts the power `delay` after `milestone` came true.
-    fn cut_at(&mut self, words: &[&str], milestone: &str, delay: Duration) {
-        // What was done before is on the disk, the interrupted work alone is in question.
-        run(&self.machine, &Exec::shell("sync"), 0);
-        // The machine itself waits, and then says so: asking from outside takes a second.
-        let line = format!(
-            "{PROGRAM} {} > /run/said 2>&1 & pid=$!
-            while [ -e /proc/$pid/exe ] && ! {{ {milestone}; }}; do sleep 0.01; done
-            echo seen; wait $pid",
-            words.join(" ")
-        );
-        let exec = Exec::shell(&line).limit(EMULATED);
-        let mut running = self.machine.spawn(&exec).expect("it starts");
-        running
-            .wait_for_word("seen", EMULATED)
-            .expect("seen, or over");
-        std::thread::sleep(delay);
-        self.machine.power_cut();
-        drop(running);
-    }
-
     /// Boots; the unit recovers by itself. Gives the end, after comparing everything.
     fn boot(&mut self, when: &str) -> End {
         let began = Instant::now();
-        self.machine.boot().expect("it boots again");
+        let newest = boot(&mut self.machine, when);
         let took = began.elapsed();
-        let unit = "systemctl show -p Result -p ExecMainStatus steadfast-recover.service";
-        let unit = run(&self.machine, &Exec::shell(unit), 0);
-        assert!(unit.contains("Result=success"), "{when}: {unit}");
-        let history = run(
-            &self.machine,
-            &steadfast(&["history", "--format", "json"]),
-            0,
-        );
-        let history: serde_json::Value = serde_json::from_str(&history).expect("JSON");
-        let newest = history["changes"][0]["state"].as_str().expect("a state");
         let now = Look::at(&self.machine);
-        let (end, found) = match newest {
+        let (end, found) = match &*newest {
             // Nobody confirmed it before the machine restarted: an apply goes back, and the
             // change whose undo it was is in effect again.
             "rolled_back" | "undone" => (End::Before, self.before.differs(&now, true)),
             "committed" => (End::Planned, self.planned.differs(&now, false)),
-            other => panic!("{when}: {other}: {history:#}"),
+            other => panic!("{when}: {other}"),
         };
-        assert!(
-            found.is_empty(),
-            "{when}: not as {end:?}: {found}\n{history:#}"
-        );
+        assert!(found.is_empty(), "{when}: not as {end:?}: {found}");
         run(&self.machine, &steadfast(&["recover"]), 0);
         say(&format!("{when}: {end:?}, up after {took:?}"));
         end
     }
+}
+
+/// Starts the program and cuts the power `delay` after `milestone` came true.
+pub fn cut_at(machine: &mut Machine, words: &[&str], milestone: &str, delay: Duration) {
+    // What was done before is on the disk, the interrupted work alone is in question.
+    run(machine, &Exec::shell("sync"), 0);
+    // The machine itself waits, and then says so: asking from outside takes a second.
+    let line = format!(
+        "{PROGRAM} {} > /run/said 2>&1 & pid=$!
+        while [ -e /proc/$pid/exe ] && ! {{ {milestone}; }}; do sleep 0.01; done
+        echo seen; wait $pid",
+        words.join(" ")
+    );
+    let exec = Exec::shell(&line).limit(EMULATED);
+    let mut running = machine.spawn(&exec).expect("it starts");
+    running
+        .wait_for_word("seen", EMULATED)
+        .expect("seen, or over");
+    std::thread::sleep(delay);
+    machine.power_cut();
+    drop(running);
+}
+
+/// Boots; the unit recovers by itself. Gives the newest change's state.
+pub fn boot(machine: &mut Machine, when: &str) -> String {
+    machine.boot().expect("it boots again");
+    let unit = "systemctl show -p Result -p ExecMainStatus steadfast-recover.service";
+    let unit = run(machine, &Exec::shell(unit), 0);
+    assert!(unit.contains("Result=success"), "{when}: {unit}");
+    let history = run(machine, &steadfast(&["history", "--format", "json"]), 0);
+    let history: serde_json::Value = serde_json::from_str(&history).expect("JSON");
+    let newest = history["changes"][0]["state"].as_str().expect("a state");
+    newest.to_owned()
 }
 
 fn apply(machine: &Machine) {
@@ -195,7 +194,7 @@ fn undo(machine: &Machine) {
 }
 
 #[expect(clippy::print_stdout, reason = "which moments met which end")]
-fn say(text: &str) {
+pub fn say(text: &str) {
     println!("{text}");
 }
 
@@ -218,7 +217,7 @@ fn the_power_goes_during_an_apply_and_during_an_undo() {
         }
         let (milestone, delay) = draw();
         let when = format!("apply {round}, {delay:?} after {milestone}");
-        scene.cut_at(&APPLY, milestone, delay);
+        cut_at(&mut scene.machine, &APPLY, milestone, delay);
         at = scene.boot(&when);
     }
     for round in 0..rounds(2, 10) {
@@ -228,7 +227,7 @@ fn the_power_goes_during_an_apply_and_during_an_undo() {
         let (milestone, delay) = draw();
         let gone = format!("! {{ {milestone}; }}");
         let when = format!("undo {round}, {delay:?} after not {milestone}");
-        scene.cut_at(&UNDO, &gone, delay);
+        cut_at(&mut scene.machine, &UNDO, &gone, delay);
         at = scene.boot(&when);
     }
 }

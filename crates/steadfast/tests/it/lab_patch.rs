@@ -10,7 +10,7 @@ use crate::booted::{Host, PROGRAM, differences, listed};
 use crate::many_kinds::{Moments, rounds};
 
 /// Makes packages and an archive of them, as a distribution does.
-const MAKE: &str = r#"
+pub const MAKE: &str = r#"
 set -eu
 mkdir -p /srv/archive /root/build
 # make NAME VERSION SCRIPT: what lies in /root/build/NAME becomes a package.
@@ -42,7 +42,7 @@ index() {
 }
 "#;
 
-fn demo(version: &str, more: &str) -> String {
+pub fn demo(version: &str, more: &str) -> String {
     format!(
         r#"
 d=/root/build/demo; mkdir -p $d/usr/bin $d/usr/share/demo $d/etc $d/DEBIAN
@@ -147,6 +147,11 @@ fn what_stands_in_the_way_is_said() {
     host.shell("apt-mark -qq hold demo");
     host.steadfast(&["patch", "plan"])
         .expect(0, &["demo: is held at 1.0", "a security update is 2.0"]);
+    // Tomorrow is another day.
+    let tomorrow = host.shell("date --utc --date=tomorrow +%a");
+    let window = format!("{} 02:00-05:00", tomorrow.trim());
+    host.steadfast(&["patch", "apply", "--yes", "--window", &window])
+        .expect(1, &["is closed", "this host may begin at"]);
     host.shell("apt-mark -qq unhold demo && echo more >> /srv/archive/demo_2.0_all.deb");
     let before = host.snapshot();
     host.steadfast(&["patch", "apply", "--yes"])
@@ -167,6 +172,10 @@ fn a_rehearsal_reaches_nothing() {
         for f in /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger; do \
           if echo 1 2>/dev/null > $f; then echo wrote $f; exit 9; fi; done; \
         if mount -t tmpfs t /mnt 2>/dev/null; then echo mounted; exit 9; fi; \
+        if chmod 600 /dev/null 2>/dev/null; then echo changed a device; exit 9; fi; \
+        if ! echo x > /dev/null; then echo no null; exit 9; fi; \
+        if grep -E '^CapEff' /proc/self/status | grep -qvi '00000000a00405fb'; then \
+          grep CapEff /proc/self/status; exit 9; fi; \
         if mknod /root/disk b 8 0 2>/dev/null; then echo made a device; exit 9; fi; \
         if chroot /proc/1/root test -e /opt/steadfast.never; then exit 9; fi; \
         if test -e /run/systemd/system; then exit 0; fi; \
@@ -242,6 +251,11 @@ fn pending_updates_of_the_distribution() {
             ],
         );
     host.shell("test -z \"$(dpkg --audit)\" && apt-get -s upgrade | grep -q '^0 upgraded'");
+    // What was left for a reboot is known, and nothing that was restarted is among it.
+    let status = host
+        .steadfast(&["patch", "status"])
+        .expect(1, &["dbus.service"]);
+    assert!(!status.out.contains("ssh.service"), "{status}");
     host.steadfast(&["undo", "last", "--yes"])
         .expect(0, &["checked, and as before"]);
     expect_same(&host, &before);

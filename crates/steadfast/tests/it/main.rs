@@ -8,6 +8,7 @@ mod lab_broken;
 mod lab_confirm;
 mod lab_elsewhere;
 mod lab_kill;
+mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
 mod lab_patch;

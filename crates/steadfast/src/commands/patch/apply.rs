@@ -2,15 +2,18 @@
 //! well afterwards.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use ::plan::window::{Start, Window};
 use host::packages::users::processes;
 use host::{LocalHost, Verdict};
+use jiff::{SignedDuration, Timestamp};
 use model::plan::Patches;
-use model::{Effect, Plan};
+use model::{Digest, Effect, Plan};
 
 use super::{Only, make};
 use crate::commands::apply::{self, Task, carry_out};
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -37,6 +40,12 @@ pub struct Args {
     /// Do not wait for the confirmation here; the host takes the change back by itself
     #[arg(long)]
     detach: bool,
+    /// Begin only in this window, in UTC, at this host's own place in it: "Sat 02:00-05:00"
+    #[arg(long, value_name = "WINDOW")]
+    window: Option<Window>,
+    /// How long it takes at most: what can't end within the window is not begun
+    #[arg(long, value_name = "TIME", default_value = "30m", requires = "window")]
+    needs: Span,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
@@ -45,6 +54,9 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     apply::recover_first(context)?;
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    if let Some(window) = &args.window {
+        wait_for(window, &host, args.needs.0)?;
+    }
     let state = context.open_state()?;
     let saved = args.file.as_deref().map(apply::read).transpose()?;
     let patches = match &saved {
@@ -71,6 +83,47 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         verify: &verify,
     };
     carry_out(context, &task)
+}
+
+/// Waits for this host's place in a window that is open; a closed one is no time to begin.
+fn wait_for(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Failure> {
+    let identity = host.identity();
+    let place = identity
+        .machine
+        .unwrap_or_else(|| Digest::of(identity.hostname.as_bytes()));
+    let needs = SignedDuration::try_from(needs).unwrap_or(SignedDuration::MAX);
+    context::heed_interrupts();
+    loop {
+        let refuse = |why: String, help: &str| Failure::new(Exit::Findings, why, help);
+        match window.start(Timestamp::now(), &place, needs) {
+            Start::Now => return Ok(()),
+            Start::Later(first) => {
+                crate::say(format_args!(
+                    "this host begins at {first:.0} (Ctrl-C ends the wait)"
+                ));
+                while Timestamp::now() < first {
+                    if context::is_interrupted() {
+                        let help = "nothing was changed";
+                        return Err(refuse("interrupted while it waited".to_owned(), help));
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+            Start::Closed(next) => {
+                return Err(refuse(
+                    format!("the window ({window}) is closed, or too little of it is left"),
+                    &format!("nothing was changed; this host may begin at {next:.0}"),
+                ));
+            }
+            Start::Never => {
+                return Err(Failure::new(
+                    Exit::BadInput,
+                    format_args!("the window ({window}) is shorter than what it needs"),
+                    "say how long it takes with --needs",
+                ));
+            }
+        }
+    }
 }
 
 fn patches_of(plan: &Plan) -> Result<Patches, Failure> {

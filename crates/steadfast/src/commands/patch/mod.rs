@@ -2,6 +2,7 @@
 
 mod apply;
 mod plan;
+mod status;
 
 use ::plan::patch::{Patching, User};
 use clap::ValueEnum;
@@ -23,12 +24,14 @@ use crate::show::diff::{self, Difference, LineKind};
 pub enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
+    Status(status::Args),
 }
 
 pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Plan(args) => plan::run(args, context),
         Command::Apply(args) => apply::run(args, context),
+        Command::Status(args) => status::run(args),
     }
 }
 

@@ -1,0 +1,98 @@
+//! When a host may begin, by the clock and by its own place in the window.
+
+use jiff::{SignedDuration, Timestamp};
+use model::Digest;
+use plan::window::{Start, Window};
+use proptest::prelude::*;
+
+const NEEDS: SignedDuration = SignedDuration::from_mins(30);
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn window(text: &str) -> Window {
+    text.parse().expect("a window")
+}
+
+#[test]
+fn a_window_opens_and_closes() {
+    // 2026-11-28 is a Saturday.
+    let saturday = window("Sat 02:00-05:00");
+    let host = Digest::of(b"a host");
+    let Start::Closed(first) = saturday.start(at("2026-11-24T12:00:00Z"), &host, NEEDS) else {
+        panic!("open on a Tuesday");
+    };
+    let (begin, half) = (at("2026-11-28T02:00:00Z"), SignedDuration::from_mins(75));
+    assert!(first >= begin && first <= begin + half, "{first}");
+    assert_eq!(saturday.start(first, &host, NEEDS), Start::Now);
+    if first > begin {
+        assert_eq!(saturday.start(begin, &host, NEEDS), Start::Later(first));
+    }
+    assert_eq!(
+        saturday.start(at("2026-11-28T04:30:00Z"), &host, NEEDS),
+        Start::Now
+    );
+    // What can't end in time does not begin.
+    let late = saturday.start(at("2026-11-28T04:30:01Z"), &host, NEEDS);
+    assert_eq!(
+        late,
+        Start::Closed(first + SignedDuration::from_hours(7 * 24))
+    );
+    let long = SignedDuration::from_hours(4);
+    assert_eq!(saturday.start(first, &host, long), Start::Never);
+}
+
+#[test]
+fn days_and_nights_as_people_write_them() {
+    let host = Digest::of(b"a host");
+    let nights = window("Mon-Fri 22:00-02:00");
+    // The night of a Friday reaches into Saturday.
+    assert_eq!(
+        nights.start(at("2026-11-28T01:29:00Z"), &host, NEEDS),
+        Start::Now
+    );
+    assert!(matches!(
+        nights.start(at("2026-11-28T22:30:00Z"), &host, NEEDS),
+        Start::Closed(_)
+    ));
+    assert_eq!(
+        window("sat, SUN 01:00-06:00").to_string(),
+        "Sat,Sun 01:00 for 5:00 h, UTC"
+    );
+    assert_eq!(
+        window("Sat-Mon 01:00-06:30").to_string(),
+        "Mon,Sat,Sun 01:00 for 5:30 h, UTC"
+    );
+    assert!(
+        window("02:00-05:00")
+            .to_string()
+            .starts_with("Mon,Tue,Wed,Thu,Fri,Sat,Sun")
+    );
+    for bad in [
+        "",
+        "Sat",
+        "Sat 2-5",
+        "Sat 25:00-26:00",
+        "Xyz 02:00-03:00",
+        "Sat 02:00-02:00",
+    ] {
+        assert!(bad.parse::<Window>().is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    /// Each host's moment lies in the window with room for what it needs, and is the same
+    /// whenever one asks before it.
+    #[test]
+    fn each_host_has_its_own_moment(name in ".{1,20}", hours in 0_i64..160) {
+        let window = window("Sat 02:00-05:00");
+        let host = Digest::of(name.as_bytes());
+        let begin = at("2026-11-28T02:00:00Z");
+        let Start::Closed(first) = window.start(begin - SignedDuration::from_hours(hours + 1), &host, NEEDS) else {
+            return Err(TestCaseError::fail("open too early"));
+        };
+        prop_assert!(first >= begin && first + NEEDS <= begin + SignedDuration::from_hours(3));
+        prop_assert_eq!(window.start(first, &host, NEEDS), Start::Now);
+    }
+}

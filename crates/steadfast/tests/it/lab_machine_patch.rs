@@ -1,0 +1,107 @@
+//! Power cuts of an emulated machine in the middle of an upgrade of packages and of its undo:
+//! after the boot, at which the installed unit recovers by itself, every file that the upgrade
+//! writes, dpkg's database among them, is exactly old or exactly new.
+
+use std::time::Duration;
+
+use lab::{Difference, Disk, Exec, Machine, Release, Requirements, Snapshot};
+
+use crate::booted::{PROGRAM, cache, lab_is_wanted, listed};
+use crate::lab_machine_power::{BOOT_WRITES, SPARED, boot, cut_at, run, say, steadfast, stripped};
+use crate::lab_patch::{MAKE, demo};
+use crate::many_kinds::{Moments, rounds};
+
+/// Where the upgrade writes.
+const WATCHED: [&str; 4] = ["/etc", "/usr/share/demo", "/usr/bin", "/var/lib/dpkg"];
+const APPLY: [&str; 3] = ["patch", "apply", "--yes"];
+const UNDO: [&str; 3] = ["undo", "last", "--yes"];
+
+/// What can be seen of an upgrade, from its first unpacked file to its end.
+const SEEN: [&str; 4] = [
+    "test -e /var/lib/dpkg/tmp.ci/control",
+    "test -e /usr/share/demo/new.dpkg-new || test -e /usr/share/demo/new",
+    "grep -q 2.0 /usr/share/demo/version",
+    "test -e /var/lib/demo-state",
+];
+
+/// From what can be seen to the cut.
+const JITTER_MS: u64 = 600;
+
+fn look(machine: &Machine) -> Snapshot {
+    machine.snapshot(&WATCHED).expect("it can be looked at")
+}
+
+#[track_caller]
+fn expect_same(then: &Snapshot, now: &Snapshot, times: bool, when: &str) {
+    let mut found = lab::diff(then, now, &BOOT_WRITES);
+    found.retain(|found| times || !Difference::is_only_mtime(found));
+    // dpkg's copy of what its database was before that.
+    found.retain(|found| times || !found.path.ends_with("status-old"));
+    assert!(found.is_empty(), "{when}:\n{}", listed(&found));
+}
+
+#[test]
+fn the_power_goes_during_an_upgrade_and_during_its_undo() {
+    if !lab_is_wanted(Requirements::Machines) {
+        return;
+    }
+    let disk = Disk::build(Release::Bookworm, &cache(), &mut |_| {}).expect("a disk");
+    let mut machine = Machine::start(&disk).expect("a machine boots");
+    machine.copy_in(stripped(), PROGRAM).expect("copied");
+    run(&machine, &Exec::shell(SPARED), 0);
+    let old = demo("1.0", "echo old > $d/usr/share/demo/old");
+    let new = demo(
+        "2.0",
+        "head -c 3000000 /dev/urandom > $d/usr/share/demo/new",
+    );
+    let script = "sleep 0.3; echo state > /var/lib/demo-state; sleep 0.3";
+    let made =
+        format!("{MAKE}{old}make demo 1.0 ''\nindex\napt-get -qq -y install demo >/dev/null\n");
+    run(&machine, &Exec::shell(&made), 0);
+    let made = format!("{MAKE}{new}make demo 2.0 '{script}'\nindex\nsync");
+    run(&machine, &Exec::shell(&made), 0);
+    run(&machine, &steadfast(&["recover", "--install"]), 0);
+    let before = look(&machine);
+    let mut moments = Moments::seeded();
+    let mut planned = None;
+    for round in 0..rounds(1, 6) {
+        let seen = SEEN[moments.below(SEEN.len() as u64) as usize];
+        let delay = Duration::from_millis(moments.below(JITTER_MS));
+        let when = format!("upgrade {round}, {delay:?} after {seen}");
+        cut_at(&mut machine, &APPLY, seen, delay);
+        let state = boot(&mut machine, &when);
+        say(&format!("{when}: {state}"));
+        match &*state {
+            "rolled_back" => expect_same(&before, &look(&machine), true, &when),
+            // It was over before the cut.
+            "committed" => {
+                run(&machine, &steadfast(&UNDO), 0);
+                expect_same(&before, &look(&machine), true, &when);
+            }
+            other => panic!("{when}: {other}"),
+        }
+    }
+    for round in 0..rounds(1, 6) {
+        run(&machine, &steadfast(&APPLY), 0);
+        let planned = planned.get_or_insert_with(|| look(&machine));
+        let delay = Duration::from_millis(moments.below(3 * JITTER_MS));
+        let when = format!("undo {round}, {delay:?} after it began");
+        cut_at(&mut machine, &UNDO, "grep -q taking /run/said", delay);
+        let state = boot(&mut machine, &when);
+        say(&format!("{when}: {state}"));
+        match &*state {
+            "undone" => expect_same(&before, &look(&machine), true, &when),
+            "committed" => {
+                expect_same(planned, &look(&machine), false, &when);
+                run(&machine, &steadfast(&UNDO), 0);
+                expect_same(&before, &look(&machine), true, &when);
+            }
+            other => panic!("{when}: {other}"),
+        }
+    }
+    run(
+        &machine,
+        &Exec::shell("test -z \"$(dpkg --audit)\" && demo"),
+        0,
+    );
+}

@@ -1,0 +1,28 @@
+//! What the package manager and the kernel say of packages and of processes: nothing may stop the
+//! readers, and what they give is of what was there.
+
+#![no_main]
+
+use host::packages::users::{parse_maps, parse_unit};
+use host::packages::{parse_listed, parse_pending};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (maps, deleted) = parse_maps(bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(maps.len() + deleted.len() <= lines);
+    if let Some(unit) = parse_unit(bytes) {
+        assert!(!unit.contains('/') && !unit.is_empty());
+    }
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    let (pending, removed) = parse_pending(text);
+    assert!(pending.len() + removed.len() <= text.lines().count());
+    for pending in pending {
+        assert!(text.contains(&pending.name) && text.contains(&pending.to));
+    }
+    for (name, hash) in parse_listed(text) {
+        assert!(name.ends_with(".deb") && text.contains(&hash));
+    }
+});
