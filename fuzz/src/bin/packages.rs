@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use host::packages::reach::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
 use host::packages::{parse_listed, parse_pending};
 use libfuzzer_sys::fuzz_target;
@@ -14,6 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(unit) = parse_unit(bytes) {
         assert!(!unit.contains('/') && !unit.is_empty());
     }
+    let sockets = parse_sockets(bytes, "0A");
+    assert!(sockets.len() <= lines);
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };

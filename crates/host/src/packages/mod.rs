@@ -1,6 +1,7 @@
 //! Pending upgrades of packages: which there are, fetched, verified and rehearsed, with nothing
 //! installed yet.
 
+pub mod reach;
 pub mod users;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,26 +25,37 @@ pub struct Process {
 
 /// All processes that can be looked at, but for those of the kernel and for ourselves.
 pub fn processes() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let own = std::process::id();
-    let mut found: Vec<Process> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|id| *id != own)
-        .filter_map(process)
-        .collect();
-    found.sort_by_key(|process| process.id);
-    found
+    look().0
 }
 
+/// The same, and whether all could be looked at.
+pub(super) fn look() -> (Vec<Process>, bool) {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return (Vec::new(), false);
+    };
+    let own = std::process::id();
+    let mut found = Vec::new();
+    let mut whole = true;
+    for id in entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|id| *id != own)
+    {
+        match process(id) {
+            Some(process) if process.maps.is_empty() && process.deleted.is_empty() => {}
+            Some(process) => found.push(process),
+            // One that has ended meanwhile hides nothing.
+            None => whole &= !Path::new("/proc").join(id.to_string()).exists(),
+        }
+    }
+    found.sort_by_key(|process: &Process| process.id);
+    (found, whole)
+}
+
+/// None where it can't be looked at. Those of the kernel have nothing mapped.
 fn process(id: u32) -> Option<Process> {
     let folder = Path::new("/proc").join(id.to_string());
     let maps = read(&folder.join("maps"))?;
     let (maps, deleted) = parse_maps(&maps);
-    if maps.is_empty() && deleted.is_empty() {
-        return None;
-    }
     let name = read(&folder.join("comm")).unwrap_or_default();
     let cgroup = read(&folder.join("cgroup")).unwrap_or_default();
     Some(Process {

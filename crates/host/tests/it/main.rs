@@ -26,5 +26,6 @@ mod observe_programs;
 mod observe_rounds;
 mod observe_support;
 mod observe_units;
+mod observe_upgrades;
 mod observe_walk;
 mod scenes;

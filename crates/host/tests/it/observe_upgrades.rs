@@ -1,0 +1,136 @@
+//! What apt-get, dpkg and the kernel say of upgrades and of what runs.
+
+use host::packages::reach::parse_sockets;
+use host::packages::users::{parse_maps, parse_unit};
+use host::packages::{parse_listed, parse_pending};
+use model::HostPath;
+
+#[test]
+fn a_simulation_is_read() {
+    let (pending, removed) = parse_pending(
+        "NOTE: This is only a simulation!\n\
+         Inst libssl3 [3.0.15-1~deb12u1] (3.0.17-1~deb12u2 Debian-Security:12/oldstable-security, \
+         Debian:12.11/oldstable [amd64])\n\
+         Inst linux-image-6.1.0-38-amd64 (6.1.147-1 Debian-Security:12/oldstable-security [amd64])\n\
+         Inst libc6:i386 [2.36-9] (2.36-10 Debian:12.11/oldstable [i386]) []\n\
+         Remv old-thing [1.0]\n\
+         Conf libssl3 (3.0.17-1~deb12u2 Debian-Security:12/oldstable-security [amd64])\n",
+    );
+    assert_eq!(removed, ["old-thing"]);
+    let seen: Vec<_> = pending
+        .iter()
+        .map(|one| {
+            let from = one.from.as_deref().unwrap_or("new");
+            (
+                &*one.name,
+                from,
+                &*one.to,
+                &*one.architecture,
+                one.is_security(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (
+                "libssl3",
+                "3.0.15-1~deb12u1",
+                "3.0.17-1~deb12u2",
+                "amd64",
+                true
+            ),
+            (
+                "linux-image-6.1.0-38-amd64",
+                "new",
+                "6.1.147-1",
+                "amd64",
+                true
+            ),
+            ("libc6:i386", "2.36-9", "2.36-10", "i386", false),
+        ]
+    );
+    assert_eq!(pending[0].origins.len(), 2);
+}
+
+#[test]
+fn the_hash_of_a_package_file_is_found_by_its_name_in_the_cache() {
+    let listed = parse_listed(
+        "Package: openssh-server\nArchitecture: amd64\nVersion: 1:9.2p1-2\nDescription: x\n a\n\
+         SHA256: 0a1b\n\nPackage: without\nVersion: 1\nArchitecture: all\n",
+    );
+    let names: Vec<_> = listed
+        .iter()
+        .map(|(name, hash)| (&**name, &**hash))
+        .collect();
+    assert_eq!(names, [("openssh-server_1%3a9.2p1-2_amd64.deb", "0a1b")]);
+}
+
+#[test]
+fn maps_hold_files_and_what_became_of_them() {
+    let (maps, deleted) = parse_maps(
+        b"55d0-55d1 r--p 00000000 fe:00 12  /usr/sbin/sshd\n\
+          7f00-7f01 r-xp 00000000 fe:00 13  /usr/lib/libssl.so.3 (deleted)\n\
+          7f02-7f03 rw-p 00000000 00:00 0\n\
+          7f04-7f05 rw-s 00000000 00:01 1   /memfd:x (deleted)\n\
+          7f06-7f07 rw-s 00000000 00:05 1   /dev/zero (deleted)\n\
+          7f08-7f09 r--p 00000000 fe:00 14  /opt/a file with blanks\n\
+          7ffc-7ffd rw-p 00000000 00:00 0   [stack]\n",
+    );
+    let paths = |paths: &std::collections::BTreeSet<HostPath>| {
+        paths.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&maps), ["/opt/a file with blanks", "/usr/sbin/sshd"]);
+    assert_eq!(paths(&deleted), ["/usr/lib/libssl.so.3"]);
+}
+
+#[test]
+fn a_process_belongs_to_a_unit_in_every_layout() {
+    for (text, unit) in [
+        ("0::/system.slice/ssh.service\n", Some("ssh.service")),
+        (
+            "9:name=systemd:/\n0::/system.slice/cron.service\n",
+            Some("cron.service"),
+        ),
+        (
+            "9:name=systemd:/system.slice/cron.service\n8:pids:/\n",
+            Some("cron.service"),
+        ),
+        (
+            "0::/user.slice/user-1000.slice/session-4.scope\n",
+            Some("session-4.scope"),
+        ),
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/a.service\n",
+            Some("user@1000.service"),
+        ),
+        ("0::/init.scope\n", Some("init.scope")),
+        ("0::/../..\n", None),
+        ("", None),
+    ] {
+        assert_eq!(parse_unit(text.as_bytes()).as_deref(), unit, "{text}");
+    }
+}
+
+#[cfg(target_endian = "little")]
+#[test]
+fn sockets_listen_on_the_loopback_or_for_others() {
+    let line = |own: &str, state: &str, inode: u32| {
+        format!(
+            "   0: {own} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 {inode} 1\n"
+        )
+    };
+    let text = [
+        "  sl  local_address rem_address st …\n".to_owned(),
+        line("00000000:0016", "0A", 1),
+        line("0100007F:1538", "0A", 2),
+        line("00000000000000000000000001000000:1538", "0A", 3),
+        line("0000000000000000FFFF00000100007F:1538", "0A", 4),
+        line("00000000000000000000000000000000:0016", "0A", 5),
+        line("0100007F:9999", "01", 6),
+    ]
+    .concat();
+    let found: Vec<_> = parse_sockets(text.as_bytes(), "0A").into_iter().collect();
+    let wanted = [(1, false), (2, true), (3, true), (4, true), (5, false)];
+    assert_eq!(found, wanted);
+}
