@@ -8,6 +8,7 @@
 
 pub mod act;
 pub mod apply;
+pub mod components;
 pub mod confirm;
 pub mod crash;
 mod elsewhere;

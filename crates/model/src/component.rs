@@ -16,6 +16,12 @@ pub enum Ecosystem {
     Debian {
         release: Option<String>,
     },
+    /// Another distribution that has dpkg (`ubuntu`), whose versions are not Debian's. `id` and
+    /// `release` are os-release's.
+    OtherDpkg {
+        id: String,
+        release: Option<String>,
+    },
     CratesIo,
     Go,
     Npm,
@@ -28,7 +34,7 @@ impl Ecosystem {
     /// The type of its package URLs (purl-spec, PURL-TYPES).
     pub const fn purl_type(&self) -> &'static str {
         match self {
-            Self::Debian { .. } => "deb",
+            Self::Debian { .. } | Self::OtherDpkg { .. } => "deb",
             Self::CratesIo => "cargo",
             Self::Go => "golang",
             Self::Npm => "npm",
@@ -47,6 +53,11 @@ impl fmt::Display for Ecosystem {
                 release: Some(release),
             } => write!(f, "Debian:{release}"),
             Self::Debian { release: None } => f.write_str("Debian"),
+            Self::OtherDpkg {
+                id,
+                release: Some(release),
+            } => write!(f, "{id}:{release}"),
+            Self::OtherDpkg { id, release: None } => f.write_str(id),
             Self::CratesIo => f.write_str("crates.io"),
             Self::Go => f.write_str("Go"),
             Self::Npm => f.write_str("npm"),

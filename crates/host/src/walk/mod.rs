@@ -2,9 +2,10 @@
 //! and process file systems, the kernel's own, and the layers of containers are left out;
 //! every other mount is walked on its own, and a directory tree that is mounted twice once.
 
-mod ownership;
-mod starts;
-mod traverse;
+pub(crate) mod ownership;
+mod permissions;
+pub(crate) mod starts;
+pub(crate) mod traverse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::probe::files::with_names;
 use crate::tree::Trouble;
 use crate::{Host, HostError};
 use ownership::Ownership;
-use traverse::{Found, Hit};
+use permissions::{Found, Hit};
 
 /// Walks the tree at `root`, as an audit with `--root` would: for measuring.
 ///
@@ -39,13 +40,8 @@ pub(crate) fn answers(
     entries_seen: &(dyn Fn(u64) + Sync),
 ) -> BTreeMap<WalkTest, Observed> {
     let starts = starts::starts(&host.tree);
-    let mut found = traverse::traverse(host, &starts, tests, entries_seen);
-    let unreadable: Vec<HostPath> = found
-        .unreadable
-        .iter()
-        .take(MOST_UNREADABLE)
-        .cloned()
-        .collect();
+    let mut found = permissions::find(host, &starts, tests, entries_seen);
+    let unreadable: Vec<HostPath> = found.unreadable.iter().cloned().collect();
     let owned = owned_by_packages(host, &found);
     tests
         .iter()
@@ -64,14 +60,11 @@ pub(crate) fn answers(
         .collect()
 }
 
-/// This many directories that can't be read are named; all are counted.
-const MOST_UNREADABLE: usize = 10;
-
 fn answer(
     host: &Arc<Inner>,
     found: &Found,
     test: WalkTest,
-    hits: traverse::Hits,
+    hits: permissions::Hits,
     owned: &Result<BTreeMap<Vec<u8>, Ownership>, Trouble>,
 ) -> Result<(Vec<WalkHit>, u64), Trouble> {
     if test == WalkTest::Unowned {

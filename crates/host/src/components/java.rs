@@ -1,0 +1,260 @@
+//! Java archives: jars, and wars and ears with jars in them, jars within jars. What Maven wrote
+//! into one (`pom.properties`) is best; else its manifest and the name of the file are asked.
+
+use model::component::{Ecosystem, EvidenceKind};
+use model::value::Reason;
+
+use super::found::{Contents, Found};
+use super::source::Source;
+use super::zip::{Archive, Member};
+
+/// An ear holds wars, which hold jars, which may have been put around others.
+const DEEPEST: usize = 4;
+/// All members of an archive and of those within it.
+const MOST_MEMBERS: u64 = 200_000;
+/// All that is unpacked of one file. An application server's ear has some hundred MB.
+const UNPACKED_LIMIT_BYTES: u64 = 1 << 30;
+/// An archive within another is held in memory when it was packed.
+const INNER_LIMIT_BYTES: u64 = 128 << 20;
+/// `pom.properties` has three lines; a signed manifest has one for each class.
+const TEXT_LIMIT_BYTES: u64 = 8 << 20;
+
+/// The names that Java archives have.
+pub fn is_archive(name: &[u8]) -> bool {
+    let ending = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    name.len() > ending.len() + 1
+        && [&b"jar"[..], b"war", b"ear", b"jpi", b"hpi"]
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What is left of the limits of one file.
+struct Budget {
+    members: u64,
+    unpacked_bytes: u64,
+}
+
+/// What an archive holds. What can't be read of it is said, and the rest is looked at.
+pub fn scan(source: &dyn Source, file_name: &[u8]) -> Contents {
+    let mut budget = Budget {
+        members: MOST_MEMBERS,
+        unpacked_bytes: UNPACKED_LIMIT_BYTES,
+    };
+    let mut contents = Contents::default();
+    archive(source, file_name, "", 0, &mut budget, &mut contents);
+    contents
+}
+
+fn archive(
+    source: &dyn Source,
+    file_name: &[u8],
+    inside: &str,
+    depth: usize,
+    budget: &mut Budget,
+    contents: &mut Contents,
+) {
+    let archive = match Archive::open(source, budget.members) {
+        Ok(archive) => archive,
+        Err(reason) => return contents.unread(inside, reason),
+    };
+    budget.members -= (archive.members.len() as u64).min(budget.members);
+    let mut found = Vec::new();
+    let mut manifest = Manifest::default();
+    for member in &archive.members {
+        let name = model::printable(&member.name);
+        let at = format!("{inside}{name}");
+        if is_pom(&member.name) {
+            match text(&archive, member, budget) {
+                Ok(bytes) => found.extend(parse_pom(&bytes).map(|pom| (at, pom))),
+                Err(reason) => contents.unread(&at, reason),
+            }
+        } else if member.name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF") {
+            match text(&archive, member, budget) {
+                Ok(bytes) => manifest = Manifest::parse(&bytes),
+                Err(reason) => contents.unread(&at, reason),
+            }
+        } else if is_archive(&member.name) {
+            if depth + 1 == DEEPEST {
+                let why = format!("more than {DEEPEST} archives within each other");
+                contents.unread(&at, Reason::Failed { why });
+                continue;
+            }
+            let inner =
+                spend(budget, member).and_then(|()| archive.content(member, INNER_LIMIT_BYTES));
+            let base = base_name(&member.name);
+            match inner {
+                Ok(inner) => {
+                    let at = format!("{at}!/");
+                    self::archive(inner.source(), base, &at, depth + 1, budget, contents);
+                }
+                Err(reason) => contents.unread(&at, reason),
+            }
+        }
+    }
+    let stem = stem(file_name);
+    let is_own = |pom: &Found| {
+        let artifact = pom.name.rsplit(':').next().unwrap_or_default();
+        let rest = stem.strip_prefix(artifact);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+    };
+    // A jar that others were put into has many, and may lack its own.
+    let has_own = found.len() == 1 || found.iter().any(|(_, pom)| is_own(pom));
+    if !has_own {
+        let member = format!("{inside}META-INF/MANIFEST.MF");
+        found.extend(
+            manifest
+                .component(stem)
+                .map(|component| (member, component)),
+        );
+    }
+    contents
+        .found
+        .extend(found.into_iter().map(|(member, found)| Found {
+            member: Some(member),
+            ..found
+        }));
+}
+
+fn text(archive: &Archive<'_>, member: &Member, budget: &mut Budget) -> Result<Vec<u8>, Reason> {
+    spend(budget, member)?;
+    archive
+        .content(member, TEXT_LIMIT_BYTES)?
+        .source()
+        .whole(TEXT_LIMIT_BYTES)
+}
+
+fn spend(budget: &mut Budget, member: &Member) -> Result<(), Reason> {
+    match budget.unpacked_bytes.checked_sub(member.size_bytes) {
+        Some(left) => {
+            budget.unpacked_bytes = left;
+            Ok(())
+        }
+        None => Err(Reason::Failed {
+            why: format!("unpacks to more than the limit of {UNPACKED_LIMIT_BYTES} bytes"),
+        }),
+    }
+}
+
+/// `META-INF/maven/GROUP/ARTIFACT/pom.properties`
+fn is_pom(name: &[u8]) -> bool {
+    name.starts_with(b"META-INF/maven/") && name.ends_with(b"/pom.properties")
+}
+
+fn base_name(name: &[u8]) -> &[u8] {
+    name.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// A file's name without its ending; empty when it is not text.
+fn stem(file_name: &[u8]) -> &str {
+    let name = str::from_utf8(file_name).unwrap_or_default();
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// `log4j-core-2.14.1`: what stands before the first dash that a digit follows, and the rest.
+pub fn split_stem(stem: &str) -> Option<(&str, &str)> {
+    let bytes = stem.as_bytes();
+    let at = (1..bytes.len().saturating_sub(1))
+        .find(|at| bytes[*at] == b'-' && bytes[at + 1].is_ascii_digit())?;
+    Some((&stem[..at], &stem[at + 1..]))
+}
+
+/// Maven's `pom.properties`, a file of java.util.Properties.
+pub fn parse_pom(bytes: &[u8]) -> Option<Found> {
+    let text = str::from_utf8(bytes).ok()?;
+    let value = |wanted: &str| {
+        let mut lines = text.lines().filter_map(|line| line.trim().split_once('='));
+        lines.find_map(|(key, value)| (key.trim() == wanted).then(|| value.trim()))
+    };
+    let (group, artifact) = (value("groupId")?, value("artifactId")?);
+    if group.is_empty() || artifact.is_empty() {
+        return None;
+    }
+    maven(&format!("{group}:{artifact}"), value("version")?)
+}
+
+fn maven(name: &str, version: &str) -> Option<Found> {
+    Found::new(Ecosystem::Maven, name, version, EvidenceKind::Metadata)
+}
+
+/// The main section of a manifest (JAR file specification, "JAR Manifest").
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    title: Option<String>,
+    version: Option<String>,
+    vendor_id: Option<String>,
+    bundle: Option<String>,
+    bundle_version: Option<String>,
+}
+
+impl Manifest {
+    pub fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for line in text.lines() {
+            if line.is_empty() {
+                // Sections about single members follow.
+                break;
+            }
+            // "No line may be longer than 72 bytes … continuation lines begin with a space".
+            match (line.strip_prefix(' '), headers.last_mut()) {
+                (Some(more), Some((_, value))) => value.push_str(more),
+                _ => {
+                    let header = line.split_once(':');
+                    headers.extend(header.map(|(key, value)| {
+                        (key.trim().to_ascii_lowercase(), value.trim().to_owned())
+                    }));
+                }
+            }
+        }
+        let value = |wanted: &str| {
+            let found = headers.iter().find(|(key, _)| key == wanted);
+            // A template that nobody filled in.
+            let found = found.filter(|(_, value)| !value.is_empty() && !value.contains("${"));
+            found.map(|(_, value)| value.clone())
+        };
+        Self {
+            title: value("implementation-title"),
+            version: value("implementation-version"),
+            vendor_id: value("implementation-vendor-id"),
+            // Directives may follow: `org.example.lib;singleton:=true`.
+            bundle: value("bundle-symbolicname")
+                .map(|name| name.split(';').next().unwrap_or_default().trim().to_owned()),
+            bundle_version: value("bundle-version"),
+        }
+    }
+
+    /// What the archive with this stem is, as far as it says.
+    pub fn component(&self, stem: &str) -> Option<Found> {
+        let by_file = split_stem(stem);
+        // Maven names files by artifact and version; a manifest may say anything.
+        let is_id = |text: &&str| !text.is_empty() && !text.contains(char::is_whitespace);
+        let artifact = match by_file {
+            Some((artifact, _)) => artifact,
+            None => [self.title.as_deref(), Some(stem), self.bundle.as_deref()]
+                .into_iter()
+                .flatten()
+                .find(is_id)?,
+        };
+        let version = by_file
+            .map(|(_, version)| version)
+            .or(self.version.as_deref())
+            .or(self.bundle_version.as_deref())?;
+        let bundle = self.bundle.as_deref().filter(|name| name.contains('.'));
+        let group = self
+            .vendor_id
+            .as_deref()
+            .filter(is_id)
+            .filter(|id| id.contains('.'))
+            .or_else(|| {
+                let bundle = bundle?;
+                let before = bundle.strip_suffix(artifact)?.strip_suffix('.');
+                // `org.apache.commons.lang3` of `commons-lang3` tells the group only roughly.
+                Some(before.unwrap_or(bundle))
+            });
+        let name = match group {
+            Some(group) => format!("{group}:{artifact}"),
+            None => artifact.to_owned(),
+        };
+        maven(&name, version)
+    }
+}

@@ -1,0 +1,175 @@
+//! What is installed on a host: the packages of its distribution, and components that came to
+//! it another way, each with the files that prove it. Read-only, and no program is run: package
+//! databases are read as files, and of everything else the metadata that installers and
+//! compilers leave behind.
+//!
+//! One walk finds files that may speak of components; what belongs to a package of the
+//! distribution is left to that package, and of the rest each file is read by the parser of its
+//! kind, which has bounds of its own.
+
+pub mod elf;
+pub mod found;
+pub mod go;
+pub mod inflate;
+pub mod java;
+pub mod node;
+mod origin;
+mod packages;
+pub mod python;
+mod read;
+pub mod ruby;
+pub mod rust;
+pub mod search;
+pub mod source;
+pub mod zip;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::component::{Component, Evidence, Inventory, Unread};
+use model::value::Reason;
+use model::{Facts, HostPath};
+
+use crate::LocalHost;
+use crate::tree::Trouble;
+use crate::walk::{ownership, starts};
+use search::{Candidate, Search};
+
+/// So many files of one kind of trouble are named; an archive that can't be read in each of a
+/// thousand folders is one problem.
+const MOST_UNREAD: usize = 1000;
+
+/// Everything that is installed on a host. `entries_seen` is told now and then how many entries
+/// of the file systems were looked at so far.
+pub fn components(
+    host: &LocalHost,
+    facts: &Facts,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) -> Inventory {
+    let host = &host.inner;
+    let mut collected = Collected::default();
+    packages::read(host, facts, &mut collected);
+    let starts = starts::starts(&host.tree);
+    let search = search::search(&starts, host.tree.is_root(), entries_seen);
+    say_unreadable(&search, host.tree.is_root(), &mut collected);
+    let owned = owned(host, &search.candidates, &mut collected);
+    let foreign: Vec<&Candidate> = search
+        .candidates
+        .iter()
+        .filter(|candidate| !owned.contains(candidate.path.as_bytes()))
+        .collect();
+    for (candidate, contents) in read::all(host, &foreign) {
+        collected.take(&candidate.path, None, contents);
+    }
+    collected.inventory()
+}
+
+/// The candidates that a package brought: what they are is that package's affair, and its
+/// distribution's to patch.
+fn owned(
+    host: &std::sync::Arc<crate::local::Inner>,
+    candidates: &[Candidate],
+    collected: &mut Collected,
+) -> BTreeSet<Vec<u8>> {
+    let paths: BTreeSet<&[u8]> = candidates
+        .iter()
+        .map(|candidate| candidate.path.as_bytes())
+        .collect();
+    if paths.is_empty() || host.packages().is_err() {
+        // Without a database nothing is owned; that there is none is said already.
+        return BTreeSet::new();
+    }
+    match ownership::of(host, &paths) {
+        Ok(owned) => owned
+            .into_iter()
+            .filter(|(_, ownership)| ownership.package.is_some())
+            .map(|(path, _)| path)
+            .collect(),
+        Err(Trouble::Absent) => BTreeSet::new(),
+        Err(Trouble::Unknown(why)) => {
+            collected.unread(HostPath::literal("/var/lib/dpkg/info"), why);
+            BTreeSet::new()
+        }
+    }
+}
+
+fn say_unreadable(search: &Search, is_root: bool, collected: &mut Collected) {
+    let why = match is_root {
+        true => Reason::Failed {
+            why: "a directory that can't be read".to_owned(),
+        },
+        false => Reason::NeedsRoot,
+    };
+    for path in &search.unreadable.first {
+        collected.unread(path.clone(), why.clone());
+    }
+    let more = search.unreadable.total - search.unreadable.first.len() as u64;
+    if more > 0 {
+        let why = format!("{more} more directories can't be read");
+        collected.unread(HostPath::literal("/"), Reason::Failed { why });
+    }
+    if search.too_many {
+        let why = "more files that may hold components than are looked into".to_owned();
+        collected.unread(HostPath::literal("/"), Reason::Failed { why });
+    }
+}
+
+/// Components as they come, each once.
+#[derive(Default)]
+struct Collected {
+    components: BTreeMap<Component, BTreeSet<Evidence>>,
+    unread: Vec<Unread>,
+}
+
+impl Collected {
+    /// `component` comes without evidence.
+    fn add(&mut self, component: Component, evidence: Evidence) {
+        self.components
+            .entry(component)
+            .or_default()
+            .insert(evidence);
+    }
+
+    fn take(&mut self, path: &HostPath, image: Option<&str>, contents: found::Contents) {
+        for found in contents.found {
+            let evidence = Evidence {
+                path: path.clone(),
+                how: found.how,
+                member: found.member,
+            };
+            let component = Component {
+                ecosystem: found.ecosystem,
+                name: found.name,
+                version: found.version,
+                source: None,
+                architecture: None,
+                origin: None,
+                evidence: Vec::new(),
+                image: image.map(str::to_owned),
+            };
+            self.add(component, evidence);
+        }
+        for why in contents.unread {
+            self.unread(path.clone(), why);
+        }
+    }
+
+    fn unread(&mut self, path: HostPath, why: Reason) {
+        if self.unread.len() < MOST_UNREAD {
+            self.unread.push(Unread { path, why });
+        }
+    }
+
+    fn inventory(mut self) -> Inventory {
+        self.unread
+            .sort_by(|one, other| (&one.path, &one.why).cmp(&(&other.path, &other.why)));
+        self.unread.dedup();
+        let with_evidence = |(component, evidence): (Component, BTreeSet<Evidence>)| Component {
+            evidence: evidence.into_iter().collect(),
+            ..component
+        };
+        Inventory {
+            components: self.components.into_iter().map(with_evidence).collect(),
+            unread: self.unread,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Which files may speak of components: by their names, or because they may be run. None is
+//! opened here.
+
+use std::ffi::CStr;
+
+use model::HostPath;
+use rustix::fs::{FileType as RawType, Statx};
+
+use super::java;
+use crate::walk::starts::Start;
+use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, traverse};
+
+/// More than this are not looked into: a host with a hundred checkouts of a large web
+/// application has half as many.
+const MOST_CANDIDATES: usize = 1_000_000;
+
+/// What a file may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    PythonMetadata,
+    NodePackage,
+    NodeLock,
+    Java,
+    Gem,
+    Program,
+}
+
+/// A file to look into.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    pub path: HostPath,
+    pub kind: Kind,
+}
+
+/// What was found, and what could not be entered.
+pub struct Search {
+    /// Sorted.
+    pub candidates: Vec<Candidate>,
+    pub unreadable: Unreadable,
+    /// There were more than are looked into.
+    pub too_many: bool,
+}
+
+pub fn search(starts: &[Start], is_root: bool, entries_seen: &(dyn Fn(u64) + Sync)) -> Search {
+    let Walked {
+        visitors,
+        unreadable,
+    } = traverse(starts, is_root, &Candidates::default, entries_seen);
+    let mut candidates: Vec<Candidate> =
+        visitors.into_iter().flat_map(|visitor| visitor.0).collect();
+    candidates.sort();
+    let too_many = candidates.len() > MOST_CANDIDATES;
+    candidates.truncate(MOST_CANDIDATES);
+    Search {
+        candidates,
+        unreadable,
+        too_many,
+    }
+}
+
+#[derive(Default)]
+struct Candidates(Vec<Candidate>);
+
+impl Visit for Candidates {
+    fn wants(&self, name: &CStr, file_type: RawType) -> bool {
+        let name = name.to_bytes();
+        file_type == RawType::RegularFile && (may_speak(name) || may_be_program(name))
+    }
+
+    fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
+        let name = name.to_bytes();
+        if raw_type(stat) != RawType::RegularFile
+            || stat.stx_size == 0
+            || self.0.len() > MOST_CANDIDATES
+        {
+            return Ok(());
+        }
+        let is_executable = stat.stx_mode & 0o111 != 0 && may_be_program(name);
+        let by_name = may_speak(name)
+            .then(|| kind(&here.path(b""), name))
+            .flatten();
+        let Some(kind) = by_name.or(is_executable.then_some(Kind::Program)) else {
+            return Ok(());
+        };
+        let path = HostPath::from_bytes(&here.path(name)).map_err(|_| NotRead)?;
+        self.0.push(Candidate { path, kind });
+        Ok(())
+    }
+}
+
+/// A quick look at the name alone.
+fn may_speak(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"METADATA" | b"PKG-INFO" | b"package.json" | b"package-lock.json" | b"npm-shrinkwrap.json"
+    ) || name.ends_with(b".egg-info")
+        || name.ends_with(b".gemspec")
+        || java::is_archive(name)
+}
+
+/// What a file of this name is in this directory.
+pub fn kind(directory: &[u8], name: &[u8]) -> Option<Kind> {
+    let mut parents = directory.rsplit(|byte| *byte == b'/');
+    let parent = parents.next().unwrap_or_default();
+    match name {
+        b"METADATA" => parent
+            .ends_with(b".dist-info")
+            .then_some(Kind::PythonMetadata),
+        b"PKG-INFO" => (parent.ends_with(b".egg-info") || parent == b"EGG-INFO")
+            .then_some(Kind::PythonMetadata),
+        b"package.json" => {
+            // Of an installed package only its own: what lies deeper is a part of it, such as
+            // made-up packages for its tests.
+            let grandparent = parents.next().unwrap_or_default();
+            let is_own = grandparent == b"node_modules"
+                || grandparent.starts_with(b"@") && parents.next() == Some(b"node_modules");
+            let is_within = directory
+                .split(|byte| *byte == b'/')
+                .any(|part| part == b"node_modules");
+            (is_own || !is_within).then_some(Kind::NodePackage)
+        }
+        b"package-lock.json" | b"npm-shrinkwrap.json" => Some(Kind::NodeLock),
+        _ if name.ends_with(b".egg-info") => Some(Kind::PythonMetadata),
+        _ if name.ends_with(b".gemspec") => {
+            let is_installed = parent == b"specifications"
+                || parent == b"default" && parents.next() == Some(b"specifications");
+            is_installed.then_some(Kind::Gem)
+        }
+        _ => java::is_archive(name).then_some(Kind::Java),
+    }
+}
+
+/// Endings of files that no linker writes. Most files of a host have one, and need not be
+/// looked at.
+const NO_PROGRAMS: [&[u8]; 40] = [
+    b"c", b"cc", b"conf", b"cpp", b"crt", b"css", b"csv", b"deb", b"gif", b"go", b"gz", b"h",
+    b"hpp", b"htm", b"html", b"ico", b"jar", b"jpg", b"js", b"json", b"list", b"map", b"md",
+    b"md5sums", b"mjs", b"mo", b"pem", b"pl", b"pm", b"png", b"po", b"py", b"pyc", b"rb", b"rs",
+    b"svg", b"ts", b"txt", b"xml", b"xz",
+];
+
+fn may_be_program(name: &[u8]) -> bool {
+    let ending = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    ending.len() == name.len() || !NO_PROGRAMS.contains(&ending)
+}
