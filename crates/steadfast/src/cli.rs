@@ -33,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Audit(commands::audit::Args),
+    Inventory(commands::inventory::Args),
     Plan(commands::plan::Args),
     Apply(commands::apply::Args),
     #[command(subcommand)]

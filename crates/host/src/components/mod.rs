@@ -25,9 +25,9 @@ pub mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::HostPath;
 use model::component::{Component, Evidence, Inventory, Unread};
 use model::value::Reason;
-use model::{Facts, HostPath};
 
 use crate::LocalHost;
 use crate::tree::Trouble;
@@ -40,14 +40,10 @@ const MOST_UNREAD: usize = 1000;
 
 /// Everything that is installed on a host. `entries_seen` is told now and then how many entries
 /// of the file systems were looked at so far.
-pub fn components(
-    host: &LocalHost,
-    facts: &Facts,
-    entries_seen: &(dyn Fn(u64) + Sync),
-) -> Inventory {
+pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inventory {
     let host = &host.inner;
     let mut collected = Collected::default();
-    packages::read(host, facts, &mut collected);
+    packages::read(host, &mut collected);
     let starts = starts::starts(&host.tree);
     let search = search::search(&starts, host.tree.is_root(), entries_seen);
     say_unreadable(&search, host.tree.is_root(), &mut collected);

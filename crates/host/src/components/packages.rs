@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use model::HostPath;
 use model::component::{Component, Ecosystem, Evidence, EvidenceKind, SourcePackage};
 use model::facts::Release;
 use model::value::Reason;
-use model::{Facts, HostPath};
 
 use super::{Collected, origin};
+use crate::facts;
 use crate::local::Inner;
 use crate::parse::dpkg::PackageRecord;
 use crate::probe::packages::STATUS;
@@ -27,7 +28,7 @@ const OTHERS: [(&str, &str); 9] = [
     ("/gnu/store", "Guix"),
 ];
 
-pub fn read(host: &Arc<Inner>, facts: &Facts, collected: &mut Collected) {
+pub fn read(host: &Arc<Inner>, collected: &mut Collected) {
     let mut has_other = false;
     for (path, manager) in OTHERS {
         let path = HostPath::literal(path);
@@ -50,7 +51,7 @@ pub fn read(host: &Arc<Inner>, facts: &Facts, collected: &mut Collected) {
     };
     let present: Vec<&PackageRecord> = packages.present().collect();
     let origins = origin::origins(host, &present);
-    let ecosystem = ecosystem(facts.release.known());
+    let ecosystem = ecosystem(facts::release_fact(host).known());
     for (package, origin) in present.into_iter().zip(origins) {
         collected.add(
             component(package, ecosystem.clone(), origin),

@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod demo;
 pub mod expire;
 pub mod history;
+pub mod inventory;
 pub mod patch;
 pub mod plan;
 pub mod recover;
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> Exit {
     let context = Context::new(cli.state.clone());
     let ended = match &cli.command {
         Command::Audit(args) => audit::run(args),
+        Command::Inventory(args) => inventory::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Apply(args) => apply::run(args, &context),
         Command::Patch(command) => patch::run(command, &context),

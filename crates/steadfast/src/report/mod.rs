@@ -3,6 +3,7 @@
 
 pub mod html;
 pub mod human;
+pub mod inventory;
 pub mod json;
 
 use model::Severity;

@@ -1,0 +1,246 @@
+//! An inventory on a terminal: how many of which kind, then what did not come from the
+//! distribution, each with the file that proves it. The distribution's own packages are listed
+//! when somebody asks.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use model::Fact;
+use model::component::{Component, EvidenceKind};
+
+use super::{Taken, is_package, place};
+use crate::layout::{LABEL, Paper, Text};
+use crate::style::{Role, Style};
+
+/// So many components of one file are shown, and so many files of one kind of trouble; the rest
+/// are counted.
+const OF_ONE_FILE: usize = 12;
+const UNREAD: usize = 4;
+/// The column for names is at most this wide.
+const NAME_COLUMN: usize = 36;
+
+/// What is to be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// What did not come from the distribution, and of one file only the first.
+    OfInterest,
+    Everything,
+}
+
+pub fn write(out: &mut dyn Write, taken: &Taken, listed: Listed, style: &Style) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    header(&mut paper, taken)?;
+    counts(&mut paper, taken)?;
+    third_party(&mut paper, taken, listed)?;
+    if listed == Listed::Everything {
+        packages(&mut paper, taken)?;
+    }
+    unread(&mut paper, taken)?;
+    if listed == Listed::OfInterest {
+        next(&mut paper, taken)?;
+    }
+    Ok(())
+}
+
+fn header(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
+    let version = format!("steadfast {}", env!("CARGO_PKG_VERSION"));
+    paper.line(
+        &Text::new()
+            .say(Role::Strong, &version)
+            .gap(3)
+            .say(Role::Dim, "reads only: changes nothing, sends nothing"),
+    )?;
+    paper.blank()?;
+    let release = match &taken.release {
+        Fact::Known(release) => release.pretty.clone(),
+        Fact::Unknown(reason) => format!("unknown release ({reason})"),
+    };
+    let about = match &taken.root {
+        Some(root) => format!("{release}, the tree at {root}"),
+        None => release,
+    };
+    let host = Text::new()
+        .solid(Role::Strong, &taken.hostname)
+        .solid(Role::Plain, ",");
+    paper.row(Role::Dim, "host", &host.gap(1).plain(&about))
+}
+
+fn counts(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
+    let mut by_kind: BTreeMap<String, usize> = BTreeMap::new();
+    for component in &taken.inventory.components {
+        *by_kind.entry(component.ecosystem.to_string()).or_default() += 1;
+    }
+    let mut text = Text::new();
+    for (kind, number) in &by_kind {
+        if !text.is_empty() {
+            text = text.gap(3);
+        }
+        text = text.solid(Role::Plain, &format!("{number} {kind}"));
+    }
+    if text.is_empty() {
+        text = text.plain("nothing");
+    }
+    paper.row(Role::Dim, "found", &text)
+}
+
+/// By the file that proves them, so that a program with a hundred modules is one entry.
+fn third_party(paper: &mut Paper<'_>, taken: &Taken, listed: Listed) -> io::Result<()> {
+    let mut by_place: BTreeMap<(Option<&str>, String), Vec<&Component>> = BTreeMap::new();
+    for component in &taken.inventory.components {
+        if is_package(component) {
+            continue;
+        }
+        let evidence = component.evidence.iter();
+        let mut groups: Vec<String> = evidence
+            .map(|evidence| match evidence.how {
+                // Installed side by side: the folder that holds them all says it in one line.
+                EvidenceKind::Metadata => folder(&place(evidence)),
+                _ => place(evidence),
+            })
+            .collect();
+        groups.sort();
+        groups.dedup();
+        for group in groups {
+            let group = (component.image.as_deref(), group);
+            by_place.entry(group).or_default().push(component);
+        }
+    }
+    for ((image, place), components) in by_place {
+        paper.blank()?;
+        let mut heading = Text::new().solid(Role::Strong, &place);
+        if let Some(image) = image {
+            heading = heading
+                .gap(2)
+                .say(Role::Dim, &format!("in the image {image}"));
+        }
+        paper.line(&heading)?;
+        let most = match listed {
+            Listed::OfInterest => OF_ONE_FILE,
+            Listed::Everything => usize::MAX,
+        };
+        rows(paper, components.iter().take(most).copied())?;
+        let more = components.len().saturating_sub(most);
+        if more > 0 {
+            let text = Text::new().say(Role::Dim, &format!("and {more} more"));
+            paper.indented(LABEL, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a package manager put the thing whose metadata this is: for
+/// `/srv/app/node_modules/@scope/name/package.json` that is `/srv/app/node_modules`.
+fn folder(place: &str) -> String {
+    if let Some((archive, _)) = place.split_once("!/") {
+        return archive.to_owned();
+    }
+    if let Some((before, _)) = place.rsplit_once("/node_modules/") {
+        return format!("{before}/node_modules");
+    }
+    let folder = place.rsplit_once('/').map_or(place, |(folder, _)| folder);
+    match folder.rsplit_once('/') {
+        Some((outer, inner)) if inner.ends_with("-info") || inner == "EGG-INFO" => outer.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+
+fn rows<'a>(
+    paper: &mut Paper<'_>,
+    components: impl Iterator<Item = &'a Component> + Clone,
+) -> io::Result<()> {
+    let widths = components.clone().map(|component| component.name.len());
+    let column = widths
+        .filter(|width| *width <= NAME_COLUMN)
+        .max()
+        .unwrap_or(0);
+    for component in components {
+        let gap = column.saturating_sub(component.name.len()) + 2;
+        let body = Text::new()
+            .solid(Role::Plain, &component.name)
+            .gap(gap)
+            .solid(Role::Plain, &component.version);
+        let kind = component.ecosystem.to_string();
+        paper.row(Role::Dim, &kind, &body)?;
+    }
+    Ok(())
+}
+
+fn packages(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
+    let all = || {
+        let components = taken.inventory.components.iter();
+        components.filter(|component| is_package(component))
+    };
+    if all().next().is_none() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let heading = Text::new().say(Role::Strong, "packages of the distribution");
+    paper.line(&heading)?;
+    let widths = all().map(|component| component.name.len());
+    let column = widths
+        .filter(|width| *width <= NAME_COLUMN)
+        .max()
+        .unwrap_or(0);
+    for component in all() {
+        let gap = column.saturating_sub(component.name.len()) + 2;
+        let mut body = Text::new()
+            .solid(Role::Plain, &component.name)
+            .gap(gap)
+            .solid(Role::Plain, &component.version);
+        if let Some(architecture) = &component.architecture {
+            body = body.gap(2).solid(Role::Dim, architecture);
+        }
+        if let Some(source) = component
+            .source
+            .as_ref()
+            .filter(|it| it.name != component.name)
+        {
+            body = body.gap(2).say(Role::Dim, &format!("of {}", source.name));
+        }
+        if let Some(origin) = &component.origin {
+            body = body.gap(2).say(Role::Dim, &format!("from {origin}"));
+        }
+        if let Some(image) = &component.image {
+            body = body.gap(2).say(Role::Dim, &format!("in the image {image}"));
+        }
+        paper.indented(2, &body)?;
+    }
+    Ok(())
+}
+
+/// Each reason once, with the first of its places.
+fn unread(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
+    let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for unread in &taken.inventory.unread {
+        let places = by_reason.entry(unread.why.to_string()).or_default();
+        places.push(model::printable(unread.path.as_bytes()));
+    }
+    if !by_reason.is_empty() {
+        paper.blank()?;
+    }
+    for (reason, places) in by_reason {
+        let mut text = Text::new().plain(&reason).solid(Role::Plain, ":").gap(1);
+        let shown = places.iter().take(UNREAD).cloned().collect::<Vec<_>>();
+        text = text.plain(&shown.join(", "));
+        if places.len() > UNREAD {
+            text = text
+                .gap(1)
+                .plain(&format!("and {} more", places.len() - UNREAD));
+        }
+        paper.row(Role::Wary, "unread", &text)?;
+    }
+    Ok(())
+}
+
+fn next(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
+    let root = match &taken.root {
+        Some(root) => format!(" --root {root}"),
+        None => String::new(),
+    };
+    paper.blank()?;
+    let command = format!("steadfast inventory{root} --all");
+    let body = Text::new().solid(Role::Command, &command).gap(3);
+    paper.row(Role::Dim, "next", &body.plain("lists every package too"))?;
+    let command = format!("steadfast inventory{root} --format cyclonedx --output sbom.json");
+    paper.indented(LABEL, &Text::new().solid(Role::Command, &command))
+}
