@@ -103,6 +103,7 @@ pub fn parse(version: &[u8], info: &[u8]) -> Vec<Found> {
     };
     let mut all = Vec::new();
     let mut last_is_dependency = false;
+    let mut main = None;
     let version = String::from_utf8_lossy(version);
     // `go1.22.1 X:nocoverageredesign`: experiments follow. Go's own library is the module that
     // advisories call `stdlib`.
@@ -131,8 +132,15 @@ pub fn parse(version: &[u8], info: &[u8]) -> Vec<Found> {
         let version = version.unwrap_or_default();
         match kind {
             "dep" => all.extend(found(name, version)),
-            // A program that was built from a checkout has no version: `(devel)`.
             "mod" if version.starts_with('v') => all.extend(found(name, version)),
+            // A program that was built from a checkout has none: `(devel)`.
+            "mod" => main = Some(name),
+            "build" => {
+                if let (Some(module), Some(flags)) = (main, name.strip_prefix("-ldflags=")) {
+                    let version = version_of_flags(flags);
+                    all.extend(version.and_then(|version| found(module, &version)));
+                }
+            }
             // What was linked in instead of the line before; a folder has no version, and may
             // hold the module as it was or not.
             "=>" if !version.is_empty() => {
@@ -146,4 +154,21 @@ pub fn parse(version: &[u8], info: &[u8]) -> Vec<Found> {
         last_is_dependency = kind == "dep";
     }
     all
+}
+
+/// The version that a build gave to the program's own variable, which is how most programs of
+/// Go get to know theirs: `-X example.org/tool/version.Version=1.2.3`.
+fn version_of_flags(flags: &str) -> Option<String> {
+    let mut words = flags.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'));
+    words.find_map(|word| {
+        let (variable, value) = word.trim_start_matches("-X=").split_once('=')?;
+        let name = variable.rsplit('.').next()?.to_lowercase();
+        let digits = value.strip_prefix('v').unwrap_or(value);
+        let names_a_version = matches!(
+            name.as_str(),
+            "version" | "ver" | "appversion" | "buildversion" | "gitversion" | "releaseversion"
+        );
+        let is_version = digits.contains('.') && digits.starts_with(|c: char| c.is_ascii_digit());
+        (names_a_version && is_version).then(|| format!("v{digits}"))
+    })
 }

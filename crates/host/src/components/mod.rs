@@ -10,6 +10,7 @@
 pub mod elf;
 pub mod found;
 pub mod go;
+pub mod images;
 pub mod inflate;
 pub mod java;
 pub mod node;
@@ -22,6 +23,8 @@ pub mod rust;
 pub mod search;
 pub mod source;
 pub mod zip;
+
+pub use read::contents;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +59,7 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
     for (candidate, contents) in read::all(host, &foreign) {
         collected.take(&candidate.path, None, contents);
     }
+    images::read(host, &mut collected, entries_seen);
     collected.inventory()
 }
 
@@ -111,7 +115,7 @@ fn say_unreadable(search: &Search, is_root: bool, collected: &mut Collected) {
 
 /// Components as they come, each once.
 #[derive(Default)]
-struct Collected {
+pub(crate) struct Collected {
     components: BTreeMap<Component, BTreeSet<Evidence>>,
     unread: Vec<Unread>,
 }

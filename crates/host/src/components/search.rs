@@ -139,7 +139,7 @@ const NO_PROGRAMS: [&[u8]; 40] = [
     b"svg", b"ts", b"txt", b"xml", b"xz",
 ];
 
-fn may_be_program(name: &[u8]) -> bool {
+pub fn may_be_program(name: &[u8]) -> bool {
     let ending = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
     ending.len() == name.len() || !NO_PROGRAMS.contains(&ending)
 }

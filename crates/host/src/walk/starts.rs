@@ -146,6 +146,11 @@ fn covers(one: &MountLine, other: &MountLine) -> bool {
         }
 }
 
+/// One directory, to be walked whatever it lies on.
+pub fn at(tree: &Tree, path: &HostPath) -> Option<Start> {
+    open(tree, path).map(|(start, _)| start)
+}
+
 fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let relative = match path.as_bytes() {

@@ -90,7 +90,15 @@ fn third_party(paper: &mut Paper<'_>, taken: &Taken, listed: Listed) -> io::Resu
         if is_package(component) {
             continue;
         }
-        let evidence = component.evidence.iter();
+        // What a lockfile wants and what is there is listed where it is.
+        let is_installed = component
+            .evidence
+            .iter()
+            .any(|evidence| evidence.how != EvidenceKind::Lockfile);
+        let evidence = component
+            .evidence
+            .iter()
+            .filter(|evidence| !is_installed || evidence.how != EvidenceKind::Lockfile);
         let mut groups: Vec<String> = evidence
             .map(|evidence| match evidence.how {
                 // Installed side by side: the folder that holds them all says it in one line.

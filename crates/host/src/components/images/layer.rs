@@ -1,0 +1,227 @@
+//! One layer: which files of it may speak of components, and what it takes away from those
+//! below.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::CStr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use model::HostPath;
+use model::value::Reason;
+use rustix::fs::{self, FileType as RawType, Statx};
+
+use super::{Place, tar};
+use crate::components::found::Contents;
+use crate::components::search::{Kind, kind, may_be_program};
+use crate::components::source::OpenFile;
+use crate::local::Inner;
+use crate::tree::Trouble;
+use crate::walk::starts;
+use crate::walk::traverse::{Here, NotRead, Visit, raw_type, traverse};
+
+/// More files than this in one layer are not kept: no distribution has as many.
+pub const MOST_FILES: usize = 2_000_000;
+
+/// "Whiteout files MUST be prefixed with .wh." (OCI image specification).
+const WHITEOUT: &[u8] = b".wh.";
+/// "Opaque whiteout: a file with the name .wh..wh..opq".
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// What of an image is looked at: what may speak of components anywhere, and its packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Speaks(Kind),
+    /// dpkg's status file, or one of those that distroless images have for each package.
+    Status,
+    /// Which files a package has: dpkg's list, or the sums of a distroless image.
+    List,
+    Release,
+}
+
+/// A file of a layer that is looked at.
+pub struct LayerFile {
+    pub role: Role,
+    /// What is in it; none while it can still be read from its directory.
+    pub read: Option<Read>,
+}
+
+/// What was in a file that can't be read again.
+pub enum Read {
+    Contents(Contents),
+    Bytes(Vec<u8>),
+}
+
+/// A layer. Paths are as in the image, from its root.
+#[derive(Default)]
+pub struct Layer {
+    pub files: BTreeMap<Vec<u8>, LayerFile>,
+    /// Everything but directories, and what is taken away.
+    pub taken: HashSet<Box<[u8]>>,
+    /// Directories of which nothing below is seen.
+    pub opaque: HashSet<Box<[u8]>>,
+    pub unread: Option<Reason>,
+}
+
+impl Layer {
+    /// Does this layer hide a file of a lower one?
+    pub fn hides(&self, path: &[u8]) -> bool {
+        if self.taken.contains(path) {
+            return true;
+        }
+        let slashes = (0..path.len()).filter(|at| path[*at] == b'/');
+        slashes
+            .map(|at| &path[..at.max(1)])
+            .any(|above| self.taken.contains(above) || self.opaque.contains(above))
+    }
+
+    /// Takes a whiteout for what it says; false when the name is none.
+    pub fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> bool {
+        if name == OPAQUE {
+            self.opaque.insert(directory.into());
+        } else if let Some(name) = name.strip_prefix(WHITEOUT) {
+            self.taken.insert(join(directory, name).into());
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// Of a directory from the image's root and a name in it.
+pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match directory {
+        b"/" => [b"/", name].concat(),
+        _ => [directory, b"/", name].concat(),
+    }
+}
+
+/// What a file at this place is for us.
+pub fn role(directory: &[u8], name: &[u8], is_executable: bool) -> Option<Role> {
+    match (directory, name) {
+        (b"/var/lib/dpkg", b"status") => return Some(Role::Status),
+        (b"/var/lib/dpkg/status.d", _) => {
+            return Some(match name.ends_with(b".md5sums") {
+                true => Role::List,
+                false => Role::Status,
+            });
+        }
+        (b"/var/lib/dpkg/info", _) if name.ends_with(b".list") => return Some(Role::List),
+        (b"/etc" | b"/usr/lib", b"os-release") => return Some(Role::Release),
+        _ => {}
+    }
+    let by_name = kind(directory, name);
+    let kind = by_name.or((is_executable && may_be_program(name)).then_some(Kind::Program));
+    kind.map(Role::Speaks)
+}
+
+/// Reads what each of these layers has.
+pub(crate) fn read_all(
+    host: &Arc<Inner>,
+    layers: &mut BTreeMap<Place, Layer>,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) {
+    let mut starts = Vec::new();
+    for (place, layer) in layers.iter_mut() {
+        match place {
+            Place::Directory(path) => match starts::at(&host.tree, path) {
+                Some(start) => starts.push(start),
+                None => {
+                    layer.unread = Some(match host.tree.meta(path) {
+                        Err(Trouble::Unknown(why)) => why,
+                        _ => Reason::Unavailable {
+                            what: "a layer of an image is not there".to_owned(),
+                        },
+                    });
+                }
+            },
+            Place::Archive(path) => match host.tree.open_file(path) {
+                Ok(opened) => {
+                    let file = OpenFile {
+                        file: opened.file,
+                        size_bytes: opened.node.size_bytes,
+                    };
+                    layer.unread = tar::read(&file, layer).err();
+                }
+                Err(Trouble::Unknown(why)) => layer.unread = Some(why),
+                Err(Trouble::Absent) => {
+                    let what = "a layer of an image is not kept in its packed form".to_owned();
+                    layer.unread = Some(Reason::Unavailable { what });
+                }
+            },
+        }
+    }
+    let walked = traverse(
+        &starts,
+        host.tree.is_root(),
+        &Directories::default,
+        entries_seen,
+    );
+    for visitor in walked.visitors {
+        for (path, part) in visitor.0 {
+            let layer = layers.entry(Place::Directory(path)).or_default();
+            layer.files.extend(part.files);
+            layer.taken.extend(part.taken);
+            layer.opaque.extend(part.opaque);
+        }
+    }
+    for path in walked.unreadable.first {
+        for (place, layer) in layers.iter_mut() {
+            if path.is_within(place.path()) {
+                layer.unread = Some(Reason::Failed {
+                    why: format!("`{path}` can't be read"),
+                });
+            }
+        }
+    }
+}
+
+/// Layers that are directories, by their paths.
+#[derive(Default)]
+struct Directories(HashMap<HostPath, Layer>);
+
+impl Visit for Directories {
+    fn wants(&self, _: &CStr, _: RawType) -> bool {
+        true
+    }
+
+    fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
+        let layer = match self.0.get_mut(&here.start.path) {
+            Some(layer) => layer,
+            None => self.0.entry(here.start.path.clone()).or_default(),
+        };
+        let directory = [b"/", here.relative].concat();
+        let name_bytes = name.to_bytes();
+        if raw_type(stat) == RawType::Directory {
+            if is_opaque(here, name) {
+                layer.opaque.insert(join(&directory, name_bytes).into());
+            }
+            return Ok(());
+        }
+        if layer.whiteout(&directory, name_bytes) || layer.taken.len() > MOST_FILES {
+            return Ok(());
+        }
+        let path = join(&directory, name_bytes);
+        if raw_type(stat) == RawType::RegularFile
+            && let Some(role) = role(&directory, name_bytes, stat.stx_mode & 0o111 != 0)
+        {
+            layer
+                .files
+                .insert(path.clone(), LayerFile { role, read: None });
+        }
+        layer.taken.insert(path.into());
+        Ok(())
+    }
+}
+
+/// "A directory is made opaque by setting the xattr "trusted.overlay.opaque" to "y""
+/// (overlayfs.rst); without privileges it is `user.overlay.opaque`.
+fn is_opaque(here: &Here<'_>, name: &CStr) -> bool {
+    let mut path = format!("/proc/self/fd/{}/", here.fd.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    [c"trusted.overlay.opaque", c"user.overlay.opaque"]
+        .into_iter()
+        .any(|attribute| {
+            let mut value = [0u8; 1];
+            matches!(fs::lgetxattr(&*path, attribute, &mut value), Ok(1)) && value == *b"y"
+        })
+}

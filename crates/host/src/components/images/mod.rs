@@ -1,0 +1,115 @@
+//! Container images in the local stores, layer by layer: a file counts when no layer above it
+//! has put another in its place or taken it away (OCI image specification, "Layer Filesystem
+//! Changeset"; the kernel's overlayfs says the same in its own way).
+
+pub mod containerd;
+pub mod docker;
+pub mod layer;
+pub mod podman;
+pub mod tar;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::HostPath;
+use model::value::Reason;
+
+use super::Collected;
+use crate::local::Inner;
+use crate::tree::Trouble;
+use layer::Layer;
+
+/// An image database of a store. A registry's mirror with ten thousand images has 30 MB.
+const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
+/// More layers than this are not looked into.
+const MOST_LAYERS: usize = 4096;
+/// "The maximum depth of layers" is 127 in Docker, 500 in the kernel's overlayfs.
+const MOST_LAYERS_OF_ONE: usize = 512;
+
+/// An image of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub name: String,
+    /// From the lowest to the highest.
+    pub layers: Vec<Place>,
+}
+
+/// Where a layer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Its files, as overlayfs takes them.
+    Directory(HostPath),
+    /// A tar archive, packed or not.
+    Archive(HostPath),
+}
+
+impl Place {
+    pub fn path(&self) -> &HostPath {
+        match self {
+            Self::Directory(path) | Self::Archive(path) => path,
+        }
+    }
+}
+
+/// What a store holds. A trouble is of the path that stands with it.
+type Images = Result<Vec<Image>, (HostPath, Reason)>;
+
+/// Looks into all images of all stores.
+pub(crate) fn read(
+    host: &Arc<Inner>,
+    collected: &mut Collected,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) {
+    let mut images = Vec::new();
+    for store in [
+        podman::images(host),
+        docker::images(host),
+        containerd::images(host),
+    ] {
+        match store {
+            Ok(found) => images.extend(found),
+            Err((path, why)) => collected.unread(path, why),
+        }
+    }
+    images.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut layers: BTreeMap<Place, Layer> = BTreeMap::new();
+    for image in &images {
+        for place in image.layers.iter().take(MOST_LAYERS_OF_ONE) {
+            if layers.len() < MOST_LAYERS {
+                layers.entry(place.clone()).or_default();
+            }
+        }
+    }
+    if layers.is_empty() {
+        return;
+    }
+    layer::read_all(host, &mut layers, entries_seen);
+    for (place, layer) in &layers {
+        if let Some(why) = &layer.unread {
+            collected.unread(place.path().clone(), why.clone());
+        }
+    }
+    view::look(host, &images, &layers, collected);
+}
+
+/// A database of a store; none when this host has no such store.
+fn database(host: &Arc<Inner>, path: &HostPath) -> Result<Option<Vec<u8>>, (HostPath, Reason)> {
+    match host.read_path(path, DATABASE_LIMIT_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Trouble::Absent) => Ok(None),
+        Err(Trouble::Unknown(why)) => Err((path.clone(), why)),
+    }
+}
+
+/// The path below a store; a name in a database that is none is refused.
+fn below(store: &str, rest: &str) -> Option<HostPath> {
+    let store = HostPath::from_bytes(store.as_bytes()).ok()?;
+    let path = store.join(rest).ok()?;
+    path.is_within(&store).then_some(path)
+}
+
+/// Is this a digest's or a layer's name, and no way out of its directory?
+fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

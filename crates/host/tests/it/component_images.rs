@@ -1,0 +1,370 @@
+//! Images in the stores of podman, Docker and containerd, made here.
+
+use host::components::components;
+use host::components::images::layer::Layer;
+use host::components::images::{containerd, docker, podman, tar as archive};
+use model::Digest;
+use model::component::{Component, Inventory};
+use proptest::prelude::*;
+
+use crate::component_files::{USUAL, auditable, elf, gzip, jar, tar, tar_member};
+use crate::observe_support::{Tree, is_root, skip};
+
+const STATUS: &[u8] =
+    b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n";
+
+fn inventory(tree: &Tree) -> Inventory {
+    components(&tree.host(), &|_| {})
+}
+
+/// Of images only, as `image: ecosystem name version in FILE`.
+fn lines(inventory: &Inventory) -> Vec<String> {
+    let line = |component: &Component| {
+        let evidence = &component.evidence[0];
+        let member = evidence.member.as_deref().unwrap_or_default();
+        Some(format!(
+            "{}: {} {} {} in {} {member}",
+            component.image.as_deref()?,
+            component.ecosystem,
+            component.name,
+            component.version,
+            evidence.path
+        ))
+    };
+    let mut lines: Vec<String> = inventory.components.iter().filter_map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn unread(inventory: &Inventory) -> Vec<String> {
+    let unread = inventory.unread.iter();
+    unread
+        .map(|unread| format!("{}: {}", unread.path, unread.why))
+        .filter(|line| !line.contains("/var/lib/dpkg/"))
+        .collect()
+}
+
+const METADATA: &[u8] = b"Name: six\nVersion: 1.16.0\n";
+
+#[test]
+fn podman_layers_hide_what_is_below() {
+    let store = |rest: &str| format!("/var/lib/containers/storage/{rest}");
+    let low = |rest: &str| store(&format!("overlay/low/diff/{rest}"));
+    let high = |rest: &str| store(&format!("overlay/high/diff/{rest}"));
+    let tree = Tree::with(&[
+        (
+            &store("overlay-images/images.json"),
+            br#"[{"id": "abc", "names": ["docker.io/library/app:1"], "layer": "high"},
+                {"id": "def", "layer": "low"}, {"id": "bad", "layer": "../../etc"}]"#,
+        ),
+        (
+            &store("overlay-layers/layers.json"),
+            br#"[{"id": "low"}, {"id": "high", "parent": "low"}]"#,
+        ),
+        (&low("etc/os-release"), b"ID=debian\nVERSION_ID=11\n"),
+        (&low("var/lib/dpkg/status"), STATUS),
+        (
+            &low("var/lib/dpkg/info/python3-six.list"),
+            b"/usr/lib/python3/six.dist-info/METADATA\n",
+        ),
+        (&low("usr/lib/python3/six.dist-info/METADATA"), METADATA),
+        (&low("opt/gone/six.dist-info/METADATA"), METADATA),
+        (&low("opt/kept/a.jar"), &jar("g", "kept", "1").build()),
+        (&low("opt/changed/a.jar"), &jar("g", "a", "1").build()),
+        (&low("opt/replaced/a.jar"), &jar("g", "b", "1").build()),
+        (&high("opt/changed/a.jar"), &jar("g", "a", "2").build()),
+        // Where a directory was, a file is.
+        (&high("opt/replaced"), b""),
+        (&high("opt/.wh.gone"), b""),
+    ]);
+    let inventory = inventory(&tree);
+    let shown: Vec<String> = lines(&inventory)
+        .into_iter()
+        .map(|line| line.replace("/var/lib/containers/storage/overlay/", ""))
+        .collect();
+    let pom = |artifact: &str| format!("META-INF/maven/g/{artifact}/pom.properties");
+    assert_eq!(
+        shown,
+        [
+            format!("def: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status "),
+            format!(
+                "def: Maven g:a 1 in low/diff/opt/changed/a.jar {}",
+                pom("a")
+            ),
+            format!(
+                "def: Maven g:b 1 in low/diff/opt/replaced/a.jar {}",
+                pom("b")
+            ),
+            format!(
+                "def: Maven g:kept 1 in low/diff/opt/kept/a.jar {}",
+                pom("kept")
+            ),
+            "def: PyPI six 1.16.0 in low/diff/opt/gone/six.dist-info/METADATA ".to_owned(),
+            format!("docker.io/library/app:1: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status "),
+            format!(
+                "docker.io/library/app:1: Maven g:a 2 in high/diff/opt/changed/a.jar {}",
+                pom("a")
+            ),
+            format!(
+                "docker.io/library/app:1: Maven g:kept 1 in low/diff/opt/kept/a.jar {}",
+                pom("kept")
+            ),
+        ]
+    );
+    // Nothing of the layers counts as the host's own.
+    assert!(inventory.components.iter().all(|it| it.image.is_some()));
+    assert_eq!(unread(&inventory), [""; 0]);
+}
+
+#[test]
+fn overlayfs_hides_by_devices_and_attributes() {
+    if !is_root() {
+        return skip("only root can make the marks of overlayfs");
+    }
+    let store = |rest: &str| format!("/var/lib/containers/storage/{rest}");
+    let layer = |id: &str, rest: &str| store(&format!("overlay/{id}/diff/{rest}"));
+    let tree = Tree::with(&[
+        (
+            &store("overlay-images/images.json"),
+            br#"[{"id": "i", "layer": "b"}]"#,
+        ),
+        (
+            &store("overlay-layers/layers.json"),
+            br#"[{"id": "a"}, {"id": "b", "parent": "a"}]"#,
+        ),
+        (
+            &layer("a", "opt/gone/a.jar"),
+            &jar("g", "gone", "1").build(),
+        ),
+        (
+            &layer("a", "opt/covered/a.jar"),
+            &jar("g", "covered", "1").build(),
+        ),
+        (
+            &layer("a", "opt/kept/a.jar"),
+            &jar("g", "kept", "1").build(),
+        ),
+        (
+            &layer("b", "opt/covered/new.jar"),
+            &jar("g", "new", "1").build(),
+        ),
+    ]);
+    let whiteout = tree.at(&layer("b", "opt/gone"));
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &whiteout,
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::empty(),
+        0,
+    )
+    .expect("a whiteout");
+    let opaque = tree.at(&layer("b", "opt/covered"));
+    let set = rustix::fs::setxattr(
+        &opaque,
+        c"user.overlay.opaque",
+        b"y",
+        rustix::fs::XattrFlags::empty(),
+    );
+    if set.is_err() {
+        return skip("this file system keeps no attributes of users");
+    }
+    let names: Vec<String> = inventory(&tree)
+        .components
+        .into_iter()
+        .map(|component| component.name)
+        .collect();
+    assert_eq!(names, ["g:kept", "g:new"]);
+}
+
+#[test]
+fn docker_images_are_found_by_their_chains() {
+    let docker = |rest: &str| format!("/var/lib/docker/{rest}");
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let chain = Digest::of(format!("sha256:{one} sha256:{two}").as_bytes());
+    let configuration = format!(
+        r#"{{"rootfs": {{"type": "layers", "diff_ids": ["sha256:{one}", "sha256:{two}"]}}}}"#
+    );
+    let id = Digest::of(configuration.as_bytes());
+    let names = format!(
+        r#"{{"Repositories": {{"app": {{"app@sha256:{one}": "sha256:{id}", "app:latest": "sha256:{id}"}},
+        "gone": {{"gone:1": "sha256:{two}"}}}}}}"#
+    );
+    let (program, _) = elf(USUAL, &[(".dep-v0", &auditable())]);
+    let tree = Tree::with(&[
+        (
+            &docker("image/overlay2/repositories.json"),
+            names.as_bytes(),
+        ),
+        (
+            &docker(&format!("image/overlay2/imagedb/content/sha256/{id}")),
+            configuration.as_bytes(),
+        ),
+        (
+            &docker(&format!("image/overlay2/layerdb/sha256/{one}/cache-id")),
+            b"low\n",
+        ),
+        (
+            &docker(&format!("image/overlay2/layerdb/sha256/{chain}/cache-id")),
+            b"high",
+        ),
+        (&docker("overlay2/low/diff/usr/bin/tool"), &program),
+        // A distroless image: control files, and sums instead of lists.
+        (
+            &docker("overlay2/low/diff/var/lib/dpkg/status.d/tzdata"),
+            b"Package: tzdata\nVersion: 2024a\nArchitecture: all\n",
+        ),
+        (
+            &docker("overlay2/low/diff/var/lib/dpkg/status.d/tzdata.md5sums"),
+            b"d41d8cd98f00b204e9800998ecf8427e  usr/share/a.jar\n",
+        ),
+        (
+            &docker("overlay2/low/diff/usr/share/a.jar"),
+            b"not looked into",
+        ),
+        (&docker("overlay2/high/diff/lib/apk/db/installed"), b"P:x\n"),
+    ]);
+    tree.mode("/var/lib/docker/overlay2/low/diff/usr/bin/tool", 0o755);
+    let inventory = inventory(&tree);
+    assert_eq!(
+        lines(&inventory),
+        [
+            "app:latest: Debian tzdata 2024a in \
+             /var/lib/docker/overlay2/low/diff/var/lib/dpkg/status.d/tzdata ",
+            "app:latest: crates.io time 0.1.43 in /var/lib/docker/overlay2/low/diff/usr/bin/tool ",
+            "app:latest: crates.io tool 0.3.0 in /var/lib/docker/overlay2/low/diff/usr/bin/tool ",
+        ]
+    );
+    assert_eq!(
+        unread(&inventory),
+        [
+            "/var/lib/docker/overlay2/high/diff: packages of apk in the image app:latest are not \
+          read yet"
+        ]
+    );
+}
+
+#[test]
+fn containerd_layers_are_read_from_their_archives() {
+    let blobs = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/";
+    let (low, high, packed) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
+    let long = format!("opt/{}/six-1.16.0.dist-info/METADATA", "d".repeat(150));
+    let (program, _) = elf(USUAL, &[(".dep-v0", &auditable())]);
+    let mut low_tar = Vec::new();
+    tar_member(
+        &mut low_tar,
+        "././@LongLink",
+        0,
+        b'L',
+        format!("{long}\0").as_bytes(),
+    );
+    tar_member(&mut low_tar, &long, 0o644, b'0', METADATA);
+    low_tar.extend(tar(&[
+        ("usr/", 0o755, b""),
+        ("usr/bin/tool", 0o755, &program),
+        ("usr/bin/script", 0o755, b"#!/bin/sh\n"),
+        ("./opt/gone.jar", 0o644, &jar("g", "gone", "1").build()),
+        ("../../climbs.jar", 0o644, &jar("g", "climbs", "1").build()),
+        ("var/lib/dpkg/status", 0o644, STATUS),
+    ]));
+    let high_tar = tar(&[("opt/.wh.gone.jar", 0o644, b"")]);
+    let manifest = |layers: &[(&str, &str)]| {
+        let layers: Vec<String> = layers
+            .iter()
+            .map(|(digest, how)| {
+                format!(
+                    r#"{{"mediaType": "application/vnd.oci.image.layer.v1.tar{how}", "digest": "sha256:{digest}"}}"#
+                )
+            })
+            .collect();
+        format!(
+            r#"{{"schemaVersion": 2, "config": {{"digest": "sha256:ff"}}, "layers": [{}]}}"#,
+            layers.join(",")
+        )
+    };
+    let blob = |name: &str| format!("{blobs}{name}");
+    let tree = Tree::with(&[
+        (
+            &blob("01"),
+            manifest(&[(&low, "+gzip"), (&high, "")]).as_bytes(),
+        ),
+        (&blob("02"), manifest(&[(&packed, "+zstd")]).as_bytes()),
+        // Another architecture's, which was not fetched.
+        (
+            &blob("03"),
+            manifest(&[(&"e".repeat(64), "+gzip")]).as_bytes(),
+        ),
+        (&blob(&low), &gzip(&low_tar)),
+        (&blob(&high), &high_tar),
+        (&blob(&packed), b"\x28\xb5\x2f\xfd...."),
+    ]);
+    let inventory = inventory(&tree);
+    assert_eq!(
+        lines(&inventory),
+        [
+            format!("sha256:01: Debian dpkg 1 in {blobs}{low} var/lib/dpkg/status"),
+            format!("sha256:01: PyPI six 1.16.0 in {blobs}{low} {long}"),
+            format!("sha256:01: crates.io time 0.1.43 in {blobs}{low} usr/bin/tool"),
+            format!("sha256:01: crates.io tool 0.3.0 in {blobs}{low} usr/bin/tool"),
+        ]
+    );
+    assert_eq!(
+        unread(&inventory),
+        [format!(
+            "{blobs}{packed}: layers that are packed with zstd are not read yet"
+        )]
+    );
+}
+
+/// What a layer's archive is refused for, if anything.
+fn refused(bytes: &[u8]) -> String {
+    let read = archive::read(&bytes.to_vec(), &mut Layer::default());
+    read.err().map(|why| why.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn hostile_archives_are_refused() {
+    assert_eq!(refused(b""), "");
+    assert_eq!(refused(&[b'x'; 600]), "not a tar archive");
+    let bomb = gzip(&vec![0xff; 80 << 20]);
+    assert!(refused(&bomb).contains("not a tar archive"));
+    let mut large = Vec::new();
+    tar_member(&mut large, "x", 0o644, b'0', &vec![0; 80 << 20]);
+    assert!(refused(&gzip(&large)).contains("times as much"));
+    let whole = gzip(&tar(&[("a.jar", 0o644, &jar("g", "a", "1").build())]));
+    assert!(refused(&whole[..whole.len() / 2]).contains("cut off"));
+    let mut name = Vec::new();
+    tar_member(&mut name, "x", 0, b'L', &vec![b'a'; 2 << 20]);
+    assert!(refused(&name).contains("too long"));
+}
+
+#[test]
+fn databases_of_stores() {
+    assert!(podman::parse(b"{}", b"[]").is_err());
+    // A layer that lies on itself.
+    let images = podman::parse(
+        br#"[{"id": "i", "layer": "a"}]"#,
+        br#"[{"id": "a", "parent": "a"}]"#,
+    );
+    assert_eq!(images.expect("images").len(), 1);
+    assert!(docker::parse_names(b"[]").is_err());
+    let climbing = br#"{"rootfs": {"diff_ids": ["sha256:../../x"]}}"#;
+    assert!(docker::parse_chain(climbing).is_err());
+    assert!(containerd::parse(b"{}").is_err());
+}
+
+proptest! {
+    #[test]
+    fn anything_is_a_layer_or_refused(bytes: Vec<u8>, at: prop::sample::Index, byte: u8) {
+        refused(&bytes);
+        let mut archive = tar(&[("a/b.jar", 0o644, &jar("g", "a", "1").build())]);
+        let place = at.index(archive.len());
+        archive[place] = byte;
+        refused(&archive);
+        let mut packed = gzip(&archive);
+        let place = at.index(packed.len());
+        packed[place] = byte;
+        refused(&packed);
+        let _ = (podman::parse(&bytes, &bytes), docker::parse_names(&bytes));
+        let _ = (docker::parse_chain(&bytes), containerd::parse(&bytes));
+    }
+}
