@@ -1,0 +1,107 @@
+//! What speaks of components, and may come from anyone: programs, archives, metadata, lists,
+//! databases of image stores. Nothing may stop the reader, and no name is longer than its bound.
+//! The first byte chooses the parser.
+
+#![no_main]
+
+use host::components::found::Found;
+use host::components::images::layer::{Layer, Read};
+use host::components::images::{containerd, docker, podman, tar};
+use host::components::search::Kind;
+use host::components::{contents, go, inflate, java, rust};
+use host::parse::apt_lists::{Wanted, find_versions, parse_origin};
+use libfuzzer_sys::fuzz_target;
+
+const KINDS: [Kind; 6] = [
+    Kind::PythonMetadata,
+    Kind::NodePackage,
+    Kind::NodeLock,
+    Kind::Java,
+    Kind::Gem,
+    Kind::Program,
+];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((choice, bytes)) = input.split_first() else {
+        return;
+    };
+    let held = bytes.to_vec();
+    match choice % 16 {
+        place @ 0..=5 => {
+            let file_name = bytes.get(..12).unwrap_or(bytes);
+            for found in contents(KINDS[usize::from(place)], &held, file_name).found {
+                check(&found);
+            }
+        }
+        6 => {
+            let mut layer = Layer::default();
+            let _ = tar::read(&held, &mut layer);
+            for file in layer.files.into_values() {
+                if let Some(Read::Contents(contents)) = file.read {
+                    contents.found.iter().for_each(check);
+                }
+            }
+        }
+        7 => {
+            let half = bytes.len() / 2;
+            for image in podman::parse(&bytes[..half], &bytes[half..]).unwrap_or_default() {
+                assert!(image.layers.iter().all(|layer| {
+                    layer
+                        .path()
+                        .as_bytes()
+                        .starts_with(b"/var/lib/containers/storage/overlay/")
+                }));
+            }
+        }
+        8 => {
+            let names = docker::parse_names(bytes).unwrap_or_default();
+            assert!(names.keys().all(|id| !id.contains(['/', '.'])));
+            let chain = docker::parse_chain(bytes).unwrap_or_default();
+            assert!(chain.iter().all(|id| !id.contains(['/', '.'])));
+        }
+        9 => {
+            let layers = containerd::parse(bytes).unwrap_or_default();
+            assert!(layers.iter().all(|digest| !digest.contains(['/', '.'])));
+        }
+        10 => drop(parse_origin(bytes)),
+        // What stands inside of packed files, which chance does not pack.
+        11 => rust::parse(bytes)
+            .unwrap_or_default()
+            .iter()
+            .for_each(check),
+        12 => go::parse(b"go1.22", bytes).iter().for_each(check),
+        13 => {
+            let stem = String::from_utf8_lossy(bytes.get(..8).unwrap_or_default());
+            let manifest = java::Manifest::parse(bytes);
+            manifest.component(&stem).iter().for_each(check);
+            java::parse_pom(bytes).iter().for_each(check);
+        }
+        14 => {
+            let unpacked = inflate::raw(bytes, 1 << 16).unwrap_or_default();
+            assert!(unpacked.len() <= 1 << 16);
+        }
+        _ => lists(bytes),
+    }
+});
+
+fn check(found: &Found) {
+    for text in [&found.name, &found.version] {
+        assert!(!text.is_empty() && text.len() <= 1024 && !text.contains(char::is_control));
+    }
+}
+
+/// However a list is cut, nothing is seen that is not there, and the reader gets on.
+fn lists(bytes: &[u8]) {
+    let wanted = Wanted::from([(&b"a"[..], vec![0])]);
+    let cut = bytes
+        .first()
+        .map_or(0, |cut| usize::from(*cut))
+        .min(bytes.len());
+    let done = find_versions(&bytes[..cut], false, &wanted, &mut |_, _| {});
+    assert!(done <= cut);
+    let rest = &bytes[done..];
+    assert_eq!(
+        find_versions(rest, true, &wanted, &mut |_, _| {}),
+        rest.len()
+    );
+}
