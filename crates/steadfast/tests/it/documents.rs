@@ -296,6 +296,7 @@ fn every_json_form_is_described() {
     }
     let plan = serde_json::to_value(crate::show_plan::everything()).expect("it has a JSON form");
     describes(&page, "plan", &plan);
+    describes(&page, "inventory", &crate::inventory::own_form());
     for change in crate::show_changes::changes() {
         let change = serde_json::to_value(change).expect("it has a JSON form");
         describes(&page, "history", &change);

@@ -4,6 +4,7 @@ mod booted;
 mod browser;
 mod documents;
 mod exit;
+mod inventory;
 mod lab_broken;
 mod lab_confirm;
 mod lab_elsewhere;
