@@ -86,7 +86,7 @@ fn podman_layers_hide_what_is_below() {
     assert_eq!(
         shown,
         [
-            format!("def: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status "),
+            "def: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status ".to_owned(),
             format!(
                 "def: Maven g:a 1 in low/diff/opt/changed/a.jar {}",
                 pom("a")
@@ -100,7 +100,7 @@ fn podman_layers_hide_what_is_below() {
                 pom("kept")
             ),
             "def: PyPI six 1.16.0 in low/diff/opt/gone/six.dist-info/METADATA ".to_owned(),
-            format!("docker.io/library/app:1: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status "),
+            "docker.io/library/app:1: Debian:11 dpkg 1 in low/diff/var/lib/dpkg/status ".to_owned(),
             format!(
                 "docker.io/library/app:1: Maven g:a 2 in high/diff/opt/changed/a.jar {}",
                 pom("a")
