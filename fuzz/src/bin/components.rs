@@ -8,7 +8,7 @@ use host::components::found::Found;
 use host::components::images::layer::{Layer, Read};
 use host::components::images::{containerd, docker, podman, tar};
 use host::components::search::Kind;
-use host::components::{contents, go, inflate, java, rust};
+use host::components::{contents, go, inflate, java, rust, sbom};
 use host::parse::apt_lists::{Wanted, find_versions, parse_origin};
 use libfuzzer_sys::fuzz_target;
 
@@ -77,6 +77,11 @@ fuzz_target!(|input: &[u8]| {
             java::parse_pom(bytes).iter().for_each(check);
         }
         14 => {
+            let path = model::HostPath::literal("/sbom.json");
+            if let Ok(inventory) = sbom::parse(bytes, &path) {
+                let evidence = |component: &model::component::Component| component.evidence.len();
+                assert!(inventory.components.iter().all(|it| evidence(it) > 0));
+            }
             let unpacked = inflate::raw(bytes, 1 << 16).unwrap_or_default();
             assert!(unpacked.len() <= 1 << 16);
         }

@@ -20,6 +20,7 @@ pub mod python;
 mod read;
 pub mod ruby;
 pub mod rust;
+pub mod sbom;
 pub mod search;
 pub mod source;
 pub mod zip;
@@ -46,28 +47,29 @@ const MOST_UNREAD: usize = 1000;
 pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inventory {
     let host = &host.inner;
     let mut collected = Collected::default();
-    packages::read(host, &mut collected);
+    let foreign = packages::read(host, &mut collected);
     let starts = starts::starts(&host.tree);
     let search = search::search(&starts, host.tree.is_root(), entries_seen);
     say_unreadable(&search, host.tree.is_root(), &mut collected);
-    let owned = owned(host, &search.candidates, &mut collected);
-    let foreign: Vec<&Candidate> = search
+    let owned = owned(host, &search.candidates, &foreign, &mut collected);
+    let unowned: Vec<&Candidate> = search
         .candidates
         .iter()
         .filter(|candidate| !owned.contains(candidate.path.as_bytes()))
         .collect();
-    for (candidate, contents) in read::all(host, &foreign) {
+    for (candidate, contents) in read::all(host, &unowned) {
         collected.take(&candidate.path, None, contents);
     }
     images::read(host, &mut collected, entries_seen);
     collected.inventory()
 }
 
-/// The candidates that a package brought: what they are is that package's affair, and its
-/// distribution's to patch.
+/// The candidates that a package of the distribution brought: what they are is that package's
+/// affair, and the distribution's to patch. Of `foreign` packages nobody says what is in them.
 fn owned(
     host: &std::sync::Arc<crate::local::Inner>,
     candidates: &[Candidate],
+    foreign: &BTreeSet<String>,
     collected: &mut Collected,
 ) -> BTreeSet<Vec<u8>> {
     let paths: BTreeSet<&[u8]> = candidates
@@ -81,7 +83,10 @@ fn owned(
     match ownership::of(host, &paths) {
         Ok(owned) => owned
             .into_iter()
-            .filter(|(_, ownership)| ownership.package.is_some())
+            .filter(|(_, ownership)| {
+                let package = ownership.package.as_ref();
+                package.is_some_and(|package| !foreign.contains(package))
+            })
             .map(|(path, _)| path)
             .collect(),
         Err(Trouble::Absent) => BTreeSet::new(),

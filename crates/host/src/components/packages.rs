@@ -1,6 +1,7 @@
 //! Packages of the distribution, from dpkg's own database. Other package managers are said not
 //! to be read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::HostPath;
@@ -28,7 +29,9 @@ const OTHERS: [(&str, &str); 9] = [
     ("/gnu/store", "Guix"),
 ];
 
-pub fn read(host: &Arc<Inner>, collected: &mut Collected) {
+/// Takes the packages. Returned are those that somebody else than the distribution published,
+/// by name.
+pub fn read(host: &Arc<Inner>, collected: &mut Collected) -> BTreeSet<String> {
     let mut has_other = false;
     for (path, manager) in OTHERS {
         let path = HostPath::literal(path);
@@ -45,14 +48,21 @@ pub fn read(host: &Arc<Inner>, collected: &mut Collected) {
             if !has_other {
                 collected.unread(status, why);
             }
-            return;
+            return BTreeSet::new();
         }
-        Err(Trouble::Absent) => return,
+        Err(Trouble::Absent) => return BTreeSet::new(),
     };
     let present: Vec<&PackageRecord> = packages.present().collect();
     let origins = origin::origins(host, &present);
-    let ecosystem = ecosystem(facts::release_fact(host).known());
+    let release = facts::release_fact(host);
+    let ecosystem = ecosystem(release.known());
+    let mut foreign = BTreeSet::new();
     for (package, origin) in present.into_iter().zip(origins) {
+        if let (Some(origin), Some(release)) = (&origin, release.known())
+            && !is_of(origin, release)
+        {
+            foreign.insert(package.name.clone());
+        }
         collected.add(
             component(package, ecosystem.clone(), origin),
             Evidence {
@@ -62,6 +72,14 @@ pub fn read(host: &Arc<Inner>, collected: &mut Collected) {
             },
         );
     }
+    foreign
+}
+
+/// Is this the distribution itself? Debian's own archives are called `Debian`,
+/// `Debian-Security` and `Debian Backports`.
+fn is_of(origin: &str, release: &Release) -> bool {
+    let beginning = origin.get(..release.id.len());
+    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(&release.id))
 }
 
 /// Whose versions this host's packages have.

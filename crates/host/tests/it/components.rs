@@ -1,7 +1,7 @@
 //! Components of a host: parsers with cases as data, and whole trees.
 
 use host::components::search::{self, Kind};
-use host::components::{components, contents};
+use host::components::{components, contents, sbom};
 use host::parse::apt_lists::{Wanted, find_versions, parse_origin};
 use host::parse::dpkg::parse_status;
 use model::component::{Component, Ecosystem, EvidenceKind, Inventory};
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::component_files::{
     GO_VERSION, Layout, USUAL, Zip, auditable, elf, go_inline, go_pointers, jar, zlib,
 };
-use crate::observe_support::{Tree, as_nobody, is_root, skip};
+use crate::observe_support::{Tree, as_nobody, is_root, path, skip};
 
 /// What a file of this kind and name holds, as `name version`, and what of it could not be read.
 fn read(kind: Kind, name: &str, bytes: &[u8]) -> (Vec<String>, Vec<String>) {
@@ -440,6 +440,36 @@ fn what_a_package_brought_is_the_packages() {
 }
 
 #[test]
+fn packages_of_others_are_looked_into() {
+    let tree = Tree::with(&[
+        ("/etc/os-release", b"ID=debian\nVERSION_ID=12\n"),
+        (
+            "/var/lib/dpkg/status",
+            b"Package: agent\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n\
+              Package: local\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n",
+        ),
+        ("/var/lib/dpkg/info/agent.list", b"/opt/agent/a.jar\n"),
+        ("/var/lib/dpkg/info/local.list", b"/opt/local/a.jar\n"),
+        (
+            "/var/lib/apt/lists/x_InRelease",
+            b"Origin: Vendor\nLabel: Vendor\n",
+        ),
+        (
+            "/var/lib/apt/lists/x_main_binary-amd64_Packages",
+            b"Package: agent\nVersion: 1\nArchitecture: amd64\n",
+        ),
+        ("/opt/agent/a.jar", &jar("g", "vendored", "1").build()),
+        ("/opt/local/a.jar", &jar("g", "unknown", "1").build()),
+    ]);
+    let names: Vec<String> = inventory(&tree)
+        .components
+        .into_iter()
+        .map(|component| component.name)
+        .collect();
+    assert_eq!(names, ["agent", "local", "g:vendored"]);
+}
+
+#[test]
 fn a_tree_without_packages_is_looked_through() {
     let (program, _) = elf(USUAL, &[(".dep-v0", &auditable())]);
     let tree = Tree::with(&[
@@ -564,6 +594,72 @@ fn lists_may_be_cut_anywhere() {
     }
 }
 
+/// As `ecosystem name version of SOURCE VERSION`, and what could not be taken.
+fn told_by(document: &str) -> (Vec<String>, Vec<String>) {
+    let inventory = sbom::parse(document.as_bytes(), &path("/sbom.json")).expect("a document");
+    let line = |component: &Component| {
+        let source = match &component.source {
+            Some(source) => format!(" of {} {}", source.name, source.version),
+            None => String::new(),
+        };
+        let (ecosystem, name) = (&component.ecosystem, &component.name);
+        format!("{ecosystem} {name} {}{source}", component.version)
+    };
+    (
+        inventory.components.iter().map(line).collect(),
+        inventory
+            .unread
+            .iter()
+            .map(|unread| unread.why.to_string())
+            .collect(),
+    )
+}
+
+#[test]
+fn inventories_of_others_are_read() {
+    let (told, unread) = told_by(
+        r#"{"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [
+        {"type": "operating-system", "name": "debian", "version": "12.5"},
+        {"type": "library", "name": "libssl3", "purl":
+            "pkg:deb/debian/libssl3@3.0.1-2%2Bb1?arch=amd64&distro=debian-12&upstream=openssl%403.0.1-2"},
+        {"type": "library", "name": "login", "purl":
+            "pkg:deb/debian/login@4.13?arch=amd64&distro=debian-12.5&epoch=1",
+            "properties": [{"name": "aquasecurity:trivy:SrcName", "value": "shadow"},
+                {"name": "aquasecurity:trivy:SrcVersion", "value": "4.13"},
+                {"name": "aquasecurity:trivy:SrcRelease", "value": "1"},
+                {"name": "aquasecurity:trivy:SrcEpoch", "value": "1"}]},
+        {"type": "application", "name": "x", "components": [
+            {"type": "library", "name": "core", "purl": "pkg:npm/%40babel/core@7.0.0"}]},
+        {"type": "library", "name": "musl", "purl": "pkg:apk/alpine/musl@1.2"},
+        {"type": "library", "name": "stdlib", "purl": "pkg:golang/stdlib@v1.22.1"}]}"#,
+    );
+    assert_eq!(
+        told,
+        [
+            "Debian:12 libssl3 3.0.1-2+b1 of openssl 3.0.1-2",
+            "Debian:12 login 1:4.13 of shadow 1:4.13-1",
+            "Go stdlib 1.22.1",
+            "npm @babel/core 7.0.0",
+        ]
+    );
+    assert_eq!(unread.len(), 2, "{unread:?}");
+    assert!(
+        unread[0].starts_with("1 components have no package URL"),
+        "{unread:?}"
+    );
+    assert!(unread[1].contains("`apk`"), "{unread:?}");
+    let (told, unread) = told_by(
+        r#"{"spdxVersion": "SPDX-2.3", "packages": [
+        {"name": "root", "primaryPackagePurpose": "OPERATING-SYSTEM"},
+        {"name": "x", "externalRefs": [{"referenceType": "cpe23Type", "referenceLocator": "cpe"},
+            {"referenceType": "purl", "referenceLocator": "pkg:maven/org.a/b@1"}]}]}"#,
+    );
+    assert_eq!((told, unread), (vec!["Maven org.a:b 1".to_owned()], vec![]));
+    for text in ["", "[]", "{}", r#"{"spdxVersion": "SPDX-3.0"}"#] {
+        assert!(sbom::parse(text.as_bytes(), &path("/x")).is_err(), "{text}");
+    }
+}
+
 const KINDS: [Kind; 6] = [
     Kind::PythonMetadata,
     Kind::NodePackage,
@@ -580,6 +676,7 @@ proptest! {
             read(kind, &name, &bytes);
         }
         let _ = (parse_origin(&bytes), parse_status(&bytes));
+        let _ = sbom::parse(&bytes, &path("/x.json"));
     }
 
     #[test]

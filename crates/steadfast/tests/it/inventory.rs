@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use host::components::sbom;
 use jiff::Timestamp;
 use model::component::{
     Component, Ecosystem, Evidence, EvidenceKind, Inventory, SourcePackage, Unread,
@@ -303,6 +304,45 @@ fn spdx_holds_everything() {
         .collect();
     assert_eq!(ids, related, "each is said to be there");
     insta::assert_snapshot!(serde_json::to_string_pretty(&packages[1]).expect("JSON"));
+}
+
+#[test]
+fn what_we_write_we_read() {
+    let taken = sample();
+    let path = HostPath::literal("/sbom.json");
+    // The place of a component is told by the document, which is the evidence now.
+    let bare = |inventory: Inventory| -> Vec<Component> {
+        let components = inventory.components.into_iter();
+        let mut bare: Vec<Component> = components
+            .map(|component| Component {
+                // A package URL has the registry's form of a name.
+                name: match component.ecosystem {
+                    Ecosystem::PyPi => component.name.to_lowercase(),
+                    _ => component.name,
+                },
+                evidence: Vec::new(),
+                ..component
+            })
+            .collect();
+        bare.sort();
+        bare
+    };
+    let read = |document: &Value| {
+        let bytes = serde_json::to_vec(document).expect("JSON");
+        sbom::parse(&bytes, &path).expect("our own document")
+    };
+    let cyclonedx = read(&cyclonedx::document(&taken));
+    assert_eq!(cyclonedx.unread, []);
+    assert_eq!(bare(cyclonedx), bare(taken.inventory.clone()));
+    let spdx = read(&spdx::document(&taken));
+    assert_eq!(spdx.unread, []);
+    let names = |inventory: Inventory| -> BTreeSet<(String, String)> {
+        let components = bare(inventory).into_iter();
+        components
+            .map(|component| (component.name, component.version))
+            .collect()
+    };
+    assert_eq!(names(spdx), names(taken.inventory));
 }
 
 /// Our own form, as a value.

@@ -1,0 +1,312 @@
+//! An inventory that another tool wrote: CycloneDX (ECMA-424) and SPDX 2 as JSON. Components are
+//! known by their package URLs (ECMA-427); what has none, or one of an ecosystem that is not
+//! known here, is counted and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use model::HostPath;
+use model::component::{
+    Component, Ecosystem, Evidence, EvidenceKind, Inventory, SourcePackage, Unread,
+};
+use model::value::Reason;
+use packageurl::PackageUrl;
+use serde_json::Value;
+
+use super::found::Found;
+use super::source::malformed;
+
+/// An inventory of ten thousand components has 10 MB.
+pub const LIMIT_BYTES: u64 = 256 << 20;
+/// Components may have components; `serde_json` itself stops at 128.
+const DEEPEST: usize = 64;
+const MOST_COMPONENTS: usize = 1_000_000;
+
+/// The inventory of a document. `path` is the document's own: it is what says that a component
+/// is there.
+pub fn parse(bytes: &[u8], path: &HostPath) -> Result<Inventory, Reason> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.len() as u64 > LIMIT_BYTES {
+        return Err(Reason::TooLarge {
+            size_bytes: bytes.len() as u64,
+            limit_bytes: LIMIT_BYTES,
+        });
+    }
+    let document: Value =
+        serde_json::from_slice(bytes).map_err(|error| malformed(format!("not JSON: {error}")))?;
+    let mut reading = Reading {
+        path,
+        components: BTreeMap::new(),
+        without: 0,
+        other_types: BTreeMap::new(),
+    };
+    if document["bomFormat"] == "CycloneDX" {
+        reading.cyclonedx(&document["components"], 0)?;
+    } else if text(&document, "spdxVersion").is_some_and(|version| version.starts_with("SPDX-2.")) {
+        reading.spdx(&document["packages"])?;
+    } else {
+        return Err(malformed(
+            "neither CycloneDX nor SPDX 2, as JSON: it has no `bomFormat` and no `spdxVersion`",
+        ));
+    }
+    Ok(reading.inventory())
+}
+
+struct Reading<'a> {
+    path: &'a HostPath,
+    components: BTreeMap<Component, BTreeSet<Evidence>>,
+    /// How many have no package URL.
+    without: usize,
+    /// How many are of a type that is not known here.
+    other_types: BTreeMap<String, usize>,
+}
+
+impl Reading<'_> {
+    fn cyclonedx(&mut self, components: &Value, depth: usize) -> Result<(), Reason> {
+        for item in list(components) {
+            if depth < DEEPEST {
+                self.cyclonedx(&item["components"], depth + 1)?;
+            }
+            // The distribution itself, and files, are no packages.
+            if matches!(
+                text(item, "type"),
+                Some("operating-system" | "file" | "device")
+            ) {
+                continue;
+            }
+            let property = |wanted: &str| {
+                let mut all = list(&item["properties"]).iter();
+                let found = all.find(|property| property["name"] == wanted)?;
+                text(found, "value").filter(|value| !value.is_empty())
+            };
+            let place = list(&item["evidence"]["occurrences"]).first();
+            let place = place
+                .and_then(|occurrence| text(occurrence, "location"))
+                .or_else(|| property("aquasecurity:trivy:FilePath"));
+            let Some(mut component) = self.known(text(item, "purl")) else {
+                continue;
+            };
+            component.image = property("steadfast:image").map(str::to_owned);
+            if is_package(&component) {
+                component.origin = text(item, "publisher").map(str::to_owned);
+                if let Some(source) = own_source(&property).or_else(|| trivy_source(&property)) {
+                    component.source = Some(source);
+                }
+            }
+            self.add(component, place)?;
+        }
+        Ok(())
+    }
+
+    fn spdx(&mut self, packages: &Value) -> Result<(), Reason> {
+        for item in list(packages) {
+            // What the document is about: a host, a tree, an image.
+            let purpose = text(item, "primaryPackagePurpose");
+            if matches!(
+                purpose,
+                Some("OPERATING-SYSTEM" | "CONTAINER" | "FILE" | "DEVICE")
+            ) {
+                continue;
+            }
+            let references = list(&item["externalRefs"]).iter();
+            let mut purls = references.filter(|reference| reference["referenceType"] == "purl");
+            let purl = purls.next().and_then(|it| text(it, "referenceLocator"));
+            if let Some(component) = self.known(purl) {
+                self.add(component, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The component that a package URL means.
+    fn known(&mut self, purl: Option<&str>) -> Option<Component> {
+        let Some(purl) = purl.and_then(|purl| PackageUrl::from_str(purl).ok()) else {
+            self.without += 1;
+            return None;
+        };
+        let component = component(&purl);
+        if component.is_none() {
+            *self.other_types.entry(purl.ty().to_owned()).or_default() += 1;
+        }
+        component
+    }
+
+    fn add(&mut self, component: Component, place: Option<&str>) -> Result<(), Reason> {
+        if self.components.len() == MOST_COMPONENTS {
+            return Err(malformed(format!("more than {MOST_COMPONENTS} components")));
+        }
+        let evidence = Evidence {
+            path: self.path.clone(),
+            how: EvidenceKind::Metadata,
+            member: place.map(str::to_owned),
+        };
+        self.components
+            .entry(component)
+            .or_default()
+            .insert(evidence);
+        Ok(())
+    }
+
+    fn inventory(self) -> Inventory {
+        let with_evidence = |(component, evidence): (Component, BTreeSet<Evidence>)| Component {
+            evidence: evidence.into_iter().collect(),
+            ..component
+        };
+        let mut unread = Vec::new();
+        let mut say = |what: String| {
+            unread.push(Unread {
+                path: self.path.clone(),
+                why: Reason::Unavailable { what },
+            });
+        };
+        if self.without > 0 {
+            let number = self.without;
+            say(format!(
+                "{number} components have no package URL that can be read"
+            ));
+        }
+        for (kind, number) in &self.other_types {
+            let kind = model::printable(kind.as_bytes());
+            say(format!(
+                "{number} components of the type `{kind}` are not known by a name and a version here"
+            ));
+        }
+        Inventory {
+            components: self.components.into_iter().map(with_evidence).collect(),
+            unread,
+        }
+    }
+}
+
+/// None when the type is not known here, or without a version.
+fn component(purl: &PackageUrl<'_>) -> Option<Component> {
+    let qualifier = |name: &str| {
+        let value = purl.qualifiers().get(name)?;
+        Some(value.as_ref()).filter(|value| !value.is_empty())
+    };
+    let version = purl.version()?;
+    let (ecosystem, name, version) = match purl.ty() {
+        "deb" => {
+            // Trivy has the epoch apart.
+            let version = match qualifier("epoch") {
+                Some(epoch) if !version.contains(':') => format!("{epoch}:{version}"),
+                _ => version.to_owned(),
+            };
+            let id = purl.namespace().unwrap_or("debian");
+            let release = qualifier("distro").map(|distro| {
+                let release = distro.strip_prefix(id);
+                release.map_or(distro, |release| release.trim_start_matches('-'))
+            });
+            let release = release
+                .filter(|release| !release.is_empty())
+                .map(|release| {
+                    // Debian's releases have one number; a point release is none of its own.
+                    let release = match id {
+                        "debian" => release.split('.').next().unwrap_or(release),
+                        _ => release,
+                    };
+                    release.to_owned()
+                });
+            let ecosystem = match id {
+                "debian" => Ecosystem::Debian { release },
+                id => Ecosystem::OtherDpkg {
+                    id: id.to_owned(),
+                    release,
+                },
+            };
+            (ecosystem, purl.name().to_owned(), version)
+        }
+        "golang" => {
+            let name = joined(purl, "/");
+            // Go's own library, as its compiler is numbered.
+            let version = match name.as_str() {
+                "stdlib" => version.trim_start_matches("go").trim_start_matches('v'),
+                _ => version,
+            };
+            (Ecosystem::Go, name, version.to_owned())
+        }
+        "npm" => (Ecosystem::Npm, joined(purl, "/"), version.to_owned()),
+        "maven" => (Ecosystem::Maven, joined(purl, ":"), version.to_owned()),
+        "cargo" => (
+            Ecosystem::CratesIo,
+            purl.name().to_owned(),
+            version.to_owned(),
+        ),
+        "pypi" => (Ecosystem::PyPi, purl.name().to_owned(), version.to_owned()),
+        "gem" => (
+            Ecosystem::RubyGems,
+            purl.name().to_owned(),
+            version.to_owned(),
+        ),
+        _ => return None,
+    };
+    let found = Found::new(ecosystem, &name, &version, EvidenceKind::Metadata)?;
+    let mut component = Component {
+        ecosystem: found.ecosystem,
+        name: found.name,
+        version: found.version,
+        source: None,
+        architecture: None,
+        origin: None,
+        evidence: Vec::new(),
+        image: None,
+    };
+    if is_package(&component) {
+        component.architecture = qualifier("arch").map(str::to_owned);
+        // `openssl@3.0.1`, or `openssl` where the version is the same.
+        let upstream = qualifier("upstream").unwrap_or(&component.name);
+        let (name, version) = match upstream.split_once('@') {
+            Some((name, version)) => (name, version),
+            None => (upstream, component.version.as_str()),
+        };
+        component.source = Some(SourcePackage {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        });
+    }
+    Some(component)
+}
+
+fn joined(purl: &PackageUrl<'_>, separator: &str) -> String {
+    match purl.namespace() {
+        Some(namespace) => format!("{namespace}{separator}{}", purl.name()),
+        None => purl.name().to_owned(),
+    }
+}
+
+fn is_package(component: &Component) -> bool {
+    matches!(
+        component.ecosystem,
+        Ecosystem::Debian { .. } | Ecosystem::OtherDpkg { .. }
+    )
+}
+
+fn own_source<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Option<SourcePackage> {
+    Some(SourcePackage {
+        name: property("steadfast:source:name")?.to_owned(),
+        version: property("steadfast:source:version")?.to_owned(),
+    })
+}
+
+/// Trivy writes the parts of a source's version apart.
+fn trivy_source<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Option<SourcePackage> {
+    let mut version = property("aquasecurity:trivy:SrcVersion")?.to_owned();
+    if let Some(epoch) = property("aquasecurity:trivy:SrcEpoch") {
+        version = format!("{epoch}:{version}");
+    }
+    if let Some(release) = property("aquasecurity:trivy:SrcRelease") {
+        version = format!("{version}-{release}");
+    }
+    Some(SourcePackage {
+        name: property("aquasecurity:trivy:SrcName")?.to_owned(),
+        version,
+    })
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
