@@ -44,13 +44,14 @@ fuzz_target!(|input: &[u8]| {
         }
         7 => {
             let half = bytes.len() / 2;
-            for image in podman::parse(&bytes[..half], &bytes[half..]).unwrap_or_default() {
-                assert!(image.layers.iter().all(|layer| {
-                    layer
-                        .path()
-                        .as_bytes()
-                        .starts_with(b"/var/lib/containers/storage/overlay/")
-                }));
+            let store = model::HostPath::literal("/store");
+            for image in podman::parse(&store, &bytes[..half], &bytes[half..]).unwrap_or_default() {
+                assert!(
+                    image
+                        .layers
+                        .iter()
+                        .all(|layer| { layer.path().as_bytes().starts_with(b"/store/overlay/") })
+                );
             }
         }
         8 => {

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use model::HostPath;
 use rustix::fs::{FileType as RawType, Statx};
 
-use super::java;
+use super::{images, java};
 use crate::walk::starts::Start;
 use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, traverse};
 
@@ -65,6 +65,13 @@ impl Visit for Candidates {
     fn wants(&self, name: &CStr, file_type: RawType) -> bool {
         let name = name.to_bytes();
         file_type == RawType::RegularFile && (may_speak(name) || may_be_program(name))
+    }
+
+    /// The layers of an ordinary user's images are looked at as images.
+    fn enters(&self, path: &[u8]) -> bool {
+        !path
+            .strip_suffix(b"/overlay")
+            .is_some_and(|store| store.ends_with(images::podman::USERS_STORE.as_bytes()))
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {

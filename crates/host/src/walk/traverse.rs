@@ -38,6 +38,12 @@ pub trait Visit: Send {
     /// Must an entry of this name and type be looked at? Directories always are.
     fn wants(&self, name: &CStr, file_type: RawType) -> bool;
 
+    /// Is this directory gone into?
+    fn enters(&self, path: &[u8]) -> bool {
+        let _ = path;
+        true
+    }
+
     /// The directory at which a walk begins, which is an entry of none that is walked.
     fn start(&mut self, here: &mut Here<'_>, stat: &Statx) -> Result<(), NotRead> {
         let _ = (here, stat);
@@ -346,7 +352,7 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
 
     fn descend(&mut self, here: &Here<'_>, name: &[u8]) {
         let path = here.path(name);
-        if is_pruned(&path) {
+        if is_pruned(&path) || !self.visitor.enters(&path) {
             return;
         }
         // Too deep to be named in one system call, or in a report.

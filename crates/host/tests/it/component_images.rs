@@ -8,7 +8,7 @@ use model::component::{Component, Inventory};
 use proptest::prelude::*;
 
 use crate::component_files::{USUAL, auditable, elf, gzip, jar, tar, tar_member};
-use crate::observe_support::{Tree, is_root, skip};
+use crate::observe_support::{Tree, is_root, path, skip};
 
 const STATUS: &[u8] =
     b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n";
@@ -177,6 +177,32 @@ fn overlayfs_hides_by_devices_and_attributes() {
 }
 
 #[test]
+fn users_have_stores_of_their_own() {
+    let store = |rest: &str| format!("/home/ana/.local/share/containers/storage/{rest}");
+    let tree = Tree::with(&[
+        (
+            "/etc/passwd",
+            b"ana:x:1000:1000::/home/ana:/bin/sh\nbin:x:2:2::/:/bin/sh\n",
+        ),
+        (
+            &store("overlay-images/images.json"),
+            br#"[{"id": "i", "names": ["mine:1"], "layer": "a"}]"#,
+        ),
+        (&store("overlay-layers/layers.json"), br#"[{"id": "a"}]"#),
+        (&store("overlay/a/diff/a.jar"), &jar("g", "a", "1").build()),
+        // A layer of no image.
+        (&store("overlay/b/diff/b.jar"), &jar("g", "b", "1").build()),
+    ]);
+    let inventory = inventory(&tree);
+    let told: Vec<_> = inventory
+        .components
+        .iter()
+        .map(|it| (it.image.as_deref(), it.name.as_str()))
+        .collect();
+    assert_eq!(told, [(Some("mine:1"), "g:a")]);
+}
+
+#[test]
 fn docker_images_are_found_by_their_chains() {
     let docker = |rest: &str| format!("/var/lib/docker/{rest}");
     let (one, two) = ("1".repeat(64), "2".repeat(64));
@@ -339,9 +365,10 @@ fn hostile_archives_are_refused() {
 
 #[test]
 fn databases_of_stores() {
-    assert!(podman::parse(b"{}", b"[]").is_err());
+    assert!(podman::parse(&path("/store"), b"{}", b"[]").is_err());
     // A layer that lies on itself.
     let images = podman::parse(
+        &path("/store"),
         br#"[{"id": "i", "layer": "a"}]"#,
         br#"[{"id": "a", "parent": "a"}]"#,
     );
@@ -364,7 +391,7 @@ proptest! {
         let place = at.index(packed.len());
         packed[place] = byte;
         refused(&packed);
-        let _ = (podman::parse(&bytes, &bytes), docker::parse_names(&bytes));
+        let _ = (podman::parse(&path("/store"), &bytes, &bytes), docker::parse_names(&bytes));
         let _ = (docker::parse_chain(&bytes), containerd::parse(&bytes));
     }
 }

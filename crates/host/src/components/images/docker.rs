@@ -37,11 +37,12 @@ pub(crate) fn images(host: &Arc<Inner>) -> Images {
     let Some(bytes) = database(host, &path)? else {
         return Ok(Vec::new());
     };
+    let store = HostPath::literal(STORE);
     let names = parse_names(&bytes).map_err(|why| (path, why))?;
     let mut images = Vec::new();
     for (id, name) in names {
         let Some(path) = below(
-            STORE,
+            &store,
             &format!("image/overlay2/imagedb/content/sha256/{id}"),
         ) else {
             continue;
@@ -53,7 +54,7 @@ pub(crate) fn images(host: &Arc<Inner>) -> Images {
         let mut layers = Vec::new();
         for id in chain {
             let file = below(
-                STORE,
+                &store,
                 &format!("image/overlay2/layerdb/sha256/{id}/cache-id"),
             );
             let directory = match file {
@@ -62,7 +63,7 @@ pub(crate) fn images(host: &Arc<Inner>) -> Images {
             };
             let directory = String::from_utf8_lossy(&directory).trim().to_owned();
             if is_id(&directory) {
-                let path = below(STORE, &format!("overlay2/{directory}/diff"));
+                let path = below(&store, &format!("overlay2/{directory}/diff"));
                 layers.extend(path.map(Place::Directory));
             }
         }

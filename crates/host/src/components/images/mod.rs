@@ -62,11 +62,9 @@ pub(crate) fn read(
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
     let mut images = Vec::new();
-    for store in [
-        podman::images(host),
-        docker::images(host),
-        containerd::images(host),
-    ] {
+    let stores = podman::stores(host).into_iter();
+    let stores = stores.map(|store| podman::images(host, &store));
+    for store in stores.chain([docker::images(host), containerd::images(host)]) {
         match store {
             Ok(found) => images.extend(found),
             Err((path, why)) => collected.unread(path, why),
@@ -103,10 +101,9 @@ fn database(host: &Arc<Inner>, path: &HostPath) -> Result<Option<Vec<u8>>, (Host
 }
 
 /// The path below a store; a name in a database that is none is refused.
-fn below(store: &str, rest: &str) -> Option<HostPath> {
-    let store = HostPath::from_bytes(store.as_bytes()).ok()?;
+fn below(store: &HostPath, rest: &str) -> Option<HostPath> {
     let path = store.join(rest).ok()?;
-    path.is_within(&store).then_some(path)
+    path.is_within(store).then_some(path)
 }
 
 /// Is this a digest's or a layer's name, and no way out of its directory?
