@@ -22,7 +22,8 @@ const NAME_COLUMN: usize = 36;
 /// What is to be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// What did not come from the distribution, and of one file only the first.
+    /// What did not come from the distribution, of one file only the first, and nothing that
+    /// is only in images.
     OfInterest,
     Everything,
 }
@@ -65,29 +66,45 @@ fn header(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
     paper.row(Role::Dim, "host", &host.gap(1).plain(&about))
 }
 
+/// The host's own, then those of each image.
 fn counts(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
-    let mut by_kind: BTreeMap<String, usize> = BTreeMap::new();
+    let mut by_image: BTreeMap<Option<&str>, BTreeMap<String, usize>> = BTreeMap::new();
+    by_image.entry(None).or_default();
     for component in &taken.inventory.components {
+        let by_kind = by_image.entry(component.image.as_deref()).or_default();
         *by_kind.entry(component.ecosystem.to_string()).or_default() += 1;
     }
-    let mut text = Text::new();
-    for (kind, number) in &by_kind {
-        if !text.is_empty() {
-            text = text.gap(3);
+    for (image, by_kind) in by_image {
+        let mut text = Text::new();
+        for (kind, number) in &by_kind {
+            if !text.is_empty() {
+                text = text.gap(3);
+            }
+            text = text.solid(Role::Plain, &format!("{number} {kind}"));
         }
-        text = text.solid(Role::Plain, &format!("{number} {kind}"));
+        if text.is_empty() {
+            text = text.plain("nothing");
+        }
+        match image {
+            None => paper.row(Role::Dim, "found", &text)?,
+            Some(image) => {
+                let name = Text::new()
+                    .solid(Role::Strong, image)
+                    .solid(Role::Plain, ":");
+                paper.row(Role::Dim, "image", &name.gap(1).then(text))?;
+            }
+        }
     }
-    if text.is_empty() {
-        text = text.plain("nothing");
-    }
-    paper.row(Role::Dim, "found", &text)
+    Ok(())
 }
 
 /// By the file that proves them, so that a program with a hundred modules is one entry.
 fn third_party(paper: &mut Paper<'_>, taken: &Taken, listed: Listed) -> io::Result<()> {
     let mut by_place: BTreeMap<(Option<&str>, String), Vec<&Component>> = BTreeMap::new();
     for component in &taken.inventory.components {
-        if is_package(component) {
+        // What is in images is counted above.
+        let is_listed = component.image.is_none() || listed == Listed::Everything;
+        if is_package(component) || !is_listed {
             continue;
         }
         // What a lockfile wants and what is there is listed where it is.
