@@ -30,7 +30,7 @@ pub(crate) fn facts(host: &Arc<Inner>) -> Facts {
     Facts {
         hostname,
         machine,
-        release: fact(release(host)),
+        release: release_fact(host),
         kernel: if live {
             Fact::Known(
                 rustix::system::uname()
@@ -89,6 +89,10 @@ fn fact<T>(result: Result<T, Trouble>) -> Fact<T> {
             what: "not on this host".to_owned(),
         }),
     }
+}
+
+pub(crate) fn release_fact(host: &Arc<Inner>) -> Fact<Release> {
+    fact(release(host))
 }
 
 /// "/etc/os-release takes precedence over /usr/lib/os-release" (os-release(5)).

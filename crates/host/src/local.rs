@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use model::facts::Facts;
+use model::facts::{Fact, Facts, Release};
 use model::plan::HostIdentity;
 use model::probe::WalkTests;
 use model::value::Reason;
@@ -102,6 +102,11 @@ impl LocalHost {
     /// What this host is. Facts that can't be read are unknown, with the reason.
     pub fn facts(&self) -> Facts {
         facts::facts(&self.inner)
+    }
+
+    /// Which release of which distribution this is.
+    pub fn release(&self) -> Fact<Release> {
+        facts::release_fact(&self.inner)
     }
 
     /// The name and the digest of the machine id, for plans.

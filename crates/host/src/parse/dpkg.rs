@@ -12,6 +12,8 @@ pub struct PackageRecord {
     pub version: String,
     /// The source package; the package's own name when the file says nothing.
     pub source: String,
+    /// The source package's version; the package's own when the file says nothing.
+    pub source_version: String,
     /// As written: `install ok installed`.
     pub status: String,
 }
@@ -20,7 +22,16 @@ impl PackageRecord {
     /// The third word of the status is the state: `installed` alone means that all of it
     /// is there and configured (dpkg-query(1)).
     pub fn is_installed(&self) -> bool {
-        self.status.split_whitespace().nth(2) == Some("installed")
+        self.state() == "installed"
+    }
+
+    /// Are files of it on the host, whether or not it works?
+    pub fn has_files(&self) -> bool {
+        !matches!(self.state(), "" | "not-installed" | "config-files") && !self.version.is_empty()
+    }
+
+    fn state(&self) -> &str {
+        self.status.split_whitespace().nth(2).unwrap_or_default()
     }
 }
 
@@ -32,16 +43,19 @@ pub fn parse_status(bytes: &[u8]) -> Vec<PackageRecord> {
         let (Some(name), Some(status)) = (fields.get(b"Package"), fields.get(b"Status")) else {
             return;
         };
-        // `Source: openssl (3.0.1)`: the version, when it differs, is not needed.
-        let source = fields
-            .get(b"Source")
-            .and_then(|source| source.split_whitespace().next())
-            .unwrap_or(name);
+        let version = fields.get(b"Version").unwrap_or_default();
+        // `Source: openssl (3.0.1)`, the version only when it differs (deb-control(5)).
+        let source = fields.get(b"Source").unwrap_or(name);
+        let (source, source_version) = match source.split_once(char::is_whitespace) {
+            Some((source, rest)) => (source, rest.trim().trim_matches(['(', ')'])),
+            None => (source, version),
+        };
         records.push(PackageRecord {
             name: name.to_owned(),
             architecture: fields.get(b"Architecture").unwrap_or_default().to_owned(),
-            version: fields.get(b"Version").unwrap_or_default().to_owned(),
+            version: version.to_owned(),
             source: source.to_owned(),
+            source_version: source_version.to_owned(),
             status: status.to_owned(),
         });
     });

@@ -11,7 +11,7 @@ use crate::local::Inner;
 use crate::parse::dpkg::{PackageRecord, parse_automatic, parse_status};
 use crate::tree::Trouble;
 
-const STATUS: &str = "/var/lib/dpkg/status";
+pub const STATUS: &str = "/var/lib/dpkg/status";
 /// A desktop with five thousand packages has 8 MB.
 const STATUS_LIMIT_BYTES: u64 = 32 << 20;
 
@@ -91,6 +91,12 @@ impl Packages {
             .values()
             .filter_map(|records| self.preferred(records))
             .filter(|record| record.is_installed())
+    }
+
+    /// Every package of which files are here, in each architecture.
+    pub fn present(&self) -> impl Iterator<Item = &PackageRecord> {
+        let all = self.by_name.values().flatten();
+        all.filter(|record| record.has_files())
     }
 
     pub fn is_installed(&self, name: &str) -> bool {
