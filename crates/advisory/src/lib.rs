@@ -6,6 +6,7 @@
 //! It never touches the file system, the network, the clock or a random source: `host::feeds`
 //! brings the bytes, and today's date is an argument.
 
+pub mod assess;
 pub mod index;
 pub mod matching;
 pub mod rank;
