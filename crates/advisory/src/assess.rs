@@ -104,6 +104,8 @@ pub struct FeedState {
     /// From the newest time that the feed gives itself; where it gives none, from the import.
     pub age_seconds: i64,
     pub stale: bool,
+    /// Does it speak of anything that was asked about?
+    pub used: bool,
 }
 
 impl FeedState {
@@ -113,6 +115,7 @@ impl FeedState {
             feed: feed.clone(),
             age_seconds: age.as_secs(),
             stale: age > fresh,
+            used: true,
         }
     }
 }
@@ -125,12 +128,15 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     // "The newest feed comes first among the indexes."
     let mut sources = sources.to_vec();
     sources.sort_by_key(|source| std::cmp::Reverse(source.feed.newest));
-    let feeds: Vec<FeedState> = sources
-        .iter()
-        .map(|source| FeedState::of(source.feed, question.now, question.fresh))
-        .collect();
     let indexes: Vec<Index<'_>> = sources.iter().map(|source| source.index).collect();
     let subjects = Subject::all(question.components);
+    let mut feeds = Vec::with_capacity(sources.len());
+    for source in &sources {
+        feeds.push(FeedState {
+            used: is_used(source, &subjects)?,
+            ..FeedState::of(source.feed, question.now, question.fresh)
+        });
+    }
     let mut assessment = Assessment {
         findings: Vec::new(),
         undetermined: Vec::new(),
@@ -158,7 +164,14 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             *unspoken.entry(why.clone()).or_default() += 1;
         }
         for judged in matching::judge(&indexes, subject, components)? {
-            take(&mut assessment, &judged, subject, components, question, &scores)?;
+            take(
+                &mut assessment,
+                &judged,
+                subject,
+                components,
+                question,
+                &scores,
+            )?;
         }
     }
     let unspoken = unspoken.into_iter().map(|(why, packages)| Unknown {
@@ -166,18 +179,46 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         packages: Some(packages),
     });
     assessment.unknown.extend(unspoken);
-    assessment.findings.sort_by(|a, b| urgency(a).cmp(&urgency(b)));
+    assessment
+        .findings
+        .sort_by(|a, b| urgency(a).cmp(&urgency(b)));
     Ok(assessment)
 }
 
-/// What sorts findings: the date, the priority, and then what makes the order the same each time.
+/// A feed about the crates of Rust says nothing of a host that has none.
+fn is_used(
+    source: &Source<'_>,
+    subjects: &BTreeMap<Subject, Vec<&Component>>,
+) -> Result<bool, IndexError> {
+    let counts = &source.feed.counts;
+    if counts.known_exploited + counts.epss_scores + counts.vex_statements > 0 {
+        return Ok(true);
+    }
+    let mut last = "";
+    for subject in subjects.keys().filter(|subject| {
+        // Sorted by their ecosystems.
+        let is_new = subject.ecosystem != last;
+        last = &subject.ecosystem;
+        is_new
+    }) {
+        if source.index.covers(&subject.ecosystem)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What sorts findings: what can be mended first, then by priority and date, and then what makes
+/// the order the same each time.
 fn urgency(finding: &Finding) -> impl Ord {
     let ranking = &finding.ranking;
     let due = ranking.due().map(|due| due.date);
     (
-        due.is_none(),
-        due,
-        std::cmp::Reverse((ranking.priority, ranking.timeline, ranking.severity)),
+        finding.fixed.is_none(),
+        finding.urgency.as_deref() == Some("unimportant"),
+        std::cmp::Reverse(ranking.priority),
+        (due.is_none(), due),
+        std::cmp::Reverse((ranking.timeline, ranking.severity)),
         finding.package.clone(),
         finding.name.clone(),
     )
@@ -191,18 +232,24 @@ fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
             packages: None,
         });
     };
-    for state in feeds {
+    for state in feeds.iter().filter(|state| state.used) {
         let feed = &state.feed;
         if state.stale {
             let as_of = match feed.newest {
                 Some(newest) => format!("is as of {}", day(newest)),
                 None => format!("was imported on {}", day(feed.imported)),
             };
-            say(format!("feed `{}` {as_of}: what came out since is unknown", feed.name));
+            say(format!(
+                "feed `{}` {as_of}: what came out since is unknown",
+                feed.name
+            ));
         }
         if feed.counts.malformed > 0 {
             let count = feed.counts.malformed;
-            say(format!("{count} records of feed `{}` could not be read", feed.name));
+            say(format!(
+                "{count} records of feed `{}` could not be read",
+                feed.name
+            ));
         }
     }
     let has = |count: fn(&Feed) -> usize| feeds.iter().any(|state| count(&state.feed) > 0);

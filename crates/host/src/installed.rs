@@ -23,7 +23,10 @@ impl LocalHost {
         // Derivatives build their own packages, whose versions mean something else.
         if release.id != "debian" {
             return Err(Reason::Unavailable {
-                what: format!("advisories for `{}` are not read yet, only Debian's", release.id),
+                what: format!(
+                    "advisories for `{}` are not read yet, only Debian's",
+                    release.id
+                ),
             });
         }
         let packages = self.inner.packages().map_err(|trouble| match trouble {

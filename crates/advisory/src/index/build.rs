@@ -114,12 +114,16 @@ impl Builder {
                 ecosystem: self.strings.put(&entry.ecosystem)?,
                 name: self.strings.put(&entry.name)?,
                 undetermined: entry.affects == Affects::Undetermined,
-                urgency: self.strings.put(entry.urgency.as_deref().unwrap_or_default())?,
+                urgency: self
+                    .strings
+                    .put(entry.urgency.as_deref().unwrap_or_default())?,
                 points: self.points(&entry.affects)?,
             });
         }
         let row = Row {
-            cvss: self.strings.put(advisory.cvss.first().map_or("", |first| first))?,
+            cvss: self
+                .strings
+                .put(advisory.cvss.first().map_or("", |first| first))?,
             aliases: self.strings.put_all(&advisory.aliases)?,
             related: self.strings.put_all(&advisory.related)?,
             modified: advisory.modified,
@@ -247,7 +251,11 @@ impl Builder {
             names.extend(listed.flat_map(|name| name.to_le_bytes()));
             rows.extend(self.strings.put(&row.id)?.to_le_bytes());
             rows.extend(row.cvss.to_le_bytes());
-            rows.extend(row.modified.map_or(NO_TIME, Timestamp::as_second).to_le_bytes());
+            rows.extend(
+                row.modified
+                    .map_or(NO_TIME, Timestamp::as_second)
+                    .to_le_bytes(),
+            );
             rows.extend(row.published.map_or(NO_DAY, day).to_le_bytes());
             rows.extend(first.to_le_bytes());
             rows.extend(small(row.aliases.len())?.to_le_bytes());
@@ -282,15 +290,18 @@ impl Builder {
         for (at, row) in self.advisories.iter().enumerate() {
             for entry in &row.affected {
                 entries.push((entry.ecosystem, entry.name, small(at)?, entry));
-                let seen = coverage
-                    .entry(text(entry.ecosystem))
-                    .or_insert((entry.ecosystem, NO_DAY, 0));
+                let seen =
+                    coverage
+                        .entry(text(entry.ecosystem))
+                        .or_insert((entry.ecosystem, NO_DAY, 0));
                 seen.1 = seen.1.max(row.published.map_or(NO_DAY, day));
                 seen.2 += 1;
             }
         }
         entries.sort_by(|a, b| {
-            let names = text(a.0).cmp(text(b.0)).then_with(|| text(a.1).cmp(text(b.1)));
+            let names = text(a.0)
+                .cmp(text(b.0))
+                .then_with(|| text(a.1).cmp(text(b.1)));
             names.then(a.2.cmp(&b.2))
         });
         let (mut packages, mut affected, mut points) = (Vec::new(), Vec::new(), Vec::new());

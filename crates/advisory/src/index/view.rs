@@ -46,7 +46,9 @@ fn date_at(row: &[u8], at: usize) -> Result<Option<Date>, IndexError> {
 fn time_at(row: &[u8], at: usize) -> Result<Option<Timestamp>, IndexError> {
     match u64_at(row, at)? as i64 {
         NO_TIME => Ok(None),
-        seconds => Timestamp::from_second(seconds).map(Some).map_err(|_| BROKEN),
+        seconds => Timestamp::from_second(seconds)
+            .map(Some)
+            .map_err(|_| BROKEN),
     }
 }
 

@@ -55,7 +55,10 @@ impl Subject {
     pub fn all(components: &[Component]) -> BTreeMap<Self, Vec<&Component>> {
         let mut subjects: BTreeMap<Self, Vec<&Component>> = BTreeMap::new();
         for component in components {
-            subjects.entry(Self::of(component)).or_default().push(component);
+            subjects
+                .entry(Self::of(component))
+                .or_default()
+                .push(component);
         }
         subjects
     }
@@ -66,9 +69,13 @@ impl Subject {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// `fixed` is the first version that isn't affected any more; none while there is no fix.
-    Affected { fixed: Option<String> },
+    Affected {
+        fixed: Option<String>,
+    },
     /// It was, and this version has the fix that came with `since`.
-    Fixed { since: String },
+    Fixed {
+        since: String,
+    },
     /// Somebody who answers for the product says so.
     NotAffected {
         /// In the words of the standard; may be empty, where `impact` says it.
@@ -76,7 +83,9 @@ pub enum Verdict {
         impact: String,
         source: String,
     },
-    Unknown { why: String },
+    Unknown {
+        why: String,
+    },
 }
 
 /// An advisory on a subject.
@@ -219,7 +228,10 @@ fn usual_name<'a>(advisory: &AdvisoryRow<'a>) -> Result<&'a str, IndexError> {
         return Ok(id);
     }
     let aliases = advisory.aliases()?;
-    Ok(aliases.into_iter().find(|name| name.starts_with("CVE-")).unwrap_or(id))
+    Ok(aliases
+        .into_iter()
+        .find(|name| name.starts_with("CVE-"))
+        .unwrap_or(id))
 }
 
 /// "What the distribution declared fixed is fixed": a newer feed's word stands, except that one
@@ -261,7 +273,9 @@ fn fold<'a>(
             }
             (
                 Verdict::Affected { fixed: Some(ours) },
-                Verdict::Affected { fixed: Some(theirs) },
+                Verdict::Affected {
+                    fixed: Some(theirs),
+                },
             ) => {
                 let order = Order::Debian.compare(theirs, ours);
                 // A later fix of ours closes theirs as well.
@@ -322,9 +336,8 @@ fn is_affected(
     version: &str,
     order: Order,
 ) -> Option<bool> {
-    let is_named = |named: &&str| {
-        *named == version || order.compare(named, version) == Some(Ordering::Equal)
-    };
+    let is_named =
+        |named: &&str| *named == version || order.compare(named, version) == Some(Ordering::Equal);
     if exactly.iter().any(is_named) {
         return Some(true);
     }
@@ -340,12 +353,7 @@ fn is_affected(
 }
 
 /// The first fixed version above this one that is not affected itself.
-fn fix(
-    ranges: &[Vec<Point<'_>>],
-    exactly: &[&str],
-    version: &str,
-    order: Order,
-) -> Option<String> {
+fn fix(ranges: &[Vec<Point<'_>>], exactly: &[&str], version: &str, order: Order) -> Option<String> {
     let above = |fixed: &&str| order.compare(fixed, version) == Some(Ordering::Greater);
     let good = |fixed: &&str| is_affected(ranges, exactly, fixed, order) == Some(false);
     fixes(ranges)
@@ -375,13 +383,17 @@ fn fixes<'a>(ranges: &[Vec<Point<'a>>]) -> impl Iterator<Item = &'a str> {
 
 /// The type of the package URLs of a subject's ecosystem.
 fn purl_type(components: &[&Component]) -> Option<&'static str> {
-    components.first().map(|component| component.ecosystem.purl_type())
+    components
+        .first()
+        .map(|component| component.ecosystem.purl_type())
 }
 
 /// The release, as a package URL's `distro` names it: `debian-12`.
 fn distro(components: &[&Component]) -> Option<String> {
     match &components.first()?.ecosystem {
-        Ecosystem::Debian { release: Some(release) } => Some(format!("debian-{release}")),
+        Ecosystem::Debian {
+            release: Some(release),
+        } => Some(format!("debian-{release}")),
         Ecosystem::Debian { release: None } => Some("debian".to_owned()),
         _ => None,
     }

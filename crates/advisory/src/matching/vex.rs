@@ -72,7 +72,7 @@ fn is_about(said: &Said<'_>, subject: &Subject, components: &[&Component]) -> bo
     let names = |component: &&Component| {
         let separator = if said.kind == "maven" { ":" } else { "/" };
         let full = match (said.namespace, said.kind) {
-            ("" , _) | (_, "deb") => said.name.to_owned(),
+            ("", _) | (_, "deb") => said.name.to_owned(),
             (namespace, _) => format!("{namespace}{separator}{}", said.name),
         };
         let same = match said.kind {

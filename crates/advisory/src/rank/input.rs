@@ -80,7 +80,7 @@ pub struct Facts<'a> {
     pub published: Option<Date>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Name {
     Exploitation,
@@ -225,12 +225,16 @@ fn shown<T: Copy>(name: Name, because: &Because<T>, text: fn(T) -> &'static str)
 fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
     match facts.kev {
         Feedback::Known(entry) => {
-            let ransomware = if entry.ransomware { ", also for ransomware" } else { "" };
+            let ransomware = if entry.ransomware {
+                ", also for ransomware"
+            } else {
+                ""
+            };
             let reason = format!("known to be exploited since {}{ransomware}", entry.added);
             return known(Exploitation::Active, "CISA KEV", reason);
         }
         Feedback::Missing => {
-            let reason = "there is no feed of known exploited vulnerabilities that can be relied on";
+            let reason = "there is no fresh feed of known exploited vulnerabilities";
             return worse(Exploitation::Active, "CISA KEV", reason);
         }
         Feedback::NotListed => {}
@@ -244,13 +248,16 @@ fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
         Feedback::Missing => worse(
             Exploitation::PublicPoc,
             "EPSS",
-            "there is no feed of EPSS scores that can be relied on",
+            "there is no fresh feed of EPSS scores",
         ),
     }
 }
 
 fn likely(epss: Epss) -> String {
-    format!("exploited within 30 days with a probability of {:.3}", epss.score)
+    format!(
+        "exploited within 30 days with a probability of {:.3}",
+        epss.score
+    )
 }
 
 /// "Small: local service or program; highly controlled network. Controlled: networked service
@@ -278,7 +285,11 @@ fn exposure(exposure: Exposure) -> Because<SystemExposure> {
             HOST,
             "installed, and nothing that runs has it mapped",
         ),
-        Exposure::Unknown => worse(SystemExposure::Open, HOST, "it isn't known what runs with it"),
+        Exposure::Unknown => worse(
+            SystemExposure::Open,
+            HOST,
+            "it isn't known what runs with it",
+        ),
     }
 }
 
@@ -318,7 +329,11 @@ fn impact(vector: Result<&Cvss, &'static str>) -> Because<Impact> {
         Ok(Cvss::CvssV20(_)) => has("C:C") && has("I:C"),
         _ => has("C:H") && has("I:H"),
     };
-    let value = if total { Impact::Total } else { Impact::Partial };
+    let value = if total {
+        Impact::Total
+    } else {
+        Impact::Partial
+    };
     known(value, "CVSS", text)
 }
 

@@ -8,7 +8,9 @@ mod tables;
 
 pub use clock::{Clock, Clocks, Due};
 pub use input::{Exposure, Facts, Feedback, HumanImpact, Input, Known, Name};
-pub use tables::{Automatable, Decision, Exploitation, Impact, SystemExposure, Timeline, bod_26_04, ssvc_deployer};
+pub use tables::{
+    Automatable, Decision, Exploitation, Impact, SystemExposure, Timeline, bod_26_04, ssvc_deployer,
+};
 
 use jiff::civil::Date;
 use model::Severity;

@@ -138,7 +138,8 @@ pub fn bod_26_04(
 ) -> Timeline {
     let wanted = (in_kev, exposed, automatable, impact);
     let row = BOD_26_04.iter().find(|(inputs, _)| *inputs == wanted);
-    row.expect("the table has a row for each of the 16 combinations").1
+    row.expect("the table has a row for each of the 16 combinations")
+        .1
 }
 
 /// SSVC's deployer table 1.0.0, rows 0 to 71: four human impacts for each combination of
@@ -151,22 +152,97 @@ const SSVC_DEPLOYER: [(Exploitation, SystemExposure, Automatable, [Decision; 4])
     [
         (None, Small, No, [Defer, Defer, Scheduled, Scheduled]),
         (None, Small, Yes, [Defer, Scheduled, Scheduled, Scheduled]),
-        (None, Controlled, No, [Defer, Scheduled, Scheduled, Scheduled]),
-        (None, Controlled, Yes, [Scheduled, Scheduled, Scheduled, Scheduled]),
+        (
+            None,
+            Controlled,
+            No,
+            [Defer, Scheduled, Scheduled, Scheduled],
+        ),
+        (
+            None,
+            Controlled,
+            Yes,
+            [Scheduled, Scheduled, Scheduled, Scheduled],
+        ),
         (None, Open, No, [Defer, Scheduled, Scheduled, Scheduled]),
-        (None, Open, Yes, [Scheduled, Scheduled, Scheduled, OutOfCycle]),
-        (PublicPoc, Small, No, [Defer, Scheduled, Scheduled, Scheduled]),
-        (PublicPoc, Small, Yes, [Scheduled, Scheduled, Scheduled, Scheduled]),
-        (PublicPoc, Controlled, No, [Defer, Scheduled, Scheduled, Scheduled]),
-        (PublicPoc, Controlled, Yes, [Scheduled, Scheduled, Scheduled, OutOfCycle]),
-        (PublicPoc, Open, No, [Scheduled, Scheduled, Scheduled, OutOfCycle]),
-        (PublicPoc, Open, Yes, [Scheduled, Scheduled, OutOfCycle, OutOfCycle]),
-        (Active, Small, No, [Scheduled, Scheduled, OutOfCycle, OutOfCycle]),
-        (Active, Small, Yes, [Scheduled, OutOfCycle, OutOfCycle, OutOfCycle]),
-        (Active, Controlled, No, [Scheduled, Scheduled, OutOfCycle, OutOfCycle]),
-        (Active, Controlled, Yes, [OutOfCycle, OutOfCycle, OutOfCycle, OutOfCycle]),
-        (Active, Open, No, [Scheduled, OutOfCycle, OutOfCycle, Immediate]),
-        (Active, Open, Yes, [OutOfCycle, OutOfCycle, Immediate, Immediate]),
+        (
+            None,
+            Open,
+            Yes,
+            [Scheduled, Scheduled, Scheduled, OutOfCycle],
+        ),
+        (
+            PublicPoc,
+            Small,
+            No,
+            [Defer, Scheduled, Scheduled, Scheduled],
+        ),
+        (
+            PublicPoc,
+            Small,
+            Yes,
+            [Scheduled, Scheduled, Scheduled, Scheduled],
+        ),
+        (
+            PublicPoc,
+            Controlled,
+            No,
+            [Defer, Scheduled, Scheduled, Scheduled],
+        ),
+        (
+            PublicPoc,
+            Controlled,
+            Yes,
+            [Scheduled, Scheduled, Scheduled, OutOfCycle],
+        ),
+        (
+            PublicPoc,
+            Open,
+            No,
+            [Scheduled, Scheduled, Scheduled, OutOfCycle],
+        ),
+        (
+            PublicPoc,
+            Open,
+            Yes,
+            [Scheduled, Scheduled, OutOfCycle, OutOfCycle],
+        ),
+        (
+            Active,
+            Small,
+            No,
+            [Scheduled, Scheduled, OutOfCycle, OutOfCycle],
+        ),
+        (
+            Active,
+            Small,
+            Yes,
+            [Scheduled, OutOfCycle, OutOfCycle, OutOfCycle],
+        ),
+        (
+            Active,
+            Controlled,
+            No,
+            [Scheduled, Scheduled, OutOfCycle, OutOfCycle],
+        ),
+        (
+            Active,
+            Controlled,
+            Yes,
+            [OutOfCycle, OutOfCycle, OutOfCycle, OutOfCycle],
+        ),
+        (
+            Active,
+            Open,
+            No,
+            [Scheduled, OutOfCycle, OutOfCycle, Immediate],
+        ),
+        (
+            Active,
+            Open,
+            Yes,
+            [OutOfCycle, OutOfCycle, Immediate, Immediate],
+        ),
     ]
 };
 

@@ -199,7 +199,10 @@ fn statement(
         .ok_or_else(|| Refusal::new("a product has no package URL"))?;
     let product = product::read(url)?;
     let is_about = |ids: &[String]| ids.iter().any(|other| other == id);
-    let flag = vulnerability.flags.iter().find(|flag| is_about(&flag.product_ids));
+    let flag = vulnerability
+        .flags
+        .iter()
+        .find(|flag| is_about(&flag.product_ids));
     let impact = vulnerability
         .threats
         .iter()
@@ -212,7 +215,9 @@ fn statement(
     Ok((
         product,
         flag.map(|flag| cut(&flag.label)).unwrap_or_default(),
-        impact.map(|impact| cut(&impact.details)).unwrap_or_default(),
+        impact
+            .map(|impact| cut(&impact.details))
+            .unwrap_or_default(),
     ))
 }
 
@@ -234,7 +239,11 @@ fn urls(tree: &Tree) -> Result<BTreeMap<&str, &str>, Refusal> {
         }
     }
     for relationship in &tree.relationships {
-        let own = relationship.full_product_name.product_identification_helper.purl.as_deref();
+        let own = relationship
+            .full_product_name
+            .product_identification_helper
+            .purl
+            .as_deref();
         let url = own.or_else(|| urls.get(relationship.product_reference.as_str()).copied());
         if let Some(url) = url {
             urls.insert(&relationship.full_product_name.product_id, url);

@@ -119,7 +119,9 @@ impl<'de> Visitor<'de> for Packages<'_> {
             let of_package: BTreeMap<String, &RawValue> = map.next_value()?;
             for (id, issue) in of_package {
                 if let Err(Refusal(why)) = self.issue(&package, &id, issue) {
-                    self.tracker.refused.push(Refusal(format!("{package}, {id:.40}: {why}")));
+                    self.tracker
+                        .refused
+                        .push(Refusal(format!("{package}, {id:.40}: {why}")));
                 }
             }
         }
@@ -156,7 +158,9 @@ impl Packages<'_> {
             ..Advisory::default()
         });
         if advisory.affected.len() + affected.len() > MOST_LISTED {
-            return Err(Refusal(format!("speaks of more than {MOST_LISTED} packages")));
+            return Err(Refusal(format!(
+                "speaks of more than {MOST_LISTED} packages"
+            )));
         }
         advisory.affected.extend(affected);
         Ok(())
@@ -175,10 +179,10 @@ fn affects(said: &InRelease) -> Result<Affects, Refusal> {
     match (said.status.as_str(), &said.fixed_version) {
         ("open", _) => Ok(range(None)),
         // `0`: no version of this release was ever affected.
-        ("resolved", Some(version)) => {
-            Ok(range(Some(Event::Fixed(name("a version", version)?))))
-        }
+        ("resolved", Some(version)) => Ok(range(Some(Event::Fixed(name("a version", version)?)))),
         ("undetermined", _) => Ok(Affects::Undetermined),
-        (status, _) => Err(Refusal(format!("status `{status:.40}` without a fixed version"))),
+        (status, _) => Err(Refusal(format!(
+            "status `{status:.40}` without a fixed version"
+        ))),
     }
 }

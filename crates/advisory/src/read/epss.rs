@@ -58,10 +58,9 @@ pub fn read(text: impl Read) -> Result<Scores, Refusal> {
 fn score_date(field: &str) -> Option<Timestamp> {
     let text = field.trim_start_matches('#').strip_prefix("score_date:")?;
     // ISO 8601's short form of an offset is not RFC 3339's.
-    let text = text.strip_suffix("+0000").map_or_else(
-        || text.to_owned(),
-        |local| format!("{local}Z"),
-    );
+    let text = text
+        .strip_suffix("+0000")
+        .map_or_else(|| text.to_owned(), |local| format!("{local}Z"));
     time(&text)
 }
 
@@ -75,10 +74,15 @@ struct Columns {
 impl Columns {
     fn find(header: &csv::StringRecord) -> Result<Self, Refusal> {
         let find = |names: &[&str]| {
-            let is_one = |field: &str| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name));
-            header.iter().position(is_one).ok_or_else(|| {
-                Refusal(format!("has no column `{}`", names[0]))
-            })
+            let is_one = |field: &str| {
+                names
+                    .iter()
+                    .any(|name| field.trim().eq_ignore_ascii_case(name))
+            };
+            header
+                .iter()
+                .position(is_one)
+                .ok_or_else(|| Refusal(format!("has no column `{}`", names[0])))
         };
         Ok(Self {
             cve: find(&["cve"])?,

@@ -43,12 +43,16 @@ pub fn read(bytes: &[u8]) -> Result<Catalog, Refusal> {
     let document: Document = serde_json::from_slice(bytes)?;
     let listed = document.vulnerabilities.len();
     if listed > MOST_LISTED {
-        return Err(Refusal(format!("lists more than {MOST_LISTED} vulnerabilities")));
+        return Err(Refusal(format!(
+            "lists more than {MOST_LISTED} vulnerabilities"
+        )));
     }
     if let Some(count) = document.count
         && count != listed
     {
-        return Err(Refusal(format!("says that it lists {count}, and lists {listed}")));
+        return Err(Refusal(format!(
+            "says that it lists {count}, and lists {listed}"
+        )));
     }
     let mut catalog = Catalog {
         released: document.released.as_deref().and_then(time),

@@ -104,7 +104,9 @@ pub(crate) fn name(what: &str, text: &str) -> Result<String, Refusal> {
         return Err(Refusal(format!("{what} is empty")));
     }
     if text.len() > LONGEST_NAME {
-        return Err(Refusal(format!("{what} is longer than {LONGEST_NAME} bytes")));
+        return Err(Refusal(format!(
+            "{what} is longer than {LONGEST_NAME} bytes"
+        )));
     }
     if text.chars().any(char::is_control) {
         return Err(Refusal(format!("{what} holds control characters")));
@@ -118,7 +120,11 @@ pub(crate) fn cut(text: &str) -> String {
     text[..end].to_owned()
 }
 
-/// RFC 3339, as every feed writes its times. What is no time is none: nothing is judged by it.
+/// RFC 3339, as every feed writes its times. What is no time is none, and neither is the year 1,
+/// which Go's database writes where it knows none: there were no feeds before 1990.
 pub(crate) fn time(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    const YEAR_1990: i64 = 631_152_000;
+    text.parse()
+        .ok()
+        .filter(|at: &Timestamp| at.as_second() >= YEAR_1990)
 }

@@ -148,8 +148,8 @@ fn of_product(named: &Named) -> Result<Product, Refusal> {
         Named::Full { subcomponents, .. } if !subcomponents.is_empty() => {
             Err(Refusal::new("is about a part inside of another product"))
         }
-        Named::Full { id, identifiers, .. } => {
-            product::read(identifiers.purl.as_deref().unwrap_or(id))
-        }
+        Named::Full {
+            id, identifiers, ..
+        } => product::read(identifiers.purl.as_deref().unwrap_or(id)),
     }
 }

@@ -149,7 +149,10 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refusal> {
     if let Some(version) = &record.schema_version
         && !version.starts_with("1.")
     {
-        return Err(Refusal(format!("schema {:.20} is not known here", &**version)));
+        return Err(Refusal(format!(
+            "schema {:.20} is not known here",
+            &**version
+        )));
     }
     let mut affected = Vec::new();
     let mut elsewhere = Vec::new();
@@ -173,7 +176,9 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refusal> {
         });
     }
     if affected.len() > MOST_LISTED {
-        return Err(Refusal(format!("speaks of more than {MOST_LISTED} packages")));
+        return Err(Refusal(format!(
+            "speaks of more than {MOST_LISTED} packages"
+        )));
     }
     let mut related = names(record.related.as_deref())?;
     related.extend(names(record.upstream.as_deref())?);
@@ -226,7 +231,9 @@ fn affects(entry: &Entry<'_>, order: Order) -> Result<Affects, Refusal> {
     let versioned = entry.ranges.iter().flatten();
     for range in versioned.filter(|range| &*range.kind != "GIT") {
         if range.events.len() > MOST_LISTED {
-            return Err(Refusal(format!("a range has more than {MOST_LISTED} events")));
+            return Err(Refusal(format!(
+                "a range has more than {MOST_LISTED} events"
+            )));
         }
         ranges.push(events(range, order)?);
     }
@@ -283,7 +290,10 @@ fn events(range: &Range<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
         }
     }
     // "events … must contain at least one `introduced`".
-    if !events.iter().any(|event| matches!(event, Event::Introduced(_))) {
+    if !events
+        .iter()
+        .any(|event| matches!(event, Event::Introduced(_)))
+    {
         return Err(Refusal::new("a range introduces nothing"));
     }
     let at = |event: &Event| match event {

@@ -26,8 +26,9 @@ fn parts(version: &str) -> Option<Parts<'_>> {
     // "If there is no debian_revision then hyphens are not allowed": so the last one counts.
     let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
     let fits = |text: &str, more: &[u8]| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".+~".contains(&byte) || more.contains(&byte))
+        text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || b".+~".contains(&byte) || more.contains(&byte)
+        })
     };
     let good = !upstream.is_empty() && fits(upstream, b"-:_") && fits(revision, b"_");
     good.then_some(Parts {

@@ -28,7 +28,9 @@ pub enum Order {
 /// The ecosystem's order, by its name in OSV records (OSV schema 1.6, `affected[].package`);
 /// what follows a colon is a release of it. None for one that isn't matched here.
 pub fn order_of(ecosystem: &str) -> Option<Order> {
-    let name = ecosystem.split_once(':').map_or(ecosystem, |(name, _)| name);
+    let name = ecosystem
+        .split_once(':')
+        .map_or(ecosystem, |(name, _)| name);
     Some(match name {
         "Debian" => Order::Debian,
         "crates.io" | "npm" => Order::Semantic,

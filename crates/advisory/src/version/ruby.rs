@@ -18,7 +18,8 @@ fn is_version(text: &str) -> bool {
         Some((release, prerelease)) => (release, Some(prerelease)),
         None => (text, None),
     };
-    let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let starts = release.starts_with(|first: char| first.is_ascii_digit());
     starts
         && release.split('.').all(word)
@@ -42,7 +43,10 @@ fn segments(text: &str) -> Vec<Segment<'_>> {
                 continue;
             }
         };
-        let end = rest.bytes().position(|byte| !same(&byte)).unwrap_or(rest.len());
+        let end = rest
+            .bytes()
+            .position(|byte| !same(&byte))
+            .unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         found.push(match first.is_ascii_digit() {
             true => Segment::Number(word.trim_start_matches('0')),
@@ -66,7 +70,10 @@ fn canonical(segments: Vec<Segment<'_>>) -> Vec<Segment<'_>> {
         part.len() - zeros.count()
     };
     let (numbers, rest) = segments.split_at(letters);
-    let (numbers, rest) = (&numbers[..without_zeros(numbers)], &rest[..without_zeros(rest)]);
+    let (numbers, rest) = (
+        &numbers[..without_zeros(numbers)],
+        &rest[..without_zeros(rest)],
+    );
     numbers.iter().chain(rest).copied().collect()
 }
 

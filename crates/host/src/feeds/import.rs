@@ -42,12 +42,16 @@ pub fn import(
     let first = builder.counts.malformed_first.first().cloned();
     if good == 0 && builder.counts.withdrawn == 0 {
         let why = first.map_or_else(String::new, |first| format!(": {first}"));
-        return Err(refused(format!("holds no advisory, score or statement{why}")));
+        return Err(refused(format!(
+            "holds no advisory, score or statement{why}"
+        )));
     }
     if bad * 100 > (good + bad) * MOST_MALFORMED_PERCENT {
         let first = first.unwrap_or_default();
         let all = good + bad;
-        return Err(refused(format!("{bad} of its {all} records can't be read: {first}")));
+        return Err(refused(format!(
+            "{bad} of its {all} records can't be read: {first}"
+        )));
     }
     let (bytes, feed) = builder
         .finish(name.as_str(), now)
@@ -60,12 +64,12 @@ pub fn import(
 }
 
 /// Takes one document in. What can't be read is counted, with its reason.
-fn take(
-    builder: &mut Builder,
-    document: &str,
-    bytes: &[u8],
-) -> Result<(), advisory::IndexError> {
-    let ending = document.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+fn take(builder: &mut Builder, document: &str, bytes: &[u8]) -> Result<(), advisory::IndexError> {
+    let ending = document
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let read = match ending.as_str() {
         "json" => json(builder, document, bytes)?,
         "yaml" | "yml" => yaml(builder, document, bytes)?,
@@ -118,7 +122,9 @@ fn json(builder: &mut Builder, document: &str, bytes: &[u8]) -> Taken {
                 Ok(Ok(()))
             }
         },
-        Ok(Form::OpenVex) => Ok(read::openvex::read(bytes).map(|said| vex(builder, document, said))),
+        Ok(Form::OpenVex) => {
+            Ok(read::openvex::read(bytes).map(|said| vex(builder, document, said)))
+        }
         Ok(Form::Csaf) => Ok(read::csaf::read(bytes).map(|said| vex(builder, document, said))),
     }
 }

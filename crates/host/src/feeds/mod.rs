@@ -171,14 +171,17 @@ impl Feeds {
             .map_err(fail("open", &path))?;
         let size_bytes = file.metadata().map_err(fail("look at", &path))?.len();
         let mut prefix = vec![0; PREFIX_BYTES.min(usize::try_from(size_bytes).unwrap_or(0))];
-        file.read_exact_at(&mut prefix, 0).map_err(fail("read", &path))?;
+        file.read_exact_at(&mut prefix, 0)
+            .map_err(fail("read", &path))?;
         let length = index::head_length(&prefix, size_bytes).map_err(broken)?;
         let mut head = Vec::with_capacity(length);
         (&file)
             .take(length as u64)
             .read_to_end(&mut head)
             .map_err(fail("read", &path))?;
-        let feed = Index::open(&head).and_then(|index| index.feed()).map_err(broken)?;
+        let feed = Index::open(&head)
+            .and_then(|index| index.feed())
+            .map_err(broken)?;
         Ok(Held {
             name: name.clone(),
             feed,

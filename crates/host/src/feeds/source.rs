@@ -154,7 +154,11 @@ impl Reading {
             .map_err(fail("read", path))?;
         let name = path.strip_prefix(&self.path).unwrap_or(path);
         let name = match name.as_os_str().is_empty() {
-            true => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            true => path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             false => name.display().to_string(),
         };
         let counted = Counted {
@@ -246,12 +250,7 @@ impl Reading {
         self.refused(format!("`{name}` ends too early or is damaged: {error}"))
     }
 
-    fn document(
-        &mut self,
-        name: &str,
-        bytes: impl Read,
-        each: Each<'_>,
-    ) -> Result<(), FeedError> {
+    fn document(&mut self, name: &str, bytes: impl Read, each: Each<'_>) -> Result<(), FeedError> {
         self.documents += 1;
         if self.documents > self.bounds.documents {
             return Err(self.refused(format!("holds more than {} files", self.bounds.documents)));

@@ -12,6 +12,7 @@ mod change_parts;
 mod change_state;
 mod change_undo;
 mod change_undo_confirm;
+mod feeds;
 mod lab_full;
 mod lab_observe;
 mod lab_units;

@@ -29,8 +29,10 @@ pub enum Command {
 /// EPSS scores (csv), OpenVEX and CSAF VEX; by themselves, in a directory, or packed as .tar,
 /// .zip, .gz or .zst. An import replaces the feed of the same name as a whole, or not at all.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sudo steadfast feed import debian-osv.tar.zst\n  \
-    sudo steadfast feed import known_exploited_vulnerabilities.json --name kev")]
+#[command(
+    after_help = "Examples:\n  sudo steadfast feed import debian-osv.tar.zst\n  \
+    sudo steadfast feed import known_exploited_vulnerabilities.json --name kev"
+)]
 pub struct Import {
     #[arg(value_name = "FILE_OR_DIR")]
     path: PathBuf,

@@ -31,8 +31,10 @@ use crate::{report, show};
 /// SSVC's deployer table; an input that is unknown takes the worse branch, and says so. A feed
 /// that is missing or stale makes the answer unknown (exit code 3), never clean.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  steadfast vulns\n  steadfast vulns CVE-2024-6387\n  \
-    steadfast vulns --fail-on out-of-cycle --days critical=7 --days high=30")]
+#[command(
+    after_help = "Examples:\n  steadfast vulns\n  steadfast vulns CVE-2024-6387\n  \
+    steadfast vulns --fail-on out-of-cycle --days critical=7 --days high=30"
+)]
 pub struct Args {
     /// Show these in full, with every input of their ranking
     #[arg(value_name = "CVE")]
@@ -213,8 +215,12 @@ fn narrow(assessment: &mut Assessment, names: &[&str]) {
     assessment.findings.retain(|finding| {
         is_asked(&finding.name, &finding.also) || names.contains(&finding.advisory.as_str())
     });
-    assessment.undetermined.retain(|one| is_asked(&one.name, &[]));
-    assessment.not_affected.retain(|one| is_asked(&one.name, &[]));
+    assessment
+        .undetermined
+        .retain(|one| is_asked(&one.name, &[]));
+    assessment
+        .not_affected
+        .retain(|one| is_asked(&one.name, &[]));
 }
 
 fn write(args: &Args, shown: &Shown) -> Result<(), Failure> {
@@ -239,7 +245,11 @@ fn exit(assessment: &Assessment, fail_on: Decision) -> Exit {
         .iter()
         .any(|finding| finding.ranking.priority >= fail_on);
     let unknown = !assessment.unknown.is_empty() || !assessment.undetermined.is_empty();
-    let found = if found { Exit::Findings } else { Exit::AsWanted };
+    let found = if found {
+        Exit::Findings
+    } else {
+        Exit::AsWanted
+    };
     found.or(if unknown {
         Exit::Unchecked
     } else {

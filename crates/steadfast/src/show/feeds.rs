@@ -71,7 +71,11 @@ pub fn holds(state: &FeedState) -> String {
 pub fn age_text(state: &FeedState) -> Text {
     let role = if state.stale { Role::Wary } else { Role::Plain };
     let stale = if state.stale { ", stale" } else { "" };
-    Text::new().say(role, &format!("{}{stale}", age(state.age_seconds)))
+    let undated = match state.feed.newest {
+        Some(_) => "",
+        None => "without a date; the import is ",
+    };
+    Text::new().say(role, &format!("{undated}{}{stale}", age(state.age_seconds)))
 }
 
 pub fn imported(
@@ -97,13 +101,20 @@ pub fn imported(
 /// What of it was not used, and why.
 fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
     let counts = &state.feed.counts;
-    let mut say = |role, label: &str, text: String| paper.row(role, label, &Text::new().plain(&text));
+    let mut say =
+        |role, label: &str, text: String| paper.row(role, label, &Text::new().plain(&text));
     if counts.withdrawn > 0 {
-        let text = format!("{}, by those who had published them", number(counts.withdrawn));
+        let text = format!(
+            "{}, by those who had published them",
+            number(counts.withdrawn)
+        );
         say(Role::Dim, "withdrawn", text)?;
     }
     if counts.superseded > 0 {
-        let text = format!("{} records, by newer ones of the same id", number(counts.superseded));
+        let text = format!(
+            "{} records, by newer ones of the same id",
+            number(counts.superseded)
+        );
         say(Role::Dim, "replaced", text)?;
     }
     if !counts.elsewhere.is_empty() {
@@ -111,7 +122,11 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
         let mut families: BTreeMap<&str, usize> = BTreeMap::new();
         for (ecosystem, count) in &counts.elsewhere {
             let family = ecosystem.split(':').next().unwrap_or_default();
-            let family = if family.is_empty() { "no package" } else { family };
+            let family = if family.is_empty() {
+                "no package"
+            } else {
+                family
+            };
             *families.entry(family).or_default() += count;
         }
         let families: Vec<&str> = families.into_keys().take(8).collect();
@@ -139,7 +154,9 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
 pub fn list(out: &mut dyn Write, feeds: &[Listed], style: &Style) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
     if feeds.is_empty() {
-        paper.line(&Text::new().plain("There are no feeds yet: what is vulnerable here is unknown."))?;
+        paper.line(
+            &Text::new().plain("There are no feeds yet: what is vulnerable here is unknown."),
+        )?;
         let step = NextStep::new("steadfast feed import FILE", "");
         return next_steps(&mut paper, &[step]);
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use advisory::assess::{Assessment, Finding};
 use advisory::matching::{Subject, Verdict};
-use advisory::rank::{Decision, Known, Timeline};
+use advisory::rank::{Clock, Decision, Known, Name, Timeline};
 use advisory::version::order_of;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -76,11 +76,17 @@ pub fn write(out: &mut dyn Write, shown: &Shown, view: &View, style: &Style) -> 
         return asked(&mut paper, shown, view);
     }
     let packages = packages(&shown.assessment.findings);
-    let (with_fix, without): (Vec<&Package<'_>>, Vec<&Package<'_>>) =
-        packages.iter().partition(|package| package.target.is_some());
+    let (with_fix, without): (Vec<&Package<'_>>, Vec<&Package<'_>>) = packages
+        .iter()
+        .partition(|package| package.target.is_some());
     let rows = if view.verbose { usize::MAX } else { ROWS };
     rows_of(&mut paper, &with_fix, view, rows)?;
-    rows_of(&mut paper, &without, view, rows.min(ROWS / 2 + view_more(view)))?;
+    rows_of(
+        &mut paper,
+        &without,
+        view,
+        rows.min(ROWS / 2 + view_more(view)),
+    )?;
     dismissed(&mut paper, &shown.assessment, view)?;
     steps(&mut paper, shown, view)
 }
@@ -103,9 +109,16 @@ fn plural(count: usize, one: &str) -> String {
 
 fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
     let found = &shown.assessment;
-    let packages: std::collections::BTreeSet<_> =
-        found.findings.iter().map(|finding| &finding.package).collect();
-    let fixed = found.findings.iter().filter(|finding| finding.fixed.is_some()).count();
+    let packages: std::collections::BTreeSet<_> = found
+        .findings
+        .iter()
+        .map(|finding| &finding.package)
+        .collect();
+    let fixed = found
+        .findings
+        .iter()
+        .filter(|finding| finding.fixed.is_some())
+        .count();
     let mut text = Text::new().say(
         Role::Strong,
         &format!(
@@ -126,7 +139,8 @@ fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
 }
 
 fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
-    for (at, state) in assessment.feeds.iter().enumerate() {
+    let used = assessment.feeds.iter().filter(|state| state.used);
+    for (at, state) in used.enumerate() {
         let label = if at == 0 { "feeds" } else { "" };
         let body = Text::new()
             .plain(&format!("{}: {}, ", state.feed.name, holds(state)))
@@ -138,26 +152,58 @@ fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
 
 /// "Unknown" is said once per cause.
 fn unknown(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
-    for (at, unknown) in assessment.unknown.iter().enumerate() {
-        let label = if at == 0 { "unknown" } else { "" };
-        let mut body = Text::new().plain(&unknown.why);
-        if let Some(packages) = unknown.packages {
-            body = body.plain(&format!(" ({})", plural(packages, "package")));
-        }
-        paper.row(Role::Wary, label, &body)?;
+    let mut label = "unknown";
+    let mut say = |paper: &mut Paper<'_>, text: String| {
+        let said = paper.row(Role::Wary, label, &Text::new().plain(&text));
+        label = "";
+        said
+    };
+    for unknown in &assessment.unknown {
+        let packages = unknown
+            .packages
+            .map(|count| format!(" ({})", plural(count, "package")));
+        say(
+            paper,
+            format!("{}{}", unknown.why, packages.unwrap_or_default()),
+        )?;
     }
     let undetermined = &assessment.undetermined;
     if !undetermined.is_empty() {
-        let label = if assessment.unknown.is_empty() { "unknown" } else { "" };
         let what = plural(undetermined.len(), "vulnerability");
-        let body = format!("{what} of which the feeds can't say whether they are here");
-        paper.row(Role::Wary, label, &Text::new().plain(&body))?;
-        for one in undetermined.iter().take(if view.verbose { usize::MAX } else { 0 }) {
+        say(
+            paper,
+            format!("{what} of which the feeds can't say whether they are here"),
+        )?;
+        let shown = if view.verbose { undetermined.len() } else { 0 };
+        for one in &undetermined[..shown] {
             let text = format!("{} in {}: {}", one.name, one.package.name, one.why);
             paper.indented(LABEL + 2, &Text::new().say(Role::Dim, &text))?;
         }
     }
+    for ((input, why), findings) in worse_branches(&assessment.findings) {
+        let findings = plural(findings, "finding");
+        say(
+            paper,
+            format!(
+                "{}: {why}; the worse is taken for {findings}",
+                input.as_str()
+            ),
+        )?;
+    }
     Ok(())
+}
+
+/// The inputs that are unknown, and for how many findings.
+fn worse_branches(findings: &[Finding]) -> BTreeMap<(Name, &str), usize> {
+    let mut causes = BTreeMap::new();
+    let inputs = findings.iter().flat_map(|finding| &finding.ranking.inputs);
+    for input in inputs.filter(|input| input.known == Known::WorseBranch) {
+        // A vector that is missing leaves three inputs unknown; the severity stands for them.
+        if !matches!(input.name, Name::Automatable | Name::TechnicalImpact) {
+            *causes.entry((input.name, &*input.reason)).or_default() += 1;
+        }
+    }
+    causes
 }
 
 /// A package with its findings, the most urgent first.
@@ -215,10 +261,13 @@ fn rows_of(
     }
     let more = packages.len().saturating_sub(rows);
     if more > 0 {
-        let findings: usize = packages[rows..].iter().map(|package| package.findings.len()).sum();
+        let findings: usize = packages[rows..]
+            .iter()
+            .map(|package| package.findings.len())
+            .sum();
         let text = format!(
             "{} with {}",
-            plural(more, "more package").replace("more packages", "more packages"),
+            plural(more, "more package"),
             plural(findings, "finding")
         );
         paper.row(Role::Dim, "", &Text::new().say(Role::Dim, &text))?;
@@ -229,7 +278,11 @@ fn rows_of(
 /// `overdue`, `14 days`, `no date`, `no fix`.
 fn label(finding: &Finding, view: &View) -> (Role, String) {
     let Some(due) = finding.ranking.due() else {
-        let text = if finding.fixed.is_some() { "no date" } else { "no fix" };
+        let text = if finding.fixed.is_some() {
+            "no date"
+        } else {
+            "no fix"
+        };
         return (Role::Dim, text.to_owned());
     };
     let days = (due.date - view.today).get_days();
@@ -253,7 +306,11 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         .solid(Role::Plain, &package.subject.version);
     if let Some(target) = package.target {
         let to = paper.sign(Sign::To);
-        body = body.gap(1).solid(Role::Dim, to).gap(1).solid(Role::Good, target);
+        body = body
+            .gap(1)
+            .solid(Role::Dim, to)
+            .gap(1)
+            .solid(Role::Good, target);
     }
     paper.row_hanging(role, &label, LABEL + 2, &body)?;
     let mut detail = Text::new().solid(Role::Plain, &worst.name);
@@ -262,7 +319,9 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         detail = detail.plain(&format!(" and {} more", number(more)));
     }
     let priority = worst.ranking.priority;
-    detail = detail.plain("  ").say(priority_role(priority), priority.as_str());
+    detail = detail
+        .plain("  ")
+        .say(priority_role(priority), priority.as_str());
     detail = detail.say(Role::Dim, &format!("; {}", because(worst)));
     paper.indented(LABEL, &detail)?;
     if view.verbose {
@@ -279,12 +338,21 @@ fn because(finding: &Finding) -> String {
     match ranking.due() {
         Some(due) => {
             let time = match due.clock {
-                advisory::rank::Clock::Bod2604 => ranking.timeline.as_str(),
-                advisory::rank::Clock::PciDss => "a month for critical ones",
-                advisory::rank::Clock::Team => "for this severity",
+                Clock::Bod2604 => ranking.timeline.as_str(),
+                Clock::PciDss => "a month for critical ones",
+                Clock::Team => "for this severity",
             };
-            let from = if due.from_fix { "the fix of" } else { "its publication on" };
-            format!("due {} by {} ({time} from {from} {})", due.date, due.clock.as_str(), due.from)
+            let from = if due.from_fix {
+                "the fix of"
+            } else {
+                "publication on"
+            };
+            format!(
+                "due {}, {}: {time} from {from} {}",
+                due.date,
+                due.clock.as_str(),
+                due.from
+            )
         }
         None if finding.fixed.is_none() => match &finding.urgency {
             Some(urgency) => format!("no fix yet; the distribution says {urgency}"),
@@ -338,11 +406,19 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
 fn asked(paper: &mut Paper<'_>, shown: &Shown, view: &View) -> io::Result<()> {
     for word in &shown.words {
         paper.blank()?;
-        paper.line(&Text::new().say(Role::Strong, &word.name).plain(&match &*word.summary {
-            "" => String::new(),
-            summary => format!("  {summary}"),
-        }))?;
-        for line in word.details.lines().take(if view.verbose { usize::MAX } else { 12 }) {
+        paper.line(
+            &Text::new()
+                .say(Role::Strong, &word.name)
+                .plain(&match &*word.summary {
+                    "" => String::new(),
+                    summary => format!("  {summary}"),
+                }),
+        )?;
+        for line in word
+            .details
+            .lines()
+            .take(if view.verbose { usize::MAX } else { 12 })
+        {
             paper.indented(2, &Text::new().say(Role::Dim, line))?;
         }
         if !word.spoken {
@@ -391,7 +467,10 @@ fn dismissed(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io:
     paper.blank()?;
     let text = format!("{} by VEX statements", number(dismissed.len()));
     paper.row(Role::Good, "not here", &Text::new().plain(&text))?;
-    for one in dismissed.iter().take(if view.verbose { usize::MAX } else { 3 }) {
+    for one in dismissed
+        .iter()
+        .take(if view.verbose { usize::MAX } else { 3 })
+    {
         let words = [one.justification.as_str(), &one.impact, &one.source];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         let text = format!("{} in {}: {}", one.name, one.package.name, words.join("; "));
@@ -404,16 +483,26 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown, view: &View) -> io::Result<()> {
     let found = &shown.assessment;
     let mut steps = Vec::new();
     if found.feeds.is_empty() {
-        steps.push(NextStep::new("steadfast feed import FILE", "brings the advisories"));
+        steps.push(NextStep::new(
+            "steadfast feed import FILE",
+            "brings the advisories",
+        ));
     }
-    let root = shown.root.as_ref().map(|root| format!(" --root {root}")).unwrap_or_default();
+    let root = shown
+        .root
+        .as_ref()
+        .map(|root| format!(" --root {root}"))
+        .unwrap_or_default();
     if let Some(worst) = found.findings.first() {
         steps.push(NextStep::new(
             format!("steadfast vulns {}{root}", worst.name),
             "shows why",
         ));
         if !view.verbose {
-            steps.push(NextStep::new(format!("steadfast vulns --verbose{root}"), "shows all"));
+            steps.push(NextStep::new(
+                format!("steadfast vulns --verbose{root}"),
+                "shows all",
+            ));
         }
     }
     next_steps(paper, &steps)
