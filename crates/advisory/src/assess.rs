@@ -1,6 +1,7 @@
 //! What the feeds say of all that is installed: findings with their ranking, and what could not
 //! be told.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
@@ -127,7 +128,7 @@ impl FeedState {
 pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessment, IndexError> {
     // "The newest feed comes first among the indexes."
     let mut sources = sources.to_vec();
-    sources.sort_by_key(|source| std::cmp::Reverse(source.feed.newest));
+    sources.sort_by_key(|source| Reverse(source.feed.newest));
     let indexes: Vec<Index<'_>> = sources.iter().map(|source| source.index).collect();
     let subjects = Subject::all(question.components);
     let mut feeds = Vec::with_capacity(sources.len());
@@ -179,9 +180,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         packages: Some(packages),
     });
     assessment.unknown.extend(unspoken);
-    assessment
-        .findings
-        .sort_by(|a, b| urgency(a).cmp(&urgency(b)));
+    assessment.findings.sort_by(by_urgency);
     Ok(assessment)
 }
 
@@ -210,18 +209,20 @@ fn is_used(
 
 /// What sorts findings: what can be mended first, then by priority and date, and then what makes
 /// the order the same each time.
-fn urgency(finding: &Finding) -> impl Ord {
-    let ranking = &finding.ranking;
-    let due = ranking.due().map(|due| due.date);
-    (
-        finding.fixed.is_none(),
-        finding.urgency.as_deref() == Some("unimportant"),
-        std::cmp::Reverse(ranking.priority),
-        (due.is_none(), due),
-        std::cmp::Reverse((ranking.timeline, ranking.severity)),
-        finding.package.clone(),
-        finding.name.clone(),
-    )
+fn by_urgency(a: &Finding, b: &Finding) -> Ordering {
+    let key = |finding: &Finding| {
+        let due = finding.ranking.due().map(|due| due.date);
+        (
+            finding.fixed.is_none(),
+            finding.urgency.as_deref() == Some("unimportant"),
+            Reverse(finding.ranking.priority),
+            (due.is_none(), due),
+            Reverse((finding.ranking.timeline, finding.ranking.severity)),
+        )
+    };
+    let order = key(a).cmp(&key(b));
+    let order = order.then_with(|| a.package.cmp(&b.package));
+    order.then_with(|| a.name.cmp(&b.name))
 }
 
 fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
@@ -280,9 +281,9 @@ fn take(
         } => assessment.not_affected.push(Dismissed {
             name: judged.name.to_owned(),
             package: subject.clone(),
-            justification: justification.clone(),
-            impact: impact.clone(),
-            source: source.clone(),
+            justification: (*justification).to_owned(),
+            impact: (*impact).to_owned(),
+            source: (*source).to_owned(),
         }),
         Verdict::Unknown { why } => assessment.undetermined.push(Undetermined {
             name: judged.name.to_owned(),
@@ -290,7 +291,7 @@ fn take(
             why: why.clone(),
         }),
         Verdict::Affected { fixed } => {
-            let finding = finding(judged, fixed, subject, components, question, scores)?;
+            let finding = finding(judged, *fixed, subject, components, question, scores)?;
             assessment.findings.push(finding);
         }
     }
@@ -299,7 +300,7 @@ fn take(
 
 fn finding(
     judged: &Judged<'_>,
-    fixed: &Option<String>,
+    fixed: Option<&str>,
     subject: &Subject,
     components: &[&Component],
     question: &Question<'_>,
@@ -327,7 +328,7 @@ fn finding(
         also: judged.also.iter().map(|&id| id.to_owned()).collect(),
         package: subject.clone(),
         components: names,
-        fixed: fixed.clone(),
+        fixed: fixed.map(str::to_owned),
         published,
         fix_published: judged.fix_published,
         urgency: judged.urgency.map(str::to_owned),

@@ -120,12 +120,17 @@ impl Builder {
                 points: self.points(&entry.affects)?,
             });
         }
+        // What matters is which vulnerabilities a distribution's advisory is about; a CVE's record
+        // lists every other distribution's advisories there, dozens of them.
+        let mut related = advisory.related;
+        let is_bundle = !advisory.id.starts_with("CVE-");
+        related.retain(|name| is_bundle && name.starts_with("CVE-"));
         let row = Row {
             cvss: self
                 .strings
                 .put(advisory.cvss.first().map_or("", |first| first))?,
             aliases: self.strings.put_all(&advisory.aliases)?,
-            related: self.strings.put_all(&advisory.related)?,
+            related: self.strings.put_all(&related)?,
             modified: advisory.modified,
             published: advisory.published,
             affected,

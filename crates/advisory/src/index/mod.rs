@@ -17,7 +17,7 @@ mod build;
 mod view;
 
 pub use build::Builder;
-pub use view::{AdvisoryRow, AffectedRow, Entries, Index, Points, Said, TextPlace};
+pub use view::{AdvisoryRow, AffectedRow, Entries, Index, Points, Said, TextPlace, Written};
 
 use std::collections::BTreeMap;
 

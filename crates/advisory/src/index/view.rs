@@ -369,14 +369,15 @@ pub struct Points<'a> {
 }
 
 /// A point as it is written: one of a range, the border between two, or a version by itself.
-enum Written<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written<'a> {
     Point(Point<'a>),
     Border,
     Exactly(&'a str),
 }
 
 impl<'a> Points<'a> {
-    fn written(&self) -> impl Iterator<Item = Result<Written<'a>, IndexError>> {
+    pub fn written(&self) -> impl Iterator<Item = Result<Written<'a>, IndexError>> + use<'a> {
         let index = self.index;
         self.rows.chunks_exact(width::POINT).map(move |row| {
             let version = index.string(u32_at(row, 4)?)?;
@@ -392,21 +393,13 @@ impl<'a> Points<'a> {
         })
     }
 
-    /// The ranges, and the versions that are named by themselves.
-    pub fn read(&self) -> Result<(Vec<Vec<Point<'a>>>, Vec<&'a str>), IndexError> {
-        let (mut ranges, mut exactly) = (vec![Vec::new()], Vec::new());
-        for written in self.written() {
-            match written? {
-                Written::Border => ranges.push(Vec::new()),
-                Written::Exactly(version) => exactly.push(version),
-                Written::Point(point) => {
-                    if let Some(range) = ranges.last_mut() {
-                        range.push(point);
-                    }
-                }
-            }
-        }
-        Ok((ranges, exactly))
+    /// The versions that fix something.
+    pub fn fixes(&self) -> impl Iterator<Item = Result<&'a str, IndexError>> + use<'a> {
+        self.written().filter_map(|written| match written {
+            Ok(Written::Point(Point::Fixed(version))) => Some(Ok(version)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 

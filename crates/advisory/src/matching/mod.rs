@@ -15,9 +15,9 @@ use jiff::civil::Date;
 use model::{Component, Ecosystem};
 use serde::Serialize;
 
-use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError};
+use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Points, Written};
 use crate::version::{Order, order_of};
-use range::Point;
+use range::Evaluation;
 
 /// A feed that published nothing about a release for so long, while it went on about others, has
 /// stopped speaking of it. Debian publishes several advisories a week for each release.
@@ -67,21 +67,21 @@ impl Subject {
 /// Is an advisory true of a subject?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Verdict<'a> {
     /// `fixed` is the first version that isn't affected any more; none while there is no fix.
     Affected {
-        fixed: Option<String>,
+        fixed: Option<&'a str>,
     },
     /// It was, and this version has the fix that came with `since`.
     Fixed {
-        since: String,
+        since: &'a str,
     },
     /// Somebody who answers for the product says so.
     NotAffected {
         /// In the words of the standard; may be empty, where `impact` says it.
-        justification: String,
-        impact: String,
-        source: String,
+        justification: &'a str,
+        impact: &'a str,
+        source: &'a str,
     },
     Unknown {
         why: String,
@@ -94,7 +94,7 @@ pub struct Judged<'a> {
     pub advisory: AdvisoryRow<'a>,
     /// The vulnerability's usual name: its CVE's number where it has one.
     pub name: &'a str,
-    pub verdict: Verdict,
+    pub verdict: Verdict<'a>,
     /// The distribution's own word on it.
     pub urgency: Option<&'a str>,
     /// Advisories of the distribution about the same thing.
@@ -236,8 +236,8 @@ fn usual_name<'a>(advisory: &AdvisoryRow<'a>) -> Result<&'a str, IndexError> {
 
 /// "What the distribution declared fixed is fixed": a newer feed's word stands, except that one
 /// which knows nothing, or no fix yet, does not take a fix back.
-fn outweighs(new: &Verdict, known: &Verdict) -> bool {
-    let knows = |verdict: &Verdict| match verdict {
+fn outweighs(new: &Verdict<'_>, known: &Verdict<'_>) -> bool {
+    let knows = |verdict: &Verdict<'_>| match verdict {
         Verdict::Fixed { .. } | Verdict::NotAffected { .. } => 3,
         Verdict::Affected { fixed: Some(_) } => 2,
         Verdict::Affected { fixed: None } => 1,
@@ -308,77 +308,96 @@ fn fold<'a>(
 }
 
 /// None where the version never was affected.
-fn verdict(
-    entry: &AffectedRow<'_>,
+fn verdict<'a>(
+    entry: &AffectedRow<'a>,
     subject: &Subject,
     order: Order,
-) -> Result<Option<Verdict>, IndexError> {
+) -> Result<Option<Verdict<'a>>, IndexError> {
     if entry.is_undetermined()? {
         let why = "the feed has not determined which versions are affected".to_owned();
         return Ok(Some(Verdict::Unknown { why }));
     }
-    let (ranges, exactly) = entry.points()?.read()?;
+    let points = entry.points()?;
     let version = subject.version.as_str();
-    Ok(match is_affected(&ranges, &exactly, version, order) {
+    Ok(match is_affected(points, version, order)? {
         Some(true) => Some(Verdict::Affected {
-            fixed: fix(&ranges, &exactly, version, order),
+            fixed: fix(points, version, order)?,
         }),
-        Some(false) => since(&ranges, version, order).map(|since| Verdict::Fixed { since }),
+        Some(false) => since(points, version, order)?.map(|since| Verdict::Fixed { since }),
         None => Some(Verdict::Unknown {
             why: format!("`{version}` can't be compared with the versions of the advisory"),
         }),
     })
 }
 
+/// Affected if a range, or a version by itself, says so. None when it takes a comparison that
+/// can't be made to tell.
 fn is_affected(
-    ranges: &[Vec<Point<'_>>],
-    exactly: &[&str],
+    points: Points<'_>,
     version: &str,
     order: Order,
-) -> Option<bool> {
-    let is_named =
-        |named: &&str| *named == version || order.compare(named, version) == Some(Ordering::Equal);
-    if exactly.iter().any(is_named) {
-        return Some(true);
-    }
+) -> Result<Option<bool>, IndexError> {
     let mut known = Some(false);
-    for range in ranges {
-        match range::is_affected(range.iter().copied(), version, order) {
-            Some(true) => return Some(true),
-            Some(false) => {}
-            None => known = None,
+    let mut range = Evaluation::of(version, order);
+    for written in points.written() {
+        match written? {
+            Written::Point(point) => range.pass(point),
+            Written::Exactly(named) => {
+                if named == version || order.compare(named, version) == Some(Ordering::Equal) {
+                    return Ok(Some(true));
+                }
+            }
+            Written::Border => {
+                let ended = std::mem::replace(&mut range, Evaluation::of(version, order));
+                match ended.end() {
+                    Some(true) => return Ok(Some(true)),
+                    Some(false) => {}
+                    None => known = None,
+                }
+            }
         }
     }
-    known
+    Ok(match range.end() {
+        Some(false) => known,
+        other => other,
+    })
 }
 
 /// The first fixed version above this one that is not affected itself.
-fn fix(ranges: &[Vec<Point<'_>>], exactly: &[&str], version: &str, order: Order) -> Option<String> {
-    let above = |fixed: &&str| order.compare(fixed, version) == Some(Ordering::Greater);
-    let good = |fixed: &&str| is_affected(ranges, exactly, fixed, order) == Some(false);
-    fixes(ranges)
-        .filter(above)
-        .filter(good)
-        .min_by(|a, b| order.compare(a, b).unwrap_or(Ordering::Equal))
-        .map(str::to_owned)
+fn fix<'a>(points: Points<'a>, version: &str, order: Order) -> Result<Option<&'a str>, IndexError> {
+    let mut first: Option<&'a str> = None;
+    for fixed in points.fixes() {
+        let fixed = fixed?;
+        let is_lower = |known| order.compare(fixed, known) == Some(Ordering::Less);
+        if order.compare(fixed, version) == Some(Ordering::Greater)
+            && first.is_none_or(is_lower)
+            && is_affected(points, fixed, order)? == Some(false)
+        {
+            first = Some(fixed);
+        }
+    }
+    Ok(first)
 }
 
 /// The last fixed version that this one has.
-fn since(ranges: &[Vec<Point<'_>>], version: &str, order: Order) -> Option<String> {
-    let has = |fixed: &&str| order.compare(fixed, version).is_some_and(Ordering::is_le);
-    fixes(ranges)
-        // Debian: "`0`: this release was never affected".
-        .filter(|fixed| *fixed != "0")
-        .filter(has)
-        .max_by(|a, b| order.compare(a, b).unwrap_or(Ordering::Equal))
-        .map(str::to_owned)
-}
-
-fn fixes<'a>(ranges: &[Vec<Point<'a>>]) -> impl Iterator<Item = &'a str> {
-    ranges.iter().flatten().filter_map(|point| match point {
-        Point::Fixed(version) => Some(*version),
-        _ => None,
-    })
+fn since<'a>(
+    points: Points<'a>,
+    version: &str,
+    order: Order,
+) -> Result<Option<&'a str>, IndexError> {
+    let mut last: Option<&'a str> = None;
+    for fixed in points.fixes() {
+        let fixed = fixed?;
+        let is_higher = |known| order.compare(fixed, known) == Some(Ordering::Greater);
+        // `0`: no version of this release was ever affected.
+        if fixed != "0"
+            && order.compare(fixed, version).is_some_and(Ordering::is_le)
+            && last.is_none_or(is_higher)
+        {
+            last = Some(fixed);
+        }
+    }
+    Ok(last)
 }
 
 /// The type of the package URLs of a subject's ecosystem.

@@ -25,29 +25,66 @@ impl<'a> From<&'a Event> for Point<'a> {
     }
 }
 
-/// The points stand in the order of their versions. None when a comparison was needed that
-/// can't be made.
+/// A range, evaluated point by point in the order of their versions.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'v> {
+    version: &'v str,
+    order: Order,
+    affected: bool,
+    has_limit: bool,
+    is_below: bool,
+    /// A comparison was needed that can't be made.
+    is_unknown: bool,
+}
+
+impl<'v> Evaluation<'v> {
+    pub const fn of(version: &'v str, order: Order) -> Self {
+        Self {
+            version,
+            order,
+            affected: false,
+            has_limit: false,
+            is_below: false,
+            is_unknown: false,
+        }
+    }
+
+    pub fn pass(&mut self, point: Point<'_>) {
+        let mut against = |other: &str| {
+            let order = self.order.compare(self.version, other);
+            self.is_unknown |= order.is_none();
+            order.unwrap_or(Ordering::Less)
+        };
+        match point {
+            // "`0` … represents a version that sorts before any other version."
+            Point::Introduced("0") => self.affected = true,
+            Point::Introduced(start) => self.affected |= against(start).is_ge(),
+            Point::Fixed(fixed) => self.affected &= against(fixed).is_lt(),
+            Point::LastAffected(last) => self.affected &= against(last).is_le(),
+            Point::Limit(limit) => {
+                self.is_below |= against(limit).is_lt();
+                self.has_limit = true;
+            }
+        }
+    }
+
+    /// None when it can't be told.
+    pub const fn end(self) -> Option<bool> {
+        if self.is_unknown {
+            return None;
+        }
+        // "BeforeLimits": below one of them, where there are any.
+        Some(self.affected && (!self.has_limit || self.is_below))
+    }
+}
+
+/// The points stand in the order of their versions. None when it can't be told.
 pub fn is_affected<'a>(
     points: impl Iterator<Item = Point<'a>>,
     version: &str,
     order: Order,
 ) -> Option<bool> {
-    let mut affected = false;
-    let (mut has_limit, mut is_below) = (false, false);
-    for point in points {
-        match point {
-            // "`0` … represents a version that sorts before any other version."
-            Point::Introduced("0") => affected = true,
-            Point::Introduced(start) if order.compare(version, start)?.is_ge() => affected = true,
-            Point::Fixed(fixed) if order.compare(version, fixed)?.is_ge() => affected = false,
-            Point::LastAffected(last) if order.compare(version, last)?.is_gt() => affected = false,
-            Point::Limit(limit) => {
-                has_limit = true;
-                is_below |= order.compare(version, limit)? == Ordering::Less;
-            }
-            _ => {}
-        }
-    }
-    // "BeforeLimits": below one of them, where there are any.
-    Some(affected && (!has_limit || is_below))
+    let mut evaluation = Evaluation::of(version, order);
+    points.for_each(|point| evaluation.pass(point));
+    evaluation.end()
 }

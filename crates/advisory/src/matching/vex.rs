@@ -35,15 +35,15 @@ pub(super) fn apply<'a>(
     match newest.status {
         VexStatus::NotAffected => {
             judged.verdict = Verdict::NotAffected {
-                justification: newest.justification.to_owned(),
-                impact: newest.impact.to_owned(),
-                source: newest.source.to_owned(),
+                justification: newest.justification,
+                impact: newest.impact,
+                source: newest.source,
             };
         }
         // Only of a version that is named: "fixed" without one says not where.
         VexStatus::Fixed if !newest.version.is_empty() => {
             judged.verdict = Verdict::Fixed {
-                since: newest.version.to_owned(),
+                since: newest.version,
             };
         }
         VexStatus::UnderInvestigation => judged.investigated = true,

@@ -169,7 +169,7 @@ impl Inputs {
         let exploitation = exploitation(facts);
         let exposure = exposure(facts.exposure);
         let automatable = automatable(facts, vector);
-        let impact = impact(vector);
+        let impact = impact(facts, vector);
         let human_impact = match facts.human_impact {
             Some(impact) => known(impact, "given", "as the organisation said"),
             None => worse(HumanImpact::VeryHigh, "nobody", "nobody has said it"),
@@ -318,15 +318,15 @@ fn automatable(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Becaus
 
 /// "Total: the exploit gives the adversary total control over the behavior of the software, or it
 /// gives total disclosure of all information on the system" (Technical Impact 1.0.0).
-fn impact(vector: Result<&Cvss, &'static str>) -> Because<Impact> {
-    let text = match vector {
-        Ok(vector) => vector.to_string(),
+fn impact(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Impact> {
+    let vector = match vector {
+        Ok(vector) => vector,
         Err(why) => return worse(Impact::Total, "CVSS", why),
     };
-    let has = |metric: &str| has(Some(&text), metric);
+    let has = |metric: &str| has(facts.cvss, metric);
     let total = match vector {
-        Ok(Cvss::CvssV40(_)) => has("VC:H") && has("VI:H") || has("SC:H") && has("SI:H"),
-        Ok(Cvss::CvssV20(_)) => has("C:C") && has("I:C"),
+        Cvss::CvssV40(_) => has("VC:H") && has("VI:H") || has("SC:H") && has("SI:H"),
+        Cvss::CvssV20(_) => has("C:C") && has("I:C"),
         _ => has("C:H") && has("I:H"),
     };
     let value = if total {
@@ -334,7 +334,7 @@ fn impact(vector: Result<&Cvss, &'static str>) -> Because<Impact> {
     } else {
         Impact::Partial
     };
-    known(value, "CVSS", text)
+    known(value, "CVSS", facts.cvss.unwrap_or_default().to_owned())
 }
 
 /// Is the metric among those of the vector?

@@ -6,23 +6,19 @@ use model::{Component, Ecosystem};
 
 use crate::support::{Made, assessed, component, made, package, record, time};
 
-fn verdict(made: &[&Made], component: &Component, name: &str) -> Option<Verdict> {
+fn verdict<'a>(made: &[&'a Made], component: &Component, name: &str) -> Option<Verdict<'a>> {
     let indexes: Vec<_> = made.iter().map(|made| made.index()).collect();
     let subject = Subject::of(component);
     let judged = judge_one(&indexes, &subject, &[component], name).expect("a good index");
     judged.map(|judged| judged.verdict)
 }
 
-fn affected(fixed: Option<&str>) -> Option<Verdict> {
-    Some(Verdict::Affected {
-        fixed: fixed.map(str::to_owned),
-    })
+fn affected(fixed: Option<&str>) -> Option<Verdict<'_>> {
+    Some(Verdict::Affected { fixed })
 }
 
-fn fixed(since: &str) -> Option<Verdict> {
-    Some(Verdict::Fixed {
-        since: since.to_owned(),
-    })
+fn fixed(since: &str) -> Option<Verdict<'_>> {
+    Some(Verdict::Fixed { since })
 }
 
 /// (ecosystem, events, installed version, verdict)

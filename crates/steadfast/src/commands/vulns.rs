@@ -176,12 +176,12 @@ fn sources(held: &[Held]) -> Result<Vec<Source<'_>>, Failure> {
 
 /// What the feeds say of the vulnerabilities that were asked for, in words and for each package
 /// that they could be in.
-fn words(
+fn words<'a>(
     args: &Args,
     held: &[Held],
-    sources: &[Source<'_>],
+    sources: &[Source<'a>],
     components: &[Component],
-) -> Result<Vec<Word>, Failure> {
+) -> Result<Vec<Word<'a>>, Failure> {
     let indexes: Vec<_> = sources.iter().map(|source| source.index).collect();
     let subjects = Subject::all(components);
     let mut words = Vec::new();
@@ -223,7 +223,7 @@ fn narrow(assessment: &mut Assessment, names: &[&str]) {
         .retain(|one| is_asked(&one.name, &[]));
 }
 
-fn write(args: &Args, shown: &Shown) -> Result<(), Failure> {
+fn write(args: &Args, shown: &Shown<'_>) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     match args.format {
         Format::Json => report::json::write_value(&mut out, shown)?,

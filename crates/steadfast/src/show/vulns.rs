@@ -23,30 +23,30 @@ const ROWS: usize = 12;
 
 /// All that is shown.
 #[derive(Clone, Debug, Serialize)]
-pub struct Shown {
+pub struct Shown<'a> {
     pub format: u32,
     pub generated: Timestamp,
     pub release: String,
     pub root: Option<String>,
     /// What was asked for by name.
     #[serde(rename = "asked")]
-    pub words: Vec<Word>,
+    pub words: Vec<Word<'a>>,
     #[serde(flatten)]
     pub assessment: Assessment,
 }
 
 /// A vulnerability that was asked for.
 #[derive(Clone, Debug, Serialize)]
-pub struct Word {
+pub struct Word<'a> {
     pub name: String,
     /// Does a feed speak of it?
     pub spoken: bool,
     pub summary: String,
     pub details: String,
-    pub verdicts: Vec<(Subject, Verdict)>,
+    pub verdicts: Vec<(Subject, Verdict<'a>)>,
 }
 
-impl Word {
+impl Word<'_> {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -65,7 +65,7 @@ pub struct View {
     pub today: Date,
 }
 
-pub fn write(out: &mut dyn Write, shown: &Shown, view: &View, style: &Style) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
     if shown.words.is_empty() {
         head(&mut paper, shown)?;
@@ -107,7 +107,7 @@ fn plural(count: usize, one: &str) -> String {
     }
 }
 
-fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
+fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
     let found = &shown.assessment;
     let packages: std::collections::BTreeSet<_> = found
         .findings
@@ -403,7 +403,7 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
 }
 
 /// What was asked for by name.
-fn asked(paper: &mut Paper<'_>, shown: &Shown, view: &View) -> io::Result<()> {
+fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()> {
     for word in &shown.words {
         paper.blank()?;
         paper.line(
@@ -442,7 +442,7 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown, view: &View) -> io::Result<()> {
                     impact,
                     source,
                 } => {
-                    let words = [justification.as_str(), impact, source];
+                    let words = [*justification, *impact, *source];
                     let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
                     (Role::Good, "not here", words.join("; "))
                 }
@@ -479,7 +479,7 @@ fn dismissed(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io:
     Ok(())
 }
 
-fn steps(paper: &mut Paper<'_>, shown: &Shown, view: &View) -> io::Result<()> {
+fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()> {
     let found = &shown.assessment;
     let mut steps = Vec::new();
     if found.feeds.is_empty() {
