@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
 use crate::matching::{self, Coverage, Judged, Subject, Verdict};
-use crate::rank::{Clocks, Exposure, Facts, Feedback, HumanImpact, Ranking, rank};
+use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
 
 /// A feed's index, and what it is of.
@@ -368,7 +368,7 @@ struct Scores<'a> {
 }
 
 impl Scores<'_> {
-    fn kev(&self, cves: &[CveId]) -> Result<Feedback<Exploited>, IndexError> {
+    fn kev(&self, cves: &[CveId]) -> Result<Lookup<Exploited>, IndexError> {
         self.ask(
             cves,
             |feed| feed.counts.known_exploited,
@@ -377,7 +377,7 @@ impl Scores<'_> {
         )
     }
 
-    fn epss(&self, cves: &[CveId]) -> Result<Feedback<Epss>, IndexError> {
+    fn epss(&self, cves: &[CveId]) -> Result<Lookup<Epss>, IndexError> {
         self.ask(
             cves,
             |feed| feed.counts.epss_scores,
@@ -393,7 +393,7 @@ impl Scores<'_> {
         count: fn(&Feed) -> usize,
         read: fn(&Index<'_>, CveId) -> Result<Option<T>, IndexError>,
         is_worse: fn(&T, &T) -> bool,
-    ) -> Result<Feedback<T>, IndexError> {
+    ) -> Result<Lookup<T>, IndexError> {
         let mut missing = true;
         for (source, state) in self.sources.iter().zip(&self.feeds) {
             if count(source.feed) == 0 {
@@ -411,13 +411,13 @@ impl Scores<'_> {
                 };
             }
             if let Some(worst) = worst {
-                return Ok(Feedback::Known(worst));
+                return Ok(Lookup::Known(worst));
             }
         }
         Ok(if missing {
-            Feedback::Missing
+            Lookup::Missing
         } else {
-            Feedback::NotListed
+            Lookup::NotListed
         })
     }
 }

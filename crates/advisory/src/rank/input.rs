@@ -19,7 +19,7 @@ const EPSS_AUTOMATED: f32 = 0.5;
 
 /// What a feed answers when asked about one vulnerability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Feedback<T> {
+pub enum Lookup<T> {
     Known(T),
     /// The feed is there, and doesn't name it.
     NotListed,
@@ -67,8 +67,8 @@ impl HumanImpact {
 /// What is known about one finding.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    pub kev: Feedback<Exploited>,
-    pub epss: Feedback<Epss>,
+    pub kev: Lookup<Exploited>,
+    pub epss: Lookup<Epss>,
     /// A CVSS vector.
     pub cvss: Option<&'a str>,
     /// The distribution's own word.
@@ -224,7 +224,7 @@ fn shown<T: Copy>(name: Name, because: &Because<T>, text: fn(T) -> &'static str)
 /// Active: in KEV. A proof of concept: a vector that says so, or a score that means it.
 fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
     match facts.kev {
-        Feedback::Known(entry) => {
+        Lookup::Known(entry) => {
             let ransomware = if entry.ransomware {
                 ", also for ransomware"
             } else {
@@ -233,19 +233,19 @@ fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
             let reason = format!("known to be exploited since {}{ransomware}", entry.added);
             return known(Exploitation::Active, "CISA KEV", reason);
         }
-        Feedback::Missing => {
+        Lookup::Missing => {
             let reason = "there is no fresh feed of known exploited vulnerabilities";
             return worse(Exploitation::Active, "CISA KEV", reason);
         }
-        Feedback::NotListed => {}
+        Lookup::NotListed => {}
     }
     match facts.epss {
-        Feedback::Known(epss) if epss.score >= EPSS_POC => {
+        Lookup::Known(epss) if epss.score >= EPSS_POC => {
             known(Exploitation::PublicPoc, "EPSS", likely(epss))
         }
-        Feedback::Known(epss) => known(Exploitation::None, "CISA KEV, EPSS", likely(epss)),
-        Feedback::NotListed => worse(Exploitation::PublicPoc, "EPSS", "it has no EPSS score"),
-        Feedback::Missing => worse(
+        Lookup::Known(epss) => known(Exploitation::None, "CISA KEV, EPSS", likely(epss)),
+        Lookup::NotListed => worse(Exploitation::PublicPoc, "EPSS", "it has no EPSS score"),
+        Lookup::Missing => worse(
             Exploitation::PublicPoc,
             "EPSS",
             "there is no fresh feed of EPSS scores",
@@ -297,7 +297,7 @@ fn exposure(exposure: Exposure) -> Because<SystemExposure> {
 /// conditions, rights or a person who helps (Automatable 2.0.0).
 fn automatable(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Automatable> {
     use Automatable::{No, Yes};
-    if let Feedback::Known(epss) = facts.epss
+    if let Lookup::Known(epss) = facts.epss
         && epss.score >= EPSS_AUTOMATED
     {
         return known(Yes, "EPSS", likely(epss));

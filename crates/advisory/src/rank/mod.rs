@@ -7,7 +7,7 @@ mod input;
 mod tables;
 
 pub use clock::{Clock, Clocks, Due};
-pub use input::{Exposure, Facts, Feedback, HumanImpact, Input, Known, Name};
+pub use input::{Exposure, Facts, HumanImpact, Input, Known, Lookup, Name};
 pub use tables::{
     Automatable, Decision, Exploitation, Impact, SystemExposure, Timeline, bod_26_04, ssvc_deployer,
 };

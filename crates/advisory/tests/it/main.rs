@@ -5,6 +5,5 @@ mod index;
 mod matching;
 mod ranking;
 mod readers;
-mod shared;
 mod support;
 mod versions;

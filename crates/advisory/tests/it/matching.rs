@@ -157,8 +157,9 @@ fn a_distributions_advisory_brings_the_date_and_stands_alone_where_it_must() {
         record(id, "Debian:12", "openssl", &until(version), &more)
     };
     let installed = package("libssl3", "openssl", "3.0.10-1", Some("12"));
+    type Seen<'a> = (&'a str, Option<&'a str>, bool);
     // (records, findings as (name, fixed, dated))
-    let cases: [(&[String], &[(&str, Option<&str>, bool)]); 4] = [
+    let cases: [(&[String], &[Seen<'_>]); 4] = [
         (
             &[
                 cve("CVE-2026-0001", &until("3.0.11-1")),
@@ -196,7 +197,7 @@ fn a_distributions_advisory_brings_the_date_and_stands_alone_where_it_must() {
         let records: Vec<&str> = records.iter().map(String::as_str).collect();
         let made = made(&records, |_| {});
         let assessment = assessed(&[&made], std::slice::from_ref(&installed));
-        let seen: Vec<(&str, Option<&str>, bool)> = assessment
+        let seen: Vec<Seen<'_>> = assessment
             .findings
             .iter()
             .map(|f| (&*f.name, f.fixed.as_deref(), f.fix_published.is_some()))

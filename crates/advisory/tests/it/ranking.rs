@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use advisory::rank::{
-    Automatable, Clock, Clocks, Decision, Exploitation, Exposure, Facts, Feedback, HumanImpact,
-    Impact, Known, Name, Ranking, SystemExposure, Timeline, bod_26_04, rank, ssvc_deployer,
+    Automatable, Clock, Clocks, Decision, Exploitation, Exposure, Facts, HumanImpact, Impact,
+    Known, Lookup, Name, Ranking, SystemExposure, Timeline, bod_26_04, rank, ssvc_deployer,
 };
 use advisory::record::{Epss, Exploited};
 use jiff::civil::date;
 use model::Severity;
-
-use crate::shared;
 
 const EASY: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
 const LOCAL: &str = "CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:N/A:N";
@@ -18,8 +16,8 @@ const LOCAL: &str = "CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:N/A:N";
 /// Known in all, and harmless.
 fn facts<'a>() -> Facts<'a> {
     Facts {
-        kev: Feedback::NotListed,
-        epss: Feedback::Known(Epss {
+        kev: Lookup::NotListed,
+        epss: Lookup::Known(Epss {
             score: 0.001,
             percentile: 0.1,
         }),
@@ -33,8 +31,8 @@ fn facts<'a>() -> Facts<'a> {
     }
 }
 
-fn exploited() -> Feedback<Exploited> {
-    Feedback::Known(Exploited {
+fn exploited() -> Lookup<Exploited> {
+    Lookup::Known(Exploited {
         added: date(2026, 2, 1),
         due: None,
         ransomware: false,
@@ -43,7 +41,7 @@ fn exploited() -> Feedback<Exploited> {
 
 fn epss<'a>(score: f32) -> Facts<'a> {
     Facts {
-        epss: Feedback::Known(Epss {
+        epss: Lookup::Known(Epss {
             score,
             percentile: 0.99,
         }),
@@ -68,8 +66,8 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
     let v4 = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N";
     let v4_by_hand = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N/AU:N";
     let missing = Facts {
-        kev: Feedback::Missing,
-        epss: Feedback::Missing,
+        kev: Lookup::Missing,
+        epss: Lookup::Missing,
         cvss: None,
         exposure: Exposure::Unknown,
         human_impact: None,
@@ -86,7 +84,7 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
         ..base
     };
     let unscored = Facts {
-        epss: Feedback::NotListed,
+        epss: Lookup::NotListed,
         ..base
     };
     let listed = Facts {
@@ -214,74 +212,6 @@ fn the_strictest_clock_governs() {
     assert!(!ranking.is_overdue(date(2026, 2, 3)));
     assert!(ranking.is_overdue(date(2026, 2, 4)));
     assert_eq!(ranking.timeline, Timeline::Days3Forensic);
-}
-
-/// The rows of a published table, without its header and its row numbers.
-fn rows(file: &str) -> Option<Vec<Vec<String>>> {
-    let text = String::from_utf8(shared::read(file)?).expect("a table is text");
-    let row = |line: &str| {
-        line.split(',')
-            .skip(1)
-            .map(|cell| cell.trim().to_owned())
-            .collect()
-    };
-    Some(text.lines().skip(1).map(row).collect())
-}
-
-#[test]
-fn bod_26_04_is_as_published() {
-    let Some(rows) = rows("cisa-bod-26-04.csv") else {
-        return;
-    };
-    assert_eq!(rows.len(), 16);
-    for row in rows {
-        let yes = |at: usize| row[at] == "yes";
-        let automatable = if yes(2) {
-            Automatable::Yes
-        } else {
-            Automatable::No
-        };
-        let impact = if row[3] == "total" {
-            Impact::Total
-        } else {
-            Impact::Partial
-        };
-        let timeline = bod_26_04(yes(0), yes(1), automatable, impact);
-        assert_eq!(timeline.as_str(), row[4], "{row:?}");
-    }
-}
-
-#[test]
-fn ssvc_deployer_is_as_published() {
-    let Some(rows) = rows("ssvc-deployer-1.0.0.csv") else {
-        return;
-    };
-    assert_eq!(rows.len(), 72);
-    for row in rows {
-        let exploitation = match &*row[0] {
-            "none" => Exploitation::None,
-            "public poc" => Exploitation::PublicPoc,
-            _ => Exploitation::Active,
-        };
-        let exposure = match &*row[1] {
-            "small" => SystemExposure::Small,
-            "controlled" => SystemExposure::Controlled,
-            _ => SystemExposure::Open,
-        };
-        let automatable = if row[2] == "yes" {
-            Automatable::Yes
-        } else {
-            Automatable::No
-        };
-        let human = match &*row[3] {
-            "low" => HumanImpact::Low,
-            "medium" => HumanImpact::Medium,
-            "high" => HumanImpact::High,
-            _ => HumanImpact::VeryHigh,
-        };
-        let decision = ssvc_deployer(exploitation, exposure, automatable, human);
-        assert_eq!(decision.as_str(), row[4], "{row:?}");
-    }
 }
 
 /// Whatever gets worse, nothing becomes less urgent.

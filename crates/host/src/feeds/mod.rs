@@ -9,7 +9,7 @@ mod source;
 
 pub use import::{Imported, import};
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,19 @@ pub enum FeedError {
     BadName(String),
     #[error("there are more than {MOST_FEEDS} feeds")]
     TooMany,
+    #[error("another import is at work")]
+    Busy,
+}
+
+impl FeedError {
+    /// Was there no room left?
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::State(error) => error.is_full(),
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
 }
 
 pub(crate) fn fail(what: &'static str, path: &Path) -> impl Fn(io::Error) -> FeedError {
@@ -217,7 +230,7 @@ impl Feeds {
         Ok(())
     }
 
-    /// Only one import at a time writes a feed.
+    /// One import at a time; held until it is dropped.
     fn lock(&self) -> Result<File, FeedError> {
         let path = self.directory.join("lock");
         let file = OpenOptions::new()
@@ -228,8 +241,11 @@ impl Feeds {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .map_err(fail("open", &path))?;
-        file.lock().map_err(fail("lock", &path))?;
-        Ok(file)
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(FeedError::Busy),
+            Err(TryLockError::Error(error)) => Err(fail("lock", &path)(error)),
+        }
     }
 }
 

@@ -110,6 +110,40 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Ends a stream that unpacks to too much, whoever reads it and for what.
+struct Bounded<R> {
+    inner: R,
+    bounds: Bounds,
+    total_bytes: u64,
+    packed_bytes: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.total_bytes += read as u64;
+        match self
+            .bounds
+            .broken(self.total_bytes, self.packed_bytes.get())
+        {
+            Some(why) => Err(io::Error::other(why)),
+            None => Ok(read),
+        }
+    }
+}
+
+impl Bounds {
+    /// Which bound so many bytes break.
+    fn broken(&self, total_bytes: u64, packed_bytes: u64) -> Option<String> {
+        if total_bytes > self.total_bytes {
+            return Some(format!("unpacks to more than {} bytes", self.total_bytes));
+        }
+        let is_bomb =
+            total_bytes > RATIO_FROM_BYTES && total_bytes / packed_bytes.max(1) > self.ratio;
+        is_bomb.then(|| format!("unpacks to more than {} times its size", self.ratio))
+    }
+}
+
 impl Reading {
     fn refused(&self, why: impl Into<String>) -> FeedError {
         FeedError::Refused {
@@ -189,8 +223,14 @@ impl Reading {
         bytes: &mut dyn Read,
         each: Each<'_>,
     ) -> Result<(), FeedError> {
+        let mut bytes = Bounded {
+            inner: bytes,
+            bounds: self.bounds,
+            total_bytes: 0,
+            packed_bytes: Rc::clone(&self.packed_bytes),
+        };
         let mut start = Vec::with_capacity(512);
-        bytes
+        (&mut bytes)
             .take(512)
             .read_to_end(&mut start)
             .map_err(|error| self.torn(name, &error))?;
@@ -200,7 +240,8 @@ impl Reading {
         }
         let mut archive = tar::Archive::new(whole);
         let entries = archive.entries().map_err(|error| self.torn(name, &error))?;
-        for entry in entries {
+        // Raw: what extends a header (a name of any length) is taken into memory otherwise.
+        for entry in entries.raw(true) {
             let mut entry = entry.map_err(|error| self.torn(name, &error))?;
             if !entry.header().entry_type().is_file() {
                 continue;
@@ -241,7 +282,13 @@ impl Reading {
                 continue;
             }
             let name = String::from_utf8_lossy(member.name_raw()).into_owned();
-            self.document(&name, member, each)?;
+            let bounded = Bounded {
+                inner: member,
+                bounds: self.bounds,
+                total_bytes: self.total_bytes,
+                packed_bytes: Rc::clone(&self.packed_bytes),
+            };
+            self.document(&name, bounded, each)?;
         }
         Ok(())
     }
@@ -265,14 +312,9 @@ impl Reading {
             return Err(self.refused(format!("`{name}` is larger than {limit} bytes")));
         }
         self.total_bytes += size_bytes;
-        if self.total_bytes > self.bounds.total_bytes {
-            let most = self.bounds.total_bytes;
-            return Err(self.refused(format!("unpacks to more than {most} bytes")));
-        }
-        let packed = self.packed_bytes.get().max(1);
-        if self.total_bytes > RATIO_FROM_BYTES && self.total_bytes / packed > self.bounds.ratio {
-            let ratio = self.bounds.ratio;
-            return Err(self.refused(format!("unpacks to more than {ratio} times its size")));
+        let packed_bytes = self.packed_bytes.get();
+        if let Some(why) = self.bounds.broken(self.total_bytes, packed_bytes) {
+            return Err(self.refused(why));
         }
         let said = each(name, &buffer);
         // One huge document must not be paid for until the end.

@@ -13,6 +13,7 @@ mod change_state;
 mod change_undo;
 mod change_undo_confirm;
 mod feeds;
+mod feeds_real;
 mod lab_full;
 mod lab_observe;
 mod lab_units;

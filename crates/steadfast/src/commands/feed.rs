@@ -69,7 +69,12 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
 
 /// Wrong input is the person's to mend; a folder that can't be trusted needs one.
 pub fn refused(error: FeedError) -> Failure {
+    if error.is_full() {
+        let help = "nothing was changed; make room on this file system, and try again";
+        return Failure::with_help(Exit::Findings, error, help);
+    }
     match error {
+        FeedError::Busy => Failure::with_help(Exit::Findings, error, "try again later"),
         FeedError::State(error) => context::refused(error),
         FeedError::Index { .. } => Failure::with_help(
             Exit::Unchecked,
