@@ -110,6 +110,11 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Why a stream was ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct TooMuch(String);
+
 /// Ends a stream that unpacks to too much, whoever reads it and for what.
 struct Bounded<R> {
     inner: R,
@@ -126,7 +131,7 @@ impl<R: Read> Read for Bounded<R> {
             .bounds
             .broken(self.total_bytes, self.packed_bytes.get())
         {
-            Some(why) => Err(io::Error::other(why)),
+            Some(why) => Err(io::Error::other(TooMuch(why))),
             None => Ok(read),
         }
     }
@@ -294,7 +299,11 @@ impl Reading {
     }
 
     fn torn(&self, name: &str, error: &io::Error) -> FeedError {
-        self.refused(format!("`{name}` ends too early or is damaged: {error}"))
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        self.refused(match inner {
+            Some(TooMuch(why)) => why.clone(),
+            None => format!("`{name}` ends too early or is damaged: {error}"),
+        })
     }
 
     fn document(&mut self, name: &str, bytes: impl Read, each: Each<'_>) -> Result<(), FeedError> {

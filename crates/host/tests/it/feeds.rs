@@ -201,7 +201,7 @@ fn what_is_torn_or_hostile_is_refused_and_the_old_index_stays() {
             gzipped[..gzipped.len() - 1].to_vec(),
             "damaged",
         ),
-        ("a bomb", bomb, "larger than"),
+        ("a bomb", bomb, "times its size"),
         ("a bomb in an archive", in_tar, "times its size"),
         ("mostly unreadable", mostly_bad, "2 of its 3 records"),
         (
