@@ -393,6 +393,22 @@ impl<'a> Points<'a> {
         })
     }
 
+    /// Of `introduced: 0, fixed: X` and nothing else, the `X`. None for all other forms, the
+    /// inner one for a range without an end.
+    pub fn until(&self) -> Result<Option<Option<&'a str>>, IndexError> {
+        let mut written = self.written();
+        match written.next().transpose()? {
+            Some(Written::Point(Point::Introduced("0"))) => {}
+            _ => return Ok(None),
+        }
+        let fixed = match written.next().transpose()? {
+            None => return Ok(Some(None)),
+            Some(Written::Point(Point::Fixed(version))) => version,
+            Some(_) => return Ok(None),
+        };
+        Ok(written.next().is_none().then_some(Some(fixed)))
+    }
+
     /// The versions that fix something.
     pub fn fixes(&self) -> impl Iterator<Item = Result<&'a str, IndexError>> + use<'a> {
         self.written().filter_map(|written| match written {

@@ -146,7 +146,7 @@ pub fn judge<'a>(
     subject: &Subject,
     components: &[&Component],
 ) -> Result<Vec<Judged<'a>>, IndexError> {
-    let mut judged = all(indexes, subject, components)?;
+    let mut judged = all(indexes, subject, components, Fixed::LeftOut)?;
     judged.retain(|one| !matches!(one.verdict, Verdict::Fixed { .. }));
     Ok(judged)
 }
@@ -158,7 +158,7 @@ pub fn judge_one<'a>(
     components: &[&Component],
     name: &str,
 ) -> Result<Option<Judged<'a>>, IndexError> {
-    for one in all(indexes, subject, components)? {
+    for one in all(indexes, subject, components, Fixed::Kept)? {
         if one.name == name
             || one.advisory.id()? == name
             || one.also.contains(&name)
@@ -170,10 +170,18 @@ pub fn judge_one<'a>(
     Ok(None)
 }
 
+/// What is fixed is nine tenths of all, and most questions are not about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fixed {
+    Kept,
+    LeftOut,
+}
+
 fn all<'a>(
     indexes: &[Index<'a>],
     subject: &Subject,
     components: &[&Component],
+    what_is_fixed: Fixed,
 ) -> Result<Vec<Judged<'a>>, IndexError> {
     let Some(order) = order_of(&subject.ecosystem) else {
         return Ok(Vec::new());
@@ -181,6 +189,8 @@ fn all<'a>(
     let mut found: BTreeMap<&'a str, Judged<'a>> = BTreeMap::new();
     // A distribution's advisories about several vulnerabilities at once.
     let mut bundles: Vec<(Judged<'a>, Vec<&'a str>)> = Vec::new();
+    // By the word of one feed, whatever another one says.
+    let mut fixed: Vec<&'a str> = Vec::new();
     for index in indexes {
         for entry in index.entries(&subject.ecosystem, &subject.name)? {
             let entry = entry?;
@@ -188,8 +198,18 @@ fn all<'a>(
                 continue;
             };
             let advisory = entry.advisory()?;
+            let name = usual_name(&advisory)?;
+            let related = match order == Order::Debian && !name.starts_with("CVE-") {
+                true => advisory.related()?,
+                false => Vec::new(),
+            };
+            let is_fixed = matches!(verdict, Verdict::Fixed { .. });
+            if is_fixed && related.is_empty() && what_is_fixed == Fixed::LeftOut {
+                fixed.push(name);
+                continue;
+            }
             let judged = Judged {
-                name: usual_name(&advisory)?,
+                name,
                 advisory,
                 verdict,
                 urgency: entry.urgency()?,
@@ -197,12 +217,9 @@ fn all<'a>(
                 fix_published: None,
                 investigated: false,
             };
-            if order == Order::Debian && !judged.name.starts_with("CVE-") {
-                let related = advisory.related()?;
-                if !related.is_empty() {
-                    bundles.push((judged, related));
-                    continue;
-                }
+            if !related.is_empty() {
+                bundles.push((judged, related));
+                continue;
             }
             match found.get_mut(judged.name) {
                 // Another feed, or another record of the same vulnerability.
@@ -210,6 +227,11 @@ fn all<'a>(
                 Some(_) => {}
                 None => drop(found.insert(judged.name, judged)),
             }
+        }
+    }
+    if !found.is_empty() {
+        for name in fixed {
+            found.remove(name);
         }
     }
     for (bundle, related) in bundles {
@@ -319,6 +341,20 @@ fn verdict<'a>(
     }
     let points = entry.points()?;
     let version = subject.version.as_str();
+    // Nearly all that a distribution says has this form, and takes one comparison.
+    if let Some(fixed) = points.until()? {
+        let fixed = fixed.filter(|fixed| *fixed != "0");
+        let order = fixed.map(|fixed| order.compare(version, fixed));
+        match (fixed, order) {
+            (Some(fixed), Some(Some(Ordering::Less))) => {
+                let fixed = Some(fixed);
+                return Ok(Some(Verdict::Affected { fixed }));
+            }
+            (Some(since), Some(Some(_))) => return Ok(Some(Verdict::Fixed { since })),
+            // What can't be compared, and `0`, take the long way.
+            _ => {}
+        }
+    }
     Ok(match is_affected(points, version, order)? {
         Some(true) => Some(Verdict::Affected {
             fixed: fix(points, version, order)?,

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::thread;
 
 use advisory::assess::{Assessment, Question, Source, Unknown, assess};
 use advisory::matching::{self, Subject};
@@ -92,10 +94,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         None => LocalHost::running(),
     }
     .map_err(|error| Failure::because(Exit::BadInput, error))?;
-    let feeds = Feeds::open(context.directory(), Create::No).map_err(refused)?;
-    let held = held(feeds.as_ref())?;
+    // Neither waits for the other: the feeds are read while the host is.
+    let (held, packages) = thread::scope(|scope| {
+        let looking = scope.spawn(|| host.distribution_packages());
+        let held = held(context);
+        (held, looking.join())
+    });
+    let held = held?;
     let sources = sources(&held)?;
-    let (components, unread) = match host.distribution_packages() {
+    let (components, unread) = match packages.unwrap_or_else(|panic| resume_unwind(panic)) {
         Ok(components) => (components, None),
         Err(reason) => (Vec::new(), Some(reason.to_string())),
     };
@@ -154,7 +161,8 @@ fn damaged(source: advisory::IndexError) -> Failure {
     refused(FeedError::Index { name, source })
 }
 
-fn held(feeds: Option<&Feeds>) -> Result<Vec<Held>, Failure> {
+fn held(context: &Context) -> Result<Vec<Held>, Failure> {
+    let feeds = Feeds::open(context.directory(), Create::No).map_err(refused)?;
     let Some(feeds) = feeds else {
         return Ok(Vec::new());
     };

@@ -21,6 +21,9 @@ use crate::style::{Role, Sign, Style};
 /// Packages that are shown without `--verbose`: a screen of them, the most urgent ones.
 const ROWS: usize = 12;
 
+/// Cells for the name of an input.
+const INPUT: usize = 14;
+
 /// All that is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown<'a> {
@@ -391,13 +394,14 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
     for input in &finding.ranking.inputs {
         let unknown = match input.known {
             Known::Known => "",
-            Known::WorseBranch => " (unknown, so the worse)",
+            Known::WorseBranch => ", since unknown",
         };
-        let text = format!("{:14}{}{unknown}", input.name.as_str(), input.value);
-        let body = Text::new()
-            .solid(Role::Plain, &text)
-            .say(Role::Dim, &format!("  {}: {}", input.source, input.reason));
-        paper.indented(4, &body)?;
+        let said = Text::new()
+            .solid(Role::Dim, input.name.as_str())
+            .gap(INPUT.saturating_sub(input.name.as_str().len()))
+            .plain(&format!("{}{unknown}", input.value))
+            .say(Role::Dim, &format!(" ({}: {})", input.source, input.reason));
+        paper.indented_hanging(4, 4 + INPUT, &said)?;
     }
     Ok(())
 }
