@@ -54,9 +54,12 @@ pub(super) fn read(path: &Path, bounds: Bounds, each: Each<'_>) -> Result<(), Fe
         packed_bytes: Rc::default(),
         buffer: Vec::new(),
     };
-    match metadata.is_dir() {
-        true => reading.directory(path, 0, each),
-        false => reading.file(path, each),
+    if metadata.is_dir() {
+        reading.directory(path, 0, each)
+    } else if metadata.is_file() {
+        reading.file(path, each)
+    } else {
+        Err(reading.refused("is neither a file nor a directory"))
     }
 }
 
@@ -121,12 +124,21 @@ struct Bounded<R> {
     bounds: Bounds,
     total_bytes: u64,
     packed_bytes: Rc<Cell<u64>>,
+    /// How many zeros came last.
+    zeros: usize,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.total_bytes += read as u64;
+        let last = buffer[..read].iter().rev();
+        let zeros = last.take_while(|byte| **byte == 0).count();
+        self.zeros = if zeros == read {
+            self.zeros + zeros
+        } else {
+            zeros
+        };
         match self
             .bounds
             .broken(self.total_bytes, self.packed_bytes.get())
@@ -233,6 +245,7 @@ impl Reading {
             bounds: self.bounds,
             total_bytes: 0,
             packed_bytes: Rc::clone(&self.packed_bytes),
+            zeros: 0,
         };
         let mut start = Vec::with_capacity(512);
         (&mut bytes)
@@ -261,6 +274,12 @@ impl Reading {
             .map_err(|error| self.torn(name, &error))?;
         if after == 1 << 20 {
             return Err(self.refused("goes on after its end"));
+        }
+        // "At the end of the archive file there are two 512-byte blocks filled with binary
+        // zeros" (POSIX, pax): without them it was cut off between two members.
+        let (_, bytes) = rest.into_inner();
+        if bytes.zeros < 2 * 512 {
+            return Err(self.refused(format!("`{name}` ends too early: its end is missing")));
         }
         Ok(())
     }
@@ -292,6 +311,7 @@ impl Reading {
                 bounds: self.bounds,
                 total_bytes: self.total_bytes,
                 packed_bytes: Rc::clone(&self.packed_bytes),
+                zeros: 0,
             };
             self.document(&name, bounded, each)?;
         }
