@@ -114,16 +114,8 @@ impl State {
         create: Create,
         machine: Option<Digest>,
     ) -> Result<Self, StateError> {
-        let directory = std::path::absolute(directory).map_err(fail("find", directory))?;
-        trust_links(&directory)?;
         let existed = directory.exists();
-        match (existed, create) {
-            (false, Create::No) => return Err(StateError::Missing(directory)),
-            (false, Create::Yes) => make_directories(&directory)?,
-            (true, _) => {}
-        }
-        let directory = directory.canonicalize().map_err(fail("open", &directory))?;
-        trust_ancestors(&directory)?;
+        let directory = trusted(directory, create)?;
         let images = directory.join("images");
         if !images.exists() {
             DirBuilder::new()
@@ -303,6 +295,20 @@ pub(crate) fn digest_of(images: &[Imaged]) -> Digest {
     Digest::of_json(&before)
 }
 
+/// The state directory, where nobody else could have written it.
+pub(crate) fn trusted(directory: &Path, create: Create) -> Result<PathBuf, StateError> {
+    let directory = std::path::absolute(directory).map_err(fail("find", directory))?;
+    trust_links(&directory)?;
+    match (directory.exists(), create) {
+        (false, Create::No) => return Err(StateError::Missing(directory)),
+        (false, Create::Yes) => make_directories(&directory)?,
+        (true, _) => {}
+    }
+    let directory = directory.canonicalize().map_err(fail("open", &directory))?;
+    trust_ancestors(&directory)?;
+    Ok(directory)
+}
+
 fn make_directories(directory: &Path) -> Result<(), StateError> {
     let mut missing: Vec<&Path> = directory
         .ancestors()
@@ -387,7 +393,7 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
 }
 
 /// A file of ours is ours alone, and no link.
-fn trust_private(path: &Path) -> Result<(), StateError> {
+pub(crate) fn trust_private(path: &Path) -> Result<(), StateError> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -47,6 +47,9 @@ pub enum Command {
     Rule(commands::rule::Command),
     #[command(subcommand)]
     Baseline(commands::baseline::Command),
+    #[command(subcommand)]
+    Feed(commands::feed::Command),
+    Vulns(commands::vulns::Args),
     Schema(commands::schema::Args),
     Recover(commands::recover::Args),
     Demo(commands::demo::Args),

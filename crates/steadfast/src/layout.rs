@@ -156,6 +156,12 @@ impl<'a> Paper<'a> {
         self.hang(indent, indent, body)
     }
 
+    /// The body, indented by `first` on its first line and by `indent` on the others.
+    pub fn indented_hanging(&mut self, first: usize, indent: usize, body: &Text) -> io::Result<()> {
+        write!(self.out, "{:first$}", "")?;
+        self.hang(first, indent, body)
+    }
+
     /// The body, after a label of `indent` cells that the caller wrote.
     pub fn hanging(&mut self, indent: usize, body: &Text) -> io::Result<()> {
         self.hang(indent, indent, body)

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Data flows down this list, and imports point up it. A new crate gets its place here.
-const ORDER: [&str; 8] = [
+const ORDER: [&str; 9] = [
     "model",
     "resource",
     "plan",
+    "advisory",
     "content",
     "host",
     "lab",
@@ -18,7 +19,7 @@ const ORDER: [&str; 8] = [
     "xtask",
 ];
 /// These decide, and never act.
-const PURE: [&str; 3] = ["model", "resource", "plan"];
+const PURE: [&str; 4] = ["model", "resource", "plan", "advisory"];
 /// What reaches outside of a process, and what a pure crate therefore never imports.
 const OUTSIDE: [&str; 11] = [
     "indicatif",

@@ -15,6 +15,8 @@ mod change_undo_confirm;
 mod component_files;
 mod component_images;
 mod components;
+mod feeds;
+mod feeds_real;
 mod lab_full;
 mod lab_observe;
 mod lab_units;

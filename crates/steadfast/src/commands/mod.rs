@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod confirm;
 pub mod demo;
 pub mod expire;
+pub mod feed;
 pub mod history;
 pub mod inventory;
 pub mod patch;
@@ -18,6 +19,7 @@ pub mod schema;
 pub mod show;
 pub mod undo;
 pub mod uninstall;
+pub mod vulns;
 
 use std::io::ErrorKind;
 
@@ -43,6 +45,8 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Expire(args) => expire::run(args, &context),
         Command::Rule(command) => rule::run(command),
         Command::Baseline(command) => baseline::run(command),
+        Command::Feed(command) => feed::run(command, &context),
+        Command::Vulns(args) => vulns::run(args, &context),
         Command::Schema(args) => schema::run(args),
         Command::Recover(args) => recover::run(args, &context),
         Command::Demo(args) => demo::run(args),

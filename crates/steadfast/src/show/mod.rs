@@ -7,5 +7,7 @@ pub mod diff;
 pub mod difference;
 pub mod effect;
 pub mod events;
+pub mod feeds;
 pub mod history;
 pub mod plan;
+pub mod vulns;

@@ -252,7 +252,15 @@ fn describes(page: &str, command: &str, value: &serde_json::Value) {
                         "{command}: `{key}` is not described"
                     );
                     // What these hold is the program's own affair, or names of distributions.
-                    let opaque = ["effect", "inverse", "probe", "seen", "releases"];
+                    let opaque = [
+                        "effect",
+                        "inverse",
+                        "probe",
+                        "seen",
+                        "releases",
+                        "covers",
+                        "elsewhere",
+                    ];
                     if !opaque.contains(&key.as_str()) {
                         open.push(inner);
                     }
@@ -301,6 +309,26 @@ fn every_json_form_is_described() {
         let change = serde_json::to_value(change).expect("it has a JSON form");
         describes(&page, "history", &change);
     }
+}
+
+#[test]
+fn the_json_forms_of_advisories_are_described() {
+    let page = std::fs::read_to_string(root().join("docs/reference/json.md")).expect("the page");
+    let bench = crate::vulns::Bench::new("documents");
+    bench.feeds(&crate::vulns::usual());
+    let list = bench.json(&["feed", "list"]);
+    describes(&page, "feed list", &list);
+    let import = ["feed", "import", &bench.path("feed"), "--name", "all"];
+    let mut import = bench.json(&import);
+    let mut vulns = bench.json(&["vulns", "CVE-2026-0001"]);
+    for value in [&list, &import, &vulns] {
+        assert_eq!(value["format"], 1);
+    }
+    // These are as in the list.
+    import["feed"] = serde_json::Value::Null;
+    vulns["feeds"] = serde_json::Value::Null;
+    describes(&page, "feed import", &import);
+    describes(&page, "vulns", &vulns);
 }
 
 /// Exit code, the level that is expected, and the JSON of `rule lint`, for a policy with a

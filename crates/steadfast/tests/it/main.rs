@@ -29,4 +29,5 @@ mod show_changes;
 mod show_events;
 mod show_plan;
 mod style;
+mod vulns;
 mod webdriver;

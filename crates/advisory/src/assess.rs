@@ -1,0 +1,423 @@
+//! What the feeds say of all that is installed: findings with their ranking, and what could not
+//! be told.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use model::Component;
+use serde::Serialize;
+
+use crate::index::{Feed, Index, IndexError};
+use crate::matching::{self, Coverage, Judged, Subject, Verdict};
+use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
+use crate::record::{CveId, Epss, Exploited};
+
+/// A feed's index, and what it is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub feed: &'a Feed,
+    pub index: Index<'a>,
+}
+
+/// What is asked.
+pub struct Question<'a> {
+    pub components: &'a [Component],
+    /// How far each component can be reached on this host.
+    pub exposure: &'a dyn Fn(&Component) -> Exposure,
+    pub human_impact: Option<HumanImpact>,
+    pub clocks: &'a Clocks,
+    pub now: Timestamp,
+    /// A feed that is older than this is stale: what it doesn't say is unknown.
+    pub fresh: SignedDuration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Assessment {
+    /// The most urgent first.
+    pub findings: Vec<Finding>,
+    /// Vulnerabilities of which the feeds can't say whether they are here.
+    pub undetermined: Vec<Undetermined>,
+    /// What can't be told at all, once for each cause.
+    pub unknown: Vec<Unknown>,
+    /// Not affected by the word of somebody who answers for the product.
+    pub not_affected: Vec<Dismissed>,
+    pub feeds: Vec<FeedState>,
+    pub components: usize,
+    /// Of a distribution, these are source packages.
+    pub packages: usize,
+}
+
+/// A vulnerability that is here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The number of its CVE, where it has one.
+    pub name: String,
+    /// The record that says so.
+    pub advisory: String,
+    /// The distribution's own advisories about it.
+    pub also: Vec<String>,
+    pub package: Subject,
+    /// The installed packages that were built from it.
+    pub components: Vec<String>,
+    /// None while there is no fix.
+    pub fixed: Option<String>,
+    pub published: Option<Date>,
+    pub fix_published: Option<Date>,
+    /// The distribution's own word: `unimportant`.
+    pub urgency: Option<String>,
+    pub cvss: Option<String>,
+    /// Whoever makes it is still looking whether it is affected.
+    pub under_investigation: bool,
+    pub ranking: Ranking,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Undetermined {
+    pub name: String,
+    pub package: Subject,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    pub why: String,
+    /// How many packages it concerns; none where that can't be said.
+    pub packages: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dismissed {
+    pub name: String,
+    pub package: Subject,
+    pub justification: String,
+    pub impact: String,
+    pub source: String,
+}
+
+/// A feed, and how old it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedState {
+    #[serde(flatten)]
+    pub feed: Feed,
+    /// From the newest time that the feed gives itself; where it gives none, from the import.
+    pub age_seconds: i64,
+    pub stale: bool,
+    /// Does it speak of anything that was asked about?
+    pub used: bool,
+}
+
+impl FeedState {
+    pub fn of(feed: &Feed, now: Timestamp, fresh: SignedDuration) -> Self {
+        let age = now.duration_since(feed.newest.unwrap_or(feed.imported));
+        Self {
+            feed: feed.clone(),
+            age_seconds: age.as_secs(),
+            stale: age > fresh,
+            used: true,
+        }
+    }
+}
+
+/// Looks everything up.
+///
+/// # Errors
+/// When an index is damaged.
+pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessment, IndexError> {
+    // "The newest feed comes first among the indexes."
+    let mut sources = sources.to_vec();
+    sources.sort_by_key(|source| Reverse(source.feed.newest));
+    let indexes: Vec<Index<'_>> = sources.iter().map(|source| source.index).collect();
+    let subjects = Subject::all(question.components);
+    let mut feeds = Vec::with_capacity(sources.len());
+    for source in &sources {
+        feeds.push(FeedState {
+            used: is_used(source, &subjects)?,
+            ..FeedState::of(source.feed, question.now, question.fresh)
+        });
+    }
+    let mut assessment = Assessment {
+        findings: Vec::new(),
+        undetermined: Vec::new(),
+        unknown: unknown_of(&feeds),
+        not_affected: Vec::new(),
+        components: question.components.len(),
+        packages: subjects.len(),
+        feeds,
+    };
+    let scores = Scores {
+        sources: &sources,
+        feeds: assessment.feeds.clone(),
+    };
+    let mut unspoken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
+    for (subject, components) in &subjects {
+        let coverage = match covered.get(subject.ecosystem.as_str()) {
+            Some(known) => known,
+            None => {
+                let coverage = matching::coverage(&indexes, &subject.ecosystem)?;
+                covered.entry(&subject.ecosystem).or_insert(coverage)
+            }
+        };
+        if let Coverage::Unspoken(why) = coverage {
+            *unspoken.entry(why.clone()).or_default() += 1;
+        }
+        for judged in matching::judge(&indexes, subject, components)? {
+            take(
+                &mut assessment,
+                &judged,
+                subject,
+                components,
+                question,
+                &scores,
+            )?;
+        }
+    }
+    let unspoken = unspoken.into_iter().map(|(why, packages)| Unknown {
+        why,
+        packages: Some(packages),
+    });
+    assessment.unknown.extend(unspoken);
+    assessment.findings.sort_by(by_urgency);
+    Ok(assessment)
+}
+
+/// A feed about the crates of Rust says nothing of a host that has none.
+fn is_used(
+    source: &Source<'_>,
+    subjects: &BTreeMap<Subject, Vec<&Component>>,
+) -> Result<bool, IndexError> {
+    let counts = &source.feed.counts;
+    if counts.known_exploited + counts.epss_scores + counts.vex_statements > 0 {
+        return Ok(true);
+    }
+    let mut last = "";
+    for subject in subjects.keys().filter(|subject| {
+        // Sorted by their ecosystems.
+        let is_new = subject.ecosystem != last;
+        last = &subject.ecosystem;
+        is_new
+    }) {
+        if source.index.covers(&subject.ecosystem)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What sorts findings: what can be mended first, then by priority and date, and then what makes
+/// the order the same each time.
+fn by_urgency(a: &Finding, b: &Finding) -> Ordering {
+    let key = |finding: &Finding| {
+        let due = finding.ranking.due().map(|due| due.date);
+        (
+            finding.fixed.is_none(),
+            finding.urgency.as_deref() == Some("unimportant"),
+            Reverse(finding.ranking.priority),
+            (due.is_none(), due),
+            Reverse((finding.ranking.timeline, finding.ranking.severity)),
+        )
+    };
+    let order = key(a).cmp(&key(b));
+    let order = order.then_with(|| a.package.cmp(&b.package));
+    order.then_with(|| a.name.cmp(&b.name))
+}
+
+fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
+    let mut unknown = Vec::new();
+    let mut say = |why: String| {
+        unknown.push(Unknown {
+            why,
+            packages: None,
+        });
+    };
+    for state in feeds.iter().filter(|state| state.used) {
+        let feed = &state.feed;
+        if state.stale {
+            let as_of = match feed.newest {
+                Some(newest) => format!("is as of {}", day(newest)),
+                None => format!("was imported on {}", day(feed.imported)),
+            };
+            say(format!(
+                "feed `{}` {as_of}: what came out since is unknown",
+                feed.name
+            ));
+        }
+        if feed.counts.malformed > 0 {
+            let count = feed.counts.malformed;
+            say(format!(
+                "{count} records of feed `{}` could not be read",
+                feed.name
+            ));
+        }
+    }
+    let has = |count: fn(&Feed) -> usize| feeds.iter().any(|state| count(&state.feed) > 0);
+    if !has(|feed| feed.counts.known_exploited) {
+        say("no feed of known exploited vulnerabilities: all count as exploited".to_owned());
+    }
+    unknown
+}
+
+fn day(at: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(at).date()
+}
+
+fn take(
+    assessment: &mut Assessment,
+    judged: &Judged<'_>,
+    subject: &Subject,
+    components: &[&Component],
+    question: &Question<'_>,
+    scores: &Scores<'_>,
+) -> Result<(), IndexError> {
+    match &judged.verdict {
+        Verdict::Fixed { .. } => {}
+        Verdict::NotAffected {
+            justification,
+            impact,
+            source,
+        } => assessment.not_affected.push(Dismissed {
+            name: judged.name.to_owned(),
+            package: subject.clone(),
+            justification: (*justification).to_owned(),
+            impact: (*impact).to_owned(),
+            source: (*source).to_owned(),
+        }),
+        Verdict::Unknown { why } => assessment.undetermined.push(Undetermined {
+            name: judged.name.to_owned(),
+            package: subject.clone(),
+            why: why.clone(),
+        }),
+        Verdict::Affected { fixed } => {
+            let finding = finding(judged, *fixed, subject, components, question, scores)?;
+            assessment.findings.push(finding);
+        }
+    }
+    Ok(())
+}
+
+fn finding(
+    judged: &Judged<'_>,
+    fixed: Option<&str>,
+    subject: &Subject,
+    components: &[&Component],
+    question: &Question<'_>,
+    scores: &Scores<'_>,
+) -> Result<Finding, IndexError> {
+    let cves = cves(judged)?;
+    let published = judged.advisory.published()?;
+    let cvss = judged.advisory.cvss()?;
+    let facts = Facts {
+        kev: scores.kev(&cves)?,
+        epss: scores.epss(&cves)?,
+        cvss,
+        urgency: judged.urgency,
+        exposure: exposure(components, question.exposure),
+        human_impact: question.human_impact,
+        has_fix: fixed.is_some(),
+        fix_published: judged.fix_published,
+        published,
+    };
+    let mut names: Vec<String> = components.iter().map(|one| one.name.clone()).collect();
+    names.dedup();
+    Ok(Finding {
+        name: judged.name.to_owned(),
+        advisory: judged.advisory.id()?.to_owned(),
+        also: judged.also.iter().map(|&id| id.to_owned()).collect(),
+        package: subject.clone(),
+        components: names,
+        fixed: fixed.map(str::to_owned),
+        published,
+        fix_published: judged.fix_published,
+        urgency: judged.urgency.map(str::to_owned),
+        cvss: cvss.map(str::to_owned),
+        under_investigation: judged.investigated,
+        ranking: rank(&facts, question.clocks),
+    })
+}
+
+/// The numbers of the CVEs that it is, or is about.
+fn cves(judged: &Judged<'_>) -> Result<Vec<CveId>, IndexError> {
+    if let Ok(cve) = judged.name.parse() {
+        return Ok(vec![cve]);
+    }
+    let mut names = judged.advisory.aliases()?;
+    names.extend(judged.advisory.related()?);
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// The worst of what was built from one source: any of them may be what is reached.
+fn exposure(components: &[&Component], of: &dyn Fn(&Component) -> Exposure) -> Exposure {
+    let worse = |exposure: &Exposure| match exposure {
+        Exposure::Installed => 0,
+        Exposure::Runs => 1,
+        Exposure::Loopback => 2,
+        Exposure::Unknown => 3,
+        Exposure::Outside => 4,
+    };
+    let all = components.iter().map(|component| of(component));
+    all.max_by_key(worse).unwrap_or(Exposure::Unknown)
+}
+
+/// The feeds that rank.
+struct Scores<'a> {
+    sources: &'a [Source<'a>],
+    feeds: Vec<FeedState>,
+}
+
+impl Scores<'_> {
+    fn kev(&self, cves: &[CveId]) -> Result<Lookup<Exploited>, IndexError> {
+        self.ask(
+            cves,
+            |feed| feed.counts.known_exploited,
+            |index, cve| index.exploited(cve),
+            |known, other| known.added <= other.added,
+        )
+    }
+
+    fn epss(&self, cves: &[CveId]) -> Result<Lookup<Epss>, IndexError> {
+        self.ask(
+            cves,
+            |feed| feed.counts.epss_scores,
+            |index, cve| index.epss(cve),
+            |known, other| known.score >= other.score,
+        )
+    }
+
+    /// What a stale feed says still counts; what it doesn't say is not known.
+    fn ask<T: Copy>(
+        &self,
+        cves: &[CveId],
+        count: fn(&Feed) -> usize,
+        read: fn(&Index<'_>, CveId) -> Result<Option<T>, IndexError>,
+        is_worse: fn(&T, &T) -> bool,
+    ) -> Result<Lookup<T>, IndexError> {
+        let mut missing = true;
+        for (source, state) in self.sources.iter().zip(&self.feeds) {
+            if count(source.feed) == 0 {
+                continue;
+            }
+            missing &= state.stale;
+            let mut worst: Option<T> = None;
+            for cve in cves {
+                let Some(found) = read(&source.index, *cve)? else {
+                    continue;
+                };
+                worst = match worst {
+                    Some(known) if is_worse(&known, &found) => Some(known),
+                    _ => Some(found),
+                };
+            }
+            if let Some(worst) = worst {
+                return Ok(Lookup::Known(worst));
+            }
+        }
+        Ok(if missing {
+            Lookup::Missing
+        } else {
+            Lookup::NotListed
+        })
+    }
+}

@@ -1,0 +1,455 @@
+//! Which advisories are true of what is installed.
+//!
+//! Backport-aware: a distribution's package is judged by its source package in its release, and
+//! what the distribution declared fixed is fixed, whatever upstream's version says. A release
+//! that no feed speaks of is unknown, never safe.
+
+pub mod range;
+mod vex;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use jiff::civil::Date;
+use model::{Component, Ecosystem};
+use serde::Serialize;
+
+use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Points, Written};
+use crate::version::{Order, order_of};
+use range::Evaluation;
+
+/// A feed that published nothing about a release for so long, while it went on about others, has
+/// stopped speaking of it. Debian publishes several advisories a week for each release.
+const SILENT: SignedDuration = SignedDuration::from_hours(24 * 120);
+
+/// What advisories are about: one version of one package, whatever number of components it gave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Subject {
+    /// As OSV names it: `Debian:12`.
+    pub ecosystem: String,
+    /// A distribution's source package, and otherwise the package itself.
+    pub name: String,
+    pub version: String,
+}
+
+impl Subject {
+    pub fn of(component: &Component) -> Self {
+        let ecosystem = component.ecosystem.to_string();
+        let (name, version) = match &component.source {
+            Some(source) => (&source.name, &source.version),
+            None => (&component.name, &component.version),
+        };
+        let name = match order_of(&ecosystem) {
+            Some(order) => order.normal_name(name),
+            None => name.clone(),
+        };
+        Self {
+            ecosystem,
+            name,
+            version: version.clone(),
+        }
+    }
+
+    /// The subjects of what is installed, each with its components.
+    pub fn all(components: &[Component]) -> BTreeMap<Self, Vec<&Component>> {
+        let mut subjects: BTreeMap<Self, Vec<&Component>> = BTreeMap::new();
+        for component in components {
+            subjects
+                .entry(Self::of(component))
+                .or_default()
+                .push(component);
+        }
+        subjects
+    }
+}
+
+/// Is an advisory true of a subject?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict<'a> {
+    /// `fixed` is the first version that isn't affected any more; none while there is no fix.
+    Affected {
+        fixed: Option<&'a str>,
+    },
+    /// It was, and this version has the fix that came with `since`.
+    Fixed {
+        since: &'a str,
+    },
+    /// Somebody who answers for the product says so.
+    NotAffected {
+        /// In the words of the standard; may be empty, where `impact` says it.
+        justification: &'a str,
+        impact: &'a str,
+        source: &'a str,
+    },
+    Unknown {
+        why: String,
+    },
+}
+
+/// An advisory on a subject.
+#[derive(Clone, Debug)]
+pub struct Judged<'a> {
+    pub advisory: AdvisoryRow<'a>,
+    /// The vulnerability's usual name: its CVE's number where it has one.
+    pub name: &'a str,
+    pub verdict: Verdict<'a>,
+    /// The distribution's own word on it.
+    pub urgency: Option<&'a str>,
+    /// Advisories of the distribution about the same thing.
+    pub also: Vec<&'a str>,
+    /// When the fix came out: the date of the distribution's advisory.
+    pub fix_published: Option<Date>,
+    /// VEX says that its author is still looking.
+    pub investigated: bool,
+}
+
+/// Do the feeds speak of an ecosystem, or a release, at all?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    Spoken,
+    /// And why not.
+    Unspoken(String),
+}
+
+/// # Errors
+/// When an index is damaged; so with the others.
+pub fn coverage(indexes: &[Index<'_>], ecosystem: &str) -> Result<Coverage, IndexError> {
+    let mut silent_since = None;
+    for index in indexes {
+        match (index.covers(ecosystem)?, index.newest_publication()?) {
+            (None, _) => {}
+            (Some(Some(here)), Some(newest)) if is_silent(ecosystem, here, newest) => {
+                silent_since = silent_since.max(Some(here));
+            }
+            (Some(_), _) => return Ok(Coverage::Spoken),
+        }
+    }
+    Ok(Coverage::Unspoken(match silent_since {
+        Some(since) => format!("the feeds say nothing new of {ecosystem} since {since}"),
+        None => format!("no feed speaks of {ecosystem}"),
+    }))
+}
+
+/// Only releases of a distribution come to an end.
+fn is_silent(ecosystem: &str, here: Date, newest: Date) -> bool {
+    ecosystem.contains(':') && newest.duration_since(here) > SILENT
+}
+
+/// What the feeds say of a subject: affected, unknown, or not affected by somebody's word. The
+/// newest feed comes first among the indexes.
+///
+/// What is merely fixed, or never was affected, is left out: [`judge_one`] tells.
+pub fn judge<'a>(
+    indexes: &[Index<'a>],
+    subject: &Subject,
+    components: &[&Component],
+) -> Result<Vec<Judged<'a>>, IndexError> {
+    let mut judged = all(indexes, subject, components, Fixed::LeftOut)?;
+    judged.retain(|one| !matches!(one.verdict, Verdict::Fixed { .. }));
+    Ok(judged)
+}
+
+/// What they say of a subject and one vulnerability, by any of its names; none when nothing.
+pub fn judge_one<'a>(
+    indexes: &[Index<'a>],
+    subject: &Subject,
+    components: &[&Component],
+    name: &str,
+) -> Result<Option<Judged<'a>>, IndexError> {
+    for one in all(indexes, subject, components, Fixed::Kept)? {
+        if one.name == name
+            || one.advisory.id()? == name
+            || one.also.contains(&name)
+            || one.advisory.aliases()?.contains(&name)
+        {
+            return Ok(Some(one));
+        }
+    }
+    Ok(None)
+}
+
+/// What is fixed is nine tenths of all, and most questions are not about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fixed {
+    Kept,
+    LeftOut,
+}
+
+fn all<'a>(
+    indexes: &[Index<'a>],
+    subject: &Subject,
+    components: &[&Component],
+    what_is_fixed: Fixed,
+) -> Result<Vec<Judged<'a>>, IndexError> {
+    let Some(order) = order_of(&subject.ecosystem) else {
+        return Ok(Vec::new());
+    };
+    let mut found: BTreeMap<&'a str, Judged<'a>> = BTreeMap::new();
+    // A distribution's advisories about several vulnerabilities at once.
+    let mut bundles: Vec<(Judged<'a>, Vec<&'a str>)> = Vec::new();
+    // By the word of one feed, whatever another one says.
+    let mut fixed: Vec<&'a str> = Vec::new();
+    for index in indexes {
+        for entry in index.entries(&subject.ecosystem, &subject.name)? {
+            let entry = entry?;
+            let Some(verdict) = verdict(&entry, subject, order)? else {
+                continue;
+            };
+            let advisory = entry.advisory()?;
+            let name = usual_name(&advisory)?;
+            let related = match order == Order::Debian && !name.starts_with("CVE-") {
+                true => advisory.related()?,
+                false => Vec::new(),
+            };
+            let is_fixed = matches!(verdict, Verdict::Fixed { .. });
+            if is_fixed && related.is_empty() && what_is_fixed == Fixed::LeftOut {
+                fixed.push(name);
+                continue;
+            }
+            let judged = Judged {
+                name,
+                advisory,
+                verdict,
+                urgency: entry.urgency()?,
+                also: Vec::new(),
+                fix_published: None,
+                investigated: false,
+            };
+            if !related.is_empty() {
+                bundles.push((judged, related));
+                continue;
+            }
+            match found.get_mut(judged.name) {
+                // Another feed, or another record of the same vulnerability.
+                Some(known) if outweighs(&judged.verdict, &known.verdict) => *known = judged,
+                Some(_) => {}
+                None => drop(found.insert(judged.name, judged)),
+            }
+        }
+    }
+    if !found.is_empty() {
+        for name in fixed {
+            found.remove(name);
+        }
+    }
+    for (bundle, related) in bundles {
+        fold(&mut found, bundle, &related)?;
+    }
+    for judged in found.values_mut() {
+        vex::apply(indexes, judged, subject, components)?;
+    }
+    Ok(found.into_values().collect())
+}
+
+/// The number of the CVE, where it has one.
+fn usual_name<'a>(advisory: &AdvisoryRow<'a>) -> Result<&'a str, IndexError> {
+    let id = advisory.id()?;
+    if id.starts_with("CVE-") {
+        return Ok(id);
+    }
+    let aliases = advisory.aliases()?;
+    Ok(aliases
+        .into_iter()
+        .find(|name| name.starts_with("CVE-"))
+        .unwrap_or(id))
+}
+
+/// "What the distribution declared fixed is fixed": a newer feed's word stands, except that one
+/// which knows nothing, or no fix yet, does not take a fix back.
+fn outweighs(new: &Verdict<'_>, known: &Verdict<'_>) -> bool {
+    let knows = |verdict: &Verdict<'_>| match verdict {
+        Verdict::Fixed { .. } | Verdict::NotAffected { .. } => 3,
+        Verdict::Affected { fixed: Some(_) } => 2,
+        Verdict::Affected { fixed: None } => 1,
+        Verdict::Unknown { .. } => 0,
+    };
+    knows(new) > knows(known)
+}
+
+/// Puts a distribution's advisory where it belongs: it gives the vulnerabilities that it is about
+/// the date of their fix, and stands for itself where none of them is spoken of.
+fn fold<'a>(
+    found: &mut BTreeMap<&'a str, Judged<'a>>,
+    bundle: Judged<'a>,
+    related: &[&'a str],
+) -> Result<(), IndexError> {
+    let published = bundle.advisory.published()?;
+    let id = bundle.advisory.id()?;
+    let mut is_known = false;
+    for name in related {
+        let Some(judged) = found.get_mut(name) else {
+            continue;
+        };
+        let brings = match (&judged.verdict, &bundle.verdict) {
+            // Its record knows of no fix yet, and the advisory brought one.
+            (Verdict::Affected { fixed: None }, Verdict::Affected { fixed: Some(_) }) => {
+                judged.verdict = bundle.verdict.clone();
+                true
+            }
+            // ... which is installed already.
+            (Verdict::Affected { fixed: None }, Verdict::Fixed { .. }) => {
+                judged.verdict = bundle.verdict.clone();
+                true
+            }
+            (
+                Verdict::Affected { fixed: Some(ours) },
+                Verdict::Affected {
+                    fixed: Some(theirs),
+                },
+            ) => {
+                let order = Order::Debian.compare(theirs, ours);
+                // A later fix of ours closes theirs as well.
+                is_known |= order.is_some_and(Ordering::is_le);
+                order == Some(Ordering::Equal)
+            }
+            (_, Verdict::Affected { .. }) => false,
+            _ => true,
+        };
+        is_known |= brings;
+        if brings {
+            judged.also.push(id);
+            judged.fix_published = match (judged.fix_published, published) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    if !is_known && !matches!(bundle.verdict, Verdict::Fixed { .. }) {
+        let fix_published = published;
+        found.insert(
+            bundle.name,
+            Judged {
+                fix_published,
+                ..bundle
+            },
+        );
+    }
+    Ok(())
+}
+
+/// None where the version never was affected.
+fn verdict<'a>(
+    entry: &AffectedRow<'a>,
+    subject: &Subject,
+    order: Order,
+) -> Result<Option<Verdict<'a>>, IndexError> {
+    if entry.is_undetermined()? {
+        let why = "the feed has not determined which versions are affected".to_owned();
+        return Ok(Some(Verdict::Unknown { why }));
+    }
+    let points = entry.points()?;
+    let version = subject.version.as_str();
+    // Nearly all that a distribution says has this form, and takes one comparison.
+    if let Some(fixed) = points.until()? {
+        let fixed = fixed.filter(|fixed| *fixed != "0");
+        let order = fixed.map(|fixed| order.compare(version, fixed));
+        match (fixed, order) {
+            (Some(fixed), Some(Some(Ordering::Less))) => {
+                let fixed = Some(fixed);
+                return Ok(Some(Verdict::Affected { fixed }));
+            }
+            (Some(since), Some(Some(_))) => return Ok(Some(Verdict::Fixed { since })),
+            // What can't be compared, and `0`, take the long way.
+            _ => {}
+        }
+    }
+    Ok(match is_affected(points, version, order)? {
+        Some(true) => Some(Verdict::Affected {
+            fixed: fix(points, version, order)?,
+        }),
+        Some(false) => since(points, version, order)?.map(|since| Verdict::Fixed { since }),
+        None => Some(Verdict::Unknown {
+            why: format!("`{version}` can't be compared with the versions of the advisory"),
+        }),
+    })
+}
+
+/// Affected if a range, or a version by itself, says so. None when it takes a comparison that
+/// can't be made to tell.
+fn is_affected(
+    points: Points<'_>,
+    version: &str,
+    order: Order,
+) -> Result<Option<bool>, IndexError> {
+    let mut known = Some(false);
+    let mut range = Evaluation::of(version, order);
+    for written in points.written() {
+        match written? {
+            Written::Point(point) => range.pass(point),
+            Written::Exactly(named) => {
+                if named == version || order.compare(named, version) == Some(Ordering::Equal) {
+                    return Ok(Some(true));
+                }
+            }
+            Written::Border => {
+                let ended = std::mem::replace(&mut range, Evaluation::of(version, order));
+                match ended.end() {
+                    Some(true) => return Ok(Some(true)),
+                    Some(false) => {}
+                    None => known = None,
+                }
+            }
+        }
+    }
+    Ok(match range.end() {
+        Some(false) => known,
+        other => other,
+    })
+}
+
+/// The first fixed version above this one that is not affected itself.
+fn fix<'a>(points: Points<'a>, version: &str, order: Order) -> Result<Option<&'a str>, IndexError> {
+    let mut first: Option<&'a str> = None;
+    for fixed in points.fixes() {
+        let fixed = fixed?;
+        let is_lower = |known| order.compare(fixed, known) == Some(Ordering::Less);
+        if order.compare(fixed, version) == Some(Ordering::Greater)
+            && first.is_none_or(is_lower)
+            && is_affected(points, fixed, order)? == Some(false)
+        {
+            first = Some(fixed);
+        }
+    }
+    Ok(first)
+}
+
+/// The last fixed version that this one has.
+fn since<'a>(
+    points: Points<'a>,
+    version: &str,
+    order: Order,
+) -> Result<Option<&'a str>, IndexError> {
+    let mut last: Option<&'a str> = None;
+    for fixed in points.fixes() {
+        let fixed = fixed?;
+        let is_higher = |known| order.compare(fixed, known) == Some(Ordering::Greater);
+        // `0`: no version of this release was ever affected.
+        if fixed != "0"
+            && order.compare(fixed, version).is_some_and(Ordering::is_le)
+            && last.is_none_or(is_higher)
+        {
+            last = Some(fixed);
+        }
+    }
+    Ok(last)
+}
+
+/// The type of the package URLs of a subject's ecosystem.
+fn purl_type(components: &[&Component]) -> Option<&'static str> {
+    components
+        .first()
+        .map(|component| component.ecosystem.purl_type())
+}
+
+/// The release, as a package URL's `distro` names it: `debian-12`.
+fn distro(components: &[&Component]) -> Option<String> {
+    match &components.first()?.ecosystem {
+        Ecosystem::Debian {
+            release: Some(release),
+        } => Some(format!("debian-{release}")),
+        Ecosystem::Debian { release: None } => Some("debian".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,375 @@
+//! The inputs of the decision tables, each with its source and its reason.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use cvss::Cvss;
+use jiff::civil::Date;
+use model::Severity;
+use serde::Serialize;
+
+use super::{Automatable, Exploitation, Impact, SystemExposure};
+use crate::record::{Epss, Exploited};
+
+/// At this probability of being exploited within 30 days, code that does it is out there: the
+/// threshold that FIRST's own examples use for "likely".
+const EPSS_POC: f32 = 0.1;
+/// And at this one, it is tried everywhere, by itself.
+const EPSS_AUTOMATED: f32 = 0.5;
+
+/// What a feed answers when asked about one vulnerability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lookup<T> {
+    Known(T),
+    /// The feed is there, and doesn't name it.
+    NotListed,
+    /// There is no such feed, or it is too old to be believed.
+    Missing,
+}
+
+/// How far somebody could reach the component on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exposure {
+    /// Mapped by a process that listens on an address that others reach.
+    Outside,
+    /// Mapped by a process that listens on the loopback only.
+    Loopback,
+    /// Mapped by a process that doesn't listen.
+    Runs,
+    /// Nothing that runs has it mapped.
+    Installed,
+    Unknown,
+}
+
+/// SSVC, Human Impact 2.0.2: what it would do to people and to the mission. Only the
+/// organisation itself can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HumanImpact {
+    Low,
+    Medium,
+    High,
+    VeryHigh,
+}
+
+impl HumanImpact {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::VeryHigh => "very high",
+        }
+    }
+}
+
+/// What is known about one finding.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    pub kev: Lookup<Exploited>,
+    pub epss: Lookup<Epss>,
+    /// A CVSS vector.
+    pub cvss: Option<&'a str>,
+    /// The distribution's own word.
+    pub urgency: Option<&'a str>,
+    pub exposure: Exposure,
+    pub human_impact: Option<HumanImpact>,
+    pub has_fix: bool,
+    pub fix_published: Option<Date>,
+    pub published: Option<Date>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Name {
+    Exploitation,
+    Exposure,
+    Automatable,
+    TechnicalImpact,
+    HumanImpact,
+    Severity,
+}
+
+impl Name {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exploitation => "exploitation",
+            Self::Exposure => "exposure",
+            Self::Automatable => "automatable",
+            Self::TechnicalImpact => "impact",
+            Self::HumanImpact => "human impact",
+            Self::Severity => "severity",
+        }
+    }
+}
+
+/// Is it known, or was the worse branch taken?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    Known,
+    WorseBranch,
+}
+
+/// One input, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Input {
+    pub name: Name,
+    pub value: &'static str,
+    pub known: Known,
+    /// Where it comes from: `CISA KEV`.
+    pub source: &'static str,
+    pub reason: Cow<'static, str>,
+}
+
+pub(super) struct Inputs {
+    pub exploitation: Exploitation,
+    pub exposure: SystemExposure,
+    pub automatable: Automatable,
+    pub impact: Impact,
+    pub human_impact: HumanImpact,
+    pub severity: Severity,
+    pub score: Option<f64>,
+    pub shown: Vec<Input>,
+}
+
+/// A value and what is said of it.
+struct Because<T> {
+    value: T,
+    known: Known,
+    source: &'static str,
+    reason: Cow<'static, str>,
+}
+
+fn known<T>(value: T, source: &'static str, reason: impl Into<Cow<'static, str>>) -> Because<T> {
+    Because {
+        value,
+        known: Known::Known,
+        source,
+        reason: reason.into(),
+    }
+}
+
+fn worse<T>(value: T, source: &'static str, reason: impl Into<Cow<'static, str>>) -> Because<T> {
+    Because {
+        known: Known::WorseBranch,
+        ..known(value, source, reason)
+    }
+}
+
+impl Inputs {
+    pub fn of(facts: &Facts<'_>) -> Self {
+        let vector = facts.cvss.map(Cvss::from_str);
+        let vector = match &vector {
+            Some(Ok(vector)) => Ok(vector),
+            Some(Err(_)) => Err("its CVSS vector can't be read"),
+            None => Err("the feeds have no CVSS vector for it"),
+        };
+        let exploitation = exploitation(facts);
+        let exposure = exposure(facts.exposure);
+        let automatable = automatable(facts, vector);
+        let impact = impact(facts, vector);
+        let human_impact = match facts.human_impact {
+            Some(impact) => known(impact, "given", "as the organisation said"),
+            None => worse(HumanImpact::VeryHigh, "nobody", "nobody has said it"),
+        };
+        let score = vector.ok().map(Cvss::score);
+        let severity = severity(facts, vector);
+        let shown = vec![
+            shown(Name::Exploitation, &exploitation, |value| match value {
+                Exploitation::None => "none",
+                Exploitation::PublicPoc => "public poc",
+                Exploitation::Active => "active",
+            }),
+            shown(Name::Exposure, &exposure, |value| match value {
+                SystemExposure::Small => "small",
+                SystemExposure::Controlled => "controlled",
+                SystemExposure::Open => "open",
+            }),
+            shown(Name::Automatable, &automatable, |value| match value {
+                Automatable::No => "no",
+                Automatable::Yes => "yes",
+            }),
+            shown(Name::TechnicalImpact, &impact, |value| match value {
+                Impact::Partial => "partial",
+                Impact::Total => "total",
+            }),
+            shown(Name::HumanImpact, &human_impact, |value| value.as_str()),
+            shown(Name::Severity, &severity, |value| value.as_str()),
+        ];
+        Self {
+            exploitation: exploitation.value,
+            exposure: exposure.value,
+            automatable: automatable.value,
+            impact: impact.value,
+            human_impact: human_impact.value,
+            severity: severity.value,
+            score,
+            shown,
+        }
+    }
+}
+
+fn shown<T: Copy>(name: Name, because: &Because<T>, text: fn(T) -> &'static str) -> Input {
+    Input {
+        name,
+        value: text(because.value),
+        known: because.known,
+        source: because.source,
+        reason: because.reason.clone(),
+    }
+}
+
+/// Active: in KEV. A proof of concept: a vector that says so, or a score that means it.
+fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
+    match facts.kev {
+        Lookup::Known(entry) => {
+            let ransomware = if entry.ransomware {
+                ", also for ransomware"
+            } else {
+                ""
+            };
+            let reason = format!("known to be exploited since {}{ransomware}", entry.added);
+            return known(Exploitation::Active, "CISA KEV", reason);
+        }
+        Lookup::Missing => {
+            let reason = "there is no fresh feed of known exploited vulnerabilities";
+            return worse(Exploitation::Active, "CISA KEV", reason);
+        }
+        Lookup::NotListed => {}
+    }
+    match facts.epss {
+        Lookup::Known(epss) if epss.score >= EPSS_POC => {
+            known(Exploitation::PublicPoc, "EPSS", likely(epss))
+        }
+        Lookup::Known(epss) => known(Exploitation::None, "CISA KEV, EPSS", likely(epss)),
+        Lookup::NotListed => worse(Exploitation::PublicPoc, "EPSS", "it has no EPSS score"),
+        Lookup::Missing => worse(
+            Exploitation::PublicPoc,
+            "EPSS",
+            "there is no fresh feed of EPSS scores",
+        ),
+    }
+}
+
+fn likely(epss: Epss) -> String {
+    format!(
+        "exploited within 30 days with a probability of {:.3}",
+        epss.score
+    )
+}
+
+/// "Small: local service or program; highly controlled network. Controlled: networked service
+/// with some access restrictions or mitigations already in place." (System Exposure 1.0.1)
+fn exposure(exposure: Exposure) -> Because<SystemExposure> {
+    const HOST: &str = "this host";
+    match exposure {
+        Exposure::Outside => known(
+            SystemExposure::Open,
+            HOST,
+            "a process that listens on an outside address has it mapped",
+        ),
+        Exposure::Loopback => known(
+            SystemExposure::Small,
+            HOST,
+            "processes that have it mapped listen on the loopback only",
+        ),
+        Exposure::Runs => known(
+            SystemExposure::Small,
+            HOST,
+            "processes have it mapped, and none of them listens",
+        ),
+        Exposure::Installed => known(
+            SystemExposure::Small,
+            HOST,
+            "installed, and nothing that runs has it mapped",
+        ),
+        Exposure::Unknown => worse(
+            SystemExposure::Open,
+            HOST,
+            "it isn't known what runs with it",
+        ),
+    }
+}
+
+/// "Attackers can reliably automate steps 1-4 of the kill chain": over the network, without
+/// conditions, rights or a person who helps (Automatable 2.0.0).
+fn automatable(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Automatable> {
+    use Automatable::{No, Yes};
+    if let Lookup::Known(epss) = facts.epss
+        && epss.score >= EPSS_AUTOMATED
+    {
+        return known(Yes, "EPSS", likely(epss));
+    }
+    let said = match vector {
+        Ok(Cvss::CvssV40(_)) => {
+            // "Automatable (AU)" is a metric of its own there.
+            let easy = has_all(facts.cvss, &["AV:N", "AC:L", "AT:N", "PR:N", "UI:N"]);
+            has(facts.cvss, "AU:Y") || !has(facts.cvss, "AU:N") && easy
+        }
+        Ok(Cvss::CvssV20(_)) => has_all(facts.cvss, &["AV:N", "AC:L", "Au:N"]),
+        Ok(_) => has_all(facts.cvss, &["AV:N", "AC:L", "PR:N", "UI:N"]),
+        Err(why) => return worse(Yes, "CVSS", why),
+    };
+    let value = if said { Yes } else { No };
+    known(value, "CVSS", facts.cvss.unwrap_or_default().to_owned())
+}
+
+/// "Total: the exploit gives the adversary total control over the behavior of the software, or it
+/// gives total disclosure of all information on the system" (Technical Impact 1.0.0).
+fn impact(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Impact> {
+    let vector = match vector {
+        Ok(vector) => vector,
+        Err(why) => return worse(Impact::Total, "CVSS", why),
+    };
+    let has = |metric: &str| has(facts.cvss, metric);
+    let total = match vector {
+        Cvss::CvssV40(_) => has("VC:H") && has("VI:H") || has("SC:H") && has("SI:H"),
+        Cvss::CvssV20(_) => has("C:C") && has("I:C"),
+        _ => has("C:H") && has("I:H"),
+    };
+    let value = if total {
+        Impact::Total
+    } else {
+        Impact::Partial
+    };
+    known(value, "CVSS", facts.cvss.unwrap_or_default().to_owned())
+}
+
+/// Is the metric among those of the vector?
+fn has(vector: Option<&str>, metric: &str) -> bool {
+    vector.is_some_and(|vector| vector.split('/').any(|said| said == metric))
+}
+
+fn has_all(vector: Option<&str>, metrics: &[&str]) -> bool {
+    metrics.iter().all(|metric| has(vector, metric))
+}
+
+/// By the vector's own scale; without one, by the distribution's word.
+fn severity(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Severity> {
+    let why = match vector {
+        Ok(vector) => {
+            let severity = match vector.severity() {
+                cvss::Severity::Critical => Severity::Critical,
+                cvss::Severity::High => Severity::High,
+                cvss::Severity::Medium => Severity::Medium,
+                cvss::Severity::Low | cvss::Severity::None => Severity::Low,
+            };
+            return known(severity, "CVSS", format!("{:.1}", vector.score()));
+        }
+        Err(why) => why,
+    };
+    let said = match facts.urgency {
+        Some("high") => Some(Severity::High),
+        Some("medium") => Some(Severity::Medium),
+        Some("low" | "unimportant") => Some(Severity::Low),
+        _ => None,
+    };
+    match (said, facts.urgency) {
+        (Some(severity), Some(urgency)) => {
+            known(severity, "the distribution", format!("`{urgency}`"))
+        }
+        _ => worse(Severity::Critical, "CVSS", why),
+    }
+}

@@ -1,0 +1,81 @@
+//! The version orders of the ecosystems: each by its own rules, and "can't be compared" where
+//! one of two texts is no version by them.
+
+mod debian;
+mod maven;
+mod ruby;
+mod semantic;
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+/// Longer than any version that was ever published; bounds what a comparison costs.
+pub const LONGEST_VERSION: usize = 512;
+
+/// By whose rules versions are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Order {
+    Debian,
+    /// Semantic Versioning 2.0.0: crates.io and npm.
+    Semantic,
+    Go,
+    /// PEP 440.
+    Python,
+    Maven,
+    Ruby,
+}
+
+/// The ecosystem's order, by its name in OSV records (OSV schema 1.6, `affected[].package`);
+/// what follows a colon is a release of it. None for one that isn't matched here.
+pub fn order_of(ecosystem: &str) -> Option<Order> {
+    let name = ecosystem
+        .split_once(':')
+        .map_or(ecosystem, |(name, _)| name);
+    Some(match name {
+        "Debian" => Order::Debian,
+        "crates.io" | "npm" => Order::Semantic,
+        "Go" => Order::Go,
+        "PyPI" => Order::Python,
+        "Maven" => Order::Maven,
+        "RubyGems" => Order::Ruby,
+        _ => return None,
+    })
+}
+
+impl Order {
+    /// None when one of the two is no version by these rules: the answer is then unknown.
+    pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {
+        if a.len() > LONGEST_VERSION || b.len() > LONGEST_VERSION {
+            return None;
+        }
+        match self {
+            Self::Debian => debian::compare(a, b),
+            Self::Semantic => semantic::compare(a, b),
+            Self::Go => semantic::compare_go(a, b),
+            Self::Python => {
+                let a = pep440_rs::Version::from_str(a).ok()?;
+                Some(a.cmp(&pep440_rs::Version::from_str(b).ok()?))
+            }
+            Self::Maven => Some(maven::compare(a, b)),
+            Self::Ruby => ruby::compare(a, b),
+        }
+    }
+
+    /// The name as it is looked up. PyPI: "All comparisons of distribution names MUST be case
+    /// insensitive, and MUST consider hyphens and underscores to be equivalent" (PEP 503, with
+    /// runs of `-`, `_` and `.` as one `-`).
+    pub fn normal_name(self, name: &str) -> String {
+        if self != Self::Python {
+            return name.to_owned();
+        }
+        let mut normal = String::with_capacity(name.len());
+        for letter in name.chars() {
+            match letter {
+                '-' | '_' | '.' if normal.ends_with('-') => {}
+                '-' | '_' | '.' => normal.push('-'),
+                other => normal.extend(other.to_lowercase()),
+            }
+        }
+        normal
+    }
+}

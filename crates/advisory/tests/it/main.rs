@@ -1,0 +1,9 @@
+//! Tests of advisories: how versions are ordered, feeds read, kept, matched and ranked.
+
+mod assess;
+mod index;
+mod matching;
+mod ranking;
+mod readers;
+mod support;
+mod versions;

@@ -1,0 +1,383 @@
+//! What is affected, fixed, not affected, or unknown.
+
+use advisory::matching::{Subject, Verdict, judge, judge_one};
+use advisory::record::{Product, Statement, VexStatus};
+use model::{Component, Ecosystem};
+
+use crate::support::{Made, assessed, component, made, package, record, time};
+
+fn verdict<'a>(made: &[&'a Made], component: &Component, name: &str) -> Option<Verdict<'a>> {
+    let indexes: Vec<_> = made.iter().map(|made| made.index()).collect();
+    let subject = Subject::of(component);
+    let judged = judge_one(&indexes, &subject, &[component], name).expect("a good index");
+    judged.map(|judged| judged.verdict)
+}
+
+fn affected(fixed: Option<&str>) -> Option<Verdict<'_>> {
+    Some(Verdict::Affected { fixed })
+}
+
+fn fixed(since: &str) -> Option<Verdict<'_>> {
+    Some(Verdict::Fixed { since })
+}
+
+/// (ecosystem, events, installed version, verdict)
+#[test]
+fn ranges_are_evaluated_as_the_schema_says() {
+    let ours = |version: &str| package("libssl3", "openssl", version, Some("12"));
+    let crates = |version: &str| component(Ecosystem::CratesIo, "openssl", version);
+    let until = r#"{"introduced":"0"},{"fixed":"3.0.11-1~deb12u2"}"#;
+    let cases = [
+        (
+            "Debian:12",
+            until,
+            ours("3.0.11-1~deb12u1"),
+            affected(Some("3.0.11-1~deb12u2")),
+        ),
+        // Upstream's fix has a higher number, and the distribution's counts.
+        (
+            "Debian:12",
+            until,
+            ours("3.0.11-1~deb12u2"),
+            fixed("3.0.11-1~deb12u2"),
+        ),
+        (
+            "Debian:12",
+            until,
+            ours("3.0.13-1~deb12u1"),
+            fixed("3.0.11-1~deb12u2"),
+        ),
+        (
+            "Debian:12",
+            r#"{"introduced":"0"}"#,
+            ours("3.0.11-1"),
+            affected(None),
+        ),
+        // `0`: never affected in this release.
+        (
+            "Debian:12",
+            r#"{"introduced":"0"},{"fixed":"0"}"#,
+            ours("3.0.11-1"),
+            None,
+        ),
+        (
+            "Debian:12",
+            r#"{"introduced":"3.1"}"#,
+            ours("3.0.11-1"),
+            None,
+        ),
+        // Of another release: nothing is said of ours.
+        ("Debian:11", until, ours("1.1.1"), None),
+        (
+            "crates.io",
+            r#"{"introduced":"1.0.0"},{"fixed":"1.0.5"},{"introduced":"1.1.0"},{"fixed":"1.1.2"}"#,
+            crates("1.1.1"),
+            affected(Some("1.1.2")),
+        ),
+        (
+            "crates.io",
+            r#"{"introduced":"1.1.0"},{"fixed":"1.1.2"},{"introduced":"0"},{"fixed":"1.0.5"}"#,
+            crates("1.0.9"),
+            fixed("1.0.5"),
+        ),
+        (
+            "crates.io",
+            r#"{"introduced":"1.0.0"},{"last_affected":"1.2.0"}"#,
+            crates("1.2.0"),
+            affected(None),
+        ),
+        (
+            "crates.io",
+            r#"{"introduced":"1.0.0"},{"last_affected":"1.2.0"}"#,
+            crates("1.2.1"),
+            None,
+        ),
+        (
+            "crates.io",
+            r#"{"introduced":"0"},{"limit":"2.0.0"}"#,
+            crates("2.0.0"),
+            None,
+        ),
+        (
+            "crates.io",
+            r#"{"introduced":"0"},{"limit":"*"}"#,
+            crates("2.0.0"),
+            affected(None),
+        ),
+    ];
+    for (ecosystem, events, component, expected) in cases {
+        let record = record("CVE-2026-0001", ecosystem, "openssl", events, "");
+        let made = made(&[&record], |_| {});
+        let seen = verdict(&[&made], &component, "CVE-2026-0001");
+        assert_eq!(seen, expected, "{ecosystem} {events} {}", component.version);
+    }
+}
+
+#[test]
+fn a_version_that_is_none_is_unknown() {
+    let events = r#"{"introduced":"1.0.0"},{"fixed":"1.1.0"}"#;
+    let made = made(
+        &[&record("RUSTSEC-1", "crates.io", "a", events, "")],
+        |_| {},
+    );
+    let component = component(Ecosystem::CratesIo, "a", "not a version");
+    let seen = verdict(&[&made], &component, "RUSTSEC-1");
+    assert!(matches!(seen, Some(Verdict::Unknown { .. })), "{seen:?}");
+    let assessment = assessed(&[&made], &[component]);
+    assert_eq!(assessment.undetermined.len(), 1);
+    assert_eq!(assessment.findings, []);
+}
+
+#[test]
+fn versions_by_themselves_count_beside_ranges() {
+    let record = r#"{"id":"PYSEC-1","modified":"2026-06-01T00:00:00Z","affected":[{
+        "package":{"ecosystem":"PyPI","name":"Foo_Bar"},
+        "ranges":[{"type":"GIT","repo":"x","events":[{"introduced":"0"}]},
+                  {"type":"ECOSYSTEM","events":[{"introduced":"1"},{"fixed":"2"}]}],
+        "versions":["1.0","1.5","3.0"]}]}"#;
+    let made = made(&[record], |_| {});
+    let at = |version: &str| {
+        verdict(
+            &[&made],
+            &component(Ecosystem::PyPi, "foo.bar", version),
+            "PYSEC-1",
+        )
+    };
+    assert_eq!(at("1.5"), affected(Some("2")));
+    assert_eq!(at("3"), affected(None));
+    assert_eq!(at("2.5"), fixed("2"));
+}
+
+#[test]
+fn a_distributions_advisory_brings_the_date_and_stands_alone_where_it_must() {
+    let until = |version: &str| format!(r#"{{"introduced":"0"}},{{"fixed":"{version}"}}"#);
+    let cve = |id: &str, events: &str| record(id, "Debian:12", "openssl", events, "");
+    let dsa = |id: &str, version: &str, related: &str| {
+        let more = format!(r#""published":"2026-05-20T00:00:00Z","related":[{related}],"#);
+        record(id, "Debian:12", "openssl", &until(version), &more)
+    };
+    let installed = package("libssl3", "openssl", "3.0.10-1", Some("12"));
+    type Seen<'a> = (&'a str, Option<&'a str>, bool);
+    // (records, findings as (name, fixed, dated))
+    let cases: [(&[String], &[Seen<'_>]); 4] = [
+        (
+            &[
+                cve("CVE-2026-0001", &until("3.0.11-1")),
+                cve("CVE-2026-0002", &until("3.0.11-1")),
+                dsa("DSA-1-1", "3.0.11-1", r#""CVE-2026-0001","CVE-2026-0002""#),
+            ],
+            &[
+                ("CVE-2026-0001", Some("3.0.11-1"), true),
+                ("CVE-2026-0002", Some("3.0.11-1"), true),
+            ],
+        ),
+        // The record of the CVE is older than the fix.
+        (
+            &[
+                cve("CVE-2026-0001", r#"{"introduced":"0"}"#),
+                dsa("DSA-1-1", "3.0.11-1", r#""CVE-2026-0001""#),
+            ],
+            &[("CVE-2026-0001", Some("3.0.11-1"), true)],
+        ),
+        // ... and the fix is installed.
+        (
+            &[
+                cve("CVE-2026-0001", r#"{"introduced":"0"}"#),
+                dsa("DSA-1-1", "3.0.9-1", r#""CVE-2026-0001""#),
+            ],
+            &[],
+        ),
+        // Nothing else speaks of it.
+        (
+            &[dsa("DSA-1-1", "3.0.11-1", r#""CVE-2026-0001""#)],
+            &[("DSA-1-1", Some("3.0.11-1"), true)],
+        ),
+    ];
+    for (records, expected) in cases {
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        let made = made(&records, |_| {});
+        let assessment = assessed(&[&made], std::slice::from_ref(&installed));
+        let seen: Vec<Seen<'_>> = assessment
+            .findings
+            .iter()
+            .map(|f| (&*f.name, f.fixed.as_deref(), f.fix_published.is_some()))
+            .collect();
+        assert_eq!(seen, expected, "{records:?}");
+    }
+}
+
+#[test]
+fn the_source_package_is_what_is_looked_up() {
+    let events = r#"{"introduced":"0"},{"fixed":"3.0.11-1"}"#;
+    let made = made(
+        &[&record("CVE-2026-0001", "Debian:12", "openssl", events, "")],
+        |_| {},
+    );
+    let both = [
+        package("libssl3", "openssl", "3.0.10-1", Some("12")),
+        package("openssl", "openssl", "3.0.10-1", Some("12")),
+    ];
+    let assessment = assessed(&[&made], &both);
+    assert_eq!(
+        assessment.findings.len(),
+        1,
+        "one for both packages of the source"
+    );
+    assert_eq!(assessment.findings[0].components, ["libssl3", "openssl"]);
+}
+
+#[test]
+fn a_release_of_which_no_feed_speaks_is_unknown() {
+    let events = r#"{"introduced":"0"},{"fixed":"3.0.11-1"}"#;
+    let made = made(
+        &[&record("CVE-2026-0001", "Debian:12", "openssl", events, "")],
+        |_| {},
+    );
+    for (release, spoken) in [(Some("12"), true), (Some("14"), false), (None, false)] {
+        let component = package("bash", "bash", "5.2", release);
+        let assessment = assessed(&[&made], &[component]);
+        assert_eq!(assessment.findings, []);
+        let about_release = assessment
+            .unknown
+            .iter()
+            .any(|unknown| unknown.packages == Some(1));
+        assert_eq!(
+            about_release, !spoken,
+            "{release:?}: {:?}",
+            assessment.unknown
+        );
+    }
+}
+
+#[test]
+fn a_release_that_a_feed_stopped_speaking_of_is_unknown() {
+    let old = r#""published":"2022-01-01T00:00:00Z","#;
+    let new = r#""published":"2026-05-30T00:00:00Z","#;
+    let events = r#"{"introduced":"0"},{"fixed":"2"}"#;
+    let made = made(
+        &[
+            &record("CVE-2022-0001", "Debian:9", "a", events, old),
+            &record("CVE-2026-0001", "Debian:12", "a", events, new),
+        ],
+        |_| {},
+    );
+    let assessment = assessed(&[&made], &[package("a", "a", "1", Some("9"))]);
+    assert_eq!(assessment.findings.len(), 1, "what it said still counts");
+    let why = &assessment.unknown.last().expect("a cause").why;
+    assert!(why.contains("since 2022-01-01"), "{why}");
+}
+
+fn said(name: &str, version: &str, status: VexStatus, at: &str) -> Statement {
+    Statement {
+        vulnerability: "CVE-2026-0001".to_owned(),
+        aliases: Vec::new(),
+        product: Product {
+            kind: "deb".to_owned(),
+            namespace: "debian".to_owned(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            distro: String::new(),
+        },
+        status,
+        justification: "vulnerable_code_not_present".to_owned(),
+        impact: String::new(),
+        source: "us".to_owned(),
+        at: Some(time(at)),
+    }
+}
+
+#[test]
+fn vex_says_what_is_not_affected_and_only_of_its_product() {
+    use VexStatus::{Affected, NotAffected, UnderInvestigation};
+    const MAY: &str = "2026-05-01T00:00:00Z";
+    const JUNE: &str = "2026-06-01T00:00:00Z";
+    let events = r#"{"introduced":"0"},{"fixed":"3.0.11-1"}"#;
+    let record = record("CVE-2026-0001", "Debian:12", "openssl", events, "");
+    let elsewhere = |distro: &str| {
+        let mut statement = said("openssl", "", NotAffected, MAY);
+        statement.product.distro = distro.to_owned();
+        statement
+    };
+    // (statements, is it dismissed?)
+    let cases = [
+        (vec![said("openssl", "", NotAffected, MAY)], true),
+        (vec![said("openssl", "3.0.10-1", NotAffected, MAY)], true),
+        (vec![said("openssl", "3.0.9-1", NotAffected, MAY)], false),
+        (vec![said("curl", "", NotAffected, MAY)], false),
+        // One of two packages of the source.
+        (vec![said("libssl3", "", NotAffected, MAY)], false),
+        (vec![elsewhere("debian-12")], true),
+        (vec![elsewhere("debian-11")], false),
+        // The newest one counts, and of equally new ones the worst.
+        (
+            vec![
+                said("openssl", "", Affected, MAY),
+                said("openssl", "", NotAffected, JUNE),
+            ],
+            true,
+        ),
+        (
+            vec![
+                said("openssl", "", Affected, JUNE),
+                said("openssl", "", NotAffected, MAY),
+            ],
+            false,
+        ),
+        (
+            vec![
+                said("openssl", "", NotAffected, MAY),
+                said("openssl", "", Affected, MAY),
+            ],
+            false,
+        ),
+        (vec![said("openssl", "", UnderInvestigation, MAY)], false),
+    ];
+    for (statements, dismissed) in cases {
+        let shown = format!("{statements:?}");
+        let made = made(&[&record], |builder| {
+            statements
+                .into_iter()
+                .for_each(|one| builder.statement(one));
+        });
+        let both = [
+            package("libssl3", "openssl", "3.0.10-1", Some("12")),
+            package("openssl", "openssl", "3.0.10-1", Some("12")),
+        ];
+        let assessment = assessed(&[&made], &both);
+        assert_eq!(
+            assessment.not_affected.len(),
+            usize::from(dismissed),
+            "{shown}"
+        );
+        assert_eq!(
+            assessment.findings.len(),
+            usize::from(!dismissed),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_newer_feed_does_not_take_a_fix_back() {
+    let open = record(
+        "CVE-2026-0001",
+        "Debian:12",
+        "openssl",
+        r#"{"introduced":"0"}"#,
+        "",
+    );
+    let closed = record(
+        "CVE-2026-0001",
+        "Debian:12",
+        "openssl",
+        r#"{"introduced":"0"},{"fixed":"3.0.10-1"}"#,
+        "",
+    );
+    let (open, closed) = (made(&[&open], |_| {}), made(&[&closed], |_| {}));
+    let installed = package("libssl3", "openssl", "3.0.10-1", Some("12"));
+    for feeds in [[&open, &closed], [&closed, &open]] {
+        let indexes = feeds.map(|made| made.index());
+        let judged = judge(&indexes, &Subject::of(&installed), &[&installed]);
+        assert_eq!(judged.expect("a good index").len(), 0);
+    }
+}

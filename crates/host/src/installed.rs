@@ -1,0 +1,60 @@
+//! The packages of a host's distribution as components, from dpkg's own database: what a warm
+//! query about advisories needs, without a walk over the file systems.
+
+use model::component::{Evidence, EvidenceKind, SourcePackage};
+use model::facts::Fact;
+use model::value::Reason;
+use model::{Component, Ecosystem, HostPath};
+
+use crate::LocalHost;
+use crate::probe::packages::STATUS;
+use crate::tree::Trouble;
+
+impl LocalHost {
+    /// Every package of which files are here, in each architecture.
+    ///
+    /// # Errors
+    /// The reason why it can't be told.
+    pub fn distribution_packages(&self) -> Result<Vec<Component>, Reason> {
+        let release = match self.release() {
+            Fact::Known(release) => release,
+            Fact::Unknown(reason) => return Err(reason),
+        };
+        // Derivatives build their own packages, whose versions mean something else.
+        if release.id != "debian" {
+            return Err(Reason::Unavailable {
+                what: format!(
+                    "advisories for `{}` are not read yet, only Debian's",
+                    release.id
+                ),
+            });
+        }
+        let packages = self.inner.packages().map_err(|trouble| match trouble {
+            Trouble::Unknown(reason) => reason,
+            Trouble::Absent => Reason::Unavailable {
+                what: format!("there is no `{STATUS}`"),
+            },
+        })?;
+        let evidence = Evidence {
+            path: HostPath::literal(STATUS),
+            how: EvidenceKind::Database,
+            member: None,
+        };
+        let component = |record: &crate::parse::dpkg::PackageRecord| Component {
+            ecosystem: Ecosystem::Debian {
+                release: release.version.clone(),
+            },
+            name: record.name.clone(),
+            version: record.version.clone(),
+            source: Some(SourcePackage {
+                name: record.source.clone(),
+                version: record.source_version.clone(),
+            }),
+            architecture: Some(record.architecture.clone()),
+            origin: None,
+            evidence: vec![evidence.clone()],
+            image: None,
+        };
+        Ok(packages.present().map(component).collect())
+    }
+}

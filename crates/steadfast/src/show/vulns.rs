@@ -1,0 +1,513 @@
+//! Shows the known vulnerabilities of a host: one line per package with its vulnerabilities
+//! folded, the most urgent first; and one vulnerability in full.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use advisory::assess::{Assessment, Finding};
+use advisory::matching::{Subject, Verdict};
+use advisory::rank::{Clock, Decision, Known, Name, Timeline};
+use advisory::version::order_of;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::feeds::{age_text, holds, number};
+use crate::layout::{LABEL, Paper, Text};
+use crate::report::NextStep;
+use crate::report::human::next_steps;
+use crate::style::{Role, Sign, Style};
+
+/// Packages that are shown without `--verbose`: a screen of them, the most urgent ones.
+const ROWS: usize = 12;
+
+/// Cells for the name of an input.
+const INPUT: usize = 14;
+
+/// All that is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown<'a> {
+    pub format: u32,
+    pub generated: Timestamp,
+    pub release: String,
+    pub root: Option<String>,
+    /// What was asked for by name.
+    #[serde(rename = "asked")]
+    pub words: Vec<Word<'a>>,
+    #[serde(flatten)]
+    pub assessment: Assessment,
+}
+
+/// A vulnerability that was asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Word<'a> {
+    pub name: String,
+    /// Does a feed speak of it?
+    pub spoken: bool,
+    pub summary: String,
+    pub details: String,
+    pub verdicts: Vec<(Subject, Verdict<'a>)>,
+}
+
+impl Word<'_> {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            spoken: false,
+            summary: String::new(),
+            details: String::new(),
+            verdicts: Vec::new(),
+        }
+    }
+}
+
+/// How it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub verbose: bool,
+    pub today: Date,
+}
+
+pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    if shown.words.is_empty() {
+        head(&mut paper, shown)?;
+    }
+    feeds(&mut paper, &shown.assessment)?;
+    unknown(&mut paper, &shown.assessment, view)?;
+    if !shown.words.is_empty() {
+        return asked(&mut paper, shown, view);
+    }
+    let packages = packages(&shown.assessment.findings);
+    let (with_fix, without): (Vec<&Package<'_>>, Vec<&Package<'_>>) = packages
+        .iter()
+        .partition(|package| package.target.is_some());
+    let rows = if view.verbose { usize::MAX } else { ROWS };
+    rows_of(&mut paper, &with_fix, view, rows)?;
+    rows_of(
+        &mut paper,
+        &without,
+        view,
+        rows.min(ROWS / 2 + view_more(view)),
+    )?;
+    dismissed(&mut paper, &shown.assessment, view)?;
+    steps(&mut paper, shown, view)
+}
+
+/// All of them in full view.
+const fn view_more(view: &View) -> usize {
+    if view.verbose { usize::MAX - ROWS } else { 0 }
+}
+
+fn plural(count: usize, one: &str) -> String {
+    let many = match one.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{one}s"),
+    };
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", number(count)),
+    }
+}
+
+fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
+    let found = &shown.assessment;
+    let packages: std::collections::BTreeSet<_> = found
+        .findings
+        .iter()
+        .map(|finding| &finding.package)
+        .collect();
+    let fixed = found
+        .findings
+        .iter()
+        .filter(|finding| finding.fixed.is_some())
+        .count();
+    let mut text = Text::new().say(
+        Role::Strong,
+        &format!(
+            "{} in {}",
+            plural(found.findings.len(), "finding"),
+            plural(packages.len(), "package")
+        ),
+    );
+    if !found.findings.is_empty() {
+        text = text.plain(&format!(", {} with a fix", number(fixed)));
+    }
+    text = text.plain(&format!(
+        "; {}, {} looked at",
+        shown.release,
+        plural(found.packages, "source package")
+    ));
+    paper.line(&text)
+}
+
+fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
+    let used = assessment.feeds.iter().filter(|state| state.used);
+    for (at, state) in used.enumerate() {
+        let label = if at == 0 { "feeds" } else { "" };
+        let body = Text::new()
+            .plain(&format!("{}: {}, ", state.feed.name, holds(state)))
+            .then(age_text(state));
+        paper.row(Role::Dim, label, &body)?;
+    }
+    Ok(())
+}
+
+/// "Unknown" is said once per cause.
+fn unknown(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
+    let mut label = "unknown";
+    let mut say = |paper: &mut Paper<'_>, text: String| {
+        let said = paper.row(Role::Wary, label, &Text::new().plain(&text));
+        label = "";
+        said
+    };
+    for unknown in &assessment.unknown {
+        let packages = unknown
+            .packages
+            .map(|count| format!(" ({})", plural(count, "package")));
+        say(
+            paper,
+            format!("{}{}", unknown.why, packages.unwrap_or_default()),
+        )?;
+    }
+    let undetermined = &assessment.undetermined;
+    if !undetermined.is_empty() {
+        let what = plural(undetermined.len(), "vulnerability");
+        say(
+            paper,
+            format!("{what} of which the feeds can't say whether they are here"),
+        )?;
+        let shown = if view.verbose { undetermined.len() } else { 0 };
+        for one in &undetermined[..shown] {
+            let text = format!("{} in {}: {}", one.name, one.package.name, one.why);
+            paper.indented(LABEL + 2, &Text::new().say(Role::Dim, &text))?;
+        }
+    }
+    for ((input, why), findings) in worse_branches(&assessment.findings) {
+        let findings = plural(findings, "finding");
+        say(
+            paper,
+            format!(
+                "{}: {why}; the worse is taken for {findings}",
+                input.as_str()
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+/// The inputs that are unknown, and for how many findings.
+fn worse_branches(findings: &[Finding]) -> BTreeMap<(Name, &str), usize> {
+    let mut causes = BTreeMap::new();
+    let inputs = findings.iter().flat_map(|finding| &finding.ranking.inputs);
+    for input in inputs.filter(|input| input.known == Known::WorseBranch) {
+        // A vector that is missing leaves three inputs unknown; the severity stands for them.
+        if !matches!(input.name, Name::Automatable | Name::TechnicalImpact) {
+            *causes.entry((input.name, &*input.reason)).or_default() += 1;
+        }
+    }
+    causes
+}
+
+/// A package with its findings, the most urgent first.
+struct Package<'a> {
+    subject: &'a Subject,
+    findings: Vec<&'a Finding>,
+    /// The version that closes all of them that can be closed.
+    target: Option<&'a str>,
+}
+
+/// In the order of their most urgent findings.
+fn packages(findings: &[Finding]) -> Vec<Package<'_>> {
+    let mut places: BTreeMap<(&Subject, bool), usize> = BTreeMap::new();
+    let mut packages: Vec<Package<'_>> = Vec::new();
+    for finding in findings {
+        let key = (&finding.package, finding.fixed.is_some());
+        let at = *places.entry(key).or_insert_with(|| {
+            packages.push(Package {
+                subject: &finding.package,
+                findings: Vec::new(),
+                target: None,
+            });
+            packages.len() - 1
+        });
+        let package = &mut packages[at];
+        package.findings.push(finding);
+        let Some(fixed) = finding.fixed.as_deref() else {
+            continue;
+        };
+        let order = order_of(&finding.package.ecosystem);
+        let is_later = match (package.target, order) {
+            (None, _) => true,
+            (Some(target), Some(order)) => order.compare(fixed, target).is_some_and(|o| o.is_gt()),
+            (Some(_), None) => false,
+        };
+        if is_later {
+            package.target = Some(fixed);
+        }
+    }
+    packages
+}
+
+fn rows_of(
+    paper: &mut Paper<'_>,
+    packages: &[&Package<'_>],
+    view: &View,
+    rows: usize,
+) -> io::Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    for package in packages.iter().take(rows) {
+        row(paper, package, view)?;
+    }
+    let more = packages.len().saturating_sub(rows);
+    if more > 0 {
+        let findings: usize = packages[rows..]
+            .iter()
+            .map(|package| package.findings.len())
+            .sum();
+        let text = format!(
+            "{} with {}",
+            plural(more, "more package"),
+            plural(findings, "finding")
+        );
+        paper.row(Role::Dim, "", &Text::new().say(Role::Dim, &text))?;
+    }
+    Ok(())
+}
+
+/// `overdue`, `14 days`, `no date`, `no fix`.
+fn label(finding: &Finding, view: &View) -> (Role, String) {
+    let Some(due) = finding.ranking.due() else {
+        let text = if finding.fixed.is_some() {
+            "no date"
+        } else {
+            "no fix"
+        };
+        return (Role::Dim, text.to_owned());
+    };
+    let days = (due.date - view.today).get_days();
+    match days {
+        ..0 => (Role::Critical, "overdue".to_owned()),
+        0 => (Role::Critical, "today".to_owned()),
+        1 => (Role::High, "1 day".to_owned()),
+        2..=7 => (Role::High, format!("{days} days")),
+        _ => (Role::Medium, format!("{days} days")),
+    }
+}
+
+fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<()> {
+    let Some(worst) = package.findings.first() else {
+        return Ok(());
+    };
+    let (role, label) = label(worst, view);
+    let mut body = Text::new()
+        .solid(Role::Strong, &package.subject.name)
+        .gap(1)
+        .solid(Role::Plain, &package.subject.version);
+    if let Some(target) = package.target {
+        let to = paper.sign(Sign::To);
+        body = body
+            .gap(1)
+            .solid(Role::Dim, to)
+            .gap(1)
+            .solid(Role::Good, target);
+    }
+    paper.row_hanging(role, &label, LABEL + 2, &body)?;
+    let mut detail = Text::new().solid(Role::Plain, &worst.name);
+    let more = package.findings.len() - 1;
+    if more > 0 {
+        detail = detail.plain(&format!(" and {} more", number(more)));
+    }
+    let priority = worst.ranking.priority;
+    detail = detail
+        .plain("  ")
+        .say(priority_role(priority), priority.as_str());
+    detail = detail.say(Role::Dim, &format!("; {}", because(worst)));
+    paper.indented(LABEL, &detail)?;
+    if view.verbose {
+        for finding in &package.findings {
+            in_full(paper, finding, view)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which clock governs, or why none runs.
+fn because(finding: &Finding) -> String {
+    let ranking = &finding.ranking;
+    match ranking.due() {
+        Some(due) => {
+            let time = match due.clock {
+                Clock::Bod2604 => ranking.timeline.as_str(),
+                Clock::PciDss => "a month for critical ones",
+                Clock::Team => "for this severity",
+            };
+            let from = if due.from_fix {
+                "the fix of"
+            } else {
+                "publication on"
+            };
+            format!(
+                "due {}, {}: {time} from {from} {}",
+                due.date,
+                due.clock.as_str(),
+                due.from
+            )
+        }
+        None if finding.fixed.is_none() => match &finding.urgency {
+            Some(urgency) => format!("no fix yet; the distribution says {urgency}"),
+            None => "no fix yet".to_owned(),
+        },
+        None if ranking.timeline == Timeline::OnUpgrade => "fix on system upgrade".to_owned(),
+        None => "the feeds don't say when the fix came out".to_owned(),
+    }
+}
+
+const fn priority_role(priority: Decision) -> Role {
+    match priority {
+        Decision::Immediate => Role::Critical,
+        Decision::OutOfCycle => Role::High,
+        Decision::Scheduled => Role::Medium,
+        Decision::Defer => Role::Low,
+    }
+}
+
+/// A finding with each input of its ranking.
+fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<()> {
+    let (role, label) = label(finding, view);
+    let priority = finding.ranking.priority;
+    let mut body = Text::new()
+        .solid(Role::Strong, &finding.name)
+        .gap(2)
+        .say(priority_role(priority), priority.as_str())
+        .plain(&format!("; {}", because(finding)));
+    if !finding.also.is_empty() {
+        body = body.say(Role::Dim, &format!("; {}", finding.also.join(", ")));
+    }
+    if finding.under_investigation {
+        body = body.say(Role::Dim, "; its makers are still looking");
+    }
+    paper.indented(2, &Text::new().say(role, &label).gap(2).then(body))?;
+    for input in &finding.ranking.inputs {
+        let unknown = match input.known {
+            Known::Known => "",
+            Known::WorseBranch => ", since unknown",
+        };
+        let said = Text::new()
+            .solid(Role::Dim, input.name.as_str())
+            .gap(INPUT.saturating_sub(input.name.as_str().len()))
+            .plain(&format!("{}{unknown}", input.value))
+            .say(Role::Dim, &format!(" ({}: {})", input.source, input.reason));
+        paper.indented_hanging(4, 4 + INPUT, &said)?;
+    }
+    Ok(())
+}
+
+/// What was asked for by name.
+fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()> {
+    for word in &shown.words {
+        paper.blank()?;
+        paper.line(
+            &Text::new()
+                .say(Role::Strong, &word.name)
+                .plain(&match &*word.summary {
+                    "" => String::new(),
+                    summary => format!("  {summary}"),
+                }),
+        )?;
+        for line in word
+            .details
+            .lines()
+            .take(if view.verbose { usize::MAX } else { 12 })
+        {
+            paper.indented(2, &Text::new().say(Role::Dim, line))?;
+        }
+        if !word.spoken {
+            let text = "no feed speaks of it: whether it is here is unknown";
+            paper.row(Role::Wary, "unknown", &Text::new().plain(text))?;
+        } else if word.verdicts.is_empty() {
+            let text = "no installed package is among those that it is about";
+            paper.row(Role::Good, "not here", &Text::new().plain(text))?;
+        }
+        for (subject, verdict) in &word.verdicts {
+            let (role, label, text) = match verdict {
+                Verdict::Affected { fixed: Some(fixed) } => {
+                    (Role::Bad, "affected", format!("fixed in {fixed}"))
+                }
+                Verdict::Affected { fixed: None } => {
+                    (Role::Bad, "affected", "there is no fix yet".to_owned())
+                }
+                Verdict::Fixed { since } => (Role::Good, "fixed", format!("since {since}")),
+                Verdict::NotAffected {
+                    justification,
+                    impact,
+                    source,
+                } => {
+                    let words = [*justification, *impact, *source];
+                    let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
+                    (Role::Good, "not here", words.join("; "))
+                }
+                Verdict::Unknown { why } => (Role::Wary, "unknown", why.clone()),
+            };
+            let text = format!("{} {}: {text}", subject.name, subject.version);
+            paper.row(role, label, &Text::new().plain(&text))?;
+        }
+        let findings = shown.assessment.findings.iter();
+        for finding in findings.filter(|f| f.name == word.name || f.also.contains(&word.name)) {
+            in_full(paper, finding, view)?;
+        }
+    }
+    Ok(())
+}
+
+fn dismissed(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
+    let dismissed = &assessment.not_affected;
+    if dismissed.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let text = format!("{} by VEX statements", number(dismissed.len()));
+    paper.row(Role::Good, "not here", &Text::new().plain(&text))?;
+    for one in dismissed
+        .iter()
+        .take(if view.verbose { usize::MAX } else { 3 })
+    {
+        let words = [one.justification.as_str(), &one.impact, &one.source];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let text = format!("{} in {}: {}", one.name, one.package.name, words.join("; "));
+        paper.indented(LABEL + 2, &Text::new().say(Role::Dim, &text))?;
+    }
+    Ok(())
+}
+
+fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()> {
+    let found = &shown.assessment;
+    let mut steps = Vec::new();
+    if found.feeds.is_empty() {
+        steps.push(NextStep::new(
+            "steadfast feed import FILE",
+            "brings the advisories",
+        ));
+    }
+    let root = shown
+        .root
+        .as_ref()
+        .map(|root| format!(" --root {root}"))
+        .unwrap_or_default();
+    if let Some(worst) = found.findings.first() {
+        steps.push(NextStep::new(
+            format!("steadfast vulns {}{root}", worst.name),
+            "shows why",
+        ));
+        if !view.verbose {
+            steps.push(NextStep::new(
+                format!("steadfast vulns --verbose{root}"),
+                "shows all",
+            ));
+        }
+    }
+    next_steps(paper, &steps)
+}
