@@ -252,6 +252,34 @@ pub(crate) fn mount_lines() -> Vec<MountLine> {
         .unwrap_or_default()
 }
 
+/// File systems that show the kernel's own things, and hold nobody's files.
+pub(crate) fn is_of_the_kernel(fs_type: &str) -> bool {
+    const OF_THE_KERNEL: [&str; 21] = [
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "cpuset",
+        "debugfs",
+        "devpts",
+        "efivarfs",
+        "fusectl",
+        "hugetlbfs",
+        "mqueue",
+        "nsfs",
+        "proc",
+        "pstore",
+        "resctrl",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "sysfs",
+        "tracefs",
+    ];
+    OF_THE_KERNEL.contains(&fs_type)
+}
+
 /// File systems that somebody else serves: over a network, or from a process.
 pub(crate) fn is_remote(fs_type: &str) -> bool {
     const REMOTE: [&str; 17] = [

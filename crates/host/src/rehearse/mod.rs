@@ -19,7 +19,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::thread::UnshareFlags;
 
-use crate::local::is_remote;
+use crate::local::{is_of_the_kernel, is_remote};
 use crate::parse::mount::{MountLine, parse_mountinfo};
 use crate::tool::run::run_within;
 use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
@@ -37,30 +37,8 @@ const MOST_MEMORY_BYTES: u64 = 4 << 30;
 /// What may be written, at least.
 const LEAST_ROOM_BYTES: u64 = 64 << 20;
 
-/// File systems of the kernel's own, which no package's files lie on.
-const OF_THE_KERNEL: [&str; 21] = [
-    "autofs",
-    "binfmt_misc",
-    "bpf",
-    "cgroup",
-    "cgroup2",
-    "configfs",
-    "debugfs",
-    "devpts",
-    "devtmpfs",
-    "efivarfs",
-    "fusectl",
-    "hugetlbfs",
-    "mqueue",
-    "nsfs",
-    "proc",
-    "pstore",
-    "ramfs",
-    "securityfs",
-    "sysfs",
-    "tmpfs",
-    "tracefs",
-];
+/// File systems that end with the machine, and that no package's files lie on.
+const TRANSIENT: [&str; 4] = ["autofs", "devtmpfs", "ramfs", "tmpfs"];
 
 /// A program of a rehearsal, run as root on the copy.
 #[derive(Clone, Debug)]
@@ -339,7 +317,9 @@ fn points(mounts: &[MountLine]) -> Vec<Point> {
         .map(|line| &line.mount)
         .filter(|mount| {
             mount.path.as_bytes() == b"/"
-                || !OF_THE_KERNEL.contains(&mount.fs_type.as_str()) && !is_remote(&mount.fs_type)
+                || !is_of_the_kernel(&mount.fs_type)
+                    && !TRANSIENT.contains(&mount.fs_type.as_str())
+                    && !is_remote(&mount.fs_type)
         })
         .map(|mount| Point {
             at: mount.path.as_path().to_owned(),

@@ -6,36 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use model::HostPath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx};
 
-use crate::local::{is_remote, mount_lines};
+use crate::local::{is_of_the_kernel, is_remote, mount_lines};
 use crate::parse::mount::MountLine;
 use crate::tree::Tree;
-
-/// File systems that show the kernel's own things. A snap's squashfs is left out too: it
-/// is read-only, and its programs are confined by snapd.
-const NO_FILES: [&str; 22] = [
-    "binfmt_misc",
-    "bpf",
-    "cgroup",
-    "cgroup2",
-    "configfs",
-    "cpuset",
-    "debugfs",
-    "devpts",
-    "efivarfs",
-    "fusectl",
-    "hugetlbfs",
-    "mqueue",
-    "nsfs",
-    "proc",
-    "pstore",
-    "resctrl",
-    "rpc_pipefs",
-    "securityfs",
-    "selinuxfs",
-    "squashfs",
-    "sysfs",
-    "tracefs",
-];
 
 /// The layers and mounts of containers. They hold other hosts' files, once for each layer and
 /// once more for each running container, below directories that only root may enter.
@@ -93,7 +66,9 @@ pub fn starts(tree: &Tree) -> Vec<Start> {
         if line.mount.path == root
             || !line.mount.path.is_within(&root)
             || is_remote(&line.mount.fs_type)
-            || NO_FILES.contains(&&*line.mount.fs_type)
+            || is_of_the_kernel(&line.mount.fs_type)
+            // A snap: read-only, and its programs are confined by snapd.
+            || line.mount.fs_type == "squashfs"
             || CONTAINERS
                 .iter()
                 .any(|place| path.is_within(&HostPath::literal(place)))

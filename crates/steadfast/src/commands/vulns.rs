@@ -6,12 +6,14 @@ use std::io::{BufWriter, Write};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::thread;
 
 use advisory::assess::{Assessment, Question, Source, Unknown, assess};
 use advisory::matching::{self, Subject};
 use advisory::rank::{Clocks, Decision, Exposure, HumanImpact};
 use host::feeds::{FeedError, Feeds, Held};
+use host::packages::reach::{Reach, Running};
 use host::{Create, LocalHost};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -111,8 +113,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         team: args.days.iter().copied().collect::<BTreeMap<_, _>>(),
         ..Clocks::default()
     };
-    let is_offline = args.root.is_some();
-    let exposure = move |component: &Component| exposure(component, is_offline);
+    // Asked only where there is a finding.
+    let running: LazyLock<Running> = LazyLock::new(Running::now);
+    let running = args.root.is_none().then_some(&running);
+    let exposure = |component: &Component| exposure(component, running);
     let question = Question {
         components: &components,
         exposure: &exposure,
@@ -147,12 +151,20 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(exit(&shown.assessment, args.fail_on))
 }
 
-/// How far a component can be reached. Until the host is asked what runs, it isn't known; in a
-/// tree nothing runs.
-fn exposure(_component: &Component, is_offline: bool) -> Exposure {
-    match is_offline {
-        true => Exposure::Installed,
-        false => Exposure::Unknown,
+/// How far a component can be reached, by what runs now; in a tree nothing runs.
+fn exposure(component: &Component, running: Option<&LazyLock<Running>>) -> Exposure {
+    let (Some(running), Some(architecture)) = (running, &component.architecture) else {
+        return match running {
+            None => Exposure::Installed,
+            Some(_) => Exposure::Unknown,
+        };
+    };
+    match running.of_package(&component.name, architecture) {
+        Reach::Outside => Exposure::Outside,
+        Reach::Loopback => Exposure::Loopback,
+        Reach::Runs => Exposure::Runs,
+        Reach::Installed => Exposure::Installed,
+        Reach::Unknown => Exposure::Unknown,
     }
 }
 
