@@ -237,8 +237,9 @@ impl Builder {
             block.clear();
             Ok(())
         };
-        let mut block_at = 0_u32;
+        let (mut block_at, mut in_block) = (0_u32, 0_usize);
         for row in &mut self.advisories {
+            in_block += 1;
             let text = std::mem::replace(
                 &mut row.text,
                 Text {
@@ -271,10 +272,11 @@ impl Builder {
             rows.extend(details.to_le_bytes());
             if block.len() >= BLOCK_BYTES {
                 close(&mut block)?;
-                block_at += 1;
+                (block_at, in_block) = (block_at + 1, 0);
             }
         }
-        if !block.is_empty() {
+        // Also when none of its advisories has a text.
+        if in_block > 0 {
             close(&mut block)?;
         }
         sections[Section::Names as usize] = names;

@@ -89,6 +89,25 @@ fn what_goes_in_comes_out() {
     assert_eq!(index.epss(cve("CVE-2026-0002")), Ok(None));
 }
 
+/// A whole feed of them, too: its last block holds nothing, and is there.
+#[test]
+fn an_advisory_without_texts_has_empty_ones() {
+    let events = r#"{"introduced":"0"}"#;
+    let records = [
+        record("CVE-2026-0001", "Debian:12", "openssl", events, ""),
+        record("CVE-2026-0002", "Debian:12", "zlib", events, ""),
+    ];
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let made = made(&records, |_| {});
+    for id in ["CVE-2026-0001", "CVE-2026-0002"] {
+        let row = made.index().find(id).expect("good").expect("there");
+        let place = row.text().expect("good");
+        let start = made.head() + usize::try_from(place.offset_bytes).expect("small");
+        let packed = &made.bytes[start..start + place.packed_bytes];
+        assert_eq!(place.read(packed), Ok((String::new(), String::new())));
+    }
+}
+
 #[test]
 fn the_same_records_give_the_same_bytes() {
     assert_eq!(usual().bytes, usual().bytes);

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use model::HostPath;
+use rustix::io::Errno;
 
 /// Maps of one process: a browser has ten thousand lines.
 const LIMIT_BYTES: u64 = 16 << 20;
@@ -51,10 +52,15 @@ pub(super) fn look() -> (Vec<Process>, bool) {
     (found, whole)
 }
 
-/// None where it can't be looked at. Those of the kernel have nothing mapped.
+/// None where it can't be looked at. Those of the kernel have nothing mapped, and newer kernels
+/// say so with an error.
 fn process(id: u32) -> Option<Process> {
     let folder = Path::new("/proc").join(id.to_string());
-    let maps = read(&folder.join("maps"))?;
+    let maps = match try_read(&folder.join("maps")) {
+        Ok(maps) => maps,
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => Vec::new(),
+        Err(_) => return None,
+    };
     let (maps, deleted) = parse_maps(&maps);
     let name = read(&folder.join("comm")).unwrap_or_default();
     let cgroup = read(&folder.join("cgroup")).unwrap_or_default();
@@ -68,8 +74,11 @@ fn process(id: u32) -> Option<Process> {
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = std::fs::File::open(path).ok()?;
-    crate::act::place::read_bounded(file, LIMIT_BYTES).ok()
+    try_read(path).ok()
+}
+
+fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
+    crate::act::place::read_bounded(std::fs::File::open(path)?, LIMIT_BYTES)
 }
 
 /// The files of proc_pid_maps(5), and those that are deleted.

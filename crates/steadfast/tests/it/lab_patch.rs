@@ -405,3 +405,27 @@ fn kill_after(host: &Host, words: &[&str], delay_ms: u64, with_children: bool) {
     );
     host.shell(&line);
 }
+
+/// How urgent it is hangs on what runs: OpenSSL is mapped by sshd, which listens for others, and
+/// tzdata by nobody.
+#[test]
+fn what_listens_with_a_vulnerable_file_is_exposed() {
+    let Some(host) = Host::fresh() else {
+        return;
+    };
+    for (cve, package) in [("CVE-2099-0001", "openssl"), ("CVE-2099-0002", "tzdata")] {
+        let record = format!(
+            r#"{{"schema_version": "1.6.0", "id": "{cve}", "modified": "2026-11-01T00:00:00Z",
+            "affected": [{{"package": {{"ecosystem": "Debian:12", "name": "{package}"}},
+            "ranges": [{{"type": "ECOSYSTEM",
+            "events": [{{"introduced": "0"}}, {{"fixed": "9999:1-1"}}]}}]}}]}}"#
+        );
+        host.write(&format!("/srv/feed/{cve}.json"), record);
+    }
+    host.steadfast(&["feed", "import", "/srv/feed", "--name", "debian"])
+        .expect(0, &[]);
+    host.steadfast(&["vulns", "--max-age", "9999", "CVE-2099-0001"])
+        .expect(1, &["openssl", "exposure open (this host:"]);
+    host.steadfast(&["vulns", "--max-age", "9999", "CVE-2099-0002"])
+        .expect(1, &["tzdata", "exposure small (this host:"]);
+}
