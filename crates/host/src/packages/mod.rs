@@ -16,11 +16,12 @@ use model::plan::Patches;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
 
-use crate::act::ActError;
 use crate::act::package::apt;
 use crate::act::program::Program;
 use crate::act::upgrade::{LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name};
+use crate::act::{ActError, Root};
 use crate::image;
+use crate::lock::Lock;
 use crate::rehearse::{RehearseError, Rehearsed, Step, rehearse};
 use crate::state::State;
 
@@ -273,7 +274,29 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
         packages.push(package);
     }
     packages.sort();
+    drop_others(&archives, &packages);
     Ok((packages, unpacked_bytes))
+}
+
+/// Package files of earlier plans are of no use: an undo needs none. A change that is at work may
+/// be installing them.
+fn drop_others(archives: &Path, packages: &[PackageUpgrade]) {
+    let locked = Root::live().map(|root| Lock::take(&root, Duration::ZERO));
+    let Ok(Ok(_lock)) = locked else {
+        return;
+    };
+    let wanted: BTreeSet<String> = packages.iter().map(file_name).collect();
+    let entries = std::fs::read_dir(archives).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let is_other = name
+            .to_str()
+            .is_some_and(|name| name.ends_with(".deb") && !wanted.contains(name));
+        if is_other {
+            // What stays only takes room.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Copies what apt-get's `--print-uris` says lies on a local disk: `'file:/PATH' NAME SIZE HASH`.
