@@ -2,7 +2,7 @@
 //! output, and the exit code.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -19,9 +19,23 @@ const STATUS: &str = "Package: libssl3\nStatus: install ok installed\nArchitectu
     Source: bash (5.2-1)\n\n\
     Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n";
 
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 impl Bench {
     pub fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vulns-{name}"));
+        // Root's state must lie where only root can write, which `/tmp` is not.
+        let place = match rustix::process::geteuid().is_root() {
+            true => PathBuf::from("/run"),
+            false => std::env::temp_dir(),
+        };
+        let folder = place.join(format!(
+            "steadfast-test-vulns-{name}-{}",
+            std::process::id()
+        ));
         let _ = fs::remove_dir_all(&folder);
         let bench = Self { folder };
         bench.file("root/var/lib/dpkg/status", STATUS);
