@@ -351,23 +351,33 @@ fn texts() -> impl Strategy<Value = String> {
     })
 }
 
+/// Numbers, and then perhaps a qualifier with a number of its own: `1.2-beta-3`.
+fn is_mavens(text: &str) -> bool {
+    let (numbers, qualifier) = text.split_once('-').unwrap_or((text, "x"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (word, number) = qualifier.split_once('-').unwrap_or((qualifier, "1"));
+    numbers.split('.').all(is_number)
+        && !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && is_number(number)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn every_order_is_total(a in texts(), b in texts(), c in texts()) {
         for order in ALL {
-            // Maven's own order has cycles among texts that begin with a word.
-            let begins = |text: &String| text.starts_with(|first: char| first.is_ascii_digit());
-            if order == Order::Maven && ![&a, &b, &c].into_iter().all(begins) {
-                continue;
-            }
             let Some(ab) = order.compare(&a, &b) else { continue };
             prop_assert_eq!(order.compare(&a, &a), Some(Ordering::Equal));
             prop_assert_eq!(order.compare(&b, &a), Some(ab.reverse()), "{:?}", order);
             let (Some(bc), Some(ac)) = (order.compare(&b, &c), order.compare(&a, &c)) else {
                 continue;
             };
+            // Maven's own order has cycles among texts that are no versions.
+            if order == Order::Maven && ![&a, &b, &c].into_iter().all(|text| is_mavens(text)) {
+                continue;
+            }
             if ab == bc {
                 prop_assert_eq!(ac, ab, "{:?}: {} {} {}", order, a, b, c);
             }
