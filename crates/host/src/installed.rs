@@ -1,12 +1,13 @@
 //! The packages of a host's distribution as components, from dpkg's own database: what a warm
 //! query about advisories needs, without a walk over the file systems.
 
-use model::component::{Evidence, EvidenceKind, SourcePackage};
+use model::component::{Evidence, EvidenceKind};
 use model::facts::Fact;
 use model::value::Reason;
-use model::{Component, Ecosystem, HostPath};
+use model::{Component, HostPath};
 
 use crate::LocalHost;
+use crate::components::packages;
 use crate::probe::packages::STATUS;
 use crate::tree::Trouble;
 
@@ -29,7 +30,7 @@ impl LocalHost {
                 ),
             });
         }
-        let packages = self.inner.packages().map_err(|trouble| match trouble {
+        let database = self.inner.packages().map_err(|trouble| match trouble {
             Trouble::Unknown(reason) => reason,
             Trouble::Absent => Reason::Unavailable {
                 what: format!("there is no `{STATUS}`"),
@@ -40,21 +41,11 @@ impl LocalHost {
             how: EvidenceKind::Database,
             member: None,
         };
-        let component = |record: &crate::parse::dpkg::PackageRecord| Component {
-            ecosystem: Ecosystem::Debian {
-                release: release.version.clone(),
-            },
-            name: record.name.clone(),
-            version: record.version.clone(),
-            source: Some(SourcePackage {
-                name: record.source.clone(),
-                version: record.source_version.clone(),
-            }),
-            architecture: Some(record.architecture.clone()),
-            origin: None,
+        let ecosystem = packages::ecosystem(Some(&release));
+        let component = |record| Component {
             evidence: vec![evidence.clone()],
-            image: None,
+            ..packages::component(record, ecosystem.clone(), None)
         };
-        Ok(packages.present().map(component).collect())
+        Ok(database.present().map(component).collect())
     }
 }

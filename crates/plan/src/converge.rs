@@ -7,6 +7,8 @@
 mod fold;
 mod order;
 
+pub(crate) use fold::validator_of_unit;
+
 use std::collections::BTreeMap;
 
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Selection, may_hold_secrets};

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection, Validator};
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection};
 use model::{
     Action, ActionId, Effect, HostPath, Inverse, PackageUpgrade, Plan, Premise, Risk, UnitOp,
 };
 
+use crate::converge::validator_of_unit;
 use crate::risk;
 
 /// A running process that uses files of the host.
@@ -81,11 +82,6 @@ pub fn plan(patching: Patching) -> Plan {
         });
         for unit in restarts {
             let place = u32::try_from(actions.len()).unwrap_or(u32::MAX);
-            let validate = match unit.as_str() {
-                "ssh.service" => Some(Validator::Sshd),
-                "nginx.service" => Some(Validator::Nginx),
-                _ => None,
-            };
             let effect = Effect::Unit {
                 name: unit,
                 op: UnitOp::Restart,
@@ -93,7 +89,7 @@ pub fn plan(patching: Patching) -> Plan {
             actions.push(Action {
                 after: vec![ActionId(0)],
                 risk: Risk::Service,
-                validate,
+                validate: validator_of_unit(&effect),
                 ..action(place, effect, Inverse::Repeat)
             });
         }

@@ -76,21 +76,32 @@ pub fn parse_simulation(text: &str) -> Vec<Step> {
         .collect()
 }
 
+/// Nobody is asked anything.
+pub(crate) const APT_VARIABLES: [(&str, &str); 4] = [
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("DEBIAN_PRIORITY", "critical"),
+    ("APT_LISTCHANGES_FRONTEND", "none"),
+    ("NEEDRESTART_SUSPEND", "1"),
+];
+
+/// What apt-get is always told.
+pub(crate) fn apt_options() -> [String; 5] {
+    [
+        "-q".to_owned(),
+        "-y".to_owned(),
+        // What the administrator wrote stays; the maintainer's version is put beside it.
+        "-oDpkg::Options::=--force-confdef".to_owned(),
+        "-oDpkg::Options::=--force-confold".to_owned(),
+        format!("-oDPkg::Lock::Timeout={LOCK_WAIT_S}"),
+    ]
+}
+
 pub(crate) fn apt() -> Result<Program, ActError> {
-    Ok(Program::find(&["/usr/bin/apt-get"])?
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("DEBIAN_PRIORITY", "critical")
-        .env("APT_LISTCHANGES_FRONTEND", "none")
-        .env("NEEDRESTART_SUSPEND", "1")
-        .args([
-            "-q".to_owned(),
-            "-y".to_owned(),
-            // What the administrator wrote stays.
-            "-oDpkg::Options::=--force-confdef".to_owned(),
-            "-oDpkg::Options::=--force-confold".to_owned(),
-            format!("-oDPkg::Lock::Timeout={LOCK_WAIT_S}"),
-        ])
-        .limit(INSTALL_LIMIT))
+    let program = Program::find(&["/usr/bin/apt-get"])?
+        .args(apt_options())
+        .limit(INSTALL_LIMIT);
+    let with = |program: Program, (name, value)| program.env(name, value);
+    Ok(APT_VARIABLES.into_iter().fold(program, with))
 }
 
 fn dpkg() -> Result<Program, ActError> {

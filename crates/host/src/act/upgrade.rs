@@ -43,20 +43,15 @@ pub fn name_of_file(name: &str, version: &str, architecture: &str) -> String {
 /// none of them changed.
 pub const NO_CACHES: [&str; 2] = ["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="];
 
-/// What apt-get is asked for, on the copy and on the host alike.
+/// What apt-get is asked for, on the copy and on the host alike, beside what it is always told.
 pub fn arguments(packages: &[PackageUpgrade], archives: &Path) -> Result<Vec<String>, ActError> {
     let mut words = vec![
         format!("-oDir::Cache::archives={}/", archives.display()),
         "-oAPT::Sandbox::User=root".to_owned(),
-        // The administrator's word, kept as it is; the maintainer's is put beside it.
-        "-oDpkg::Options::=--force-confdef".to_owned(),
-        "-oDpkg::Options::=--force-confold".to_owned(),
         "-oDpkg::Use-Pty=0".to_owned(),
         "--no-download".to_owned(),
         "--no-remove".to_owned(),
         "--no-install-recommends".to_owned(),
-        "-q".to_owned(),
-        "-y".to_owned(),
         "install".to_owned(),
     ];
     words.splice(0..0, NO_CACHES.map(str::to_owned));

@@ -15,7 +15,7 @@ pub mod inflate;
 pub mod java;
 pub mod node;
 mod origin;
-mod packages;
+pub(crate) mod packages;
 pub mod python;
 mod read;
 pub mod ruby;

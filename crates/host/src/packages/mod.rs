@@ -16,7 +16,7 @@ use model::plan::Patches;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
 
-use crate::act::package::apt;
+use crate::act::package::{APT_VARIABLES, apt, apt_options};
 use crate::act::program::Program;
 use crate::act::upgrade::{LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name};
 use crate::act::{ActError, Root};
@@ -388,8 +388,6 @@ pub struct UpgradeRehearsed {
     /// Configuration files that the administrator changed and that stay as they are, with the
     /// maintainer's new version, which is put beside each.
     pub conflicts: BTreeMap<HostPath, Vec<u8>>,
-    /// Mounts that it could not write to.
-    pub read_only: Vec<PathBuf>,
 }
 
 /// Where dpkg puts the maintainer's version of a configuration file that was changed here.
@@ -436,17 +434,11 @@ pub fn rehearse_upgrade(
     };
     let upgrade = Step {
         program: PathBuf::from("/usr/bin/apt-get"),
-        args: arguments(packages, &archives)?,
+        args: [&apt_options()[..], &arguments(packages, &archives)?].concat(),
         limit: LIMIT,
         others_rest_on_it: true,
     };
-    let variables = [
-        ("DEBIAN_FRONTEND", "noninteractive"),
-        ("DEBIAN_PRIORITY", "critical"),
-        ("APT_LISTCHANGES_FRONTEND", "none"),
-        ("NEEDRESTART_SUSPEND", "1"),
-        ("HOME", "/root"),
-    ];
+    let variables = [&APT_VARIABLES[..], &[("HOME", "/root")]].concat();
     let mine = HostPath::from_bytes(
         state
             .images()
@@ -466,7 +458,6 @@ pub fn rehearse_upgrade(
         writes,
         contents,
         written_bytes,
-        read_only,
     } = rehearse(&steps, &variables, &[mine], BESIDE, needed_bytes)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
@@ -495,7 +486,6 @@ pub fn rehearse_upgrade(
                 Some((HostPath::from_bytes(kept).ok()?, content))
             })
             .collect(),
-        read_only,
     })
 }
 

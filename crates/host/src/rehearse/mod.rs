@@ -61,8 +61,6 @@ pub struct Rehearsed {
     pub contents: BTreeMap<HostPath, Vec<u8>>,
     /// What was written below each local mount, in bytes.
     pub written_bytes: BTreeMap<PathBuf, u64>,
-    /// Mounts that were shown read-only, since no overlay can lie over them.
-    pub read_only: Vec<PathBuf>,
 }
 
 /// Why there is no rehearsal. Nothing was touched.
@@ -124,7 +122,6 @@ pub fn rehearse(
                     contents: contents(&copy.layers, &writes, ending).map_err(unread())?,
                     writes,
                     written_bytes: sizes(&copy.layers).map_err(unread())?,
-                    read_only: copy.read_only,
                 })
             })
             .join()
@@ -136,7 +133,6 @@ pub fn rehearse(
 struct Copy {
     root: CString,
     layers: Vec<Layer>,
-    read_only: Vec<PathBuf>,
     /// The layers are reached through it.
     _workshop: OwnedFd,
     _lowers: Vec<OwnedFd>,
@@ -174,7 +170,6 @@ impl Copy {
         let mut copy = Self {
             root: c_string(&root),
             layers: Vec::new(),
-            read_only: Vec::new(),
             _workshop: workshop,
             _lowers: Vec::new(),
         };
@@ -237,7 +232,6 @@ impl Copy {
                 let no_view = || no_copy(format!("show {}", point.at.display()));
                 mount_bind(through(lower), &at).map_err(no_view())?;
                 make_read_only_below(&c_string(&at)).map_err(no_view())?;
-                self.read_only.push(point.at.clone());
                 Ok(())
             }
         }

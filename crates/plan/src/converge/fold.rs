@@ -421,7 +421,7 @@ fn validator(path: &HostPath) -> Option<Validator> {
 
 /// The program that must accept the configuration before a unit is told to read it: a file that
 /// it includes may lie anywhere.
-fn validator_of_unit(effect: &Effect) -> Option<Validator> {
+pub(crate) fn validator_of_unit(effect: &Effect) -> Option<Validator> {
     match effect {
         Effect::Unit {
             name,

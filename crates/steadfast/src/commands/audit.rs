@@ -1,7 +1,6 @@
 //! `steadfast audit`: what is true on this host, read-only.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -154,29 +153,8 @@ fn baseline_summaries(survey: &Survey) -> Vec<BaselineSummary> {
 }
 
 fn write(args: &Args, report: &Report) -> Result<(), Failure> {
-    let cannot_write = |path: &PathBuf, error: std::io::Error| {
-        Failure::new(
-            Exit::BadInput,
-            format_args!("can't write the report to `{}`: {error}", path.display()),
-            "name a file in a directory that you may write",
-        )
-    };
-    match &args.output {
-        None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            render(&mut out, args, report, &Style::for_stdout())?;
-            out.flush()?;
-        }
-        Some(path) => {
-            let file = File::create(path).map_err(|error| cannot_write(path, error))?;
-            let mut out = BufWriter::new(file);
-            render(&mut out, args, report, &Style::plain(100, true))
-                .and_then(|()| out.flush())
-                .map_err(|error| cannot_write(path, error))?;
-            crate::say(format_args!("report written to {}", path.display()));
-        }
-    }
-    Ok(())
+    let render = |out: &mut dyn Write, style: &Style| render(out, args, report, style);
+    report::deliver(args.output.as_deref(), "report", &render)
 }
 
 fn render(out: &mut dyn Write, args: &Args, report: &Report, style: &Style) -> std::io::Result<()> {

@@ -1,7 +1,6 @@
 //! `steadfast inventory`: what is installed on this host, read-only.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -11,6 +10,7 @@ use jiff::Timestamp;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::report;
 use crate::report::inventory::human::Listed;
 use crate::report::inventory::{Taken, cyclonedx, human, json, spdx};
 use crate::style::Style;
@@ -54,28 +54,8 @@ enum Format {
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let taken = take(args)?;
-    let cannot_write = |path: &PathBuf, error: std::io::Error| {
-        Failure::new(
-            Exit::BadInput,
-            format_args!("can't write the inventory to `{}`: {error}", path.display()),
-            "name a file in a directory that you may write",
-        )
-    };
-    match &args.output {
-        None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            render(&mut out, args, &taken, &Style::for_stdout())?;
-            out.flush()?;
-        }
-        Some(path) => {
-            let file = File::create(path).map_err(|error| cannot_write(path, error))?;
-            let mut out = BufWriter::new(file);
-            render(&mut out, args, &taken, &Style::plain(100, true))
-                .and_then(|()| out.flush())
-                .map_err(|error| cannot_write(path, error))?;
-            crate::say(format_args!("inventory written to {}", path.display()));
-        }
-    }
+    let render = |out: &mut dyn Write, style: &Style| render(out, args, &taken, style);
+    report::deliver(args.output.as_deref(), "inventory", &render)?;
     Ok(match taken.inventory.unread.is_empty() {
         true => Exit::AsWanted,
         false => Exit::Unchecked,

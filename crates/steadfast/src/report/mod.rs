@@ -6,8 +6,43 @@ pub mod human;
 pub mod inventory;
 pub mod json;
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
 use model::Severity;
 use plan::Counts;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::style::Style;
+
+/// Writes a whole report to a file, or to standard output; `what` it is called.
+pub fn deliver(
+    output: Option<&Path>,
+    what: &str,
+    render: &dyn Fn(&mut dyn Write, &Style) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let Some(path) = output else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        render(&mut out, &Style::for_stdout())?;
+        out.flush()?;
+        return Ok(());
+    };
+    let written = File::create(path).map(BufWriter::new).and_then(|mut out| {
+        render(&mut out, &Style::plain(100, true))?;
+        out.flush()
+    });
+    written.map_err(|error| {
+        Failure::new(
+            Exit::BadInput,
+            format_args!("can't write the {what} to `{}`: {error}", path.display()),
+            "name a file in a directory that you may write",
+        )
+    })?;
+    crate::say(format_args!("{what} written to {}", path.display()));
+    Ok(())
+}
 
 /// Does what could not be checked explain much of the score? Then it is said beside the score: a
 /// host that was hardly looked at must not read as a bad one.
