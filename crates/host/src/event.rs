@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::plan::Validator;
-use model::{ActionId, ChangeId, HostPath};
+use model::{ActionId, ChangeId, HostPath, Outside};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -88,6 +88,10 @@ pub enum Event {
         id: ChangeId,
         same: usize,
         of: usize,
+    },
+    /// What changed meanwhile and is no part of the change: it is told, and not touched.
+    Outside {
+        found: Outside,
     },
     /// What could not be put back, and why.
     Stuck {

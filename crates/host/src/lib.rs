@@ -25,6 +25,7 @@ mod local;
 pub mod lock;
 pub mod merge;
 pub mod observe;
+mod outside;
 pub mod packages;
 pub mod parse;
 pub mod patience;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
 use crate::act::health::{self, Watched};
@@ -193,7 +194,7 @@ fn put_paths_back<'a>(
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
         && let Err(error) = upgrade::wait_for_dpkg()
-            .and_then(|()| upgrade::sweep(context, writes))
+            .and_then(|()| upgrade::sweep(context, writes, cut_short(record)))
             .and_then(|()| {
                 let ways = mine.iter().map(|image| (&image.path, &image.before));
                 bulk::begin(context, ways)
@@ -239,6 +240,14 @@ fn put_paths_back<'a>(
         stuck.push(error.to_string());
     }
     stuck
+}
+
+/// When an upgrade began that did not come to its end.
+fn cut_short(record: &ActionRecord) -> Option<Timestamp> {
+    match (&record.kept, &record.state) {
+        (Kept::Upgrade { since }, ActionState::Begun | ActionState::Failed { .. }) => Some(*since),
+        _ => None,
+    }
 }
 
 /// Content that is neither what was there nor what we put there belongs to somebody else,

@@ -21,6 +21,7 @@ use crate::journal::{
 };
 use crate::lock::{Lock, LockError};
 use crate::merge::merge;
+use crate::outside;
 use crate::room::{self, Back};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::take_back;
@@ -339,9 +340,11 @@ fn things(record: &ChangeRecord) -> BTreeSet<String> {
                     .map(|package| format!("package {}", package.name))
                     .collect()
             }
-            Kept::Nothing | Kept::Told { .. } | Kept::Effect(_) | Kept::Irreversible { .. } => {
-                Vec::new()
-            }
+            Kept::Nothing
+            | Kept::Told { .. }
+            | Kept::Upgrade { .. }
+            | Kept::Effect(_)
+            | Kept::Irreversible { .. } => Vec::new(),
         });
     paths.chain(others).collect()
 }
@@ -649,7 +652,16 @@ pub(crate) fn finish(
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
+    // What an upgrade changed outside its set is known since then, and is told again.
+    let known = record.header.change.outside.clone();
+    if !known.is_empty() {
+        sink(Event::Outside { found: known });
+    }
+    let began = Timestamp::now();
     let stuck = carry_out(context, state, &mut record, sink)?;
+    if outside::since(&record.actions).is_some() {
+        outside::tell(&record.images, state, began, sink);
+    }
     end(&mut record.header, &stuck, now);
     let batch = Batch::default().put(id, "", &record.header);
     state.journal().write(batch)?;

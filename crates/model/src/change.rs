@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangeId, PlanId};
+use crate::{ChangeId, HostPath, PlanId};
 
 /// Where a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,4 +132,23 @@ pub struct Change {
     /// Since when its before-images are gone: it can no longer be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired: Option<Timestamp>,
+    /// What changed while an upgrade was at work, and is not in its write set.
+    #[serde(default, skip_serializing_if = "Outside::is_empty")]
+    pub outside: Outside,
+}
+
+/// Paths that changed while a change was at work, and are none of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The first of them.
+    pub paths: Vec<HostPath>,
+    pub total: u64,
+    /// Directories that could not be looked at.
+    pub unreadable: u64,
+}
+
+impl Outside {
+    pub fn is_empty(&self) -> bool {
+        self.total == 0 && self.unreadable == 0
+    }
 }

@@ -21,7 +21,7 @@ pub mod rule;
 pub mod value;
 pub mod waiver;
 
-pub use change::{Change, ChangeState};
+pub use change::{Change, ChangeState, Outside};
 pub use component::{Component, Ecosystem, Inventory};
 pub use digest::Digest;
 pub use effect::{AccountOp, Blob, Effect, Inverse, Mode, PackageOp, PackageUpgrade, UnitOp};

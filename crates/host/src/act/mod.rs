@@ -19,6 +19,7 @@ pub mod upgrade;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use jiff::Timestamp;
 use model::{Action, Effect, HostPath, Inverse};
 
 pub use error::{ActError, says_full};
@@ -164,7 +165,10 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 quiet_triggers: unit::quiet_triggers(name)?,
             })
         }
-        Effect::Unit { .. } | Effect::Account(_) | Effect::Upgrade { .. } => Ok(Kept::Nothing),
+        Effect::Upgrade { .. } => Ok(Kept::Upgrade {
+            since: Timestamp::now(),
+        }),
+        Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         Effect::Package { name, op } => {
             let before = package::keep(context, name, op)?;
             Ok(Kept::Packages(before))
@@ -211,7 +215,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
         Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
         // The way back of its way back is the effect itself.
         Kept::Effect(_) => Kept::Effect(Box::new(action.effect.clone())),
-        Kept::Nothing | Kept::Irreversible { .. } => kept.clone(),
+        Kept::Nothing | Kept::Upgrade { .. } | Kept::Irreversible { .. } => kept.clone(),
     })
 }
 
@@ -231,7 +235,7 @@ fn keep_activation(context: &Context<'_>, effect: &Effect) -> Result<Kept, ActEr
 pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     match kept {
         // Told again, and brought up, when everything else is back.
-        Kept::Nothing | Kept::Told { .. } => Ok(()),
+        Kept::Nothing | Kept::Told { .. } | Kept::Upgrade { .. } => Ok(()),
         Kept::Sysctl { key, before } => runtime::set_sysctl(key, before),
         Kept::Mount { path, before } => runtime::remount(path, before),
         Kept::Module { name, loaded } => match runtime::is_loaded(name)? == *loaded {
@@ -272,7 +276,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
 pub fn is_back(kept: &Kept) -> Option<bool> {
     match kept {
         // Whether it is up is watched, not looked at once.
-        Kept::Nothing | Kept::Told { .. } => Some(true),
+        Kept::Nothing | Kept::Told { .. } | Kept::Upgrade { .. } => Some(true),
         Kept::Sysctl { key, before } => Some(runtime::sysctl(key).is_ok_and(|now| now == *before)),
         Kept::Mount { path, before } => {
             Some(runtime::mount_options(path).is_ok_and(|now| now == *before))

@@ -2,11 +2,14 @@
 //! network, with nobody asked anything. Taken back by the before-images of every path that the
 //! rehearsal wrote, the package database's among them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use model::{HostPath, PackageUpgrade};
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::package::{apt, check_name, failed, lock_holder, query};
 use super::program::Program;
@@ -161,41 +164,109 @@ pub fn wait_for_dpkg() -> Result<(), ActError> {
 const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", "/var/lib/dpkg/updates"];
 /// How dpkg names a file that is not in place yet, and one that is kept until it is.
 const BESIDE: [&str; 2] = [".dpkg-new", ".dpkg-tmp"];
+/// dpkg's database. What it writes there gets its name when it is whole; until then it is called
+/// so, and nobody else writes there.
+const DATABASE: [&str; 4] = [
+    "/var/lib/dpkg",
+    "/var/lib/dpkg/info",
+    "/var/lib/dpkg/triggers",
+    "/var/lib/dpkg/alternatives",
+];
+const UNFINISHED: [&str; 2] = ["-new", ".new"];
+/// How other programs that packages run name a file before it gets its name: debconf and apt,
+/// ldconfig(8), shadow's, and who calls mkstemp(3), whose six letters are looked at apart.
+const OTHERS: [&str; 5] = ["-new", ".new", ".tmp", "~", "+"];
+const MKSTEMP_LETTERS: usize = 6;
 
 /// Removes what an upgrade that was killed left of its own: the next run of dpkg would take it
-/// for the truth.
-pub fn sweep(context: &Context<'_>, writes: &[HostPath]) -> Result<(), ActError> {
+/// for the truth. `since` is when an upgrade began that did not come to its end: then what other
+/// programs had not finished goes as well.
+pub fn sweep(
+    context: &Context<'_>,
+    writes: &[HostPath],
+    since: Option<Timestamp>,
+) -> Result<(), ActError> {
     let planned = |path: &HostPath| writes.binary_search(path).is_ok();
+    let remove = |path: &HostPath| match planned(path) {
+        true => Ok(()),
+        false => file::put_back(context, path, &Node::Absent),
+    };
     for directory in TRANSIENT {
         let directory = HostPath::literal(directory);
-        let entries = match std::fs::read_dir(directory.as_path()) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(ActError::path("list", &directory, error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(|error| ActError::path("list", &directory, error))?;
-            let name = entry.file_name();
-            if let Ok(path) = directory.join(name.as_encoded_bytes())
-                && !planned(&path)
-            {
-                file::put_back(context, &path, &Node::Absent)?;
+        for name in context.root.list(&directory)?.unwrap_or_default() {
+            if let Ok(path) = directory.join(&name) {
+                remove(&path)?;
             }
         }
     }
-    let control = HostPath::literal(TRANSIENT[0]);
-    if !planned(&control) {
-        file::put_back(context, &control, &Node::Absent)?;
+    remove(&HostPath::literal(TRANSIENT[0]))?;
+    for directory in DATABASE {
+        let directory = HostPath::literal(directory);
+        for name in context.root.list(&directory)?.unwrap_or_default() {
+            let unfinished = UNFINISHED
+                .iter()
+                .chain(&BESIDE)
+                .any(|end| name.ends_with(end.as_bytes()));
+            if let (true, Ok(path)) = (unfinished, directory.join(&name)) {
+                remove(&path)?;
+            }
+        }
     }
     for path in writes {
         for end in BESIDE {
-            let name = [path.as_bytes(), end.as_bytes()].concat();
-            if let Ok(beside) = HostPath::from_bytes(&name)
-                && !planned(&beside)
+            if let Ok(beside) = HostPath::from_bytes(&[path.as_bytes(), end.as_bytes()].concat()) {
+                remove(&beside)?;
+            }
+        }
+    }
+    let Some(since) = since else {
+        return Ok(());
+    };
+    let parents: BTreeSet<HostPath> = writes.iter().filter_map(HostPath::parent).collect();
+    for parent in parents {
+        // One that is a file now goes back by itself.
+        let names = context.root.list(&parent).ok().flatten();
+        for name in names.unwrap_or_default() {
+            let Ok(path) = parent.join(&name) else {
+                continue;
+            };
+            if unfinished_of(&parent, &name).is_some_and(|of| planned(&of))
+                && is_born_since(&path, since)
             {
-                file::put_back(context, &beside, &Node::Absent)?;
+                remove(&path)?;
             }
         }
     }
     Ok(())
+}
+
+/// The file that would have got this one's content.
+fn unfinished_of(parent: &HostPath, name: &[u8]) -> Option<HostPath> {
+    let bare = OTHERS
+        .iter()
+        .find_map(|end| name.strip_suffix(end.as_bytes()))
+        .or_else(|| {
+            let (bare, letters) =
+                name.split_at_checked(name.len().checked_sub(MKSTEMP_LETTERS)?)?;
+            let made = letters.iter().all(u8::is_ascii_alphanumeric);
+            bare.strip_suffix(b".").filter(|_| made)
+        })?;
+    parent.join(bare).ok().filter(|_| !bare.is_empty())
+}
+
+/// Files only, and only where the file system tells when a file was made (statx(2)): what was
+/// there before the upgrade is somebody's.
+fn is_born_since(path: &HostPath, since: Timestamp) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let mask = StatxFlags::TYPE | StatxFlags::BTIME;
+    let Ok(stat) = rustix::fs::statx(CWD, path.as_path(), flags, mask) else {
+        return false;
+    };
+    let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
+    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let born = Timestamp::new(
+        stat.stx_btime.tv_sec,
+        i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default(),
+    );
+    is_file && told && born.is_ok_and(|born| born >= since)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::plan::PLAN_FORMAT;
-use model::{Change, ChangeId, ChangeState, Effect, Plan, Risk};
+use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};
@@ -212,6 +212,7 @@ pub(crate) fn apply_as(
             serves: serves(plan),
             note: None,
             expired: None,
+            outside: Outside::default(),
         },
         token: token.clone(),
         root: target.root.path().to_owned(),

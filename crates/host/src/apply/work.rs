@@ -15,6 +15,7 @@ use crate::confirm;
 use crate::event::Event;
 use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
 use crate::lock::Lock;
+use crate::outside;
 use crate::room::{self, Back};
 use crate::state::{State, StateError};
 use crate::take_back;
@@ -200,6 +201,9 @@ impl Work<'_> {
         if let Err(error) = self.record_after() {
             self.whys.push(error.to_string());
             return self.take_everything_back();
+        }
+        if let Some(since) = outside::since(&self.records) {
+            self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
         }
         self.transition(ChangeState::Validating)?;
         self.verify(verify);

@@ -162,6 +162,10 @@ pub enum Kept {
     },
     /// The packages that the action changes, and what puts them back.
     Packages(PackagesBefore),
+    /// When an upgrade began: what was made before is none of its own.
+    Upgrade {
+        since: Timestamp,
+    },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),
     /// Can't be taken back.

@@ -4,6 +4,7 @@
 
 pub(crate) mod ownership;
 mod permissions;
+pub(crate) mod since;
 pub(crate) mod starts;
 pub(crate) mod traverse;
 

@@ -430,6 +430,7 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Statx,
         | StatxFlags::UID
         | StatxFlags::GID
         | StatxFlags::NLINK
-        | StatxFlags::SIZE;
+        | StatxFlags::SIZE
+        | StatxFlags::CTIME;
     fs::statx(directory, name, flags, mask)
 }

@@ -44,6 +44,13 @@ pub fn write(
     if let Some(note) = &change.note {
         paper.row(Role::Wary, "note", &Text::new().plain(note))?;
     }
+    if !change.outside.is_empty() {
+        let text = super::events::outside(&change.outside);
+        paper.row(Role::Wary, "outside", &Text::new().plain(&text))?;
+        for path in &change.outside.paths {
+            paper.indented(LABEL, &Text::new().plain(&path.to_string()))?;
+        }
+    }
     if let Some(expired) = change.expired {
         let text = format!(
             "can no longer be undone: its before-images expired on {}",

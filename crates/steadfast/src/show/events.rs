@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use host::Event;
-use model::{Action, ActionId, ChangeId, Effect, Plan, UnitOp};
+use model::{Action, ActionId, ChangeId, Effect, Outside, Plan, UnitOp};
 
 use super::effect::{Seen, describe, is_secret};
 use crate::layout::{Paper, Text};
@@ -15,6 +15,8 @@ use crate::style::{Role, Sign, Style};
 const TIME_COLUMN: usize = 58;
 /// Paths that are named as they are put back: nobody reads the thousands of an upgrade.
 const PATHS: usize = 40;
+/// Paths that are named of those that changed meanwhile.
+const OUTSIDE: usize = 20;
 /// Lines shown of what a program said.
 const SAID_LINES: usize = 20;
 
@@ -134,6 +136,15 @@ impl<'a> Lines<'a> {
             Event::TakenBack { id, same, of } => {
                 self.more_put_back()?;
                 self.taken_back(*id, *same, *of)
+            }
+            Event::Outside { found } => {
+                let text = outside(found);
+                self.line("!", Role::Wary, &Text::new().plain(&text))?;
+                let mut paper = Paper::new(&mut *self.out, self.style);
+                for path in found.paths.iter().take(OUTSIDE) {
+                    paper.indented(5, &Text::new().plain(&path.to_string()))?;
+                }
+                Ok(())
             }
             Event::Stuck { why, .. } => {
                 self.stuck = true;
@@ -291,6 +302,19 @@ impl<'a> Lines<'a> {
         Paper::new(&mut *self.out, self.style).line(&Text::new().say(role, text))?;
         self.out.flush()
     }
+}
+
+/// How much changed that is no part of the change.
+pub fn outside(found: &Outside) -> String {
+    let places = match found.total {
+        1 => "1 path outside its write set changed".to_owned(),
+        total => format!("{total} paths outside its write set changed"),
+    };
+    let unread = match found.unreadable {
+        0 => String::new(),
+        unread => format!("; {unread} folder(s) could not be looked at"),
+    };
+    format!("{places} meanwhile, by it or by others, and no undo puts them back{unread}")
 }
 
 fn stayed_up(units: &[String]) -> String {

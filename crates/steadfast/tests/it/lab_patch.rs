@@ -429,3 +429,46 @@ fn what_listens_with_a_vulnerable_file_is_exposed() {
     host.steadfast(&["vulns", "--max-age", "9999", "CVE-2099-0002"])
         .expect(1, &["tzdata", "exposure small (this host:"]);
 }
+
+/// What dpkg and others had not finished when they were killed goes, and what lay there before
+/// under such names stays.
+#[test]
+fn what_was_not_finished_goes_and_what_was_there_stays() {
+    const WAITS: &str = "test ! -d /run/systemd/system || sleep 300";
+    let Some(host) = host_with_pending(WAITS) else {
+        return;
+    };
+    host.shell("echo mine > /usr/share/demo/version~ && echo mine > /etc/demo.conf.new");
+    let before = host.snapshot();
+    host.shell(&format!(
+        "{PROGRAM} patch apply --yes > /run/said 2>&1 & \
+         until grep -qs 2.0 /usr/share/demo/version && pidof sleep; do sleep 0.1; done; \
+         for path in /var/lib/dpkg/status-new /var/lib/dpkg/triggers/Unincorp.new \
+           /var/lib/apt/extended_states.Ab12Cd /usr/share/demo/new+ /usr/bin/demo.dpkg-tmp; do \
+           echo half > $path; done; \
+         kill -9 $(pidof {PROGRAM} apt-get dpkg demo.postinst sleep) 2>/dev/null; \
+         for p in /proc/[0-9]*; do case $(cat $p/comm) in demo.postinst) kill -9 ${{p#/proc/}};; \
+           esac; done; true"
+    ));
+    host.steadfast(&["recover"]).expect(4, &[]);
+    expect_same(&host, &before);
+    host.shell("test -z \"$(dpkg --audit)\"");
+}
+
+/// What an upgrade does on the host and did not on the copy is told after it, and again when it
+/// is taken back: nothing puts it back.
+#[test]
+fn what_changes_outside_the_write_set_is_told() {
+    const SCRIPT: &str = "test ! -d /run/systemd/system || echo more >> /srv/outside";
+    let Some(host) = host_with_pending(SCRIPT) else {
+        return;
+    };
+    host.shell("echo first > /srv/outside");
+    let told = "1 path outside its write set changed";
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &[told, "/srv/outside"]);
+    host.steadfast(&["show", "last"])
+        .expect(0, &[told, "/srv/outside"]);
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &[told, "/srv/outside", "checked, and as before"]);
+}

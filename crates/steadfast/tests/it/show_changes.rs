@@ -30,6 +30,7 @@ pub fn changes() -> Vec<Change> {
         serves: vec!["ssh-root-login".to_owned()],
         note: (!matches!(state, Committed | AwaitingConfirmation)).then(|| HOSTILE.to_owned()),
         expired: None,
+        outside: model::Outside::default(),
     })
     .chain([Change {
         id: ChangeId(7),
@@ -42,6 +43,7 @@ pub fn changes() -> Vec<Change> {
         serves: vec!["ssh-root-login".to_owned()],
         note: None,
         expired: Some("2027-02-21T09:00:00Z".parse().expect("RFC 3339")),
+        outside: model::Outside::default(),
     }])
     .collect()
 }

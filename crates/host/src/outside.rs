@@ -1,0 +1,74 @@
+//! What changed while an upgrade or its undo was at work, and is not in its write set: by the
+//! upgrade itself, which did on the host what it did not on the copy, or by others. It is told,
+//! and never touched.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+use model::{HostPath, Outside};
+
+use crate::HostError;
+use crate::event::Event;
+use crate::journal::{ActionRecord, Imaged, Kept, Role};
+use crate::state::State;
+use crate::walk::since::{Expected, changed_since};
+
+/// Written all the time by whoever runs, and no part of a host's state: logs, caches of the
+/// package manager's own, queues, what systemd notes of its timers, leases.
+const ALWAYS: [&str; 13] = [
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/log",
+    "/var/cache/apt",
+    "/var/lib/apt/lists",
+    "/var/spool",
+    "/var/lib/systemd",
+    "/var/lib/dhcp",
+    "/var/lib/NetworkManager",
+];
+
+/// When the upgrade of a change began; none where it is of no upgrade.
+pub(crate) fn since(records: &[ActionRecord]) -> Option<Timestamp> {
+    records.iter().find_map(|record| match record.kept {
+        Kept::Upgrade { since } => Some(since),
+        _ => None,
+    })
+}
+
+/// Looks for it, and tells whoever watches. Nothing where it could not be looked for.
+pub(crate) fn tell(
+    images: &[Imaged],
+    state: &State,
+    since: Timestamp,
+    sink: &mut dyn FnMut(Event),
+) -> Outside {
+    let found = look(images, state.directory(), since).unwrap_or_default();
+    if !found.is_empty() {
+        sink(Event::Outside {
+            found: found.clone(),
+        });
+    }
+    found
+}
+
+fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, HostError> {
+    let mut below: Vec<HostPath> = ALWAYS.iter().map(|top| HostPath::literal(top)).collect();
+    below.extend(HostPath::from_bytes(state.as_os_str().as_encoded_bytes()));
+    let mine: BTreeSet<&HostPath> = images.iter().map(|image| &image.path).collect();
+    // Their times are put back, and count as changed by that.
+    let parents: BTreeSet<HostPath> = images
+        .iter()
+        .filter(|image| image.role == Role::Touched)
+        .filter_map(|image| image.path.parent())
+        .collect();
+    let expected = Expected {
+        below: &below,
+        paths: &|path| mine.contains(path) || parents.contains(path),
+    };
+    changed_since(since, &expected)
+}
