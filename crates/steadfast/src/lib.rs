@@ -3,6 +3,7 @@
 //! Only this room prints: data to standard output, words for people to standard error.
 //! It decides nothing about a host and touches none: `plan` and `host` do.
 
+pub mod assessing;
 pub mod cli;
 pub mod commands;
 pub mod context;

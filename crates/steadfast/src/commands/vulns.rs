@@ -1,7 +1,6 @@
 //! `steadfast vulns`: the known vulnerabilities of what is installed, and how soon each should
 //! be gone.
 
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -9,18 +8,18 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 use std::thread;
 
-use advisory::assess::{Assessment, Question, Source, Unknown, assess};
+use advisory::assess::{Assessment, Unknown};
 use advisory::matching::{self, Subject};
 use advisory::rank::{Clocks, Decision, Exposure, HumanImpact};
-use host::feeds::{FeedError, Feeds, Held};
-use host::packages::reach::{Reach, Running};
-use host::{Create, LocalHost};
+use host::LocalHost;
+use host::packages::reach::Running;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{Component, Fact, Severity};
 
 use super::Format;
 use super::feed::{USUAL_AGE_DAYS, days, refused};
+use crate::assessing::{self, Advisories, Terms, of_running};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -97,35 +96,36 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     .map_err(|error| Failure::because(Exit::BadInput, error))?;
     // Neither waits for the other: the feeds are read while the host is.
-    let (held, packages) = thread::scope(|scope| {
+    let (advisories, packages) = thread::scope(|scope| {
         let looking = scope.spawn(|| host.distribution_packages());
-        let held = held(context);
-        (held, looking.join())
+        let advisories = Advisories::open(context.directory());
+        (advisories, looking.join())
     });
-    let held = held?;
-    let sources = sources(&held)?;
+    let advisories = advisories.map_err(refused)?;
     let (components, unread) = match packages.unwrap_or_else(|panic| resume_unwind(panic)) {
         Ok(components) => (components, None),
         Err(reason) => (Vec::new(), Some(reason.to_string())),
     };
     let now = Timestamp::now();
-    let clocks = Clocks {
-        team: args.days.iter().copied().collect::<BTreeMap<_, _>>(),
-        ..Clocks::default()
+    let terms = Terms {
+        clocks: Clocks {
+            team: args.days.iter().copied().collect(),
+            ..Clocks::default()
+        },
+        human_impact: args.human_impact,
+        fresh: days(args.max_age),
+        now,
     };
     // Asked only where there is a finding.
     let running: LazyLock<Running> = LazyLock::new(Running::now);
-    let running = args.root.is_none().then_some(&running);
-    let exposure = |component: &Component| exposure(component, running);
-    let question = Question {
-        components: &components,
-        exposure: &exposure,
-        human_impact: args.human_impact,
-        clocks: &clocks,
-        now,
-        fresh: days(args.max_age),
+    let exposure = |component: &Component| match args.root {
+        None => of_running(component, &running),
+        // In a tree nothing runs.
+        Some(_) => Exposure::Installed,
     };
-    let mut assessment = assess(&sources, &question).map_err(damaged)?;
+    let mut assessment = advisories
+        .assess(&components, &exposure, &terms)
+        .map_err(refused)?;
     if let Some(why) = unread {
         let packages = None;
         assessment.unknown.insert(0, Unknown { why, packages });
@@ -134,7 +134,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Fact::Known(release) => release.pretty,
         Fact::Unknown(reason) => format!("unknown release ({reason})"),
     };
-    let words = words(args, &held, &sources, &components)?;
+    let words = words(args, &advisories, &components)?;
     let asked: Vec<&str> = args.names.iter().map(String::as_str).collect();
     if !asked.is_empty() {
         narrow(&mut assessment, &asked);
@@ -151,63 +151,21 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(exit(&shown.assessment, args.fail_on))
 }
 
-/// How far a component can be reached, by what runs now; in a tree nothing runs.
-fn exposure(component: &Component, running: Option<&LazyLock<Running>>) -> Exposure {
-    let (Some(running), Some(architecture)) = (running, &component.architecture) else {
-        return match running {
-            None => Exposure::Installed,
-            Some(_) => Exposure::Unknown,
-        };
-    };
-    match running.of_package(&component.name, architecture) {
-        Reach::Outside => Exposure::Outside,
-        Reach::Loopback => Exposure::Loopback,
-        Reach::Runs => Exposure::Runs,
-        Reach::Installed => Exposure::Installed,
-        Reach::Unknown => Exposure::Unknown,
-    }
-}
-
-fn damaged(source: advisory::IndexError) -> Failure {
-    let name = "that was just read".to_owned();
-    refused(FeedError::Index { name, source })
-}
-
-fn held(context: &Context) -> Result<Vec<Held>, Failure> {
-    let feeds = Feeds::open(context.directory(), Create::No).map_err(refused)?;
-    let Some(feeds) = feeds else {
-        return Ok(Vec::new());
-    };
-    let names = feeds.names().map_err(refused)?;
-    let read = names.iter().map(|name| feeds.read(name));
-    read.collect::<Result<_, _>>().map_err(refused)
-}
-
-fn sources(held: &[Held]) -> Result<Vec<Source<'_>>, Failure> {
-    held.iter()
-        .map(|held| {
-            Ok(Source {
-                feed: &held.feed,
-                index: held.index().map_err(refused)?,
-            })
-        })
-        .collect()
-}
-
 /// What the feeds say of the vulnerabilities that were asked for, in words and for each package
 /// that they could be in.
 fn words<'a>(
     args: &Args,
-    held: &[Held],
-    sources: &[Source<'a>],
+    advisories: &'a Advisories,
     components: &[Component],
 ) -> Result<Vec<Word<'a>>, Failure> {
+    let sources = advisories.sources().map_err(refused)?;
+    let damaged = |error| refused(assessing::damaged(error));
     let indexes: Vec<_> = sources.iter().map(|source| source.index).collect();
     let subjects = Subject::all(components);
     let mut words = Vec::new();
     for name in &args.names {
         let mut word = Word::new(name);
-        for (held, index) in held.iter().zip(&indexes) {
+        for (held, index) in advisories.held().iter().zip(&indexes) {
             if let Some(row) = index.find(name).map_err(damaged)? {
                 let place = row.text().map_err(damaged)?;
                 (word.summary, word.details) = held.text(&place).map_err(refused)?;

@@ -1,5 +1,6 @@
 //! The one test binary of the command line's rendering.
 
+mod assessing;
 mod booted;
 mod browser;
 mod documents;
