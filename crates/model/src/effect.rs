@@ -7,6 +7,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::component::SourcePackage;
 use crate::{Digest, HostPath};
 
 /// Bytes, most often text. Serialised as text when they are UTF-8, as `{"hex": …}` when not.
@@ -330,6 +331,9 @@ pub struct PackageUpgrade {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     pub to: String,
+    /// What the new version is built from (deb-control(5), `Source`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourcePackage>,
     /// Where the new version comes from, as apt tells it: `Debian-Security:12/oldstable-security`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,

@@ -131,6 +131,8 @@ pub enum Patches {
     All,
     /// Those that the distribution publishes as security updates.
     Security,
+    /// Those that close findings which are due within so many days, or overdue.
+    Due { within_days: u16 },
 }
 
 /// One step, and how to take it back.

@@ -1,4 +1,4 @@
-//! A length of time as people type it: `90s`, `2m`, `1h`.
+//! A length of time as people type it: `90s`, `2m`, `1h`, and `14d` where days are meant.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,5 +21,19 @@ impl FromStr for Span {
             .filter(|span| (5..=86_400).contains(&span.as_secs()))
             .map(Self)
             .ok_or_else(|| format!("`{text}` is not between 5s and 24h"))
+    }
+}
+
+/// A number of days that a person gave on the command line: `14d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days(pub u16);
+
+impl FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        days.map(Self)
+            .ok_or_else(|| format!("`{text}` is not a number of days: write 14d"))
     }
 }

@@ -47,6 +47,14 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    /// On one line, for where it is only a part of an answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reports: Vec<String> = self.reports.iter().map(ToString::to_string).collect();
+        f.write_str(&reports.join("; "))
+    }
+}
+
 /// Messages may quote what a host holds; their lines stay lines.
 fn harmless(text: &str) -> String {
     let lines = text

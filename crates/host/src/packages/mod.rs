@@ -12,13 +12,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::plan::Patches;
+use model::component::SourcePackage;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
 
 use crate::act::package::{APT_VARIABLES, apt, apt_options};
 use crate::act::program::Program;
-use crate::act::upgrade::{LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name};
+use crate::act::upgrade::{
+    LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name, name_of_file,
+};
 use crate::act::{ActError, Root};
 use crate::image;
 use crate::lock::Lock;
@@ -44,6 +46,12 @@ pub struct Pending {
 impl Pending {
     pub fn is_security(&self) -> bool {
         model::effect::says_security(&self.origins)
+    }
+
+    /// The name of its file in apt's cache.
+    pub fn file_name(&self) -> String {
+        let bare = self.name.split(':').next().unwrap_or(&self.name);
+        name_of_file(bare, &self.to, &self.architecture)
     }
 }
 
@@ -111,17 +119,20 @@ pub fn held() -> Result<BTreeSet<String>, ActError> {
 ///
 /// # Errors
 /// When apt-get can't be asked, or says that it can't.
-pub fn pending(patches: Patches) -> Result<(Vec<Pending>, Vec<Pending>), ActError> {
+pub fn pending() -> Result<(Vec<Pending>, Vec<Pending>), ActError> {
     let all = simulate(&["upgrade", "--with-new-pkgs"].map(str::to_owned))?;
     let held_back = held_back(&all)?;
-    let wanted: Vec<&Pending> = all
-        .iter()
-        .filter(|pending| patches == Patches::All || pending.is_security())
-        .collect();
-    if patches == Patches::All || wanted.is_empty() {
-        return Ok((wanted.into_iter().cloned().collect(), held_back));
+    Ok((all, held_back))
+}
+
+/// Some of the pending upgrades, and what these need.
+///
+/// # Errors
+/// When apt-get can't be asked, or says that it can't.
+pub fn with_needed(wanted: &[Pending]) -> Result<Vec<Pending>, ActError> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
     }
-    // What these need comes with them.
     let mut words = vec!["install".to_owned(), "--only-upgrade".to_owned()];
     words.extend(
         wanted
@@ -129,7 +140,7 @@ pub fn pending(patches: Patches) -> Result<(Vec<Pending>, Vec<Pending>), ActErro
             .filter(|pending| pending.from.is_some())
             .map(|pending| format!("{}={}", pending.name, pending.to)),
     );
-    Ok((simulate(&words)?, held_back))
+    simulate(&words)
 }
 
 fn simulate(words: &[String]) -> Result<Vec<Pending>, ActError> {
@@ -177,6 +188,9 @@ fn held_back(taken: &[Pending]) -> Result<Vec<Pending>, ActError> {
 pub struct Kernels {
     /// As uname(2) tells it.
     pub booted: String,
+    /// The version of the package that it was built as, where it says so, as Debian's does: a
+    /// new build may keep the name of the old.
+    pub build: Option<String>,
     /// The newest in `/boot` of those that have modules here; none where there is none, as in a
     /// container.
     pub newest: Option<String>,
@@ -184,10 +198,9 @@ pub struct Kernels {
 
 /// Looks at `/boot`.
 pub fn kernels() -> Kernels {
-    let booted = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let uname = rustix::system::uname();
+    let booted = uname.release().to_string_lossy().into_owned();
+    let build = build_of(&uname.version().to_string_lossy());
     let versions = std::fs::read_dir("/boot")
         .into_iter()
         .flatten()
@@ -199,15 +212,34 @@ pub fn kernels() -> Kernels {
         let parse = |text: &String| text.parse::<debversion::Version>().ok();
         parse(a).cmp(&parse(b)).then_with(|| a.cmp(b))
     });
-    Kernels { booted, newest }
+    Kernels {
+        booted,
+        build,
+        newest,
+    }
+}
+
+/// Reads `#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)`.
+pub fn build_of(version: &str) -> Option<String> {
+    let (_, after) = version.split_once(" Debian ")?;
+    after.split(' ').next().map(str::to_owned)
+}
+
+/// Package files that were fetched and verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Each with the digest of its file.
+    pub packages: Vec<PackageUpgrade>,
+    /// What they unpack to.
+    pub unpacked_bytes: u64,
 }
 
 /// Fetches the package files into the state directory; apt verifies each against the signed
-/// lists. Gives each upgrade with the digest of its file, and the bytes that they unpack to.
+/// lists.
 ///
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.
-pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade>, u64), ActError> {
+pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<Fetched, ActError> {
     let archives = archives_below(state.images().directory());
     if !archives.is_dir() {
         std::fs::DirBuilder::new()
@@ -221,7 +253,7 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
             .map_err(|error| ActError::program("make a folder for package files", error))?;
     }
     if pending.is_empty() {
-        return Ok((Vec::new(), 0));
+        return Ok(Fetched::default());
     }
     let fetch = |how: &str| {
         let options = [
@@ -255,6 +287,7 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
             architecture: pending.architecture,
             from: pending.from,
             to: pending.to,
+            source: None,
             origins: pending.origins,
             archive: model::Digest::of(b""),
         };
@@ -264,18 +297,25 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<(Vec<PackageUpgrade
         (package.archive, _) =
             image::digest(&mut file).map_err(|error| refuse(error.to_string()))?;
         // apt looks at what it copies itself, and at the rest only when it installs it.
-        if listed.get(&file_name(&package)) != Some(&package.archive.to_string()) {
+        let Some(listed) = listed
+            .get(&file_name(&package))
+            .filter(|listed| listed.sha256 == package.archive.to_string())
+        else {
             drop(std::fs::remove_file(&path));
             return Err(refuse(
                 "it is not the file that the archive's lists name".to_owned(),
             ));
-        }
-        unpacked_bytes += installed_bytes(&path)?;
+        };
+        package.source = Some(listed.source.clone());
+        unpacked_bytes += listed.installed_bytes;
         packages.push(package);
     }
     packages.sort();
     drop_others(&archives, &packages);
-    Ok((packages, unpacked_bytes))
+    Ok(Fetched {
+        packages,
+        unpacked_bytes,
+    })
 }
 
 /// Package files of earlier plans are of no use: an undo needs none. A change that is at work may
@@ -325,22 +365,39 @@ fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
     Ok(())
 }
 
-/// The SHA-256 of each package file by its name in the cache, from the signed lists.
-fn listed(pending: &[Pending]) -> Result<BTreeMap<String, String>, ActError> {
-    let ended = Program::find(&["/usr/bin/apt-cache"])?
-        .args(NO_CACHES)
-        .args(["show"])
-        .args(
-            pending
-                .iter()
-                .map(|pending| format!("{}={}", pending.name, pending.to)),
-        )
-        .succeed()?;
-    Ok(parse_listed(&ended.stdout))
+/// What the signed lists say of a package file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// As hexadecimal digits.
+    pub sha256: String,
+    pub source: SourcePackage,
+    /// `Installed-Size`, which is in KiB (Debian policy, 5.6.20).
+    pub installed_bytes: u64,
+}
+
+/// The package files by their names in the cache, from the signed lists.
+///
+/// # Errors
+/// When apt-cache can't be asked.
+pub fn listed(pending: &[Pending]) -> Result<BTreeMap<String, Listed>, ActError> {
+    let mut all = BTreeMap::new();
+    // A program's answer is bounded; so many stanzas fit into it.
+    for some in pending.chunks(100) {
+        let ended = Program::find(&["/usr/bin/apt-cache"])?
+            .args(NO_CACHES)
+            .args(["show"])
+            .args(
+                some.iter()
+                    .map(|pending| format!("{}={}", pending.name, pending.to)),
+            )
+            .succeed()?;
+        all.extend(parse_listed(&ended.stdout));
+    }
+    Ok(all)
 }
 
 /// Reads what `apt-cache show` prints: deb822(5) stanzas.
-pub fn parse_listed(text: &str) -> BTreeMap<String, String> {
+pub fn parse_listed(text: &str) -> BTreeMap<String, Listed> {
     let mut listed = BTreeMap::new();
     for stanza in text.split("\n\n") {
         let field = |name: &str| {
@@ -354,28 +411,65 @@ pub fn parse_listed(text: &str) -> BTreeMap<String, String> {
             field("Architecture"),
             field("SHA256"),
         ) {
+            // `Source: NAME (VERSION)`, each only where it differs from the package's own.
+            let source = field("Source").unwrap_or(name);
+            let (source, source_version) = match source.split_once(" (") {
+                Some((source, rest)) => (source, rest.trim_end_matches(')')),
+                None => (source, version),
+            };
+            let size = field("Installed-Size").and_then(|size| size.trim().parse::<u64>().ok());
             listed.insert(
-                crate::act::upgrade::name_of_file(name, version, architecture),
-                hash.trim().to_owned(),
+                name_of_file(name, version, architecture),
+                Listed {
+                    sha256: hash.trim().to_owned(),
+                    source: SourcePackage {
+                        name: source.trim().to_owned(),
+                        version: source_version.trim().to_owned(),
+                    },
+                    installed_bytes: size.unwrap_or(0).saturating_mul(1024),
+                },
             );
         }
     }
     listed
 }
 
-/// The control field `Installed-Size`, in KiB (Debian policy, 5.6.20).
-fn installed_bytes(archive: &Path) -> Result<u64, ActError> {
-    let ended = Program::find(&["/usr/bin/dpkg-deb"])?
-        .args(["--field".to_owned(), archive.display().to_string()])
-        .args(["Installed-Size"])
-        .succeed()?;
-    Ok(ended.stdout.trim().parse::<u64>().unwrap_or(0) * 1024)
+/// A program that must accept the upgraded host, and is asked on the copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Check {
+    /// The first is a program's absolute path.
+    pub argv: Vec<String>,
+    pub limit: Duration,
 }
 
-/// A program that must accept the upgraded host, and is asked on the copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    pub argv: Vec<String>,
+impl Check {
+    /// One of a program that is expected to answer at once.
+    pub fn of(argv: &[&str]) -> Self {
+        Self {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            limit: CHECK_LIMIT,
+        }
+    }
+
+    /// As one line.
+    pub fn shown(&self) -> String {
+        model::printable(self.argv.join(" ").as_bytes())
+    }
+
+    /// Asks it on the host. Why not, where it does not pass.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn ask(&self) -> Result<(), String> {
+        let (program, args) = self.argv.split_first().ok_or("it names no program")?;
+        let ended = Program::find(&[program.as_str()])
+            .and_then(|program| program.args(args).limit(self.limit).run())
+            .map_err(|error| error.to_string())?;
+        match ended.succeeded() {
+            true => Ok(()),
+            false => Err(end_of(&ended.stdout, &ended.stderr)),
+        }
+    }
 }
 
 /// What a rehearsal of an upgrade told.
@@ -384,7 +478,7 @@ pub struct UpgradeRehearsed {
     /// Every path that the upgrade writes.
     pub writes: BTreeSet<HostPath>,
     /// Checks that passed before the upgrade and do not after it, with what they said.
-    pub broken: BTreeMap<String, String>,
+    pub broken: BTreeMap<Check, String>,
     /// Configuration files that the administrator changed and that stay as they are, with the
     /// maintainer's new version, which is put beside each.
     pub conflicts: BTreeMap<HostPath, Vec<u8>>,
@@ -426,10 +520,10 @@ pub fn rehearse_upgrade(
     checks: &[Check],
 ) -> Result<UpgradeRehearsed, UpgradeError> {
     let archives = archives_below(state.images().directory());
-    let step = |argv: &[String]| Step {
-        program: PathBuf::from(&argv[0]),
-        args: argv[1..].to_vec(),
-        limit: CHECK_LIMIT,
+    let step = |check: &Check| Step {
+        program: PathBuf::from(&check.argv[0]),
+        args: check.argv[1..].to_vec(),
+        limit: check.limit,
         others_rest_on_it: false,
     };
     let upgrade = Step {
@@ -451,7 +545,7 @@ pub fn rehearse_upgrade(
     .map_err(|error| ActError::program("leave the state directory out", error))?;
     // The upgrade unpacks beside the old files; the database and caches come on top.
     let needed_bytes = unpacked_bytes * 2 + (128 << 20);
-    let ask: Vec<Step> = checks.iter().map(|check| step(&check.argv)).collect();
+    let ask: Vec<Step> = checks.iter().map(step).collect();
     let steps = [&ask[..], &[upgrade], &ask[..]].concat();
     let Rehearsed {
         steps: ended,
@@ -472,7 +566,7 @@ pub fn rehearse_upgrade(
     for (place, check) in checks.iter().enumerate() {
         let before = why_not(ended.get(place));
         if let (None, Some(why)) = (before, why_not(ended.get(checks.len() + 1 + place))) {
-            broken.insert(check.argv.join(" "), why);
+            broken.insert(check.clone(), why);
         }
     }
     check_room(&written_bytes)?;

@@ -72,23 +72,33 @@ impl Running {
             true => Reach::Installed,
             false => Reach::Unknown,
         };
-        let lists = [
-            format!("{name}.list"),
-            format!("{name}:{architecture}.list"),
-        ];
-        let list = lists.iter().find_map(|list| {
-            let path = Path::new("/var/lib/dpkg/info").join(list);
-            read_bounded(std::fs::File::open(path).ok()?, LIST_LIMIT_BYTES).ok()
-        });
-        let Some(list) = list else {
+        let Some(files) = files_of(name, architecture) else {
             return Reach::Unknown;
         };
-        list.split(|byte| *byte == b'\n')
-            .filter_map(|line| HostPath::from_bytes(&merged(line)).ok())
-            .filter_map(|path| self.by_file.get(&path).copied())
+        files
+            .iter()
+            .filter_map(|path| self.by_file.get(path).copied())
             .max()
             .unwrap_or(none)
     }
+}
+
+/// The files of an installed package, as dpkg lists them. None where it has no list.
+pub fn files_of(name: &str, architecture: &str) -> Option<Vec<HostPath>> {
+    let lists = [
+        format!("{name}.list"),
+        format!("{name}:{architecture}.list"),
+    ];
+    let list = lists.iter().find_map(|list| {
+        let path = Path::new("/var/lib/dpkg/info").join(list);
+        read_bounded(std::fs::File::open(path).ok()?, LIST_LIMIT_BYTES).ok()
+    })?;
+    let lines = list.split(|byte| *byte == b'\n');
+    Some(
+        lines
+            .filter_map(|line| HostPath::from_bytes(&merged(line)).ok())
+            .collect(),
+    )
 }
 
 /// Packages may still name `/lib`, which is `/usr/lib` on a merged host.

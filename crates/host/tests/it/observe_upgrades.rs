@@ -2,8 +2,9 @@
 
 use host::packages::reach::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
-use host::packages::{parse_listed, parse_pending};
+use host::packages::{Listed, build_of, parse_listed, parse_pending};
 use model::HostPath;
+use model::component::SourcePackage;
 
 #[test]
 fn a_simulation_is_read() {
@@ -57,13 +58,31 @@ fn a_simulation_is_read() {
 fn the_hash_of_a_package_file_is_found_by_its_name_in_the_cache() {
     let listed = parse_listed(
         "Package: openssh-server\nArchitecture: amd64\nVersion: 1:9.2p1-2\nDescription: x\n a\n\
-         SHA256: 0a1b\n\nPackage: without\nVersion: 1\nArchitecture: all\n",
+         Source: openssh (1:9.2p1-1)\nInstalled-Size: 12\n\
+         SHA256: 0a1b\n\nPackage: without\nVersion: 1\nArchitecture: all\n\n\
+         Package: plain\nVersion: 1\nArchitecture: all\nSHA256: 0c\n",
     );
-    let names: Vec<_> = listed
-        .iter()
-        .map(|(name, hash)| (&**name, &**hash))
-        .collect();
-    assert_eq!(names, [("openssh-server_1%3a9.2p1-2_amd64.deb", "0a1b")]);
+    let listed_as = |sha256: &str, name: &str, version: &str, installed_bytes| Listed {
+        sha256: sha256.to_owned(),
+        source: SourcePackage {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        },
+        installed_bytes,
+    };
+    assert_eq!(
+        listed.into_iter().collect::<Vec<_>>(),
+        [
+            (
+                "openssh-server_1%3a9.2p1-2_amd64.deb".to_owned(),
+                listed_as("0a1b", "openssh", "1:9.2p1-1", 12 << 10)
+            ),
+            (
+                "plain_1_all.deb".to_owned(),
+                listed_as("0c", "plain", "1", 0)
+            ),
+        ]
+    );
 }
 
 #[test]
@@ -133,4 +152,11 @@ fn sockets_listen_on_the_loopback_or_for_others() {
     let found: Vec<_> = parse_sockets(text.as_bytes(), "0A").into_iter().collect();
     let wanted = [(1, false), (2, true), (3, true), (4, true), (5, false)];
     assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_kernel_says_which_build_it_is() {
+    let said = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)";
+    assert_eq!(build_of(said).as_deref(), Some("6.1.119-1"));
+    assert_eq!(build_of("#1 SMP Tue Jan 1 00:00:00 UTC 2030"), None);
 }

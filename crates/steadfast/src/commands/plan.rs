@@ -42,31 +42,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let survey = Survey::take(None, &args.selectors, &progress)?;
     let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
     let current = |path: &HostPath| content(&survey, path);
-    write(
-        &plan,
-        args.output.as_deref(),
-        args.format,
-        &current,
-        "steadfast apply",
-    )
+    write(&plan, args.output.as_deref(), args.format, &current)
 }
 
-/// Saves the plan where that is asked for, and shows it; `command` carries out what is saved.
-pub fn write(
+/// Saves the plan where that is asked for, and shows it.
+fn write(
     plan: &Plan,
     output: Option<&Path>,
     format: Format,
     current: show::plan::Current<'_>,
-    command: &str,
 ) -> Result<Exit, Failure> {
     if let Some(path) = output {
-        save(path, &plan.to_json()).map_err(|error| {
-            Failure::new(
-                Exit::BadInput,
-                format_args!("can't write the plan to `{}`: {error}", path.display()),
-                "name a file in a directory that you may write",
-            )
-        })?;
+        save(path, plan)?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
     match format {
@@ -74,7 +61,7 @@ pub fn write(
         Format::Human => {
             show::plan::write(&mut out, plan, current, &Style::for_stdout())?;
             if let (Some(path), false) = (output, plan.actions.is_empty()) {
-                writeln!(out, "          {command} {}", path.display())?;
+                writeln!(out, "          steadfast apply {}", path.display())?;
             }
         }
     }
@@ -86,9 +73,20 @@ pub fn write(
     })
 }
 
+/// Saves the plan to a file.
+pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    write_file(path, &plan.to_json()).map_err(|error| {
+        Failure::new(
+            Exit::BadInput,
+            format_args!("can't write the plan to `{}`: {error}", path.display()),
+            "name a file in a directory that you may write",
+        )
+    })
+}
+
 /// A plan quotes files that only root may read (think of sudoers), so a new file is its
 /// maker's alone.
-fn save(path: &Path, text: &str) -> io::Result<()> {
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

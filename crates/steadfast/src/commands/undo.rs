@@ -1,10 +1,14 @@
 //! `steadfast undo`: takes a change back exactly.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
+use advisory::assess::Finding;
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
+use jiff::Timestamp;
 use model::{Effect, PackageUpgrade, Plan, Risk};
 
+use crate::assessing::{Effects, NewVersion, effects_of};
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
@@ -12,6 +16,7 @@ use crate::failure::Failure;
 use crate::layout::{Paper, Text};
 use crate::show;
 use crate::show::events::Lines;
+use crate::show::vulns::{plural, unknown_text};
 use crate::style::{Role, Style};
 
 /// Take a change back: content, modes, owners, attributes and times as they were
@@ -48,7 +53,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         show::change::write(&mut err, &change, Some(&record.plan), &Style::for_stderr())?;
         err.flush()?;
     }
-    brings_back(&record.plan);
+    brings_back(&record.plan, context.directory());
     let question = format!("take back change {}?", change.id);
     if !context::consent(args.yes, &question)? {
         crate::say(format_args!("nothing was changed"));
@@ -78,32 +83,86 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Says which older versions come back, and that security updates are among them.
-fn brings_back(plan: &Plan) {
-    let packages = plan
+/// Says which older versions come back, and what the feeds say of them.
+fn brings_back(plan: &Plan, state: &Path) {
+    let packages: Vec<&PackageUpgrade> = plan
         .actions
         .iter()
         .filter_map(|action| match &action.effect {
             Effect::Upgrade { packages, .. } => Some(packages),
             _ => None,
-        });
-    let packages: Vec<&PackageUpgrade> = packages.flatten().collect();
+        })
+        .flatten()
+        .collect();
+    if packages.is_empty() {
+        return;
+    }
+    crate::say(format_args!(
+        "this brings back the older versions of {} package(s)",
+        packages.len()
+    ));
+    let brought = brought(&packages, state);
+    match &brought {
+        Ok(effects) if !effects.now.feeds.is_empty() => {
+            if !effects.brought.is_empty() {
+                crate::say(format_args!(
+                    "with them come back {}: {}",
+                    plural(effects.brought.len(), "known vulnerability"),
+                    first_names(&effects.brought)
+                ));
+            }
+            for why in &effects.now.unknown {
+                crate::say(format_args!("unknown: {}", unknown_text(why)));
+            }
+        }
+        Ok(_) => crate::say(format_args!(
+            "which vulnerabilities come back with them is unknown: there is no feed"
+        )),
+        Err(why) => crate::say(format_args!(
+            "which vulnerabilities come back with them is unknown: {why}"
+        )),
+    }
     let vulnerable: Vec<&str> = packages
         .iter()
         .filter(|package| package.is_security() && package.from.is_some())
         .map(|package| package.name.as_str())
         .collect();
-    if !packages.is_empty() {
-        crate::say(format_args!(
-            "this brings back the older versions of {} package(s)",
-            packages.len()
-        ));
-    }
     if !vulnerable.is_empty() {
         crate::say(format_args!(
-            "with them come back what their security updates closed: {}",
+            "with them comes back what their security updates closed: {}",
             vulnerable.join(", ")
         ));
+    }
+}
+
+/// What the older versions do to the findings.
+fn brought(packages: &[&PackageUpgrade], state: &Path) -> Result<Effects, String> {
+    let host = LocalHost::running().map_err(|error| error.to_string())?;
+    let components = host
+        .distribution_packages()
+        .map_err(|reason| reason.to_string())?;
+    let versions: Vec<NewVersion> = packages
+        .iter()
+        .map(|package| NewVersion {
+            name: package.name.clone(),
+            architecture: package.architecture.clone(),
+            version: package.from.clone(),
+            source: None,
+        })
+        .collect();
+    effects_of(state, &components, &versions, Timestamp::now()).map_err(|error| error.to_string())
+}
+
+/// The most urgent, by name.
+fn first_names(findings: &[Finding]) -> String {
+    const NAMED: usize = 6;
+    let named = findings.iter().take(NAMED);
+    let named: Vec<String> = named
+        .map(|finding| format!("{} in {}", finding.name, finding.package.name))
+        .collect();
+    match findings.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

@@ -9,5 +9,6 @@ pub mod effect;
 pub mod events;
 pub mod feeds;
 pub mod history;
+pub mod patch;
 pub mod plan;
 pub mod vulns;

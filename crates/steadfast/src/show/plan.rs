@@ -544,6 +544,7 @@ pub fn command(command: &str, selection: &Selection) -> String {
     match selection.patches {
         Some(Patches::All) => {}
         Some(Patches::Security) => text += " --only security",
+        Some(Patches::Due { within_days }) => text += &format!(" --deadline-within {within_days}d"),
         // A patch stands or falls as a whole anyway.
         None if selection.all_or_nothing => text += " --all-or-nothing",
         None => {}

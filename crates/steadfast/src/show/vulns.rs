@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use advisory::assess::{Assessment, Finding};
+use advisory::assess::{Assessment, Finding, Unknown};
 use advisory::matching::{Subject, Verdict};
 use advisory::rank::{Clock, Decision, Known, Name, Timeline};
 use advisory::version::order_of;
@@ -99,7 +99,7 @@ const fn view_more(view: &View) -> usize {
     if view.verbose { usize::MAX - ROWS } else { 0 }
 }
 
-fn plural(count: usize, one: &str) -> String {
+pub fn plural(count: usize, one: &str) -> String {
     let many = match one.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
         None => format!("{one}s"),
@@ -153,6 +153,14 @@ fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
     Ok(())
 }
 
+/// What can't be told, and of how many packages.
+pub fn unknown_text(unknown: &Unknown) -> String {
+    let packages = unknown
+        .packages
+        .map(|count| format!(" ({})", plural(count, "package")));
+    format!("{}{}", unknown.why, packages.unwrap_or_default())
+}
+
 /// "Unknown" is said once per cause.
 fn unknown(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
     let mut label = "unknown";
@@ -162,13 +170,7 @@ fn unknown(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::R
         said
     };
     for unknown in &assessment.unknown {
-        let packages = unknown
-            .packages
-            .map(|count| format!(" ({})", plural(count, "package")));
-        say(
-            paper,
-            format!("{}{}", unknown.why, packages.unwrap_or_default()),
-        )?;
+        say(paper, unknown_text(unknown))?;
     }
     let undetermined = &assessment.undetermined;
     if !undetermined.is_empty() {
@@ -366,7 +368,7 @@ fn because(finding: &Finding) -> String {
     }
 }
 
-const fn priority_role(priority: Decision) -> Role {
+pub const fn priority_role(priority: Decision) -> Role {
     match priority {
         Decision::Immediate => Role::Critical,
         Decision::OutOfCycle => Role::High,

@@ -101,9 +101,10 @@ fn a_finding_is_closed_when_nothing_of_its_source_has_it_any_more() {
             .assess(components, &exposure, &terms)
             .expect("an assessment")
     };
-    // (new versions, closed, remaining, brought)
+    type Case = (&'static str, Vec<NewVersion>, Vec<u8>, Vec<u8>, Vec<u8>);
+    // (installed, new versions, closed, remaining, brought)
     let both = |version| vec![to("libssl3", Some(version)), to("openssl", Some(version))];
-    let cases: [(&str, Vec<NewVersion>, Vec<u8>, Vec<u8>, Vec<u8>); 5] = [
+    let cases: [Case; 5] = [
         ("3.0.10-1", both("3.0.11-1"), vec![1], vec![2, 3], vec![]),
         ("3.0.10-1", both("3.0.12-1"), vec![1, 2], vec![3], vec![]),
         // The other package of the source still has it.

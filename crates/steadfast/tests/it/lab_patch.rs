@@ -87,10 +87,17 @@ fn an_upgrade_and_its_undo() {
     let Some(host) = host_with_pending("echo state > /var/lib/demo-state") else {
         return;
     };
+    host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
+        .expect(3, &["no feed says what is due"]);
+    host.steadfast(&["patch", "plan"])
+        .expect(1, &["which findings it closes: there is no feed"]);
+    feed_of(&host, "2.0");
     let before = host.snapshot();
     host.steadfast(&["patch", "plan"]).expect(
         1,
         &[
+            "1 finding: 1 ",
+            "CVE-2099-0001 demo",
             "demo 1.0 → 2.0",
             "rehearsed on a copy of this host",
             "/etc/demo.conf: was changed on this host and stays as it is",
@@ -105,11 +112,16 @@ fn an_upgrade_and_its_undo() {
         );
     assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
     assert_eq!(host.shell("demo; cat /var/lib/demo-state"), "2.0\nstate\n");
+    host.steadfast(&["vulns", "CVE-2099-0001"])
+        .expect(3, &["fixed", "demo 2.0"]);
     // What the administrator wrote stays, with the maintainer's version beside it.
     host.shell("grep -q 'mine = 1' /etc/demo.conf && test -e /etc/demo.conf.dpkg-dist");
     host.steadfast(&["patch", "plan"])
         .expect(0, &["nothing to do"]);
-    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        0,
+        &["come back 1 known vulnerability: CVE-2099-0001 in demo"],
+    );
     expect_same(&host, &before);
     assert_eq!(host.shell("demo; apt-mark showauto demo"), "1.0\ndemo\n");
     host.shell("test -z \"$(dpkg --audit)\" && ! test -e /var/lib/demo-state");
@@ -471,4 +483,47 @@ fn what_changes_outside_the_write_set_is_told() {
         .expect(0, &[told, "/srv/outside"]);
     host.steadfast(&["undo", "last", "--yes"])
         .expect(0, &[told, "/srv/outside", "checked, and as before"]);
+}
+
+/// A feed that says in which version of `demo` a vulnerability is fixed.
+fn feed_of(host: &Host, fixed: &str) {
+    let record = format!(
+        r#"{{"schema_version": "1.6.0", "id": "CVE-2099-0001", "modified": "2026-11-01T00:00:00Z",
+        "published": "2026-11-01T00:00:00Z",
+        "affected": [{{"package": {{"ecosystem": "Debian:12", "name": "demo"}},
+        "ranges": [{{"type": "ECOSYSTEM",
+        "events": [{{"introduced": "0"}}, {{"fixed": "{fixed}"}}]}}]}}]}}"#
+    );
+    host.write("/srv/feed/CVE-2099-0001.json", record);
+    host.steadfast(&["feed", "import", "/srv/feed", "--name", "debian"])
+        .expect(0, &[]);
+}
+
+/// Only what is due is taken; and what is not due in time, or has no date, stays.
+#[test]
+fn what_is_due_is_taken_first() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    // Exploited, as there is no word to the contrary: days are left for it, or none.
+    feed_of(&host, "2.0");
+    host.steadfast(&["patch", "status"])
+        .expect(1, &["overdue", "CVE-2099-0001 in demo"]);
+    host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
+        .expect(1, &["demo 1.0 → 2.0", "--deadline-within 14d", "overdue"]);
+    feed_of(&host, "3.0");
+    host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
+        .expect(0, &["nothing to do"]);
+}
+
+/// A host that is not as well as before, by its own baselines, gets its old packages back.
+#[test]
+fn an_upgrade_that_makes_the_audit_worse_is_taken_back() {
+    const SCRIPT: &str = "test ! -d /run/systemd/system || chmod 666 /etc/passwd";
+    let Some(host) = host_with_pending(SCRIPT) else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["passed before, and is fail now"]);
+    assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
 }

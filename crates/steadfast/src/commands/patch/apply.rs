@@ -5,18 +5,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::plan::window::{Start, Window};
-use host::packages::users::processes;
-use host::{LocalHost, Verdict};
+use host::LocalHost;
 use jiff::{SignedDuration, Timestamp};
 use model::plan::Patches;
-use model::{Digest, Effect, Plan};
+use model::{Digest, Plan};
 
-use super::{Only, make};
+use super::Which;
+use super::making::{Made, make, today};
+use super::well::Before;
 use crate::commands::apply::{self, Task, carry_out};
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show;
+use crate::style::Style;
 
 /// Upgrade packages as rehearsed, restart what runs the old files, and verify
 ///
@@ -29,11 +32,14 @@ use crate::failure::Failure;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with = "only")]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within"])]
     file: Option<PathBuf>,
-    /// Which of the pending upgrades
-    #[arg(long, value_enum, default_value_t)]
-    only: Only,
+    #[command(flatten)]
+    which: Which,
+    /// The policy by which the host is audited before and after [default:
+    /// /etc/steadfast/policy, when there]
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
     /// How long a change that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
@@ -60,27 +66,34 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.open_state()?;
     let saved = args.file.as_deref().map(apply::read).transpose()?;
     let patches = match &saved {
-        None => args.only.into(),
+        None => args.which.into(),
         Some(plan) => patches_of(plan)?,
     };
-    let plan = make(patches, &host, &state)?;
+    let made = make(patches, &host, &state)?;
+    let Made { plan, effects, .. } = &made;
     if let Some(saved) = &saved {
-        apply::refuse_unless_same(saved, &plan)?;
+        apply::refuse_unless_same(saved, plan)?;
     }
     if plan.actions.is_empty() {
-        return apply::nothing_to_do(&plan);
+        return apply::nothing_to_do(plan);
     }
-    if !args.yes && !apply::consent_to(&plan, &|_| None)? {
+    if let Some(effects) = effects {
+        let style = Style::for_stderr();
+        show::patch::write(&mut std::io::stderr().lock(), effects, today(), &style)?;
+    }
+    if !args.yes && !apply::consent_to(plan, &|_| None)? {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
+    crate::say(format_args!("looking at the host as it is"));
+    let before = Before::look(&made, args.policy.as_deref())?;
     let task = Task {
         host: &host,
-        plan: &plan,
+        plan,
         is_root: true,
         confirm_within: args.confirm_within,
         detach: args.detach,
-        verify: &verify,
+        verify: &|plan| before.verdict(plan, context.directory()),
     };
     carry_out(context, &task)
 }
@@ -134,47 +147,4 @@ fn patches_of(plan: &Plan) -> Result<Patches, Failure> {
             "a plan of a policy is carried out with: steadfast apply",
         )
     })
-}
-
-/// The new versions are installed, or the upgrade would have failed; now, does anything that
-/// was told still run the old files?
-fn verify(plan: &Plan) -> Verdict {
-    let told: Vec<&String> = plan
-        .actions
-        .iter()
-        .filter_map(|action| match &action.effect {
-            Effect::Unit { name, .. } => Some(name),
-            _ => None,
-        })
-        .collect();
-    let writes: Vec<_> = plan
-        .actions
-        .iter()
-        .filter_map(|action| match &action.effect {
-            Effect::Upgrade { writes, .. } => Some(writes),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let failed = processes()
-        .into_iter()
-        .filter(|process| {
-            process
-                .unit
-                .as_ref()
-                .is_some_and(|unit| told.contains(&unit))
-        })
-        .filter_map(|process| {
-            let old = process
-                .deleted
-                .iter()
-                .find(|path| writes.binary_search(path).is_ok())?;
-            let why = format!(
-                "process {} ({}) was restarted and still runs the old {old}",
-                process.id, process.name
-            );
-            Some((::plan::patch::SERVES.to_owned(), why))
-        })
-        .collect();
-    Verdict { failed }
 }

@@ -1,26 +1,34 @@
 //! `steadfast patch plan`: what an upgrade would do to this host, seen on a copy of it.
 
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use host::LocalHost;
+use serde_json::json;
 
-use super::{Only, make};
+use super::Which;
+use super::making::{Made, make, today};
+use crate::assessing::Effects;
 use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::style::Style;
+use crate::{report, show};
+
+/// The version of the answer's form.
+const FORMAT: u32 = 1;
 
 /// Fetch pending upgrades, run them on a copy of this host, and show what they would do
 ///
 /// Installs nothing. The copy has no network, and its programs can't reach the host.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  steadfast patch plan --only security\n  \
-    steadfast patch plan --output patch.json\n\n\
+    steadfast patch plan --deadline-within 14d --output patch.json\n\n\
     Exits with 1 when there is something to do, and with 0 when there is not.")]
 pub struct Args {
-    /// Which of the pending upgrades
-    #[arg(long, value_enum, default_value_t)]
-    only: Only,
+    #[command(flatten)]
+    which: Which,
     /// Save the plan to this file
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -31,12 +39,43 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
-    let plan = make(args.only.into(), &host, &state)?;
-    crate::commands::plan::write(
-        &plan,
-        args.output.as_deref(),
-        args.format,
-        &|_| None,
-        "steadfast patch apply",
-    )
+    let made = make(args.which.into(), &host, &state)?;
+    let Made { plan, effects, .. } = &made;
+    if let Some(path) = &args.output {
+        crate::commands::plan::save(path, plan)?;
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    match args.format {
+        Format::Json => report::json::write_value(
+            &mut out,
+            &json!({"format": FORMAT, "plan": plan, "findings": effects.as_ref().map(shown)}),
+        )?,
+        Format::Human => {
+            let style = Style::for_stdout();
+            if let Some(effects) = effects {
+                show::patch::write(&mut out, effects, today(), &style)?;
+            }
+            show::plan::write(&mut out, plan, &|_| None, &style)?;
+            if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
+                writeln!(out, "          steadfast patch apply {}", path.display())?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(match plan.actions.is_empty() {
+        true => Exit::AsWanted,
+        false => Exit::Findings,
+    })
+}
+
+/// What the plan does to the findings, for programs.
+fn shown(effects: &Effects) -> serde_json::Value {
+    json!({
+        "closes": effects.closed,
+        "brings": effects.brought,
+        "remaining": effects.remaining.len(),
+        "unclear_packages": effects.unclear,
+        "feeds": effects.now.feeds,
+        "unknown": effects.now.unknown,
+    })
 }

@@ -1,0 +1,277 @@
+//! From what is pending to a plan: fetched, rehearsed on a copy, and held against the feeds.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ::plan::patch::{Patching, User};
+use host::packages::users::processes;
+use host::packages::{
+    Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, fetch, listed, pending,
+    rehearse_upgrade, with_needed,
+};
+use host::{Host, LocalHost, State};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use model::plan::{LeftAlone, Patches};
+use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe};
+
+use crate::assessing::{Effects, NewVersion, effects_of};
+use crate::commands::feed::refused;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::show::diff::{self, Difference, LineKind};
+
+/// What the package manager's answers rest on.
+const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
+
+/// Programs that say whether their configuration and their libraries still fit, where they are
+/// installed.
+const CHECKS: [&[&str]; 6] = [
+    &["/usr/sbin/sshd", "-t"],
+    &["/usr/sbin/nginx", "-t"],
+    &["/usr/sbin/visudo", "-c"],
+    &["/usr/bin/systemctl", "--version"],
+    &["/usr/bin/apt-get", "--version"],
+    &["/usr/bin/psql", "--version"],
+];
+
+/// A plan, and what is not in it since it is not of this host alone.
+pub(super) struct Made {
+    pub(super) plan: Plan,
+    /// What it does to the findings, by the feeds as they are now; none where nothing is
+    /// upgraded.
+    pub(super) effects: Option<Effects>,
+    /// What is asked on the host before it and after it.
+    pub(super) checks: Vec<Check>,
+}
+
+/// Finds out what is pending, fetches it, rehearses it, and plans it. Installs nothing.
+pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<Made, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "a patch is rehearsed on a copy of the whole host, which only root can make",
+            "run with sudo",
+        ));
+    }
+    let because = |error| Failure::because(Exit::Unchecked, error);
+    host::packages::check().map_err(|error| {
+        Failure::with_help(
+            Exit::Findings,
+            error,
+            "nothing was changed; finish what was begun first: dpkg --configure -a",
+        )
+    })?;
+    crate::say(format_args!("asking the package manager"));
+    let (all, held) = pending().map_err(because)?;
+    let premises = premises(host);
+    let mut left_alone: Vec<LeftAlone> = held.iter().map(held_back).collect();
+    let components = host
+        .distribution_packages()
+        .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
+    let wanted = chosen(patches, all, &components, state)?;
+    crate::say(format_args!("fetching {} package(s)", wanted.len()));
+    let Fetched {
+        packages,
+        unpacked_bytes,
+    } = fetch(state, wanted).map_err(|error| {
+        let help =
+            "nothing was installed; is the network there, and are the lists fresh: apt-get update";
+        Failure::with_help(Exit::Unchecked, error, help)
+    })?;
+    let checks = checks();
+    let (seen, effects) = match packages.is_empty() {
+        true => (UpgradeRehearsed::default(), None),
+        false => {
+            let versions = packages.iter().map(new_version).collect::<Vec<_>>();
+            (
+                rehearsed(state, &packages, unpacked_bytes, &checks)?,
+                Some(effects(state, &components, &versions)?),
+            )
+        }
+    };
+    left_alone.extend(
+        seen.conflicts
+            .iter()
+            .map(|(path, maintainers)| conflict(path, maintainers)),
+    );
+    let users = processes()
+        .into_iter()
+        .map(|process| User {
+            unit: process.unit,
+            name: process.name,
+            maps: process.maps.into_iter().chain(process.deleted).collect(),
+        })
+        .collect();
+    let plan = ::plan::patch::plan(Patching {
+        host: host.identity(),
+        patches,
+        packages,
+        writes: seen.writes,
+        users,
+        premises,
+        left_alone,
+    });
+    Ok(Made {
+        plan,
+        effects,
+        checks,
+    })
+}
+
+fn checks() -> Vec<Check> {
+    CHECKS
+        .iter()
+        .filter(|argv| Path::new(argv[0]).is_file())
+        .map(|argv| Check::of(argv))
+        .collect()
+}
+
+/// The pending upgrades that were asked for, and what these need.
+fn chosen(
+    patches: Patches,
+    all: Vec<Pending>,
+    components: &[Component],
+    state: &State,
+) -> Result<Vec<Pending>, Failure> {
+    let because = |error| Failure::because(Exit::Unchecked, error);
+    let wanted: Vec<Pending> = match patches {
+        Patches::All => return Ok(all),
+        Patches::Security => all.into_iter().filter(Pending::is_security).collect(),
+        Patches::Due { within_days } => {
+            let listed = listed(&all).map_err(because)?;
+            let versions: Vec<NewVersion> = all
+                .iter()
+                .map(|pending| NewVersion {
+                    name: pending.name.clone(),
+                    architecture: pending.architecture.clone(),
+                    version: Some(pending.to.clone()),
+                    source: listed
+                        .get(&pending.file_name())
+                        .map(|listed| listed.source.clone()),
+                })
+                .collect();
+            let effects = effects(state, components, &versions)?;
+            if effects.now.feeds.is_empty() {
+                return Err(Failure::new(
+                    Exit::Unchecked,
+                    "no feed says what is due",
+                    "nothing was changed; bring the advisories: steadfast feed import FILE",
+                ));
+            }
+            let last = today().saturating_add(jiff::Span::new().days(i32::from(within_days)));
+            let due: BTreeSet<&String> = effects
+                .closed
+                .iter()
+                .filter(|finding| finding.ranking.due().is_some_and(|due| due.date <= last))
+                .flat_map(|finding| &finding.components)
+                .collect();
+            let is_due = |pending: &Pending| {
+                let bare = pending.name.split(':').next().unwrap_or_default();
+                due.iter().any(|name| *name == bare)
+            };
+            all.into_iter().filter(is_due).collect()
+        }
+    };
+    with_needed(&wanted).map_err(because)
+}
+
+pub(super) fn today() -> Date {
+    TimeZone::UTC.to_datetime(Timestamp::now()).date()
+}
+
+fn new_version(package: &PackageUpgrade) -> NewVersion {
+    NewVersion {
+        name: package.name.clone(),
+        architecture: package.architecture.clone(),
+        version: Some(package.to.clone()),
+        source: package.source.clone(),
+    }
+}
+
+fn effects(
+    state: &State,
+    components: &[Component],
+    versions: &[NewVersion],
+) -> Result<Effects, Failure> {
+    effects_of(state.directory(), components, versions, Timestamp::now()).map_err(refused)
+}
+
+fn premises(host: &LocalHost) -> Vec<Premise> {
+    DATABASE
+        .iter()
+        .map(|path| {
+            let probe = Probe::FileDigest {
+                path: HostPath::literal(path),
+            };
+            let seen = host.probe(&probe);
+            Premise {
+                digest: seen.digest,
+                seen: Some(seen),
+                probe,
+            }
+        })
+        .collect()
+}
+
+fn held_back(pending: &Pending) -> LeftAlone {
+    let from = pending.from.as_deref().unwrap_or("nothing");
+    let what = if pending.is_security() {
+        "a security update is"
+    } else {
+        "a newer version is"
+    };
+    LeftAlone {
+        what: pending.name.clone(),
+        why: format!("is held at {from}, and {what} {}", pending.to),
+        at: Vec::new(),
+    }
+}
+
+/// A configuration file that stays as the administrator wrote it.
+fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
+    let ours = std::fs::read(path.as_path()).unwrap_or_default();
+    let lines = match diff::compare(Some(&ours), maintainers) {
+        Difference::Lines(lines) => lines
+            .iter()
+            .filter(|line| matches!(line.kind, LineKind::Added | LineKind::Removed))
+            .count(),
+        Difference::Same | Difference::Opaque => 0,
+    };
+    LeftAlone {
+        what: path.to_string(),
+        why: format!(
+            "was changed on this host and stays as it is; the maintainer's new version, which \
+             differs in {lines} line(s), is put beside it as .dpkg-dist"
+        ),
+        at: Vec::new(),
+    }
+}
+
+fn rehearsed(
+    state: &State,
+    packages: &[PackageUpgrade],
+    unpacked_bytes: u64,
+    checks: &[Check],
+) -> Result<UpgradeRehearsed, Failure> {
+    crate::say(format_args!("rehearsing it on a copy of this host"));
+    let rehearsed = rehearse_upgrade(state, packages, unpacked_bytes, checks).map_err(|error| {
+        let help = match &error {
+            UpgradeError::Fails(_) => "nothing was changed on this host",
+            _ => "nothing was changed, and nothing is applied that was not rehearsed",
+        };
+        Failure::with_help(Exit::Findings, error, help)
+    })?;
+    match rehearsed.broken.first_key_value() {
+        None => Ok(rehearsed),
+        Some((check, said)) => Err(Failure::new(
+            Exit::Findings,
+            format_args!(
+                "after the upgrade, on a copy of this host, `{}` fails: {said}",
+                check.shown()
+            ),
+            "nothing was changed on this host",
+        )),
+    }
+}
