@@ -26,7 +26,7 @@ const MOST_FILES: usize = 4096;
 const DEEPEST: usize = 8;
 
 /// What is read of a policy's root: directories, and one file.
-const ROOM: [&str; 3] = ["baselines", "roles", "waivers.yaml"];
+const ROOM: [&str; 4] = ["baselines", "roles", "waivers.yaml", "patches.yaml"];
 
 const UNREADABLE: &str = "whoever runs this has to be allowed to read all of the policy";
 
@@ -69,12 +69,13 @@ impl PolicyFiles {
         }
     }
 
-    /// Is there a file that could name a rule? Roles can't.
+    /// Is there a file that could name a rule? Roles and patches can't.
     pub(crate) fn refer_to_rules(&self) -> bool {
-        self.files.keys().any(|path| !path.starts_with("roles/"))
+        let names_none = |path: &String| path.starts_with("roles/") || path == "patches.yaml";
+        !self.files.keys().all(names_none)
     }
 
-    /// Reads `roles/`, `baselines/` and `waivers.yaml` below a directory.
+    /// Reads `roles/`, `baselines/`, `waivers.yaml` and `patches.yaml` below a directory.
     ///
     /// # Errors
     /// When there is no such directory, when it holds no policy, and when a file in it can't
@@ -109,7 +110,9 @@ impl PolicyFiles {
         for name in &ROOM[..2] {
             found |= walk.directory(&directory, OsStr::new(name), "", 0);
         }
-        found |= walk.file(&directory, OsStr::new("waivers.yaml"), "waivers.yaml");
+        for name in &ROOM[2..] {
+            found |= walk.file(&directory, OsStr::new(name), name);
+        }
         walk.misspelt(&directory);
         if !found && walk.problems.is_empty() {
             walk.problems.push(

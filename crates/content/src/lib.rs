@@ -14,6 +14,7 @@ mod files;
 mod keys;
 mod lint;
 mod param;
+mod patches;
 mod read;
 mod repository;
 mod role;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use model::patching::PatchPolicy;
 use model::{BaselineName, RoleName, RuleId, Waiver};
 
 use crate::baseline::{self, BaselineFile, Condition, Rule, Tailoring};
@@ -15,7 +16,7 @@ use crate::files::PolicyFiles;
 use crate::read::Reading;
 use crate::role::{self, Role};
 use crate::template::TemplateFiles;
-use crate::{waivers, yaml};
+use crate::{patches, waivers, yaml};
 
 /// Everything that is declared, tailoring applied; not yet for any host.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,7 @@ pub struct Repository {
     by_id: BTreeMap<RuleId, usize>,
     pub(crate) roles: BTreeMap<RoleName, Role>,
     pub(crate) waivers: Vec<Waiver>,
+    patches: PatchPolicy,
     pub(crate) templates: Arc<TemplateFiles>,
 }
 
@@ -102,6 +104,7 @@ impl Repository {
                     repository.roles.insert(role.name.clone(), *role);
                 }
                 Some(Read::Waivers(waivers)) => waived.extend(waivers),
+                Some(Read::Patches(patches)) => repository.patches = patches,
             }
         }
         drop(reading);
@@ -136,6 +139,10 @@ impl Repository {
 
     pub fn roles(&self) -> impl Iterator<Item = &Role> {
         self.roles.values()
+    }
+
+    pub fn patches(&self) -> &PatchPolicy {
+        &self.patches
     }
 
     pub fn waivers(&self) -> &[Waiver] {
@@ -362,6 +369,7 @@ enum FileKind {
     /// `roles/NAME.yaml`, with its NAME.
     Role(String),
     Waivers,
+    Patches,
 }
 
 impl Sorted {
@@ -375,6 +383,8 @@ impl Sorted {
             return;
         } else if path == "waivers.yaml" {
             FileKind::Waivers
+        } else if path == "patches.yaml" {
+            FileKind::Patches
         } else if path.starts_with("baselines/") {
             if !is_yaml {
                 return;
@@ -400,6 +410,7 @@ enum Read {
     Baseline(Box<BaselineFile>),
     Role(Box<Role>),
     Waivers(Vec<(Waiver, Place)>),
+    Patches(PatchPolicy),
 }
 
 impl File {
@@ -412,6 +423,7 @@ impl File {
             FileKind::Role(stem) => role::read_file(&root, stem, source, reading, problems)
                 .map(|role| Read::Role(Box::new(role))),
             FileKind::Waivers => Some(Read::Waivers(waivers::read_file(&root, source, problems))),
+            FileKind::Patches => Some(Read::Patches(patches::read_file(&root, source, problems))),
         }
     }
 }

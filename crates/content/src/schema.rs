@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::baseline::TestHost;
 use crate::param::ParamType;
 
-/// One schema per kind of policy file, by its name: `role`, `baseline`, `waivers`.
+/// One schema per kind of policy file, by its name: `role`, `baseline`, `waivers`, `patches`.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let mut resource = generator.subschema_for::<Resource>().to_value();
@@ -87,6 +87,19 @@ pub fn schema() -> Value {
             "expires": {"type": "string", "format": "date"},
         }),
     );
+    let words = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+    let patches = closed(
+        &[],
+        json!({
+            "checks": {"type": "array", "items": closed(&["run"], json!({
+                "run": words.clone(), "timeout": {"type": "string"},
+            }))},
+            "data": {"type": "array", "items": closed(&["packages", "restored", "within"], json!({
+                "packages": words, "restored": {"type": "string", "pattern": "^/"},
+                "within": {"type": "string", "pattern": "^[0-9]+d$"},
+            }))},
+        }),
+    );
     let whole = |title: &str, mut schema: Value| {
         schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         schema["title"] = json!(title);
@@ -97,6 +110,7 @@ pub fn schema() -> Value {
         "role": whole("A role of Steadfast", role),
         "baseline": whole("A baseline of Steadfast", baseline),
         "waivers": whole("Waivers of Steadfast", json!({"type": "array", "items": waiver})),
+        "patches": whole("What Steadfast minds with patches", patches),
     })
 }
 

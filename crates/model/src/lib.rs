@@ -14,6 +14,7 @@ pub mod expectation;
 pub mod facts;
 pub mod finding;
 pub mod id;
+pub mod patching;
 pub mod path;
 pub mod plan;
 pub mod probe;

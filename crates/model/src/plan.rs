@@ -121,6 +121,14 @@ pub struct Selection {
     /// Upgrades of packages, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
+    /// Somebody takes the risk to data that no undo brings back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_data_loss: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Which pending upgrades a patch takes.

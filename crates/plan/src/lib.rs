@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod compare;
 pub mod converge;
+pub mod data;
 pub mod patch;
 pub mod report;
 pub mod retention;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection};
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Selection};
 use model::{
     Action, ActionId, Effect, HostPath, Inverse, PackageUpgrade, Plan, Premise, Risk, UnitOp,
 };
@@ -25,7 +25,8 @@ pub struct User {
 /// What a patch is planned from.
 pub struct Patching {
     pub host: HostIdentity,
-    pub patches: Patches,
+    /// What was asked for.
+    pub selection: Selection,
     pub packages: Vec<PackageUpgrade>,
     /// What the rehearsal wrote.
     pub writes: BTreeSet<HostPath>,
@@ -56,7 +57,7 @@ pub const SERVES: &str = "patches";
 pub fn plan(patching: Patching) -> Plan {
     let Patching {
         host,
-        patches,
+        selection,
         packages,
         writes,
         users,
@@ -103,9 +104,8 @@ pub fn plan(patching: Patching) -> Plan {
         format: PLAN_FORMAT,
         host,
         selection: Selection {
-            patches: Some(patches),
             all_or_nothing: true,
-            ..Selection::default()
+            ..selection
         },
         actions,
         left_alone,

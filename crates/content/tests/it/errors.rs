@@ -394,6 +394,36 @@ fn mistakes_in_waivers() {
 }
 
 #[test]
+fn mistakes_in_patches() {
+    let cases = [
+        ("a key that is none", "chekcs: []"),
+        ("a list", "- checks"),
+        ("a check without a program", "checks:\n  - timeout: 5s"),
+        ("a relative program", "checks:\n  - run: [smoke]"),
+        ("no time", "checks:\n  - {run: [/bin/true], timeout: soon}"),
+        ("too long", "checks:\n  - {run: [/bin/true], timeout: 2h}"),
+        ("everything missing", "data:\n  - {}"),
+        (
+            "no package",
+            "data:\n  - {packages: [], restored: /a, within: 7d}",
+        ),
+        (
+            "a package that could not be",
+            "data:\n  - {packages: [\"a b\"], restored: /a, within: 7d}",
+        ),
+        (
+            "a relative proof",
+            "data:\n  - {packages: [slapd], restored: a, within: 7d}",
+        ),
+        (
+            "no days",
+            "data:\n  - {packages: [slapd], restored: /a, within: 12h}",
+        ),
+    ];
+    snapshot!(all(&cases, |text| refused(&[("patches.yaml", text)])));
+}
+
+#[test]
 fn mistakes_on_a_host() {
     let params =
         "role: web\nparams:\n  name: {type: string}\n  port: {type: int, default: 80}\nwant:\n";

@@ -46,6 +46,7 @@ fn read(text: &str) {
         "roles/web.yaml",
         "baselines/a.yaml",
         "waivers.yaml",
+        "patches.yaml",
         "roles/a.j2",
     ] {
         let role = "role: other\nwant:\n  - template: {path: /a, source: a.j2}\n";

@@ -3,6 +3,7 @@
 mod audit;
 mod compare;
 mod converge;
+mod data;
 mod retention;
 mod risk;
 mod support;

@@ -549,6 +549,9 @@ pub fn command(command: &str, selection: &Selection) -> String {
         None if selection.all_or_nothing => text += " --all-or-nothing",
         None => {}
     }
+    if selection.accept_data_loss {
+        text += " --accept-data-loss";
+    }
     text
 }
 

@@ -527,3 +527,40 @@ fn an_upgrade_that_makes_the_audit_worse_is_taken_back() {
         .expect(4, &["passed before, and is fail now"]);
     assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
 }
+
+/// The policy's own checks, and the data of services.
+#[test]
+fn a_policy_has_its_own_checks_and_says_what_proves_a_backup() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    let policy = |text: &str| host.write("/etc/steadfast/policy/patches.yaml", text);
+    // Passes where systemd is at work and the old version is there; on the copy it never does.
+    policy("checks:\n  - run: [/bin/sh, -c, test -d /run/systemd/system && demo | grep 1.0]\n");
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["passed before and fails now"]);
+    expect_same(&host, &before);
+    // One that passes on the copy before the upgrade, and not after it.
+    policy("checks:\n  - run: [/usr/bin/grep, \"1.0\", /usr/share/demo/version]\n");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["on a copy of this host", "grep 1.0", "fails"]);
+    policy("data:\n  - {packages: [demo], restored: /srv/restored, within: 7d}\n");
+    host.steadfast(&["patch", "plan"]).expect(
+        1,
+        &[
+            "data of demo",
+            "is not there",
+            "apply wants --accept-data-loss",
+        ],
+    );
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["`demo` keeps data", "patches.yaml"]);
+    host.shell("touch /srv/restored");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &["looked again: it is as planned"]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.shell("rm /srv/restored");
+    host.steadfast(&["patch", "apply", "--yes", "--accept-data-loss"])
+        .expect(0, &[]);
+}

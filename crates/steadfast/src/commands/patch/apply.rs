@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::plan::window::{Start, Window};
 use host::LocalHost;
 use jiff::{SignedDuration, Timestamp};
-use model::plan::Patches;
+use model::plan::Selection;
 use model::{Digest, Plan};
 
 use super::Which;
@@ -32,14 +32,10 @@ use crate::style::Style;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "policy", "accept_data_loss"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     which: Which,
-    /// The policy by which the host is audited before and after [default:
-    /// /etc/steadfast/policy, when there]
-    #[arg(long, value_name = "DIR")]
-    policy: Option<PathBuf>,
     /// How long a change that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
@@ -65,11 +61,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let state = context.open_state()?;
     let saved = args.file.as_deref().map(apply::read).transpose()?;
-    let patches = match &saved {
-        None => args.which.into(),
-        Some(plan) => patches_of(plan)?,
+    let selection = match &saved {
+        None => args.which.selection(),
+        Some(plan) => selection_of(plan)?,
     };
-    let made = make(patches, &host, &state)?;
+    let made = make(selection, &host, &state)?;
     let Made { plan, effects, .. } = &made;
     if let Some(saved) = &saved {
         apply::refuse_unless_same(saved, plan)?;
@@ -77,6 +73,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if plan.actions.is_empty() {
         return apply::nothing_to_do(plan);
     }
+    refuse_at_risk(&made)?;
     if let Some(effects) = effects {
         let style = Style::for_stderr();
         show::patch::write(&mut std::io::stderr().lock(), effects, today(), &style)?;
@@ -86,7 +83,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     crate::say(format_args!("looking at the host as it is"));
-    let before = Before::look(&made, args.policy.as_deref())?;
+    let before = Before::look(&made)?;
     let task = Task {
         host: &host,
         plan,
@@ -139,12 +136,30 @@ fn wait_for(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Fa
     }
 }
 
-fn patches_of(plan: &Plan) -> Result<Patches, Failure> {
-    plan.selection.patches.ok_or_else(|| {
-        Failure::new(
+fn selection_of(plan: &Plan) -> Result<Selection, Failure> {
+    match plan.selection.patches {
+        Some(_) => Ok(plan.selection.clone()),
+        None => Err(Failure::new(
             Exit::BadInput,
             "this plan is none of a patch",
             "a plan of a policy is carried out with: steadfast apply",
-        )
-    })
+        )),
+    }
+}
+
+/// What services keep is no part of the way back.
+fn refuse_at_risk(made: &Made) -> Result<(), Failure> {
+    let mut at_risk = made.data.iter().filter(|data| data.is_at_risk());
+    match at_risk.next() {
+        Some(data) if !made.plan.selection.accept_data_loss => Err(Failure::new(
+            Exit::Findings,
+            format_args!(
+                "`{}` keeps data that no undo brings back, and nothing proves that a backup does",
+                data.package
+            ),
+            "nothing was changed; declare its backup in the policy's patches.yaml, or take the \
+             risk: --accept-data-loss",
+        )),
+        _ => Ok(()),
+    }
 }

@@ -1,8 +1,12 @@
 //! From what is pending to a plan: fetched, rehearsed on a copy, and held against the feeds.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
+use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
 use host::packages::users::processes;
 use host::packages::{
@@ -13,7 +17,8 @@ use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use model::plan::{LeftAlone, Patches};
+use model::patching::PatchPolicy;
+use model::plan::{LeftAlone, Patches, Selection};
 use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe};
 
 use crate::assessing::{Effects, NewVersion, effects_of};
@@ -21,6 +26,7 @@ use crate::commands::feed::refused;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::diff::{self, Difference, LineKind};
+use crate::survey;
 
 /// What the package manager's answers rest on.
 const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
@@ -44,10 +50,12 @@ pub(super) struct Made {
     pub(super) effects: Option<Effects>,
     /// What is asked on the host before it and after it.
     pub(super) checks: Vec<Check>,
+    /// Data that it may change and that no undo brings back.
+    pub(super) data: Vec<Data>,
 }
 
 /// Finds out what is pending, fetches it, rehearses it, and plans it. Installs nothing.
-pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<Made, Failure> {
+pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Result<Made, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new(
             Exit::BadInput,
@@ -56,6 +64,8 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
         ));
     }
     let because = |error| Failure::because(Exit::Unchecked, error);
+    let repository = survey::repository(selection.policy.as_ref().map(Path::new))?;
+    let policy = repository.patches();
     host::packages::check().map_err(|error| {
         Failure::with_help(
             Exit::Findings,
@@ -70,6 +80,7 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
     let components = host
         .distribution_packages()
         .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
+    let patches = selection.patches.unwrap_or_default();
     let wanted = chosen(patches, all, &components, state)?;
     crate::say(format_args!("fetching {} package(s)", wanted.len()));
     let Fetched {
@@ -80,7 +91,7 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
             "nothing was installed; is the network there, and are the lists fresh: apt-get update";
         Failure::with_help(Exit::Unchecked, error, help)
     })?;
-    let checks = checks();
+    let checks = checks(policy);
     let (seen, effects) = match packages.is_empty() {
         true => (UpgradeRehearsed::default(), None),
         false => {
@@ -96,6 +107,8 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
             .iter()
             .map(|(path, maintainers)| conflict(path, maintainers)),
     );
+    let data = ::plan::data::data(&packages, &policy.data, &proven, Timestamp::now());
+    left_alone.extend(data.iter().map(kept_by));
     let users = processes()
         .into_iter()
         .map(|process| User {
@@ -106,7 +119,7 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
         .collect();
     let plan = ::plan::patch::plan(Patching {
         host: host.identity(),
-        patches,
+        selection,
         packages,
         writes: seen.writes,
         users,
@@ -117,15 +130,59 @@ pub(super) fn make(patches: Patches, host: &LocalHost, state: &State) -> Result<
         plan,
         effects,
         checks,
+        data,
     })
 }
 
-fn checks() -> Vec<Check> {
+/// Those that fit the host, and the policy's own.
+fn checks(policy: &PatchPolicy) -> Vec<Check> {
+    let own = policy.checks.iter().map(|check| Check {
+        argv: check.argv.clone(),
+        limit: Duration::from_secs(check.limit_seconds),
+    });
     CHECKS
         .iter()
         .filter(|argv| Path::new(argv[0]).is_file())
         .map(|argv| Check::of(argv))
+        .chain(own)
         .collect()
+}
+
+/// When a restore was proven: by a file that root alone could have written.
+fn proven(path: &HostPath) -> Result<Timestamp, String> {
+    let metadata = path
+        .as_path()
+        .symlink_metadata()
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => "is not there".to_owned(),
+            _ => format!("can't be looked at: {error}"),
+        })?;
+    const OTHERS_WRITE: u32 = 0o022;
+    if !metadata.is_file() {
+        return Err("is no file".to_owned());
+    }
+    if metadata.uid() != 0 || metadata.mode() & OTHERS_WRITE != 0 {
+        return Err("could have been written by others than root".to_owned());
+    }
+    Timestamp::new(metadata.mtime(), 0).map_err(|error| format!("has no time: {error}"))
+}
+
+/// What is said of the data of a package.
+fn kept_by(data: &Data) -> LeftAlone {
+    let why = match &data.state {
+        DataState::Proven { on } => format!(
+            "is no part of the way back; the restore of its backup was proven on {}",
+            on.strftime("%Y-%m-%d")
+        ),
+        DataState::AtRisk { why } => {
+            format!("is no part of the way back: {why}; apply wants --accept-data-loss")
+        }
+    };
+    LeftAlone {
+        what: format!("data of {}", data.package),
+        why,
+        at: Vec::new(),
+    }
 }
 
 /// The pending upgrades that were asked for, and what these need.

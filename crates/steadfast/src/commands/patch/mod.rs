@@ -6,8 +6,10 @@ mod plan;
 mod status;
 mod well;
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
-use model::plan::Patches;
+use model::plan::{Patches, Selection};
 
 use crate::context::Context;
 use crate::duration::Days;
@@ -31,7 +33,7 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Which of the pending upgrades are taken.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Which {
     /// Which of the pending upgrades
     #[arg(long, value_enum, default_value_t)]
@@ -39,6 +41,13 @@ struct Which {
     /// Only those that close findings which are due within so many days, or overdue: "14d"
     #[arg(long, value_name = "DAYS", conflicts_with = "only")]
     deadline_within: Option<Days>,
+    /// The policy with `patches.yaml`, by which the host is also audited before and after
+    /// [default: /etc/steadfast/policy, when there]
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
+    /// Take the risk to data of a service that has no backup whose restore was proven
+    #[arg(long)]
+    accept_data_loss: bool,
 }
 
 /// Which of the pending upgrades.
@@ -51,14 +60,22 @@ enum Only {
     Security,
 }
 
-impl From<Which> for Patches {
-    fn from(which: Which) -> Self {
-        match (which.deadline_within, which.only) {
-            (Some(days), _) => Self::Due {
+impl Which {
+    /// As it is kept in a plan.
+    fn selection(&self) -> Selection {
+        let patches = match (self.deadline_within, self.only) {
+            (Some(days), _) => Patches::Due {
                 within_days: days.0,
             },
-            (None, Only::All) => Self::All,
-            (None, Only::Security) => Self::Security,
+            (None, Only::All) => Patches::All,
+            (None, Only::Security) => Patches::Security,
+        };
+        let policy = self.policy.as_ref();
+        Selection {
+            patches: Some(patches),
+            policy: policy.map(|path| path.to_string_lossy().into_owned()),
+            accept_data_loss: self.accept_data_loss,
+            ..Selection::default()
         }
     }
 }

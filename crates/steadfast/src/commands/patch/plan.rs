@@ -39,7 +39,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
-    let made = make(args.which.into(), &host, &state)?;
+    let made = make(args.which.selection(), &host, &state)?;
     let Made { plan, effects, .. } = &made;
     if let Some(path) = &args.output {
         crate::commands::plan::save(path, plan)?;

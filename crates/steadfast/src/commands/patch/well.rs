@@ -30,11 +30,8 @@ pub(super) struct Before {
 
 impl Before {
     /// Looks at the host. Changes nothing.
-    pub(super) fn look(made: &Made, policy: Option<&Path>) -> Result<Self, Failure> {
-        let selectors = Selectors {
-            policy: policy.map(Path::to_owned),
-            ..Selectors::default()
-        };
+    pub(super) fn look(made: &Made) -> Result<Self, Failure> {
+        let selectors = Selectors::from(&made.plan.selection);
         let closes = made.effects.iter().flat_map(|effects| &effects.closed);
         let checks = made.checks.iter();
         Ok(Self {

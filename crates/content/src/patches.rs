@@ -1,0 +1,147 @@
+//! `patches.yaml`: what must pass before and after a patch, and the backups of data.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use model::HostPath;
+use model::patching::{DataBackup, PatchPolicy, SmokeCheck};
+
+use crate::error::{ContentError, Problems, SourceText};
+use crate::keys::{Keys, Shape, items};
+use crate::yaml::{Node, Tree};
+
+const FILE: Shape<'_> = Shape {
+    known: &["checks", "data"],
+    needed: &[],
+};
+const CHECK: Shape<'_> = Shape {
+    known: &["run", "timeout"],
+    needed: &["run"],
+};
+const DATA_KEYS: &[&str] = &["packages", "restored", "within"];
+const DATA: Shape<'_> = Shape {
+    known: DATA_KEYS,
+    needed: DATA_KEYS,
+};
+
+/// Where a check names no time.
+const USUAL_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+const LONGEST_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
+
+pub(crate) fn read_file(
+    root: &Node,
+    source: &Arc<SourceText>,
+    problems: &mut Problems,
+) -> PatchPolicy {
+    let mut policy = PatchPolicy::default();
+    if root.tree == Tree::Null {
+        return policy;
+    }
+    let Some(keys) = Keys::of(root, "patches.yaml", FILE, source, problems) else {
+        return policy;
+    };
+    if let Some(node) = keys.node("checks") {
+        let list = items(node, "checks", source, problems).unwrap_or_default();
+        let checks = list.iter();
+        policy.checks = checks
+            .filter_map(|item| read_check(item, source, problems))
+            .collect();
+    }
+    if let Some(node) = keys.node("data") {
+        let list = items(node, "data", source, problems).unwrap_or_default();
+        let backups = list.iter();
+        policy.data = backups
+            .filter_map(|item| read_backup(item, source, problems))
+            .collect();
+    }
+    policy
+}
+
+fn read_check(
+    item: &Node,
+    source: &Arc<SourceText>,
+    problems: &mut Problems,
+) -> Option<SmokeCheck> {
+    let keys = Keys::of(item, "a check", CHECK, source, problems)?;
+    let argv: Option<Vec<String>> = keys.value("run", problems);
+    let timeout = time(&keys, "timeout", problems).unwrap_or(USUAL_TIMEOUT);
+    let argv = argv?;
+    let wrong = |why: &str| {
+        let node = keys.node("run").unwrap_or(item);
+        ContentError::new(why.to_owned(), keys.place_of(node))
+    };
+    if !argv.first().is_some_and(|program| program.starts_with('/')) {
+        problems.push(
+            wrong("a check without a program's absolute path")
+                .help("a list: [/usr/local/sbin/smoke, --quick]; no shell reads it"),
+        );
+        return None;
+    }
+    if argv.iter().any(|word| word.contains('\0')) {
+        problems.push(wrong("a word with a zero byte"));
+        return None;
+    }
+    if timeout.is_zero() || timeout.is_negative() || timeout > LONGEST_TIMEOUT {
+        problems.push(
+            ContentError::new(
+                "`timeout` is not between a second and an hour",
+                keys.place_of(keys.node("timeout").unwrap_or(item)),
+            )
+            .help("write 30s or 5m"),
+        );
+        return None;
+    }
+    Some(SmokeCheck {
+        argv,
+        limit_seconds: timeout.as_secs().unsigned_abs(),
+    })
+}
+
+fn read_backup(
+    item: &Node,
+    source: &Arc<SourceText>,
+    problems: &mut Problems,
+) -> Option<DataBackup> {
+    let keys = Keys::of(item, "a backup of data", DATA, source, problems)?;
+    let packages: Option<Vec<String>> = keys.value("packages", problems);
+    let restored: Option<HostPath> = keys.value("restored", problems);
+    let within = keys.text("within", problems);
+    let within_days = within.and_then(|text| {
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        let place = keys.place_of(keys.node("within").unwrap_or(item));
+        problems.keep(days.filter(|days| *days > 0).ok_or_else(|| {
+            ContentError::new("`within` is not a number of days", place)
+                .help("how long a restore that succeeded proves something: 7d")
+        }))
+    });
+    let packages = packages?;
+    let in_names = |c: char| c.is_ascii_alphanumeric() || "-._+*?".contains(c);
+    let good = |name: &String| !name.is_empty() && name.chars().all(in_names);
+    if packages.is_empty() || !packages.iter().all(good) {
+        problems.push(
+            ContentError::new(
+                "a backup of data of no package",
+                keys.place_of(keys.node("packages").unwrap_or(item)),
+            )
+            .help("names and patterns of packages: [\"postgresql-*\"]"),
+        );
+        return None;
+    }
+    Some(DataBackup {
+        packages,
+        restored: restored?,
+        within_days: within_days?,
+    })
+}
+
+fn time(keys: &Keys<'_>, key: &str, problems: &mut Problems) -> Option<SignedDuration> {
+    let node = keys.node(key)?;
+    let text = keys.text(key, problems)?;
+    problems.keep(text.parse().map_err(|_| {
+        ContentError::new(
+            format!("`{key}` is not a length of time"),
+            keys.place_of(node),
+        )
+        .help("write 30s or 5m")
+    }))
+}
