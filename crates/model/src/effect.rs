@@ -232,6 +232,10 @@ pub enum Effect {
         packages: Vec<PackageUpgrade>,
         /// Every path that the rehearsal wrote: what is imaged, and put back.
         writes: Vec<HostPath>,
+        /// Packages that dpkg left unfinished, which are configured first; then those above
+        /// are installed again. Empty for an upgrade.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unfinished: Vec<String>,
     },
     /// Load the audit rules of `/etc/audit/rules.d` into the kernel.
     LoadAuditRules,

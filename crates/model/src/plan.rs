@@ -141,6 +141,8 @@ pub enum Patches {
     Security,
     /// Those that close findings which are due within so many days, or overdue.
     Due { within_days: u16 },
+    /// None: what dpkg left unfinished is finished, or installed again.
+    Repair,
 }
 
 /// One step, and how to take it back.

@@ -28,6 +28,8 @@ pub struct Patching {
     /// What was asked for.
     pub selection: Selection,
     pub packages: Vec<PackageUpgrade>,
+    /// What dpkg left unfinished, where that is repaired.
+    pub unfinished: Vec<String>,
     /// What the rehearsal wrote.
     pub writes: BTreeSet<HostPath>,
     pub users: Vec<User>,
@@ -59,13 +61,14 @@ pub fn plan(patching: Patching) -> Plan {
         host,
         selection,
         packages,
+        unfinished,
         writes,
         users,
         premises,
         mut left_alone,
     } = patching;
     let mut actions = Vec::new();
-    if !packages.is_empty() {
+    if !packages.is_empty() || !unfinished.is_empty() {
         let (restarts, stay) = served(&users, &writes);
         let risk = risk::of_upgrade(&packages);
         actions.push(Action {
@@ -77,6 +80,7 @@ pub fn plan(patching: Patching) -> Plan {
                 Effect::Upgrade {
                     packages,
                     writes: writes.into_iter().collect(),
+                    unfinished,
                 },
                 Inverse::Restore,
             )

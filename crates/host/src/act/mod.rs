@@ -77,7 +77,11 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::LoadAuditRules => runtime::load_audit_rules(),
         Effect::Run { argv, timeout_ms } => runtime::run(argv, *timeout_ms),
         Effect::Package { name, op } => package::act(name, op),
-        Effect::Upgrade { packages, .. } => upgrade::act(context, packages),
+        Effect::Upgrade {
+            packages,
+            unfinished,
+            ..
+        } => upgrade::act(context, packages, unfinished),
         Effect::PutFile { .. }
         | Effect::MakeDir { .. }
         | Effect::Remove { .. }

@@ -246,7 +246,7 @@ fn keep_named(context: &Context<'_>, names: BTreeSet<String>) -> Result<Packages
     Ok(PackagesBefore { packages })
 }
 
-pub(super) fn query(name: &str) -> Result<PackageState, ActError> {
+pub(crate) fn query(name: &str) -> Result<PackageState, ActError> {
     let ended = Program::find(&["/usr/bin/dpkg-query"])?
         .args(["-W", "-f=${Status}\\t${Version}\\n", "--", name])
         .run()?;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::{HostPath, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
-use super::package::{apt, check_name, failed, lock_holder, query};
+use super::package::{APT_VARIABLES, apt, check_name, failed, lock_holder, query};
 use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
@@ -46,8 +46,16 @@ pub fn name_of_file(name: &str, version: &str, architecture: &str) -> String {
 /// none of them changed.
 pub const NO_CACHES: [&str; 2] = ["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="];
 
+/// What dpkg is asked for first where it left something unfinished (dpkg(1)).
+pub const CONFIGURE: [&str; 4] = ["--force-confdef", "--force-confold", "--configure", "-a"];
+
 /// What apt-get is asked for, on the copy and on the host alike, beside what it is always told.
-pub fn arguments(packages: &[PackageUpgrade], archives: &Path) -> Result<Vec<String>, ActError> {
+/// Packages may be there in the same version, as what is `again` is.
+pub fn arguments(
+    packages: &[PackageUpgrade],
+    archives: &Path,
+    again: bool,
+) -> Result<Vec<String>, ActError> {
     let mut words = vec![
         format!("-oDir::Cache::archives={}/", archives.display()),
         "-oAPT::Sandbox::User=root".to_owned(),
@@ -58,6 +66,9 @@ pub fn arguments(packages: &[PackageUpgrade], archives: &Path) -> Result<Vec<Str
         "install".to_owned(),
     ];
     words.splice(0..0, NO_CACHES.map(str::to_owned));
+    if again {
+        words.insert(0, "--reinstall".to_owned());
+    }
     for package in packages {
         check_name(&package.name)?;
         check_version(package)?;
@@ -93,15 +104,30 @@ pub fn check_archives(packages: &[PackageUpgrade], archives: &Path) -> Result<()
 }
 
 /// Upgrades. Believed only when dpkg's database says so, whatever apt's exit code was.
-pub fn act(context: &Context<'_>, packages: &[PackageUpgrade]) -> Result<(), ActError> {
+pub fn act(
+    context: &Context<'_>,
+    packages: &[PackageUpgrade],
+    unfinished: &[String],
+) -> Result<(), ActError> {
     let archives = archives(context);
     check_archives(packages, &archives)?;
-    let ended = apt()?
-        .args(arguments(packages, &archives)?)
-        .limit(LIMIT)
-        .run()?;
-    if !ended.succeeded() {
-        return Err(failed("upgrade packages".to_owned(), &ended));
+    let again = !unfinished.is_empty();
+    if again {
+        let finish = Program::find(&["/usr/bin/dpkg"])?;
+        let finish = APT_VARIABLES
+            .into_iter()
+            .fold(finish, |program, (name, value)| program.env(name, value));
+        // What can't be configured is installed again, and what dpkg says in the end counts.
+        let _ = finish.args(CONFIGURE).limit(LIMIT).run()?;
+    }
+    if !packages.is_empty() {
+        let ended = apt()?
+            .args(arguments(packages, &archives, again)?)
+            .limit(LIMIT)
+            .run()?;
+        if !ended.succeeded() {
+            return Err(failed("upgrade packages".to_owned(), &ended));
+        }
     }
     for package in packages {
         let now = query(&package.name)?;
@@ -121,26 +147,40 @@ pub fn act(context: &Context<'_>, packages: &[PackageUpgrade]) -> Result<(), Act
 
 /// Is nothing half done? dpkg's own audit, which prints what is.
 pub fn check_clean() -> Result<(), ActError> {
-    let ended = Program::find(&["/usr/bin/dpkg"])?
-        .args(["--audit"])
-        .succeed()?;
-    if ended.stdout.trim().is_empty() {
+    let said = audit()?;
+    if said.trim().is_empty() {
         return Ok(());
     }
-    // Explanations stand at the margin, and packages, with a word on each, are indented.
-    let named: Vec<&str> = ended
-        .stdout
-        .lines()
-        .filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next())
-        .collect();
+    let named = names_of(&said);
     let why = match named.is_empty() {
-        true => ended.stdout.lines().next().unwrap_or_default().to_owned(),
+        true => said.lines().next().unwrap_or_default().to_owned(),
         false => format!("not all there: {}", named.join(", ")),
     };
     Err(ActError::program(
         "find dpkg's database clean",
         model::printable(why.as_bytes()),
     ))
+}
+
+fn audit() -> Result<String, ActError> {
+    let ended = Program::find(&["/usr/bin/dpkg"])?
+        .args(["--audit"])
+        .succeed()?;
+    Ok(ended.stdout)
+}
+
+/// The packages that dpkg's audit names.
+pub fn audited() -> Result<Vec<String>, ActError> {
+    audit().map(|said| names_of(&said))
+}
+
+/// Explanations stand at the margin, and packages, with a word on each, are indented.
+fn names_of(audit: &str) -> Vec<String> {
+    let lines = audit.lines();
+    lines
+        .filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The package manager that a killed upgrade left at work ends by itself, and before it has ended

@@ -16,10 +16,11 @@ use model::component::SourcePackage;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
 
-use crate::act::package::{APT_VARIABLES, apt, apt_options};
+use crate::act::package::{APT_VARIABLES, apt, apt_options, query};
 use crate::act::program::Program;
 use crate::act::upgrade::{
-    LIMIT, NO_CACHES, archives_below, arguments, check_clean, file_name, name_of_file,
+    CONFIGURE, LIMIT, NO_CACHES, archives_below, arguments, audited, check_clean, file_name,
+    name_of_file,
 };
 use crate::act::{ActError, Root};
 use crate::image;
@@ -54,6 +55,9 @@ impl Pending {
         name_of_file(bare, &self.to, &self.architecture)
     }
 }
+
+/// What only reads may be asked while dpkg is in the middle of something (apt's Debug options).
+const UNLOCKED: &str = "-oDebug::NoLocking=1";
 
 /// Reads `Inst NAME [OLD] (NEW ORIGIN:SUITE, ORIGIN:SUITE [ARCHITECTURE])` of apt-get's
 /// simulation; and the packages that it would remove.
@@ -104,6 +108,81 @@ pub fn check() -> Result<(), ActError> {
     check_clean()
 }
 
+/// What dpkg left unfinished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// Each package, and what dpkg calls it.
+    pub packages: BTreeMap<String, String>,
+    /// Those of them that only a new installation mends, with their versions.
+    pub again: BTreeMap<String, String>,
+}
+
+/// Asks dpkg.
+///
+/// # Errors
+/// When it can't be asked.
+pub fn broken() -> Result<Broken, ActError> {
+    let ended = Program::find(&["/usr/bin/dpkg-query"])?
+        .args([
+            "--show",
+            "--showformat=${binary:Package}\\t${db:Status-Status}\\t${db:Status-Eflag}\\t${Version}\\n",
+        ])
+        .succeed()?;
+    let mut broken = parse_broken(&ended.stdout);
+    // It also knows of packages that look whole and lack a part of its database.
+    for name in audited()? {
+        if !broken.packages.contains_key(&name) {
+            broken.packages.insert(name.clone(), "not whole".to_owned());
+            let version = query(&name)?.version.unwrap_or_default();
+            broken.again.insert(name, version);
+        }
+    }
+    Ok(broken)
+}
+
+/// Reads `NAME\tSTATUS\tFLAG\tVERSION` of dpkg-query(1).
+pub fn parse_broken(text: &str) -> Broken {
+    let mut broken = Broken::default();
+    for line in text.lines() {
+        let mut words = line.split('\t');
+        let (Some(name), Some(status), Some(flag)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let again = flag == "reinstreq" || status == "half-installed";
+        if matches!(status, "installed" | "config-files" | "not-installed") && !again {
+            continue;
+        }
+        broken.packages.insert(name.to_owned(), status.to_owned());
+        if again {
+            let version = words.next().unwrap_or_default();
+            broken.again.insert(name.to_owned(), version.to_owned());
+        }
+    }
+    broken
+}
+
+/// The same packages in their own versions, as apt would install them again; where these can't
+/// be had any more, in those that can.
+///
+/// # Errors
+/// When apt-get can't be asked, or has no package file for one.
+pub fn again(broken: &Broken) -> Result<Vec<Pending>, ActError> {
+    if broken.again.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = ["--reinstall", "install"].map(str::to_owned);
+    let with = |word: &dyn Fn((&String, &String)) -> String| {
+        let names = broken.again.iter().map(word);
+        simulate(&words.iter().cloned().chain(names).collect::<Vec<_>>())
+    };
+    with(&|(name, version)| match version.as_str() {
+        "" => name.clone(),
+        version => format!("{name}={version}"),
+    })
+    .or_else(|_| with(&|(name, _)| name.clone()))
+}
+
 /// Packages that the administrator holds back (apt-mark(8)).
 ///
 /// # Errors
@@ -146,7 +225,12 @@ pub fn with_needed(wanted: &[Pending]) -> Result<Vec<Pending>, ActError> {
 fn simulate(words: &[String]) -> Result<Vec<Pending>, ActError> {
     let ended = apt()?
         .args(NO_CACHES)
-        .args(["--simulate", "--no-remove", "--no-install-recommends"])
+        .args([
+            UNLOCKED,
+            "--simulate",
+            "--no-remove",
+            "--no-install-recommends",
+        ])
         .args(words.iter().cloned())
         .succeed()?;
     let (pending, removed) = parse_pending(&ended.stdout);
@@ -239,7 +323,7 @@ pub struct Fetched {
 ///
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.
-pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<Fetched, ActError> {
+pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetched, ActError> {
     let archives = archives_below(state.images().directory());
     if !archives.is_dir() {
         std::fs::DirBuilder::new()
@@ -257,6 +341,7 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<Fetched, ActError> 
     }
     let fetch = |how: &str| {
         let options = [
+            UNLOCKED,
             &format!("-oDir::Cache::archives={}/", archives.display()),
             "-oAPT::Sandbox::User=root",
             how,
@@ -269,6 +354,7 @@ pub fn fetch(state: &State, pending: Vec<Pending>) -> Result<Fetched, ActError> 
             .map(|pending| format!("{}={}", pending.name, pending.to));
         apt().and_then(|apt| {
             apt.args(NO_CACHES)
+                .args(again.then_some("--reinstall"))
                 .args(options.map(str::to_owned))
                 .args(wanted)
                 .limit(FETCH_LIMIT)
@@ -509,16 +595,22 @@ pub enum UpgradeError {
     Fails(String),
 }
 
-/// Upgrades a copy of this host, and asks the checks there, before and after.
+/// Upgrades a copy of this host, and asks the checks there, before and after. What dpkg left
+/// `unfinished` is finished first.
 ///
 /// # Errors
 /// When no copy can be made, and when the upgrade fails on it.
 pub fn rehearse_upgrade(
     state: &State,
-    packages: &[PackageUpgrade],
-    unpacked_bytes: u64,
+    fetched: &Fetched,
+    unfinished: &[String],
     checks: &[Check],
 ) -> Result<UpgradeRehearsed, UpgradeError> {
+    let Fetched {
+        packages,
+        unpacked_bytes,
+    } = fetched;
+    let again = !unfinished.is_empty();
     let archives = archives_below(state.images().directory());
     let step = |check: &Check| Step {
         program: PathBuf::from(&check.argv[0]),
@@ -526,12 +618,29 @@ pub fn rehearse_upgrade(
         limit: check.limit,
         others_rest_on_it: false,
     };
-    let upgrade = Step {
-        program: PathBuf::from("/usr/bin/apt-get"),
-        args: [&apt_options()[..], &arguments(packages, &archives)?].concat(),
-        limit: LIMIT,
+    let mut upgrade = Vec::new();
+    if again {
+        upgrade.push(Step {
+            program: PathBuf::from("/usr/bin/dpkg"),
+            args: CONFIGURE.map(str::to_owned).to_vec(),
+            limit: LIMIT,
+            others_rest_on_it: false,
+        });
+    }
+    if !packages.is_empty() {
+        upgrade.push(Step {
+            program: PathBuf::from("/usr/bin/apt-get"),
+            args: [&apt_options()[..], &arguments(packages, &archives, again)?].concat(),
+            limit: LIMIT,
+            others_rest_on_it: true,
+        });
+    }
+    upgrade.push(Step {
+        program: PathBuf::from("/usr/bin/dpkg"),
+        args: vec!["--audit".to_owned()],
+        limit: CHECK_LIMIT,
         others_rest_on_it: true,
-    };
+    });
     let variables = [&APT_VARIABLES[..], &[("HOME", "/root")]].concat();
     let mine = HostPath::from_bytes(
         state
@@ -545,8 +654,9 @@ pub fn rehearse_upgrade(
     .map_err(|error| ActError::program("leave the state directory out", error))?;
     // The upgrade unpacks beside the old files; the database and caches come on top.
     let needed_bytes = unpacked_bytes * 2 + (128 << 20);
+    let (first, last) = (checks.len(), checks.len() + upgrade.len());
     let ask: Vec<Step> = checks.iter().map(step).collect();
-    let steps = [&ask[..], &[upgrade], &ask[..]].concat();
+    let steps = [&ask[..], &upgrade, &ask[..]].concat();
     let Rehearsed {
         steps: ended,
         writes,
@@ -559,13 +669,22 @@ pub fn rehearse_upgrade(
         Some(Err(why)) => Some(why.clone()),
         None => Some("it did not run".to_owned()),
     };
-    if let Some(why) = why_not(ended.get(checks.len())) {
+    // dpkg's configuring may fail for what is installed again after it.
+    for place in (if again { first + 1 } else { first })..last {
+        if let Some(why) = why_not(ended.get(place)) {
+            return Err(UpgradeError::Fails(why));
+        }
+    }
+    if let Some(Ok(audit)) = ended.get(last - 1)
+        && !audit.stdout.trim().is_empty()
+    {
+        let why = format!("dpkg is not clean after it: {}", end_of(&audit.stdout, ""));
         return Err(UpgradeError::Fails(why));
     }
     let mut broken = BTreeMap::new();
     for (place, check) in checks.iter().enumerate() {
         let before = why_not(ended.get(place));
-        if let (None, Some(why)) = (before, why_not(ended.get(checks.len() + 1 + place))) {
+        if let (None, Some(why)) = (before, why_not(ended.get(last + place))) {
             broken.insert(check.clone(), why);
         }
     }

@@ -2,7 +2,7 @@
 
 use host::packages::reach::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
-use host::packages::{Listed, build_of, parse_listed, parse_pending};
+use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
 use model::HostPath;
 use model::component::SourcePackage;
 
@@ -159,4 +159,17 @@ fn a_kernel_says_which_build_it_is() {
     let said = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)";
     assert_eq!(build_of(said).as_deref(), Some("6.1.119-1"));
     assert_eq!(build_of("#1 SMP Tue Jan 1 00:00:00 UTC 2030"), None);
+}
+
+#[test]
+fn what_dpkg_left_unfinished_is_known() {
+    let broken = parse_broken(
+        "adduser\tinstalled\tok\t3\ngone\tconfig-files\tok\t1\nhalf\thalf-configured\tok\t2\n\
+         waits\ttriggers-pending\tok\t2\nbad\thalf-installed\treinstreq\t1:4\n\
+         torn\tinstalled\treinstreq\t5\n",
+    );
+    let names: Vec<_> = broken.packages.keys().collect();
+    assert_eq!(names, ["bad", "half", "torn", "waits"]);
+    let again: Vec<_> = broken.again.iter().map(|(a, b)| (&**a, &**b)).collect();
+    assert_eq!(again, [("bad", "1:4"), ("torn", "5")]);
 }

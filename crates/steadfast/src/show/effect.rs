@@ -146,6 +146,12 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
                 format!("install the package {name}")
             }
         },
+        Effect::Upgrade { unfinished, .. } if !unfinished.is_empty() => {
+            format!(
+                "finish what dpkg left unfinished: {}",
+                unfinished.join(", ")
+            )
+        }
         Effect::Upgrade { packages, .. } => match packages.as_slice() {
             [package] => format!("upgrade {}", upgraded(package, to)),
             packages => format!("upgrade {} packages", packages.len()),

@@ -78,8 +78,12 @@ pub fn summary(plan: &Plan) -> String {
                 continue;
             }
             Effect::Package { .. } => (1, "package"),
-            Effect::Upgrade { packages, .. } => {
-                counts.entry(1).or_insert((0, "package")).0 += packages.len();
+            Effect::Upgrade {
+                packages,
+                unfinished,
+                ..
+            } => {
+                counts.entry(1).or_insert((0, "package")).0 += packages.len().max(unfinished.len());
                 continue;
             }
             Effect::Account(_) => (2, "account change"),
@@ -147,7 +151,10 @@ fn actions(paper: &mut Paper<'_>, plan: &Plan, current: Current<'_>) -> io::Resu
         let to = paper.sign(Sign::To);
         let text = describe(&action.effect, &seen, is_secret(action), to);
         heading(paper, &text, action)?;
-        if let Effect::Upgrade { packages, writes } = &action.effect {
+        if let Effect::Upgrade {
+            packages, writes, ..
+        } = &action.effect
+        {
             upgrade(paper, packages, writes.len())?;
         }
     }
@@ -544,6 +551,7 @@ pub fn command(command: &str, selection: &Selection) -> String {
     match selection.patches {
         Some(Patches::All) => {}
         Some(Patches::Security) => text += " --only security",
+        Some(Patches::Repair) => text += " --repair",
         Some(Patches::Due { within_days }) => text += &format!(" --deadline-within {within_days}d"),
         // A patch stands or falls as a whole anyway.
         None if selection.all_or_nothing => text += " --all-or-nothing",

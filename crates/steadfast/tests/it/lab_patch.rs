@@ -172,7 +172,7 @@ fn what_stands_in_the_way_is_said() {
     host.shell("dpkg --unpack /srv/archive/demo_1.0_all.deb >/dev/null");
     let before = host.snapshot();
     host.steadfast(&["patch", "apply", "--yes"])
-        .expect(1, &["not all there: demo", "dpkg --configure -a"]);
+        .expect(1, &["not all there: demo", "patch plan --repair"]);
     expect_same(&host, &before);
 }
 
@@ -563,4 +563,42 @@ fn a_policy_has_its_own_checks_and_says_what_proves_a_backup() {
     host.shell("rm /srv/restored");
     host.steadfast(&["patch", "apply", "--yes", "--accept-data-loss"])
         .expect(0, &[]);
+}
+
+/// What dpkg left unfinished is mended by a plan of its own: rehearsed, applied, and taken back
+/// as any other.
+#[test]
+fn what_dpkg_left_unfinished_is_repaired() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    host.steadfast(&["patch", "plan", "--repair"])
+        .expect(0, &["nothing to do"]);
+    let breaks = [
+        "dpkg --unpack /srv/archive/demo_1.0_all.deb >/dev/null",
+        "sed -i '/^Package: demo$/,/^$/s/^Status: .*/Status: install reinstreq half-installed/' \
+         /var/lib/dpkg/status && rm /usr/share/demo/version",
+        "rm /var/lib/dpkg/info/demo.list",
+    ];
+    for broken in breaks {
+        host.shell(broken);
+        let before = host.snapshot();
+        host.steadfast(&["patch", "plan"])
+            .expect(1, &["not all there: demo", "steadfast patch plan --repair"]);
+        host.steadfast(&["patch", "plan", "--repair"])
+            .expect(1, &["finish what dpkg left unfinished: demo"]);
+        expect_same(&host, &before);
+        host.steadfast(&["patch", "apply", "--repair", "--yes"])
+            .expect(0, &["looked again: it is as planned"]);
+        assert_eq!(
+            host.shell("dpkg --audit; dpkg-query -W -f '${Status} ${Version}' demo; demo"),
+            "install ok installed 1.01.0\n"
+        );
+        host.shell("test -s /var/lib/dpkg/info/demo.list && test -s /usr/share/demo/version");
+        host.steadfast(&["undo", "last", "--yes"])
+            .expect(0, &["checked, and as before"]);
+        expect_same(&host, &before);
+        host.steadfast(&["patch", "apply", "--repair", "--yes"])
+            .expect(0, &[]);
+    }
 }

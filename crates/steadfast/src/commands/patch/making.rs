@@ -10,8 +10,8 @@ use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
 use host::packages::users::processes;
 use host::packages::{
-    Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, fetch, listed, pending,
-    rehearse_upgrade, with_needed,
+    Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
+    pending, rehearse_upgrade, with_needed,
 };
 use host::{Host, LocalHost, State};
 use jiff::Timestamp;
@@ -66,42 +66,54 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let because = |error| Failure::because(Exit::Unchecked, error);
     let repository = survey::repository(selection.policy.as_ref().map(Path::new))?;
     let policy = repository.patches();
-    host::packages::check().map_err(|error| {
-        Failure::with_help(
-            Exit::Findings,
-            error,
-            "nothing was changed; finish what was begun first: dpkg --configure -a",
-        )
-    })?;
+    let patches = selection.patches.unwrap_or_default();
+    let repairs = patches == Patches::Repair;
+    if !repairs {
+        host::packages::check().map_err(|error| {
+            Failure::with_help(
+                Exit::Findings,
+                error,
+                "nothing was changed; look at the repair: steadfast patch plan --repair",
+            )
+        })?;
+    }
     crate::say(format_args!("asking the package manager"));
-    let (all, held) = pending().map_err(because)?;
+    let broken = match repairs {
+        true => broken().map_err(because)?,
+        false => Broken::default(),
+    };
+    let unfinished: Vec<String> = broken.packages.keys().cloned().collect();
+    let (all, held) = match repairs {
+        true => (again(&broken).map_err(because)?, Vec::new()),
+        false => pending().map_err(because)?,
+    };
     let premises = premises(host);
     let mut left_alone: Vec<LeftAlone> = held.iter().map(held_back).collect();
     let components = host
         .distribution_packages()
         .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
-    let patches = selection.patches.unwrap_or_default();
     let wanted = chosen(patches, all, &components, state)?;
     crate::say(format_args!("fetching {} package(s)", wanted.len()));
-    let Fetched {
-        packages,
-        unpacked_bytes,
-    } = fetch(state, wanted).map_err(|error| {
+    let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
             "nothing was installed; is the network there, and are the lists fresh: apt-get update";
         Failure::with_help(Exit::Unchecked, error, help)
     })?;
     let checks = checks(policy);
-    let (seen, effects) = match packages.is_empty() {
+    let (seen, effects) = match fetched.packages.is_empty() && unfinished.is_empty() {
         true => (UpgradeRehearsed::default(), None),
         false => {
-            let versions = packages.iter().map(new_version).collect::<Vec<_>>();
-            (
-                rehearsed(state, &packages, unpacked_bytes, &checks)?,
-                Some(effects(state, &components, &versions)?),
-            )
+            let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
+            let seen = rehearsed(state, &fetched, &unfinished, &checks)?;
+            // What is repaired closes nothing.
+            let effects = match repairs {
+                true => None,
+                false => Some(effects(state, &components, &versions)?),
+            };
+            (seen, effects)
         }
     };
+    let packages = fetched.packages;
     left_alone.extend(
         seen.conflicts
             .iter()
@@ -121,6 +133,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         host: host.identity(),
         selection,
         packages,
+        unfinished,
         writes: seen.writes,
         users,
         premises,
@@ -194,7 +207,7 @@ fn chosen(
 ) -> Result<Vec<Pending>, Failure> {
     let because = |error| Failure::because(Exit::Unchecked, error);
     let wanted: Vec<Pending> = match patches {
-        Patches::All => return Ok(all),
+        Patches::All | Patches::Repair => return Ok(all),
         Patches::Security => all.into_iter().filter(Pending::is_security).collect(),
         Patches::Due { within_days } => {
             let listed = listed(&all).map_err(because)?;
@@ -308,12 +321,12 @@ fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
 
 fn rehearsed(
     state: &State,
-    packages: &[PackageUpgrade],
-    unpacked_bytes: u64,
+    fetched: &Fetched,
+    unfinished: &[String],
     checks: &[Check],
 ) -> Result<UpgradeRehearsed, Failure> {
     crate::say(format_args!("rehearsing it on a copy of this host"));
-    let rehearsed = rehearse_upgrade(state, packages, unpacked_bytes, checks).map_err(|error| {
+    let rehearsed = rehearse_upgrade(state, fetched, unfinished, checks).map_err(|error| {
         let help = match &error {
             UpgradeError::Fails(_) => "nothing was changed on this host",
             _ => "nothing was changed, and nothing is applied that was not rehearsed",

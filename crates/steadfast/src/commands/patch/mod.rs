@@ -41,6 +41,9 @@ struct Which {
     /// Only those that close findings which are due within so many days, or overdue: "14d"
     #[arg(long, value_name = "DAYS", conflicts_with = "only")]
     deadline_within: Option<Days>,
+    /// No upgrade: finish, or install again, what dpkg left unfinished
+    #[arg(long, conflicts_with_all = ["only", "deadline_within"])]
+    repair: bool,
     /// The policy with `patches.yaml`, by which the host is also audited before and after
     /// [default: /etc/steadfast/policy, when there]
     #[arg(long, value_name = "DIR")]
@@ -64,6 +67,7 @@ impl Which {
     /// As it is kept in a plan.
     fn selection(&self) -> Selection {
         let patches = match (self.deadline_within, self.only) {
+            _ if self.repair => Patches::Repair,
             (Some(days), _) => Patches::Due {
                 within_days: days.0,
             },
