@@ -14,6 +14,7 @@ use crate::LocalHost;
 use crate::act::ActError;
 use crate::crash::CrashPoints;
 use crate::image::Node;
+use crate::image::digest_of_name;
 use crate::journal::{ActionRecord, Batch, Header, Imaged, JournalError, Kept};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError};
@@ -170,10 +171,7 @@ fn sweep(
     for entry in std::fs::read_dir(directory).map_err(fail("list"))? {
         let entry = entry.map_err(fail("list"))?;
         // Whatever else lies there has another name than a digest.
-        let digest: Option<Digest> = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
+        let digest = digest_of_name(&entry.file_name());
         if digest.is_none_or(|digest| kept.contains(&digest)) {
             continue;
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use model::{Blob, Effect, HostPath, Mode};
@@ -234,12 +234,34 @@ pub(super) fn write_content(
 ) -> Result<(), ActError> {
     let mut file = File::from(fd);
     let fail = |source| ActError::path("write", &place.path, source);
-    std::io::copy(content, &mut file).map_err(fail)?;
-    file.flush().map_err(fail)?;
+    copy_with_holes(content, &mut file).map_err(fail)?;
     change_attributes(place, &file, wanted)?;
     match context.bulk.is_on() {
         true => Ok(()),
         false => file.sync_all().map_err(fail),
+    }
+}
+
+/// Nothing is written for a run of zeros of this length: a file with holes does not take more
+/// room than it did.
+const HOLE_BYTES: usize = 64 << 10;
+
+fn copy_with_holes(content: &mut dyn Read, file: &mut File) -> std::io::Result<()> {
+    let mut buffer = Vec::with_capacity(HOLE_BYTES);
+    let mut size_bytes = 0;
+    loop {
+        buffer.clear();
+        content.take(HOLE_BYTES as u64).read_to_end(&mut buffer)?;
+        size_bytes += buffer.len() as u64;
+        if buffer.len() == HOLE_BYTES && buffer.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Current(HOLE_BYTES as i64))?;
+            continue;
+        }
+        file.write_all(&buffer)?;
+        if buffer.len() < HOLE_BYTES {
+            // A hole at the end is part of it.
+            return file.set_len(size_bytes);
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Before-images and after-images: content by its digest, each stored once, mode 0600,
-//! durable before anything rests on it. They may hold secrets, and never leave the state
-//! directory.
+//! durable before anything rests on it, and compressed where that helps (Zstandard, RFC 8878).
+//! They may hold secrets, and never leave the state directory.
 
 pub mod node;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,25 @@ impl Images {
         &self.directory
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(digest.to_string())
+    /// The files that may hold the content, as it is and compressed.
+    fn paths(&self, digest: &Digest) -> [PathBuf; 2] {
+        let name = digest.to_string();
+        [
+            self.directory.join(format!("{name}{PACKED}")),
+            self.directory.join(name),
+        ]
+    }
+
+    /// The content, as it was stored.
+    fn content(&self, digest: &Digest) -> io::Result<Content> {
+        let [packed, plain] = self.paths(digest);
+        match File::open(&packed) {
+            Ok(file) => Content::packed(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Content::Plain(File::open(plain)?))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores all that `source` gives, durably.
@@ -75,9 +93,22 @@ impl Images {
         file: &mut File,
         temporary: &Path,
     ) -> io::Result<(Digest, u64)> {
-        let (digest, size_bytes) = copy(source, file)?;
-        let path = self.path(&digest);
-        if path.exists() {
+        let mut first = Vec::with_capacity(SAMPLE_BYTES);
+        source.take(SAMPLE_BYTES as u64).read_to_end(&mut first)?;
+        let mut source = first.chain(&mut *source);
+        let packs = is_worth_packing(&first)?;
+        let (digest, size_bytes) = match packs {
+            false => copy(&mut source, file)?,
+            true => {
+                let mut encoder = zstd::Encoder::new(&mut *file, LEVEL)?;
+                let copied = copy(&mut source, &mut encoder)?;
+                encoder.finish()?;
+                copied
+            }
+        };
+        let [packed, plain] = self.paths(&digest);
+        let path = if packs { packed } else { plain };
+        if self.has(&digest) {
             std::fs::remove_file(temporary)?;
         } else {
             let at_once = !self.together.load(Ordering::Relaxed);
@@ -133,12 +164,21 @@ impl Images {
         }
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let Some(named) = name.to_str().and_then(|name| name.parse::<Digest>().ok()) else {
+            let Some(named) = digest_of_name(&entry.file_name()) else {
                 continue;
             };
-            let (found, _) = digest(&mut File::open(entry.path())?)?;
-            if found != named {
+            let file = File::open(entry.path())?;
+            let is_packed = entry
+                .file_name()
+                .as_encoded_bytes()
+                .ends_with(PACKED.as_bytes());
+            let content = match is_packed {
+                true => Content::packed(file),
+                false => Ok(Content::Plain(file)),
+            };
+            // What was not written in full can't be unpacked either.
+            let found = content.and_then(|mut content| digest(&mut content));
+            if !found.is_ok_and(|(found, _)| found == named) {
                 std::fs::remove_file(entry.path())?;
             }
         }
@@ -154,14 +194,16 @@ impl Images {
     /// Nothing will rest on what was stored for a change that is refused: it goes again.
     pub(crate) fn forget_fresh(&self) {
         for digest in std::mem::take(&mut *self.lock_fresh()) {
-            // What stays only takes room.
-            let _ = std::fs::remove_file(self.path(&digest));
+            for path in self.paths(&digest) {
+                // What stays only takes room.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 
     /// Is the content stored?
     pub fn has(&self, digest: &Digest) -> bool {
-        self.path(digest).exists()
+        self.paths(digest).iter().any(|path| path.exists())
     }
 
     pub fn store_bytes(&self, bytes: &[u8]) -> io::Result<Digest> {
@@ -169,21 +211,64 @@ impl Images {
     }
 
     /// The stored content, checked against its digest before it is handed out.
-    pub fn open(&self, digest: &Digest) -> Result<File, ActError> {
+    pub fn open(&self, digest: &Digest) -> Result<Content, ActError> {
         let damaged = |_: io::Error| ActError::Image(*digest);
-        let mut file = File::open(self.path(digest)).map_err(damaged)?;
-        let (found, _) = crate::image::digest(&mut file).map_err(damaged)?;
+        let mut content = self.content(digest).map_err(damaged)?;
+        let (found, _) = crate::image::digest(&mut content).map_err(damaged)?;
         if found != *digest {
             return Err(ActError::Image(*digest));
         }
-        file.seek(SeekFrom::Start(0)).map_err(damaged)?;
-        Ok(file)
+        self.content(digest).map_err(damaged)
     }
 
     /// The stored content in memory, when it is at most `limit_bytes`.
     pub fn read(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, ActError> {
         crate::act::place::read_bounded(self.open(digest)?, limit_bytes)
             .map_err(|_| ActError::Image(*digest))
+    }
+}
+
+/// The ending of a file that holds compressed content.
+const PACKED: &str = ".zst";
+/// The fastest that is worth it: before-images are written while a host waits.
+const LEVEL: i32 = 1;
+/// What shows whether compressing helps. Less than a block of a file system takes that anyway.
+const SAMPLE_BYTES: usize = 64 << 10;
+const BLOCK_BYTES: usize = 4096;
+
+/// The digest by which a stored file is called.
+pub(crate) fn digest_of_name(name: &OsStr) -> Option<Digest> {
+    let name = name.to_str()?;
+    name.strip_suffix(PACKED).unwrap_or(name).parse().ok()
+}
+
+/// Package files and pictures are compressed already.
+fn is_worth_packing(first: &[u8]) -> io::Result<bool> {
+    if first.len() <= BLOCK_BYTES {
+        return Ok(false);
+    }
+    let packed = zstd::bulk::compress(first, LEVEL)?;
+    Ok(packed.len() < first.len() / 10 * 9)
+}
+
+/// Stored content, to be read from its beginning.
+pub enum Content {
+    Plain(File),
+    Packed(Box<zstd::Decoder<'static, BufReader<File>>>),
+}
+
+impl Content {
+    fn packed(file: File) -> io::Result<Self> {
+        Ok(Self::Packed(Box::new(zstd::Decoder::new(file)?)))
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.read(buffer),
+            Self::Packed(decoder) => decoder.read(buffer),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::act::upgrade::{
 use crate::act::{ActError, Root};
 use crate::image;
 use crate::lock::Lock;
-use crate::rehearse::{RehearseError, Rehearsed, Step, rehearse};
+use crate::rehearse::{Place, RehearseError, Rehearsed, Step, rehearse};
 use crate::state::State;
 
 /// Fetching a whole upgrade over a slow line.
@@ -563,6 +563,8 @@ impl Check {
 pub struct UpgradeRehearsed {
     /// Every path that the upgrade writes.
     pub writes: BTreeSet<HostPath>,
+    /// Where the copy's layers were.
+    pub place: Place,
     /// Checks that passed before the upgrade and do not after it, with what they said.
     pub broken: BTreeMap<Check, String>,
     /// Configuration files that the administrator changed and that stay as they are, with the
@@ -652,6 +654,7 @@ pub fn rehearse_upgrade(
             .as_encoded_bytes(),
     )
     .map_err(|error| ActError::program("leave the state directory out", error))?;
+    let folder = state.directory().join("rehearsal");
     // The upgrade unpacks beside the old files; the database and caches come on top.
     let needed_bytes = unpacked_bytes * 2 + (128 << 20);
     let (first, last) = (checks.len(), checks.len() + upgrade.len());
@@ -662,7 +665,8 @@ pub fn rehearse_upgrade(
         writes,
         contents,
         written_bytes,
-    } = rehearse(&steps, &variables, &[mine], BESIDE, needed_bytes)?;
+        place,
+    } = rehearse(&steps, &variables, &[mine], BESIDE, needed_bytes, &folder)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
         Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),
@@ -691,6 +695,7 @@ pub fn rehearse_upgrade(
     check_room(&written_bytes)?;
     Ok(UpgradeRehearsed {
         writes,
+        place,
         broken,
         conflicts: contents
             .into_iter()

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
@@ -39,24 +40,38 @@ const KERNEL: [&CStr; 5] = [
     c"/proc/fs",
 ];
 
-/// The copy, and how much of the machine its programs may take.
+/// How much of the machine the programs may take.
+pub(super) struct Limits {
+    /// Of one process.
+    pub(super) memory_bytes: u64,
+    pub(super) processes: u64,
+    /// Of one file.
+    pub(super) file_bytes: u64,
+}
+
+/// The copy, and what its programs may take.
 pub(super) struct Cell {
     root: CString,
     memory: Rlimit,
     processes: Rlimit,
+    file: Rlimit,
+    /// The list of a control group's processes.
+    group: Option<OwnedFd>,
 }
 
 impl Cell {
     /// `root` is a mount point of the calling thread's namespace.
-    pub(super) fn new(root: CString, memory_bytes: u64, processes: u64) -> Self {
+    pub(super) fn new(root: CString, limits: &Limits, group: Option<OwnedFd>) -> Self {
         let limit = |most| Rlimit {
             current: Some(most),
             maximum: Some(most),
         };
         Self {
             root,
-            memory: limit(memory_bytes),
-            processes: limit(processes),
+            memory: limit(limits.memory_bytes),
+            processes: limit(limits.processes),
+            file: limit(limits.file_bytes),
+            group,
         }
     }
 
@@ -68,6 +83,9 @@ impl Cell {
     /// When the kernel, or a container around us, refuses a step.
     pub(super) fn enter(&self) -> io::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if let Some(group) = &self.group {
+            rustix::io::write(group, b"0")?;
+        }
         // Its own mounts as well: a new root would be the new root of everybody who shares
         // them (pivot_root(2)).
         unshare(
@@ -97,6 +115,7 @@ impl Cell {
         rustix::process::setrlimit(Resource::Core, none)?;
         rustix::process::setrlimit(Resource::Data, self.memory)?;
         rustix::process::setrlimit(Resource::Nproc, self.processes)?;
+        rustix::process::setrlimit(Resource::Fsize, self.file)?;
         close_others_on_exec();
         rustix::thread::set_no_new_privs(true)?;
         keep_only(KEEP)?;

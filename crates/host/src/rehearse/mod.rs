@@ -3,6 +3,7 @@
 //! with the rehearsal. Nothing that runs there reaches the host (see `cell`).
 
 mod cell;
+mod share;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,15 +25,17 @@ use crate::parse::mount::{MountLine, parse_mountinfo};
 use crate::tool::run::run_within;
 use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
-use cell::Cell;
+use cell::{Cell, Limits};
+use share::Share;
 use writes::{Layer, contents, sizes, writes};
 
-/// The overlays' own layers are made here, on a file system that ends with the rehearsal. Only
-/// the rehearsal's namespace sees it.
+/// The overlays' own layers are made here, as only the rehearsal's namespace sees it: on a file
+/// system in memory that ends with the rehearsal, or, where there is too little memory, in a
+/// folder of the state directory that is removed after it.
 const WORKSHOP: &str = "/tmp";
 /// Processes of one rehearsal, of all accounts.
-const MOST_PROCESSES: u64 = 4096;
-/// What one of its processes may allocate.
+const MOST_PROCESSES: u64 = 1024;
+/// What all of its processes may hold in memory; and one, where there are no control groups.
 const MOST_MEMORY_BYTES: u64 = 4 << 30;
 /// What may be written, at least.
 const LEAST_ROOM_BYTES: u64 = 64 << 20;
@@ -61,6 +64,16 @@ pub struct Rehearsed {
     pub contents: BTreeMap<HostPath, Vec<u8>>,
     /// What was written below each local mount, in bytes.
     pub written_bytes: BTreeMap<PathBuf, u64>,
+    /// Where its layers were.
+    pub place: Place,
+}
+
+/// Where a rehearsal's layers are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    #[default]
+    Memory,
+    Disk,
 }
 
 /// Why there is no rehearsal. Nothing was touched.
@@ -72,10 +85,15 @@ pub enum RehearseError {
         source: std::io::Error,
     },
     #[error(
-        "a copy of this host can't be made here: {free_bytes} bytes of memory are free, and it \
-         may need {needed_bytes}"
+        "a copy of this host can't be made here: {memory_bytes} bytes of memory and {disk_bytes} \
+         bytes below `{}` may be used for it, and it may need {needed_bytes}", folder.display()
     )]
-    NoRoom { free_bytes: u64, needed_bytes: u64 },
+    NoRoom {
+        memory_bytes: u64,
+        disk_bytes: u64,
+        folder: PathBuf,
+        needed_bytes: u64,
+    },
     #[error("the rehearsal panicked")]
     Panicked,
 }
@@ -90,7 +108,8 @@ fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -
 
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
 /// may write. What they write below `left_out` is not told; new files whose names end with
-/// `ending` are told with their content.
+/// `ending` are told with their content. `folder` is a place of ours on a disk, for layers that
+/// do not fit into memory; it is gone afterwards.
 ///
 /// # Errors
 /// When no copy can be made; then nothing ran. How the steps ended is no error.
@@ -100,12 +119,14 @@ pub fn rehearse(
     left_out: &[HostPath],
     ending: &str,
     needed_bytes: u64,
+    folder: &Path,
 ) -> Result<Rehearsed, RehearseError> {
+    let workshop = Workshop::choose(folder, needed_bytes.max(LEAST_ROOM_BYTES))?;
     // Namespaces belong to threads, and this one's ends with it.
-    std::thread::scope(|scope| {
+    let rehearsed = std::thread::scope(|scope| {
         scope
             .spawn(|| {
-                let copy = Copy::make(needed_bytes.max(LEAST_ROOM_BYTES))?;
+                let copy = Copy::make(&workshop)?;
                 let mut ended = Vec::new();
                 for step in steps {
                     let how = copy.run(step, variables);
@@ -122,31 +143,95 @@ pub fn rehearse(
                     contents: contents(&copy.layers, &writes, ending).map_err(unread())?,
                     writes,
                     written_bytes: sizes(&copy.layers).map_err(unread())?,
+                    place: workshop.place,
                 })
             })
             .join()
             .unwrap_or(Err(RehearseError::Panicked))
-    })
+    });
+    // What lay over the host has ended with the thread.
+    if workshop.place == Place::Disk {
+        remove_folder(folder)?;
+    }
+    rehearsed
+}
+
+/// Where the layers are, and how much room there is.
+struct Workshop<'a> {
+    place: Place,
+    folder: &'a Path,
+    room_bytes: u64,
+}
+
+impl<'a> Workshop<'a> {
+    fn choose(folder: &'a Path, needed_bytes: u64) -> Result<Self, RehearseError> {
+        // What an earlier rehearsal left when it was killed.
+        remove_folder(folder)?;
+        let memory_bytes = free_memory_bytes();
+        if memory_bytes >= needed_bytes {
+            return Ok(Self {
+                place: Place::Memory,
+                folder,
+                room_bytes: memory_bytes,
+            });
+        }
+        let above = folder.parent().unwrap_or(folder);
+        let disk_bytes = rustix::fs::statvfs(above)
+            .map(|room| a_good_part(room.f_bavail * room.f_frsize))
+            .map_err(no_copy(format!("look at {}", above.display())))?;
+        if disk_bytes < needed_bytes {
+            return Err(RehearseError::NoRoom {
+                memory_bytes,
+                disk_bytes,
+                folder: above.to_owned(),
+                needed_bytes,
+            });
+        }
+        make_directory(folder, 0o700)?;
+        Ok(Self {
+            place: Place::Disk,
+            folder,
+            room_bytes: disk_bytes,
+        })
+    }
+
+    /// Puts it where the layers are made, in this thread's namespace.
+    fn open(&self) -> Result<(), RehearseError> {
+        match self.place {
+            Place::Memory => {
+                let options = CString::new(format!("mode=0700,size={}", self.room_bytes))
+                    .expect("made of literals and numbers");
+                let flags = MountFlags::NOSUID | MountFlags::NODEV;
+                mount("steadfast", WORKSHOP, "tmpfs", flags, &*options)
+            }
+            Place::Disk => mount_bind(self.folder, WORKSHOP),
+        }
+        .map_err(no_copy("get a place for it"))
+    }
+}
+
+fn remove_folder(folder: &Path) -> Result<(), RehearseError> {
+    match std::fs::remove_dir_all(folder) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(no_copy(format!("remove {}", folder.display()))(error)),
+    }
 }
 
 /// A copy of the host, in the mount namespace of the calling thread.
 struct Copy {
     root: CString,
     layers: Vec<Layer>,
+    share: Option<Share>,
+    /// No file that it writes may be larger.
+    most_bytes: u64,
     /// The layers are reached through it.
     _workshop: OwnedFd,
     _lowers: Vec<OwnedFd>,
 }
 
 impl Copy {
-    fn make(needed_bytes: u64) -> Result<Self, RehearseError> {
-        let free_bytes = free_memory_bytes();
-        if free_bytes < needed_bytes {
-            return Err(RehearseError::NoRoom {
-                free_bytes,
-                needed_bytes,
-            });
-        }
+    fn make(workshop: &Workshop<'_>) -> Result<Self, RehearseError> {
         unshare(UnshareFlags::NEWNS).map_err(no_copy("get a mount namespace"))?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).map_err(no_copy("keep mounts private"))?;
@@ -159,22 +244,30 @@ impl Copy {
             .iter()
             .map(|point| open(&point.at).map_err(no_copy(format!("open {}", point.at.display()))))
             .collect::<Result<Vec<_>, _>>()?;
-        let options = CString::new(format!("mode=0700,size={free_bytes}"))
-            .expect("made of literals and numbers");
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("steadfast", WORKSHOP, "tmpfs", flags, &*options)
-            .map_err(no_copy("get a place for it"))?;
-        let workshop = open(Path::new(WORKSHOP)).map_err(no_copy("open its place"))?;
+        workshop.open()?;
+        let handle = open(Path::new(WORKSHOP)).map_err(no_copy("open its place"))?;
         let root = PathBuf::from(WORKSHOP).join("root");
         make_directory(&root, 0o755)?;
         let mut copy = Self {
             root: c_string(&root),
             layers: Vec::new(),
-            _workshop: workshop,
+            share: Share::take(
+                MOST_MEMORY_BYTES.max(2 * workshop.room_bytes),
+                MOST_PROCESSES,
+            ),
+            most_bytes: workshop.room_bytes,
+            _workshop: handle,
             _lowers: Vec::new(),
         };
         for (number, (point, lower)) in points.iter().zip(&lowers).enumerate() {
-            copy.lay_over(number, point, lower, &root)?;
+            copy.lay_over(number, point, lower, &root, workshop.place)?;
+        }
+        if workshop.place == Place::Disk {
+            // The layers themselves are not shown.
+            let at = inside(&root, workshop.folder);
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
+            mount("steadfast", &at, "tmpfs", flags, c"mode=0700")
+                .map_err(no_copy("hide its own layers"))?;
         }
         copy._lowers = lowers;
         own_parts(&root)?;
@@ -196,6 +289,7 @@ impl Copy {
         point: &Point,
         lower: &OwnedFd,
         root: &Path,
+        place_of_layers: Place,
     ) -> Result<(), RehearseError> {
         let at = inside(root, &point.at);
         let place = |what: &str| PathBuf::from(format!("{WORKSHOP}/{what}-{number}"));
@@ -208,8 +302,13 @@ impl Copy {
         make_directory(&work, 0o700)?;
         // By handle, since a name may hold a colon or a comma, which would end the option.
         // Layers tell what was written only when whole files and directories are copied up.
+        // Nothing of it has to outlive a power cut: on a disk nothing is waited for.
+        let volatile = match place_of_layers {
+            Place::Memory => "",
+            Place::Disk => ",volatile",
+        };
         let options = format!(
-            "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off",
+            "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off{volatile}",
             through(lower).display(),
             upper.display(),
             work.display()
@@ -238,7 +337,15 @@ impl Copy {
     }
 
     fn run(&self, step: &Step, variables: &[(&str, &str)]) -> Result<Output, String> {
-        let cell = Cell::new(self.root.clone(), MOST_MEMORY_BYTES, MOST_PROCESSES);
+        let door = self.share.as_ref().map(Share::door);
+        let door = door.map(|fd| fd.try_clone_to_owned()).transpose();
+        let door = door.map_err(|error| error.to_string())?;
+        let limits = Limits {
+            memory_bytes: MOST_MEMORY_BYTES,
+            processes: MOST_PROCESSES,
+            file_bytes: self.most_bytes,
+        };
+        let cell = Cell::new(self.root.clone(), &limits, door);
         let args: Vec<OsString> = step.args.iter().map(OsString::from).collect();
         let enter = move || cell.enter();
         run_within(&step.program, &args, variables, enter, step.limit).map_err(|trouble| {
@@ -331,8 +438,8 @@ fn points(mounts: &[MountLine]) -> Vec<Point> {
     points
 }
 
-/// Memory that the kernel could give without taking it from anybody, less a good part for the
-/// host itself (proc_meminfo(5), `MemAvailable`).
+/// Memory that the kernel could give without taking it from anybody, less what the host itself
+/// may need (proc_meminfo(5), `MemAvailable`).
 fn free_memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available_kb = text
@@ -340,7 +447,12 @@ fn free_memory_bytes() -> u64 {
         .find_map(|line| line.strip_prefix("MemAvailable:"))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok());
-    available_kb.unwrap_or(0) * 1024 / 10 * 6
+    a_good_part(available_kb.unwrap_or(0) * 1024)
+}
+
+/// Less a part that others may need meanwhile.
+const fn a_good_part(bytes: u64) -> u64 {
+    bytes / 10 * 6
 }
 
 fn open(path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -7,6 +7,7 @@ mod change_crash;
 mod change_expire;
 mod change_full;
 mod change_hostile;
+mod change_images;
 mod change_live;
 mod change_parts;
 mod change_state;

@@ -40,6 +40,24 @@ fn expect_same(then: &Snapshot, now: &Snapshot, times: bool, when: &str) {
     assert!(found.is_empty(), "{when}:\n{}", listed(&found));
 }
 
+/// A rehearsal's programs are in a control group with limits, which goes with them, as the folder
+/// of its layers does.
+#[track_caller]
+fn rehearsed_in_bounds(machine: &Machine) {
+    let watched = format!(
+        "{PROGRAM} patch plan > /run/said 2>&1 & plan=$!; \
+         cd /sys/fs/cgroup; while kill -0 $plan 2>/dev/null; do \
+           cat steadfast-rehearsal-*/pids.max 2>/dev/null; \
+           grep -qs . steadfast-rehearsal-*/cgroup.procs && echo inside; \
+         done | sort -u; cat /run/said; \
+         ls -d steadfast-rehearsal-* /var/lib/steadfast/rehearsal 2>&1"
+    );
+    let said = run(machine, &Exec::shell(&watched), 2);
+    for wanted in ["1024\n", "inside\n", "made on disk", "demo 1.0"] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
 #[test]
 fn the_power_goes_during_an_upgrade_and_during_its_undo() {
     if !lab_is_wanted(Requirements::Machines) {
@@ -58,10 +76,14 @@ fn the_power_goes_during_an_upgrade_and_during_its_undo() {
     let made =
         format!("{MAKE}{old}make demo 1.0 ''\nindex\napt-get -qq -y install demo >/dev/null\n");
     run(&machine, &Exec::shell(&made), 0);
-    let made = format!("{MAKE}{new}make demo 2.0 '{script}'\nindex\nsync");
+    // So much that the copy's layers lie on the disk, and not in memory.
+    let make = MAKE.replace("Installed-Size: 64", "Installed-Size: 400000");
+    let made = format!("{make}{new}make demo 2.0 '{script}'\nindex\nsync");
     run(&machine, &Exec::shell(&made), 0);
     run(&machine, &steadfast(&["recover", "--install"]), 0);
     let before = look(&machine);
+    rehearsed_in_bounds(&machine);
+    expect_same(&before, &look(&machine), true, "a plan");
     let mut moments = Moments::seeded();
     let mut planned = None;
     for round in 0..rounds(1, 6) {

@@ -13,6 +13,7 @@ use host::packages::{
     Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
     pending, rehearse_upgrade, with_needed,
 };
+use host::rehearse::Place;
 use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -333,6 +334,11 @@ fn rehearsed(
         };
         Failure::with_help(Exit::Findings, error, help)
     })?;
+    if rehearsed.place == Place::Disk {
+        crate::say(format_args!(
+            "the copy was made on disk, for want of memory"
+        ));
+    }
     match rehearsed.broken.first_key_value() {
         None => Ok(rehearsed),
         Some((check, said)) => Err(Failure::new(

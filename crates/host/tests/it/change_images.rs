@@ -1,0 +1,109 @@
+//! How before-images are stored: compressed where that helps, holes kept as holes, and a damaged
+//! one never put back.
+
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use host::{CrashPoints, Undone};
+
+use crate::bench::{Bench, put};
+
+const TEXT_BYTES: usize = 300_000;
+const HOLES_BYTES: u64 = 8 << 20;
+
+/// A long text, random bytes, and a file that is mostly holes, with a hole at its end; each
+/// replaced by a change.
+fn changed() -> (Bench, Vec<(&'static str, Vec<u8>)>) {
+    let bench = Bench::new();
+    // Marsaglia's xorshift.
+    let mut state = 88_172_645_463_325_252_u64;
+    let random: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    })
+    .take(100_000)
+    .collect();
+    std::fs::write(bench.path("/etc/long"), "one line\n".repeat(TEXT_BYTES / 9)).expect("a file");
+    std::fs::write(bench.path("/etc/random"), random).expect("a file");
+    let holes = std::fs::File::create(bench.path("/etc/holes")).expect("a file");
+    holes.write_all_at(b"begins", 0).expect("written");
+    holes
+        .write_all_at(b"middle", HOLES_BYTES / 2)
+        .expect("written");
+    holes.set_len(HOLES_BYTES).expect("its length");
+    let before = ["/etc/long", "/etc/random", "/etc/holes"]
+        .map(|path| (path, std::fs::read(bench.path(path)).expect("a file")));
+    let new = before.iter().map(|(path, _)| put(path, "new\n"));
+    let plan = bench.plan(new.collect::<Vec<_>>());
+    bench.apply(&plan).expect("applied");
+    (bench, before.to_vec())
+}
+
+/// The names and the sizes of what is stored.
+fn stored(bench: &Bench) -> Vec<(String, u64)> {
+    let images = bench.open().images().directory().to_owned();
+    let entries = std::fs::read_dir(images).expect("a directory");
+    entries
+        .map(|entry| {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, entry.metadata().expect("it is there").len())
+        })
+        .collect()
+}
+
+#[test]
+fn what_can_be_compressed_is_and_holes_stay_holes() {
+    let (bench, before) = changed();
+    let stored = stored(&bench);
+    let packed: u64 = stored
+        .iter()
+        .filter(|(name, _)| name.ends_with(".zst"))
+        .map(|(_, size)| size)
+        .sum();
+    assert!(packed < 10_000, "two of them: {stored:?}");
+    assert!(
+        stored.iter().any(|(_, size)| *size == 100_000),
+        "{stored:?}"
+    );
+    let undone = bench.undo(1, CrashPoints::none());
+    assert!(matches!(undone, Ok(Undone::Done { .. })), "{undone:?}");
+    for (path, content) in before {
+        assert!(
+            std::fs::read(bench.path(path)).expect("a file") == content,
+            "{path}"
+        );
+    }
+    const BLOCK: u64 = 512;
+    let holes = std::fs::metadata(bench.path("/etc/holes")).expect("it is there");
+    assert!(
+        holes.blocks() * BLOCK < HOLES_BYTES / 4,
+        "{}",
+        holes.blocks()
+    );
+}
+
+#[test]
+fn what_is_damaged_is_not_put_back() {
+    let (bench, _) = changed();
+    let images = bench.open().images().directory().to_owned();
+    let (name, size) = stored(&bench)
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".zst"))
+        .max_by_key(|(_, size)| *size)
+        .expect("one that is compressed");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(images.join(name))
+        .expect("it is there");
+    file.write_all_at(b"\xff\xff\xff", size / 2)
+        .expect("damaged");
+    let undone = bench.undo(1, CrashPoints::none());
+    assert!(!matches!(undone, Ok(Undone::Done { .. })), "{undone:?}");
+    // What can be put back is.
+    let left = ["/etc/long", "/etc/random", "/etc/holes"]
+        .iter()
+        .filter(|path| bench.read(path) == "new\n");
+    assert!(left.count() >= 1);
+}
