@@ -236,6 +236,8 @@ pub enum Effect {
         /// are installed again. Empty for an upgrade.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unfinished: Vec<String>,
+        /// It is stopped when it takes longer, and taken back.
+        limit_seconds: u64,
     },
     /// Load the audit rules of `/etc/audit/rules.d` into the kernel.
     LoadAuditRules,

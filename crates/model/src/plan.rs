@@ -121,6 +121,9 @@ pub struct Selection {
     /// Upgrades of packages, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
+    /// How long an upgrade may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_seconds: Option<u64>,
     /// Somebody takes the risk to data that no undo brings back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accept_data_loss: bool,

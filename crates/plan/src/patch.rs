@@ -52,6 +52,9 @@ const LEFT_FOR_A_REBOOT: [(&str, &str); 8] = [
     ("getty@tty1.service", "somebody may be signed in there"),
 ];
 
+/// How long an upgrade may take where nobody said: a large one on a slow disk.
+pub const USUAL_LIMIT_SECONDS: u64 = 3600;
+
 /// What the upgrade serves, in plans and reports.
 pub const SERVES: &str = "patches";
 
@@ -81,6 +84,7 @@ pub fn plan(patching: Patching) -> Plan {
                     packages,
                     writes: writes.into_iter().collect(),
                     unfinished,
+                    limit_seconds: selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS),
                 },
                 Inverse::Restore,
             )

@@ -82,6 +82,7 @@ impl Selectors {
             params: self.param.iter().cloned().collect(),
             all_or_nothing,
             patches: None,
+            limit_seconds: None,
             accept_data_loss: false,
         }
     }

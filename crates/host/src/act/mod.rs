@@ -18,6 +18,7 @@ pub mod unit;
 pub mod upgrade;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{Action, Effect, HostPath, Inverse};
@@ -80,8 +81,12 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::Upgrade {
             packages,
             unfinished,
+            limit_seconds,
             ..
-        } => upgrade::act(context, packages, unfinished),
+        } => {
+            let limit = Duration::from_secs(*limit_seconds);
+            upgrade::act(context, packages, unfinished, limit)
+        }
         Effect::PutFile { .. }
         | Effect::MakeDir { .. }
         | Effect::Remove { .. }

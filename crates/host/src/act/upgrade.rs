@@ -16,9 +16,6 @@ use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
 
-/// A large upgrade on a slow disk.
-pub const LIMIT: Duration = Duration::from_secs(3600);
-
 /// How long the rest of an upgrade that lost its parent may take.
 const LEFT_AT_WORK: Duration = Duration::from_secs(900);
 
@@ -108,6 +105,7 @@ pub fn act(
     context: &Context<'_>,
     packages: &[PackageUpgrade],
     unfinished: &[String],
+    limit: Duration,
 ) -> Result<(), ActError> {
     let archives = archives(context);
     check_archives(packages, &archives)?;
@@ -118,12 +116,12 @@ pub fn act(
             .into_iter()
             .fold(finish, |program, (name, value)| program.env(name, value));
         // What can't be configured is installed again, and what dpkg says in the end counts.
-        let _ = finish.args(CONFIGURE).limit(LIMIT).run()?;
+        let _ = finish.args(CONFIGURE).limit(limit).run()?;
     }
     if !packages.is_empty() {
         let ended = apt()?
             .args(arguments(packages, &archives, again)?)
-            .limit(LIMIT)
+            .limit(limit)
             .run()?;
         if !ended.succeeded() {
             return Err(failed("upgrade packages".to_owned(), &ended));

@@ -19,8 +19,7 @@ use model::{HostPath, PackageUpgrade};
 use crate::act::package::{APT_VARIABLES, apt, apt_options, query};
 use crate::act::program::Program;
 use crate::act::upgrade::{
-    CONFIGURE, LIMIT, NO_CACHES, archives_below, arguments, audited, check_clean, file_name,
-    name_of_file,
+    CONFIGURE, NO_CACHES, archives_below, arguments, audited, check_clean, file_name, name_of_file,
 };
 use crate::act::{ActError, Root};
 use crate::image;
@@ -607,6 +606,7 @@ pub fn rehearse_upgrade(
     fetched: &Fetched,
     unfinished: &[String],
     checks: &[Check],
+    limit: Duration,
 ) -> Result<UpgradeRehearsed, UpgradeError> {
     let Fetched {
         packages,
@@ -625,7 +625,7 @@ pub fn rehearse_upgrade(
         upgrade.push(Step {
             program: PathBuf::from("/usr/bin/dpkg"),
             args: CONFIGURE.map(str::to_owned).to_vec(),
-            limit: LIMIT,
+            limit,
             others_rest_on_it: false,
         });
     }
@@ -633,7 +633,7 @@ pub fn rehearse_upgrade(
         upgrade.push(Step {
             program: PathBuf::from("/usr/bin/apt-get"),
             args: [&apt_options()[..], &arguments(packages, &archives, again)?].concat(),
-            limit: LIMIT,
+            limit,
             others_rest_on_it: true,
         });
     }

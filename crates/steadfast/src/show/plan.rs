@@ -557,6 +557,9 @@ pub fn command(command: &str, selection: &Selection) -> String {
         None if selection.all_or_nothing => text += " --all-or-nothing",
         None => {}
     }
+    if let Some(seconds) = selection.limit_seconds {
+        text += &format!(" --limit {seconds}s");
+    }
     if selection.accept_data_loss {
         text += " --accept-data-loss";
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lab::Snapshot;
+use lab::{Options, Release, Snapshot};
 
 use crate::booted::{Host, PROGRAM, differences, listed};
 use crate::many_kinds::{Moments, rounds};
@@ -58,6 +58,11 @@ printf '#!/bin/sh\necho {version}\n' > $d/usr/bin/demo; chmod 4755 $d/usr/bin/de
 /// A host with version 1 installed, as something else needs it, and version 2 pending.
 fn host_with_pending(postinst: &str) -> Option<Host> {
     let host = Host::installed()?;
+    make_pending(&host, postinst);
+    Some(host)
+}
+
+fn make_pending(host: &Host, postinst: &str) {
     let old = demo(
         "1.0",
         "echo old > $d/usr/share/demo/old; mkdir $d/usr/share/demo/folder; \
@@ -71,7 +76,6 @@ fn host_with_pending(postinst: &str) -> Option<Host> {
     host.shell("apt-get -qq -y install demo && apt-mark -qq auto demo");
     host.shell("echo 'mine = 1' >> /etc/demo.conf && setcap cap_net_raw+ep /usr/bin/demo || true");
     host.shell(&format!("{MAKE}{new}make demo 2.0 '{postinst}'\nindex\n"));
-    Some(host)
 }
 
 /// But for apt's caches of its own lists, which every question to it may make anew.
@@ -147,6 +151,73 @@ fn what_fails_is_seen_on_the_copy_or_taken_back() {
         .expect(4, &["upgrade demo 1.0 → 2.0", "checked, and as before"]);
     expect_same(&host, &before);
     assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
+    // Nobody is there to answer, on the copy or on the host.
+    let Some(host) = host_with_pending("read answer || exit 8") else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["fails on a copy of this host", "exit status 8"]);
+}
+
+/// A script that hangs is stopped, on the copy and on the host, and what it left goes.
+#[test]
+fn what_hangs_is_stopped() {
+    let Some(host) = host_with_pending("sleep 300") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "plan", "--limit", "5s"])
+        .expect(1, &["fails on a copy of this host", "within 5000 ms"]);
+    expect_same(&host, &before);
+    let Some(host) = host_with_pending("test ! -d /run/systemd/system || sleep 300") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes", "--limit", "5s"])
+        .expect(4, &["checked, and as before"]);
+    expect_same(&host, &before);
+    host.shell("test -z \"$(dpkg --audit)\" && ! pidof sleep");
+}
+
+/// A disk that fills while the packages are unpacked and configured.
+#[test]
+fn a_disk_that_fills_has_it_taken_back() {
+    const FILLS: &str = "test ! -d /run/systemd/system || cat /dev/zero > /var/fill";
+    let disk = Options {
+        disk_bytes: 700 << 20,
+        ..Options::default()
+    };
+    let Some(host) = Host::with(disk) else {
+        return;
+    };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    make_pending(&host, FILLS);
+    host.shell("touch -r /var /root/time-of-var");
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["checked, and as before", "/var/fill"]);
+    host.shell("rm /var/fill && touch -r /root/time-of-var /var");
+    expect_same(&host, &before);
+    assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
+}
+
+/// The same on the newest release.
+#[test]
+fn an_upgrade_and_its_undo_on_debian_13() {
+    let Some(host) = Host::on(Release::Trixie, Options::default()) else {
+        return;
+    };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    make_pending(&host, "echo state > /var/lib/demo-state; ldconfig");
+    feed_for(&host, "Debian:13", "2.0");
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &["CVE-2099-0001 demo", "looked again: it is as planned"]);
+    assert_eq!(host.shell("demo; cat /var/lib/demo-state"), "2.0\nstate\n");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["checked, and as before"]);
+    expect_same(&host, &before);
+    host.shell("test -z \"$(dpkg --audit)\" && apt-mark showauto demo | grep -q demo");
 }
 
 /// What stands in the way is said, and nothing is touched: a database that is not clean, a file
@@ -487,10 +558,14 @@ fn what_changes_outside_the_write_set_is_told() {
 
 /// A feed that says in which version of `demo` a vulnerability is fixed.
 fn feed_of(host: &Host, fixed: &str) {
+    feed_for(host, "Debian:12", fixed);
+}
+
+fn feed_for(host: &Host, ecosystem: &str, fixed: &str) {
     let record = format!(
         r#"{{"schema_version": "1.6.0", "id": "CVE-2099-0001", "modified": "2026-11-01T00:00:00Z",
         "published": "2026-11-01T00:00:00Z",
-        "affected": [{{"package": {{"ecosystem": "Debian:12", "name": "demo"}},
+        "affected": [{{"package": {{"ecosystem": "{ecosystem}", "name": "demo"}},
         "ranges": [{{"type": "ECOSYSTEM",
         "events": [{{"introduced": "0"}}, {{"fixed": "{fixed}"}}]}}]}}]}}"#
     );

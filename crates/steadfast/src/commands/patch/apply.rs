@@ -32,7 +32,7 @@ use crate::style::Style;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "repair", "policy", "accept_data_loss"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "repair", "policy", "limit", "accept_data_loss"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     which: Which,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::plan::data::{Data, DataState};
-use ::plan::patch::{Patching, User};
+use ::plan::patch::{Patching, USUAL_LIMIT_SECONDS, User};
 use host::packages::users::processes;
 use host::packages::{
     Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
@@ -105,7 +105,9 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         true => (UpgradeRehearsed::default(), None),
         false => {
             let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
-            let seen = rehearsed(state, &fetched, &unfinished, &checks)?;
+            let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
+            let limit = Duration::from_secs(limit);
+            let seen = rehearsed(state, &fetched, &unfinished, &checks, limit)?;
             // What is repaired closes nothing.
             let effects = match repairs {
                 true => None,
@@ -325,15 +327,17 @@ fn rehearsed(
     fetched: &Fetched,
     unfinished: &[String],
     checks: &[Check],
+    limit: Duration,
 ) -> Result<UpgradeRehearsed, Failure> {
     crate::say(format_args!("rehearsing it on a copy of this host"));
-    let rehearsed = rehearse_upgrade(state, fetched, unfinished, checks).map_err(|error| {
-        let help = match &error {
-            UpgradeError::Fails(_) => "nothing was changed on this host",
-            _ => "nothing was changed, and nothing is applied that was not rehearsed",
-        };
-        Failure::with_help(Exit::Findings, error, help)
-    })?;
+    let rehearsed =
+        rehearse_upgrade(state, fetched, unfinished, checks, limit).map_err(|error| {
+            let help = match &error {
+                UpgradeError::Fails(_) => "nothing was changed on this host",
+                _ => "nothing was changed, and nothing is applied that was not rehearsed",
+            };
+            Failure::with_help(Exit::Findings, error, help)
+        })?;
     if rehearsed.place == Place::Disk {
         crate::say(format_args!(
             "the copy was made on disk, for want of memory"

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use model::plan::{Patches, Selection};
 
 use crate::context::Context;
-use crate::duration::Days;
+use crate::duration::{Days, Span};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -48,6 +48,9 @@ struct Which {
     /// [default: /etc/steadfast/policy, when there]
     #[arg(long, value_name = "DIR")]
     policy: Option<PathBuf>,
+    /// An upgrade that takes longer is stopped, and taken back [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    limit: Option<Span>,
     /// Take the risk to data of a service that has no backup whose restore was proven
     #[arg(long)]
     accept_data_loss: bool,
@@ -78,6 +81,7 @@ impl Which {
         Selection {
             patches: Some(patches),
             policy: policy.map(|path| path.to_string_lossy().into_owned()),
+            limit_seconds: self.limit.map(|limit| limit.0.as_secs()),
             accept_data_loss: self.accept_data_loss,
             ..Selection::default()
         }
