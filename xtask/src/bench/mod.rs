@@ -2,6 +2,8 @@
 //! counts is the ratio: the machine is shared and noisy, so each pair takes turns and the
 //! medians are compared. The table is kept in `docs/benchmarks.md`.
 
+mod patches;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -52,6 +54,18 @@ const ROWS: &[Bench] = &[
     Bench {
         name: "walk",
         run: walk,
+    },
+    Bench {
+        name: "vulns",
+        run: patches::vulns,
+    },
+    Bench {
+        name: "inventory",
+        run: patches::inventory,
+    },
+    Bench {
+        name: "undo",
+        run: patches::undo,
     },
     Bench {
         name: "start",
@@ -149,7 +163,14 @@ fn keep(table: &str) -> Result {
 }
 
 fn install() -> Result {
-    let peers = ["cfengine3", "lynis", "time", "findutils"];
+    let peers = [
+        "cfengine3",
+        "lynis",
+        "time",
+        "findutils",
+        "python3-venv",
+        "npm",
+    ];
     must(
         command("apt-get")
             .args(["install", "-y", "-qq", "--no-install-recommends"])
