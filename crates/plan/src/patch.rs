@@ -72,7 +72,11 @@ pub fn plan(patching: Patching) -> Plan {
     } = patching;
     let mut actions = Vec::new();
     if !packages.is_empty() || !unfinished.is_empty() {
-        let (restarts, stay) = served(&users, &writes);
+        let (restarts, mut stay) = served(&users, &writes);
+        let kernel = |path: &&HostPath| path.as_bytes().starts_with(b"/boot/vmlinuz");
+        if let Some(path) = writes.iter().find(kernel) {
+            stay.insert("the kernel".to_owned(), format!("{path} is new"));
+        }
         let risk = risk::of_upgrade(&packages);
         actions.push(Action {
             risk: risk.as_ref().map_or(Risk::Service, |touched| touched.risk),

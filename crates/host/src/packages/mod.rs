@@ -15,6 +15,7 @@ use std::time::Duration;
 use model::component::SourcePackage;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
+use serde::Serialize;
 
 use crate::act::package::{APT_VARIABLES, apt, apt_options, query};
 use crate::act::program::Program;
@@ -564,11 +565,23 @@ pub struct UpgradeRehearsed {
     pub writes: BTreeSet<HostPath>,
     /// Where the copy's layers were.
     pub place: Place,
+    /// What it takes of each file system.
+    pub room: Vec<Room>,
     /// Checks that passed before the upgrade and do not after it, with what they said.
     pub broken: BTreeMap<Check, String>,
     /// Configuration files that the administrator changed and that stay as they are, with the
     /// maintainer's new version, which is put beside each.
     pub conflicts: BTreeMap<HostPath, Vec<u8>>,
+}
+
+/// What an upgrade takes of a file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Room {
+    /// Where it is mounted.
+    pub at: PathBuf,
+    /// What the upgrade writes there.
+    pub written_bytes: u64,
+    pub free_bytes: u64,
 }
 
 /// Where dpkg puts the maintainer's version of a configuration file that was changed here.
@@ -692,9 +705,11 @@ pub fn rehearse_upgrade(
             broken.insert(check.clone(), why);
         }
     }
-    check_room(&written_bytes)?;
+    let room = room(&written_bytes);
+    check_room(&room)?;
     Ok(UpgradeRehearsed {
         writes,
+        room,
         place,
         broken,
         conflicts: contents
@@ -707,27 +722,42 @@ pub fn rehearse_upgrade(
     })
 }
 
-/// Every file system must hold the new files beside the old, and a way back beside both.
-fn check_room(written_bytes: &BTreeMap<PathBuf, u64>) -> Result<(), UpgradeError> {
+/// By file system; one that can't be asked for its room is left out.
+fn room(written_bytes: &BTreeMap<PathBuf, u64>) -> Vec<Room> {
     let mut by_device: BTreeMap<u64, (PathBuf, u64)> = BTreeMap::new();
     for (at, bytes) in written_bytes {
         let device = std::fs::metadata(at).map_or(0, |metadata| metadata.dev());
         by_device.entry(device).or_insert((at.clone(), 0)).1 += bytes;
     }
-    for (at, bytes) in by_device.into_values() {
-        let Ok(room) = rustix::fs::statvfs(&at) else {
-            continue;
-        };
-        let free_bytes = room.f_bavail * room.f_frsize;
-        if bytes * 2 > free_bytes && bytes > 0 {
-            return Err(UpgradeError::NoRoom {
+    let mut all: Vec<Room> = by_device
+        .into_values()
+        .filter(|(_, written_bytes)| *written_bytes > 0)
+        .filter_map(|(at, written_bytes)| {
+            let room = rustix::fs::statvfs(&at).ok()?;
+            Some(Room {
                 at,
-                needed_bytes: bytes * 2,
-                free_bytes,
-            });
-        }
+                written_bytes,
+                free_bytes: room.f_bavail * room.f_frsize,
+            })
+        })
+        .collect();
+    all.sort_by(|a, b| a.at.cmp(&b.at));
+    all
+}
+
+/// Every file system must hold the new files beside the old, and a way back beside both.
+fn check_room(rooms: &[Room]) -> Result<(), UpgradeError> {
+    let full = rooms
+        .iter()
+        .find(|room| room.written_bytes.saturating_mul(2) > room.free_bytes);
+    match full {
+        None => Ok(()),
+        Some(room) => Err(UpgradeError::NoRoom {
+            at: room.at.clone(),
+            needed_bytes: room.written_bytes.saturating_mul(2),
+            free_bytes: room.free_bytes,
+        }),
     }
-    Ok(())
 }
 
 /// What went wrong stands at the end of what a program says.

@@ -1,12 +1,18 @@
-//! Shows what an upgrade does to the findings.
+//! Shows what an upgrade would do beside what its plan says: to the findings, to the disks, and
+//! which configuration files stay as they are.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use advisory::assess::Finding;
 use advisory::rank::Decision;
+use host::packages::Room;
 use jiff::civil::Date;
+use model::HostPath;
+use model::plan::may_hold_secrets;
+use serde_json::json;
 
+use super::difference;
 use super::feeds::number;
 use super::vulns::{plural, priority_role, unknown_text};
 use crate::assessing::Effects;
@@ -18,14 +24,89 @@ const NAMED: usize = 8;
 /// Packages that are named in one line.
 const PACKAGES: usize = 6;
 
-pub fn write(out: &mut dyn Write, effects: &Effects, today: Date, style: &Style) -> io::Result<()> {
+/// What a patch would do that its plan does not hold, since it is not of the host alone, or is
+/// only of this moment.
+#[derive(Debug, Default)]
+pub struct Foretold {
+    /// What it does to the findings, by the feeds as they are now; none where nothing is
+    /// upgraded.
+    pub effects: Option<Effects>,
+    pub room: Vec<Room>,
+    /// Configuration files that stay as they are, with the maintainer's new version.
+    pub conflicts: BTreeMap<HostPath, Vec<u8>>,
+}
+
+impl Foretold {
+    /// For programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        let effects = self.effects.as_ref().map(|effects| {
+            json!({
+                "closes": effects.closed,
+                "brings": effects.brought,
+                "remaining": effects.remaining.len(),
+                "unclear_packages": effects.unclear,
+                "feeds": effects.now.feeds,
+                "unknown": effects.now.unknown,
+            })
+        });
+        let conflicts = self.conflicts.iter().map(|(path, maintainers)| {
+            let text = String::from_utf8_lossy(maintainers);
+            json!({
+                "path": path,
+                "maintainers": (!may_hold_secrets(path)).then_some(text),
+            })
+        });
+        json!({
+            "findings": effects,
+            "room": self.room,
+            "conflicts": conflicts.collect::<Vec<_>>(),
+        })
+    }
+}
+
+pub fn write(
+    out: &mut dyn Write,
+    foretold: &Foretold,
+    today: Date,
+    style: &Style,
+) -> io::Result<()> {
+    if let Some(effects) = &foretold.effects {
+        write_effects(&mut Paper::new(out, style), effects, today)?;
+    }
     let mut paper = Paper::new(out, style);
+    for (at, room) in foretold.room.iter().enumerate() {
+        let label = if at == 0 { "room" } else { "" };
+        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        let text = format!(
+            "{} are written below {}, of {} free",
+            megabytes(room.written_bytes),
+            room.at.display(),
+            megabytes(room.free_bytes)
+        );
+        paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+    }
+    for (path, maintainers) in &foretold.conflicts {
+        let text = format!("{path} stays; from it to the maintainer's new version:");
+        Paper::new(out, style).row(Role::Wary, "kept", &Text::new().plain(&text))?;
+        if may_hold_secrets(path) {
+            let text = "not shown, since it may hold secrets";
+            Paper::new(out, style).indented(2, &Text::new().plain(text))?;
+            continue;
+        }
+        // It may have gone meanwhile.
+        let ours = std::fs::read(path.as_path()).unwrap_or_default();
+        difference::write_contents(out, &ours, maintainers, style)?;
+    }
+    Ok(())
+}
+
+fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::Result<()> {
     if effects.now.feeds.is_empty() {
         let text = "which findings it closes: there is no feed (steadfast feed import FILE)";
         return paper.row(Role::Wary, "unknown", &Text::new().plain(text));
     }
-    named(&mut paper, "closes", Role::Good, &effects.closed, today)?;
-    named(&mut paper, "brings", Role::Bad, &effects.brought, today)?;
+    named(paper, "closes", Role::Good, &effects.closed, today)?;
+    named(paper, "brings", Role::Bad, &effects.brought, today)?;
     if !effects.unclear.is_empty() {
         let names = &effects.unclear[..effects.unclear.len().min(PACKAGES)];
         let text = format!(

@@ -106,6 +106,8 @@ fn an_upgrade_and_its_undo() {
             "rehearsed on a copy of this host",
             "/etc/demo.conf: was changed on this host and stays as it is",
             "differs in 3 line(s)",
+            "-mine = 1",
+            "MB are written below /",
         ],
     );
     expect_same(&host, &before);

@@ -66,7 +66,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(plan) => selection_of(plan)?,
     };
     let made = make(selection, &host, &state)?;
-    let Made { plan, effects, .. } = &made;
+    let Made { plan, foretold, .. } = &made;
     if let Some(saved) = &saved {
         apply::refuse_unless_same(saved, plan)?;
     }
@@ -74,10 +74,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return apply::nothing_to_do(plan);
     }
     refuse_at_risk(&made)?;
-    if let Some(effects) = effects {
-        let style = Style::for_stderr();
-        show::patch::write(&mut std::io::stderr().lock(), effects, today(), &style)?;
-    }
+    let style = Style::for_stderr();
+    show::patch::write(&mut std::io::stderr().lock(), foretold, today(), &style)?;
     if !args.yes && !apply::consent_to(plan, &|_| None)? {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);

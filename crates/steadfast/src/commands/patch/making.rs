@@ -27,6 +27,7 @@ use crate::commands::feed::refused;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::diff::{self, Difference, LineKind};
+use crate::show::patch::Foretold;
 use crate::survey;
 
 /// What the package manager's answers rest on.
@@ -46,9 +47,7 @@ const CHECKS: [&[&str]; 6] = [
 /// A plan, and what is not in it since it is not of this host alone.
 pub(super) struct Made {
     pub(super) plan: Plan,
-    /// What it does to the findings, by the feeds as they are now; none where nothing is
-    /// upgraded.
-    pub(super) effects: Option<Effects>,
+    pub(super) foretold: Foretold,
     /// What is asked on the host before it and after it.
     pub(super) checks: Vec<Check>,
     /// Data that it may change and that no undo brings back.
@@ -124,6 +123,11 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     );
     let data = ::plan::data::data(&packages, &policy.data, &proven, Timestamp::now());
     left_alone.extend(data.iter().map(kept_by));
+    let foretold = Foretold {
+        effects,
+        room: seen.room,
+        conflicts: seen.conflicts,
+    };
     let users = processes()
         .into_iter()
         .map(|process| User {
@@ -144,7 +148,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     });
     Ok(Made {
         plan,
-        effects,
+        foretold,
         checks,
         data,
     })

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::Which;
 use super::making::{Made, make, today};
-use crate::assessing::Effects;
 use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -40,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
     let made = make(args.which.selection(), &host, &state)?;
-    let Made { plan, effects, .. } = &made;
+    let Made { plan, foretold, .. } = &made;
     if let Some(path) = &args.output {
         crate::commands::plan::save(path, plan)?;
     }
@@ -48,13 +47,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     match args.format {
         Format::Json => report::json::write_value(
             &mut out,
-            &json!({"format": FORMAT, "plan": plan, "findings": effects.as_ref().map(shown)}),
+            &json!({"format": FORMAT, "plan": plan, "foretold": foretold.to_json()}),
         )?,
         Format::Human => {
             let style = Style::for_stdout();
-            if let Some(effects) = effects {
-                show::patch::write(&mut out, effects, today(), &style)?;
-            }
+            show::patch::write(&mut out, foretold, today(), &style)?;
             show::plan::write(&mut out, plan, &|_| None, &style)?;
             if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
                 writeln!(out, "          steadfast patch apply {}", path.display())?;
@@ -65,17 +62,5 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(match plan.actions.is_empty() {
         true => Exit::AsWanted,
         false => Exit::Findings,
-    })
-}
-
-/// What the plan does to the findings, for programs.
-fn shown(effects: &Effects) -> serde_json::Value {
-    json!({
-        "closes": effects.closed,
-        "brings": effects.brought,
-        "remaining": effects.remaining.len(),
-        "unclear_packages": effects.unclear,
-        "feeds": effects.now.feeds,
-        "unknown": effects.now.unknown,
     })
 }

@@ -32,7 +32,11 @@ impl Before {
     /// Looks at the host. Changes nothing.
     pub(super) fn look(made: &Made) -> Result<Self, Failure> {
         let selectors = Selectors::from(&made.plan.selection);
-        let closes = made.effects.iter().flat_map(|effects| &effects.closed);
+        let closes = made
+            .foretold
+            .effects
+            .iter()
+            .flat_map(|effects| &effects.closed);
         let checks = made.checks.iter();
         Ok(Self {
             met: outcomes(&selectors)?
