@@ -369,19 +369,13 @@ pub fn act(name: &str, op: &PackageOp) -> Result<(), ActError> {
 }
 
 pub(super) fn failed(what: String, ended: &Ended) -> ActError {
-    let said = model::printable(last_lines(&ended.said()).as_bytes());
+    let said = ended.end();
     match lock_holder() {
         Some(holder) => {
             ActError::program(what, format!("process {holder} holds dpkg's lock; {said}"))
         }
         None => ActError::program(what, said),
     }
-}
-
-/// What went wrong stands at the end of apt's talk.
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 
 /// Who holds one of dpkg's locks: apt the first, dpkg itself the second.

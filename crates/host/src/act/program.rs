@@ -32,6 +32,14 @@ impl Ended {
         self.status == Some(0)
     }
 
+    /// The end of what it said, on one line that is harmless.
+    pub fn end(&self) -> String {
+        match end_of(&self.stdout, &self.stderr) {
+            said if said.is_empty() => self.said(),
+            said => said,
+        }
+    }
+
     /// What it said, for a person: stderr, or stdout when that is empty.
     pub fn said(&self) -> String {
         let text = match self.stderr.trim() {
@@ -45,6 +53,24 @@ impl Ended {
             },
             text => text.to_owned(),
         }
+    }
+}
+
+/// What went wrong stands at the end of what a program says.
+pub(crate) fn end_of(stdout: &str, stderr: &str) -> String {
+    const LINES: usize = 8;
+    let tail = |text: &str| {
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let from = lines.len().saturating_sub(LINES);
+        model::printable(lines[from..].join("; ").as_bytes())
+    };
+    match (tail(stderr), tail(stdout)) {
+        (errors, said) if errors.is_empty() => said,
+        (errors, said) if said.is_empty() => errors,
+        (errors, said) => format!("{errors}; {said}"),
     }
 }
 
@@ -150,7 +176,7 @@ impl Program {
         }
         Err(ActError::program(
             format!("run `{}`", self.path.display()),
-            model::printable(ended.said().as_bytes()),
+            ended.end(),
         ))
     }
 }

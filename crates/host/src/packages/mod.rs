@@ -18,7 +18,7 @@ use model::{HostPath, PackageUpgrade};
 use serde::Serialize;
 
 use crate::act::package::{APT_VARIABLES, apt, apt_options, query};
-use crate::act::program::Program;
+use crate::act::program::{Program, end_of};
 use crate::act::upgrade::{
     CONFIGURE, NO_CACHES, archives_below, arguments, audited, check_clean, file_name, name_of_file,
 };
@@ -757,23 +757,5 @@ fn check_room(rooms: &[Room]) -> Result<(), UpgradeError> {
             needed_bytes: room.written_bytes.saturating_mul(2),
             free_bytes: room.free_bytes,
         }),
-    }
-}
-
-/// What went wrong stands at the end of what a program says.
-fn end_of(stdout: &str, stderr: &str) -> String {
-    const LINES: usize = 8;
-    let tail = |text: &str| {
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        let from = lines.len().saturating_sub(LINES);
-        model::printable(lines[from..].join("; ").as_bytes())
-    };
-    match (tail(stderr), tail(stdout)) {
-        (errors, said) if errors.is_empty() => said,
-        (errors, said) if said.is_empty() => errors,
-        (errors, said) => format!("{errors}; {said}"),
     }
 }

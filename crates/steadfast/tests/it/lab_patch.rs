@@ -679,3 +679,46 @@ fn what_dpkg_left_unfinished_is_repaired() {
             .expect(0, &[]);
     }
 }
+
+/// An archive whose packages break off in the middle, each time they are asked for.
+const BREAKS_OFF: &str = r#"
+cat > /root/server.pl <<'PERL'
+use strict; use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1:8111", Listen => 5, ReuseAddr => 1) or die;
+while (my $client = $server->accept) {
+  my $asked = <$client>; while (<$client>) { last if /^\r?$/ }
+  my ($path) = $asked =~ m{^GET /(\S+)};
+  if (open(my $file, "<", "/srv/archive/$path")) {
+    binmode $file; local $/; my $content = <$file>;
+    my $sent = $path =~ /deb$/ ? substr($content, 0, length($content) / 2) : $content;
+    printf $client "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", length $content;
+    print $client $sent;
+  } else {
+    print $client "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  }
+  close $client;
+}
+PERL
+setsid perl /root/server.pl >/dev/null 2>&1 </dev/null &
+echo 'deb [trusted=yes] http://127.0.0.1:8111/ ./' > /etc/apt/sources.list
+for try in 1 2 3 4 5 6 7 8 9 10; do apt-get -qq update 2>/dev/null && break; sleep 0.2; done
+apt-get -s upgrade | grep -q '^Inst demo'
+"#;
+
+/// The network dies while packages are fetched: nothing is touched, and the next time it works.
+#[test]
+fn a_network_that_dies_leaves_everything_as_it_was() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    host.shell(BREAKS_OFF);
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(3, &["nothing was installed", "is the network there"]);
+    expect_same(&host, &before);
+    assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
+    host.shell(
+        "echo 'deb [trusted=yes] file:/srv/archive ./' > /etc/apt/sources.list; apt-get -qq update",
+    );
+    host.steadfast(&["patch", "apply", "--yes"]).expect(0, &[]);
+}
