@@ -633,7 +633,13 @@ fn a_policy_has_its_own_checks_and_says_what_proves_a_backup() {
     );
     host.steadfast(&["patch", "apply", "--yes"])
         .expect(1, &["`demo` keeps data", "patches.yaml"]);
-    host.shell("touch /srv/restored");
+    host.shell("touch /srv/restored && chmod o+w /srv/restored");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["`demo` keeps data"]);
+    host.shell("chmod o-w /srv/restored && chmod o+w /srv");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(1, &["`demo` keeps data"]);
+    host.shell("chmod o-w /srv");
     host.steadfast(&["patch", "apply", "--yes"])
         .expect(0, &["looked again: it is as planned"]);
     host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);

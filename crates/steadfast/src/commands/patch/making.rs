@@ -1,13 +1,12 @@
 //! From what is pending to a plan: fetched, rehearsed on a copy, and held against the feeds.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, USUAL_LIMIT_SECONDS, User};
+use host::act::{LastLink, Root};
 use host::packages::users::processes;
 use host::packages::{
     Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
@@ -21,6 +20,7 @@ use jiff::tz::TimeZone;
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
 use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe};
+use rustix::fs::FileType;
 
 use crate::assessing::{Effects, NewVersion, effects_of};
 use crate::commands::feed::refused;
@@ -168,23 +168,27 @@ fn checks(policy: &PatchPolicy) -> Vec<Check> {
         .collect()
 }
 
-/// When a restore was proven: by a file that root alone could have written.
+/// When a restore was proven: by a file that root alone could have written or put there.
 fn proven(path: &HostPath) -> Result<Timestamp, String> {
-    let metadata = path
-        .as_path()
-        .symlink_metadata()
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => "is not there".to_owned(),
-            _ => format!("can't be looked at: {error}"),
+    let place = Root::live()
+        .and_then(|root| root.find(path, LastLink::Itself))
+        .map_err(|error| match error.is_missing() {
+            true => "is not there".to_owned(),
+            false => error.to_string(),
         })?;
+    let stat = match place.stat() {
+        Ok(Some(stat)) => stat,
+        Ok(None) => return Err("is not there".to_owned()),
+        Err(error) => return Err(error.to_string()),
+    };
     const OTHERS_WRITE: u32 = 0o022;
-    if !metadata.is_file() {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err("is no file".to_owned());
     }
-    if metadata.uid() != 0 || metadata.mode() & OTHERS_WRITE != 0 {
+    if place.shared || stat.st_uid != 0 || stat.st_mode & OTHERS_WRITE != 0 {
         return Err("could have been written by others than root".to_owned());
     }
-    Timestamp::new(metadata.mtime(), 0).map_err(|error| format!("has no time: {error}"))
+    Timestamp::new(stat.st_mtime, 0).map_err(|error| format!("has no time: {error}"))
 }
 
 /// What is said of the data of a package.
