@@ -1,13 +1,15 @@
 //! What the feeds say of all that is installed: findings with their ranking, and what could not
 //! be told.
 
+use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use model::Component;
+use model::component::Evidence;
+use model::{Component, Ecosystem};
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
@@ -48,6 +50,8 @@ pub struct Assessment {
     pub components: usize,
     /// Of a distribution, these are source packages.
     pub packages: usize,
+    /// Those of them that are not of a distribution.
+    pub others: usize,
 }
 
 /// A vulnerability that is here.
@@ -59,9 +63,14 @@ pub struct Finding {
     pub advisory: String,
     /// The distribution's own advisories about it.
     pub also: Vec<String>,
+    /// What other databases call it.
+    pub aliases: Vec<String>,
     pub package: Subject,
     /// The installed packages that were built from it.
     pub components: Vec<String>,
+    /// The files that prove it, and the images that hold it.
+    pub evidence: Vec<Evidence>,
+    pub images: Vec<String>,
     /// None while there is no fix.
     pub fixed: Option<String>,
     pub published: Option<Date>,
@@ -72,6 +81,15 @@ pub struct Finding {
     /// Whoever makes it is still looking whether it is affected.
     pub under_investigation: bool,
     pub ranking: Ranking,
+}
+
+impl Finding {
+    /// Is it known by this name?
+    pub fn is_called(&self, name: &str) -> bool {
+        let names = [&self.name, &self.advisory].into_iter();
+        let mut names = names.chain(&self.also).chain(&self.aliases);
+        names.any(|own| own.eq_ignore_ascii_case(name))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -145,6 +163,10 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         not_affected: Vec::new(),
         components: question.components.len(),
         packages: subjects.len(),
+        others: subjects
+            .values()
+            .filter(|components| components.iter().any(|one| is_other(one)))
+            .count(),
         feeds,
     };
     let scores = Scores {
@@ -164,15 +186,13 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         if let Coverage::Unspoken(why) = coverage {
             *unspoken.entry(why.clone()).or_default() += 1;
         }
+        let matter = Matter {
+            subject,
+            components,
+            exposure: OnceCell::new(),
+        };
         for judged in matching::judge(&indexes, subject, components)? {
-            take(
-                &mut assessment,
-                &judged,
-                subject,
-                components,
-                question,
-                &scores,
-            )?;
+            take(&mut assessment, &judged, &matter, question, &scores)?;
         }
     }
     let unspoken = unspoken.into_iter().map(|(why, packages)| Unknown {
@@ -182,6 +202,14 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     assessment.unknown.extend(unspoken);
     assessment.findings.sort_by(by_urgency);
     Ok(assessment)
+}
+
+/// Did it come another way than as a package of a distribution?
+const fn is_other(component: &Component) -> bool {
+    !matches!(
+        component.ecosystem,
+        Ecosystem::Debian { .. } | Ecosystem::OtherDpkg { .. }
+    )
 }
 
 /// A feed about the crates of Rust says nothing of a host that has none.
@@ -264,11 +292,18 @@ fn day(at: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(at).date()
 }
 
+/// What is judged. A host is asked how far it is reached when the first finding needs it, and
+/// once: packages have dozens.
+struct Matter<'a> {
+    subject: &'a Subject,
+    components: &'a [&'a Component],
+    exposure: OnceCell<Exposure>,
+}
+
 fn take(
     assessment: &mut Assessment,
     judged: &Judged<'_>,
-    subject: &Subject,
-    components: &[&Component],
+    matter: &Matter<'_>,
     question: &Question<'_>,
     scores: &Scores<'_>,
 ) -> Result<(), IndexError> {
@@ -280,18 +315,18 @@ fn take(
             source,
         } => assessment.not_affected.push(Dismissed {
             name: judged.name.to_owned(),
-            package: subject.clone(),
+            package: matter.subject.clone(),
             justification: (*justification).to_owned(),
             impact: (*impact).to_owned(),
             source: (*source).to_owned(),
         }),
         Verdict::Unknown { why } => assessment.undetermined.push(Undetermined {
             name: judged.name.to_owned(),
-            package: subject.clone(),
+            package: matter.subject.clone(),
             why: why.clone(),
         }),
         Verdict::Affected { fixed } => {
-            let finding = finding(judged, *fixed, subject, components, question, scores)?;
+            let finding = finding(judged, *fixed, matter, question, scores)?;
             assessment.findings.push(finding);
         }
     }
@@ -301,11 +336,11 @@ fn take(
 fn finding(
     judged: &Judged<'_>,
     fixed: Option<&str>,
-    subject: &Subject,
-    components: &[&Component],
+    matter: &Matter<'_>,
     question: &Question<'_>,
     scores: &Scores<'_>,
 ) -> Result<Finding, IndexError> {
+    let components = matter.components;
     let cves = cves(judged)?;
     let published = judged.advisory.published()?;
     let cvss = judged.advisory.cvss()?;
@@ -314,7 +349,9 @@ fn finding(
         epss: scores.epss(&cves)?,
         cvss,
         urgency: judged.urgency,
-        exposure: exposure(components, question.exposure),
+        exposure: *matter
+            .exposure
+            .get_or_init(|| exposure(components, question.exposure)),
         human_impact: question.human_impact,
         has_fix: fixed.is_some(),
         fix_published: judged.fix_published,
@@ -322,11 +359,22 @@ fn finding(
     };
     let mut names: Vec<String> = components.iter().map(|one| one.name.clone()).collect();
     names.dedup();
+    let advisory = judged.advisory.id()?;
+    let aliases = judged.advisory.aliases()?.into_iter();
+    let aliases = aliases.filter(|alias| *alias != judged.name && *alias != advisory);
+    let evidence: BTreeSet<&Evidence> = components.iter().flat_map(|one| &one.evidence).collect();
+    let images: BTreeSet<&String> = components
+        .iter()
+        .filter_map(|one| one.image.as_ref())
+        .collect();
     Ok(Finding {
         name: judged.name.to_owned(),
-        advisory: judged.advisory.id()?.to_owned(),
+        advisory: advisory.to_owned(),
+        aliases: aliases.map(str::to_owned).collect(),
+        evidence: evidence.into_iter().cloned().collect(),
+        images: images.into_iter().cloned().collect(),
         also: judged.also.iter().map(|&id| id.to_owned()).collect(),
-        package: subject.clone(),
+        package: matter.subject.clone(),
         components: names,
         fixed: fixed.map(str::to_owned),
         published,
@@ -351,14 +399,16 @@ fn cves(judged: &Judged<'_>) -> Result<Vec<CveId>, IndexError> {
 /// The worst of what was built from one source: any of them may be what is reached.
 fn exposure(components: &[&Component], of: &dyn Fn(&Component) -> Exposure) -> Exposure {
     let worse = |exposure: &Exposure| match exposure {
-        Exposure::Installed => 0,
-        Exposure::Runs => 1,
-        Exposure::Loopback => 2,
-        Exposure::Unknown => 3,
-        Exposure::Outside => 4,
+        Exposure::Declared => 0,
+        Exposure::Installed => 1,
+        Exposure::AtMostLocal => 2,
+        Exposure::Runs => 3,
+        Exposure::Loopback => 4,
+        Exposure::Unknown(_) => 5,
+        Exposure::Outside => 6,
     };
     let all = components.iter().map(|component| of(component));
-    all.max_by_key(worse).unwrap_or(Exposure::Unknown)
+    all.max_by_key(worse).unwrap_or(Exposure::Installed)
 }
 
 /// The feeds that rank.

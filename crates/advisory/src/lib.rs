@@ -13,6 +13,7 @@ pub mod rank;
 pub mod read;
 pub mod record;
 pub mod version;
+pub mod waive;
 
 pub use index::{Builder, Feed, Index, IndexError};
 pub use matching::{Judged, Subject, Verdict};

@@ -25,8 +25,14 @@ const MOST_FILES: usize = 4096;
 /// Directories below `roles/` or `baselines/`.
 const DEEPEST: usize = 8;
 
-/// What is read of a policy's root: directories, and one file.
-const ROOM: [&str; 4] = ["baselines", "roles", "waivers.yaml", "patches.yaml"];
+/// What is read of a policy's root: directories, and files.
+const ROOM: [&str; 5] = [
+    "baselines",
+    "roles",
+    "waivers.yaml",
+    "patches.yaml",
+    "vulnerabilities.yaml",
+];
 
 const UNREADABLE: &str = "whoever runs this has to be allowed to read all of the policy";
 
@@ -71,11 +77,14 @@ impl PolicyFiles {
 
     /// Is there a file that could name a rule? Roles and patches can't.
     pub(crate) fn refer_to_rules(&self) -> bool {
-        let names_none = |path: &String| path.starts_with("roles/") || path == "patches.yaml";
+        let names_none = |path: &String| {
+            path.starts_with("roles/") || path == "patches.yaml" || path == "vulnerabilities.yaml"
+        };
         !self.files.keys().all(names_none)
     }
 
-    /// Reads `roles/`, `baselines/`, `waivers.yaml` and `patches.yaml` below a directory.
+    /// Reads `roles/`, `baselines/`, `waivers.yaml`, `patches.yaml` and `vulnerabilities.yaml`
+    /// below a directory.
     ///
     /// # Errors
     /// When there is no such directory, when it holds no policy, and when a file in it can't
@@ -120,7 +129,9 @@ impl PolicyFiles {
                     "no policy in `{}`",
                     model::printable(shown_root.as_bytes())
                 ))
-                .help("a policy has `roles/`, `baselines/` or `waivers.yaml`"),
+                .help(
+                    "a policy has `roles/`, `baselines/`, `waivers.yaml` or `vulnerabilities.yaml`",
+                ),
             );
         }
         let files = Self {

@@ -24,6 +24,7 @@ mod template;
 mod template_file;
 mod typed;
 mod vocabulary;
+mod vulnerabilities;
 mod waivers;
 mod want;
 mod yaml;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use model::patching::PatchPolicy;
-use model::{BaselineName, RoleName, RuleId, Waiver};
+use model::{BaselineName, RoleName, RuleId, VulnerabilityPolicy, VulnerabilityWaiver, Waiver};
 
 use crate::baseline::{self, BaselineFile, Condition, Rule, Tailoring};
 use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText, suggestion};
@@ -16,7 +16,8 @@ use crate::files::PolicyFiles;
 use crate::read::Reading;
 use crate::role::{self, Role};
 use crate::template::TemplateFiles;
-use crate::{patches, waivers, yaml};
+use crate::waivers::Waivers;
+use crate::{patches, vulnerabilities, waivers, yaml};
 
 /// Everything that is declared, tailoring applied; not yet for any host.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Repository {
     pub(crate) roles: BTreeMap<RoleName, Role>,
     pub(crate) waivers: Vec<Waiver>,
     patches: PatchPolicy,
+    vulnerability_waivers: Vec<VulnerabilityWaiver>,
+    vulnerabilities: VulnerabilityPolicy,
     pub(crate) templates: Arc<TemplateFiles>,
 }
 
@@ -103,8 +106,14 @@ impl Repository {
                 Some(Read::Role(role)) => {
                     repository.roles.insert(role.name.clone(), *role);
                 }
-                Some(Read::Waivers(waivers)) => waived.extend(waivers),
                 Some(Read::Patches(patches)) => repository.patches = patches,
+                Some(Read::Waivers(waivers)) => {
+                    waived.extend(waivers.rules);
+                    repository
+                        .vulnerability_waivers
+                        .extend(waivers.vulnerabilities);
+                }
+                Some(Read::Vulnerabilities(said)) => repository.vulnerabilities = said,
             }
         }
         drop(reading);
@@ -147,6 +156,16 @@ impl Repository {
 
     pub fn waivers(&self) -> &[Waiver] {
         &self.waivers
+    }
+
+    /// Vulnerabilities that some hosts may have.
+    pub fn vulnerability_waivers(&self) -> &[VulnerabilityWaiver] {
+        &self.vulnerability_waivers
+    }
+
+    /// `vulnerabilities.yaml`; the program's own defaults where there is none.
+    pub const fn vulnerabilities(&self) -> &VulnerabilityPolicy {
+        &self.vulnerabilities
     }
 
     fn add_baseline(
@@ -370,6 +389,7 @@ enum FileKind {
     Role(String),
     Waivers,
     Patches,
+    Vulnerabilities,
 }
 
 impl Sorted {
@@ -385,6 +405,8 @@ impl Sorted {
             FileKind::Waivers
         } else if path == "patches.yaml" {
             FileKind::Patches
+        } else if path == "vulnerabilities.yaml" {
+            FileKind::Vulnerabilities
         } else if path.starts_with("baselines/") {
             if !is_yaml {
                 return;
@@ -409,8 +431,9 @@ impl Sorted {
 enum Read {
     Baseline(Box<BaselineFile>),
     Role(Box<Role>),
-    Waivers(Vec<(Waiver, Place)>),
     Patches(PatchPolicy),
+    Waivers(Waivers),
+    Vulnerabilities(VulnerabilityPolicy),
 }
 
 impl File {
@@ -424,6 +447,9 @@ impl File {
                 .map(|role| Read::Role(Box::new(role))),
             FileKind::Waivers => Some(Read::Waivers(waivers::read_file(&root, source, problems))),
             FileKind::Patches => Some(Read::Patches(patches::read_file(&root, source, problems))),
+            FileKind::Vulnerabilities => {
+                vulnerabilities::read_file(&root, source, problems).map(Read::Vulnerabilities)
+            }
         }
     }
 }

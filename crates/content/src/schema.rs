@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::baseline::TestHost;
 use crate::param::ParamType;
 
-/// One schema per kind of policy file, by its name: `role`, `baseline`, `waivers`, `patches`.
+/// One schema per kind of policy file, by its name: `role`, `baseline`, `waivers`, `patches`,
+/// `vulnerabilities`.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let mut resource = generator.subschema_for::<Resource>().to_value();
@@ -79,14 +80,29 @@ pub fn schema() -> Value {
             "include": {"type": "array", "items": name.clone()}, "want": want,
         }),
     );
-    let waiver = closed(
-        &["rule", "hosts", "reason", "owner", "approver", "expires"],
-        json!({
-            "rule": name, "hosts": {"type": "array", "items": text.clone(), "minItems": 1},
-            "reason": text.clone(), "owner": text.clone(), "approver": text,
+    let waiver = |of: &str, mut own: Value| {
+        let said = json!({
+            "hosts": {"type": "array", "items": text.clone(), "minItems": 1},
+            "reason": text.clone(), "owner": text.clone(), "approver": text.clone(),
             "expires": {"type": "string", "format": "date"},
-        }),
-    );
+        });
+        if let (Value::Object(own), Value::Object(said)) = (&mut own, said) {
+            own.extend(said);
+        }
+        closed(
+            &[of, "hosts", "reason", "owner", "approver", "expires"],
+            own,
+        )
+    };
+    let waiver = json!({"anyOf": [
+        waiver("rule", json!({"rule": name})),
+        waiver("vulnerability", json!({"vulnerability": text.clone(), "package": text.clone()})),
+    ]});
+    let mut vulnerabilities = plain
+        .root_schema_for::<model::VulnerabilityPolicy>()
+        .to_value();
+    drop_nulls_within(&mut vulnerabilities);
+    vulnerabilities["title"] = json!("How Steadfast judges vulnerabilities");
     let words = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
     let patches = closed(
         &[],
@@ -111,6 +127,7 @@ pub fn schema() -> Value {
         "baseline": whole("A baseline of Steadfast", baseline),
         "waivers": whole("Waivers of Steadfast", json!({"type": "array", "items": waiver})),
         "patches": whole("What Steadfast minds with patches", patches),
+        "vulnerabilities": vulnerabilities,
     })
 }
 
@@ -157,6 +174,17 @@ fn allow_templates(schema: &mut Value) {
             "anyOf".to_owned(),
             json!([own, {"type": "string", "pattern": "\\{[{%#]"}]),
         );
+    }
+}
+
+/// The same in each property: no key may stand without a value.
+fn drop_nulls_within(schema: &mut Value) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut() {
+            if let Value::Object(property) = property {
+                drop_null(property);
+            }
+        }
     }
 }
 

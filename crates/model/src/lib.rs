@@ -20,6 +20,7 @@ pub mod plan;
 pub mod probe;
 pub mod rule;
 pub mod value;
+pub mod vulnerability;
 pub mod waiver;
 
 pub use change::{Change, ChangeState, Outside};
@@ -36,4 +37,5 @@ pub use plan::{Action, Plan, Premise, Risk};
 pub use probe::{Probe, Tool, WalkTest};
 pub use rule::{RuleMeta, Severity};
 pub use value::{Answer, Observed, Value};
+pub use vulnerability::{HumanImpact, PublicClock, VulnerabilityPolicy, VulnerabilityWaiver};
 pub use waiver::Waiver;

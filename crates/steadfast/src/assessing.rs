@@ -9,7 +9,7 @@ use advisory::assess::{Assessment, Finding, Question, Source, assess};
 use advisory::rank::{Clocks, Exposure, HumanImpact};
 use host::Create;
 use host::feeds::{FeedError, Feeds, Held};
-use host::packages::reach::{Reach, Running};
+use host::packages::reach::Running;
 use jiff::{SignedDuration, Timestamp};
 use model::Component;
 use model::component::SourcePackage;
@@ -117,22 +117,8 @@ pub fn assess_host(
     now: Timestamp,
 ) -> Result<Assessment, FeedError> {
     let running: LazyLock<Running> = LazyLock::new(Running::now);
-    let exposure = |component: &Component| of_running(component, &running);
+    let exposure = |component: &Component| running.of(component);
     Advisories::open(state)?.assess(components, &exposure, &Terms::usual(now))
-}
-
-/// How far a component of the running host can be reached.
-pub fn of_running(component: &Component, running: &Running) -> Exposure {
-    let Some(architecture) = &component.architecture else {
-        return Exposure::Unknown;
-    };
-    match running.of_package(&component.name, architecture) {
-        Reach::Outside => Exposure::Outside,
-        Reach::Loopback => Exposure::Loopback,
-        Reach::Runs => Exposure::Runs,
-        Reach::Installed => Exposure::Installed,
-        Reach::Unknown => Exposure::Unknown,
-    }
 }
 
 /// A package of the distribution as it is to be.
@@ -175,7 +161,7 @@ pub fn effects_of(
     now: Timestamp,
 ) -> Result<Effects, FeedError> {
     let running: LazyLock<Running> = LazyLock::new(Running::now);
-    let exposure = |component: &Component| of_running(component, &running);
+    let exposure = |component: &Component| running.of(component);
     let advisories = Advisories::open(state)?;
     let terms = Terms::usual(now);
     let before = advisories.assess(components, &exposure, &terms)?;

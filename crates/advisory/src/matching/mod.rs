@@ -159,10 +159,11 @@ pub fn judge_one<'a>(
     name: &str,
 ) -> Result<Option<Judged<'a>>, IndexError> {
     for one in all(indexes, subject, components, Fixed::Kept)? {
-        if one.name == name
-            || one.advisory.id()? == name
-            || one.also.contains(&name)
-            || one.advisory.aliases()?.contains(&name)
+        let is_asked = |own: &str| own.eq_ignore_ascii_case(name);
+        if is_asked(one.name)
+            || is_asked(one.advisory.id()?)
+            || one.also.iter().any(|own| is_asked(own))
+            || one.advisory.aliases()?.into_iter().any(is_asked)
         {
             return Ok(Some(one));
         }

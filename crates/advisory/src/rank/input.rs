@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cvss::Cvss;
 use jiff::civil::Date;
-use model::Severity;
+use model::{HumanImpact, Severity};
 use serde::Serialize;
 
 use super::{Automatable, Exploitation, Impact, SystemExposure};
@@ -37,29 +37,41 @@ pub enum Exposure {
     Loopback,
     /// Mapped by a process that doesn't listen.
     Runs,
+    /// Interpreters run that may have loaded it, and none of them listens for others.
+    AtMostLocal,
     /// Nothing that runs has it mapped.
     Installed,
-    Unknown,
+    /// Only a lockfile names it: it is meant to be installed somewhere.
+    Declared,
+    Unknown(Unseen),
 }
 
-/// SSVC, Human Impact 2.0.2: what it would do to people and to the mission. Only the
-/// organisation itself can say.
+/// Why nobody can tell how far a component is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HumanImpact {
-    Low,
-    Medium,
-    High,
-    VeryHigh,
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// Some processes can't be looked at.
+    Processes,
+    /// The list of its files can't be read.
+    Files,
+    /// An interpreter that listens for others runs, and what it has loaded can't be seen.
+    Interpreted,
+    /// It is in a container image.
+    Image,
+    /// It is named by a document.
+    Document,
 }
 
-impl HumanImpact {
-    const fn as_str(self) -> &'static str {
+impl Unseen {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::VeryHigh => "very high",
+            Self::Processes => "some processes can't be looked at",
+            Self::Files => "the list of its files can't be read",
+            Self::Interpreted => {
+                "an interpreter that listens on an outside address may have loaded it"
+            }
+            Self::Image => "what runs of container images is not looked at",
+            Self::Document => "a document does not say what runs",
         }
     }
 }
@@ -285,11 +297,17 @@ fn exposure(exposure: Exposure) -> Because<SystemExposure> {
             HOST,
             "installed, and nothing that runs has it mapped",
         ),
-        Exposure::Unknown => worse(
-            SystemExposure::Open,
+        Exposure::AtMostLocal => known(
+            SystemExposure::Small,
             HOST,
-            "it isn't known what runs with it",
+            "interpreters that may have loaded it do not listen on an outside address",
         ),
+        Exposure::Declared => known(
+            SystemExposure::Small,
+            HOST,
+            "a lockfile names it, and nothing of it was found installed",
+        ),
+        Exposure::Unknown(why) => worse(SystemExposure::Open, HOST, why.as_str()),
     }
 }
 

@@ -7,10 +7,12 @@ mod input;
 mod tables;
 
 pub use clock::{Clock, Clocks, Due};
-pub use input::{Exposure, Facts, HumanImpact, Input, Known, Lookup, Name};
+pub use input::{Exposure, Facts, Input, Known, Lookup, Name, Unseen};
 pub use tables::{
     Automatable, Decision, Exploitation, Impact, SystemExposure, Timeline, bod_26_04, ssvc_deployer,
 };
+
+pub use model::HumanImpact;
 
 use jiff::civil::Date;
 use model::Severity;

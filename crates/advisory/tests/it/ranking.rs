@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use advisory::rank::{
     Automatable, Clock, Clocks, Decision, Exploitation, Exposure, Facts, HumanImpact, Impact,
-    Known, Lookup, Name, Ranking, SystemExposure, Timeline, bod_26_04, rank, ssvc_deployer,
+    Known, Lookup, Name, Ranking, SystemExposure, Timeline, Unseen, bod_26_04, rank, ssvc_deployer,
 };
 use advisory::record::{Epss, Exploited};
 use jiff::civil::date;
@@ -69,7 +69,7 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
         kev: Lookup::Missing,
         epss: Lookup::Missing,
         cvss: None,
-        exposure: Exposure::Unknown,
+        exposure: Exposure::Unknown(Unseen::Processes),
         human_impact: None,
         ..base
     };
@@ -101,6 +101,13 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
         (at(Exposure::Loopback), Name::Exposure, ("small", known)),
         (at(Exposure::Runs), Name::Exposure, ("small", known)),
         (at(Exposure::Installed), Name::Exposure, ("small", known)),
+        (at(Exposure::Declared), Name::Exposure, ("small", known)),
+        (at(Exposure::AtMostLocal), Name::Exposure, ("small", known)),
+        (
+            at(Exposure::Unknown(Unseen::Interpreted)),
+            Name::Exposure,
+            ("open", Known::WorseBranch),
+        ),
         (missing, Name::Exposure, ("open", worse)),
         (base, Name::Automatable, ("no", known)),
         (with(EASY), Name::Automatable, ("yes", known)),

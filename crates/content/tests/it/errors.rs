@@ -424,6 +424,49 @@ fn mistakes_in_patches() {
 }
 
 #[test]
+fn mistakes_about_vulnerabilities() {
+    const REST: &str = "hosts: [\"*\"], reason: r, owner: ana, approver: li, expires: 2027-01-31}";
+    let waivers = [
+        (
+            "everything missing",
+            "- {vulnerability: CVE-2024-6387}".to_owned(),
+        ),
+        (
+            "a pattern",
+            format!("- {{vulnerability: CVE-2024-*, {REST}"),
+        ),
+        (
+            "no package",
+            format!("- {{vulnerability: CVE-2024-6387, package: \"\", {REST}"),
+        ),
+        (
+            "a key of another kind",
+            format!("- {{vulnerability: CVE-2024-6387, rule: one, {REST}"),
+        ),
+        (
+            "an unknown key",
+            format!("- {{vulnerability: CVE-2024-6387, pakage: x, {REST}"),
+        ),
+    ];
+    let waivers: Vec<_> = waivers
+        .iter()
+        .map(|(what, text)| (*what, text.as_str()))
+        .collect();
+    let policies = [
+        ("an unknown key", "clock: [pci-dss]"),
+        ("an unknown clock", "clocks: [pci]"),
+        ("an unknown severity", "days: {urgent: 3}"),
+        ("days that are none", "days: {high: soon}"),
+        ("an unknown impact", "human_impact: enormous"),
+        ("no days at all", "max_age_days: 0"),
+        ("a list", "- clocks"),
+    ];
+    let text = all(&waivers, |text| refused(&[("waivers.yaml", text)]))
+        + &all(&policies, |text| refused(&[("vulnerabilities.yaml", text)]));
+    snapshot!(text);
+}
+
+#[test]
 fn mistakes_on_a_host() {
     let params =
         "role: web\nparams:\n  name: {type: string}\n  port: {type: int, default: 80}\nwant:\n";

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use content::{Repository, lint};
+use content::{PolicyFiles, Repository, lint};
 
 fn write(root: &Path, path: &str, text: impl AsRef<[u8]>) {
     let path = root.join(path);
@@ -53,7 +53,7 @@ fn what_is_not_a_policy_file_is_refused() {
     let cases: [Case<'_>; 10] = [
         (
             &|_| {},
-            "no policy in `POLICY` (a policy has `roles/`, `baselines/` or `waivers.yaml`)",
+            "no policy in `POLICY` (a policy has `roles/`, `baselines/`, `waivers.yaml` or `vulnerabilities.yaml`)",
         ),
         (
             &|root| {
@@ -168,4 +168,29 @@ fn lint_finds_what_only_a_host_shows() {
         "POLICY/roles/web.yaml:3:35: `release.version + 1` does not fit the types of its values \
          (numbers go with numbers and texts with texts; there is no dividing by zero)"
     );
+}
+
+#[test]
+fn what_is_said_about_vulnerabilities_is_taken() {
+    let waivers = "- {vulnerability: CVE-2024-6387, package: 'openssh*', hosts: [web-1], reason: r, \
+        owner: ana, approver: li, expires: 2027-01-31}\n";
+    let policy = "clocks: []\ndays: {high: 30}\nhuman_impact: very-high\n";
+    let files = PolicyFiles::from_bytes([
+        ("waivers.yaml", waivers.as_bytes()),
+        ("vulnerabilities.yaml", policy.as_bytes()),
+    ]);
+    let repository = Repository::parse(&[files]).expect("a good policy");
+    let [waiver] = repository.vulnerability_waivers() else {
+        panic!("{:?}", repository.vulnerability_waivers());
+    };
+    assert_eq!(waiver.vulnerability, "CVE-2024-6387");
+    let at = waiver.declared_at.as_ref().expect("its place");
+    assert_eq!(at.to_string(), "/waivers.yaml:1");
+    assert!(waiver.covers_package(["libssl3", "openssh"].into_iter()));
+    assert!(!waiver.covers_package(["openssl"].into_iter()));
+    let said = repository.vulnerabilities();
+    assert_eq!(said.clocks, Some(std::collections::BTreeSet::new()));
+    assert_eq!(said.days[&model::Severity::High], 30);
+    assert_eq!(said.human_impact, Some(model::HumanImpact::VeryHigh));
+    assert_eq!(said.max_age_days, None);
 }

@@ -19,9 +19,15 @@ fn examples() -> BTreeMap<String, String> {
             .trim_start_matches("{# ")
             .trim_end_matches(" #}")
             .trim_start_matches("# ");
-        let is_policy = ["roles/", "baselines/", "waivers.yaml", "patches.yaml"]
-            .iter()
-            .any(|start| path.starts_with(start));
+        let is_policy = [
+            "roles/",
+            "baselines/",
+            "waivers.yaml",
+            "patches.yaml",
+            "vulnerabilities.yaml",
+        ]
+        .iter()
+        .any(|start| path.starts_with(start));
         if is_policy {
             let other = examples.insert(path.to_owned(), format!("{text}\n"));
             assert_eq!(other, None, "`{path}` stands twice in the guide");
@@ -92,6 +98,33 @@ fn the_schema_and_the_reader_know_the_same_keys() {
         keys(&schema["role"]),
         ["role", "description", "params", "include", "want"]
     );
+    for key in keys(&schema["vulnerabilities"]) {
+        let text = format!("{key}: nonsense");
+        let files = PolicyFiles::from_bytes([("vulnerabilities.yaml", text.as_bytes())]);
+        let said = Repository::parse(&[files])
+            .expect_err("it is wrong")
+            .plain();
+        assert!(!said.contains("unknown key"), "{said}");
+    }
+    for at in [0, 1] {
+        let waiver = &schema["waivers"]["items"]["anyOf"][at];
+        let needed: Vec<_> = waiver["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect();
+        let text = keys(waiver)
+            .iter()
+            .map(|key| format!("{key}: x\n  "))
+            .collect::<String>();
+        let text = format!("- {text}");
+        let files = PolicyFiles::from_bytes([("waivers.yaml", text.as_bytes())]);
+        let said = Repository::parse(&[files])
+            .expect_err("it is wrong")
+            .plain();
+        assert!(!said.contains("key"), "{said}");
+        assert_eq!(needed.len(), 6);
+    }
     let kinds = serde_json::to_string(&schema["role"]).expect("JSON");
     for kind in resource::Resource::KINDS {
         assert!(kinds.contains(&format!("\"{kind}\"")), "{kind}");
@@ -116,7 +149,8 @@ fn every_reference_of_the_schema_leads_somewhere() {
     for (name, file) in schema.as_object().expect("a map of schemas") {
         let mut found = Vec::new();
         references(file, &mut found);
-        assert!(matches!(&**name, "waivers" | "patches") || !found.is_empty());
+        let is_plain = matches!(&**name, "waivers" | "patches");
+        assert!(is_plain || !found.is_empty(), "{name}");
         for to in found {
             let target = file.pointer(to.trim_start_matches('#'));
             assert!(target.is_some(), "{name}: {to}");

@@ -47,6 +47,7 @@ fn read(text: &str) {
         "baselines/a.yaml",
         "waivers.yaml",
         "patches.yaml",
+        "vulnerabilities.yaml",
         "roles/a.j2",
     ] {
         let role = "role: other\nwant:\n  - template: {path: /a, source: a.j2}\n";

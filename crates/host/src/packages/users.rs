@@ -2,7 +2,6 @@
 //! upgrade has to restart, and what an advisory's file is exposed by.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use model::HostPath;
@@ -26,41 +25,38 @@ pub struct Process {
 
 /// All processes that can be looked at, but for those of the kernel and for ourselves.
 pub fn processes() -> Vec<Process> {
-    look().0
-}
-
-/// The same, and whether all could be looked at.
-pub(super) fn look() -> (Vec<Process>, bool) {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return (Vec::new(), false);
-    };
-    let own = std::process::id();
-    let mut found = Vec::new();
-    let mut whole = true;
-    for id in entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|id| *id != own)
-    {
-        match process(id) {
-            Some(process) if process.maps.is_empty() && process.deleted.is_empty() => {}
-            Some(process) => found.push(process),
-            // One that has ended meanwhile hides nothing.
-            None => whole &= !Path::new("/proc").join(id.to_string()).exists(),
-        }
-    }
+    let mut found: Vec<Process> = ids()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(process)
+        .filter(|process| !process.maps.is_empty() || !process.deleted.is_empty())
+        .collect();
     found.sort_by_key(|process: &Process| process.id);
-    (found, whole)
+    found
 }
 
-/// None where it can't be looked at. Those of the kernel have nothing mapped, and newer kernels
-/// say so with an error.
+/// The ids of all processes but ourselves.
+pub(super) fn ids() -> std::io::Result<Vec<u32>> {
+    let own = std::process::id();
+    let entries = std::fs::read_dir("/proc")?;
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    Ok(ids.filter(|id| *id != own).collect())
+}
+
+/// The bytes of a process's maps. Those of the kernel have nothing mapped, and newer kernels say
+/// so with an error. None where it can't be looked at.
+pub(super) fn maps(folder: &Path) -> Option<Vec<u8>> {
+    match try_read(&folder.join("maps")) {
+        Ok(maps) => Some(maps),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => Some(Vec::new()),
+        Err(_) => None,
+    }
+}
+
+/// None where it can't be looked at.
 fn process(id: u32) -> Option<Process> {
     let folder = Path::new("/proc").join(id.to_string());
-    let maps = match try_read(&folder.join("maps")) {
-        Ok(maps) => maps,
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => Vec::new(),
-        Err(_) => return None,
-    };
+    let maps = maps(&folder)?;
     let (maps, deleted) = parse_maps(&maps);
     let name = read(&folder.join("comm")).unwrap_or_default();
     let cgroup = read(&folder.join("cgroup")).unwrap_or_default();
@@ -83,29 +79,37 @@ fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// The files of proc_pid_maps(5), and those that are deleted.
 pub fn parse_maps(bytes: &[u8]) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
-    const DELETED: &[u8] = b" (deleted)";
     let (mut maps, mut deleted) = (BTreeSet::new(), BTreeSet::new());
-    for line in bytes.split(|byte| *byte == b'\n') {
-        // The path begins after five fields, and may hold blanks; a line feed is `\012`.
-        let Some(at) = line.iter().position(|byte| *byte == b'/') else {
-            continue;
-        };
-        let name = &line[at..];
-        let (name, into) = match name.strip_suffix(DELETED) {
-            Some(name) => (name, &mut deleted),
-            None => (name, &mut maps),
-        };
-        if [&b"/dev/"[..], b"/memfd:", b"/SYSV", b"/proc/"]
-            .iter()
-            .any(|start| name.starts_with(start))
-        {
-            continue;
-        }
-        if let Ok(path) = HostPath::from_bytes(std::ffi::OsStr::from_bytes(name).as_bytes()) {
+    for (name, is_deleted) in mapped(bytes) {
+        let into = if is_deleted { &mut deleted } else { &mut maps };
+        if let Ok(path) = HostPath::from_bytes(name) {
             into.insert(path);
         }
     }
     (maps, deleted)
+}
+
+/// The names of mapped files, and whether each is deleted; a file is mapped in several parts,
+/// one after the other, and is given once for those.
+pub(super) fn mapped(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    const DELETED: &[u8] = b" (deleted)";
+    let mut last: &[u8] = b"";
+    bytes.split(|byte| *byte == b'\n').filter_map(move |line| {
+        // The path begins after five fields, and may hold blanks; a line feed is `\012`.
+        let name = &line[line.iter().position(|byte| *byte == b'/')?..];
+        if name == last {
+            return None;
+        }
+        last = name;
+        let (name, is_deleted) = match name.strip_suffix(DELETED) {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let is_file = ![&b"/dev/"[..], b"/memfd:", b"/SYSV", b"/proc/"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        is_file.then_some((name, is_deleted))
+    })
 }
 
 /// The unit that a process belongs to (proc_pid_cgroup(5)): version 2 has one line, version 1

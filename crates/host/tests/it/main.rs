@@ -29,6 +29,7 @@ mod observe_hang;
 mod observe_packages;
 mod observe_parsers;
 mod observe_programs;
+mod observe_reach;
 mod observe_rounds;
 mod observe_support;
 mod observe_units;

@@ -16,7 +16,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Of {
-    /// Roles, baselines and waivers
+    /// Roles, baselines, waivers and what is said about vulnerabilities
     #[default]
     Policy,
     /// What `audit --format json` writes

@@ -19,7 +19,7 @@ use model::{Component, Fact, Severity};
 
 use super::Format;
 use super::feed::{USUAL_AGE_DAYS, days, refused};
-use crate::assessing::{self, Advisories, Terms, of_running};
+use crate::assessing::{self, Advisories, Terms};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -119,7 +119,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Asked only where there is a finding.
     let running: LazyLock<Running> = LazyLock::new(Running::now);
     let exposure = |component: &Component| match args.root {
-        None => of_running(component, &running),
+        None => running.of(component),
         // In a tree nothing runs.
         Some(_) => Exposure::Installed,
     };
