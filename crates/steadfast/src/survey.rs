@@ -110,7 +110,7 @@ pub fn repository(policy: Option<&Path>) -> Result<Repository, Failure> {
 }
 
 /// The directory that is named, or the default one where there is one.
-fn policy_directory(named: Option<&Path>) -> Option<&Path> {
+pub fn policy_directory(named: Option<&Path>) -> Option<&Path> {
     let default = Path::new(DEFAULT_POLICY);
     named.or_else(|| default.is_dir().then_some(default))
 }

@@ -5,6 +5,7 @@ pub mod html;
 pub mod human;
 pub mod inventory;
 pub mod json;
+pub mod vulnerabilities;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -8,14 +8,18 @@ use advisory::assess::{Assessment, Finding, Unknown};
 use advisory::matching::{Subject, Verdict};
 use advisory::rank::{Clock, Decision, Known, Name, Timeline};
 use advisory::version::order_of;
+use advisory::waive::{Expired, Waived};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use model::VulnerabilityWaiver;
+use model::component::EvidenceKind;
 use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
+use crate::report::inventory::place;
 use crate::style::{Role, Sign, Style};
 
 /// Packages that are shown without `--verbose`: a screen of them, the most urgent ones.
@@ -29,13 +33,21 @@ const INPUT: usize = 14;
 pub struct Shown<'a> {
     pub format: u32,
     pub generated: Timestamp,
+    /// Empty for a document.
+    pub hostname: String,
     pub release: String,
     pub root: Option<String>,
+    pub sbom: Option<String>,
     /// What was asked for by name.
     #[serde(rename = "asked")]
     pub words: Vec<Word<'a>>,
     #[serde(flatten)]
     pub assessment: Assessment,
+    /// Findings that somebody answers for until a date; they are not among the others.
+    pub waived: Vec<Waived>,
+    pub expired_waivers: Vec<Expired>,
+    /// Waivers that hold here and cover nothing.
+    pub idle_waivers: Vec<VulnerabilityWaiver>,
 }
 
 /// A vulnerability that was asked for.
@@ -90,6 +102,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
         view,
         rows.min(ROWS / 2 + view_more(view)),
     )?;
+    waivers(&mut paper, shown, view)?;
     dismissed(&mut paper, &shown.assessment, view)?;
     steps(&mut paper, shown, view)
 }
@@ -133,11 +146,12 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
     if !found.findings.is_empty() {
         text = text.plain(&format!(", {} with a fix", number(fixed)));
     }
-    text = text.plain(&format!(
-        "; {}, {} looked at",
-        shown.release,
-        plural(found.packages, "source package")
-    ));
+    let others = match found.others {
+        0 => String::new(),
+        others => format!(" and {}", plural(others, "other component")),
+    };
+    let sources = plural(found.packages - found.others, "source package");
+    text = text.plain(&format!("; {}, {sources}{others} looked at", shown.release));
     paper.line(&text)
 }
 
@@ -318,6 +332,9 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
             .solid(Role::Good, target);
     }
     paper.row_hanging(role, &label, LABEL + 2, &body)?;
+    if let Some(place) = place_of(worst) {
+        paper.indented(LABEL, &Text::new().say(Role::Dim, &place))?;
+    }
     let mut detail = Text::new().solid(Role::Plain, &worst.name);
     let more = package.findings.len() - 1;
     if more > 0 {
@@ -335,6 +352,26 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// Where what did not come as a package lies: somebody else than the distribution mends it.
+fn place_of(finding: &Finding) -> Option<String> {
+    let first = finding.evidence.first()?;
+    if first.how == EvidenceKind::Database && finding.images.is_empty() {
+        return None;
+    }
+    let mut text = format!("{}: {}", finding.package.ecosystem, place(first));
+    let more = finding.evidence.len() - 1;
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    if let Some(image) = finding.images.first() {
+        text.push_str(&format!(
+            " in the image {}",
+            model::printable(image.as_bytes())
+        ));
+    }
+    Some(text)
 }
 
 /// Which clock governs, or why none runs.
@@ -458,11 +495,76 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             paper.row(role, label, &Text::new().plain(&text))?;
         }
         let findings = shown.assessment.findings.iter();
-        for finding in findings.filter(|f| f.name == word.name || f.also.contains(&word.name)) {
+        for finding in findings.filter(|finding| finding.is_called(&word.name)) {
             in_full(paper, finding, view)?;
         }
     }
+    waivers(paper, shown, view)
+}
+
+/// Apart from the findings: what somebody answers for, and until when.
+fn waivers(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()> {
+    let is_empty = shown.waived.is_empty() && shown.expired_waivers.is_empty();
+    if is_empty && shown.idle_waivers.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let rows = if view.verbose { usize::MAX } else { ROWS };
+    for Waived { finding, waiver } in shown.waived.iter().take(rows) {
+        let name = format!("{} in {}", finding.name, finding.package.name);
+        let said = format!(
+            "until {}, by {}, \"{}\" (approved by {})",
+            waiver.expires, waiver.owner, waiver.reason, waiver.approver
+        );
+        let body = Text::new()
+            .solid(Role::Plain, &name)
+            .gap(2)
+            .say(Role::Dim, &said);
+        paper.row(Role::Dim, "waived", &body)?;
+    }
+    let more = shown.waived.len().saturating_sub(rows);
+    if more > 0 {
+        paper.row(
+            Role::Dim,
+            "",
+            &Text::new().say(Role::Dim, &format!("{} more", number(more))),
+        )?;
+    }
+    for Expired { waiver, findings } in &shown.expired_waivers {
+        let said = format!(
+            "waiver ended on {}, by {}, \"{}\"; {}",
+            waiver.expires,
+            waiver.owner,
+            waiver.reason,
+            match findings {
+                0 => "nothing here has it any more".to_owned(),
+                1 => "1 finding counts again".to_owned(),
+                many => format!("{} findings count again", number(*many)),
+            }
+        );
+        waiver_row(paper, "expired", waiver, &said)?;
+    }
+    for waiver in &shown.idle_waivers {
+        waiver_row(paper, "idle", waiver, "its waiver covers nothing here")?;
+    }
     Ok(())
+}
+
+fn waiver_row(
+    paper: &mut Paper<'_>,
+    label: &str,
+    waiver: &VulnerabilityWaiver,
+    said: &str,
+) -> io::Result<()> {
+    let name = match &waiver.package {
+        Some(package) => format!("{} in {package}", waiver.vulnerability),
+        None => waiver.vulnerability.clone(),
+    };
+    let mut body = Text::new().solid(Role::Strong, &name).gap(2).plain(said);
+    if let Some(at) = &waiver.declared_at {
+        body = body.gap(2).say(Role::Dim, &at.to_string());
+    }
+    paper.row(Role::Wary, label, &body)
 }
 
 fn dismissed(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
@@ -494,19 +596,20 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             "brings the advisories",
         ));
     }
-    let root = shown
-        .root
-        .as_ref()
-        .map(|root| format!(" --root {root}"))
-        .unwrap_or_default();
+    let of = |option: &str, value: &Option<String>| {
+        let value = value.as_ref();
+        value.map(|value| format!(" --{option} {value}"))
+    };
+    let of = of("root", &shown.root).or_else(|| of("sbom", &shown.sbom));
+    let of = of.unwrap_or_default();
     if let Some(worst) = found.findings.first() {
         steps.push(NextStep::new(
-            format!("steadfast vulns {}{root}", worst.name),
+            format!("steadfast vulns {}{of}", worst.name),
             "shows why",
         ));
         if !view.verbose {
             steps.push(NextStep::new(
-                format!("steadfast vulns --verbose{root}"),
+                format!("steadfast vulns --verbose{of}"),
                 "shows all",
             ));
         }

@@ -31,4 +31,6 @@ mod show_events;
 mod show_plan;
 mod style;
 mod vulns;
+mod vulns_formats;
+mod vulns_policy;
 mod webdriver;

@@ -39,11 +39,12 @@ impl Bench {
         let _ = fs::remove_dir_all(&folder);
         let bench = Self { folder };
         bench.file("root/var/lib/dpkg/status", STATUS);
+        bench.file("root/var/lib/dpkg/info/bash.list", "/.\n/bin/bash\n");
         bench.release("debian", "12");
         bench
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.join(name);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
         fs::write(&path, text).expect("a file");
@@ -86,7 +87,7 @@ impl Bench {
     }
 
     /// `vulns` on the tree, with feeds of any age.
-    fn vulns(&self, more: &[&str]) -> (Option<i32>, String) {
+    pub fn vulns(&self, more: &[&str]) -> (Option<i32>, String) {
         let root = self.folder.join("root").display().to_string();
         let mut args = vec!["vulns", "--root", &root];
         if !more.contains(&"--max-age") {
@@ -146,7 +147,7 @@ pub fn usual() -> Vec<String> {
 
 /// Without the ages, which are of today, and what to type next, where the folder of this test
 /// stands.
-fn steady(text: &str) -> String {
+pub fn steady(text: &str) -> String {
     let (shown, _) = text.split_once("\n\nnext").unwrap_or((text, ""));
     let lines: Vec<&str> = shown
         .lines()

@@ -29,11 +29,7 @@ pub fn document(taken: &Taken) -> Value {
     });
     let mut metadata = json!({
         "timestamp": taken.generated.to_string(),
-        "tools": {"components": [{
-            "type": "application",
-            "name": "steadfast",
-            "version": env!("CARGO_PKG_VERSION"),
-        }]},
+        "tools": {"components": [tool()]},
         "component": {"bom-ref": "host", "type": "device", "name": taken.hostname},
     });
     let unread: Vec<Value> = unread.collect();
@@ -70,12 +66,22 @@ fn operating_system(release: &Release) -> Value {
     system
 }
 
-fn component(at: usize, component: &Component) -> Value {
+/// Who wrote the document.
+pub fn tool() -> Value {
+    json!({"type": "application", "name": "steadfast", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// The name of a component within its document, by its place in the inventory.
+pub fn reference(at: usize) -> String {
+    format!("component-{}", at + 1)
+}
+
+pub fn component(at: usize, component: &Component) -> Value {
     let mut item = Map::new();
     let mut put = |key: &str, value: Value| {
         item.insert(key.to_owned(), value);
     };
-    put("bom-ref", json!(format!("component-{}", at + 1)));
+    put("bom-ref", json!(reference(at)));
     put("type", json!("library"));
     // The scope of npm and the group of Maven; a distribution is not a group.
     let (group, name) = match purl::split(component) {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use model::component::{Component, Ecosystem, Evidence, Inventory};
 use model::facts::Release;
 use model::{Digest, Fact};
+use serde::Serialize;
 
 /// An inventory, and what it is of.
 #[derive(Clone, Debug)]
@@ -24,26 +25,29 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// A name for this content, as a UUID of version 8 (RFC 9562, 5.8: "vendor-specific use
-    /// cases"): the same content has the same.
+    /// A name for this content: the same content has the same.
     pub fn uuid(&self) -> String {
-        let content = (&self.inventory, &self.hostname, &self.root);
-        let digest = Digest::of_json(&content);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest.as_bytes()[..16]);
-        bytes[6] = bytes[6] & 0x0f | 0x80;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let part = |range: std::ops::Range<usize>| hex[range].concat();
-        format!(
-            "{}-{}-{}-{}-{}",
-            part(0..4),
-            part(4..6),
-            part(6..8),
-            part(8..10),
-            part(10..16)
-        )
+        uuid(&(&self.inventory, &self.hostname, &self.root))
     }
+}
+
+/// A UUID of version 8 for some content (RFC 9562, 5.8: "vendor-specific use cases").
+pub fn uuid(content: &impl Serialize) -> String {
+    let digest = Digest::of_json(content);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_bytes()[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = |range: std::ops::Range<usize>| hex[range].concat();
+    format!(
+        "{}-{}-{}-{}-{}",
+        part(0..4),
+        part(4..6),
+        part(6..8),
+        part(8..10),
+        part(10..16)
+    )
 }
 
 /// Is it a package of the host's distribution?

@@ -1,0 +1,146 @@
+//! What is looked at: the running host, a tree, or what a document names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use advisory::assess::Unknown;
+use advisory::rank::{Exposure, Unseen};
+use host::LocalHost;
+use host::components::{components, sbom};
+use host::packages::reach::Running;
+use model::component::{Component, Inventory, Unread};
+use model::{Fact, HostPath};
+
+use super::Args;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+pub(super) struct Matter {
+    pub(super) components: Vec<Component>,
+    unread: Vec<Unread>,
+    /// Why the distribution's packages are not known.
+    without_packages: Option<String>,
+    /// Empty for a document.
+    pub(super) hostname: String,
+    pub(super) release: String,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Asked only where there is a finding.
+    Host(LazyLock<Running>),
+    Tree,
+    Document,
+}
+
+impl Matter {
+    pub(super) fn look(args: &Args, progress: &Progress) -> Result<Self, Failure> {
+        if let Some(path) = &args.sbom {
+            return Self::read(path);
+        }
+        let host = match &args.root {
+            Some(root) => LocalHost::offline(root),
+            None => LocalHost::running(),
+        }
+        .map_err(|error| Failure::because(Exit::BadInput, error))?;
+        let (inventory, without_packages) = match args.os_only {
+            true => match host.distribution_packages() {
+                Ok(components) => {
+                    let unread = Vec::new();
+                    (Inventory { components, unread }, None)
+                }
+                Err(reason) => (Inventory::default(), Some(reason.to_string())),
+            },
+            false => {
+                let inventory = components(&host, &|entries| {
+                    progress.say(format!("walking local file systems: {entries} files"));
+                });
+                (inventory, None)
+            }
+        };
+        Ok(Self {
+            components: inventory.components,
+            unread: inventory.unread,
+            without_packages,
+            hostname: host.identity().hostname,
+            release: match host.release() {
+                Fact::Known(release) => release.pretty,
+                Fact::Unknown(reason) => format!("unknown release ({reason})"),
+            },
+            kind: match args.root {
+                None => Kind::Host(LazyLock::new(Running::now)),
+                Some(_) => Kind::Tree,
+            },
+        })
+    }
+
+    /// Reads a document, at most as much as one may have.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let refused = |why: String| {
+            Failure::new(
+                Exit::BadInput,
+                format_args!("can't read `{}`: {why}", path.display()),
+                "name a document of CycloneDX or SPDX 2, as JSON",
+            )
+        };
+        let io = |error: std::io::Error| refused(error.to_string());
+        let absolute = path.canonicalize().map_err(io)?;
+        let own = HostPath::from_bytes(absolute.as_os_str().as_bytes());
+        let own = own.map_err(|error| refused(error.to_string()))?;
+        let file = File::open(&absolute).map_err(io)?;
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(refused("it is not a file".to_owned()));
+        }
+        let mut bytes = Vec::new();
+        // One byte more than is taken, to notice that there is more.
+        let bounded = file.take(sbom::LIMIT_BYTES + 1).read_to_end(&mut bytes);
+        bounded.map_err(io)?;
+        let inventory = sbom::parse(&bytes, &own).map_err(|reason| refused(reason.to_string()))?;
+        Ok(Self {
+            components: inventory.components,
+            unread: inventory.unread,
+            without_packages: None,
+            hostname: String::new(),
+            release: model::printable(path.as_os_str().as_bytes()),
+            kind: Kind::Document,
+        })
+    }
+
+    /// How far a component can be reached, by what runs now.
+    pub(super) fn exposure(&self, component: &Component) -> Exposure {
+        match &self.kind {
+            Kind::Host(running) => running.of(component),
+            Kind::Tree => Exposure::Installed,
+            Kind::Document => Exposure::Unknown(Unseen::Document),
+        }
+    }
+
+    /// What was not read, once for each cause.
+    pub(super) fn unknown(&self) -> Vec<Unknown> {
+        let mut by_reason: BTreeMap<String, Vec<&HostPath>> = BTreeMap::new();
+        for unread in &self.unread {
+            let places = by_reason.entry(unread.why.to_string()).or_default();
+            places.push(&unread.path);
+        }
+        let unread = by_reason.into_iter().map(|(why, places)| {
+            let first = model::printable(places[0].as_bytes());
+            match places.len() - 1 {
+                0 => format!("what is in {first}: {why}"),
+                more => format!("what is in {first} and {more} more: {why}"),
+            }
+        });
+        let without = self.without_packages.clone().into_iter();
+        without
+            .chain(unread)
+            .map(|why| Unknown {
+                why,
+                packages: None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,60 @@
+//! Shows known vulnerabilities in the formats of other tools. The same assessment at the same
+//! time gives the same bytes; none of them decides anything.
+
+pub mod cyclonedx;
+pub mod sarif;
+
+use advisory::assess::Finding;
+use advisory::rank::{Clock, Ranking};
+use model::Severity;
+use model::component::Component;
+
+use crate::failure::Failure;
+use crate::show::vulns::Shown;
+
+/// What is reported, and what it was found in.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    pub shown: &'a Shown<'a>,
+    pub components: &'a [Component],
+}
+
+/// Summary and details of a record, by its id; empty where the feeds have none.
+pub type Text<'a> = dyn Fn(&str) -> Result<(String, String), Failure> + 'a;
+
+/// Where people read on.
+fn page(name: &str) -> String {
+    match name.starts_with("CVE-") {
+        true => format!("https://www.cve.org/CVERecord?id={name}"),
+        false => format!("https://osv.dev/vulnerability/{name}"),
+    }
+}
+
+/// A score for those who sort by one: the vector's, or where there is none the lowest of its
+/// severity's band (CVSS 3.1, 5: "Qualitative Severity Rating Scale").
+fn score(ranking: &Ranking) -> f64 {
+    ranking.score.unwrap_or(match ranking.severity {
+        Severity::Critical => 9.0,
+        Severity::High => 7.0,
+        Severity::Medium => 4.0,
+        Severity::Low => 0.1,
+    })
+}
+
+/// What to do, and by when, in a sentence.
+fn advice(finding: &Finding) -> String {
+    let what = match &finding.fixed {
+        Some(fixed) => format!("Upgrade {} to {fixed} or later", finding.package.name),
+        None => "There is no fixed version yet".to_owned(),
+    };
+    match finding.ranking.due() {
+        Some(due) => {
+            let whose = match due.clock {
+                Clock::Bod2604 | Clock::PciDss => due.clock.as_str().to_owned(),
+                Clock::Team => "the team's own time".to_owned(),
+            };
+            format!("{what}, by {} ({whose}).", due.date)
+        }
+        None => format!("{what}."),
+    }
+}

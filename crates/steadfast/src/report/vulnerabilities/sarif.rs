@@ -1,0 +1,277 @@
+//! SARIF 2.1.0 (OASIS): a rule for each vulnerability, a result for each package that has it.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+
+use advisory::assess::{Finding, Undetermined};
+use advisory::matching::Subject;
+use advisory::rank::Decision;
+use model::component::{Component, Evidence};
+use model::{Digest, VulnerabilityWaiver};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde_json::{Map, Value, json};
+
+use super::{Reported, Text, advice, page, score};
+use crate::failure::Failure;
+use crate::report::inventory::purl;
+
+/// A component that lies in a thousand places is one result; so many of them are named.
+const MOST_LOCATIONS: usize = 16;
+
+/// What stands in a path of a URI by itself (RFC 3986, 3.3).
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'@');
+
+/// The whole log.
+pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failure> {
+    let shown = reported.shown;
+    let mut log = Log {
+        subjects: Subject::all(reported.components),
+        rules: Vec::new(),
+        places: BTreeMap::new(),
+        text,
+    };
+    let mut results = Vec::new();
+    for finding in &shown.assessment.findings {
+        results.push(log.result(finding, None)?);
+    }
+    for waived in &shown.waived {
+        results.push(log.result(&waived.finding, Some(&waived.waiver))?);
+    }
+    for one in &shown.assessment.undetermined {
+        results.push(log.open(one)?);
+    }
+    // "Runtime conditions that the tool encountered" (3.58): what it could not tell.
+    let notifications = shown.assessment.unknown.iter().map(|unknown| {
+        json!({
+            "level": "warning",
+            "message": {"text": unknown.why},
+            "descriptor": {"id": "unknown"},
+        })
+    });
+    let root = format!("file://{}", uri(base(reported).as_bytes()));
+    Ok(json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "Steadfast",
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": log.rules,
+                "notifications": [{
+                    "id": "unknown",
+                    "shortDescription": {"text": "Something could not be told"},
+                }],
+            }},
+            "invocations": [{
+                "executionSuccessful": true,
+                "endTimeUtc": seconds(shown.generated),
+                "toolExecutionNotifications": notifications.collect::<Vec<_>>(),
+            }],
+            "automationDetails": {"id": "steadfast/vulns/"},
+            "originalUriBaseIds": {"ROOT": {"uri": root}},
+            "columnKind": "utf16CodeUnits",
+            "results": results,
+            "properties": {"hostname": shown.hostname, "release": shown.release},
+        }],
+    }))
+}
+
+/// "dateTime", in UTC and to the second (3.9).
+fn seconds(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The folder that paths start from, with a slash at its end (3.14.14).
+fn base(reported: &Reported<'_>) -> String {
+    let Some(root) = &reported.shown.root else {
+        return "/".to_owned();
+    };
+    let absolute = std::path::absolute(root).unwrap_or_default();
+    let absolute = absolute.to_string_lossy();
+    format!("{}/", absolute.trim_end_matches('/'))
+}
+
+fn uri(path: &[u8]) -> String {
+    percent_encode(path, PATH).to_string()
+}
+
+struct Log<'a> {
+    subjects: BTreeMap<Subject, Vec<&'a Component>>,
+    rules: Vec<Value>,
+    /// Where in `rules` each vulnerability stands.
+    places: BTreeMap<String, usize>,
+    text: &'a Text<'a>,
+}
+
+impl Log<'_> {
+    /// The rule of a vulnerability, made when it is first met.
+    fn rule(&mut self, name: &str, advisory: &str) -> Result<usize, Failure> {
+        if let Some(at) = self.places.get(name) {
+            return Ok(*at);
+        }
+        let (summary, details) = (self.text)(advisory)?;
+        let first = details.lines().find(|line| !line.trim().is_empty());
+        let short = match summary.is_empty() {
+            true => first.unwrap_or(name).to_owned(),
+            false => summary,
+        };
+        let details = if details.is_empty() {
+            short.clone()
+        } else {
+            details
+        };
+        self.places.insert(name.to_owned(), self.rules.len());
+        self.rules.push(json!({
+            "id": name,
+            "name": "KnownVulnerability",
+            "shortDescription": {"text": short},
+            "fullDescription": {"text": details},
+            "helpUri": page(name),
+            "help": {"text": format!("{name}: {details}\n\n{}", page(name))},
+            "properties": {"precision": "very-high", "tags": ["security", "vulnerability"]},
+        }));
+        Ok(self.rules.len() - 1)
+    }
+
+    fn result(
+        &mut self,
+        finding: &Finding,
+        waiver: Option<&VulnerabilityWaiver>,
+    ) -> Result<Value, Failure> {
+        let at = self.rule(&finding.name, &finding.advisory)?;
+        let ranking = &finding.ranking;
+        // A rule has one score, and packages may rank it differently: the worst stands.
+        let properties = &mut self.rules[at]["properties"];
+        let known = properties["security-severity"].as_str();
+        let known = known.and_then(|known| known.parse().ok()).unwrap_or(0.0);
+        properties["security-severity"] = json!(format!("{:.1}", score(ranking).max(known)));
+        let level = match ranking.priority {
+            Decision::Immediate | Decision::OutOfCycle => "error",
+            Decision::Scheduled => "warning",
+            Decision::Defer => "note",
+        };
+        let package = &finding.package;
+        let message = format!(
+            "{} {} has {}. Priority: {}. {}",
+            package.name,
+            package.version,
+            finding.name,
+            ranking.priority.as_str(),
+            advice(finding),
+        );
+        let mut properties = json!({
+            "package": package,
+            "priority": ranking.priority,
+            "timeline": ranking.timeline,
+            "severity": ranking.severity,
+            "inputs": ranking.inputs,
+            "due": ranking.due,
+        });
+        if let Some(fixed) = &finding.fixed {
+            properties["fixed"] = json!(fixed);
+        }
+        if !finding.images.is_empty() {
+            properties["images"] = json!(finding.images);
+        }
+        let mut result = json!({
+            "ruleId": finding.name,
+            "ruleIndex": at,
+            "kind": "fail",
+            "level": level,
+            "message": {"text": message},
+            "locations": self.locations(&finding.evidence, package),
+            // The same finding has the same, whatever version is installed meanwhile.
+            "partialFingerprints": {"steadfast/v1": fingerprint(&finding.name, package)},
+            "properties": properties,
+        });
+        // "If a result has been reviewed, and none suppresses it, an empty array" (3.27.23).
+        result["suppressions"] = match waiver {
+            None => json!([]),
+            Some(waiver) => json!([suppression(waiver)]),
+        };
+        Ok(result)
+    }
+
+    /// "The specified rule was evaluated, and the tool concluded that there was insufficient
+    /// information to decide whether a problem exists" (3.27.9).
+    fn open(&mut self, one: &Undetermined) -> Result<Value, Failure> {
+        let at = self.rule(&one.name, &one.name)?;
+        let package = &one.package;
+        let evidence: Vec<Evidence> = self
+            .subjects
+            .get(package)
+            .into_iter()
+            .flatten()
+            .flat_map(|component| component.evidence.clone())
+            .collect();
+        let message = format!("{} {}: {}", package.name, package.version, one.why);
+        Ok(json!({
+            "ruleId": one.name,
+            "ruleIndex": at,
+            "kind": "open",
+            "level": "none",
+            "message": {"text": message},
+            "locations": self.locations(&evidence, package),
+            "partialFingerprints": {"steadfast/v1": fingerprint(&one.name, package)},
+        }))
+    }
+
+    fn locations(&self, evidence: &[Evidence], package: &Subject) -> Value {
+        let components = self.subjects.get(package);
+        let logical: Vec<Value> = components
+            .into_iter()
+            .flatten()
+            .map(|component| logical(component))
+            .collect();
+        let locations = evidence.iter().take(MOST_LOCATIONS).map(|evidence| {
+            let path = evidence.path.as_path().as_os_str().as_bytes();
+            let relative = path.strip_prefix(b"/").unwrap_or(path);
+            let mut location = json!({
+                "physicalLocation": {
+                    "artifactLocation": {"uri": uri(relative), "uriBaseId": "ROOT"},
+                },
+                "logicalLocations": logical,
+            });
+            if let Some(member) = &evidence.member {
+                location["message"] = json!({"text": format!("in it, {member}")});
+            }
+            location
+        });
+        locations.collect()
+    }
+}
+
+fn logical(component: &Component) -> Value {
+    let mut place = Map::new();
+    place.insert("name".to_owned(), json!(component.name));
+    place.insert("kind".to_owned(), json!("package"));
+    if let Some(purl) = purl::of(component) {
+        place.insert("fullyQualifiedName".to_owned(), json!(purl));
+    }
+    Value::Object(place)
+}
+
+fn fingerprint(name: &str, package: &Subject) -> String {
+    Digest::of_json(&(name, &package.ecosystem, &package.name)).to_string()
+}
+
+fn suppression(waiver: &VulnerabilityWaiver) -> Value {
+    json!({
+        // Not in the source: "persisted in an external store" (3.35.2).
+        "kind": "external",
+        "status": "accepted",
+        "justification": waiver.reason,
+        "properties": {
+            "owner": waiver.owner,
+            "approver": waiver.approver,
+            "expires": waiver.expires,
+        },
+    })
+}
