@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use advisory::assess::{Assessment, Finding, Question, Source, assess};
+use advisory::matching::SIGNED_KERNELS;
 use advisory::rank::{Clocks, Exposure, HumanImpact};
 use host::Create;
 use host::feeds::{FeedError, Feeds, Held};
@@ -271,7 +272,9 @@ fn source_of(installed: &Component, version: &str) -> Option<SourcePackage> {
     let source = installed.source.as_ref()?;
     let has_sources = without_rebuild(&installed.version) == source.version
         // A source may itself be called `1.0+b1`.
-        || installed.version == source.version;
+        || installed.version == source.version
+        // Judged by the package's own version.
+        || source.name.starts_with(SIGNED_KERNELS);
     has_sources.then(|| SourcePackage {
         name: source.name.clone(),
         version: without_rebuild(version).to_owned(),

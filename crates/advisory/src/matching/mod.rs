@@ -23,6 +23,9 @@ use range::Evaluation;
 /// stopped speaking of it. Debian publishes several advisories a week for each release.
 const SILENT: SignedDuration = SignedDuration::from_hours(24 * 120);
 
+/// `linux-signed-amd64` and its like.
+pub const SIGNED_KERNELS: &str = "linux-signed-";
+
 /// What advisories are about: one version of one package, whatever number of components it gave.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Subject {
@@ -37,12 +40,17 @@ impl Subject {
     pub fn of(component: &Component) -> Self {
         let ecosystem = component.ecosystem.to_string();
         let (name, version) = match &component.source {
-            Some(source) => (&source.name, &source.version),
-            None => (&component.name, &component.version),
+            // Debian's signed kernels are built from what `linux` built, and have its versions;
+            // their own source is numbered `6.1.119+1`, and no advisory is about it.
+            Some(source) if source.name.starts_with(SIGNED_KERNELS) => {
+                ("linux", &component.version)
+            }
+            Some(source) => (source.name.as_str(), &source.version),
+            None => (component.name.as_str(), &component.version),
         };
         let name = match order_of(&ecosystem) {
             Some(order) => order.normal_name(name),
-            None => name.clone(),
+            None => name.to_owned(),
         };
         Self {
             ecosystem,

@@ -2,6 +2,7 @@
 
 use advisory::matching::{Subject, Verdict, judge, judge_one};
 use advisory::record::{Product, Statement, VexStatus};
+use model::component::SourcePackage;
 use model::{Component, Ecosystem};
 
 use crate::support::{Made, assessed, component, made, package, record, time};
@@ -19,6 +20,23 @@ fn affected(fixed: Option<&str>) -> Option<Verdict<'_>> {
 
 fn fixed(since: &str) -> Option<Verdict<'_>> {
     Some(Verdict::Fixed { since })
+}
+
+#[test]
+fn a_signed_kernel_is_judged_as_what_it_was_built_from() {
+    let mut kernel = package(
+        "linux-image-6.1.0-28-amd64",
+        "linux",
+        "6.1.119-1",
+        Some("12"),
+    );
+    let source = SourcePackage {
+        name: "linux-signed-amd64".to_owned(),
+        version: "6.1.119+1".to_owned(),
+    };
+    kernel.source = Some(source);
+    let subject = Subject::of(&kernel);
+    assert_eq!((&*subject.name, &*subject.version), ("linux", "6.1.119-1"));
 }
 
 /// (ecosystem, events, installed version, verdict)
