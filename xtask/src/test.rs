@@ -78,6 +78,10 @@ const PHASES: &[Phase] = &[
         run: browser,
     },
     Phase {
+        name: "formats",
+        run: formats,
+    },
+    Phase {
         name: "fuzz",
         run: fuzz_briefly,
     },
@@ -300,6 +304,87 @@ fn browser(_: &Ask) -> Result<Outcome> {
         cargo()
             .args(["nextest", "run", "--package", "steadfast", "--locked"])
             .args(tests),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+/// What validates documents of CycloneDX, SPDX and SARIF: from Python's registry, and the schema
+/// of SARIF from Node's. Versions are fixed, so that a new one is a change of ours.
+const VALIDATORS: [&str; 3] = [
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "jsonschema[format-nongpl]==4.26.0",
+    "spdx-tools==0.8.5",
+];
+const SARIF_SCHEMA: &str = "@microsoft/jest-sarif@1.0.0-beta.0";
+
+/// Documents of standards, by validators of others, which are kept among the builds.
+fn formats(_: &Ask) -> Result<Outcome> {
+    let folder = crate::process::target().join("validators");
+    let done = folder.join("installed");
+    let wanted = format!("{}\n{SARIF_SCHEMA}\n", VALIDATORS.join("\n"));
+    if std::fs::read_to_string(&done).ok().as_deref() != Some(&wanted) {
+        let has_installers = || {
+            works(command("python3").args(["-Im", "ensurepip", "--version"]))
+                && works(command("npm").arg("--version"))
+        };
+        if !has_installers() && is_root() {
+            must(command("apt-get").args(["--yes", "update"]))?;
+            must(
+                command("apt-get")
+                    .args(["--yes", "install", "--no-install-recommends"])
+                    .args(["python3-venv", "npm"])
+                    .env("DEBIAN_FRONTEND", "noninteractive"),
+            )?;
+        }
+        if !has_installers() {
+            let why = "python3-venv and npm are not installed; run as root on Debian";
+            return Ok(Outcome::NotRun(why.to_owned()));
+        }
+        let venv = folder.join("venv");
+        let pip = venv.join("bin/python");
+        let install = || -> Result {
+            must(
+                command("python3")
+                    .args(["-m", "venv", "--clear"])
+                    .arg(&venv),
+            )?;
+            let quietly = [
+                "-Im",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ];
+            must(command(&pip).args(quietly).args(VALIDATORS))?;
+            let quietly = [
+                "install",
+                "--no-save",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+            ];
+            let without = ["--omit=peer", "--legacy-peer-deps", "--prefix"];
+            must(
+                command("npm")
+                    .args(quietly)
+                    .args(without)
+                    .arg(&folder)
+                    .arg(SARIF_SCHEMA),
+            )
+        };
+        if let Err(Failure(why)) = install() {
+            return Ok(Outcome::NotRun(format!(
+                "the validators can't be installed: {why}"
+            )));
+        }
+        std::fs::write(&done, wanted).map_err(Failure::of("note what is installed"))?;
+    }
+    let tests = ["--run-ignored", "only", "-E", "test(/^validated::/)"];
+    must(
+        cargo()
+            .args(["nextest", "run", "--workspace", "--locked"])
+            .args(tests)
+            .env("STEADFAST_VALIDATORS", &folder),
     )?;
     Ok(Outcome::Passed)
 }
