@@ -35,4 +35,5 @@ mod validated;
 mod vulns;
 mod vulns_formats;
 mod vulns_policy;
+mod vulns_real;
 mod webdriver;
