@@ -2,6 +2,7 @@
 //! installed yet.
 
 pub mod reach;
+pub mod sockets;
 pub mod users;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use advisory::rank::{Exposure, Unseen};
 use model::HostPath;
 use model::component::{Component, Ecosystem, EvidenceKind};
 
+use super::sockets::{Listening, listening};
 use super::users::{ids, mapped, maps};
 use crate::act::place::read_bounded;
 
@@ -53,8 +55,6 @@ pub struct Running {
 
 /// A package's list of files: tens of thousands of lines for documentation.
 const LIST_LIMIT_BYTES: u64 = 32 << 20;
-/// A host with more sockets than this fills the file.
-const SOCKETS_LIMIT_BYTES: u64 = 64 << 20;
 /// Below so many processes a second thread costs more than it saves.
 const ALONE: usize = 32;
 
@@ -79,10 +79,11 @@ impl Running {
             true => ids.len().max(1),
             false => ids.len().div_ceil(threads),
         };
-        let parts: Vec<Part> = thread::scope(|scope| {
+        let networks = Networks::default();
+        let parts: Vec<Part<'_>> = thread::scope(|scope| {
             let looking: Vec<_> = ids
                 .chunks(share)
-                .map(|ids| scope.spawn(|| Part::of(ids)))
+                .map(|ids| scope.spawn(|| Part::of(ids, &networks)))
                 .collect();
             looking
                 .into_iter()
@@ -260,22 +261,24 @@ fn is_merged(line: &[u8]) -> bool {
         .any(|top| line.starts_with(top))
 }
 
+/// The listening sockets of each network, found once for all threads.
+type Networks = Mutex<BTreeMap<u64, Arc<Listening>>>;
+
 /// What some of the processes have.
-struct Part {
+struct Part<'a> {
     by_file: BTreeMap<Vec<u8>, Reach>,
     interpreters: BTreeMap<Language, Reach>,
     whole: bool,
-    /// The listening sockets of each network.
-    sockets: BTreeMap<u64, BTreeMap<u64, bool>>,
+    networks: &'a Networks,
 }
 
-impl Part {
-    fn of(ids: &[u32]) -> Self {
+impl<'a> Part<'a> {
+    fn of(ids: &[u32], networks: &'a Networks) -> Self {
         let mut part = Self {
             by_file: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             whole: true,
-            sockets: BTreeMap::new(),
+            networks,
         };
         for id in ids {
             let folder = Path::new("/proc").join(id.to_string());
@@ -303,12 +306,19 @@ impl Part {
 
     /// Whom a process listens for, by its own sockets in its own network; and the archives that
     /// it holds open, which a Java machine reads without mapping them.
-    fn reach(&mut self, folder: &Path, has_archives: bool) -> (Reach, Vec<Vec<u8>>) {
+    fn reach(&self, folder: &Path, has_archives: bool) -> (Reach, Vec<Vec<u8>>) {
         let Ok(network) = std::fs::metadata(folder.join("ns/net")) else {
             return (Reach::Unknown, Vec::new());
         };
-        let network = self.sockets.entry(network.ino());
-        let sockets = network.or_insert_with(|| listening(folder));
+        let sockets = {
+            let mut networks = match self.networks.lock() {
+                Ok(networks) => networks,
+                // Another thread has panicked, which is told when it is joined.
+                Err(poisoned) => poisoned.into_inner(),
+            };
+            let known = networks.entry(network.ino());
+            known.or_insert_with(|| Arc::new(listening(folder))).clone()
+        };
         if sockets.is_empty() && !has_archives {
             return (Reach::Runs, Vec::new());
         }
@@ -354,48 +364,4 @@ fn language(path: &[u8]) -> Option<Language> {
     } else {
         None
     }
-}
-
-/// The sockets that listen in a process's network, and whether only on the loopback.
-fn listening(folder: &Path) -> BTreeMap<u64, bool> {
-    let mut found = BTreeMap::new();
-    for (name, state) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")] {
-        let path = folder.join("net").join(name);
-        let bytes =
-            std::fs::File::open(path).and_then(|file| read_bounded(file, SOCKETS_LIMIT_BYTES));
-        found.extend(parse_sockets(&bytes.unwrap_or_default(), state));
-    }
-    found
-}
-
-/// Reads proc_net(5): the inode of each socket in `state`, and whether its own address is one of
-/// the loopback.
-pub fn parse_sockets(bytes: &[u8], state: &str) -> BTreeMap<u64, bool> {
-    let text = String::from_utf8_lossy(bytes);
-    text.lines()
-        .skip(1)
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let (own, now, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
-            let (address, _) = own.split_once(':')?;
-            (*now == state).then(|| Some((inode.parse().ok()?, is_loopback(address))))?
-        })
-        .collect()
-}
-
-/// Addresses are in hex, each 32 bits in the machine's own order.
-fn is_loopback(hex: &str) -> bool {
-    // ::1, and 127.0.0.0/8, also within IPv6.
-    let one = match cfg!(target_endian = "little") {
-        true => "00000000000000000000000001000000",
-        false => "00000000000000000000000000000001",
-    };
-    let last_word = hex.get(hex.len().saturating_sub(8)..).unwrap_or(hex);
-    let is_mapped = hex.len() == 32 && hex.starts_with("0000000000000000FFFF0000");
-    let is_v4 = hex.len() == 8 || is_mapped;
-    let first_byte = match cfg!(target_endian = "little") {
-        true => last_word.get(6..8),
-        false => last_word.get(0..2),
-    };
-    hex == one || is_v4 && first_byte == Some("7F")
 }

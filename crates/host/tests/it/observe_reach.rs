@@ -112,6 +112,24 @@ fn a_program_is_reached_as_far_as_its_processes_listen() {
     let far = Waits::start(&path, Some(&outside));
     assert_eq!(of(&app), Exposure::Outside);
     drop((quiet, near, far));
+    // The same by IPv6, where this machine has it.
+    for (address, exposure) in [
+        ("[::1]:0", Exposure::Loopback),
+        ("[::]:0", Exposure::Outside),
+    ] {
+        if let Ok(listener) = TcpListener::bind(address) {
+            let listens = Waits::start(&path, Some(&listener));
+            assert_eq!(of(&app), exposure, "{address}");
+            drop(listens);
+        }
+    }
+    let datagrams = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
+    let mut command = Command::new(&path);
+    let own = std::os::fd::OwnedFd::from(datagrams);
+    let listens = command.arg("600").stdin(Stdio::from(own)).spawn();
+    let listens = Waits(listens.expect("the program starts"));
+    assert_eq!(of(&app), Exposure::Outside);
+    drop(listens);
     assert_eq!(of(&app), unless_hidden(Exposure::Installed));
     // What is not on this host, or only meant to be, is no process's.
     let image = Component {

@@ -1,6 +1,6 @@
 //! What apt-get, dpkg and the kernel say of upgrades and of what runs.
 
-use host::packages::reach::parse_sockets;
+use host::packages::sockets::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
 use model::HostPath;
