@@ -12,8 +12,8 @@ use host::Create;
 use host::feeds::{FeedError, Feeds, Held};
 use host::packages::reach::Running;
 use jiff::{SignedDuration, Timestamp};
-use model::Component;
 use model::component::SourcePackage;
+use model::{Component, PublicClock, VulnerabilityPolicy};
 
 use crate::commands::feed::{USUAL_AGE_DAYS, days};
 
@@ -98,10 +98,23 @@ pub struct Terms {
 impl Terms {
     /// What holds where nobody said anything else.
     pub fn usual(now: Timestamp) -> Self {
+        Self::by(&VulnerabilityPolicy::default(), now)
+    }
+
+    /// As a policy says.
+    pub fn by(policy: &VulnerabilityPolicy, now: Timestamp) -> Self {
+        let runs = |clock| {
+            let clocks = policy.clocks.as_ref();
+            clocks.is_none_or(|clocks| clocks.contains(&clock))
+        };
         Self {
-            clocks: Clocks::default(),
-            human_impact: None,
-            fresh: days(USUAL_AGE_DAYS),
+            clocks: Clocks {
+                bod_26_04: runs(PublicClock::Bod2604),
+                pci_dss: runs(PublicClock::PciDss),
+                team: policy.days.clone(),
+            },
+            human_impact: policy.human_impact,
+            fresh: days(policy.max_age_days.unwrap_or(USUAL_AGE_DAYS)),
             now,
         }
     }

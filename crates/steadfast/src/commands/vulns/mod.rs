@@ -3,7 +3,6 @@
 
 mod matter;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use std::thread;
 
 use advisory::assess::Assessment;
 use advisory::matching::{self, Subject};
-use advisory::rank::{Clocks, Decision, HumanImpact};
+use advisory::rank::{Decision, HumanImpact};
 use advisory::waive::waive;
 use clap::ValueEnum;
 use content::Repository;
@@ -21,7 +20,7 @@ use jiff::tz::TimeZone;
 use model::{Component, PublicClock, Severity, VulnerabilityPolicy};
 
 use self::matter::Matter;
-use super::feed::{USUAL_AGE_DAYS, days, refused};
+use super::feed::refused;
 use crate::assessing::{self, Advisories, Terms};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -196,25 +195,14 @@ fn policy(args: &Args) -> Result<Repository, Failure> {
 
 /// What is said on the command line goes before what the policy says.
 fn terms(args: &Args, policy: &VulnerabilityPolicy, now: Timestamp) -> Terms {
-    let said: BTreeSet<PublicClock> = args.clock.iter().flatten().copied().collect();
-    let public = match (args.clock.is_empty(), &policy.clocks) {
-        (false, _) => Some(&said),
-        (true, clocks) => clocks.as_ref(),
-    };
-    let runs = |clock| public.is_none_or(|clocks| clocks.contains(&clock));
-    let mut team = policy.days.clone();
-    team.extend(args.days.iter().copied());
-    let max_age = args.max_age.or(policy.max_age_days);
-    Terms {
-        clocks: Clocks {
-            bod_26_04: runs(PublicClock::Bod2604),
-            pci_dss: runs(PublicClock::PciDss),
-            team,
-        },
-        human_impact: args.human_impact.or(policy.human_impact),
-        fresh: days(max_age.unwrap_or(USUAL_AGE_DAYS)),
-        now,
+    let mut said = policy.clone();
+    if !args.clock.is_empty() {
+        said.clocks = Some(args.clock.iter().flatten().copied().collect());
     }
+    said.days.extend(args.days.iter().copied());
+    said.human_impact = args.human_impact.or(said.human_impact);
+    said.max_age_days = args.max_age.or(said.max_age_days);
+    Terms::by(&said, now)
 }
 
 /// What the feeds say of the vulnerabilities that were asked for, in words and for each package
