@@ -130,7 +130,7 @@ impl PolicyFiles {
                     model::printable(shown_root.as_bytes())
                 ))
                 .help(
-                    "a policy has `roles/`, `baselines/`, `waivers.yaml` or `vulnerabilities.yaml`",
+                    "a policy has `roles/`, `baselines/`, `waivers.yaml`, `vulnerabilities.yaml` or `patches.yaml`",
                 ),
             );
         }

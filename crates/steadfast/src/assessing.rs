@@ -128,11 +128,11 @@ impl Terms {
 pub fn assess_host(
     state: &Path,
     components: &[Component],
-    now: Timestamp,
+    terms: &Terms,
 ) -> Result<Assessment, FeedError> {
     let running: LazyLock<Running> = LazyLock::new(Running::now);
     let exposure = |component: &Component| running.of(component);
-    Advisories::open(state)?.assess(components, &exposure, &Terms::usual(now))
+    Advisories::open(state)?.assess(components, &exposure, terms)
 }
 
 /// A package of the distribution as it is to be.
@@ -172,15 +172,14 @@ pub fn effects_of(
     state: &Path,
     components: &[Component],
     versions: &[NewVersion],
-    now: Timestamp,
+    terms: &Terms,
 ) -> Result<Effects, FeedError> {
     let running: LazyLock<Running> = LazyLock::new(Running::now);
     let exposure = |component: &Component| running.of(component);
     let advisories = Advisories::open(state)?;
-    let terms = Terms::usual(now);
-    let before = advisories.assess(components, &exposure, &terms)?;
+    let before = advisories.assess(components, &exposure, terms)?;
     let (installed, unclear) = with_versions(components, versions);
-    let after = advisories.assess(&installed, &exposure, &terms)?;
+    let after = advisories.assess(&installed, &exposure, terms)?;
     Ok(effects(before, after, unclear))
 }
 

@@ -53,7 +53,7 @@ fn what_is_not_a_policy_file_is_refused() {
     let cases: [Case<'_>; 10] = [
         (
             &|_| {},
-            "no policy in `POLICY` (a policy has `roles/`, `baselines/`, `waivers.yaml` or `vulnerabilities.yaml`)",
+            "no policy in `POLICY` (a policy has `roles/`, `baselines/`, `waivers.yaml`, `vulnerabilities.yaml` or `patches.yaml`)",
         ),
         (
             &|root| {

@@ -8,7 +8,7 @@ use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
 use model::{Effect, PackageUpgrade, Plan, Risk};
 
-use crate::assessing::{Effects, NewVersion, effects_of};
+use crate::assessing::{Effects, NewVersion, Terms, effects_of};
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
@@ -150,7 +150,8 @@ fn brought(packages: &[&PackageUpgrade], state: &Path) -> Result<Effects, String
             source: None,
         })
         .collect();
-    effects_of(state, &components, &versions, Timestamp::now()).map_err(|error| error.to_string())
+    let terms = Terms::usual(Timestamp::now());
+    effects_of(state, &components, &versions, &terms).map_err(|error| error.to_string())
 }
 
 /// The most urgent, by name.

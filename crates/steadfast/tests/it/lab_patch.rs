@@ -588,6 +588,17 @@ fn what_is_due_is_taken_first() {
         .expect(1, &["overdue", "CVE-2099-0001 in demo"]);
     host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
         .expect(1, &["demo 1.0 → 2.0", "--deadline-within 14d", "overdue"]);
+    // What somebody answers for until a date is not due, nor overdue.
+    host.write(
+        "/etc/steadfast/policy/waivers.yaml",
+        "- {vulnerability: CVE-2099-0001, hosts: [\"*\"], reason: not reached, owner: ana, \
+         approver: li, expires: 2099-01-31}\n",
+    );
+    host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
+        .expect(0, &["nothing to do"]);
+    let status = host.steadfast(&["patch", "status"]);
+    assert!(!status.out.contains("overdue"), "{status}");
+    host.shell("rm -r /etc/steadfast/policy");
     feed_of(&host, "3.0");
     host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
         .expect(0, &["nothing to do"]);

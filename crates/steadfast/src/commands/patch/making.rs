@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, USUAL_LIMIT_SECONDS, User};
+use advisory::waive::waive;
 use host::act::{LastLink, Root};
 use host::packages::users::processes;
 use host::packages::{
@@ -19,10 +20,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
-use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe};
+use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe, VulnerabilityWaiver};
 use rustix::fs::FileType;
 
-use crate::assessing::{Effects, NewVersion, effects_of};
+use crate::assessing::{Effects, NewVersion, Terms, effects_of};
 use crate::commands::feed::refused;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -92,7 +93,10 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let components = host
         .distribution_packages()
         .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
-    let wanted = chosen(patches, all, &components, state)?;
+    let terms = Terms::by(repository.vulnerabilities(), Timestamp::now());
+    let hostname = host.identity().hostname;
+    let waivers = (repository.vulnerability_waivers(), hostname.as_str());
+    let wanted = chosen(patches, all, &components, state, &terms, waivers)?;
     crate::say(format_args!("fetching {} package(s)", wanted.len()));
     let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
@@ -110,7 +114,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             // What is repaired closes nothing.
             let effects = match repairs {
                 true => None,
-                false => Some(effects(state, &components, &versions)?),
+                false => Some(effects(state, &components, &versions, &terms)?),
             };
             (seen, effects)
         }
@@ -215,6 +219,8 @@ fn chosen(
     all: Vec<Pending>,
     components: &[Component],
     state: &State,
+    terms: &Terms,
+    (waivers, hostname): (&[VulnerabilityWaiver], &str),
 ) -> Result<Vec<Pending>, Failure> {
     let because = |error| Failure::because(Exit::Unchecked, error);
     let wanted: Vec<Pending> = match patches {
@@ -233,7 +239,7 @@ fn chosen(
                         .map(|listed| listed.source.clone()),
                 })
                 .collect();
-            let effects = effects(state, components, &versions)?;
+            let effects = effects(state, components, &versions, terms)?;
             if effects.now.feeds.is_empty() {
                 return Err(Failure::new(
                     Exit::Unchecked,
@@ -242,8 +248,8 @@ fn chosen(
                 ));
             }
             let last = today().saturating_add(jiff::Span::new().days(i32::from(within_days)));
-            let due: BTreeSet<&String> = effects
-                .closed
+            let counting = waive(effects.closed, waivers, hostname, today()).findings;
+            let due: BTreeSet<&String> = counting
                 .iter()
                 .filter(|finding| finding.ranking.due().is_some_and(|due| due.date <= last))
                 .flat_map(|finding| &finding.components)
@@ -275,8 +281,9 @@ fn effects(
     state: &State,
     components: &[Component],
     versions: &[NewVersion],
+    terms: &Terms,
 ) -> Result<Effects, Failure> {
-    effects_of(state.directory(), components, versions, Timestamp::now()).map_err(refused)
+    effects_of(state.directory(), components, versions, terms).map_err(refused)
 }
 
 fn premises(host: &LocalHost) -> Vec<Premise> {

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use advisory::assess::Finding;
+use advisory::waive::waive;
 use host::LocalHost;
 use host::packages::reach::files_of;
 use host::packages::users::{Process, processes};
@@ -14,13 +16,14 @@ use model::{ChangeState, Component, Effect, HostPath, PackageUpgrade};
 use serde::Serialize;
 
 use super::making::today;
-use crate::assessing::{NewVersion, assess_host, effects_of};
+use crate::assessing::{NewVersion, Terms, assess_host, effects_of};
 use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::{LABEL, Paper, Text};
 use crate::style::{Role, Style};
+use crate::survey;
 
 /// Show what still runs old files after upgrades, whether a reboot is due, and what is overdue
 ///
@@ -31,6 +34,9 @@ use crate::style::{Role, Style};
     Exits with 1 when something runs old files, a reboot is due or a finding is overdue, with 3\n\
     when what is overdue can't be told, and with 0 when there is nothing.")]
 pub struct Args {
+    /// Waivers, clocks and days [default: /etc/steadfast/policy, when there]
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -66,6 +72,8 @@ const FORMAT: u32 = 1;
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let policy = survey::repository(args.policy.as_deref())?;
+    let terms = Terms::by(policy.vulnerabilities(), Timestamp::now());
     let running = processes();
     let mut runs_old_files: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for process in running.iter().filter(|process| !process.deleted.is_empty()) {
@@ -90,11 +98,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         overdue: Vec::new(),
         unknown,
     };
-    match open_until_restarted(context, &components, &running) {
+    match open_until_restarted(context, &components, &running, &terms) {
         Ok(open) => status.open_until_restarted = open,
         Err(why) => status.unknown.push(why),
     }
-    match assess_host(context.directory(), &components, Timestamp::now()) {
+    match assess_host(context.directory(), &components, &terms) {
         Ok(assessment) => {
             if assessment.feeds.is_empty() {
                 let why = "there is no feed: what is overdue (steadfast feed import FILE)";
@@ -105,7 +113,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 .unknown
                 .extend(unknown.map(crate::show::vulns::unknown_text));
             let today = today();
-            let findings = assessment.findings.into_iter();
+            let hostname = host.identity().hostname;
+            let waivers = policy.vulnerability_waivers();
+            let counting = waive(assessment.findings, waivers, &hostname, today);
+            let findings = counting.findings.into_iter();
             status
                 .overdue
                 .extend(findings.filter(|finding| finding.ranking.is_overdue(today)));
@@ -153,6 +164,7 @@ fn open_until_restarted(
     context: &Context,
     components: &[Component],
     running: &[Process],
+    terms: &Terms,
 ) -> Result<Vec<Open>, String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
     let state = context.existing_state().map_err(|error| fail(&error))?;
@@ -206,7 +218,7 @@ fn open_until_restarted(
     if versions.is_empty() {
         return Ok(Vec::new());
     }
-    let effects = effects_of(context.directory(), components, &versions, Timestamp::now())
+    let effects = effects_of(context.directory(), components, &versions, terms)
         .map_err(|error| fail(&error))?;
     let open = effects.brought.into_iter().map(|finding| {
         let users = finding.components.iter().filter_map(|name| by.get(name));

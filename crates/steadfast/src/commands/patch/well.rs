@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use model::{Effect, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
-use crate::assessing::assess_host;
+use crate::assessing::{Terms, assess_host};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::survey::{Selectors, Survey};
@@ -99,7 +99,9 @@ impl Before {
             Err(error) => Err(error.to_string()),
         };
         let assessed = components.and_then(|components| {
-            assess_host(state, &components, Timestamp::now()).map_err(|error| error.to_string())
+            // What is here does not hang on how it is ranked.
+            let terms = Terms::usual(Timestamp::now());
+            assess_host(state, &components, &terms).map_err(|error| error.to_string())
         });
         match assessed {
             Ok(assessment) => {
