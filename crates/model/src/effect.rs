@@ -237,6 +237,7 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unfinished: Vec<String>,
         /// It is stopped when it takes longer, and taken back.
+        #[serde(default = "usual_limit_seconds")]
         limit_seconds: u64,
     },
     /// Load the audit rules of `/etc/audit/rules.d` into the kernel.
@@ -326,6 +327,14 @@ pub enum PackageOp {
     },
     Remove,
 }
+
+/// What held before plans said it.
+const fn usual_limit_seconds() -> u64 {
+    USUAL_LIMIT_SECONDS
+}
+
+/// How long an upgrade may take where nobody said: a large one on a slow disk.
+pub const USUAL_LIMIT_SECONDS: u64 = 3600;
 
 /// One package of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Selection};
 use model::{
     Action, ActionId, Effect, HostPath, Inverse, PackageUpgrade, Plan, Premise, Risk, UnitOp,
@@ -51,9 +52,6 @@ const LEFT_FOR_A_REBOOT: [(&str, &str); 8] = [
     ("systemd-udevd.service", "devices hang on it"),
     ("getty@tty1.service", "somebody may be signed in there"),
 ];
-
-/// How long an upgrade may take where nobody said: a large one on a slow disk.
-pub const USUAL_LIMIT_SECONDS: u64 = 3600;
 
 /// What the upgrade serves, in plans and reports.
 pub const SERVES: &str = "patches";

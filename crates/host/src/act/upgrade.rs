@@ -2,7 +2,6 @@
 //! network, with nobody asked anything. Taken back by the before-images of every path that the
 //! rehearsal wrote, the package database's among them.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -202,19 +201,34 @@ pub fn wait_for_dpkg() -> Result<(), ActError> {
 const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", "/var/lib/dpkg/updates"];
 /// How dpkg names a file that is not in place yet, and one that is kept until it is.
 const BESIDE: [&str; 2] = [".dpkg-new", ".dpkg-tmp"];
-/// dpkg's database. What it writes there gets its name when it is whole; until then it is called
-/// so, and nobody else writes there.
-const DATABASE: [&str; 4] = [
+/// Where dpkg's database is written under such names until it is whole, and nobody else writes.
+const DATABASE: [&str; 3] = [
     "/var/lib/dpkg",
     "/var/lib/dpkg/info",
     "/var/lib/dpkg/triggers",
-    "/var/lib/dpkg/alternatives",
 ];
 const UNFINISHED: [&str; 2] = ["-new", ".new"];
-/// How other programs that packages run name a file before it gets its name: debconf and apt,
-/// ldconfig(8), shadow's, and who calls mkstemp(3), whose six letters are looked at apart.
-const OTHERS: [&str; 5] = ["-new", ".new", ".tmp", "~", "+"];
-const MKSTEMP_LETTERS: usize = 6;
+/// How other programs that packages run name a file of theirs before it gets its name: ldconfig(8),
+/// shadow's, debconf, update-ca-certificates(8).
+const OTHERS: [&str; 11] = [
+    "/etc/ld.so.cache~",
+    "/etc/passwd+",
+    "/etc/group+",
+    "/etc/shadow+",
+    "/etc/gshadow+",
+    "/etc/subuid+",
+    "/etc/subgid+",
+    "/etc/ssl/certs/ca-certificates.crt.new",
+    "/var/cache/debconf/config.dat-new",
+    "/var/cache/debconf/templates.dat-new",
+    "/var/cache/debconf/passwords.dat-new",
+];
+/// Where a program makes a file with its name and six letters of mkstemp(3), and which: apt's marks,
+/// and the images of the kernel's first file system.
+const MADE: [(&str, &str, &str); 2] = [
+    ("/var/lib/apt", "extended_states.", "??????"),
+    ("/boot", "initrd.img-", "*.new"),
+];
 
 /// Removes what an upgrade that was killed left of its own: the next run of dpkg would take it
 /// for the truth. `since` is when an upgrade began that did not come to its end: then what other
@@ -238,18 +252,6 @@ pub fn sweep(
         }
     }
     remove(&HostPath::literal(TRANSIENT[0]))?;
-    for directory in DATABASE {
-        let directory = HostPath::literal(directory);
-        for name in context.root.list(&directory)?.unwrap_or_default() {
-            let unfinished = UNFINISHED
-                .iter()
-                .chain(&BESIDE)
-                .any(|end| name.ends_with(end.as_bytes()));
-            if let (true, Ok(path)) = (unfinished, directory.join(&name)) {
-                remove(&path)?;
-            }
-        }
-    }
     for path in writes {
         for end in BESIDE {
             if let Ok(beside) = HostPath::from_bytes(&[path.as_bytes(), end.as_bytes()].concat()) {
@@ -260,36 +262,38 @@ pub fn sweep(
     let Some(since) = since else {
         return Ok(());
     };
-    let parents: BTreeSet<HostPath> = writes.iter().filter_map(HostPath::parent).collect();
-    for parent in parents {
-        // One that is a file now goes back by itself.
-        let names = context.root.list(&parent).ok().flatten();
-        for name in names.unwrap_or_default() {
-            let Ok(path) = parent.join(&name) else {
-                continue;
-            };
-            if unfinished_of(&parent, &name).is_some_and(|of| planned(&of))
-                && is_born_since(&path, since)
-            {
-                remove(&path)?;
-            }
+    let mut unfinished: Vec<HostPath> = OTHERS.iter().map(|path| HostPath::literal(path)).collect();
+    for directory in DATABASE {
+        unfinished.extend(named(context, directory, |name| {
+            UNFINISHED.iter().any(|end| name.ends_with(end))
+        })?);
+    }
+    for (directory, begin, pattern) in MADE {
+        unfinished.extend(named(context, directory, |name| {
+            name.strip_prefix(begin)
+                .is_some_and(|rest| model::waiver::matches(pattern, rest))
+        })?);
+    }
+    for path in unfinished {
+        if is_born_since(&path, since) {
+            remove(&path)?;
         }
     }
     Ok(())
 }
 
-/// The file that would have got this one's content.
-fn unfinished_of(parent: &HostPath, name: &[u8]) -> Option<HostPath> {
-    let bare = OTHERS
+/// The paths of those names in a directory.
+fn named(
+    context: &Context<'_>,
+    directory: &'static str,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<HostPath>, ActError> {
+    let directory = HostPath::literal(directory);
+    let names = context.root.list(&directory)?.unwrap_or_default();
+    let meant = names
         .iter()
-        .find_map(|end| name.strip_suffix(end.as_bytes()))
-        .or_else(|| {
-            let (bare, letters) =
-                name.split_at_checked(name.len().checked_sub(MKSTEMP_LETTERS)?)?;
-            let made = letters.iter().all(u8::is_ascii_alphanumeric);
-            bare.strip_suffix(b".").filter(|_| made)
-        })?;
-    parent.join(bare).ok().filter(|_| !bare.is_empty())
+        .filter(|name| str::from_utf8(name).is_ok_and(&is_meant));
+    Ok(meant.filter_map(|name| directory.join(name).ok()).collect())
 }
 
 /// Files only, and only where the file system tells when a file was made (statx(2)): what was

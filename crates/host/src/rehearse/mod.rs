@@ -35,7 +35,7 @@ use writes::{Layer, contents, sizes, writes};
 const WORKSHOP: &str = "/tmp";
 /// Processes of one rehearsal, of all accounts.
 const MOST_PROCESSES: u64 = 1024;
-/// What all of its processes may hold in memory; and one, where there are no control groups.
+/// What one of its processes may allocate.
 const MOST_MEMORY_BYTES: u64 = 4 << 30;
 /// What may be written, at least.
 const LEAST_ROOM_BYTES: u64 = 64 << 20;
@@ -251,10 +251,7 @@ impl Copy {
         let mut copy = Self {
             root: c_string(&root),
             layers: Vec::new(),
-            share: Share::take(
-                MOST_MEMORY_BYTES.max(2 * workshop.room_bytes),
-                MOST_PROCESSES,
-            ),
+            share: Share::take(most_memory_bytes(), MOST_PROCESSES),
             most_bytes: workshop.room_bytes,
             _workshop: handle,
             _lowers: Vec::new(),
@@ -441,13 +438,23 @@ fn points(mounts: &[MountLine]) -> Vec<Point> {
 /// Memory that the kernel could give without taking it from anybody, less what the host itself
 /// may need (proc_meminfo(5), `MemAvailable`).
 fn free_memory_bytes() -> u64 {
+    a_good_part(available_bytes())
+}
+
+/// What all processes of a rehearsal may hold, its layers in memory among them: the host's own are
+/// never short of memory for it.
+fn most_memory_bytes() -> u64 {
+    available_bytes() / 10 * 8
+}
+
+fn available_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available_kb = text
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:"))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok());
-    a_good_part(available_kb.unwrap_or(0) * 1024)
+    available_kb.unwrap_or(0) * 1024
 }
 
 /// Less a part that others may need meanwhile.

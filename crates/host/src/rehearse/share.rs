@@ -35,6 +35,8 @@ impl Share {
         let open = || -> io::Result<File> {
             std::fs::write(directory.join("pids.max"), processes.to_string())?;
             std::fs::write(directory.join("memory.max"), memory_bytes.to_string())?;
+            // All of it ends when it takes too much, and nothing else.
+            let _ = std::fs::write(directory.join("memory.oom.group"), "1");
             // Not every kernel counts swap.
             let _ = std::fs::write(directory.join("memory.swap.max"), "0");
             let list = directory.join("cgroup.procs");

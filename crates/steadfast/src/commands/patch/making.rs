@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::plan::data::{Data, DataState};
-use ::plan::patch::{Patching, USUAL_LIMIT_SECONDS, User};
+use ::plan::patch::{Patching, User};
 use advisory::waive::waive;
 use host::act::{LastLink, Root};
 use host::packages::users::processes;
@@ -18,6 +18,7 @@ use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use model::effect::USUAL_LIMIT_SECONDS;
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
 use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe, VulnerabilityWaiver};
@@ -347,11 +348,16 @@ fn rehearsed(
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let rehearsed =
         rehearse_upgrade(state, fetched, unfinished, checks, limit).map_err(|error| {
-            let help = match &error {
-                UpgradeError::Fails(_) => "nothing was changed on this host",
-                _ => "nothing was changed, and nothing is applied that was not rehearsed",
+            let not_rehearsed =
+                "nothing was changed, and nothing is applied that was not rehearsed";
+            let (exit, help) = match &error {
+                UpgradeError::Fails(_) => (Exit::Findings, "nothing was changed on this host"),
+                UpgradeError::NoRoom { .. } => (Exit::Findings, not_rehearsed),
+                UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
+                    (Exit::Unchecked, not_rehearsed)
+                }
             };
-            Failure::with_help(Exit::Findings, error, help)
+            Failure::with_help(exit, error, help)
         })?;
     if rehearsed.place == Place::Disk {
         crate::say(format_args!(
