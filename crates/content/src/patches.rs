@@ -18,10 +18,9 @@ const CHECK: Shape<'_> = Shape {
     known: &["run", "timeout"],
     needed: &["run"],
 };
-const DATA_KEYS: &[&str] = &["packages", "restored", "within"];
 const DATA: Shape<'_> = Shape {
-    known: DATA_KEYS,
-    needed: DATA_KEYS,
+    known: &["packages", "paths", "restored", "within"],
+    needed: &["packages", "restored", "within"],
 };
 
 /// Where a check names no time.
@@ -104,6 +103,7 @@ fn read_backup(
 ) -> Option<DataBackup> {
     let keys = Keys::of(item, "a backup of data", DATA, source, problems)?;
     let packages: Option<Vec<String>> = keys.value("packages", problems);
+    let paths: Option<Vec<HostPath>> = keys.value("paths", problems);
     let restored: Option<HostPath> = keys.value("restored", problems);
     let within = keys.text("within", problems);
     let within_days = within.and_then(|text| {
@@ -127,11 +127,43 @@ fn read_backup(
         );
         return None;
     }
+    let paths = paths.unwrap_or_default();
+    if let Some(path) = paths.iter().find(|path| is_of_the_system(path)) {
+        problems.push(
+            ContentError::new(
+                format!("`{path}` holds more than data"),
+                keys.place_of(keys.node("paths").unwrap_or(item)),
+            )
+            .help("name the directory in which the service keeps its data: no undo touches it"),
+        );
+        return None;
+    }
     Some(DataBackup {
         packages,
+        paths,
         restored: restored?,
         within_days: within_days?,
     })
+}
+
+/// An undo that leaves these out would be none.
+fn is_of_the_system(path: &HostPath) -> bool {
+    let parts = path.as_bytes().split(|byte| *byte == b'/');
+    let depth = parts.filter(|part| !part.is_empty()).count();
+    [
+        "/bin",
+        "/boot",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/sbin",
+        "/usr",
+        "/var/lib/dpkg",
+        "/var/lib/apt",
+    ]
+    .iter()
+    .any(|top| path.is_within(&HostPath::literal(top)))
+        || depth < 2
 }
 
 fn time(keys: &Keys<'_>, key: &str, problems: &mut Problems) -> Option<SignedDuration> {

@@ -111,7 +111,7 @@ pub fn schema() -> Value {
                 "run": words.clone(), "timeout": {"type": "string"},
             }))},
             "data": {"type": "array", "items": closed(&["packages", "restored", "within"], json!({
-                "packages": words, "restored": {"type": "string", "pattern": "^/"},
+                "packages": words.clone(), "paths": words, "restored": {"type": "string", "pattern": "^/"},
                 "within": {"type": "string", "pattern": "^[0-9]+d$"},
             }))},
         }),

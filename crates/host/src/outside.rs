@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
+use model::patching::DATA_PLACES;
 use model::{HostPath, Outside};
 
 use crate::HostError;
@@ -57,7 +58,8 @@ pub(crate) fn tell(
 }
 
 fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, HostError> {
-    let mut below: Vec<HostPath> = ALWAYS.iter().map(|top| HostPath::literal(top)).collect();
+    let always = ALWAYS.iter().chain(&DATA_PLACES);
+    let mut below: Vec<HostPath> = always.map(|top| HostPath::literal(top)).collect();
     below.extend(HostPath::from_bytes(state.as_os_str().as_encoded_bytes()));
     let mine: BTreeSet<&HostPath> = images.iter().map(|image| &image.path).collect();
     // Their times are put back, and count as changed by that.

@@ -392,6 +392,33 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
+/// Could anybody but root have written this file or directory, or put another one there?
+///
+/// # Errors
+/// When that is so, or can't be looked at.
+pub fn trust_as_roots(path: &Path) -> Result<(), StateError> {
+    let path = path.canonicalize().map_err(fail("look at", path))?;
+    for path in path.ancestors() {
+        let metadata = path.symlink_metadata().map_err(fail("look at", path))?;
+        let mode = metadata.mode();
+        let why = if metadata.uid() != 0 {
+            format!("belongs to user id {}", metadata.uid())
+        } else if mode & 0o022 != 0 {
+            format!(
+                "may be written by others than root (mode {:04o})",
+                mode & 0o7777
+            )
+        } else {
+            continue;
+        };
+        return Err(StateError::Untrusted {
+            path: path.to_owned(),
+            why,
+        });
+    }
+    Ok(())
+}
+
 /// A file of ours is ours alone, and no link.
 pub(crate) fn trust_private(path: &Path) -> Result<(), StateError> {
     let metadata = match path.symlink_metadata() {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
 use crate::act::health::{self, Watched};
+use crate::act::upgrade::DpkgLock;
 use crate::act::{self, Context, LastLink, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
@@ -77,6 +78,8 @@ pub fn take_back(
         outcome.stuck.push(error.to_string());
     }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();
+    // Until all is checked: dpkg's database is among what goes back.
+    let mut dpkg = None;
     for action in in_turn(plan) {
         if !chosen.contains(&action.id) {
             continue;
@@ -99,7 +102,7 @@ pub fn take_back(
             failed.push(format!("{}: {error}", action.id));
         }
         failed.extend(put_paths_back(
-            context, action, record, &concerned, &mut done, sink, &mut note,
+            context, action, record, &concerned, &mut done, &mut dpkg, sink, &mut note,
         ));
         if !packages_first
             && !action.effect.is_activation()
@@ -135,6 +138,7 @@ pub fn take_back(
         context.crash.here("units watched");
     }
     check(context, &concerned, records, &chosen, &mut outcome);
+    drop(dpkg);
     outcome
 }
 
@@ -174,12 +178,17 @@ fn take_kept_back(context: &Context<'_>, record: &ActionRecord) -> Result<(), ac
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one taking back holds, for one action"
+)]
 fn put_paths_back<'a>(
     context: &Context<'_>,
     action: &Action,
     record: &ActionRecord,
     images: &[&'a Imaged],
     done: &mut BTreeSet<&'a HostPath>,
+    dpkg: &mut Option<DpkgLock>,
     sink: &mut dyn FnMut(Event),
     note: &mut dyn FnMut(&act::ActError),
 ) -> Vec<String> {
@@ -193,7 +202,8 @@ fn put_paths_back<'a>(
     // What was not there goes from the leaves up, what was there comes from the root down.
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
-        && let Err(error) = upgrade::wait_for_dpkg()
+        && let Err(error) = upgrade::lock_dpkg()
+            .map(|lock| *dpkg = Some(lock))
             .and_then(|()| upgrade::sweep(context, writes, cut_short(record)))
             .and_then(|()| {
                 let ways = mine.iter().map(|image| (&image.path, &image.before));

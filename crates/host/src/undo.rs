@@ -179,8 +179,18 @@ pub fn undo(
     }
     state.images().keep_fresh();
     options.crash.here("undoing");
+    let outside_of = outside::since(&record.actions).map(|_| record.images.clone());
+    // What an upgrade changed outside its set is known since then, and is told again.
+    let known = record.header.change.outside.clone();
+    if !known.is_empty() {
+        sink(Event::Outside { found: known });
+    }
+    let began = Timestamp::now();
     let finished = finish(&context, state, record, (options.now)(), sink)
         .map_err(|source| UndoError::Unfinished { id, source })?;
+    if let Some(images) = outside_of {
+        outside::tell(&images, state, began, sink);
+    }
     match finished {
         Finished::Undone => Ok(Undone::Done { id, merged }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
@@ -652,16 +662,7 @@ pub(crate) fn finish(
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
-    // What an upgrade changed outside its set is known since then, and is told again.
-    let known = record.header.change.outside.clone();
-    if !known.is_empty() {
-        sink(Event::Outside { found: known });
-    }
-    let began = Timestamp::now();
     let stuck = carry_out(context, state, &mut record, sink)?;
-    if outside::since(&record.actions).is_some() {
-        outside::tell(&record.images, state, began, sink);
-    }
     end(&mut record.header, &stuck, now);
     let batch = Batch::default().put(id, "", &record.header);
     state.journal().write(batch)?;

@@ -4,6 +4,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::HostPath;
 
+/// Where services keep their data: in no write set, since it changes all the time, and putting a
+/// part of it back would damage the rest.
+pub const DATA_PLACES: [&str; 31] = [
+    "/var/lib/cassandra",
+    "/var/lib/clickhouse",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/couchdb",
+    "/var/lib/docker",
+    "/var/lib/elasticsearch",
+    "/var/lib/etcd",
+    "/var/lib/gitea",
+    "/var/lib/grafana",
+    "/var/lib/influxdb",
+    "/var/lib/ldap",
+    "/var/lib/libvirt/images",
+    "/var/lib/mongodb",
+    "/var/lib/mysql",
+    "/var/lib/nextcloud",
+    "/var/lib/opensearch",
+    "/var/lib/postgresql",
+    "/var/lib/prometheus",
+    "/var/lib/rabbitmq",
+    "/var/lib/redis",
+    "/var/lib/samba",
+    "/var/lib/slapd",
+    "/var/lib/valkey",
+    "/var/lib/zookeeper",
+    "/var/mail",
+    "/var/opt/gitlab",
+    "/var/spool/cyrus",
+    "/var/spool/mail",
+    "/var/spool/postfix",
+    "/var/vmail",
+];
+
 /// `patches.yaml` of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchPolicy {
@@ -24,6 +60,9 @@ pub struct SmokeCheck {
 pub struct DataBackup {
     /// Names or patterns of the packages whose services keep it.
     pub packages: Vec<String>,
+    /// Where they keep it, beside the places that are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<HostPath>,
     /// A file of root's that whoever tests the restore writes when it succeeded.
     pub restored: HostPath,
     /// How many days a restore proves.

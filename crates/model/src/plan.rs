@@ -124,14 +124,6 @@ pub struct Selection {
     /// How long an upgrade may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_seconds: Option<u64>,
-    /// Somebody takes the risk to data that no undo brings back.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub accept_data_loss: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// Which pending upgrades a patch takes.

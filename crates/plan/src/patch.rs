@@ -34,6 +34,9 @@ pub struct Patching {
     /// What the rehearsal wrote.
     pub writes: BTreeSet<HostPath>,
     pub users: Vec<User>,
+    /// Units that are not restarted, and why: the one that Steadfast itself runs in, and those
+    /// that come to their end by themselves.
+    pub not_restarted: BTreeMap<String, String>,
     /// The package manager's database, as it was when all this was found out.
     pub premises: Vec<Premise>,
     /// Pending upgrades that are not taken, and why.
@@ -42,7 +45,7 @@ pub struct Patching {
 
 /// Units that can't be restarted under everybody's feet: what they run goes on with the old
 /// files until the machine starts anew.
-const LEFT_FOR_A_REBOOT: [(&str, &str); 8] = [
+const LEFT_FOR_A_REBOOT: [(&str, &str); 7] = [
     ("dbus.service", "every service talks through it"),
     ("dbus-broker.service", "every service talks through it"),
     ("systemd-logind.service", "sessions hang on it"),
@@ -50,7 +53,6 @@ const LEFT_FOR_A_REBOOT: [(&str, &str); 8] = [
     ("systemd-networkd.service", "the network hangs on it"),
     ("NetworkManager.service", "the network hangs on it"),
     ("systemd-udevd.service", "devices hang on it"),
-    ("getty@tty1.service", "somebody may be signed in there"),
 ];
 
 /// What the upgrade serves, in plans and reports.
@@ -65,12 +67,13 @@ pub fn plan(patching: Patching) -> Plan {
         unfinished,
         writes,
         users,
+        not_restarted,
         premises,
         mut left_alone,
     } = patching;
     let mut actions = Vec::new();
     if !packages.is_empty() || !unfinished.is_empty() {
-        let (restarts, mut stay) = served(&users, &writes);
+        let (restarts, mut stay) = served(&users, &writes, &not_restarted);
         let kernel = |path: &&HostPath| path.as_bytes().starts_with(b"/boot/vmlinuz");
         if let Some(path) = writes.iter().find(kernel) {
             stay.insert("the kernel".to_owned(), format!("{path} is new"));
@@ -139,46 +142,54 @@ fn action(place: u32, effect: Effect, inverse: Inverse) -> Action {
     }
 }
 
-/// The units that are restarted since they run what is replaced, and what can't be.
+/// The units that are restarted since they run what is replaced, and those that can't be. People's
+/// sessions, and what is no unit's, come and go: they are in no plan.
 fn served(
     users: &[User],
     writes: &BTreeSet<HostPath>,
+    not_restarted: &BTreeMap<String, String>,
 ) -> (BTreeSet<String>, BTreeMap<String, String>) {
     let mut restarts = BTreeSet::new();
     let mut stay = BTreeMap::new();
-    for user in users {
-        if user.maps.is_disjoint(writes) {
+    for user in users.iter().filter(|user| !user.maps.is_disjoint(writes)) {
+        let Some(unit) = user.unit.as_ref().filter(|unit| !is_a_session(unit)) else {
             continue;
-        }
-        match &user.unit {
-            Some(unit) => match left_for_a_reboot(unit) {
-                Some(why) => {
-                    stay.insert(unit.clone(), why.to_owned());
-                }
-                None => {
-                    restarts.insert(unit.clone());
-                }
-            },
+        };
+        let why = not_restarted.get(unit).map(String::as_str);
+        match why.or_else(|| left_for_a_reboot(unit)) {
+            Some(why) => {
+                stay.insert(unit.clone(), why.to_owned());
+            }
             None => {
-                let why = "no service of systemd's owns it".to_owned();
-                stay.insert(user.name.clone(), why);
+                restarts.insert(unit.clone());
             }
         }
     }
     (restarts, stay)
 }
 
+/// Do people's sessions, or processes of no unit, go on with what is replaced?
+pub fn leaves_sessions(users: &[User], writes: &BTreeSet<HostPath>) -> bool {
+    users
+        .iter()
+        .filter(|user| user.unit.as_ref().is_none_or(|unit| is_a_session(unit)))
+        .any(|user| !user.maps.is_disjoint(writes))
+}
+
+/// People's sessions, the managers of their own services, and where somebody may be signed in.
+fn is_a_session(unit: &str) -> bool {
+    const BEGIN: [&str; 5] = [
+        "user@",
+        "getty@",
+        "serial-getty@",
+        "console-getty",
+        "container-getty@",
+    ];
+    unit.ends_with(".scope") && unit != "init.scope"
+        || BEGIN.iter().any(|begin| unit.starts_with(begin))
+}
+
 fn left_for_a_reboot(unit: &str) -> Option<&'static str> {
-    // People's sessions, and the managers of their own services.
-    if unit.ends_with(".scope") && unit != "init.scope" || unit.starts_with("user@") {
-        return Some("it is somebody's session");
-    }
-    if unit.starts_with("getty@") || unit.starts_with("serial-getty@") {
-        return Some("somebody may be signed in there");
-    }
-    if unit.starts_with("console-getty") || unit.starts_with("container-getty@") {
-        return Some("somebody may be signed in there");
-    }
     LEFT_FOR_A_REBOOT
         .iter()
         .find(|(name, _)| *name == unit)

@@ -83,7 +83,6 @@ impl Selectors {
             all_or_nothing,
             patches: None,
             limit_seconds: None,
-            accept_data_loss: false,
         }
     }
 }

@@ -175,7 +175,12 @@ fn install() -> Result {
         command("apt-get")
             .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(peers),
-    )
+    )?;
+    // A machine may have Node from elsewhere, which Debian's package would not go with.
+    match Command::new("npm").arg("--version").output() {
+        Ok(said) if said.status.success() => Ok(()),
+        _ => must(command("apt-get").args(["install", "-y", "-qq", "npm"])),
+    }
 }
 
 /// What one run of a program took.

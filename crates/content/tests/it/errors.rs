@@ -412,6 +412,10 @@ fn mistakes_in_patches() {
             "data:\n  - {packages: [\"a b\"], restored: /a, within: 7d}",
         ),
         (
+            "the whole system",
+            "data:\n  - {packages: [slapd], paths: [/var/lib/x, /usr], restored: /a, within: 7d}",
+        ),
+        (
             "a relative proof",
             "data:\n  - {packages: [slapd], restored: a, within: 7d}",
         ),

@@ -30,6 +30,7 @@ pub struct Seen {
     is_oneshot: bool,
     /// A socket, a timer or a bus name starts it when it is needed, so it may rest meanwhile.
     is_on_demand: bool,
+    main_process: Option<u32>,
 }
 
 /// How a unit is that was up, or was started.
@@ -51,6 +52,16 @@ impl Seen {
             "activating" => !self.sub_state.starts_with("auto-restart"),
             _ => false,
         }
+    }
+
+    /// Does it come to its end by itself?
+    pub const fn is_oneshot(&self) -> bool {
+        self.is_oneshot
+    }
+
+    /// Of a service that runs (systemd.service(5), `MainPID`).
+    pub const fn main_process(&self) -> Option<u32> {
+        self.main_process
     }
 
     pub fn has_failed(&self) -> bool {
@@ -97,6 +108,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 "Result" => value.clone_into(&mut seen.result),
                 "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
                 "Type" => seen.is_oneshot = value == "oneshot",
+                "MainPID" => seen.main_process = value.parse().ok().filter(|id| *id != 0),
                 "TriggeredBy" | "BusName" => seen.is_on_demand |= !value.is_empty(),
                 _ => {}
             }
@@ -114,7 +126,8 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     for name in names {
         check_name(name)?;
     }
-    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName";
+    let properties =
+        "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID";
     let arguments = ["show", properties, "--"];
     let shown = systemctl()?
         .args(arguments.iter().chain(names).copied())

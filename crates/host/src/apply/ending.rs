@@ -7,7 +7,6 @@ use super::Applied;
 use crate::act::Context;
 use crate::event::Event;
 use crate::journal::{ActionRecord, Batch, Header, Imaged};
-use crate::outside;
 use crate::state::{State, StateError};
 use crate::take_back::take_back;
 
@@ -50,9 +49,6 @@ pub(crate) fn finish_taking_back(
     );
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
-    if let Some(since) = outside::since(records) {
-        header.change.outside = outside::tell(images, state, since, sink);
-    }
     let verified = outcome.stuck.is_empty();
     header.change.state = match verified {
         true => ChangeState::RolledBack,

@@ -202,15 +202,16 @@ impl Work<'_> {
             self.whys.push(error.to_string());
             return self.take_everything_back();
         }
-        if let Some(since) = outside::since(&self.records) {
-            self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
-        }
         self.transition(ChangeState::Validating)?;
         self.verify(verify);
         if self.standing().is_empty() || self.has_stuck() {
             return self.take_everything_back();
         }
         if needs_confirmation && self.standing_risk() >= Risk::Connectivity {
+            if let Some(since) = outside::since(&self.records) {
+                self.header.change.outside =
+                    outside::tell(&self.images, self.state, since, self.sink);
+            }
             return self.await_confirmation(lock);
         }
         self.commit()
@@ -227,6 +228,7 @@ impl Work<'_> {
         take_back::tidy(&self.context, &self.images)?;
         self.transition(ChangeState::Committed)?;
         self.options.guard.disarm(id, self.state);
+        self.tell_outside()?;
         (self.sink)(Event::Committed { id });
         if self.header.taken_back.is_empty() {
             return Ok(Applied::Committed(id));
@@ -235,6 +237,18 @@ impl Work<'_> {
             id,
             why: self.whys.clone(),
         })
+    }
+
+    /// What changed meanwhile and is none of it: when nothing hangs on the answer any more.
+    fn tell_outside(&mut self) -> Result<(), StateError> {
+        let Some(since) = outside::since(&self.records) else {
+            return Ok(());
+        };
+        self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
+        match self.header.change.outside.is_empty() {
+            true => Ok(()),
+            false => self.write_header(),
+        }
     }
 
     /// The sets in which something was or will be done.
@@ -425,6 +439,10 @@ impl Work<'_> {
         )
         .inspect(|_| {
             self.options.guard.disarm(self.header.change.id, self.state);
+        })
+        .and_then(|applied| {
+            self.tell_outside()?;
+            Ok(applied)
         })
     }
 

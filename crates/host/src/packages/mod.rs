@@ -7,13 +7,14 @@ pub mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::component::SourcePackage;
+use model::patching::DATA_PLACES;
 use model::value::Output;
 use model::{HostPath, PackageUpgrade};
 use serde::Serialize;
@@ -107,6 +108,35 @@ pub fn parse_pending(text: &str) -> (Vec<Pending>, Vec<String>) {
 /// dpkg's database is not clean, or could not be asked.
 pub fn check() -> Result<(), ActError> {
     check_clean()
+}
+
+/// The turn of one patch, from what is fetched to its end. Given back when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _file: File,
+}
+
+impl Turn {
+    /// None while somebody else has it.
+    ///
+    /// # Errors
+    /// When the state directory can't be written.
+    pub fn take(state: &State) -> Result<Option<Self>, ActError> {
+        let path = state.directory().join("patch.lock");
+        let fail = |error: std::io::Error| ActError::program("take a turn for a patch", error);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(fail(error)),
+        }
+    }
 }
 
 /// What dpkg left unfinished.
@@ -611,7 +641,7 @@ pub enum UpgradeError {
 }
 
 /// Upgrades a copy of this host, and asks the checks there, before and after. What dpkg left
-/// `unfinished` is finished first.
+/// `unfinished` is finished first. What it writes below `data` is in no write set.
 ///
 /// # Errors
 /// When no copy can be made, and when the upgrade fails on it.
@@ -620,6 +650,7 @@ pub fn rehearse_upgrade(
     fetched: &Fetched,
     unfinished: &[String],
     checks: &[Check],
+    data: &[HostPath],
     limit: Duration,
 ) -> Result<UpgradeRehearsed, UpgradeError> {
     let Fetched {
@@ -668,6 +699,8 @@ pub fn rehearse_upgrade(
             .as_encoded_bytes(),
     )
     .map_err(|error| ActError::program("leave the state directory out", error))?;
+    let known = DATA_PLACES.iter().map(|place| HostPath::literal(place));
+    let left_out: Vec<HostPath> = known.chain(data.iter().cloned()).chain([mine]).collect();
     let folder = state.directory().join("rehearsal");
     // The upgrade unpacks beside the old files; the database and caches come on top.
     let needed_bytes = unpacked_bytes * 2 + (128 << 20);
@@ -680,7 +713,7 @@ pub fn rehearse_upgrade(
         contents,
         written_bytes,
         place,
-    } = rehearse(&steps, &variables, &[mine], BESIDE, needed_bytes, &folder)?;
+    } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
         Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),

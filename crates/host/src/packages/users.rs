@@ -23,6 +23,11 @@ pub struct Process {
     pub deleted: BTreeSet<HostPath>,
 }
 
+/// The unit that this program itself runs in.
+pub fn own_unit() -> Option<String> {
+    parse_unit(&read(Path::new("/proc/self/cgroup"))?)
+}
+
 /// All processes that can be looked at, but for those of the kernel and for ourselves.
 pub fn processes() -> Vec<Process> {
     let mut found: Vec<Process> = ids()

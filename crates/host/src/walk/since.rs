@@ -2,6 +2,8 @@
 //! nobody can set (inode(7)). What was removed shows in its directory.
 
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::{HostPath, Outside};
@@ -14,6 +16,9 @@ use crate::tree::Tree;
 
 /// This many are named; all are counted.
 const MOST_NAMED: usize = 200;
+
+/// A walk of a million files takes a few seconds.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Which changes are nobody's concern.
 pub(crate) struct Expected<'a> {
@@ -29,6 +34,8 @@ pub(crate) fn changed_since(
 ) -> Result<Outside, HostError> {
     let tree = Tree::running()?;
     let starts = starts(&tree);
+    let until = Instant::now() + LONGEST;
+    let cut = AtomicBool::new(false);
     let Walked {
         visitors,
         unreadable,
@@ -39,11 +46,14 @@ pub(crate) fn changed_since(
             since,
             expected,
             found: Outside::default(),
+            until,
+            cut: &cut,
         },
         &|_| (),
     );
     let mut all = Outside {
-        unreadable: unreadable.total,
+        // What there was no time for was not looked at either.
+        unreadable: unreadable.total + u64::from(cut.load(Ordering::Relaxed)),
         ..Outside::default()
     };
     for visitor in visitors {
@@ -59,6 +69,9 @@ struct Since<'a> {
     since: Timestamp,
     expected: &'a Expected<'a>,
     found: Outside,
+    until: Instant,
+    /// There was no time for all.
+    cut: &'a AtomicBool,
 }
 
 impl Visit for Since<'_> {
@@ -67,6 +80,10 @@ impl Visit for Since<'_> {
     }
 
     fn enters(&self, path: &[u8]) -> bool {
+        if Instant::now() > self.until {
+            self.cut.store(true, Ordering::Relaxed);
+            return false;
+        }
         let below = self.expected.below.iter();
         HostPath::from_bytes(path).is_ok_and(|path| !below.clone().any(|top| path.is_within(top)))
     }

@@ -31,6 +31,7 @@ fn judged(proof: Result<Timestamp, String>) -> Vec<Data> {
     ];
     let backups = [DataBackup {
         packages: vec!["postgresql-1?".to_owned()],
+        paths: Vec::new(),
         restored: HostPath::literal("/srv/restored"),
         within_days: 7,
     }];

@@ -10,6 +10,7 @@ use host::packages::Room;
 use jiff::civil::Date;
 use model::HostPath;
 use model::plan::may_hold_secrets;
+use plan::data::{Data, DataState};
 use serde_json::json;
 
 use super::difference;
@@ -34,6 +35,12 @@ pub struct Foretold {
     pub room: Vec<Room>,
     /// Configuration files that stay as they are, with the maintainer's new version.
     pub conflicts: BTreeMap<HostPath, Vec<u8>>,
+    /// Sessions, and processes of no service, go on with the old files.
+    pub leaves_sessions: bool,
+    /// Data of services that it touches.
+    pub proven: Vec<Data>,
+    /// What is due as asked for, and that nothing pending closes.
+    pub not_closed: Vec<Finding>,
 }
 
 impl Foretold {
@@ -58,6 +65,8 @@ impl Foretold {
         });
         json!({
             "findings": effects,
+            "not_closed": self.not_closed,
+            "leaves_sessions": self.leaves_sessions,
             "room": self.room,
             "conflicts": conflicts.collect::<Vec<_>>(),
         })
@@ -74,6 +83,11 @@ pub fn write(
         write_effects(&mut Paper::new(out, style), effects, today)?;
     }
     let mut paper = Paper::new(out, style);
+    if !foretold.not_closed.is_empty() {
+        named(&mut paper, "stay", Role::Bad, &foretold.not_closed, today)?;
+        let text = "no pending upgrade closes these";
+        paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
+    }
     for (at, room) in foretold.room.iter().enumerate() {
         let label = if at == 0 { "room" } else { "" };
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
@@ -84,6 +98,20 @@ pub fn write(
             megabytes(room.free_bytes)
         );
         paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+    }
+    if foretold.leaves_sessions {
+        let text = "people's sessions, and what no service owns, go on with the old files";
+        paper.row(Role::Dim, "later", &Text::new().plain(text))?;
+    }
+    for data in &foretold.proven {
+        if let DataState::Proven { on } = &data.state {
+            let text = format!(
+                "of {} is no part of the way back; a restore was proven on {}",
+                data.package,
+                on.strftime("%Y-%m-%d")
+            );
+            paper.row(Role::Dim, "data", &Text::new().plain(&text))?;
+        }
     }
     for (path, maintainers) in &foretold.conflicts {
         let text = format!("{path} stays; from it to the maintainer's new version:");

@@ -560,9 +560,6 @@ pub fn command(command: &str, selection: &Selection) -> String {
     if let Some(seconds) = selection.limit_seconds {
         text += &format!(" --limit {seconds}s");
     }
-    if selection.accept_data_loss {
-        text += " --accept-data-loss";
-    }
     text
 }
 

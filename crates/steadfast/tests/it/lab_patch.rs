@@ -611,7 +611,19 @@ fn what_is_due_is_taken_first() {
     host.shell("rm -r /etc/steadfast/policy");
     feed_of(&host, "3.0");
     host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
-        .expect(0, &["nothing to do"]);
+        .expect(1, &["nothing to do", "no pending upgrade closes these"]);
+}
+
+/// What anybody may do with what is theirs costs no patch.
+#[test]
+fn nobody_can_have_an_upgrade_taken_back() {
+    const SCRIPT: &str = "test ! -d /run/systemd/system || chmod 666 /home/eve/x";
+    let Some(host) = host_with_pending(SCRIPT) else {
+        return;
+    };
+    host.shell("useradd --create-home eve && touch /home/eve/x && chown eve /home/eve/x");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &["changed what is theirs meanwhile", "it is as planned"]);
 }
 
 /// A host that is not as well as before, by its own baselines, gets its old packages back.
@@ -622,7 +634,7 @@ fn an_upgrade_that_makes_the_audit_worse_is_taken_back() {
         return;
     };
     host.steadfast(&["patch", "apply", "--yes"])
-        .expect(4, &["passed before, and is fail now"]);
+        .expect(4, &["passed before, and fails now"]);
     assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
 }
 
@@ -633,6 +645,12 @@ fn a_policy_has_its_own_checks_and_says_what_proves_a_backup() {
         return;
     };
     let policy = |text: &str| host.write("/etc/steadfast/policy/patches.yaml", text);
+    // What runs as root is root's.
+    policy("checks:\n  - run: [/bin/true]\n");
+    host.shell("chmod o+w /etc/steadfast/policy");
+    host.steadfast(&["patch", "plan"])
+        .expect(2, &["may be written by others than root"]);
+    host.shell("chmod o-w /etc/steadfast/policy");
     // Passes where systemd is at work and the old version is there; on the copy it never does.
     policy("checks:\n  - run: [/bin/sh, -c, test -d /run/systemd/system && demo | grep 1.0]\n");
     let before = host.snapshot();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::plan::window::{Start, Window};
-use host::LocalHost;
+use host::packages::Turn;
+use host::{LocalHost, State};
 use jiff::{SignedDuration, Timestamp};
 use model::plan::Selection;
 use model::{Digest, Plan};
@@ -32,7 +33,7 @@ use crate::style::Style;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "repair", "policy", "limit", "accept_data_loss"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "repair", "policy", "limit"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     which: Which,
@@ -48,6 +49,9 @@ pub struct Args {
     /// How long it takes at most: what can't end within the window is not begun
     #[arg(long, value_name = "TIME", default_value = "30m", requires = "window")]
     needs: Span,
+    /// Take the risk to data of a service that has no backup whose restore was proven
+    #[arg(long)]
+    accept_data_loss: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
@@ -61,19 +65,31 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let state = context.open_state()?;
     let saved = args.file.as_deref().map(apply::read).transpose()?;
-    let selection = match &saved {
+    let _turn = take_turn(&state)?;
+    let mut selection = match &saved {
         None => args.which.selection(),
         Some(plan) => selection_of(plan)?,
     };
+    if args.window.is_some() && saved.is_none() {
+        // What takes longer than was said would end after the window.
+        let needs = args.needs.0.as_secs();
+        selection.limit_seconds = Some(selection.limit_seconds.map_or(needs, |at| at.min(needs)));
+    }
     let made = make(selection, &host, &state)?;
     let Made { plan, foretold, .. } = &made;
     if let Some(saved) = &saved {
         apply::refuse_unless_same(saved, plan)?;
     }
     if plan.actions.is_empty() {
-        return apply::nothing_to_do(plan);
+        let exit = apply::nothing_to_do(plan)?;
+        let style = Style::for_stderr();
+        show::patch::write(&mut std::io::stderr().lock(), foretold, today(), &style)?;
+        return Ok(match foretold.not_closed.is_empty() {
+            true => exit,
+            false => Exit::Findings,
+        });
     }
-    refuse_at_risk(&made)?;
+    refuse_at_risk(&made, args.accept_data_loss)?;
     let style = Style::for_stderr();
     show::patch::write(&mut std::io::stderr().lock(), foretold, today(), &style)?;
     if !args.yes && !apply::consent_to(plan, &|_| None)? {
@@ -82,6 +98,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     crate::say(format_args!("looking at the host as it is"));
     let before = Before::look(&made)?;
+    if let Some(window) = &args.window {
+        // Fetching, rehearsing and asking took their time.
+        refuse_unless_open(window, &host, args.needs.0)?;
+    }
     let task = Task {
         host: &host,
         plan,
@@ -95,42 +115,62 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 /// Waits for this host's place in a window that is open; a closed one is no time to begin.
 fn wait_for(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Failure> {
+    context::heed_interrupts();
+    loop {
+        let Start::Later(first) = start(window, host, needs) else {
+            return refuse_unless_open(window, host, needs);
+        };
+        crate::say(format_args!(
+            "this host begins at {first:.0} (Ctrl-C ends the wait)"
+        ));
+        while Timestamp::now() < first {
+            if context::is_interrupted() {
+                return Err(Failure::new(
+                    Exit::Findings,
+                    "interrupted while it waited",
+                    "nothing was changed",
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+fn start(window: &Window, host: &LocalHost, needs: Duration) -> Start {
     let identity = host.identity();
     let place = identity
         .machine
         .unwrap_or_else(|| Digest::of(identity.hostname.as_bytes()));
     let needs = SignedDuration::try_from(needs).unwrap_or(SignedDuration::MAX);
-    context::heed_interrupts();
-    loop {
-        let refuse = |why: String, help: &str| Failure::new(Exit::Findings, why, help);
-        match window.start(Timestamp::now(), &place, needs) {
-            Start::Now => return Ok(()),
-            Start::Later(first) => {
-                crate::say(format_args!(
-                    "this host begins at {first:.0} (Ctrl-C ends the wait)"
-                ));
-                while Timestamp::now() < first {
-                    if context::is_interrupted() {
-                        let help = "nothing was changed";
-                        return Err(refuse("interrupted while it waited".to_owned(), help));
-                    }
-                    std::thread::sleep(Duration::from_millis(200));
-                }
-            }
-            Start::Closed(next) => {
-                return Err(refuse(
-                    format!("the window ({window}) is closed, or too little of it is left"),
-                    &format!("nothing was changed; this host may begin at {next:.0}"),
-                ));
-            }
-            Start::Never => {
-                return Err(Failure::new(
-                    Exit::BadInput,
-                    format_args!("the window ({window}) is shorter than what it needs"),
-                    "say how long it takes with --needs",
-                ));
-            }
-        }
+    window.start(Timestamp::now(), &place, needs)
+}
+
+fn refuse_unless_open(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Failure> {
+    match start(window, host, needs) {
+        Start::Now => Ok(()),
+        Start::Later(next) | Start::Closed(next) => Err(Failure::new(
+            Exit::Findings,
+            format_args!("the window ({window}) is closed, or too little of it is left"),
+            format_args!("nothing was changed; this host may begin at {next:.0}"),
+        )),
+        Start::Never => Err(Failure::new(
+            Exit::BadInput,
+            format_args!("the window ({window}) is shorter than what it needs"),
+            "say how long it takes with --needs",
+        )),
+    }
+}
+
+/// One patch at a time: they share the package files and the folder of the copy.
+pub(super) fn take_turn(state: &State) -> Result<Turn, Failure> {
+    match Turn::take(state) {
+        Ok(Some(turn)) => Ok(turn),
+        Ok(None) => Err(Failure::new(
+            Exit::Findings,
+            "another patch is planned or applied on this host now",
+            "nothing was changed; try again later",
+        )),
+        Err(error) => Err(Failure::because(Exit::Unchecked, error)),
     }
 }
 
@@ -146,10 +186,10 @@ fn selection_of(plan: &Plan) -> Result<Selection, Failure> {
 }
 
 /// What services keep is no part of the way back.
-fn refuse_at_risk(made: &Made) -> Result<(), Failure> {
+fn refuse_at_risk(made: &Made, accepted: bool) -> Result<(), Failure> {
     let mut at_risk = made.data.iter().filter(|data| data.is_at_risk());
     match at_risk.next() {
-        Some(data) if !made.plan.selection.accept_data_loss => Err(Failure::new(
+        Some(data) if !accepted => Err(Failure::new(
             Exit::Findings,
             format_args!(
                 "`{}` keeps data that no undo brings back, and nothing proves that a backup does",

@@ -1,19 +1,22 @@
 //! From what is pending to a plan: fetched, rehearsed on a copy, and held against the feeds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
+use advisory::assess::Finding;
 use advisory::waive::waive;
+use host::act::health::look;
 use host::act::{LastLink, Root};
-use host::packages::users::processes;
+use host::packages::users::{own_unit, processes};
 use host::packages::{
     Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
     pending, rehearse_upgrade, with_needed,
 };
 use host::rehearse::Place;
+use host::state::trust_as_roots;
 use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -68,6 +71,9 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let because = |error| Failure::because(Exit::Unchecked, error);
     let repository = survey::repository(selection.policy.as_ref().map(Path::new))?;
     let policy = repository.patches();
+    if !policy.checks.is_empty() {
+        trust(selection.policy.as_deref())?;
+    }
     let patches = selection.patches.unwrap_or_default();
     let repairs = patches == Patches::Repair;
     if !repairs {
@@ -97,7 +103,16 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let terms = Terms::by(repository.vulnerabilities(), Timestamp::now());
     let hostname = host.identity().hostname;
     let waivers = (repository.vulnerability_waivers(), hostname.as_str());
-    let wanted = chosen(patches, all, &components, state, &terms, waivers)?;
+    let mut not_closed = Vec::new();
+    let wanted = chosen(
+        patches,
+        all,
+        &components,
+        state,
+        &terms,
+        waivers,
+        &mut not_closed,
+    )?;
     crate::say(format_args!("fetching {} package(s)", wanted.len()));
     let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
@@ -111,7 +126,12 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
             let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
             let limit = Duration::from_secs(limit);
-            let seen = rehearsed(state, &fetched, &unfinished, &checks, limit)?;
+            let data: Vec<HostPath> = policy
+                .data
+                .iter()
+                .flat_map(|backup| backup.paths.iter().cloned())
+                .collect();
+            let seen = rehearsed(state, &fetched, &unfinished, &checks, &data, limit)?;
             // What is repaired closes nothing.
             let effects = match repairs {
                 true => None,
@@ -127,13 +147,8 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             .map(|(path, maintainers)| conflict(path, maintainers)),
     );
     let data = ::plan::data::data(&packages, &policy.data, &proven, Timestamp::now());
-    left_alone.extend(data.iter().map(kept_by));
-    let foretold = Foretold {
-        effects,
-        room: seen.room,
-        conflicts: seen.conflicts,
-    };
-    let users = processes()
+    left_alone.extend(data.iter().filter(|data| data.is_at_risk()).map(kept_by));
+    let users: Vec<User> = processes()
         .into_iter()
         .map(|process| User {
             unit: process.unit,
@@ -141,12 +156,21 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             maps: process.maps.into_iter().chain(process.deleted).collect(),
         })
         .collect();
+    let foretold = Foretold {
+        effects,
+        room: seen.room,
+        conflicts: seen.conflicts,
+        leaves_sessions: ::plan::patch::leaves_sessions(&users, &seen.writes),
+        proven: data.clone(),
+        not_closed,
+    };
     let plan = ::plan::patch::plan(Patching {
         host: host.identity(),
         selection,
         packages,
         unfinished,
         writes: seen.writes,
+        not_restarted: not_restarted(&users),
         users,
         premises,
         left_alone,
@@ -157,6 +181,20 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         checks,
         data,
     })
+}
+
+/// A policy's checks run as root, so nobody else may have written them.
+fn trust(policy: Option<&str>) -> Result<(), Failure> {
+    let directory = survey::policy_directory(policy.map(Path::new));
+    let file = directory.map(|directory| directory.join("patches.yaml"));
+    match file.as_deref().map(trust_as_roots) {
+        None | Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(Failure::with_help(
+            Exit::BadInput,
+            error,
+            "nothing was changed; checks of a policy run as root: make it root's alone",
+        )),
+    }
 }
 
 /// Those that fit the host, and the policy's own.
@@ -199,10 +237,8 @@ fn proven(path: &HostPath) -> Result<Timestamp, String> {
 /// What is said of the data of a package.
 fn kept_by(data: &Data) -> LeftAlone {
     let why = match &data.state {
-        DataState::Proven { on } => format!(
-            "is no part of the way back; the restore of its backup was proven on {}",
-            on.strftime("%Y-%m-%d")
-        ),
+        // When it was is no part of a plan: it is proven anew.
+        DataState::Proven { .. } => "is no part of the way back".to_owned(),
         DataState::AtRisk { why } => {
             format!("is no part of the way back: {why}; apply wants --accept-data-loss")
         }
@@ -222,6 +258,7 @@ fn chosen(
     state: &State,
     terms: &Terms,
     (waivers, hostname): (&[VulnerabilityWaiver], &str),
+    not_closed: &mut Vec<Finding>,
 ) -> Result<Vec<Pending>, Failure> {
     let because = |error| Failure::because(Exit::Unchecked, error);
     let wanted: Vec<Pending> = match patches {
@@ -249,15 +286,29 @@ fn chosen(
                 ));
             }
             let last = today().saturating_add(jiff::Span::new().days(i32::from(within_days)));
-            let counting = waive(effects.closed, waivers, hostname, today()).findings;
-            let due: BTreeSet<&String> = counting
-                .iter()
-                .filter(|finding| finding.ranking.due().is_some_and(|due| due.date <= last))
-                .flat_map(|finding| &finding.components)
+            let due = |findings: Vec<Finding>| -> Vec<Finding> {
+                let counting = waive(findings, waivers, hostname, today()).findings;
+                let date = |finding: &Finding| finding.ranking.due().map(|due| due.date);
+                counting
+                    .into_iter()
+                    .filter(|finding| date(finding).is_some_and(|date| date <= last))
+                    .collect()
+            };
+            let remaining = due(effects.remaining);
+            let mut names: BTreeSet<String> = due(effects.closed)
+                .into_iter()
+                .flat_map(|finding| finding.components)
                 .collect();
+            for finding in &remaining {
+                let closing = closing(finding, &remaining, &versions);
+                if closing.is_empty() {
+                    not_closed.push(finding.clone());
+                }
+                names.extend(closing);
+            }
             let is_due = |pending: &Pending| {
                 let bare = pending.name.split(':').next().unwrap_or_default();
-                due.iter().any(|name| *name == bare)
+                names.contains(bare)
             };
             all.into_iter().filter(is_due).collect()
         }
@@ -287,6 +338,32 @@ fn effects(
     effects_of(state.directory(), components, versions, terms).map_err(refused)
 }
 
+/// Units that would not survive it, or that need it not.
+fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
+    let units: BTreeSet<&str> = users
+        .iter()
+        .filter_map(|user| user.unit.as_deref())
+        .collect();
+    let units: Vec<&str> = units
+        .into_iter()
+        .filter(|unit| unit.ends_with(".service"))
+        .collect();
+    let mut left = BTreeMap::new();
+    // Where systemd can't be asked, nothing is restarted either.
+    if let Ok(seen) = look(&units) {
+        for (unit, seen) in units.iter().zip(seen) {
+            if seen.is_oneshot() {
+                let why = "it comes to its end by itself".to_owned();
+                left.insert((*unit).to_owned(), why);
+            }
+        }
+    }
+    if let Some(own) = own_unit() {
+        left.insert(own, "Steadfast itself runs in it".to_owned());
+    }
+    left
+}
+
 fn premises(host: &LocalHost) -> Vec<Premise> {
     DATABASE
         .iter()
@@ -300,6 +377,40 @@ fn premises(host: &LocalHost) -> Vec<Premise> {
                 seen: Some(seen),
                 probe,
             }
+        })
+        .collect()
+}
+
+/// What a new package brings beside an old one that stays, as kernels are: those pending packages
+/// of the same source that are upgraded, and pull it in, to a version without the finding.
+fn closing<'a>(
+    finding: &Finding,
+    remaining: &[Finding],
+    versions: &'a [NewVersion],
+) -> Vec<String> {
+    let still = |version: &str| {
+        remaining.iter().any(|other| {
+            other.name == finding.name
+                && other.package.name == finding.package.name
+                && other.package.version == version
+        })
+    };
+    let is_newer = |version: &&'a NewVersion| {
+        let bare = version.name.split(':').next().unwrap_or_default();
+        finding.components.iter().any(|name| name == bare)
+            && version.source.as_ref().is_some_and(|source| {
+                source.version != finding.package.version && !still(&source.version)
+            })
+    };
+    let names = versions.iter().filter(is_newer);
+    names
+        .map(|version| {
+            version
+                .name
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
         })
         .collect()
 }
@@ -343,11 +454,12 @@ fn rehearsed(
     fetched: &Fetched,
     unfinished: &[String],
     checks: &[Check],
+    data: &[HostPath],
     limit: Duration,
 ) -> Result<UpgradeRehearsed, Failure> {
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let rehearsed =
-        rehearse_upgrade(state, fetched, unfinished, checks, limit).map_err(|error| {
+        rehearse_upgrade(state, fetched, unfinished, checks, data, limit).map_err(|error| {
             let not_rehearsed =
                 "nothing was changed, and nothing is applied that was not rehearsed";
             let (exit, help) = match &error {

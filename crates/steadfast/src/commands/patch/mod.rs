@@ -51,9 +51,6 @@ struct Which {
     /// An upgrade that takes longer is stopped, and taken back [default: 1h]
     #[arg(long, value_name = "TIME")]
     limit: Option<Span>,
-    /// Take the risk to data of a service that has no backup whose restore was proven
-    #[arg(long)]
-    accept_data_loss: bool,
 }
 
 /// Which of the pending upgrades.
@@ -82,7 +79,6 @@ impl Which {
             patches: Some(patches),
             policy: policy.map(|path| path.to_string_lossy().into_owned()),
             limit_seconds: self.limit.map(|limit| limit.0.as_secs()),
-            accept_data_loss: self.accept_data_loss,
             ..Selection::default()
         }
     }

@@ -7,6 +7,7 @@ use host::LocalHost;
 use serde_json::json;
 
 use super::Which;
+use super::apply::take_turn;
 use super::making::{Made, make, today};
 use crate::commands::Format;
 use crate::context::Context;
@@ -38,6 +39,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
+    let _turn = take_turn(&state)?;
     let made = make(args.which.selection(), &host, &state)?;
     let Made { plan, foretold, .. } = &made;
     if let Some(path) = &args.output {
@@ -59,8 +61,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
     }
     out.flush()?;
-    Ok(match plan.actions.is_empty() {
-        true => Exit::AsWanted,
-        false => Exit::Findings,
-    })
+    Ok(
+        match plan.actions.is_empty() && foretold.not_closed.is_empty() {
+            true => Exit::AsWanted,
+            false => Exit::Findings,
+        },
+    )
 }

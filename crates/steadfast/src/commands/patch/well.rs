@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
-use advisory::assess::Finding;
+use advisory::assess;
+use host::act::health::look;
+use host::act::{LastLink, Root};
 use host::packages::Check;
 use host::packages::users::processes;
 use host::{LocalHost, Verdict};
 use jiff::Timestamp;
-use model::{Effect, Outcome, Plan, RuleId};
+use model::finding::Drifted;
+use model::{Effect, Finding, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
 use crate::assessing::{Terms, assess_host};
@@ -39,9 +43,9 @@ impl Before {
             .flat_map(|effects| &effects.closed);
         let checks = made.checks.iter();
         Ok(Self {
-            met: outcomes(&selectors)?
+            met: findings(&selectors)?
                 .into_iter()
-                .filter(|(_, outcome)| *outcome == Outcome::Pass)
+                .filter(|(_, finding)| finding.outcome == Outcome::Pass)
                 .map(|(rule, _)| rule)
                 .collect(),
             selectors,
@@ -64,19 +68,8 @@ impl Before {
                 ));
             }
         }
-        match outcomes(&self.selectors) {
-            Ok(outcomes) => failed.extend(self.met.iter().filter_map(|rule| {
-                let now = outcomes.get(rule);
-                let stands =
-                    |outcome: &&Outcome| matches!(outcome, Outcome::Pass | Outcome::NotApplicable);
-                match now.filter(stands) {
-                    Some(_) => None,
-                    None => Some(format!(
-                        "rule {rule} passed before, and is {} now",
-                        now.map_or("gone", |outcome| outcome.as_str())
-                    )),
-                }
-            })),
+        match self.worse() {
+            Ok(worse) => failed.extend(worse),
             Err(why) => failed.push(format!("the audit could not be made again: {why}")),
         }
         failed.extend(self.still_here(state));
@@ -87,6 +80,57 @@ impl Before {
                 .map(|why| (serves.to_owned(), why))
                 .collect(),
         }
+    }
+
+    /// Rules that the host met and does not meet any more, by what root alone could have changed:
+    /// anybody could open a file of their own to others while a patch is at work. What can't be
+    /// told now is asked once more, and said.
+    fn worse(&self) -> Result<Vec<String>, Failure> {
+        let unclear = |findings: &BTreeMap<RuleId, Finding>| {
+            self.met.iter().any(|rule| {
+                let outcome = findings.get(rule).map(|finding| finding.outcome);
+                matches!(outcome, Some(Outcome::Unknown | Outcome::Error))
+            })
+        };
+        let mut findings = findings(&self.selectors)?;
+        if unclear(&findings) {
+            std::thread::sleep(SETTLE);
+            findings = self::findings(&self.selectors)?;
+        }
+        let root = Root::live().ok();
+        let mut worse = Vec::new();
+        for rule in &self.met {
+            let Some(finding) = findings.get(rule) else {
+                continue;
+            };
+            match finding.outcome {
+                Outcome::Fail
+                    if finding
+                        .drifts
+                        .iter()
+                        .any(|one| is_roots(one, root.as_ref())) =>
+                {
+                    worse.push(format!(
+                        "rule {rule} passed before, and fails now: {}",
+                        finding
+                            .drifts
+                            .iter()
+                            .map(|drifted| format!("{} {}", drifted.resource, drifted.observed))
+                            .collect::<Vec<_>>()
+                            .join("; ")
+                    ));
+                }
+                Outcome::Fail => crate::say(format_args!(
+                    "rule {rule} fails since somebody changed what is theirs meanwhile"
+                )),
+                Outcome::Unknown | Outcome::Error => crate::say(format_args!(
+                    "rule {rule} passed before, and can't be told now: {}",
+                    finding.reason.as_deref().unwrap_or("no reason was given")
+                )),
+                _ => {}
+            }
+        }
+        Ok(worse)
     }
 
     /// Findings that it was to close.
@@ -115,12 +159,28 @@ impl Before {
     }
 }
 
-fn key(finding: &Finding) -> (String, String) {
+fn key(finding: &assess::Finding) -> (String, String) {
     (finding.name.clone(), finding.package.name.clone())
 }
 
+/// Services that were just restarted may not answer at once.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Is one of the places that deviate root's, or is there none, as with a running value?
+fn is_roots(drifted: &Drifted, root: Option<&Root>) -> bool {
+    drifted.at.is_empty()
+        || drifted.at.iter().any(|at| {
+            let place = root.and_then(|root| root.find(&at.path, LastLink::Itself).ok());
+            let Some(place) = place else {
+                return true;
+            };
+            let owner = place.stat().ok().flatten().map(|stat| stat.st_uid);
+            !place.shared && owner.is_none_or(|owner| owner == 0)
+        })
+}
+
 /// What an audit of this host says of each rule.
-fn outcomes(selectors: &Selectors) -> Result<BTreeMap<RuleId, Outcome>, Failure> {
+fn findings(selectors: &Selectors) -> Result<BTreeMap<RuleId, Finding>, Failure> {
     let survey = Survey::take(None, selectors, &Progress::hidden())?;
     let findings = ::plan::audit::findings(
         &survey.wanted,
@@ -130,7 +190,7 @@ fn outcomes(selectors: &Selectors) -> Result<BTreeMap<RuleId, Outcome>, Failure>
     );
     Ok(findings
         .into_iter()
-        .map(|finding| (finding.rule.id, finding.outcome))
+        .map(|finding| (finding.rule.id.clone(), finding))
         .collect())
 }
 
@@ -154,21 +214,32 @@ fn runs_old(plan: &Plan) -> Vec<String> {
         })
         .flatten()
         .collect();
+    // Only the service's own process is new for certain: what it left to run, a job of cron's or a
+    // session, ends by itself (systemd.kill(5), `KillMode=process`), and `patch status` tells of it.
+    let names: Vec<&str> = told.iter().map(|name| name.as_str()).collect();
+    let seen = match look(&names) {
+        Ok(seen) => seen,
+        Err(error) => {
+            return vec![format!(
+                "whether the old files still run is unknown: {error}"
+            )];
+        }
+    };
+    let main: BTreeMap<u32, &str> = names
+        .into_iter()
+        .zip(seen)
+        .filter_map(|(name, seen)| Some((seen.main_process()?, name)))
+        .collect();
     processes()
         .into_iter()
-        .filter(|process| {
-            process
-                .unit
-                .as_ref()
-                .is_some_and(|unit| told.contains(&unit))
-        })
         .filter_map(|process| {
+            let unit = main.get(&process.id)?;
             let old = process
                 .deleted
                 .iter()
                 .find(|path| writes.binary_search(path).is_ok())?;
             Some(format!(
-                "process {} ({}) was restarted and still runs the old {old}",
+                "{unit} was restarted, and its process {} ({}) still runs the old {old}",
                 process.id, process.name
             ))
         })

@@ -1,0 +1,119 @@
+//! Patches as plans: which units are restarted since they run what is replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::plan::{HostIdentity, Patches, Selection};
+use model::{Digest, Effect, HostPath, PackageUpgrade, Plan};
+use plan::patch::{Patching, User, leaves_sessions, plan};
+
+fn user(unit: Option<&str>, maps: &str) -> User {
+    User {
+        unit: unit.map(str::to_owned),
+        name: "a process".to_owned(),
+        maps: BTreeSet::from([HostPath::literal("/usr/bin/x"), path(maps)]),
+    }
+}
+
+fn path(text: &str) -> HostPath {
+    HostPath::from_bytes(text.as_bytes()).expect("a path")
+}
+
+fn planned(users: Vec<User>, writes: &[&str]) -> Plan {
+    let package = PackageUpgrade {
+        name: "libc6".to_owned(),
+        architecture: "amd64".to_owned(),
+        from: Some("1".to_owned()),
+        to: "2".to_owned(),
+        source: None,
+        origins: Vec::new(),
+        archive: Digest::of(b""),
+    };
+    plan(Patching {
+        host: HostIdentity {
+            hostname: "web-1".to_owned(),
+            machine: None,
+        },
+        selection: Selection {
+            patches: Some(Patches::All),
+            ..Selection::default()
+        },
+        packages: vec![package],
+        unfinished: Vec::new(),
+        writes: writes.iter().map(|text| path(text)).collect(),
+        users,
+        not_restarted: BTreeMap::from([("ci.service".to_owned(), "it is ours".to_owned())]),
+        premises: Vec::new(),
+        left_alone: Vec::new(),
+    })
+}
+
+const LIBC: &str = "/usr/lib/libc.so.6";
+
+fn all_users() -> Vec<User> {
+    vec![
+        user(Some("nginx.service"), LIBC),
+        user(Some("cron.service"), "/usr/lib/other.so"),
+        user(Some("ci.service"), LIBC),
+        user(Some("dbus.service"), LIBC),
+        user(Some("session-12.scope"), LIBC),
+        user(Some("user@1000.service"), LIBC),
+        user(Some("getty@tty1.service"), LIBC),
+        user(None, LIBC),
+    ]
+}
+
+#[test]
+fn units_that_run_it_are_restarted_but_for_those_that_cannot_be() {
+    let plan = planned(all_users(), &[LIBC]);
+    let restarted: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Unit { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(restarted, ["nginx.service"]);
+    let left: Vec<_> = plan
+        .left_alone
+        .iter()
+        .map(|left| (left.what.as_str(), left.why.contains("it is ours")))
+        .collect();
+    assert_eq!(left, [("ci.service", true), ("dbus.service", false)]);
+}
+
+#[test]
+fn a_plan_is_the_same_whoever_is_signed_in() {
+    let (with, mut without) = (all_users(), all_users());
+    without.truncate(4);
+    assert_eq!(
+        planned(with.clone(), &[LIBC]),
+        planned(without.clone(), &[LIBC])
+    );
+    let writes = BTreeSet::from([path(LIBC)]);
+    assert!(leaves_sessions(&with, &writes));
+    assert!(!leaves_sessions(&without, &writes));
+}
+
+#[test]
+fn a_new_kernel_waits_for_a_reboot() {
+    let plan = planned(Vec::new(), &["/boot/vmlinuz-6.1.0-26-amd64"]);
+    let kernel = &plan.left_alone[0];
+    assert_eq!(kernel.what, "the kernel");
+    assert!(kernel.why.contains("until a reboot"), "{}", kernel.why);
+}
+
+#[test]
+fn an_upgrade_that_an_earlier_version_recorded_is_read() {
+    let old = r#"{"upgrade": {"packages": [], "writes": ["/usr/bin/x"]}}"#;
+    let effect: Effect = serde_json::from_str(old).expect("it is read");
+    let Effect::Upgrade {
+        limit_seconds,
+        unfinished,
+        ..
+    } = effect
+    else {
+        panic!("{effect:?}");
+    };
+    assert_eq!((limit_seconds, unfinished.len()), (3600, 0));
+}
