@@ -7,6 +7,7 @@
 
 pub mod change;
 pub mod component;
+pub mod dependency;
 pub mod digest;
 pub mod effect;
 pub mod escape;

@@ -8,9 +8,10 @@ use host::components::found::Found;
 use host::components::images::layer::{Layer, Read};
 use host::components::images::{containerd, docker, podman, tar};
 use host::components::search::Kind;
-use host::components::{contents, go, inflate, java, rust, sbom};
+use host::components::{contents, go, inflate, java, lock, rust, sbom};
 use host::parse::apt_lists::{Wanted, find_versions, parse_origin};
 use libfuzzer_sys::fuzz_target;
+use model::dependency::LockFormat;
 
 const KINDS: [Kind; 6] = [
     Kind::PythonMetadata,
@@ -26,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let held = bytes.to_vec();
-    match choice % 16 {
+    match choice % 32 {
         place @ 0..=5 => {
             let file_name = bytes.get(..12).unwrap_or(bytes);
             for found in contents(KINDS[usize::from(place)], &held, file_name).found {
@@ -86,9 +87,35 @@ fuzz_target!(|input: &[u8]| {
             let unpacked = inflate::raw(bytes, 1 << 16).unwrap_or_default();
             assert!(unpacked.len() <= 1 << 16);
         }
+        place @ 16..=25 => lockfile(LockFormat::ALL[usize::from(place - 16)], bytes),
         _ => lists(bytes),
     }
 });
+
+/// A zero byte stands between a lockfile and the file beside it.
+fn lockfile(format: LockFormat, bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let file = parts.next().unwrap_or_default();
+    let packages = lock::read(format, file, parts.next()).unwrap_or_default();
+    for package in &packages {
+        for text in [&package.name, &package.version] {
+            assert!(!text.is_empty() && text.len() <= 1024 && !text.contains(char::is_control));
+        }
+        assert!(package.needs.iter().all(|at| *at < packages.len()));
+    }
+    let Ok(text) = str::from_utf8(file) else {
+        return;
+    };
+    if let Ok((pins, _)) = lock::pins(text) {
+        let changes: Vec<_> = pins.iter().map(|pin| (pin, "9.9")).collect();
+        let changed = lock::requirements_with(text, &changes);
+        let again = lock::pins(&changed).expect("it was read before").0;
+        assert!(again.iter().all(|pin| pin.version == "9.9"));
+    }
+    let _ = (lock::cargo_outside(text), lock::cargo_workspace(text));
+    let _ = lock::node_project(text);
+    let _ = lock::npm_lock_outside(text, &std::collections::BTreeSet::new());
+}
 
 fn check(found: &Found) {
     for text in [&found.name, &found.version] {

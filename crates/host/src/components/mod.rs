@@ -13,6 +13,7 @@ pub mod go;
 pub mod images;
 pub mod inflate;
 pub mod java;
+pub mod lock;
 pub mod node;
 mod origin;
 pub(crate) mod packages;

@@ -15,6 +15,7 @@ mod change_undo;
 mod change_undo_confirm;
 mod component_files;
 mod component_images;
+mod component_locks;
 mod components;
 mod feeds;
 mod feeds_real;
