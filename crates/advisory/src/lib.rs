@@ -12,6 +12,7 @@ pub mod matching;
 pub mod rank;
 pub mod read;
 pub mod record;
+pub mod remedy;
 pub mod version;
 pub mod waive;
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Points, Written};
 use crate::version::{Order, order_of};
-use range::Evaluation;
+use range::{Evaluation, Place};
 
 /// A feed that published nothing about a release for so long, while it went on about others, has
 /// stopped speaking of it. Debian publishes several advisories a week for each release.
@@ -154,7 +154,17 @@ pub fn judge<'a>(
     subject: &Subject,
     components: &[&Component],
 ) -> Result<Vec<Judged<'a>>, IndexError> {
-    let mut judged = all(indexes, subject, components, Fixed::LeftOut)?;
+    judge_place(indexes, subject, Place::At, components)
+}
+
+/// The same of a place in the order of versions that nobody has named: just above the subject's.
+pub(crate) fn judge_place<'a>(
+    indexes: &[Index<'a>],
+    subject: &Subject,
+    place: Place,
+    components: &[&Component],
+) -> Result<Vec<Judged<'a>>, IndexError> {
+    let mut judged = all(indexes, subject, place, components, Fixed::LeftOut)?;
     judged.retain(|one| !matches!(one.verdict, Verdict::Fixed { .. }));
     Ok(judged)
 }
@@ -166,7 +176,7 @@ pub fn judge_one<'a>(
     components: &[&Component],
     name: &str,
 ) -> Result<Option<Judged<'a>>, IndexError> {
-    for one in all(indexes, subject, components, Fixed::Kept)? {
+    for one in all(indexes, subject, Place::At, components, Fixed::Kept)? {
         let is_asked = |own: &str| own.eq_ignore_ascii_case(name);
         if is_asked(one.name)
             || is_asked(one.advisory.id()?)
@@ -189,6 +199,7 @@ enum Fixed {
 fn all<'a>(
     indexes: &[Index<'a>],
     subject: &Subject,
+    place: Place,
     components: &[&Component],
     what_is_fixed: Fixed,
 ) -> Result<Vec<Judged<'a>>, IndexError> {
@@ -203,7 +214,7 @@ fn all<'a>(
     for index in indexes {
         for entry in index.entries(&subject.ecosystem, &subject.name)? {
             let entry = entry?;
-            let Some(verdict) = verdict(&entry, subject, order)? else {
+            let Some(verdict) = verdict(&entry, subject, place, order)? else {
                 continue;
             };
             let advisory = entry.advisory()?;
@@ -342,6 +353,7 @@ fn fold<'a>(
 fn verdict<'a>(
     entry: &AffectedRow<'a>,
     subject: &Subject,
+    place: Place,
     order: Order,
 ) -> Result<Option<Verdict<'a>>, IndexError> {
     if entry.is_undetermined()? {
@@ -364,7 +376,7 @@ fn verdict<'a>(
             _ => {}
         }
     }
-    Ok(match is_affected(points, version, order)? {
+    Ok(match is_affected(points, version, place, order)? {
         Some(true) => Some(Verdict::Affected {
             fixed: fix(points, version, order)?,
         }),
@@ -380,20 +392,23 @@ fn verdict<'a>(
 fn is_affected(
     points: Points<'_>,
     version: &str,
+    place: Place,
     order: Order,
 ) -> Result<Option<bool>, IndexError> {
     let mut known = Some(false);
-    let mut range = Evaluation::of(version, order);
+    let mut range = Evaluation::of(version, place, order);
     for written in points.written() {
         match written? {
             Written::Point(point) => range.pass(point),
             Written::Exactly(named) => {
-                if named == version || order.compare(named, version) == Some(Ordering::Equal) {
+                let is_it =
+                    named == version || order.compare(named, version) == Some(Ordering::Equal);
+                if is_it && place == Place::At {
                     return Ok(Some(true));
                 }
             }
             Written::Border => {
-                let ended = std::mem::replace(&mut range, Evaluation::of(version, order));
+                let ended = std::mem::replace(&mut range, Evaluation::of(version, place, order));
                 match ended.end() {
                     Some(true) => return Ok(Some(true)),
                     Some(false) => {}
@@ -416,7 +431,7 @@ fn fix<'a>(points: Points<'a>, version: &str, order: Order) -> Result<Option<&'a
         let is_lower = |known| order.compare(fixed, known) == Some(Ordering::Less);
         if order.compare(fixed, version) == Some(Ordering::Greater)
             && first.is_none_or(is_lower)
-            && is_affected(points, fixed, order)? == Some(false)
+            && is_affected(points, fixed, Place::At, order)? == Some(false)
         {
             first = Some(fixed);
         }

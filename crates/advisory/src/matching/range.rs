@@ -25,10 +25,21 @@ impl<'a> From<&'a Event> for Point<'a> {
     }
 }
 
+/// Which place in the order of versions is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The version itself.
+    At,
+    /// Behind it, and before every other version that anybody names: what the next release is,
+    /// whatever it will be called.
+    JustAbove,
+}
+
 /// A range, evaluated point by point in the order of their versions.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluation<'v> {
     version: &'v str,
+    place: Place,
     order: Order,
     affected: bool,
     has_limit: bool,
@@ -38,9 +49,10 @@ pub struct Evaluation<'v> {
 }
 
 impl<'v> Evaluation<'v> {
-    pub const fn of(version: &'v str, order: Order) -> Self {
+    pub const fn of(version: &'v str, place: Place, order: Order) -> Self {
         Self {
             version,
+            place,
             order,
             affected: false,
             has_limit: false,
@@ -53,7 +65,10 @@ impl<'v> Evaluation<'v> {
         let mut against = |other: &str| {
             let order = self.order.compare(self.version, other);
             self.is_unknown |= order.is_none();
-            order.unwrap_or(Ordering::Less)
+            match (order, self.place) {
+                (Some(Ordering::Equal), Place::JustAbove) => Ordering::Greater,
+                (order, _) => order.unwrap_or(Ordering::Less),
+            }
         };
         match point {
             // "`0` … represents a version that sorts before any other version."
@@ -84,7 +99,7 @@ pub fn is_affected<'a>(
     version: &str,
     order: Order,
 ) -> Option<bool> {
-    let mut evaluation = Evaluation::of(version, order);
+    let mut evaluation = Evaluation::of(version, Place::At, order);
     points.for_each(|point| evaluation.pass(point));
     evaluation.end()
 }

@@ -61,6 +61,49 @@ impl Order {
         }
     }
 
+    /// May who asked for `from` be given `to`, as the ecosystem understands versions: the same
+    /// major version; of Semantic Versioning before 1.0.0, where "anything MAY change", what
+    /// Cargo and npm take for it, the same left-most number that isn't zero. Where that can't be
+    /// told it is not.
+    pub fn is_compatible(self, from: &str, to: &str) -> bool {
+        if from.len() > LONGEST_VERSION || to.len() > LONGEST_VERSION {
+            return false;
+        }
+        match self {
+            Self::Semantic => semantic::is_compatible(from, to),
+            Self::Go => semantic::has_same_major(from, to),
+            Self::Python => {
+                let parsed = pep440_rs::Version::from_str;
+                match (parsed(from), parsed(to)) {
+                    (Ok(from), Ok(to)) => {
+                        from.epoch() == to.epoch() && from.release().first() == to.release().first()
+                    }
+                    _ => false,
+                }
+            }
+            Self::Debian | Self::Maven | Self::Ruby => {
+                let first = |text: &str| text.split(['.', '-']).next().map(str::to_owned);
+                first(from) == first(to)
+            }
+        }
+    }
+
+    /// Is it one that came before a release: an alpha, a candidate?
+    pub fn is_prerelease(self, version: &str) -> bool {
+        if version.len() > LONGEST_VERSION {
+            return false;
+        }
+        match self {
+            Self::Semantic | Self::Go => semantic::is_prerelease(version),
+            Self::Python => {
+                pep440_rs::Version::from_str(version).is_ok_and(|version| version.any_prerelease())
+            }
+            // "A version is a prerelease if it contains a letter" (Gem::Version).
+            Self::Ruby => version.contains(|letter: char| letter.is_ascii_alphabetic()),
+            Self::Debian | Self::Maven => false,
+        }
+    }
+
     /// The name as it is looked up. PyPI: "All comparisons of distribution names MUST be case
     /// insensitive, and MUST consider hyphens and underscores to be equivalent" (PEP 503, with
     /// runs of `-`, `_` and `.` as one `-`).

@@ -18,6 +18,32 @@ pub(super) fn compare_go(a: &str, b: &str) -> Option<Ordering> {
     compare(&go(a), &go(b))
 }
 
+/// The same left-most number that isn't zero (The Cargo Book, Specifying Dependencies, "Caret
+/// requirements").
+pub(super) fn is_compatible(from: &str, to: &str) -> bool {
+    let (Ok(from), Ok(to)) = (Version::parse(from), Version::parse(to)) else {
+        return false;
+    };
+    let key = |version: &Version| match (version.major, version.minor) {
+        (0, 0) => (0, 0, version.patch),
+        (0, minor) => (0, minor, 0),
+        (major, _) => (major, 0, 0),
+    };
+    key(&from) == key(&to)
+}
+
+/// Of Go's versions.
+pub(super) fn has_same_major(from: &str, to: &str) -> bool {
+    let (Ok(from), Ok(to)) = (Version::parse(&go(from)), Version::parse(&go(to))) else {
+        return false;
+    };
+    from.major == to.major
+}
+
+pub(super) fn is_prerelease(version: &str) -> bool {
+    Version::parse(&go(version)).is_ok_and(|version| !version.pre.is_empty())
+}
+
 fn go(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let text = text.strip_prefix("go").unwrap_or(text);

@@ -5,5 +5,6 @@ mod index;
 mod matching;
 mod ranking;
 mod readers;
+mod remedy;
 mod support;
 mod versions;
