@@ -11,6 +11,7 @@ pub mod apply;
 pub mod components;
 pub mod confirm;
 pub mod crash;
+pub mod dependencies;
 mod elsewhere;
 pub mod error;
 pub mod event;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
 };
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 /// Where the throwaway directories live until the overlays hold on to them.
@@ -47,8 +47,14 @@ pub struct Sandbox {
     /// Mounts of the caller's own namespace that stay writable, since the caller has made them
     /// for this: what is written there goes nowhere either.
     pub writable: Vec<PathBuf>,
+    /// Directories that stay writable, whatever lies around them.
+    pub own: Vec<PathBuf>,
     /// It may bind addresses that this host has, in a network that has none.
     pub any_address: bool,
+    /// It stays in the host's network.
+    pub network: bool,
+    /// The account and group that root becomes first; all capabilities end with that.
+    pub account: Option<(Uid, Gid)>,
     /// Run all the same where namespaces are refused: only for a program that is known to
     /// write nothing, run by an ordinary user.
     pub optional: bool,
@@ -61,7 +67,10 @@ impl Default for Sandbox {
             scratch: Vec::new(),
             make_directory: None,
             writable: Vec::new(),
+            own: Vec::new(),
             any_address: false,
+            network: false,
+            account: None,
             optional: false,
         }
     }
@@ -74,6 +83,7 @@ pub struct Prepared {
     root: bool,
     overlays: Vec<Overlay>,
     writable: Vec<CString>,
+    own: Vec<CString>,
     uid_map: CString,
     gid_map: CString,
 }
@@ -105,11 +115,11 @@ impl Sandbox {
             })
             .collect();
         // A path with a zero byte is none that is mounted.
-        let writable = self.writable.iter().filter_map(|path| {
-            let bytes = path.as_os_str().as_encoded_bytes();
-            CString::new(bytes).ok()
-        });
-        let writable = writable.collect();
+        let paths = |paths: &[PathBuf]| {
+            let paths = paths.iter().map(|path| path.as_os_str().as_encoded_bytes());
+            paths.filter_map(|bytes| CString::new(bytes).ok()).collect()
+        };
+        let (writable, own) = (paths(&self.writable), paths(&self.own));
         let uid = rustix::process::geteuid();
         let gid = rustix::process::getegid();
         Prepared {
@@ -117,6 +127,7 @@ impl Sandbox {
             root: uid.is_root(),
             overlays,
             writable,
+            own,
             uid_map: text(format!("{0} {0} 1", uid.as_raw())),
             gid_map: text(format!("{0} {0} 1", gid.as_raw())),
         }
@@ -144,12 +155,18 @@ impl Prepared {
             Err(errno) => return Err(errno.into()),
         }
         rustix::thread::set_no_new_privs(true)?;
-        self.drop_capabilities()?;
+        match self.sandbox.account.filter(|_| self.root) {
+            Some((uid, gid)) => become_account(uid, gid)?,
+            None => self.drop_capabilities()?,
+        }
         Ok(())
     }
 
     fn namespaces(&self) -> Result<(), Errno> {
-        let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
+        let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
+        if !self.sandbox.network {
+            flags |= UnshareFlags::NEWNET;
+        }
         if !self.root {
             flags |= UnshareFlags::NEWUSER;
         }
@@ -165,6 +182,9 @@ impl Prepared {
             c"/",
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
         )?;
+        for path in &self.own {
+            mount_bind(path, path)?;
+        }
         if self.sandbox.any_address {
             self.allow_any_address();
         }
@@ -180,7 +200,7 @@ impl Prepared {
         } else {
             mount_setattr(c"/", libc::AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)?;
         }
-        for path in &self.writable {
+        for path in self.writable.iter().chain(&self.own) {
             mount_setattr(path, 0, 0, MOUNT_ATTR_RDONLY)?;
         }
         self.mount_overlays()
@@ -233,6 +253,18 @@ impl Prepared {
             false => set_own(CapabilitySet::empty()),
         }
     }
+}
+
+/// Becomes another account, for good. For root.
+fn become_account(uid: Uid, gid: Gid) -> Result<(), Errno> {
+    keep_only(CapabilitySet::SETUID | CapabilitySet::SETGID)?;
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    // "If all of the real, effective and saved user IDs … are changed to nonzero values, all
+    // capabilities are cleared" (capabilities(7)).
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    // It ends with a change of the account (prctl(2), PR_SET_PDEATHSIG).
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
 /// Gives up every capability but these, for good. For root.

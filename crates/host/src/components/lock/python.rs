@@ -287,7 +287,9 @@ fn is_empty(line: &str) -> bool {
 fn pin(whole: &str, start: usize, line: u32) -> Option<Pin> {
     let body = whole.split(" #").next().unwrap_or(whole);
     let name = name_of(body.trim_start());
-    if name.is_empty() {
+    // "must start and end with a letter or number" (PEP 508, Names): nothing that looks like an
+    // option is one.
+    if !name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) {
         return None;
     }
     let indent = body.len() - body.trim_start().len();

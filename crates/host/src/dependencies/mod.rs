@@ -1,0 +1,395 @@
+//! The lockfiles and manifests of a source folder: found, read, and on a copy of them the
+//! ecosystem's own tool asked for an upgrade. The folder itself is never changed.
+//!
+//! What is in it may come from anyone: links are not followed, everything has a bound, and a tool
+//! sees nothing of it but manifests and lockfiles (see [`workshop`]).
+
+mod cargo;
+mod npm;
+mod pip;
+mod workshop;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use advisory::remedy::Upgrade;
+use model::HostPath;
+use model::component::{Component, Evidence, EvidenceKind};
+use model::dependency::{LockFormat, LockedFrom, Lockfile};
+use model::value::Reason;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+use crate::components::lock;
+use crate::components::source::{OpenFile, Source, malformed};
+
+/// A large monorepo has some hundred thousand files.
+const MOST_ENTRIES: usize = 1_000_000;
+const DEEPEST: usize = 32;
+const MOST_LOCKFILES: usize = 1_000;
+/// Of what a tool is shown: manifests, and the names of source files.
+const MOST_NAMES: usize = 20_000;
+/// The largest manifests have some ten kilobytes.
+const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
+
+/// Folders in which the lockfiles are others' (`vendor`, `node_modules`), or none's.
+const SKIPPED: [&str; 7] = [
+    ".git",
+    ".hg",
+    ".svn",
+    ".venv",
+    "node_modules",
+    "target",
+    "vendor",
+];
+
+/// What a source folder says that it needs.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    handle: OwnedFd,
+    /// In the order of their paths.
+    pub lockfiles: Vec<Lockfile>,
+    /// What may hold some and could not be read, by its path below the folder.
+    pub unread: Vec<(String, Reason)>,
+    /// Manifests beside and below the lockfiles, by their paths.
+    manifests: BTreeSet<String>,
+    /// Source files of Rust, by their paths: cargo wants them to be there.
+    sources: BTreeSet<String>,
+}
+
+/// A package that should go to another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub name: String,
+    pub version: String,
+    pub to: Upgrade,
+    /// The project asks for it itself.
+    pub is_direct: bool,
+}
+
+/// A file of the folder as it would become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Below the folder.
+    pub path: String,
+    pub old: Vec<u8>,
+    pub new: Vec<u8>,
+}
+
+/// What a tool made of the upgrades that were wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upgraded {
+    pub changed: Vec<Changed>,
+    /// Each that was wanted, with why it could not be made, where it could not.
+    pub refused: Vec<(Wanted, String)>,
+    /// What to know about how it was made.
+    pub notes: Vec<String>,
+}
+
+/// Why no tool was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAsked(pub String);
+
+impl Folder {
+    /// Looks through a folder.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let root = std::fs::canonicalize(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::openat(CWD, &root, flags, Mode::empty())?;
+        let mut folder = Self {
+            root,
+            handle: handle.try_clone()?,
+            lockfiles: Vec::new(),
+            unread: Vec::new(),
+            manifests: BTreeSet::new(),
+            sources: BTreeSet::new(),
+        };
+        let mut entries = 0;
+        folder.look(&handle, "", 0, &mut entries);
+        folder
+            .lockfiles
+            .sort_by(|one, other| one.path.cmp(&other.path));
+        folder.unread.sort();
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    fn unread(&mut self, path: &str, why: impl Into<Reason>) {
+        if self.unread.len() < MOST_LOCKFILES {
+            self.unread.push((path.to_owned(), why.into()));
+        }
+    }
+
+    fn look(&mut self, directory: &OwnedFd, path: &str, depth: usize, entries: &mut usize) {
+        let shown = if path.is_empty() { "." } else { path };
+        let listed = rustix::fs::Dir::read_from(directory)
+            .and_then(|listing| listing.collect::<Result<Vec<_>, _>>());
+        let mut listed = match listed {
+            Ok(listed) => listed,
+            Err(errno) => return self.unread(shown, failed(errno.into())),
+        };
+        listed.sort_by(|one, other| one.file_name().cmp(other.file_name()));
+        for entry in listed {
+            let raw = entry.file_name();
+            if matches!(raw.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            *entries += 1;
+            if *entries > MOST_ENTRIES {
+                if *entries == MOST_ENTRIES + 1 {
+                    self.unread(shown, malformed(format!("more than {MOST_ENTRIES} files")));
+                }
+                return;
+            }
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            let kind = match entry.file_type() {
+                FileType::Unknown => rustix::fs::statat(directory, raw, flags)
+                    .map_or(FileType::Unknown, |stat| {
+                        FileType::from_raw_mode(stat.st_mode)
+                    }),
+                known => known,
+            };
+            let Ok(name) = raw.to_str() else {
+                // No tool's file is called so; what lies below it may be.
+                if kind == FileType::Directory {
+                    self.unread(shown, malformed("a folder whose name is not UTF-8"));
+                }
+                continue;
+            };
+            let below = match path {
+                "" => name.to_owned(),
+                path => format!("{path}/{name}"),
+            };
+            match kind {
+                FileType::Directory if SKIPPED.contains(&name) => {}
+                FileType::Directory if depth == DEEPEST => {
+                    self.unread(
+                        &below,
+                        malformed(format!("more than {DEEPEST} folders deep")),
+                    );
+                }
+                FileType::Directory => match open(directory, name, OFlags::DIRECTORY) {
+                    Ok(inner) => self.look(&inner, &below, depth + 1, entries),
+                    Err(error) => self.unread(&below, failed(error)),
+                },
+                FileType::Symlink if lock::format(name).is_some() => {
+                    self.unread(&below, malformed("a link, which is not followed"));
+                }
+                FileType::RegularFile => self.file(directory, name, below),
+                _ => {}
+            }
+        }
+    }
+
+    fn file(&mut self, directory: &OwnedFd, name: &str, below: String) {
+        let is_manifest = matches!(name, "Cargo.toml" | "package.json");
+        if is_manifest && self.manifests.len() < MOST_NAMES {
+            self.manifests.insert(below);
+            return;
+        }
+        if name.ends_with(".rs") && self.sources.len() < MOST_NAMES {
+            self.sources.insert(below);
+            return;
+        }
+        let Some(format) = lock::format(name) else {
+            return;
+        };
+        if self.lockfiles.len() == MOST_LOCKFILES {
+            return self.unread(
+                &below,
+                malformed(format!("more than {MOST_LOCKFILES} lockfiles")),
+            );
+        }
+        let beside = match lock::beside(format).map(|name| content(directory, name)) {
+            None | Some(Ok(None)) => None,
+            Some(Ok(Some(bytes))) => Some(bytes),
+            // The lockfile is read all the same.
+            Some(Err(why)) => {
+                let beside = lock::beside(format).unwrap_or_default();
+                self.unread(&below, malformed(format!("`{beside}` beside it: {why}")));
+                None
+            }
+        };
+        let packages = content(directory, name)
+            .and_then(|bytes| lock::read(format, &bytes.unwrap_or_default(), beside.as_deref()));
+        match packages {
+            Ok(packages) => self.lockfiles.push(Lockfile {
+                path: below,
+                format,
+                packages,
+            }),
+            Err(why) => self.unread(&below, why),
+        }
+    }
+
+    /// A file's content; none when it is not there. No link is followed on the way.
+    fn content(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, Reason> {
+        let mut directory = self.handle.try_clone().map_err(failed)?;
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+            directory = match open(&directory, folder, OFlags::DIRECTORY) {
+                Ok(inner) => inner,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(failed(error)),
+            };
+        }
+        content_within(&directory, name, limit_bytes)
+    }
+
+    /// What the lockfiles want installed from registries, each with the file that says so.
+    pub fn components(&self) -> Vec<Component> {
+        let mut all = Vec::new();
+        for lockfile in &self.lockfiles {
+            all.extend(self.components_of(lockfile));
+        }
+        all
+    }
+
+    /// The same of one lockfile, which need not be as it is in the folder.
+    pub fn components_of(&self, lockfile: &Lockfile) -> Vec<Component> {
+        let path = self.root.join(&lockfile.path);
+        let Ok(path) = HostPath::from_bytes(path.as_os_str().as_bytes()) else {
+            return Vec::new();
+        };
+        let of_registry = |from| from == LockedFrom::Registry;
+        let packages = lockfile.packages.iter().filter(|one| of_registry(one.from));
+        let component = |package: &model::dependency::Locked| Component {
+            ecosystem: lockfile.format.ecosystem(),
+            name: package.name.clone(),
+            version: package.version.clone(),
+            source: None,
+            architecture: None,
+            origin: None,
+            evidence: vec![Evidence {
+                path: path.clone(),
+                how: EvidenceKind::Lockfile,
+                member: None,
+            }],
+            image: None,
+        };
+        packages.map(component).collect()
+    }
+
+    /// Asks the lockfile's own tool for these upgrades, on a copy.
+    ///
+    /// # Errors
+    /// When it is not asked, or can't be, with the reason.
+    pub fn upgrade(&self, lockfile: &Lockfile, wanted: &[Wanted]) -> Result<Upgraded, NotAsked> {
+        match lockfile.format {
+            LockFormat::Cargo => cargo::upgrade(self, lockfile, wanted),
+            LockFormat::Npm => npm::upgrade(self, lockfile, wanted),
+            LockFormat::Requirements => pip::upgrade(self, lockfile, wanted),
+            _ => Err(NotAsked(
+                "only cargo, npm and pip are asked; this file's own tool can make the upgrade"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The lockfile as it is in a changed copy: of a file that did not change, as it was.
+///
+/// # Errors
+/// When the tool wrote what can't be read.
+pub fn reread(lockfile: &Lockfile, changed: &[Changed]) -> Result<Lockfile, Reason> {
+    let Some(file) = changed.iter().find(|file| file.path == lockfile.path) else {
+        return Ok(lockfile.clone());
+    };
+    Ok(Lockfile {
+        packages: lock::read(lockfile.format, &file.new, None)?,
+        ..lockfile.clone()
+    })
+}
+
+/// The folder part of a path below the folder: empty, or without a slash at its end.
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// `path` as it is written in a file of `folder`; none when it leads out of what was looked
+/// through.
+fn within(folder: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn open(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    // A pipe of this name must not keep us waiting.
+    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let name = OsStr::from_bytes(name.as_bytes());
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+}
+
+fn content(directory: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Reason> {
+    content_within(directory, name, lock::LIMIT_BYTES)
+}
+
+fn content_within(
+    directory: &OwnedFd,
+    name: &str,
+    limit_bytes: u64,
+) -> Result<Option<Vec<u8>>, Reason> {
+    let file = match open(directory, name, OFlags::empty()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // ELOOP: it is a link.
+        Err(error) => return Err(failed(error)),
+    };
+    let stat = rustix::fs::fstat(&file).map_err(|errno| failed(errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(malformed("no regular file"));
+    }
+    let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    OpenFile { file, size_bytes }.whole(limit_bytes).map(Some)
+}
+
+fn failed(error: io::Error) -> Reason {
+    Reason::Failed {
+        why: error.to_string(),
+    }
+}
+
+/// Content by path, as it goes into a copy.
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[cfg(test)]
+mod tests {
+    use super::within;
+
+    #[test]
+    fn a_path_stays_in_the_folder_or_is_none() {
+        let cases = [
+            ("", "a/b", Some("a/b")),
+            ("a", "../b", Some("b")),
+            ("a/b", "./../../c/", Some("c")),
+            ("a", "../../b", None),
+            ("", "..", None),
+            ("a", "/etc", None),
+            ("a", "..", Some("")),
+        ];
+        for (folder, path, expected) in cases {
+            assert_eq!(within(folder, path).as_deref(), expected, "{folder} {path}");
+        }
+    }
+}

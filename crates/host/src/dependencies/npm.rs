@@ -1,0 +1,239 @@
+//! `npm install` and `npm update`, on a copy of the lockfile and of the manifests that it names,
+//! for the lockfile only and without any script.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use model::dependency::Lockfile;
+use serde_json::Value;
+
+use super::workshop::{Tool, Workshop, said};
+use super::{
+    Changed, Files, Folder, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
+};
+use crate::components::lock::{self, NodeProject};
+
+const NPM: Tool = Tool {
+    programs: &["npm"],
+    settings: &[".npmrc"],
+    variables: &[
+        "NODE_EXTRA_CA_CERTS",
+        "NPM_CONFIG_REGISTRY",
+        "npm_config_registry",
+        "NPM_CONFIG_CAFILE",
+        "npm_config_cafile",
+    ],
+    folders: &[],
+};
+
+/// What npm itself takes for the registry that the user has set.
+const REGISTRY: &str = "registry.npmjs.org";
+
+/// A member of the workspace, or the project itself.
+struct Member {
+    /// Below the project; empty for itself.
+    folder: String,
+    project: NodeProject,
+}
+
+pub(super) fn upgrade(
+    folder: &Folder,
+    lockfile: &Lockfile,
+    wanted: &[Wanted],
+) -> Result<Upgraded, NotAsked> {
+    let base = folder_of(&lockfile.path).to_owned();
+    let (files, members, lock) = files(folder, lockfile)?;
+    let workshop = Workshop::make(&NPM, folder, &files)?;
+    let mut upgraded = Upgraded::default();
+    for one in wanted {
+        if !one.to.compatible {
+            let why = "only a new major version closes it: the range in the manifest has to \
+                       change, and maybe the code";
+            upgraded.refused.push((one.clone(), why.to_owned()));
+            continue;
+        }
+        if !is_name(&one.name) {
+            let why = "it has no name that the registry would give";
+            upgraded.refused.push((one.clone(), why.to_owned()));
+            continue;
+        }
+        let asking: Vec<&Member> = members
+            .iter()
+            .filter(|member| member.project.wants.contains(&one.name))
+            .collect();
+        let mut ended = Ok(());
+        if asking.is_empty() {
+            ended = npm(&workshop, &base, &lock, &["update", &one.name], "");
+        }
+        let sign = if one.to.above { ">" } else { "" };
+        let exact = format!("{}@{sign}{}", one.name, one.to.version);
+        for member in asking {
+            ended = ended.and_then(|()| {
+                npm(
+                    &workshop,
+                    &base,
+                    &lock,
+                    &["install", &exact],
+                    &member.folder,
+                )
+            });
+        }
+        if let Err(why) = ended {
+            upgraded.refused.push((one.clone(), why));
+        }
+    }
+    for (path, old) in &files {
+        let new = workshop.result(path).map_err(NotAsked)?;
+        if let Some(new) = new.filter(|new| new != old) {
+            upgraded.changed.push(Changed {
+                path: path.clone(),
+                old: old.clone(),
+                new,
+            });
+        }
+    }
+    upgraded.notes.extend(workshop.notes.iter().cloned());
+    Ok(upgraded)
+}
+
+/// A name as the registry gives them, and no option, address or folder
+/// (validate-npm-package-name, with the capital letters of old ones).
+fn is_name(name: &str) -> bool {
+    let name = match name.strip_prefix('@').map(|rest| rest.split_once('/')) {
+        None => name,
+        Some(Some((scope, name))) if is_name(scope) => name,
+        Some(_) => return false,
+    };
+    let is_first = |letter: u8| letter.is_ascii_alphanumeric();
+    name.bytes().next().is_some_and(is_first)
+        && name
+            .bytes()
+            .all(|letter| is_first(letter) || matches!(letter, b'-' | b'_' | b'.' | b'~'))
+}
+
+/// How the lockfile is written, so that no more of it changes than must.
+struct Written {
+    version: u64,
+    has_addresses: bool,
+}
+
+fn npm(
+    workshop: &Workshop,
+    base: &str,
+    lock: &Written,
+    command: &[&str],
+    member: &str,
+) -> Result<(), String> {
+    let mut args: Vec<OsString> = vec!["--prefix".into(), workshop.copy().join(base).into()];
+    args.extend(command.iter().map(OsString::from));
+    if !member.is_empty() {
+        args.extend(["--workspace".into(), member.into()]);
+    }
+    for fixed in [
+        "--package-lock-only",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ] {
+        args.push(fixed.into());
+    }
+    args.push(format!("--lockfile-version={}", lock.version).into());
+    args.push(format!("--omit-lockfile-registry-resolved={}", !lock.has_addresses).into());
+    args.extend([
+        "--no-color".into(),
+        "--no-progress".into(),
+        "--no-update-notifier".into(),
+    ]);
+    let output = workshop.run(&args)?;
+    match output.status {
+        Some(0) => Ok(()),
+        _ => Err(said(&output)),
+    }
+}
+
+/// What is copied: the lockfile and the manifests of the workspace that it names, none of which
+/// may make npm ask elsewhere than the user's registry.
+fn files(folder: &Folder, lockfile: &Lockfile) -> Result<(Files, Vec<Member>, Written), NotAsked> {
+    let base = folder_of(&lockfile.path);
+    let read = |path: &str, limit_bytes| {
+        let content = folder.content(path, limit_bytes);
+        let content = content.map_err(|why| NotAsked(format!("`{path}`: {why}")))?;
+        let content = content.ok_or_else(|| NotAsked(format!("there is no `{path}`")))?;
+        String::from_utf8(content).map_err(|_| NotAsked(format!("`{path}` is not UTF-8")))
+    };
+    let text = read(&lockfile.path, lock::LIMIT_BYTES)?;
+    let lock: Value = serde_json::from_str(&text)
+        .map_err(|error| NotAsked(format!("`{}` is not JSON: {error}", lockfile.path)))?;
+    let outside = lock::npm_lock_outside(&text, &hosts());
+    let outside = outside.map_err(|why| NotAsked(format!("`{}` is {why}", lockfile.path)))?;
+    if let Some(address) = outside.first() {
+        return Err(NotAsked(format!(
+            "npm would fetch `{address}`: only the registry is asked about what a folder holds"
+        )));
+    }
+    let written = Written {
+        version: lock["lockfileVersion"]
+            .as_u64()
+            .filter(|it| (1..=3).contains(it))
+            .unwrap_or(3),
+        has_addresses: text.contains("\"resolved\": \"http"),
+    };
+    let mut files = Files::from([(lockfile.path.clone(), text.into_bytes())]);
+    let packages = lock["packages"].as_object();
+    let of_workspace = packages
+        .into_iter()
+        .flatten()
+        .map(|(place, _)| &**place)
+        .filter(|place| !place.is_empty() && !place.contains("node_modules/"));
+    let mut members = Vec::new();
+    for place in std::iter::once("").chain(of_workspace) {
+        // Within the project, not only within what was looked through.
+        let inside = within("", place).map(|inside| within(base, &inside).unwrap_or(inside));
+        let Some(inside) = inside else {
+            return Err(NotAsked(format!("`{place}` lies outside of the project")));
+        };
+        let path = match &*inside {
+            "" => "package.json".to_owned(),
+            inside => format!("{inside}/package.json"),
+        };
+        let manifest = read(&path, MANIFEST_LIMIT_BYTES)?;
+        let project = lock::node_project(&manifest);
+        let project = project.map_err(|why| NotAsked(format!("`{path}` is {why}")))?;
+        if let Some((name, from)) = project.outside.first() {
+            return Err(NotAsked(format!(
+                "`{path}` takes `{name}` from `{from}`, which is not asked"
+            )));
+        }
+        files.insert(path, manifest.into_bytes());
+        members.push(Member {
+            folder: place.to_owned(),
+            project,
+        });
+    }
+    Ok((files, members, written))
+}
+
+/// The hosts of the registries that the user has set.
+fn hosts() -> BTreeSet<String> {
+    let mut hosts = BTreeSet::from([REGISTRY.to_owned()]);
+    let mut add = |address: &str| {
+        let rest = address.trim().trim_matches('"').split_once("://");
+        let host = rest.and_then(|(_, rest)| rest.split('/').next());
+        hosts.extend(host.filter(|host| !host.is_empty()).map(str::to_owned));
+    };
+    for name in ["NPM_CONFIG_REGISTRY", "npm_config_registry"] {
+        if let Ok(address) = std::env::var(name) {
+            add(&address);
+        }
+    }
+    let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
+    let settings = home.and_then(|home| std::fs::read_to_string(home.join(".npmrc")).ok());
+    for line in settings.unwrap_or_default().lines() {
+        if let Some((key, value)) = line.split_once('=')
+            && (key.trim() == "registry" || key.trim().ends_with(":registry"))
+        {
+            add(value);
+        }
+    }
+    hosts
+}
