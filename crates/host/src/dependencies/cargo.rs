@@ -12,7 +12,10 @@ use super::{
 use crate::components::lock::{self, CargoOutside};
 
 const CARGO: Tool = Tool {
-    programs: &["cargo"],
+    name: "cargo",
+    program: "cargo",
+    first: &[],
+    which: None,
     settings: &[
         ".cargo/config.toml",
         ".cargo/config",
@@ -29,19 +32,22 @@ const CARGO: Tool = Tool {
     folders: &[("RUSTUP_HOME", ".rustup")],
 };
 
+/// All manifests of a folder: those of a large monorepo have 2 MB.
+const MANIFESTS_LIMIT_BYTES: u64 = 64 << 20;
+
 pub(super) fn upgrade(
     folder: &Folder,
     lockfile: &Lockfile,
     wanted: &[Wanted],
+    interrupted: fn() -> bool,
 ) -> Result<Upgraded, NotAsked> {
     let (files, left_out) = files(folder, lockfile)?;
-    let workshop = Workshop::make(&CARGO, folder, &files)?;
+    let workshop = Workshop::make(&CARGO, folder, &files, interrupted)?;
     let manifest = workshop.copy().join(manifest_of(lockfile));
     let mut upgraded = Upgraded::default();
     for one in wanted {
         if !one.to.compatible {
-            let why = "only a new major version closes it: the requirement in the manifest has to \
-                       change, and maybe the code";
+            let why = "only a new major version closes it: what asks for it has to change first";
             upgraded.refused.push((one.clone(), why.to_owned()));
             continue;
         }
@@ -126,6 +132,7 @@ fn files(folder: &Folder, lockfile: &Lockfile) -> Result<(Files, Option<String>)
     }
     files.insert(lockfile.path.clone(), lock);
     let mut left_out = None;
+    let mut size_bytes = 0;
     for path in folder
         .manifests
         .iter()
@@ -134,6 +141,12 @@ fn files(folder: &Folder, lockfile: &Lockfile) -> Result<(Files, Option<String>)
         let Some(content) = read(path, MANIFEST_LIMIT_BYTES)? else {
             continue;
         };
+        size_bytes += content.len() as u64;
+        if size_bytes > MANIFESTS_LIMIT_BYTES {
+            return Err(NotAsked(format!(
+                "the manifests have more than {MANIFESTS_LIMIT_BYTES} bytes"
+            )));
+        }
         match refusal(path, &content) {
             None => drop(files.insert(path.clone(), content)),
             Some(why) if *path == root => return Err(NotAsked(format!("`{path}` {why}"))),

@@ -35,6 +35,9 @@ const MOST_NAMES: usize = 20_000;
 /// The largest manifests have some ten kilobytes.
 const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
 
+/// All lockfiles together; what a large monorepo has is a tenth of it.
+const ALL_LIMIT_BYTES: usize = 256 << 20;
+
 /// Folders in which the lockfiles are others' (`vendor`, `node_modules`), or none's.
 const SKIPPED: [&str; 7] = [
     ".git",
@@ -59,6 +62,8 @@ pub struct Folder {
     manifests: BTreeSet<String>,
     /// Source files of Rust, by their paths: cargo wants them to be there.
     sources: BTreeSet<String>,
+    /// What the lockfiles have together.
+    read_bytes: usize,
 }
 
 /// A package that should go to another version.
@@ -67,8 +72,6 @@ pub struct Wanted {
     pub name: String,
     pub version: String,
     pub to: Upgrade,
-    /// The project asks for it itself.
-    pub is_direct: bool,
 }
 
 /// A file of the folder as it would become.
@@ -111,6 +114,7 @@ impl Folder {
             unread: Vec::new(),
             manifests: BTreeSet::new(),
             sources: BTreeSet::new(),
+            read_bytes: 0,
         };
         let mut entries = 0;
         folder.look(&handle, "", 0, &mut entries);
@@ -221,8 +225,15 @@ impl Folder {
                 None
             }
         };
-        let packages = content(directory, name)
-            .and_then(|bytes| lock::read(format, &bytes.unwrap_or_default(), beside.as_deref()));
+        let packages = content(directory, name).and_then(|bytes| {
+            let bytes = bytes.unwrap_or_default();
+            self.read_bytes += bytes.len();
+            if self.read_bytes > ALL_LIMIT_BYTES {
+                let why = format!("the lockfiles have more than {ALL_LIMIT_BYTES} bytes");
+                return Err(malformed(why));
+            }
+            lock::read(format, &bytes, beside.as_deref())
+        });
         match packages {
             Ok(packages) => self.lockfiles.push(Lockfile {
                 path: below,
@@ -281,15 +292,21 @@ impl Folder {
         packages.map(component).collect()
     }
 
-    /// Asks the lockfile's own tool for these upgrades, on a copy.
+    /// Asks the lockfile's own tool for these upgrades, on a copy. `interrupted` is asked between
+    /// its runs.
     ///
     /// # Errors
     /// When it is not asked, or can't be, with the reason.
-    pub fn upgrade(&self, lockfile: &Lockfile, wanted: &[Wanted]) -> Result<Upgraded, NotAsked> {
+    pub fn upgrade(
+        &self,
+        lockfile: &Lockfile,
+        wanted: &[Wanted],
+        interrupted: fn() -> bool,
+    ) -> Result<Upgraded, NotAsked> {
         match lockfile.format {
-            LockFormat::Cargo => cargo::upgrade(self, lockfile, wanted),
-            LockFormat::Npm => npm::upgrade(self, lockfile, wanted),
-            LockFormat::Requirements => pip::upgrade(self, lockfile, wanted),
+            LockFormat::Cargo => cargo::upgrade(self, lockfile, wanted, interrupted),
+            LockFormat::Npm => npm::upgrade(self, lockfile, wanted, interrupted),
+            LockFormat::Requirements => pip::upgrade(self, lockfile, wanted, interrupted),
             _ => Err(NotAsked(
                 "only cargo, npm and pip are asked; this file's own tool can make the upgrade"
                     .to_owned(),

@@ -14,7 +14,10 @@ use super::{
 use crate::components::lock::{self, NodeProject};
 
 const NPM: Tool = Tool {
-    programs: &["npm"],
+    name: "npm",
+    program: "npm",
+    first: &[],
+    which: None,
     settings: &[".npmrc"],
     variables: &[
         "NODE_EXTRA_CA_CERTS",
@@ -40,15 +43,15 @@ pub(super) fn upgrade(
     folder: &Folder,
     lockfile: &Lockfile,
     wanted: &[Wanted],
+    interrupted: fn() -> bool,
 ) -> Result<Upgraded, NotAsked> {
     let base = folder_of(&lockfile.path).to_owned();
     let (files, members, lock) = files(folder, lockfile)?;
-    let workshop = Workshop::make(&NPM, folder, &files)?;
+    let workshop = Workshop::make(&NPM, folder, &files, interrupted)?;
     let mut upgraded = Upgraded::default();
     for one in wanted {
         if !one.to.compatible {
-            let why = "only a new major version closes it: the range in the manifest has to \
-                       change, and maybe the code";
+            let why = "only a new major version closes it: what asks for it has to change first";
             upgraded.refused.push((one.clone(), why.to_owned()));
             continue;
         }

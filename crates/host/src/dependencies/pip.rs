@@ -13,7 +13,12 @@ use super::{Changed, Files, Folder, NotAsked, Upgraded, Wanted};
 use crate::components::lock::{self, Pin, pins, requirements_with};
 
 const PIP: Tool = Tool {
-    programs: &["pip3", "pip"],
+    name: "pip",
+    program: "python3",
+    // Without modules of the folder that it is started in.
+    first: &["-I", "-m", "pip"],
+    // Version managers put wrappers in its place, which write to their own folders.
+    which: Some(&["-I", "-c", "import sys; print(sys.executable)"]),
     settings: &[".config/pip/pip.conf", ".pip/pip.conf"],
     variables: &[
         "PIP_CERT",
@@ -38,6 +43,7 @@ pub(super) fn upgrade(
     folder: &Folder,
     lockfile: &Lockfile,
     wanted: &[Wanted],
+    interrupted: fn() -> bool,
 ) -> Result<Upgraded, NotAsked> {
     let of = |why: &dyn std::fmt::Display| NotAsked(format!("`{}`: {why}", lockfile.path));
     let content = folder
@@ -76,7 +82,7 @@ pub(super) fn upgrade(
     if all.len() > MOST_PINS {
         return Err(of(&format_args!("more than {MOST_PINS} pinned lines")));
     }
-    let workshop = Workshop::make(&PIP, folder, &Files::new())?;
+    let workshop = Workshop::make(&PIP, folder, &Files::new(), interrupted)?;
     let kept = match check(&workshop, &all, &changes) {
         Ok(()) => changes,
         Err(_) => one_by_one(&workshop, &all, &changes, &mut upgraded),

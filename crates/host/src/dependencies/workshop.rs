@@ -28,15 +28,22 @@ use crate::tree::Trouble;
 const LIMIT: Duration = Duration::from_secs(120);
 /// All questions about one lockfile.
 const LIMIT_ALL: Duration = Duration::from_secs(600);
-/// Programs of a tool manager may themselves be links to links.
+/// A monorepo with five hundred manifests has 2 MB of them, and a lockfile of 3 MB.
+const COPY_LIMIT_BYTES: usize = 96 << 20;
+/// The user's own, of some hundred bytes.
 const SETTINGS_LIMIT_BYTES: u64 = 1 << 20;
 /// `nobody`, on every Linux distribution (systemd's UIDS-GIDS.md).
 const NOBODY: u32 = 65534;
 
 /// What a tool needs to know of its user.
 pub(super) struct Tool {
-    /// The first of these that is found is it.
-    pub programs: &'static [&'static str],
+    pub name: &'static str,
+    /// The program, as `PATH` is searched for it, and the arguments that come first.
+    pub program: &'static str,
+    pub first: &'static [&'static str],
+    /// Arguments with which the program says which one it really is, where it may be a wrapper
+    /// that does more than it is asked.
+    pub which: Option<&'static [&'static str]>,
     /// Files of the user's own settings, below the home directory.
     pub settings: &'static [&'static str],
     /// Beginnings of variables that are settings as well. Each is the user's own.
@@ -61,9 +68,11 @@ const NETWORK: [&str; 8] = [
 pub(super) struct Workshop {
     folder: PathBuf,
     program: PathBuf,
+    first: &'static [&'static str],
     variables: Vec<(String, String)>,
     account: Option<(Uid, Gid)>,
     deadline: Instant,
+    interrupted: fn() -> bool,
     /// What is to be said about how it works.
     pub notes: Vec<String>,
 }
@@ -77,26 +86,40 @@ impl Drop for Workshop {
 
 impl Workshop {
     /// A place for `tool`, with the copy of these files in it.
-    pub fn make(tool: &Tool, folder: &Folder, files: &Files) -> Result<Self, NotAsked> {
+    pub fn make(
+        tool: &Tool,
+        folder: &Folder,
+        files: &Files,
+        interrupted: fn() -> bool,
+    ) -> Result<Self, NotAsked> {
+        let size_bytes: usize = files.values().map(Vec::len).sum();
+        if size_bytes > COPY_LIMIT_BYTES {
+            return Err(NotAsked(format!(
+                "its manifests have {size_bytes} bytes, over the limit of {COPY_LIMIT_BYTES}"
+            )));
+        }
         let is_root = rustix::process::geteuid().is_root();
         let home = std::env::var_os("HOME").map(PathBuf::from);
         let home = home.filter(|home| home.is_absolute());
-        let (program, path) = find(tool.programs, folder.path(), is_root)?;
+        let (program, path) = find(tool, folder.path(), is_root)?;
         let place = place(is_root, home.as_deref())
             .and_then(make_directory)
             .map_err(|why| NotAsked(format!("there is no private folder for a copy: {why}")))?;
         let mut workshop = Self {
             folder: place,
             program,
+            first: tool.first,
             variables: Vec::new(),
             account: is_root.then(|| (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY))),
             deadline: Instant::now() + LIMIT_ALL,
+            interrupted,
             notes: Vec::new(),
         };
         let copied = workshop.furnish(tool, home.as_deref(), files);
         copied.map_err(|error| NotAsked(format!("a copy can't be made: {error}")))?;
         workshop.variables.push(("PATH".to_owned(), path));
         workshop.settle(tool)?;
+        workshop.unwrap_program(tool)?;
         Ok(workshop)
     }
 
@@ -164,7 +187,7 @@ impl Workshop {
 
     /// Finds out as whom the tool can run: root's rights are given up where that is possible.
     fn settle(&mut self, tool: &Tool) -> Result<(), NotAsked> {
-        let name = tool.programs[0];
+        let name = tool.name;
         let version = |workshop: &Self| workshop.run(&["--version".into()]);
         if self.account.is_some() {
             self.give_away()
@@ -187,6 +210,28 @@ impl Workshop {
         }
     }
 
+    fn unwrap_program(&mut self, tool: &Tool) -> Result<(), NotAsked> {
+        let Some(which) = tool.which else {
+            return Ok(());
+        };
+        let first = std::mem::replace(&mut self.first, which);
+        let output = self.run(&[]).map_err(NotAsked)?;
+        self.first = first;
+        let program = PathBuf::from(output.stdout.trim());
+        let real = program
+            .is_absolute()
+            .then(|| std::fs::canonicalize(&program));
+        let Some(Ok(real)) = real else {
+            let name = tool.name;
+            return Err(NotAsked(format!(
+                "{name} does not say which program runs it"
+            )));
+        };
+        trusted(&real).map_err(|why| NotAsked(format!("{} is not run: {why}", tool.name)))?;
+        self.program = program;
+        Ok(())
+    }
+
     fn give_away(&self) -> io::Result<()> {
         own(&self.folder, NOBODY)
     }
@@ -200,6 +245,10 @@ impl Workshop {
     /// # Errors
     /// Why it did not run, or not to its end, in words.
     pub fn run(&self, args: &[OsString]) -> Result<Output, String> {
+        // Between two questions: the folder is then removed in order.
+        if (self.interrupted)() {
+            return Err("interrupted".to_owned());
+        }
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(format!("no time was left after {} s", LIMIT_ALL.as_secs()));
@@ -220,7 +269,9 @@ impl Workshop {
             .map(|(name, value)| (&**name, &**value))
             .collect();
         let enter = move || prepared.enter();
-        let ran = run_within(&self.program, args, &variables, enter, LIMIT.min(left));
+        let mut all: Vec<OsString> = self.first.iter().map(OsString::from).collect();
+        all.extend_from_slice(args);
+        let ran = run_within(&self.program, &all, &variables, enter, LIMIT.min(left));
         ran.map_err(|trouble| match trouble {
             Trouble::Absent => "it is not there".to_owned(),
             Trouble::Unknown(reason) => reason.to_string(),
@@ -328,14 +379,16 @@ fn make_directory(place: PathBuf) -> Result<PathBuf, String> {
     }))
 }
 
-/// It and all above it belong to root or to us, and nobody else may write there.
+/// It and all above it belong to root or to us, and nobody else may write there. A user's own
+/// group is the user (many distributions give each one), and root's is not.
 fn trusted(path: &Path) -> Result<(), String> {
     let us = rustix::process::geteuid().as_raw();
+    let others = if us == 0 { 0o022 } else { 0o002 };
     for path in path.ancestors() {
         let found = std::fs::symlink_metadata(path);
         let found = found.map_err(|error| format!("`{}`: {error}", path.display()))?;
         let is_ours = found.uid() == 0 || found.uid() == us;
-        if !is_ours || found.mode() & 0o022 != 0 {
+        if !is_ours || found.mode() & others != 0 {
             return Err(format!("others may write `{}`", path.display()));
         }
     }
@@ -344,7 +397,7 @@ fn trusted(path: &Path) -> Result<(), String> {
 
 /// The program as the user's `PATH` names it, and a `PATH` of folders that can be trusted: not
 /// those of the project, and none that others may write.
-fn find(names: &[&str], project: &Path, is_root: bool) -> Result<(PathBuf, String), NotAsked> {
+fn find(tool: &Tool, project: &Path, is_root: bool) -> Result<(PathBuf, String), NotAsked> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut refused = None;
     let folders: Vec<PathBuf> = std::env::split_paths(&path)
@@ -354,29 +407,28 @@ fn find(names: &[&str], project: &Path, is_root: bool) -> Result<(PathBuf, Strin
             Err(_) => false,
         })
         .collect();
-    for name in names {
-        for folder in &folders {
-            let program = folder.join(name);
-            let Ok(real) = std::fs::canonicalize(&program) else {
-                continue;
-            };
-            let runs = std::fs::metadata(&real)
-                .is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
-            match trusted(&real) {
-                // By the name in the folder: what it is called says what it does (rustup's
-                // programs are one).
-                Ok(()) if runs && !real.starts_with(project) => {
-                    let folders = std::env::join_paths(&folders).unwrap_or_default();
-                    return Ok((program, folders.to_string_lossy().into_owned()));
-                }
-                Ok(()) => {}
-                Err(why) => refused = Some(why),
+    for folder in &folders {
+        let program = folder.join(tool.program);
+        let Ok(real) = std::fs::canonicalize(&program) else {
+            continue;
+        };
+        let runs = std::fs::metadata(&real)
+            .is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+        match trusted(&real) {
+            // By the name in the folder: what it is called says what it does (rustup's programs
+            // are one).
+            Ok(()) if runs && !real.starts_with(project) => {
+                let folders = std::env::join_paths(&folders).unwrap_or_default();
+                return Ok((program, folders.to_string_lossy().into_owned()));
             }
+            Ok(()) => {}
+            Err(why) => refused = Some(why),
         }
     }
+    let name = tool.name;
     Err(NotAsked(match (refused, is_root) {
-        (Some(why), true) => format!("{} is not run as root: {why}", names[0]),
-        (Some(why), false) => format!("{} is not run: {why}", names[0]),
-        (None, _) => format!("{} is not installed, or not on PATH", names[0]),
+        (Some(why), true) => format!("{name} is not run as root: {why}"),
+        (Some(why), false) => format!("{name} is not run: {why}"),
+        (None, _) => format!("{name} is not installed, or not on PATH"),
     }))
 }

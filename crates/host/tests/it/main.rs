@@ -17,6 +17,7 @@ mod component_files;
 mod component_images;
 mod component_locks;
 mod components;
+mod dependencies;
 mod feeds;
 mod feeds_real;
 mod lab_full;

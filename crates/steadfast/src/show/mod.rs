@@ -3,6 +3,7 @@
 //! is handed in.
 
 pub mod change;
+pub mod dependencies;
 pub mod diff;
 pub mod difference;
 pub mod effect;

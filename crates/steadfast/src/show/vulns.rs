@@ -155,7 +155,7 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
     paper.line(&text)
 }
 
-fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
+pub(super) fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
     let used = assessment.feeds.iter().filter(|state| state.used);
     for (at, state) in used.enumerate() {
         let label = if at == 0 { "feeds" } else { "" };
@@ -176,7 +176,11 @@ pub fn unknown_text(unknown: &Unknown) -> String {
 }
 
 /// "Unknown" is said once per cause.
-fn unknown(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {
+pub(super) fn unknown(
+    paper: &mut Paper<'_>,
+    assessment: &Assessment,
+    view: &View,
+) -> io::Result<()> {
     let mut label = "unknown";
     let mut say = |paper: &mut Paper<'_>, text: String| {
         let said = paper.row(Role::Wary, label, &Text::new().plain(&text));
@@ -295,7 +299,7 @@ fn rows_of(
 }
 
 /// `overdue`, `14 days`, `no date`, `no fix`.
-fn label(finding: &Finding, view: &View) -> (Role, String) {
+pub(super) fn label(finding: &Finding, view: &View) -> (Role, String) {
     let Some(due) = finding.ranking.due() else {
         let text = if finding.fixed.is_some() {
             "no date"
@@ -375,7 +379,7 @@ fn place_of(finding: &Finding) -> Option<String> {
 }
 
 /// Which clock governs, or why none runs.
-fn because(finding: &Finding) -> String {
+pub(super) fn because(finding: &Finding) -> String {
     let ranking = &finding.ranking;
     match ranking.due() {
         Some(due) => {

@@ -3,6 +3,8 @@
 mod assessing;
 mod booted;
 mod browser;
+mod dependencies;
+mod dependencies_tools;
 mod documents;
 mod exit;
 mod inventory;

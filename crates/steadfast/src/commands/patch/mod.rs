@@ -1,6 +1,7 @@
 //! `steadfast patch`: pending upgrades of packages, rehearsed, applied and taken back exactly.
 
 mod apply;
+mod dependencies;
 mod making;
 mod plan;
 mod status;
@@ -22,6 +23,7 @@ pub enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
+    Dependencies(dependencies::Args),
 }
 
 pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
@@ -29,6 +31,7 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Plan(args) => plan::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Status(args) => status::run(args, context),
+        Command::Dependencies(args) => dependencies::run(args, context),
     }
 }
 

@@ -1,0 +1,356 @@
+//! `steadfast patch dependencies`, run as a person runs it: what is shown, and the exit codes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+/// A folder with a project, a state folder with feeds, and a home with settings.
+pub struct Bench {
+    folder: PathBuf,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Bench {
+    pub fn new(name: &str) -> Self {
+        // Root's state must lie where only root can write, which `/tmp` is not.
+        let place = match rustix::process::geteuid().is_root() {
+            true => PathBuf::from("/run"),
+            false => std::env::temp_dir(),
+        };
+        let name = format!("steadfast-test-dependencies-{name}-{}", std::process::id());
+        let folder = place.join(name);
+        let _ = fs::remove_dir_all(&folder);
+        let bench = Self { folder };
+        fs::create_dir_all(bench.folder.join("project")).expect("a folder");
+        fs::create_dir_all(bench.folder.join("home")).expect("a folder");
+        bench
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// A feed of these: (id, ecosystem, package, introduced, fixed).
+    pub fn feed(&self, records: &[(&str, &str, &str, &str, Option<&str>)]) {
+        for (id, ecosystem, name, introduced, fixed) in records {
+            let mut events = vec![json!({"introduced": introduced})];
+            events.extend(fixed.map(|fixed| json!({"fixed": fixed})));
+            let record = json!({
+                "schema_version": "1.6.0", "id": id, "modified": "2026-01-01T00:00:00Z",
+                "published": "2026-01-01T00:00:00Z", "summary": "something",
+                "severity": [{"type": "CVSS_V3",
+                    "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+                "affected": [{"package": {"ecosystem": ecosystem, "name": name},
+                    "ranges": [{"type": "ECOSYSTEM", "events": events}]}],
+            });
+            self.file(&format!("feed/{id}.json"), &record.to_string());
+        }
+        self.file(
+            "feed/kev.json",
+            r#"{"catalogVersion":"1","dateReleased":"2026-01-01T00:00:00Z","count":1,
+            "vulnerabilities":[{"cveID":"CVE-2026-9999","dateAdded":"2026-01-02",
+            "knownRansomwareCampaignUse":"Known"}]}"#,
+        );
+        let output = self.run(
+            &["feed", "import", &self.text("feed"), "--name", "all"],
+            &[],
+        );
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+
+    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+        command
+            .env("LANG", "C.UTF-8")
+            .arg("--state")
+            .arg(self.path("state"))
+            .args(args);
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        command.output().expect("the program runs")
+    }
+
+    /// Of the project, with feeds of any age.
+    fn dependencies(&self, more: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, Value) {
+        let project = self.text("project");
+        let mut args = vec!["patch", "dependencies", &project, "--max-age", "60000"];
+        args.extend(["--format", "json"]);
+        args.extend(more);
+        let output = self.run(&args, variables);
+        let value = serde_json::from_slice(&output.stdout);
+        let value = value.unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        (output.status.code(), value)
+    }
+
+    /// The upgrades as a patch, after which the project is as it was; and that git takes it.
+    pub fn patched(&self, variables: &[(&str, &str)]) -> (Value, String) {
+        let before = snapshot(&self.path("project"));
+        let output = self.text("out.patch");
+        let (_, shown) = self.dependencies(&["--output", &output], variables);
+        assert_eq!(snapshot(&self.path("project")), before);
+        let patch = fs::read_to_string(&output).unwrap_or_default();
+        if !patch.is_empty() {
+            let git = Command::new("git")
+                .args(["apply", "--check", &output])
+                .current_dir(self.path("project"))
+                .env("GIT_CEILING_DIRECTORIES", &self.folder)
+                .output()
+                .expect("git is there");
+            assert!(git.status.success(), "{git:?}\n{patch}");
+        }
+        (shown, patch)
+    }
+}
+
+/// Every path below a folder, with its content.
+fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.symlink_metadata().expect("it is there").is_dir() {
+            true => all.extend(snapshot(&path)),
+            false => all.push((path.clone(), fs::read(&path).unwrap_or_default())),
+        }
+    }
+    all.sort();
+    all
+}
+
+/// `name version -> upgrade`, and what became of it.
+pub fn told(shown: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let advice = shown["advice"].as_array().expect("a list");
+    let mut all: Vec<String> = advice
+        .iter()
+        .map(|one| {
+            let to = &one["remedy"]["to"];
+            let major = if to["compatible"] == false {
+                "major "
+            } else {
+                ""
+            };
+            let mut line = format!(
+                "{} {} -> {major}{}",
+                text(&one["name"]),
+                text(&one["version"]),
+                text(&to["version"])
+            );
+            match one["outcome"]["outcome"].as_str() {
+                Some("upgraded") => write!(line, ", made: {}", one["outcome"]["to"]),
+                Some("still_open") => write!(line, ", open: {}", one["outcome"]["to"]),
+                Some("not_made") => write!(line, ", not: {}", text(&one["outcome"]["why"])),
+                _ => Ok(()),
+            }
+            .expect("a string takes it");
+            line
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+pub fn lacks(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output();
+    let lacks = !there.is_ok_and(|output| output.status.success());
+    if lacks {
+        skip(&format!("there is no {program}"));
+    }
+    lacks
+}
+
+pub const MANIFEST: &str = "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
+    [dependencies]\nold-lib = \"1\"\nframe = \"1\"\n";
+
+/// `frame` brings `inner`; `big` needs a new major version; `lost` has no fix.
+pub const LOCK: &str = r#"version = 4
+
+[[package]]
+name = "frame"
+version = "1.0.0"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "0000000000000000000000000000000000000000000000000000000000000000"
+dependencies = [
+ "inner",
+]
+
+[[package]]
+name = "inner"
+version = "0.3.1"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "0000000000000000000000000000000000000000000000000000000000000000"
+
+[[package]]
+name = "old-lib"
+version = "1.0.0"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "0000000000000000000000000000000000000000000000000000000000000000"
+
+[[package]]
+name = "shop"
+version = "0.1.0"
+dependencies = [
+ "frame",
+ "old-lib",
+]
+"#;
+
+#[test]
+fn advice_says_the_least_upgrade_where_it_stands_and_what_brings_it() {
+    let bench = Bench::new("advice");
+    bench.file("project/Cargo.toml", MANIFEST);
+    bench.file("project/Cargo.lock", LOCK);
+    // What lies in these is others'.
+    bench.file("project/node_modules/x/Cargo.lock", LOCK);
+    bench.file("project/vendor/Cargo.lock", LOCK);
+    bench.file("outside/requirements.txt", "old==1\n");
+    fs::create_dir_all(bench.path("project/py")).expect("a folder");
+    let link = bench.path("project/py/requirements.txt");
+    symlink(bench.path("outside/requirements.txt"), link).expect("a link");
+    symlink(bench.path("outside"), bench.path("project/out")).expect("a link");
+    bench.feed(&[
+        ("CVE-2026-0001", "crates.io", "old-lib", "0", Some("1.0.5")),
+        ("CVE-2026-0002", "crates.io", "old-lib", "0", Some("1.0.9")),
+        ("CVE-2026-0003", "crates.io", "inner", "0", Some("0.4.0")),
+        ("CVE-2026-0004", "crates.io", "inner", "0", None),
+    ]);
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        told(&shown),
+        ["inner 0.3.1 -> major 0.4.0", "old-lib 1.0.0 -> 1.0.9"]
+    );
+    let lockfiles = &shown["lockfiles"];
+    assert_eq!(lockfiles.as_array().map(Vec::len), Some(1), "{lockfiles}");
+    let unread = shown["unknown"].to_string();
+    assert!(unread.contains("py/requirements.txt: a link"), "{unread}");
+    let output = bench.run(
+        &[
+            "patch",
+            "dependencies",
+            &bench.text("project"),
+            "--max-age",
+            "60000",
+        ],
+        &[],
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    for part in [
+        "4 findings in 2 packages",
+        "old-lib 1.0.0 → 1.0.9  Cargo.lock:18",
+        "inner 0.3.1 → 0.4.0 (a new major version)  Cargo.lock:12",
+        "no known version closes CVE-2026-0004 as well",
+        "a direct dependency",
+        "brought by frame 1.0.0",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn exit_codes_tell_findings_from_what_could_not_be_checked() {
+    let bench = Bench::new("exits");
+    // Nothing there, and no feed.
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!((code, told(&shown).len()), (Some(3), 0));
+    bench.feed(&[("CVE-2026-0001", "crates.io", "other", "0", Some("1.0.5"))]);
+    bench.file("project/Cargo.lock", LOCK);
+    assert_eq!(bench.dependencies(&[], &[]).0, Some(0));
+    // Of which no feed speaks.
+    bench.file("project/requirements.txt", "old==1\n");
+    assert_eq!(bench.dependencies(&[], &[]).0, Some(3));
+    let output = bench.run(&["patch", "dependencies", &bench.text("nowhere")], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    // A torn one is said, and the others are read.
+    bench.file("project/requirements.txt", "");
+    bench.file("project/web/package-lock.json", "{");
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!(code, Some(3));
+    assert!(
+        shown["unknown"]
+            .to_string()
+            .contains("web/package-lock.json")
+    );
+}
+
+/// Real advisories and a lockfile as it was in 2021, where this machine has the data.
+#[test]
+fn real_advisories_name_the_upgrades_that_closed_them() {
+    let named = std::env::var_os("STEADFAST_SHARED").map(PathBuf::from);
+    let shared =
+        named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let feed = |name: &str| shared.join("data").join(name);
+    let feeds = [
+        feed("crates-osv-2026-08-21.tar.zst"),
+        feed("pypi-osv-2024-10-10.tar.zst"),
+        feed("go-osv-2026-08-21.tar.zst"),
+    ];
+    if let Some(missing) = feeds.iter().find(|feed| !feed.exists()) {
+        skip(&format!("there is no {}", missing.display()));
+        return;
+    }
+    let bench = Bench::new("real");
+    for feed in &feeds {
+        let output = bench.run(&["feed", "import", &feed.display().to_string()], &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let package = |name: &str, version: &str| {
+        format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \
+            \"registry+https://github.com/rust-lang/crates.io-index\"\n\n"
+        )
+    };
+    let lock = [
+        package("time", "0.1.43"),
+        package("tokio", "1.8.0"),
+        package("smallvec", "1.6.0"),
+        package("serde", "1.0.100"),
+    ];
+    bench.file("project/Cargo.lock", &lock.concat());
+    bench.file(
+        "project/requirements.txt",
+        "requests==2.19.0\njinja2==2.10\nsix==1.16.0\n",
+    );
+    bench.file(
+        "project/go.mod",
+        "module x\n\ngo 1.17\n\nrequire golang.org/x/text v0.3.5\n",
+    );
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        told(&shown),
+        [
+            "golang.org/x/text v0.3.5 -> v0.39.0",
+            "jinja2 2.10 -> 2.11.3",
+            "requests 2.19.0 -> 2.31.0",
+            "smallvec 1.6.0 -> 1.6.1",
+            "time 0.1.43 -> major 0.2.0",
+            "tokio 1.8.0 -> 1.38.2",
+        ]
+    );
+}
