@@ -7,6 +7,7 @@
 //! could change whom they ask (`.cargo/config.toml`, `.npmrc`, `rust-toolchain`, options in a
 //! requirements file) is not copied.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
@@ -32,8 +33,9 @@ const LIMIT_ALL: Duration = Duration::from_secs(600);
 const COPY_LIMIT_BYTES: usize = 96 << 20;
 /// The user's own, of some hundred bytes.
 const SETTINGS_LIMIT_BYTES: u64 = 1 << 20;
-/// `nobody`, on every Linux distribution (systemd's UIDS-GIDS.md).
-const NOBODY: u32 = 65534;
+/// Numbers for accounts that are there for a while only (systemd's UIDS-GIDS.md, "dynamic service
+/// users"). `nobody` would not do: others run as `nobody` too, and could look into the folder.
+const TRANSIENT: std::ops::RangeInclusive<u32> = 61184..=65519;
 
 /// What a tool needs to know of its user.
 pub(super) struct Tool {
@@ -110,7 +112,10 @@ impl Workshop {
             program,
             first: tool.first,
             variables: Vec::new(),
-            account: is_root.then(|| (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY))),
+            account: match is_root {
+                true => free_account().map(|id| (Uid::from_raw(id), Gid::from_raw(id))),
+                false => None,
+            },
             deadline: Instant::now() + LIMIT_ALL,
             interrupted,
             notes: Vec::new(),
@@ -189,18 +194,18 @@ impl Workshop {
     fn settle(&mut self, tool: &Tool) -> Result<(), NotAsked> {
         let name = tool.name;
         let version = |workshop: &Self| workshop.run(&["--version".into()]);
-        if self.account.is_some() {
-            self.give_away()
-                .map_err(|error| NotAsked(format!("a copy can't be given to nobody: {error}")))?;
+        if let Some((account, _)) = self.account {
+            own(&self.folder, account.as_raw())
+                .map_err(|error| NotAsked(format!("a copy can't be given away: {error}")))?;
             if version(self).is_ok_and(|output| output.status == Some(0)) {
                 return Ok(());
             }
             self.account = None;
-            self.take_back()
+            own(&self.folder, 0)
                 .map_err(|error| NotAsked(format!("a copy can't be taken back: {error}")))?;
             self.notes.push(format!(
-                "{name} ran as root without any of root's capabilities: the account `nobody` \
-                 can't run it where it is installed"
+                "{name} ran as root without any of root's capabilities: only root can run it where \
+                 it is installed"
             ));
         }
         match version(self) {
@@ -230,14 +235,6 @@ impl Workshop {
         trusted(&real).map_err(|why| NotAsked(format!("{} is not run: {why}", tool.name)))?;
         self.program = program;
         Ok(())
-    }
-
-    fn give_away(&self) -> io::Result<()> {
-        own(&self.folder, NOBODY)
-    }
-
-    fn take_back(&self) -> io::Result<()> {
-        own(&self.folder, 0)
     }
 
     /// Runs the tool to its end.
@@ -332,6 +329,19 @@ fn own(path: &Path, id: u32) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An account that no process has now.
+fn free_account() -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").ok()?;
+    let taken: BTreeSet<u32> = processes
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.uid()))
+        .collect();
+    // Two runs at once begin at different places.
+    let span = TRANSIENT.end() - TRANSIENT.start() + 1;
+    let first = std::process::id() % span;
+    let mut all = (0..span).map(|step| TRANSIENT.start() + (first + step) % span);
+    all.find(|id| !taken.contains(id))
 }
 
 /// A folder above which nobody else may write: tools read settings in the folders above theirs.

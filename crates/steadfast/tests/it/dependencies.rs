@@ -171,7 +171,7 @@ pub fn told(shown: &Value) -> Vec<String> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn skip(why: &str) {
+pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
