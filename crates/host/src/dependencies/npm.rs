@@ -140,6 +140,11 @@ fn npm(
     ] {
         args.push(fixed.into());
     }
+    // Without a network, its own patience takes a minute for each question.
+    args.extend([
+        "--fetch-retries=1".into(),
+        "--fetch-retry-mintimeout=1000".into(),
+    ]);
     args.push(format!("--lockfile-version={}", lock.version).into());
     args.push(format!("--omit-lockfile-registry-resolved={}", !lock.has_addresses).into());
     args.extend([

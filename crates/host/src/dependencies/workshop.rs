@@ -7,6 +7,7 @@
 //! could change whom they ask (`.cargo/config.toml`, `.npmrc`, `rust-toolchain`, options in a
 //! requirements file) is not copied.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use model::value::Output;
+use model::value::{Output, Reason};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Gid, Uid};
 
@@ -75,6 +76,8 @@ pub(super) struct Workshop {
     account: Option<(Uid, Gid)>,
     deadline: Instant,
     interrupted: fn() -> bool,
+    /// It did not answer in time, and is not asked again: nothing else would change that.
+    is_stuck: Cell<bool>,
     /// What is to be said about how it works.
     pub notes: Vec<String>,
 }
@@ -118,6 +121,7 @@ impl Workshop {
             },
             deadline: Instant::now() + LIMIT_ALL,
             interrupted,
+            is_stuck: Cell::new(false),
             notes: Vec::new(),
         };
         let copied = workshop.furnish(tool, home.as_deref(), files);
@@ -246,6 +250,9 @@ impl Workshop {
         if (self.interrupted)() {
             return Err("interrupted".to_owned());
         }
+        if self.is_stuck.get() {
+            return Err("it did not answer before, and was not asked again".to_owned());
+        }
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(format!("no time was left after {} s", LIMIT_ALL.as_secs()));
@@ -271,7 +278,10 @@ impl Workshop {
         let ran = run_within(&self.program, &all, &variables, enter, LIMIT.min(left));
         ran.map_err(|trouble| match trouble {
             Trouble::Absent => "it is not there".to_owned(),
-            Trouble::Unknown(reason) => reason.to_string(),
+            Trouble::Unknown(reason) => {
+                self.is_stuck.set(matches!(reason, Reason::TimedOut { .. }));
+                reason.to_string()
+            }
         })
     }
 

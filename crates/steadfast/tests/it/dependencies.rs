@@ -6,7 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use host::dependencies::Changed;
 use serde_json::{Value, json};
+use steadfast::show::dependencies::patch_text;
 
 /// A folder with a project, a state folder with feeds, and a home with settings.
 pub struct Bench {
@@ -296,6 +298,51 @@ fn exit_codes_tell_findings_from_what_could_not_be_checked() {
             .to_string()
             .contains("web/package-lock.json")
     );
+}
+
+#[test]
+fn git_applies_what_is_written_whatever_the_files_are_called() {
+    let bench = Bench::new("git");
+    // (path, before, after)
+    let cases = [
+        ("requirements.txt", "a==1\nb==2\n", "a==1\nb==3\n"),
+        ("a b/requirements.txt", "a==1", "a==2"),
+        (
+            "q\"u\\o\tte/requirements-ü.txt",
+            "a==1\r\nb==1\r\n",
+            "a==1\r\nb==2\r\n",
+        ),
+        ("end/requirements.txt", "a==1\n", "a==1"),
+        (
+            "return/requirements.txt",
+            "a==1\rx\nb==1\n",
+            "a==1\rx\nb==2\n",
+        ),
+    ];
+    let changed: Vec<Changed> = cases
+        .iter()
+        .map(|(path, old, new)| {
+            bench.file(&format!("project/{path}"), old);
+            Changed {
+                path: (*path).to_owned(),
+                old: old.as_bytes().to_vec(),
+                new: new.as_bytes().to_vec(),
+            }
+        })
+        .collect();
+    let patch = bench.file("out.patch", &patch_text(&changed));
+    let git = Command::new("git")
+        .arg("apply")
+        .arg(&patch)
+        .current_dir(bench.path("project"))
+        .env("GIT_CEILING_DIRECTORIES", bench.path(""))
+        .output()
+        .expect("git is there");
+    assert!(git.status.success(), "{git:?}\n{}", patch_text(&changed));
+    for (path, _, new) in cases {
+        let now = fs::read_to_string(bench.path("project").join(path)).expect("a file");
+        assert_eq!(now, new, "{path}");
+    }
 }
 
 /// Real advisories and a lockfile as it was in 2021, where this machine has the data.
