@@ -92,9 +92,17 @@ fn update(
     package: &str,
     exact: Option<&str>,
 ) -> Result<(), String> {
-    let mut args: Vec<OsString> = ["update", "--color", "never", "--manifest-path"]
-        .map(OsString::from)
-        .to_vec();
+    // A person is waiting, who can ask again.
+    let mut args: Vec<OsString> = [
+        "update",
+        "--color",
+        "never",
+        "--config",
+        "net.retry=1",
+        "--manifest-path",
+    ]
+    .map(OsString::from)
+    .to_vec();
     args.push(manifest.into());
     args.extend(["--package".into(), package.into()]);
     if let Some(exact) = exact {

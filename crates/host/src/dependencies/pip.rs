@@ -139,6 +139,8 @@ fn check(workshop: &Workshop, all: &[Pin], changes: &[(&Pin, &Wanted)]) -> Resul
         "--ignore-installed",
         "--only-binary",
         ":all:",
+        "--retries",
+        "1",
         "--no-input",
         "--quiet",
         "--no-color",

@@ -308,14 +308,12 @@ pub(super) fn said(output: &Output) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let is_about_it = |line: &&&str| {
+    // What each calls its last word; what goes before are warnings.
+    let is_about_it = |line: &&str| {
         let lower = line.to_ascii_lowercase();
-        lower.contains("error") || lower.starts_with("npm err!")
+        lower.starts_with("error") || lower.starts_with("npm err")
     };
-    let start = lines
-        .iter()
-        .position(|line| is_about_it(&line))
-        .unwrap_or(0);
+    let start = lines.iter().position(is_about_it).unwrap_or(0);
     let text = lines[start.min(lines.len())..].join(" ");
     match text.char_indices().nth(400) {
         Some((end, _)) => format!("{}...", &text[..end]),
