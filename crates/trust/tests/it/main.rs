@@ -1,0 +1,5 @@
+//! Tests of what is believed and what is not.
+
+mod envelopes;
+mod keys;
+mod manifests;
