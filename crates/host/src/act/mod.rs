@@ -7,7 +7,7 @@ pub mod bulk;
 mod error;
 pub mod file;
 pub mod health;
-mod names;
+pub(crate) mod names;
 pub mod package;
 pub mod place;
 pub mod program;

@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, kill_process_group, set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::set_no_new_privs;
 
 use super::ActError;
 
@@ -82,6 +85,16 @@ pub struct Program {
     environment: Vec<(&'static str, String)>,
     directory: PathBuf,
     limit: Duration,
+    confined: Option<Confined>,
+}
+
+/// A program that talks to others gets a user of its own, can't gain rights, writes no file
+/// larger than this, and ends when we do.
+#[derive(Clone, Copy, Debug)]
+struct Confined {
+    /// None: whoever we are.
+    user: Option<(u32, u32)>,
+    file_bytes: u64,
 }
 
 impl Program {
@@ -105,6 +118,7 @@ impl Program {
             environment: Vec::new(),
             directory: PathBuf::from("/"),
             limit: Duration::from_secs(30),
+            confined: None,
         }
     }
 
@@ -128,11 +142,19 @@ impl Program {
         self
     }
 
-    /// Runs it to its end, with the credentials and namespaces of the calling thread. After
-    /// the time limit its process group is killed.
+    /// Runs it as this user and group, without other groups and without a way to more rights;
+    /// no file that it writes gets larger.
+    pub fn confined(mut self, user: Option<(u32, u32)>, file_bytes: u64) -> Self {
+        self.confined = Some(Confined { user, file_bytes });
+        self
+    }
+
+    /// Runs it to its end, with the credentials and namespaces of the calling thread, unless it
+    /// is confined. After the time limit its process group is killed.
     pub fn run(&self) -> Result<Ended, ActError> {
         let fail = |why: String| ActError::program(format!("run `{}`", self.path.display()), why);
-        let mut child = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        command
             .args(&self.arguments)
             .env_clear()
             .env(
@@ -145,9 +167,11 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| fail(error.to_string()))?;
+            .process_group(0);
+        if let Some(confined) = self.confined {
+            confine(&mut command, confined);
+        }
+        let mut child = command.spawn().map_err(|error| fail(error.to_string()))?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
         let pid = Pid::from_child(&child);
@@ -178,6 +202,31 @@ impl Program {
             format!("run `{}`", self.path.display()),
             ended.end(),
         ))
+    }
+}
+
+#[expect(unsafe_code, reason = "limits are set between fork and exec")]
+fn confine(command: &mut Command, Confined { user, file_bytes }: Confined) {
+    if let Some((user, group)) = user {
+        // Root's other groups are dropped with it (std::os::unix::process::CommandExt::uid).
+        command.uid(user).gid(group);
+    }
+    let limit = |bytes| Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    let (file, core) = (limit(file_bytes), limit(0));
+    // SAFETY: only system calls on values that were prepared before the fork; nothing is
+    // allocated, no lock is taken, nothing unwinds.
+    unsafe {
+        command.pre_exec(move || {
+            setrlimit(Resource::Fsize, file)?;
+            setrlimit(Resource::Core, core)?;
+            set_no_new_privs(true)?;
+            // Last: a change of the user clears it (prctl(2), PR_SET_PDEATHSIG).
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
     }
 }
 

@@ -1,13 +1,17 @@
 //! Imports a feed: reads all of it, and only then replaces the index of before.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 use advisory::read::{self, Form, Refusal, Statements, osv};
 use advisory::{Builder, Feed};
 use jiff::Timestamp;
 
+use super::documents::{Keeper, Kept};
+use super::records::{FromBundle, Origin};
 use super::source::{self, Bounds};
-use super::{FeedError, FeedName, Feeds};
+use super::{FeedError, FeedName, Feeds, MOST_FEEDS, fail};
 
 /// A feed of which so many of a hundred records can't be read is none, or of a form that changed.
 const MOST_MALFORMED_PERCENT: usize = 5;
@@ -19,7 +23,7 @@ pub struct Imported {
     pub size_bytes: usize,
 }
 
-/// Imports a file, a directory or an archive. `now` is when that is.
+/// Imports a file, a directory or an archive that nobody signed. `now` is when that is.
 ///
 /// # Errors
 /// When it can't be read as a whole, or says nothing: then nothing is changed.
@@ -29,14 +33,43 @@ pub fn import(
     name: &FeedName,
     now: Timestamp,
 ) -> Result<Imported, FeedError> {
-    let _lock = feeds.lock()?;
+    let lock = feeds.lock()?;
+    feeds.within(&lock, || {
+        let built = build(feeds, path, path, name, now)?;
+        let imported = built.imported.clone();
+        feeds.settle(vec![built], None, None)?;
+        Ok(imported)
+    })
+}
+
+/// A feed that was read as a whole, its index and documents under temporary names.
+pub(super) struct Built {
+    pub name: FeedName,
+    pub imported: Imported,
+    kept: Kept,
+}
+
+/// Reads a feed. `shown` is what messages call it.
+pub(super) fn build(
+    feeds: &Feeds,
+    path: &Path,
+    shown: &Path,
+    name: &FeedName,
+    now: Timestamp,
+) -> Result<Built, FeedError> {
     let refused = |why: String| FeedError::Refused {
-        path: path.to_owned(),
+        path: shown.to_owned(),
         why,
     };
     let mut builder = Builder::default();
-    source::read(path, Bounds::default(), &mut |document, bytes| {
-        take(&mut builder, document, bytes).map_err(|error| refused(error.to_string()))
+    let mut keeper = Keeper::new(feeds, name.as_str())?;
+    source::read(path, shown, Bounds::default(), &mut |document, bytes| {
+        let others = builder.counts.other_files;
+        take(&mut builder, document, bytes).map_err(|error| refused(error.to_string()))?;
+        match builder.counts.other_files > others {
+            true => Ok(()),
+            false => keeper.add(document, bytes),
+        }
     })?;
     let (good, bad) = (builder.taken(), builder.counts.malformed);
     let first = builder.counts.malformed_first.first().cloned();
@@ -53,14 +86,74 @@ pub fn import(
             "{bad} of its {all} records can't be read: {first}"
         )));
     }
+    let kept = keeper.finish()?;
     let (bytes, feed) = builder
         .finish(name.as_str(), now)
         .map_err(|error| refused(error.to_string()))?;
-    feeds.put(name, &bytes)?;
-    Ok(Imported {
-        feed,
-        size_bytes: bytes.len(),
+    feeds.stage(name, &bytes)?;
+    Ok(Built {
+        name: name.clone(),
+        imported: Imported {
+            feed,
+            size_bytes: bytes.len(),
+        },
+        kept,
     })
+}
+
+impl Feeds {
+    /// Does something under the lock, and leaves nothing half-done behind.
+    pub(super) fn within<T>(
+        &self,
+        _lock: &File,
+        work: impl FnOnce() -> Result<T, FeedError>,
+    ) -> Result<T, FeedError> {
+        self.sweep()?;
+        let done = work();
+        // What went wrong first is what is told.
+        match self.sweep() {
+            Err(error) if done.is_ok() => Err(error),
+            _ => done,
+        }
+    }
+
+    /// Puts feeds in the places of those of before. All of them were read by now; what can still
+    /// go wrong is the disk, and then each feed is the old one or the new one.
+    pub(super) fn settle(
+        &self,
+        built: Vec<Built>,
+        source: Option<&str>,
+        bundle: Option<&FromBundle>,
+    ) -> Result<(), FeedError> {
+        let mut records = self.records()?;
+        let mut names: BTreeSet<String> = records.feeds.keys().cloned().collect();
+        names.extend(self.names()?.iter().map(|name| name.as_str().to_owned()));
+        names.extend(built.iter().map(|built| built.name.as_str().to_owned()));
+        if names.len() > MOST_FEEDS {
+            return Err(FeedError::TooMany);
+        }
+        // The memory first: after a crash the same bundle is taken again, and an older one never.
+        if let Some(bundle) = bundle {
+            for built in &built {
+                let name = built.name.as_str().to_owned();
+                records.seen.insert(name, bundle.made);
+            }
+            self.save(&records)?;
+        }
+        for Built { name, kept, .. } in &built {
+            let documents = self.documents(&kept.digest);
+            std::fs::rename(&kept.path, &documents).map_err(fail("write", &documents))?;
+            self.put(name)?;
+            let origin = Origin {
+                documents: kept.digest,
+                size_bytes: kept.size_bytes,
+                source: source.map(str::to_owned),
+                bundle: bundle.cloned(),
+            };
+            records.feeds.insert(name.as_str().to_owned(), origin);
+        }
+        self.save(&records)
+    }
 }
 
 /// Takes one document in. What can't be read is counted, with its reason.

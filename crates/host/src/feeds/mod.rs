@@ -4,10 +4,21 @@
 //! Feeds come from outside. Nothing in them is unpacked to the disk, everything has a bound, and
 //! an import that fails leaves the index of before as it was.
 
+mod bundle;
+mod documents;
+mod fetch;
 mod import;
+mod keys;
+mod records;
 mod source;
+mod update;
 
+pub use bundle::{Bundle, Exported, Taken, check, export, is_bundle, take_in};
+pub use fetch::{Address, Fetcher, Limits};
 pub use import::{Imported, import};
+pub use keys::{Accept, folder_keys, generate, named_keys, secret_key};
+pub use records::{Failed, FromBundle, Origin, Records, Source};
+pub use update::{Updated, add, update};
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -16,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use advisory::index::{self, IndexError, PREFIX_BYTES, TextPlace};
 use advisory::{Feed, Index};
+use trust::{KeysError, Rejected};
 
 use crate::state::{self, Create, StateError};
 
@@ -48,6 +60,28 @@ pub enum FeedError {
     TooMany,
     #[error("another import is at work")]
     Busy,
+    #[error("refused `{}`: {source}", path.display())]
+    Rejected { path: PathBuf, source: Rejected },
+    #[error("`{}` is a signed bundle, and no key is trusted", path.display())]
+    NoKeys { path: PathBuf },
+    #[error("`{}` is not signed, and keys are trusted", path.display())]
+    NotSigned { path: PathBuf },
+    #[error("`{}` {why}", path.display())]
+    Key { path: PathBuf, why: String },
+    #[error("the trusted keys can't be used: {0}")]
+    Keys(#[from] KeysError),
+    #[error("`{url}` can't be a feed's address: {why}")]
+    BadAddress { url: String, why: &'static str },
+    #[error("cannot fetch `{url}`: {why}")]
+    Fetch { url: String, why: String },
+    #[error("there is no program here that fetches: {0}")]
+    NoFetcher(String),
+    #[error("there is no feed `{0}`")]
+    NoFeed(String),
+    #[error("no address was added for `{0}`")]
+    NoSource(String),
+    #[error("the documents of feed `{0}` were not kept")]
+    NoDocuments(String),
 }
 
 impl FeedError {
@@ -77,9 +111,7 @@ impl FeedName {
     /// # Errors
     /// When it is anything but lower-case letters, digits and hyphens.
     pub fn new(name: &str) -> Result<Self, FeedError> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let good = (1..=64).contains(&name.len()) && name.bytes().all(fits);
-        match good && !name.starts_with('-') {
+        match trust::bundle::is_name(name) {
             true => Ok(Self(name.to_owned())),
             false => Err(FeedError::BadName(name.to_owned())),
         }
@@ -177,11 +209,7 @@ impl Feeds {
             name: name.as_str().to_owned(),
             source,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)
-            .map_err(fail("open", &path))?;
+        let file = self.open_private(&path).map_err(fail("open", &path))?;
         let size_bytes = file.metadata().map_err(fail("look at", &path))?.len();
         let mut prefix = vec![0; PREFIX_BYTES.min(usize::try_from(size_bytes).unwrap_or(0))];
         file.read_exact_at(&mut prefix, 0)
@@ -205,29 +233,57 @@ impl Feeds {
         })
     }
 
-    /// Puts an index in the place of the one of before: it is one or the other, at any moment.
-    fn put(&self, name: &FeedName, bytes: &[u8]) -> Result<(), FeedError> {
-        let path = self.path(name);
-        let temporary = path.with_extension("new");
+    /// Writes an index beside its place.
+    fn stage(&self, name: &FeedName, bytes: &[u8]) -> Result<(), FeedError> {
+        let path = self.path(name).with_extension("new");
         let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&temporary)?;
+            let mut file = self.create_private(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(fail("write", &path))
+    }
+
+    /// Puts a staged index in the place of the one of before: it is one or the other, at any
+    /// moment.
+    fn put(&self, name: &FeedName) -> Result<(), FeedError> {
+        let path = self.path(name);
+        std::fs::rename(path.with_extension("new"), &path).map_err(fail("write", &path))?;
+        state::sync_directory(&self.directory)?;
+        Ok(())
+    }
+
+    /// Replaces a file of ours by another content. Its name has a dot, so that it is none of a
+    /// feed's.
+    fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), FeedError> {
+        let path = self.directory.join(file);
+        let temporary = self.directory.join(format!("{file}.new"));
+        let write = || {
+            let mut file = self.create_private(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             std::fs::rename(&temporary, &path)
         };
-        write().map_err(|error| {
-            // Half an index is of no use; if it can't be removed, the next import overwrites it.
-            let _ = std::fs::remove_file(&temporary);
-            fail("write", &path)(error)
-        })?;
+        write().map_err(fail("write", &path))?;
         state::sync_directory(&self.directory)?;
         Ok(())
+    }
+
+    fn create_private(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)
+    }
+
+    fn open_private(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)
     }
 
     /// One import at a time; held until it is dropped.

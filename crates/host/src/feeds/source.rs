@@ -40,14 +40,20 @@ const RATIO_FROM_BYTES: u64 = 64 << 20;
 
 type Each<'a> = &'a mut dyn FnMut(&str, &[u8]) -> Result<(), FeedError>;
 
-/// Calls `each` with the name and the bytes of every document.
+/// Calls `each` with the name and the bytes of every document. `shown` is what messages call it.
 ///
 /// # Errors
 /// When something can't be read or breaks a bound: then nothing of it counts.
-pub(super) fn read(path: &Path, bounds: Bounds, each: Each<'_>) -> Result<(), FeedError> {
+pub(super) fn read(
+    path: &Path,
+    shown: &Path,
+    bounds: Bounds,
+    each: Each<'_>,
+) -> Result<(), FeedError> {
     let metadata = path.metadata().map_err(fail("open", path))?;
     let mut reading = Reading {
         path: path.to_owned(),
+        shown: shown.to_owned(),
         bounds,
         documents: 0,
         total_bytes: 0,
@@ -65,8 +71,9 @@ pub(super) fn read(path: &Path, bounds: Bounds, each: Each<'_>) -> Result<(), Fe
 
 /// How far the reading has come.
 struct Reading {
-    /// What the person named.
     path: PathBuf,
+    /// What the person named.
+    shown: PathBuf,
     bounds: Bounds,
     documents: u64,
     total_bytes: u64,
@@ -164,7 +171,7 @@ impl Bounds {
 impl Reading {
     fn refused(&self, why: impl Into<String>) -> FeedError {
         FeedError::Refused {
-            path: self.path.clone(),
+            path: self.shown.clone(),
             why: why.into(),
         }
     }
@@ -288,7 +295,7 @@ impl Reading {
         let packed = file.metadata().map_err(fail("look at", &self.path))?.len();
         self.packed_bytes.set(self.packed_bytes.get() + packed);
         let unpack = |error: zip::result::ZipError| FeedError::Refused {
-            path: self.path.clone(),
+            path: self.shown.clone(),
             why: format!("can't be unpacked: {error}"),
         };
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(unpack)?;
@@ -298,7 +305,7 @@ impl Reading {
         }
         for at in 0..archive.len() {
             let unpack = |error: zip::result::ZipError| FeedError::Refused {
-                path: self.path.clone(),
+                path: self.shown.clone(),
                 why: format!("can't be unpacked: {error}"),
             };
             let member = archive.by_index(at).map_err(unpack)?;

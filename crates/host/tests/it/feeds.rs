@@ -15,7 +15,7 @@ pub struct Bench {
     folder: tempfile::TempDir,
 }
 
-fn record(id: &str) -> Vec<u8> {
+pub fn record(id: &str) -> Vec<u8> {
     format!(
         r#"{{"id":"{id}","modified":"2026-06-01T00:00:00Z","summary":"about {id}","affected":[{{
         "package":{{"ecosystem":"Debian:12","name":"openssl"}},
@@ -36,18 +36,18 @@ impl Bench {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
         fs::write(&path, bytes).expect("a file");
         path
     }
 
-    fn feeds(&self) -> Feeds {
+    pub fn feeds(&self) -> Feeds {
         let feeds = Feeds::open(&self.path("state"), Create::Yes);
         feeds.expect("our own folder").expect("it may be made")
     }
@@ -63,7 +63,7 @@ impl Bench {
     }
 }
 
-fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
@@ -151,7 +151,10 @@ fn what_was_imported_is_read_back() {
     let left = fs::read_dir(bench.path("state/feeds"))
         .expect("a folder")
         .count();
-    assert_eq!(left, 2, "the index and the lock");
+    assert_eq!(
+        left, 4,
+        "the index, the documents, the records and the lock"
+    );
     let mut bytes = fs::read(&file).expect("it is there");
     bytes[300] ^= 1;
     fs::write(&file, bytes).expect("it is ours");

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 
 use advisory::assess::FeedState;
+use host::feeds::{Exported, FromBundle, Origin, Source, Taken, Updated};
+use jiff::{SignedDuration, Timestamp};
 use model::Digest;
 use serde::Serialize;
+use trust::KeyId;
 
 use super::history::minute;
 use crate::layout::{LABEL, Paper, Text};
@@ -22,6 +26,8 @@ pub struct Listed {
     pub digest: Digest,
     /// Entries about each ecosystem.
     pub covers: BTreeMap<String, u32>,
+    /// None for a feed of an earlier version.
+    pub origin: Option<Origin>,
 }
 
 /// `3 hours`, `12 days`: no more exact than it matters.
@@ -78,24 +84,141 @@ pub fn age_text(state: &FeedState) -> Text {
     Text::new().say(role, &format!("{undated}{}{stale}", age(state.age_seconds)))
 }
 
-pub fn imported(
+/// When a feed is looked at, and how old it may be by then.
+#[derive(Clone, Copy, Debug)]
+pub struct AsOf {
+    pub now: Timestamp,
+    pub fresh: SignedDuration,
+}
+
+/// What was imported.
+pub fn taken(out: &mut dyn Write, taken: &Taken, as_of: AsOf, style: &Style) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    what_came(&mut paper, taken, as_of)?;
+    next_steps(&mut paper, &[NextStep::new("steadfast vulns", "")])
+}
+
+/// What came of fetching.
+pub fn updated(
     out: &mut dyn Write,
-    state: &FeedState,
-    size_bytes: u64,
+    updated: &Updated,
+    as_of: AsOf,
     style: &Style,
 ) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
-    let size = format!("{:.1} MB", size_bytes as f64 / 1e6);
+    match &updated.outcome {
+        Ok(taken) => what_came(&mut paper, taken, as_of),
+        Err(error) => {
+            let body = Text::new()
+                .say(Role::Strong, updated.name.as_str())
+                .plain(&format!(": {error}; its feed is as it was"));
+            paper.row(Role::Bad, "failed", &body)
+        }
+    }
+}
+
+fn what_came(paper: &mut Paper<'_>, taken: &Taken, as_of: AsOf) -> io::Result<()> {
+    let feeds = match taken {
+        Taken::Feed(imported) => std::slice::from_ref(imported),
+        Taken::Bundle(bundle) => {
+            paper.row(Role::Good, "signed", &signed(&bundle.from))?;
+            &bundle.feeds
+        }
+    };
+    for imported in feeds {
+        let state = FeedState::of(&imported.feed, as_of.now, as_of.fresh);
+        let size = format!("{:.1} MB", imported.size_bytes as f64 / 1e6);
+        let body = Text::new()
+            .say(Role::Strong, &state.feed.name)
+            .plain(": ")
+            .plain(&holds(&state))
+            .plain(", ")
+            .then(age_text(&state))
+            .plain(&format!("; index {size}"));
+        paper.row(Role::Good, "imported", &body)?;
+        left_out(paper, &state)?;
+    }
+    Ok(())
+}
+
+/// By whom and when: `by 3f2a…, 9c01…; made 2026-11-24 15:30 UTC, steadfast 0.1.0 on web-03`.
+fn signed(from: &FromBundle) -> Text {
+    let keys: Vec<String> = from.signed_by.iter().map(|key| key.0.short()).collect();
+    Text::new().plain(&format!(
+        "by {}; made {} UTC by {}",
+        keys.join(", "),
+        minute(from.made),
+        from.by
+    ))
+}
+
+pub fn added(
+    out: &mut dyn Write,
+    name: &str,
+    url: &str,
+    replaced: bool,
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    let before = if replaced {
+        ", instead of the address of before"
+    } else {
+        ""
+    };
     let body = Text::new()
-        .say(Role::Strong, &state.feed.name)
-        .plain(": ")
-        .plain(&holds(state))
-        .plain(", ")
-        .then(age_text(state))
-        .plain(&format!("; index {size}"));
-    paper.row(Role::Good, "imported", &body)?;
-    left_out(&mut paper, state)?;
-    next_steps(&mut paper, &[NextStep::new("steadfast vulns", "")])
+        .say(Role::Strong, name)
+        .plain(&format!(": {url}{before}"));
+    paper.row(Role::Good, "added", &body)?;
+    let step = NextStep::new(format!("steadfast feed update {name}"), "");
+    next_steps(&mut paper, &[step])
+}
+
+pub fn exported(
+    out: &mut dyn Write,
+    path: &Path,
+    exported: &Exported,
+    keys: &[KeyId],
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    let manifest = &exported.manifest;
+    let names: Vec<&str> = manifest.feeds.iter().map(|feed| &*feed.name).collect();
+    let size = format!("{:.1} MB", exported.size_bytes as f64 / 1e6);
+    let body = Text::new()
+        .say(Role::Strong, &path.display().to_string())
+        .plain(&format!(": {}; {size}", names.join(", ")));
+    paper.row(Role::Good, "exported", &body)?;
+    let keys: Vec<String> = keys.iter().map(|key| key.0.short()).collect();
+    let body = Text::new().plain(&format!(
+        "by {}, good until {} UTC",
+        keys.join(", "),
+        minute(manifest.expires)
+    ));
+    paper.row(Role::Dim, "signed", &body)?;
+    let command = format!("steadfast feed import {} --trust PUB.pem", path.display());
+    next_steps(&mut paper, &[NextStep::new(command, "on the other host")])
+}
+
+pub fn made_key(
+    out: &mut dyn Write,
+    secret: &Path,
+    public: &Path,
+    id: KeyId,
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    let secret = secret.display().to_string();
+    let body = Text::new()
+        .say(Role::Strong, &secret)
+        .plain(": it signs; keep it where only you can read it");
+    paper.row(Role::Good, "secret", &body)?;
+    let body = Text::new()
+        .say(Role::Strong, &public.display().to_string())
+        .plain(": it goes to the hosts");
+    paper.row(Role::Good, "public", &body)?;
+    paper.row(Role::Dim, "id", &Text::new().plain(&id.to_string()))?;
+    let command = format!("steadfast feed export feeds.bundle --key {secret}");
+    next_steps(&mut paper, &[NextStep::new(command, "")])
 }
 
 /// What of it was not used, and why.
@@ -151,9 +274,14 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
     Ok(())
 }
 
-pub fn list(out: &mut dyn Write, feeds: &[Listed], style: &Style) -> io::Result<()> {
+pub fn list(
+    out: &mut dyn Write,
+    feeds: &[Listed],
+    sources: &BTreeMap<String, Source>,
+    style: &Style,
+) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
-    if feeds.is_empty() {
+    if feeds.is_empty() && sources.is_empty() {
         paper.line(
             &Text::new().plain("There are no feeds yet: what is vulnerable here is unknown."),
         )?;
@@ -193,7 +321,46 @@ pub fn list(out: &mut dyn Write, feeds: &[Listed], style: &Style) -> io::Result<
             listed.digest.short()
         );
         paper.row(Role::Dim, "  index", &Text::new().plain(&index))?;
+        if let Some(from) = listed
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.bundle.as_ref())
+        {
+            paper.row(Role::Dim, "  signed", &signed(from))?;
+        }
         left_out(&mut paper, state)?;
+    }
+    for (at, (name, source)) in sources.iter().enumerate() {
+        if at > 0 || !feeds.is_empty() {
+            paper.blank()?;
+        }
+        list_source(&mut paper, name, source)?;
+    }
+    Ok(())
+}
+
+fn list_source(paper: &mut Paper<'_>, name: &str, source: &Source) -> io::Result<()> {
+    let mut body = Text::new()
+        .say(Role::Strong, name)
+        .gap(2)
+        .plain(&source.url);
+    if source.url.starts_with("http:") && source.insecure_http {
+        body = body.say(Role::Wary, ", which anybody on the way can change");
+    }
+    paper.line(&body)?;
+    let body = match source.last_update {
+        None => Text::new().say(Role::Wary, "never"),
+        Some(at) => Text::new().plain(&format!("{} UTC: {}", minute(at), source.feeds.join(", "))),
+    };
+    paper.row(Role::Dim, "  updated", &body)?;
+    if let Some(failed) = &source.last_failure {
+        // One that was followed by a success is past.
+        let role = match source.failing() {
+            Some(_) => Role::Bad,
+            None => Role::Dim,
+        };
+        let body = Text::new().plain(&format!("{} UTC: {}", minute(failed.at), failed.why));
+        paper.row_hanging(role, "  failed", LABEL, &body)?;
     }
     Ok(())
 }

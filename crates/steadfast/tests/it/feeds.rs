@@ -1,0 +1,183 @@
+//! `steadfast feed` with keys, bundles and addresses, run as a person runs it: what is on the
+//! two streams, and the exit code.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::vulns::{Bench, record};
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
+}
+
+/// Runs it, and checks its exit code and something that it says.
+fn check(bench: &Bench, args: &[&str], code: i32, expected: &str) -> String {
+    let output = bench.run(args);
+    // Lines are broken where they are too long.
+    let said = text(&output);
+    let flat = said.split_whitespace().filter(|word| *word != "│");
+    let flat = flat.collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    assert!(flat.contains(expected), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn a_bundle_goes_from_one_host_to_another() {
+    let (from, to) = (Bench::new("bundle-from"), Bench::new("bundle-to"));
+    from.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "")]);
+    let key = from.path("ana.pem");
+    let public = from.path("ana.pub.pem");
+    let said = check(&from, &["feed", "key", &key], 0, "it goes to the hosts");
+    assert!(said.contains(&public), "{said}");
+    check(&from, &["feed", "key", &key], 2, "cannot create");
+    let bundle = from.path("feeds.bundle");
+    let export = ["feed", "export", &bundle, "--key", &key];
+    check(&from, &export, 0, "exported");
+    check(
+        &from,
+        &[&export[..], &["none"]].concat(),
+        2,
+        "there is no feed `none`",
+    );
+    check(
+        &from,
+        &[&export[..], &["--expires", "400d"]].concat(),
+        2,
+        "1d to 366d",
+    );
+    let import = ["feed", "import", &bundle];
+    let keys = to.path("keys");
+    let in_folder = [&import[..], &["--keys", &keys]].concat();
+    check(
+        &to,
+        &in_folder,
+        2,
+        "is a signed bundle, and no key is trusted",
+    );
+    let trusted = [&import[..], &["--trust", &public]].concat();
+    let twice = [&trusted[..], &["--trust", &public, "--threshold", "2"]].concat();
+    check(&to, &twice, 2, "a threshold of 2 can't be reached with 1");
+    check(&to, &trusted, 0, "signed");
+    check(&to, &["feed", "list", "--max-age", "60000"], 0, "signed");
+    let listed = to.json(&["feed", "list", "--max-age", "60000"]);
+    let origin = &listed["feeds"][0]["origin"];
+    assert!(
+        origin["bundle"]["by"]
+            .as_str()
+            .expect("text")
+            .starts_with("steadfast ")
+    );
+    // In the folder, it is trusted for good, and what nobody signed is not taken any more.
+    fs::create_dir(&keys).expect("ours");
+    fs::copy(&public, format!("{keys}/ana.pem")).expect("ours");
+    check(&to, &in_folder, 0, "imported");
+    let feed = from.path("feed");
+    let unsigned = ["feed", "import", &feed, "--name", "all", "--keys", &keys];
+    check(&to, &unsigned, 2, "is not signed, and keys are trusted");
+    check(
+        &to,
+        &[&unsigned[..], &["--unsigned"]].concat(),
+        0,
+        "imported",
+    );
+    // Somebody else's key.
+    let other = to.path("bob.pem");
+    check(&to, &["feed", "key", &other], 0, "id");
+    let other = to.path("bob.pub.pem");
+    let said = check(
+        &to,
+        &[&import[..], &["--trust", &other]].concat(),
+        1,
+        "0 of its 1 signatures",
+    );
+    assert!(said.contains("nothing was changed"), "{said}");
+    let value = to.json(&trusted);
+    assert_eq!(value["feeds"][0]["name"], "all");
+    assert_eq!(
+        value["bundle"]["signed_by"].as_array().expect("keys").len(),
+        1
+    );
+}
+
+#[test]
+fn an_address_is_added_asked_and_listed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let port = listener.local_addr().expect("bound").port();
+    let body = record("CVE-2026-0001", None, "");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+            let request = lines.next().and_then(Result::ok).unwrap_or_default();
+            while lines
+                .next()
+                .and_then(Result::ok)
+                .is_some_and(|line| !line.is_empty())
+            {}
+            let (status, body) = match request.contains("/a.json") {
+                true => ("200 OK", &*body),
+                false => ("404 Not Found", ""),
+            };
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close");
+            // Whoever asked may have gone.
+            let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
+        }
+    });
+    let bench = Bench::new("address");
+    let url = format!("http://127.0.0.1:{port}/a.json");
+    let none = format!("http://127.0.0.1:{port}/none.json");
+    let keys = bench.path("keys");
+    let update = ["feed", "update", "--keys", &keys];
+    check(&bench, &update, 2, "no address of a feed was added yet");
+    let far = "http://example.org/a";
+    check(&bench, &["feed", "add", "far", far], 2, "--insecure-http");
+    check(
+        &bench,
+        &["feed", "add", "Far", far],
+        2,
+        "can't be a feed's name",
+    );
+    check(
+        &bench,
+        &["feed", "add", "near", &none],
+        0,
+        "steadfast feed update near",
+    );
+    check(&bench, &["feed", "list"], 3, "never");
+    check(&bench, &update, 3, "404");
+    check(&bench, &["feed", "list"], 3, "404");
+    check(
+        &bench,
+        &["feed", "add", "near", &url],
+        0,
+        "instead of the address of before",
+    );
+    check(&bench, &update, 0, "imported near: 1 advisories");
+    let max_age = ["feed", "list", "--max-age", "60000"];
+    check(&bench, &max_age, 0, &url);
+    // The feed stays when its address has nothing any more, and its age goes on.
+    check(&bench, &["feed", "add", "near", &none], 0, "added");
+    let value = bench.json(&update);
+    assert_eq!(value["updates"][0]["updated"], false, "{value}");
+    let listed = bench.json(&max_age);
+    assert_eq!(listed["feeds"][0]["name"], "near");
+    assert!(
+        listed["sources"]["near"]["last_failure"]["why"].is_string(),
+        "{listed}"
+    );
+    check(
+        &bench,
+        &["feed", "update", "other"],
+        2,
+        "no address was added for `other`",
+    );
+}

@@ -1,0 +1,97 @@
+//! Feeds on booted hosts: fetched there by the release's own apt, without root's rights, and
+//! carried to a second host that has keys and no network.
+
+use lab::{Options, Release};
+
+use crate::booted::{Host, LIMIT};
+use crate::vulns::record;
+
+/// Serves /srv/feeds on port 8080, with what a minimal Debian has, and writes down the users of
+/// the connections.
+const SERVER: &str = r#"
+use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8080, Listen => 8, ReuseAddr => 1) or die;
+open(my $users, '>>', '/srv/users'); $users->autoflush(1);
+while (my $peer = $server->accept()) {
+  my $port = sprintf('0100007F:%04X', $peer->peerport);
+  open(my $table, '<', '/proc/net/tcp');
+  while (<$table>) { my @row = split; print $users "$row[7]\n" if $row[1] eq $port; }
+  my ($path) = <$peer> =~ m{^GET /([a-z.]+) };
+  while (<$peer>) { last if /^\r?\n$/ }
+  if (open(my $file, '<', "/srv/feeds/$path")) {
+    local $/; my $body = <$file>;
+    print $peer "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n" . $body;
+  } else {
+    print $peer "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+  }
+  close($peer);
+}
+"#;
+
+fn fetched_and_carried(release: Release) {
+    let Some(host) = Host::on(release, Options::default()) else {
+        return;
+    };
+    host.shell("mkdir -p /srv/feeds");
+    host.write("/srv/feeds/a.json", record("CVE-2026-0001", None, ""));
+    host.write("/srv/server.pl", SERVER);
+    host.shell("systemd-run --quiet --unit feeds perl /srv/server.pl");
+    let asks = "perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(\"127.0.0.1:8080\")'";
+    host.wait_for(asks, LIMIT);
+    // Those who asked whether it is there are of no interest; the file stays the server's.
+    host.shell(": > /srv/users");
+    host.steadfast(&["feed", "add", "debian", "http://127.0.0.1:8080/a.json"])
+        .expect(0, &["added"]);
+    host.steadfast(&["feed", "update"]).expect(0, &["imported"]);
+    let users = host.shell("sort -u /srv/users");
+    let sandbox = host.shell("id -u _apt");
+    assert_eq!(users.trim(), sandbox.trim(), "nothing of it ran as root");
+    host.shell("rm /srv/feeds/a.json");
+    host.steadfast(&["feed", "update"])
+        .expect(3, &["failed", "404", "its feed is as it was"]);
+    host.steadfast(&["feed", "list", "--max-age", "60000"])
+        .expect(0, &["1 advisories", "404"]);
+    assert_eq!(
+        host.shell("ls /var/tmp | grep -c steadfast || true").trim(),
+        "0"
+    );
+    // To a host that believes one key.
+    host.steadfast(&["feed", "key", "/root/ana.pem"])
+        .expect(0, &["/root/ana.pub.pem"]);
+    host.steadfast(&[
+        "feed",
+        "export",
+        "/root/feeds.bundle",
+        "--key",
+        "/root/ana.pem",
+    ])
+    .expect(0, &["exported"]);
+    let Some(other) = Host::on(release, Options::default()) else {
+        return;
+    };
+    let carry = |from: &str, to: &str| {
+        let text = host.shell(&format!("base64 -w0 {from}"));
+        other.write("/root/carried", text);
+        other.shell(&format!("base64 -d /root/carried > {to}"));
+    };
+    carry("/root/feeds.bundle", "/root/feeds.bundle");
+    let import = ["feed", "import", "/root/feeds.bundle"];
+    other.steadfast(&import).expect(2, &["no key is trusted"]);
+    other.shell("mkdir -p -m 755 /etc/steadfast/feed-keys");
+    carry("/root/ana.pub.pem", "/etc/steadfast/feed-keys/ana.pem");
+    other.steadfast(&import).expect(0, &["signed", "imported"]);
+    other.shell("chmod 777 /etc/steadfast/feed-keys");
+    other
+        .steadfast(&import)
+        .expect(2, &["may be written by others"]);
+}
+
+#[test]
+fn on_bookworm_a_feed_is_fetched_and_carried() {
+    fetched_and_carried(Release::Bookworm);
+}
+
+#[test]
+fn on_trixie_a_feed_is_fetched_and_carried() {
+    fetched_and_carried(Release::Trixie);
+}
