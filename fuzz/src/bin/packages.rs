@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     for pending in pending {
         assert!(text.contains(&pending.name) && text.contains(&pending.to));
     }
-    for (name, hash) in parse_listed(text) {
-        assert!(name.ends_with(".deb") && text.contains(&hash));
+    for (name, listed) in parse_listed(text) {
+        assert!(name.ends_with(".deb") && text.contains(&listed.sha256));
     }
 });
