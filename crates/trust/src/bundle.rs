@@ -12,6 +12,8 @@ use crate::signed::{Moment, Rejected, Statement};
 pub const MOST_FEEDS: usize = 64;
 /// All of OSV, packed, is below 2 GB.
 pub const LARGEST_FEED_BYTES: u64 = 4 << 30;
+/// A host remembers it with each feed.
+const MOST_BY_BYTES: usize = 256;
 /// Clocks of hosts without a network go wrong, but not by a day. A bundle that claims to be of
 /// next year would shut out every one that is made until then.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
@@ -48,6 +50,9 @@ impl Statement for Manifest {
         }
         if self.feeds.len() > MOST_FEEDS {
             return malformed(format!("it holds more than {MOST_FEEDS} feeds"));
+        }
+        if self.by.len() > MOST_BY_BYTES {
+            return malformed(format!("who made it takes more than {MOST_BY_BYTES} bytes"));
         }
         let mut names = BTreeSet::new();
         for Entry {

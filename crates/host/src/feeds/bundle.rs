@@ -108,8 +108,8 @@ pub(super) fn take(
         }
     }
     let Some((file, start)) = file else {
-        // With a key in place, a feed that nobody signed is how a bundle would be got round.
-        if accept.keys.is_some() && !accept.unsigned {
+        // Where bundles are wanted, a feed that nobody signed is how they would be got round.
+        if !accept.unsigned {
             return Err(FeedError::NotSigned {
                 path: shown.to_owned(),
             });

@@ -17,12 +17,22 @@ const LIMIT_BYTES: u64 = 16 << 10;
 const THRESHOLD: &str = "threshold";
 
 /// What is taken in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Accept {
     /// Who is believed; none where no key is trusted.
     pub keys: Option<Keys>,
-    /// Also what nobody signed, though there are keys.
+    /// Also what nobody signed.
     pub unsigned: bool,
+}
+
+/// On a host where nobody spoke of keys: what is handed in is taken, and no bundle is believed.
+impl Default for Accept {
+    fn default() -> Self {
+        Self {
+            keys: None,
+            unsigned: true,
+        }
+    }
 }
 
 fn refused(path: &Path, why: impl Into<String>) -> FeedError {
@@ -63,17 +73,18 @@ pub fn named_keys(paths: &[PathBuf], threshold: usize) -> Result<Keys, FeedError
     Ok(Keys::new(keys, threshold)?)
 }
 
-/// The public keys in a folder, each in a file that ends in `.pem`; none when there is no folder,
-/// or no key in it. How many have to sign, its file `threshold` says, or else one.
+/// The public keys in a folder, each in a file that ends in `.pem`. How many have to sign, its
+/// file `threshold` says, or else one. Where there is such a folder only what is signed is taken,
+/// also when no key is left in it: who takes the last one away does not mean to believe everybody.
 ///
 /// # Errors
 /// When somebody else could have written one of them, or one can't be read: a key that is left
 /// out silently would be one signature fewer.
-pub fn folder_keys(folder: &Path, threshold: Option<usize>) -> Result<Option<Keys>, FeedError> {
+pub fn folder_keys(folder: &Path, threshold: Option<usize>) -> Result<Accept, FeedError> {
     let folder = std::path::absolute(folder).map_err(fail("find", folder))?;
     let real = match folder.canonicalize() {
         Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Accept::default()),
         Err(error) => return Err(fail("open", &folder)(error)),
     };
     if real != folder {
@@ -117,10 +128,13 @@ pub fn folder_keys(folder: &Path, threshold: Option<usize>) -> Result<Option<Key
             .ok_or_else(|| refused(&asked, "is not a number of keys"))?,
         None => 1,
     };
-    match keys.is_empty() {
-        true => Ok(None),
-        false => Ok(Some(Keys::new(keys, threshold)?)),
-    }
+    Ok(Accept {
+        keys: match keys.is_empty() {
+            true => None,
+            false => Some(Keys::new(keys, threshold)?),
+        },
+        unsigned: false,
+    })
 }
 
 /// Belongs to root or to us, and nobody else may write it.

@@ -64,7 +64,7 @@ pub enum FeedError {
     Rejected { path: PathBuf, source: Rejected },
     #[error("`{}` is a signed bundle, and no key is trusted", path.display())]
     NoKeys { path: PathBuf },
-    #[error("`{}` is not signed, and keys are trusted", path.display())]
+    #[error("`{}` is not signed, and only what is signed is taken here", path.display())]
     NotSigned { path: PathBuf },
     #[error("`{}` {why}", path.display())]
     Key { path: PathBuf, why: String },

@@ -48,16 +48,19 @@ fn a_folder_of_keys_is_trusted_when_only_its_owner_can_write_it() {
     let bench = Bench::new();
     let folder = bench.path("keys");
     let keys = |threshold| folder_keys(&folder, threshold);
-    assert!(keys(None).expect("none").is_none());
+    let accept = keys(None).expect("nobody speaks of keys");
+    assert!(accept.keys.is_none() && accept.unsigned);
     fs::create_dir(&folder).expect("ours");
-    assert!(keys(None).expect("empty").is_none());
+    let accept = keys(None).expect("nobody is believed");
+    assert!(accept.keys.is_none() && !accept.unsigned);
     for name in ["a", "b"] {
         let path = bench.path(&format!("{name}.pem"));
         let (_, public) = generate(&path).expect("a new key");
         fs::copy(public, folder.join(format!("{name}.pem"))).expect("ours");
     }
     bench.file("keys/README", b"not a key");
-    assert!(keys(None).expect("two").is_some());
+    let accept = keys(None).expect("two");
+    assert!(accept.keys.is_some() && !accept.unsigned);
     let refused = |threshold, expected: &str| {
         let error = folder_keys(&folder, threshold).expect_err(expected);
         assert!(error.to_string().contains(expected), "{error}");

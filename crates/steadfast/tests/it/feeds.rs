@@ -81,7 +81,12 @@ fn a_bundle_goes_from_one_host_to_another() {
     check(&to, &in_folder, 0, "imported");
     let feed = from.path("feed");
     let unsigned = ["feed", "import", &feed, "--name", "all", "--keys", &keys];
-    check(&to, &unsigned, 2, "is not signed, and keys are trusted");
+    check(
+        &to,
+        &unsigned,
+        2,
+        "is not signed, and only what is signed is taken here",
+    );
     check(
         &to,
         &[&unsigned[..], &["--unsigned"]].concat(),

@@ -174,7 +174,8 @@ fn a_manifest_that_is_not_sound_is_refused_whoever_signed_it() {
             .to_string()
     };
     type Change = fn(&mut Manifest);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 9] = [
+        (|m| m.by = "x".repeat(300), "more than 256 bytes"),
         (|m| m.feeds.clear(), "holds no feed"),
         (|m| m.feeds.push(entry("kev")), "twice"),
         (|m| m.feeds.push(entry("../kev")), "can't be a feed's name"),

@@ -23,8 +23,8 @@ use crate::{report, show};
 /// .zip, .gz or .zst. An import replaces the feed of the same name as a whole, or not at all.
 ///
 /// A bundle that `steadfast feed export` made is taken only when enough trusted keys signed it,
-/// it has not expired, and no newer one was taken before. Where keys are trusted, what nobody
-/// signed is refused.
+/// it has not expired, and no newer one was taken before. Where keys are spoken of, by --trust or
+/// by a folder for them, what nobody signed is refused.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  sudo steadfast feed import debian-osv.tar.zst\n  \

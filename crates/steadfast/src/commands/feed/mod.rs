@@ -6,7 +6,7 @@ mod key;
 mod list;
 mod source;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use advisory::assess::FeedState;
 use host::Create;
@@ -166,41 +166,35 @@ struct Trust {
     threshold: Option<usize>,
     #[command(flatten)]
     folder: KeyFolder,
-    /// Take also what nobody signed, though there are keys
+    /// Take also what nobody signed, though --trust or --keys speaks of keys
     #[arg(long)]
     unsigned: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct KeyFolder {
-    /// The folder of the public keys that may sign bundles
+    /// The folder of the public keys that may sign bundles; where there is one, only what is
+    /// signed is taken
     #[arg(long, value_name = "DIR", default_value = KEYS)]
     keys: PathBuf,
 }
 
 impl KeyFolder {
     fn accept(&self) -> Result<feeds::Accept, Failure> {
-        accept_folder(&self.keys, None)
+        feeds::folder_keys(&self.keys, None).map_err(refused)
     }
-}
-
-fn accept_folder(folder: &Path, threshold: Option<usize>) -> Result<feeds::Accept, Failure> {
-    Ok(feeds::Accept {
-        keys: feeds::folder_keys(folder, threshold).map_err(refused)?,
-        unsigned: false,
-    })
 }
 
 impl Trust {
     fn accept(&self) -> Result<feeds::Accept, Failure> {
         let mut accept = match self.trust.as_slice() {
-            [] => accept_folder(&self.folder.keys, self.threshold)?,
+            [] => feeds::folder_keys(&self.folder.keys, self.threshold).map_err(refused)?,
             named => feeds::Accept {
                 keys: Some(feeds::named_keys(named, self.threshold.unwrap_or(1)).map_err(refused)?),
                 unsigned: false,
             },
         };
-        accept.unsigned = self.unsigned;
+        accept.unsigned |= self.unsigned;
         Ok(accept)
     }
 }

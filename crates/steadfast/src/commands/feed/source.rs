@@ -34,7 +34,7 @@ pub struct AddArgs {
     /// Fetch over http:, which anybody on the way can change
     #[arg(long)]
     insecure_http: bool,
-    /// Take from there also what nobody signed, though there are keys
+    /// Take from there also what nobody signed, though there is a folder of keys
     #[arg(long)]
     unsigned: bool,
 }
