@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use host::packages::reach::parse_sockets;
+use host::packages::sockets::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
 use host::packages::{parse_listed, parse_pending};
 use libfuzzer_sys::fuzz_target;
