@@ -7,7 +7,7 @@ use model::patching::DataBackup;
 use model::{HostPath, PackageUpgrade};
 
 /// Packages whose services keep data that their own scripts or their next start may convert.
-const STATEFUL: [&str; 26] = [
+const STATEFUL: [&str; 27] = [
     "cassandra",
     "clickhouse-server*",
     "couchdb",
@@ -30,6 +30,7 @@ const STATEFUL: [&str; 26] = [
     "prometheus",
     "rabbitmq-server",
     "redis-server",
+    "samba",
     "samba-ad-dc",
     "slapd",
     "valkey-server",

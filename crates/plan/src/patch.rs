@@ -45,7 +45,11 @@ pub struct Patching {
 
 /// Units that can't be restarted under everybody's feet: what they run goes on with the old
 /// files until the machine starts anew.
-const LEFT_FOR_A_REBOOT: [(&str, &str); 7] = [
+const LEFT_FOR_A_REBOOT: [(&str, &str); 11] = [
+    ("gdm.service", "people's screens hang on it"),
+    ("gdm3.service", "people's screens hang on it"),
+    ("lightdm.service", "people's screens hang on it"),
+    ("sddm.service", "people's screens hang on it"),
     ("dbus.service", "every service talks through it"),
     ("dbus-broker.service", "every service talks through it"),
     ("systemd-logind.service", "sessions hang on it"),

@@ -163,14 +163,7 @@ fn keep(table: &str) -> Result {
 }
 
 fn install() -> Result {
-    let peers = [
-        "cfengine3",
-        "lynis",
-        "time",
-        "findutils",
-        "python3-venv",
-        "npm",
-    ];
+    let peers = ["cfengine3", "lynis", "time", "findutils", "python3-venv"];
     must(
         command("apt-get")
             .args(["install", "-y", "-qq", "--no-install-recommends"])

@@ -52,7 +52,11 @@ pub(super) fn vulns(ground: &Ground) -> Result<Vec<Row>> {
     let import = median(imports);
     let index_bytes: u64 = fs::read_dir(state.join("feeds"))
         .map_err(Failure::of("look at the index"))?
-        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let is_index = entry.path().extension().is_some_and(|end| end == "idx");
+            is_index.then(|| entry.metadata().ok().map(|metadata| metadata.len()))?
+        })
         .sum();
     let ask = with_state(&[
         "vulns",
@@ -167,7 +171,15 @@ pub(super) fn inventory(ground: &Ground) -> Result<Vec<Row>> {
         ("Syft", "the same", &syft[..]),
     ] {
         let theirs = found(argv, &format!("{name}.json"))?;
-        let missing: Vec<&String> = theirs.difference(&own_found).collect();
+        let is_explained = |found: &&String| {
+            NOT_FOUND
+                .iter()
+                .any(|(purl, _)| found.starts_with(&format!("{purl}@")))
+        };
+        let missing: Vec<&String> = theirs
+            .difference(&own_found)
+            .filter(|found| !is_explained(found))
+            .collect();
         if !missing.is_empty() {
             eprintln!("{name} alone finds: {missing:?}");
         }
@@ -177,7 +189,7 @@ pub(super) fn inventory(ground: &Ground) -> Result<Vec<Row>> {
             work,
             ours: format!("{a}, {} found", own_found.len()),
             peer: format!(
-                "{name}: {b}, {} found, {} of them not by us",
+                "{name}: {b}, {} found, {} of them not by us without a reason",
                 theirs.len(),
                 missing.len()
             ),
@@ -189,6 +201,18 @@ pub(super) fn inventory(ground: &Ground) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// What the peers find and we do not, and why.
+const NOT_FOUND: [(&str, &str); 5] = [
+    // The metadata of Debian's own packages in `dist-packages` is theirs: it is judged as Debian's,
+    // and the component is the package (decision 14).
+    ("pkg:pypi/dbus-python", "python3-dbus"),
+    ("pkg:pypi/distro-info", "python3-distro-info"),
+    ("pkg:pypi/python-apt", "python3-apt"),
+    ("pkg:pypi/unattended-upgrades", "unattended-upgrades"),
+    // Go says `(devel)` of what was built from a working copy; Trivy guesses from the linker's flags.
+    ("pkg:golang/github.com/aquasecurity/trivy", "(devel)"),
+];
+
 /// Package URLs without their qualifiers, as far as two programs write them alike.
 fn components(document: &str) -> Result<BTreeSet<String>> {
     let document: serde_json::Value =
@@ -199,12 +223,23 @@ fn components(document: &str) -> Result<BTreeSet<String>> {
         .flatten()
         .filter_map(|component| component["purl"].as_str())
         .filter_map(|purl| {
-            let bare = purl.split(['?', '#']).next()?;
+            // Some have a part of a Go module's path as a subpath, others in the name.
+            let (purl, subpath) = purl.split_once('#').unwrap_or((purl, ""));
+            let bare = purl.split('?').next()?;
             let (name, version) = bare.rsplit_once('@')?;
+            let name = match subpath {
+                "" => name.to_owned(),
+                subpath => format!("{name}/{subpath}"),
+            };
             let name = name.replace("%40", "@").to_lowercase().replace('_', "-");
             // An epoch is a qualifier for some.
             let version = version.replace("%3A", ":").replace("%2B", "+");
             let version = version.rsplit(':').next()?.replace("%7E", "~");
+            // Go's own library, and programs that were not built from a released version.
+            let version = match name.contains("golang/stdlib") {
+                true => version.trim_start_matches('v').to_owned(),
+                false => version,
+            };
             Some(format!("{name}@{version}"))
         })
         .collect())

@@ -372,9 +372,18 @@ pub(super) fn failed(what: String, ended: &Ended) -> ActError {
     let said = ended.end();
     match lock_holder() {
         Some(holder) => {
-            ActError::program(what, format!("process {holder} holds dpkg's lock; {said}"))
+            let holder = named_process(holder);
+            ActError::program(what, format!("{holder} holds dpkg's lock; {said}"))
         }
         None => ActError::program(what, said),
+    }
+}
+
+/// `process 812 (unattended-upgr)`.
+pub(super) fn named_process(id: i32) -> String {
+    match std::fs::read(format!("/proc/{id}/comm")) {
+        Ok(name) => format!("process {id} ({})", model::printable(name.trim_ascii_end())),
+        Err(_) => format!("process {id}"),
     }
 }
 

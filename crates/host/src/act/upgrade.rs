@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::{HostPath, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
-use super::package::{APT_VARIABLES, apt, check_name, failed, lock_holder, query};
+use super::package::{APT_VARIABLES, apt, check_name, failed, lock_holder, named_process, query};
 use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
@@ -209,7 +209,7 @@ pub fn lock_dpkg() -> Result<DpkgLock, ActError> {
         {
             if Instant::now() >= until {
                 let holder = match lock_holder() {
-                    Some(holder) => format!("process {holder} holds dpkg's lock"),
+                    Some(holder) => format!("{} holds dpkg's lock", named_process(holder)),
                     None => "somebody holds dpkg's lock".to_owned(),
                 };
                 return Err(ActError::program("put back what an upgrade wrote", holder));

@@ -42,6 +42,18 @@ enum Language {
     Ruby,
 }
 
+/// What a look at this host's processes can't tell: of a container image, and of what a lockfile
+/// alone speaks of.
+pub fn unseen(component: &Component) -> Option<Exposure> {
+    if component.image.is_some() {
+        return Some(Exposure::Unknown(Unseen::Image));
+    }
+    let mut kinds = component.evidence.iter().map(|evidence| evidence.how);
+    kinds
+        .all(|how| how == EvidenceKind::Lockfile)
+        .then_some(Exposure::Declared)
+}
+
 /// What runs now.
 #[derive(Clone, Debug)]
 pub struct Running {
@@ -103,12 +115,8 @@ impl Running {
 
     /// How far a component of this host can be reached.
     pub fn of(&self, component: &Component) -> Exposure {
-        if component.image.is_some() {
-            return Exposure::Unknown(Unseen::Image);
-        }
-        let mut kinds = component.evidence.iter().map(|evidence| evidence.how);
-        if kinds.all(|how| how == EvidenceKind::Lockfile) {
-            return Exposure::Declared;
+        if let Some(exposure) = unseen(component) {
+            return exposure;
         }
         if let Some(architecture) = &component.architecture {
             return match self.of_package(&component.name, architecture) {

@@ -111,6 +111,19 @@ fn brings_back(plan: &Plan, state: &Path) {
                     first_names(&effects.brought)
                 ));
             }
+            for state in effects.now.feeds.iter().filter(|state| state.used) {
+                let days = state.age_seconds / (24 * 3600);
+                crate::say(format_args!(
+                    "by feed {}, {days} day(s) old",
+                    state.feed.name
+                ));
+            }
+            if !effects.unclear.is_empty() {
+                crate::say(format_args!(
+                    "unknown: what the older versions of these were built from: {}",
+                    effects.unclear.join(", ")
+                ));
+            }
             for why in &effects.now.unknown {
                 crate::say(format_args!("unknown: {}", unknown_text(why)));
             }

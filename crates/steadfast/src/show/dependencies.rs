@@ -153,7 +153,7 @@ fn quoted(side: &str, path: &str) -> String {
 pub fn write(out: &mut dyn Write, shown: &Shown, view: &View, style: &Style) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
     head(&mut paper, shown)?;
-    feeds(&mut paper, &shown.assessment)?;
+    feeds(&mut paper, &shown.assessment.feeds)?;
     unknown(&mut paper, &shown.assessment, view)?;
     let rows = if view.verbose { usize::MAX } else { ROWS };
     if !shown.advice.is_empty() {

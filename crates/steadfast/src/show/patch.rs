@@ -67,6 +67,13 @@ impl Foretold {
             "findings": effects,
             "not_closed": self.not_closed,
             "leaves_sessions": self.leaves_sessions,
+            "data": self.proven.iter().map(|data| {
+                let (proven, why) = match &data.state {
+                    DataState::Proven { on } => (Some(on), None),
+                    DataState::AtRisk { why } => (None, Some(why)),
+                };
+                json!({"package": data.package, "proven": proven, "at_risk": why})
+            }).collect::<Vec<_>>(),
             "room": self.room,
             "conflicts": conflicts.collect::<Vec<_>>(),
         })
@@ -133,6 +140,7 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
         let text = "which findings it closes: there is no feed (steadfast feed import FILE)";
         return paper.row(Role::Wary, "unknown", &Text::new().plain(text));
     }
+    super::vulns::feeds(paper, &effects.now.feeds)?;
     named(paper, "closes", Role::Good, &effects.closed, today)?;
     named(paper, "brings", Role::Bad, &effects.brought, today)?;
     if !effects.unclear.is_empty() {

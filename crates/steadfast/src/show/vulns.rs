@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use advisory::assess::{Assessment, Finding, Unknown};
+use advisory::assess::{Assessment, FeedState, Finding, Unknown};
 use advisory::matching::{Subject, Verdict};
 use advisory::rank::{Clock, Decision, Known, Name, Timeline};
 use advisory::version::order_of;
@@ -85,7 +85,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
     if shown.words.is_empty() {
         head(&mut paper, shown)?;
     }
-    feeds(&mut paper, &shown.assessment)?;
+    feeds(&mut paper, &shown.assessment.feeds)?;
     unknown(&mut paper, &shown.assessment, view)?;
     if !shown.words.is_empty() {
         return asked(&mut paper, shown, view);
@@ -155,8 +155,9 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
     paper.line(&text)
 }
 
-pub(super) fn feeds(paper: &mut Paper<'_>, assessment: &Assessment) -> io::Result<()> {
-    let used = assessment.feeds.iter().filter(|state| state.used);
+/// What was asked, and how old it is.
+pub fn feeds(paper: &mut Paper<'_>, feeds: &[FeedState]) -> io::Result<()> {
+    let used = feeds.iter().filter(|state| state.used);
     for (at, state) in used.enumerate() {
         let label = if at == 0 { "feeds" } else { "" };
         let body = Text::new()

@@ -614,6 +614,19 @@ fn what_is_due_is_taken_first() {
         .expect(1, &["nothing to do", "no pending upgrade closes these"]);
 }
 
+/// A service that a script of a package stopped, and did not start again, costs the patch; it runs
+/// again afterwards.
+#[test]
+fn a_service_that_an_upgrade_stops_has_it_taken_back() {
+    const SCRIPT: &str = "test ! -d /run/systemd/system || systemctl stop cron";
+    let Some(host) = host_with_pending(SCRIPT) else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["`cron.service` ran before"]);
+    assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
+}
+
 /// What anybody may do with what is theirs costs no patch.
 #[test]
 fn nobody_can_have_an_upgrade_taken_back() {

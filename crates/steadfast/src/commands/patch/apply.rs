@@ -8,6 +8,7 @@ use ::plan::window::{Start, Window};
 use host::packages::Turn;
 use host::{LocalHost, State};
 use jiff::{SignedDuration, Timestamp};
+use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::Selection;
 use model::{Digest, Plan};
 
@@ -70,6 +71,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         None => args.which.selection(),
         Some(plan) => selection_of(plan)?,
     };
+    let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
+    if args.window.is_some() && saved.is_some() && limit > args.needs.0.as_secs() {
+        return Err(Failure::new(
+            Exit::BadInput,
+            format_args!("this plan may take {limit} s, and --needs says less"),
+            format_args!("give --needs {limit}s, or plan it with --limit"),
+        ));
+    }
     if args.window.is_some() && saved.is_none() {
         // What takes longer than was said would end after the window.
         let needs = args.needs.0.as_secs();

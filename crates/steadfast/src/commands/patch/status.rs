@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use advisory::assess::Finding;
+use advisory::assess::{FeedState, Finding};
 use advisory::waive::waive;
 use host::LocalHost;
 use host::packages::reach::files_of;
@@ -54,6 +54,8 @@ struct Status {
     open_until_restarted: Vec<Open>,
     /// Findings with a fix whose date has passed.
     overdue: Vec<Finding>,
+    /// The feeds that say so, and how old they are.
+    feeds: Vec<FeedState>,
     /// Why what is open or overdue can't be told in full.
     unknown: Vec<String>,
 }
@@ -92,14 +94,23 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format: FORMAT,
         runs_old_files,
         reboot_due: is_reboot_due(&kernels, &components),
-        booted_kernel: kernels.booted,
-        newest_kernel: kernels.newest,
+        booted_kernel: kernels.booted.clone(),
+        newest_kernel: kernels.newest.clone(),
         open_until_restarted: Vec::new(),
         overdue: Vec::new(),
+        feeds: Vec::new(),
         unknown,
     };
-    match open_until_restarted(context, &components, &running, &terms) {
-        Ok(open) => status.open_until_restarted = open,
+    match open_until_restarted(context, &components, &running, &kernels, &terms) {
+        Ok((open, unclear)) => {
+            status.open_until_restarted = open;
+            if !unclear.is_empty() {
+                status.unknown.push(format!(
+                    "what the old versions of these were built from, and so which findings are open: {}",
+                    unclear.join(", ")
+                ));
+            }
+        }
         Err(why) => status.unknown.push(why),
     }
     match assess_host(context.directory(), &components, &terms) {
@@ -108,6 +119,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 let why = "there is no feed: what is overdue (steadfast feed import FILE)";
                 status.unknown.push(why.to_owned());
             }
+            status.feeds = assessment.feeds;
             let unknown = assessment.unknown.iter();
             status
                 .unknown
@@ -164,12 +176,13 @@ fn open_until_restarted(
     context: &Context,
     components: &[Component],
     running: &[Process],
+    kernels: &Kernels,
     terms: &Terms,
-) -> Result<Vec<Open>, String> {
+) -> Result<(Vec<Open>, Vec<String>), String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
     let state = context.existing_state().map_err(|error| fail(&error))?;
     let Some(state) = state else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     // The newest upgrade of a package says from what; what came before it is older still.
     let mut from: BTreeMap<String, PackageUpgrade> = BTreeMap::new();
@@ -195,14 +208,15 @@ fn open_until_restarted(
     let mut versions = Vec::new();
     for package in from.values().filter(|package| package.from.is_some()) {
         let bare = package.name.split(':').next().unwrap_or_default();
-        let Some(files) = files_of(bare, &package.architecture) else {
-            continue;
+        let mut users: Vec<String> = if is_booted(package, kernels) {
+            vec!["the booted kernel".to_owned()]
+        } else {
+            let Some(files) = files_of(bare, &package.architecture) else {
+                continue;
+            };
+            let runs_it = |process: &&Process| runs_any(process, &files);
+            running.iter().filter(runs_it).map(who).collect()
         };
-        let mut users: Vec<String> = running
-            .iter()
-            .filter(|process| runs_any(process, &files))
-            .map(who)
-            .collect();
         users.sort();
         users.dedup();
         if !users.is_empty() {
@@ -216,7 +230,7 @@ fn open_until_restarted(
         }
     }
     if versions.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let effects = effects_of(context.directory(), components, &versions, terms)
         .map_err(|error| fail(&error))?;
@@ -231,7 +245,15 @@ fn open_until_restarted(
             by: users,
         }
     });
-    Ok(open.filter(|open| !open.by.is_empty()).collect())
+    let open = open.filter(|open| !open.by.is_empty()).collect();
+    Ok((open, effects.unclear))
+}
+
+/// Was the kernel that runs the one that this upgrade replaced?
+fn is_booted(package: &PackageUpgrade, kernels: &Kernels) -> bool {
+    package.name.strip_prefix("linux-image-") == Some(&kernels.booted)
+        && package.from.is_some()
+        && kernels.build == package.from
 }
 
 fn runs_any(process: &Process, files: &[HostPath]) -> bool {
@@ -300,6 +322,7 @@ fn write(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         paper.row_hanging(Role::Critical, label, LABEL + 2, &Text::new().plain(&text))?;
     }
     more(&mut paper, status.overdue.len())?;
+    crate::show::vulns::feeds(&mut paper, &status.feeds)?;
     for why in &status.unknown {
         paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use advisory::assess;
-use host::act::health::look;
+use host::act::health::{Health, Seen, look};
 use host::act::{LastLink, Root};
 use host::packages::Check;
 use host::packages::users::processes;
@@ -28,6 +28,8 @@ pub(super) struct Before {
     selectors: Selectors,
     /// Checks that passed.
     passed: Vec<Check>,
+    /// Services that ran.
+    ran: BTreeMap<String, Seen>,
     /// What the patch closes, by vulnerability and source package.
     closes: BTreeSet<(String, String)>,
 }
@@ -53,6 +55,7 @@ impl Before {
                 .filter(|check| check.ask().is_ok())
                 .cloned()
                 .collect(),
+            ran: running(),
             closes: closes.map(key).collect(),
         })
     }
@@ -60,6 +63,7 @@ impl Before {
     /// Looks again. What failed costs the whole patch.
     pub(super) fn verdict(&self, plan: &Plan, state: &Path) -> Verdict {
         let mut failed = runs_old(plan);
+        failed.extend(self.gone_down());
         for check in &self.passed {
             if let Err(said) = check.ask() {
                 failed.push(format!(
@@ -79,6 +83,25 @@ impl Before {
                 .into_iter()
                 .map(|why| (serves.to_owned(), why))
                 .collect(),
+        }
+    }
+
+    /// Services that ran and do not any more, whoever stopped them: a maintainer's script, or what
+    /// it could not start again.
+    fn gone_down(&self) -> Vec<String> {
+        let names: Vec<&str> = self.ran.keys().map(String::as_str).collect();
+        match look(&names) {
+            Ok(now) => self
+                .ran
+                .iter()
+                .zip(now)
+                .filter(|(_, now)| !now.is_up())
+                .filter_map(|((name, before), now)| match before.health(&now) {
+                    Health::Down(why) => Some(format!("`{name}` ran before: {why}")),
+                    Health::Up | Health::Starting | Health::Rests => None,
+                })
+                .collect(),
+            Err(error) => vec![format!("whether services run is unknown: {error}")],
         }
     }
 
@@ -161,6 +184,26 @@ impl Before {
 
 fn key(finding: &assess::Finding) -> (String, String) {
     (finding.name.clone(), finding.package.name.clone())
+}
+
+/// The services with processes that are up and do not end by themselves. Where systemd can't be
+/// asked there are none.
+fn running() -> BTreeMap<String, Seen> {
+    let units: BTreeSet<String> = processes()
+        .into_iter()
+        .filter_map(|process| process.unit)
+        .filter(|unit| unit.ends_with(".service"))
+        // Made for one run of something, and gone with it; and people's own.
+        .filter(|unit| !unit.starts_with("run-") && !unit.contains('@'))
+        .collect();
+    let names: Vec<&str> = units.iter().map(String::as_str).collect();
+    let seen = look(&names).unwrap_or_default();
+    units
+        .iter()
+        .cloned()
+        .zip(seen)
+        .filter(|(_, seen)| seen.is_up() && !seen.is_oneshot())
+        .collect()
 }
 
 /// Services that were just restarted may not answer at once.

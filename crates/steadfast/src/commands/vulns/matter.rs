@@ -11,7 +11,7 @@ use advisory::assess::Unknown;
 use advisory::rank::{Exposure, Unseen};
 use host::LocalHost;
 use host::components::{components, sbom};
-use host::packages::reach::Running;
+use host::packages::reach::{Running, unseen};
 use model::component::{Component, Inventory, Unread};
 use model::{Fact, HostPath};
 
@@ -115,7 +115,8 @@ impl Matter {
     pub(super) fn exposure(&self, component: &Component) -> Exposure {
         match &self.kind {
             Kind::Host(running) => running.of(component),
-            Kind::Tree => Exposure::Installed,
+            // Nothing runs there. What no process could show on a host, it can't show here either.
+            Kind::Tree => unseen(component).unwrap_or(Exposure::Installed),
             Kind::Document => Exposure::Unknown(Unseen::Document),
         }
     }

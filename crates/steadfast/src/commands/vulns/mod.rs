@@ -139,12 +139,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
     // Neither waits for the other: the feeds are read while the host is.
     let (advisories, matter) = thread::scope(|scope| {
-        let looking = scope.spawn(|| Matter::look(args, &progress));
-        let advisories = Advisories::open(context.directory());
-        (advisories, looking.join())
+        // Thousands of small things are made by the first thread: what others allocate takes the
+        // kernel's help more often.
+        let reading = scope.spawn(|| Advisories::open(context.directory()));
+        let matter = Matter::look(args, &progress);
+        (reading.join(), matter)
     });
     progress.clear();
-    let matter = matter.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let matter = matter?;
+    let advisories = advisories.unwrap_or_else(|panic| resume_unwind(panic));
     let advisories = advisories.map_err(refused)?;
     let terms = terms(args, policy.vulnerabilities(), now);
     let components = &matter.components;
