@@ -1,0 +1,264 @@
+//! Package files, fetched and verified into the state directory. One patch at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use model::PackageUpgrade;
+use model::component::SourcePackage;
+
+use super::pending::{Pending, UNLOCKED};
+use crate::act::package::apt;
+use crate::act::program::Program;
+use crate::act::upgrade::{NO_CACHES, archives_below, file_name, name_of_file};
+use crate::act::{ActError, Root};
+use crate::image;
+use crate::lock::Lock;
+use crate::state::State;
+
+/// Fetching a whole upgrade over a slow line.
+const FETCH_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The turn of one patch, from what is fetched to its end. Given back when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _file: File,
+}
+
+impl Turn {
+    /// None while somebody else has it.
+    ///
+    /// # Errors
+    /// When the state directory can't be written.
+    pub fn take(state: &State) -> Result<Option<Self>, ActError> {
+        let path = state.directory().join("patch.lock");
+        let fail = |error: std::io::Error| ActError::program("take a turn for a patch", error);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(fail(error)),
+        }
+    }
+}
+
+/// Package files that were fetched and verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Each with the digest of its file.
+    pub packages: Vec<PackageUpgrade>,
+    /// What they unpack to.
+    pub unpacked_bytes: u64,
+}
+
+/// Fetches the package files into the state directory; apt verifies each against the signed
+/// lists.
+///
+/// # Errors
+/// When something can't be fetched, or is not what it should be. Nothing was installed.
+pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetched, ActError> {
+    let archives = archives_below(state.images().directory());
+    if !archives.is_dir() {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&archives)
+            .map_err(|error| ActError::program("make a folder for package files", error))?;
+    }
+    let partial = archives.join("partial");
+    if !partial.is_dir() {
+        std::fs::create_dir(&partial)
+            .map_err(|error| ActError::program("make a folder for package files", error))?;
+    }
+    if pending.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let fetch = |how: &str| {
+        let options = [
+            UNLOCKED,
+            &format!("-oDir::Cache::archives={}/", archives.display()),
+            "-oAPT::Sandbox::User=root",
+            how,
+            "--no-remove",
+            "--no-install-recommends",
+            "install",
+        ];
+        let wanted = pending
+            .iter()
+            .map(|pending| format!("{}={}", pending.name, pending.to));
+        apt().and_then(|apt| {
+            apt.args(NO_CACHES)
+                .args(again.then_some("--reinstall"))
+                .args(options.map(str::to_owned))
+                .args(wanted)
+                .limit(FETCH_LIMIT)
+                .succeed()
+        })
+    };
+    fetch("--download-only")?;
+    // What apt calls fetched without copying it: an archive on this host's own disk.
+    copy_local(&fetch("--print-uris")?.stdout, &archives)?;
+    let listed = listed(&pending)?;
+    let mut packages = Vec::with_capacity(pending.len());
+    let mut unpacked_bytes = 0;
+    for pending in pending {
+        let mut package = PackageUpgrade {
+            name: pending.name,
+            architecture: pending.architecture,
+            from: pending.from,
+            to: pending.to,
+            source: None,
+            origins: pending.origins,
+            archive: model::Digest::of(b""),
+        };
+        let path = archives.join(file_name(&package));
+        let refuse = |why: String| ActError::program(format!("fetch `{}`", path.display()), why);
+        let mut file = File::open(&path).map_err(|error| refuse(error.to_string()))?;
+        (package.archive, _) =
+            image::digest(&mut file).map_err(|error| refuse(error.to_string()))?;
+        // apt looks at what it copies itself, and at the rest only when it installs it.
+        let Some(listed) = listed
+            .get(&file_name(&package))
+            .filter(|listed| listed.sha256 == package.archive.to_string())
+        else {
+            drop(std::fs::remove_file(&path));
+            return Err(refuse(
+                "it is not the file that the archive's lists name".to_owned(),
+            ));
+        };
+        package.source = Some(listed.source.clone());
+        unpacked_bytes += listed.installed_bytes;
+        packages.push(package);
+    }
+    packages.sort();
+    drop_others(&archives, &packages);
+    Ok(Fetched {
+        packages,
+        unpacked_bytes,
+    })
+}
+
+/// Package files of earlier plans are of no use: an undo needs none. A change that is at work may
+/// be installing them.
+fn drop_others(archives: &Path, packages: &[PackageUpgrade]) {
+    let locked = Root::live().map(|root| Lock::take(&root, Duration::ZERO));
+    let Ok(Ok(_lock)) = locked else {
+        return;
+    };
+    let wanted: BTreeSet<String> = packages.iter().map(file_name).collect();
+    let entries = std::fs::read_dir(archives).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let is_other = name
+            .to_str()
+            .is_some_and(|name| name.ends_with(".deb") && !wanted.contains(name));
+        if is_other {
+            // What stays only takes room.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Copies what apt-get's `--print-uris` says lies on a local disk: `'file:/PATH' NAME SIZE HASH`.
+fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
+    for line in uris.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(uri), Some(name)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let uri = uri.trim_matches('\'');
+        let Some(path) = uri
+            .strip_prefix("file:")
+            .or_else(|| uri.strip_prefix("copy:"))
+        else {
+            continue;
+        };
+        // apt makes the name from a package's own words; it is one name all the same.
+        if name.contains('/') {
+            continue;
+        }
+        let path: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+        let path = Path::new("/").join(OsStr::from_bytes(&path));
+        let fail = |why: String| ActError::program(format!("copy `{}`", path.display()), why);
+        std::fs::copy(&path, archives.join(name)).map_err(|error| fail(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What the signed lists say of a package file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// As hexadecimal digits.
+    pub sha256: String,
+    pub source: SourcePackage,
+    /// `Installed-Size`, which is in KiB (Debian policy, 5.6.20).
+    pub installed_bytes: u64,
+}
+
+/// The package files by their names in the cache, from the signed lists.
+///
+/// # Errors
+/// When apt-cache can't be asked.
+pub fn listed(pending: &[Pending]) -> Result<BTreeMap<String, Listed>, ActError> {
+    let mut all = BTreeMap::new();
+    // A program's answer is bounded; so many stanzas fit into it.
+    for some in pending.chunks(100) {
+        let ended = Program::find(&["/usr/bin/apt-cache"])?
+            .args(NO_CACHES)
+            .args(["show"])
+            .args(
+                some.iter()
+                    .map(|pending| format!("{}={}", pending.name, pending.to)),
+            )
+            .succeed()?;
+        all.extend(parse_listed(&ended.stdout));
+    }
+    Ok(all)
+}
+
+/// Reads what `apt-cache show` prints: deb822(5) stanzas.
+pub fn parse_listed(text: &str) -> BTreeMap<String, Listed> {
+    let mut listed = BTreeMap::new();
+    for stanza in text.split("\n\n") {
+        let field = |name: &str| {
+            stanza
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        if let (Some(name), Some(version), Some(architecture), Some(hash)) = (
+            field("Package"),
+            field("Version"),
+            field("Architecture"),
+            field("SHA256"),
+        ) {
+            // `Source: NAME (VERSION)`, each only where it differs from the package's own.
+            let source = field("Source").unwrap_or(name);
+            let (source, source_version) = match source.split_once(" (") {
+                Some((source, rest)) => (source, rest.trim_end_matches(')')),
+                None => (source, version),
+            };
+            let size = field("Installed-Size").and_then(|size| size.trim().parse::<u64>().ok());
+            listed.insert(
+                name_of_file(name, version, architecture),
+                Listed {
+                    sha256: hash.trim().to_owned(),
+                    source: SourcePackage {
+                        name: source.trim().to_owned(),
+                        version: source_version.trim().to_owned(),
+                    },
+                    installed_bytes: size.unwrap_or(0).saturating_mul(1024),
+                },
+            );
+        }
+    }
+    listed
+}

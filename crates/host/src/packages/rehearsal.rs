@@ -1,0 +1,266 @@
+//! An upgrade on a copy of this host: what it writes, what it takes of each disk, and whether
+//! programs still accept the host after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::HostPath;
+use model::patching::DATA_PLACES;
+use model::value::Output;
+use serde::Serialize;
+
+use super::fetch::Fetched;
+use crate::act::ActError;
+use crate::act::package::{APT_VARIABLES, apt_options};
+use crate::act::program::{Program, end_of};
+use crate::act::upgrade::{CONFIGURE, archives_below, arguments};
+use crate::rehearse::{Place, RehearseError, Rehearsed, Step, rehearse};
+use crate::state::State;
+
+/// A check that takes longer than this tells nothing.
+const CHECK_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that must accept the upgraded host, and is asked on the copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Check {
+    /// The first is a program's absolute path.
+    pub argv: Vec<String>,
+    pub limit: Duration,
+}
+
+impl Check {
+    /// One of a program that is expected to answer at once.
+    pub fn of(argv: &[&str]) -> Self {
+        Self {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            limit: CHECK_LIMIT,
+        }
+    }
+
+    /// As one line.
+    pub fn shown(&self) -> String {
+        model::printable(self.argv.join(" ").as_bytes())
+    }
+
+    /// Asks it on the host. Why not, where it does not pass.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn ask(&self) -> Result<(), String> {
+        let (program, args) = self.argv.split_first().ok_or("it names no program")?;
+        let ended = Program::find(&[program.as_str()])
+            .and_then(|program| program.args(args).limit(self.limit).run())
+            .map_err(|error| error.to_string())?;
+        match ended.succeeded() {
+            true => Ok(()),
+            false => Err(end_of(&ended.stdout, &ended.stderr)),
+        }
+    }
+}
+
+/// What a rehearsal of an upgrade told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpgradeRehearsed {
+    /// Every path that the upgrade writes.
+    pub writes: BTreeSet<HostPath>,
+    /// Where the copy's layers were.
+    pub place: Place,
+    /// What it takes of each file system.
+    pub room: Vec<Room>,
+    /// Checks that passed before the upgrade and do not after it, with what they said.
+    pub broken: BTreeMap<Check, String>,
+    /// Configuration files that the administrator changed and that stay as they are, with the
+    /// maintainer's new version, which is put beside each.
+    pub conflicts: BTreeMap<HostPath, Vec<u8>>,
+}
+
+/// What an upgrade takes of a file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Room {
+    /// Where it is mounted.
+    pub at: PathBuf,
+    /// What the upgrade writes there.
+    pub written_bytes: u64,
+    pub free_bytes: u64,
+}
+
+/// Where dpkg puts the maintainer's version of a configuration file that was changed here.
+const BESIDE: &str = ".dpkg-dist";
+
+/// Why an upgrade is not fit for the host.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    #[error(transparent)]
+    Act(#[from] ActError),
+    #[error(transparent)]
+    Rehearse(#[from] RehearseError),
+    /// A file system would be full before the end.
+    #[error(
+        "no room below `{}`: the upgrade writes {needed_bytes} bytes there, and {free_bytes} are free",
+        at.display()
+    )]
+    NoRoom {
+        at: PathBuf,
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
+    /// It fails on a copy of this host, and would fail on the host.
+    #[error("the upgrade fails on a copy of this host: {0}")]
+    Fails(String),
+}
+
+/// Upgrades a copy of this host, and asks the checks there, before and after. What dpkg left
+/// `unfinished` is finished first. What it writes below `data` is in no write set.
+///
+/// # Errors
+/// When no copy can be made, and when the upgrade fails on it.
+pub fn rehearse_upgrade(
+    state: &State,
+    fetched: &Fetched,
+    unfinished: &[String],
+    checks: &[Check],
+    data: &[HostPath],
+    limit: Duration,
+) -> Result<UpgradeRehearsed, UpgradeError> {
+    let Fetched {
+        packages,
+        unpacked_bytes,
+    } = fetched;
+    let again = !unfinished.is_empty();
+    let archives = archives_below(state.images().directory());
+    let step = |check: &Check| Step {
+        program: PathBuf::from(&check.argv[0]),
+        args: check.argv[1..].to_vec(),
+        limit: check.limit,
+        others_rest_on_it: false,
+    };
+    let mut upgrade = Vec::new();
+    if again {
+        upgrade.push(Step {
+            program: PathBuf::from("/usr/bin/dpkg"),
+            args: CONFIGURE.map(str::to_owned).to_vec(),
+            limit,
+            others_rest_on_it: false,
+        });
+    }
+    if !packages.is_empty() {
+        upgrade.push(Step {
+            program: PathBuf::from("/usr/bin/apt-get"),
+            args: [&apt_options()[..], &arguments(packages, &archives, again)?].concat(),
+            limit,
+            others_rest_on_it: true,
+        });
+    }
+    upgrade.push(Step {
+        program: PathBuf::from("/usr/bin/dpkg"),
+        args: vec!["--audit".to_owned()],
+        limit: CHECK_LIMIT,
+        others_rest_on_it: true,
+    });
+    let variables = [&APT_VARIABLES[..], &[("HOME", "/root")]].concat();
+    let mine = HostPath::from_bytes(
+        state
+            .images()
+            .directory()
+            .parent()
+            .unwrap_or(Path::new("/nowhere"))
+            .as_os_str()
+            .as_encoded_bytes(),
+    )
+    .map_err(|error| ActError::program("leave the state directory out", error))?;
+    let known = DATA_PLACES.iter().map(|place| HostPath::literal(place));
+    let left_out: Vec<HostPath> = known.chain(data.iter().cloned()).chain([mine]).collect();
+    let folder = state.directory().join("rehearsal");
+    // The upgrade unpacks beside the old files; the database and caches come on top.
+    let needed_bytes = unpacked_bytes * 2 + (128 << 20);
+    let (first, last) = (checks.len(), checks.len() + upgrade.len());
+    let ask: Vec<Step> = checks.iter().map(step).collect();
+    let steps = [&ask[..], &upgrade, &ask[..]].concat();
+    let Rehearsed {
+        steps: ended,
+        writes,
+        contents,
+        written_bytes,
+        place,
+    } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder)?;
+    let why_not = |how: Option<&Result<Output, String>>| match how {
+        Some(Ok(output)) if output.status == Some(0) => None,
+        Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),
+        Some(Err(why)) => Some(why.clone()),
+        None => Some("it did not run".to_owned()),
+    };
+    // dpkg's configuring may fail for what is installed again after it.
+    for place in (if again { first + 1 } else { first })..last {
+        if let Some(why) = why_not(ended.get(place)) {
+            return Err(UpgradeError::Fails(why));
+        }
+    }
+    if let Some(Ok(audit)) = ended.get(last - 1)
+        && !audit.stdout.trim().is_empty()
+    {
+        let why = format!("dpkg is not clean after it: {}", end_of(&audit.stdout, ""));
+        return Err(UpgradeError::Fails(why));
+    }
+    let mut broken = BTreeMap::new();
+    for (place, check) in checks.iter().enumerate() {
+        let before = why_not(ended.get(place));
+        if let (None, Some(why)) = (before, why_not(ended.get(last + place))) {
+            broken.insert(check.clone(), why);
+        }
+    }
+    let room = room(&written_bytes);
+    check_room(&room)?;
+    Ok(UpgradeRehearsed {
+        writes,
+        room,
+        place,
+        broken,
+        conflicts: contents
+            .into_iter()
+            .filter_map(|(path, content)| {
+                let kept = path.as_bytes().strip_suffix(BESIDE.as_bytes())?;
+                Some((HostPath::from_bytes(kept).ok()?, content))
+            })
+            .collect(),
+    })
+}
+
+/// By file system; one that can't be asked for its room is left out.
+fn room(written_bytes: &BTreeMap<PathBuf, u64>) -> Vec<Room> {
+    let mut by_device: BTreeMap<u64, (PathBuf, u64)> = BTreeMap::new();
+    for (at, bytes) in written_bytes {
+        let device = std::fs::metadata(at).map_or(0, |metadata| metadata.dev());
+        by_device.entry(device).or_insert((at.clone(), 0)).1 += bytes;
+    }
+    let mut all: Vec<Room> = by_device
+        .into_values()
+        .filter(|(_, written_bytes)| *written_bytes > 0)
+        .filter_map(|(at, written_bytes)| {
+            let room = rustix::fs::statvfs(&at).ok()?;
+            Some(Room {
+                at,
+                written_bytes,
+                free_bytes: room.f_bavail * room.f_frsize,
+            })
+        })
+        .collect();
+    all.sort_by(|a, b| a.at.cmp(&b.at));
+    all
+}
+
+/// Every file system must hold the new files beside the old, and a way back beside both.
+fn check_room(rooms: &[Room]) -> Result<(), UpgradeError> {
+    let full = rooms
+        .iter()
+        .find(|room| room.written_bytes.saturating_mul(2) > room.free_bytes);
+    match full {
+        None => Ok(()),
+        Some(room) => Err(UpgradeError::NoRoom {
+            at: room.at.clone(),
+            needed_bytes: room.written_bytes.saturating_mul(2),
+            free_bytes: room.free_bytes,
+        }),
+    }
+}
