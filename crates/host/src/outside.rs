@@ -12,21 +12,19 @@ use model::{HostPath, Outside};
 use crate::HostError;
 use crate::event::Event;
 use crate::journal::{ActionRecord, Imaged, Kept, Role};
+use crate::rehearse::writes::EVIDENCE;
 use crate::state::State;
 use crate::walk::since::{Expected, changed_since};
 
-/// Written all the time by whoever runs, and no part of a host's state: logs, caches of the
-/// package manager's own, queues, what systemd notes of its timers, leases.
-const ALWAYS: [&str; 13] = [
+/// Written all the time by whoever runs, and no part of a host's state: queues, what systemd notes
+/// of its timers, leases; beside what no write set holds.
+const ALWAYS: [&str; 10] = [
     "/proc",
     "/sys",
     "/dev",
     "/run",
     "/tmp",
     "/var/tmp",
-    "/var/log",
-    "/var/cache/apt",
-    "/var/lib/apt/lists",
     "/var/spool",
     "/var/lib/systemd",
     "/var/lib/dhcp",
@@ -58,7 +56,7 @@ pub(crate) fn tell(
 }
 
 fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, HostError> {
-    let always = ALWAYS.iter().chain(&DATA_PLACES);
+    let always = ALWAYS.iter().chain(&EVIDENCE).chain(&DATA_PLACES);
     let mut below: Vec<HostPath> = always.map(|top| HostPath::literal(top)).collect();
     below.extend(HostPath::from_bytes(state.as_os_str().as_encoded_bytes()));
     let mine: BTreeSet<&HostPath> = images.iter().map(|image| &image.path).collect();

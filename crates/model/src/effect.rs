@@ -356,7 +356,17 @@ pub struct PackageUpgrade {
     pub archive: Digest,
 }
 
+/// A package's name without its architecture: `libc6` of `libc6:i386`.
+pub fn bare_name(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(bare, _)| bare)
+}
+
 impl PackageUpgrade {
+    /// Its name without its architecture.
+    pub fn bare_name(&self) -> &str {
+        bare_name(&self.name)
+    }
+
     /// Is it published as a security update? By Debian's own label, and what its derivatives
     /// call theirs.
     pub fn is_security(&self) -> bool {

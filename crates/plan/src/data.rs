@@ -73,7 +73,7 @@ pub fn data(
         // What is new has nothing yet.
         .filter(|package| package.from.is_some())
         .filter_map(|package| {
-            let name = package.name.split(':').next().unwrap_or(&package.name);
+            let name = package.bare_name();
             let matches = |pattern: &String| model::waiver::matches(pattern, name);
             let backup = backups
                 .iter()

@@ -13,9 +13,15 @@ use host::feeds::{FeedError, Feeds, Held};
 use host::packages::reach::Running;
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
+use model::effect::bare_name;
 use model::{Component, PublicClock, VulnerabilityPolicy};
 
-use crate::commands::feed::{USUAL_AGE_DAYS, days};
+/// Debian publishes advisories nearly every day, and CISA adds to its catalogue every week.
+pub const USUAL_AGE_DAYS: u16 = 7;
+
+pub fn days(days: u16) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(days))
+}
 
 /// The feeds of a state folder.
 #[derive(Debug)]
@@ -230,7 +236,7 @@ pub fn with_versions(
     let mut gone = BTreeSet::new();
     for new in versions {
         // `libc6:i386`, where it is not the host's own architecture.
-        let name = new.name.split(':').next().unwrap_or_default();
+        let name = bare_name(&new.name);
         let named = places.get(name).map_or(&[][..], Vec::as_slice);
         let same = |place: &&usize| components[**place].architecture.as_deref();
         let place = named

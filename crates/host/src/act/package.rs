@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::effect::bare_name;
 use model::{Digest, HostPath, PackageOp};
 use rustix::process::{Flock, FlockType};
 use serde::{Deserialize, Serialize};
@@ -100,8 +101,13 @@ pub(crate) fn apt() -> Result<Program, ActError> {
     let program = Program::find(&["/usr/bin/apt-get"])?
         .args(apt_options())
         .limit(INSTALL_LIMIT);
+    Ok(unattended(program))
+}
+
+/// With the variables that say that nobody is there.
+pub(super) fn unattended(program: Program) -> Program {
     let with = |program: Program, (name, value)| program.env(name, value);
-    Ok(APT_VARIABLES.into_iter().fold(program, with))
+    APT_VARIABLES.into_iter().fold(program, with)
 }
 
 fn dpkg() -> Result<Program, ActError> {
@@ -205,7 +211,7 @@ pub fn touched(
 
 /// Packages that can be installed for several architectures have it in the name.
 fn lists(name: &str) -> Result<Vec<String>, ActError> {
-    let bare = name.split(':').next().unwrap_or(name);
+    let bare = bare_name(name);
     let architecture = dpkg()?.args(["--print-architecture"]).succeed()?.stdout;
     Ok(vec![
         format!("{name}.conffiles"),
@@ -319,7 +325,7 @@ fn secure(context: &Context<'_>, name: &str, version: &str) -> Result<Digest, Ac
 }
 
 fn cached(name: &str, version: &str) -> Option<PathBuf> {
-    let bare = name.split(':').next()?;
+    let bare = bare_name(name);
     let start = format!("{bare}_{}_", version.replace(':', "%3a"));
     let entries = std::fs::read_dir("/var/cache/apt/archives").ok()?;
     entries
@@ -344,7 +350,7 @@ fn check_archive(file: &Path, name: &str, version: &str) -> Result<(), String> {
         })
         .map_err(|error| error.to_string())?
         .stdout;
-    let bare = name.split(':').next().unwrap_or(name);
+    let bare = bare_name(name);
     match said.trim() == format!("{bare} {version}") {
         true => Ok(()),
         false => Err(format!(
@@ -387,16 +393,17 @@ pub(super) fn named_process(id: i32) -> String {
     }
 }
 
-/// Who holds one of dpkg's locks: apt the first, dpkg itself the second.
+/// In the order in which they are taken: apt takes the first, dpkg itself the second.
+pub(super) const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
+
+/// Who holds one of dpkg's locks.
 pub(super) fn lock_holder() -> Option<i32> {
-    ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"]
-        .into_iter()
-        .find_map(|path| {
-            let file = std::fs::File::open(path).ok()?;
-            let asked = Flock::from(FlockType::WriteLock);
-            let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
-            Some(found.pid?.as_raw_pid())
-        })
+    LOCKS.into_iter().find_map(|path| {
+        let file = std::fs::File::open(path).ok()?;
+        let asked = Flock::from(FlockType::WriteLock);
+        let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
+        Some(found.pid?.as_raw_pid())
+    })
 }
 
 /// The same packages, versions and marks as before. Doing it twice changes nothing.

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use model::{HostPath, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
-use super::package::{APT_VARIABLES, apt, check_name, failed, lock_holder, named_process, query};
+use super::package::{
+    LOCKS, apt, check_name, failed, lock_holder, named_process, query, unattended,
+};
 use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
@@ -30,8 +32,7 @@ pub fn archives_below(images: &Path) -> PathBuf {
 
 /// The name of a package's file in apt's cache: a colon of the version is `%3a`.
 pub fn file_name(package: &PackageUpgrade) -> String {
-    let bare = package.name.split(':').next().unwrap_or(&package.name);
-    name_of_file(bare, &package.to, &package.architecture)
+    name_of_file(package.bare_name(), &package.to, &package.architecture)
 }
 
 /// The same, from a package's own words.
@@ -111,10 +112,7 @@ pub fn act(
     check_archives(packages, &archives)?;
     let again = !unfinished.is_empty();
     if again {
-        let finish = Program::find(&["/usr/bin/dpkg"])?;
-        let finish = APT_VARIABLES
-            .into_iter()
-            .fold(finish, |program, (name, value)| program.env(name, value));
+        let finish = unattended(Program::find(&["/usr/bin/dpkg"])?);
         // What can't be configured is installed again, and what dpkg says in the end counts.
         let _ = finish.args(CONFIGURE).limit(limit).run()?;
     }
@@ -186,9 +184,6 @@ fn names_of(audit: &str) -> Vec<String> {
 pub struct DpkgLock {
     _files: Vec<File>,
 }
-
-/// In the order in which apt and dpkg take them.
-const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
 
 /// Takes dpkg's locks. The package manager that a killed upgrade left at work ends by itself, and
 /// before it has ended nothing of what it writes can be put back.

@@ -208,10 +208,7 @@ impl Work<'_> {
             return self.take_everything_back();
         }
         if needs_confirmation && self.standing_risk() >= Risk::Connectivity {
-            if let Some(since) = outside::since(&self.records) {
-                self.header.change.outside =
-                    outside::tell(&self.images, self.state, since, self.sink);
-            }
+            self.look_outside();
             return self.await_confirmation(lock);
         }
         self.commit()
@@ -228,7 +225,7 @@ impl Work<'_> {
         take_back::tidy(&self.context, &self.images)?;
         self.transition(ChangeState::Committed)?;
         self.options.guard.disarm(id, self.state);
-        self.tell_outside()?;
+        self.tell_outside();
         (self.sink)(Event::Committed { id });
         if self.header.taken_back.is_empty() {
             return Ok(Applied::Committed(id));
@@ -240,14 +237,17 @@ impl Work<'_> {
     }
 
     /// What changed meanwhile and is none of it: when nothing hangs on the answer any more.
-    fn tell_outside(&mut self) -> Result<(), StateError> {
-        let Some(since) = outside::since(&self.records) else {
-            return Ok(());
-        };
-        self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
-        match self.header.change.outside.is_empty() {
-            true => Ok(()),
-            false => self.write_header(),
+    fn tell_outside(&mut self) {
+        self.look_outside();
+        if !self.header.change.outside.is_empty() {
+            // The change has its end; where this can't be recorded, it was said.
+            let _ = self.write_header();
+        }
+    }
+
+    fn look_outside(&mut self) {
+        if let Some(since) = outside::since(&self.records) {
+            self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
         }
     }
 
@@ -440,10 +440,7 @@ impl Work<'_> {
         .inspect(|_| {
             self.options.guard.disarm(self.header.change.id, self.state);
         })
-        .and_then(|applied| {
-            self.tell_outside()?;
-            Ok(applied)
-        })
+        .inspect(|_| self.tell_outside())
     }
 
     /// The lock is given back while we wait: whoever confirms, and whoever takes back when

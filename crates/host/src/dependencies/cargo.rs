@@ -7,7 +7,7 @@ use model::dependency::Lockfile;
 
 use super::workshop::{Tool, Workshop, said};
 use super::{
-    Changed, Files, Folder, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
+    Files, Folder, MAJOR, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
 };
 use crate::components::lock::{self, CargoOutside};
 
@@ -47,8 +47,7 @@ pub(super) fn upgrade(
     let mut upgraded = Upgraded::default();
     for one in wanted {
         if !one.to.compatible {
-            let why = "only a new major version closes it: what asks for it has to change first";
-            upgraded.refused.push((one.clone(), why.to_owned()));
+            upgraded.refused.push((one.clone(), MAJOR.to_owned()));
             continue;
         }
         let package = format!("{}@{}", one.name, one.version);
@@ -73,15 +72,7 @@ pub(super) fn upgrade(
             }
         }
     }
-    let old = &files[&lockfile.path];
-    let new = workshop.result(&lockfile.path).map_err(NotAsked)?;
-    if let Some(new) = new.filter(|new| new != old) {
-        upgraded.changed.push(Changed {
-            path: lockfile.path.clone(),
-            old: old.clone(),
-            new,
-        });
-    }
+    upgraded.take(&workshop, &lockfile.path, &files[&lockfile.path])?;
     upgraded.notes.extend(workshop.notes.iter().cloned());
     Ok(upgraded)
 }

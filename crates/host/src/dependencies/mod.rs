@@ -23,6 +23,8 @@ use model::dependency::{LockFormat, LockedFrom, Lockfile};
 use model::value::Reason;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
+use workshop::Workshop;
+
 use crate::components::lock;
 use crate::components::source::{OpenFile, Source, malformed};
 
@@ -91,6 +93,24 @@ pub struct Upgraded {
     pub refused: Vec<(Wanted, String)>,
     /// What to know about how it was made.
     pub notes: Vec<String>,
+}
+
+/// Why a tool is not asked for an upgrade that others would have to follow.
+const MAJOR: &str = "only a new major version closes it: what asks for it has to change first";
+
+impl Upgraded {
+    /// A file as the tool left it on the copy, where that is another than it was.
+    fn take(&mut self, workshop: &Workshop, path: &str, old: &[u8]) -> Result<(), NotAsked> {
+        let new = workshop.result(path).map_err(NotAsked)?;
+        if let Some(new) = new.filter(|new| new != old) {
+            self.changed.push(Changed {
+                path: path.to_owned(),
+                old: old.to_owned(),
+                new,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Why no tool was asked.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::workshop::{Tool, Workshop, said};
 use super::{
-    Changed, Files, Folder, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
+    Files, Folder, MAJOR, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
 };
 use crate::components::lock::{self, NodeProject};
 
@@ -51,8 +51,7 @@ pub(super) fn upgrade(
     let mut upgraded = Upgraded::default();
     for one in wanted {
         if !one.to.compatible {
-            let why = "only a new major version closes it: what asks for it has to change first";
-            upgraded.refused.push((one.clone(), why.to_owned()));
+            upgraded.refused.push((one.clone(), MAJOR.to_owned()));
             continue;
         }
         if !is_name(&one.name) {
@@ -86,14 +85,7 @@ pub(super) fn upgrade(
         }
     }
     for (path, old) in &files {
-        let new = workshop.result(path).map_err(NotAsked)?;
-        if let Some(new) = new.filter(|new| new != old) {
-            upgraded.changed.push(Changed {
-                path: path.clone(),
-                old: old.clone(),
-                new,
-            });
-        }
+        upgraded.take(&workshop, path, old)?;
     }
     upgraded.notes.extend(workshop.notes.iter().cloned());
     Ok(upgraded)

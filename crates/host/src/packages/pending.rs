@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use model::effect::bare_name;
+
 use crate::act::ActError;
 use crate::act::package::apt;
 use crate::act::program::Program;
@@ -25,8 +27,7 @@ impl Pending {
 
     /// The name of its file in apt's cache.
     pub fn file_name(&self) -> String {
-        let bare = self.name.split(':').next().unwrap_or(&self.name);
-        name_of_file(bare, &self.to, &self.architecture)
+        name_of_file(bare_name(&self.name), &self.to, &self.architecture)
     }
 }
 

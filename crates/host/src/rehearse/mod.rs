@@ -4,7 +4,7 @@
 
 mod cell;
 mod share;
-mod writes;
+pub(crate) mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsString};

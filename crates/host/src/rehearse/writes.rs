@@ -19,12 +19,10 @@ const MOST_PATHS: usize = 500_000;
 
 /// Written at each run by whoever runs it, and by nobody else: what went there belongs to the
 /// evidence or can be made again.
-const LEFT_OUT: [&str; 4] = [
-    "/var/log",
-    "/var/cache/apt",
-    "/var/lib/apt/lists",
-    "/usr/sbin/policy-rc.d",
-];
+pub(crate) const EVIDENCE: [&str; 3] = ["/var/log", "/var/cache/apt", "/var/lib/apt/lists"];
+
+/// Put into the copy by us.
+const OWN: &str = "/usr/sbin/policy-rc.d";
 
 /// One overlay: what it lies over, and where its own layer is.
 pub(super) struct Layer {
@@ -90,8 +88,9 @@ pub(super) fn sizes(layers: &[Layer]) -> io::Result<BTreeMap<PathBuf, u64>> {
 
 /// Every path that was made, changed or removed in these layers, but for what is `left_out`.
 pub(super) fn writes(layers: &[Layer], left_out: &[HostPath]) -> io::Result<BTreeSet<HostPath>> {
-    let left_out: Vec<HostPath> = LEFT_OUT
+    let left_out: Vec<HostPath> = EVIDENCE
         .iter()
+        .chain([&OWN])
         .map(|top| HostPath::literal(top))
         .chain(left_out.iter().cloned())
         .collect();

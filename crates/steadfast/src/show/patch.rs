@@ -38,7 +38,7 @@ pub struct Foretold {
     /// Sessions, and processes of no service, go on with the old files.
     pub leaves_sessions: bool,
     /// Data of services that it touches.
-    pub proven: Vec<Data>,
+    pub data: Vec<Data>,
     /// What is due as asked for, and that nothing pending closes.
     pub not_closed: Vec<Finding>,
 }
@@ -67,7 +67,7 @@ impl Foretold {
             "findings": effects,
             "not_closed": self.not_closed,
             "leaves_sessions": self.leaves_sessions,
-            "data": self.proven.iter().map(|data| {
+            "data": self.data.iter().map(|data| {
                 let (proven, why) = match &data.state {
                     DataState::Proven { on } => (Some(on), None),
                     DataState::AtRisk { why } => (None, Some(why)),
@@ -110,7 +110,7 @@ pub fn write(
         let text = "people's sessions, and what no service owns, go on with the old files";
         paper.row(Role::Dim, "later", &Text::new().plain(text))?;
     }
-    for data in &foretold.proven {
+    for data in &foretold.data {
         if let DataState::Proven { on } = &data.state {
             let text = format!(
                 "of {} is no part of the way back; a restore was proven on {}",

@@ -6,7 +6,8 @@ use host::Create;
 use host::feeds::{self, Feeds};
 use jiff::Timestamp;
 
-use super::{days, names, refused};
+use super::{names, refused};
+use crate::assessing::days;
 use crate::context::Context;
 use crate::duration::Days;
 use crate::exit::Exit;

@@ -7,7 +7,8 @@ use advisory::assess::FeedState;
 use host::feeds::{self, FeedName, Taken};
 use jiff::Timestamp;
 
-use super::{Trust, USUAL_AGE_DAYS, as_of, days, open, refused, value};
+use super::{Trust, as_of, open, refused, value};
+use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;

@@ -7,7 +7,8 @@ use host::Create;
 use host::feeds::{FeedError, Feeds, Records};
 use jiff::Timestamp;
 
-use super::{USUAL_AGE_DAYS, days, refused};
+use super::refused;
+use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;

@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use advisory::assess::FeedState;
 use host::Create;
 use host::feeds::{self, FeedError, FeedName, Feeds, Imported};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use trust::Rejected;
 
+use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,14 +32,8 @@ pub enum Command {
     Key(key::Args),
 }
 
-/// Debian publishes advisories nearly every day, and CISA adds to its catalogue every week.
-pub const USUAL_AGE_DAYS: u16 = 7;
 /// Where the keys are that may sign bundles.
 const KEYS: &str = "/etc/steadfast/feed-keys";
-
-pub fn days(days: u16) -> SignedDuration {
-    SignedDuration::from_hours(24 * i64::from(days))
-}
 
 pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {

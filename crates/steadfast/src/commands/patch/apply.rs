@@ -196,7 +196,7 @@ fn selection_of(plan: &Plan) -> Result<Selection, Failure> {
 
 /// What services keep is no part of the way back.
 fn refuse_at_risk(made: &Made, accepted: bool) -> Result<(), Failure> {
-    let mut at_risk = made.data.iter().filter(|data| data.is_at_risk());
+    let mut at_risk = made.foretold.data.iter().filter(|data| data.is_at_risk());
     match at_risk.next() {
         Some(data) if !accepted => Err(Failure::new(
             Exit::Findings,

@@ -17,8 +17,9 @@ use model::Component;
 use model::dependency::{Brought, LockedFrom, Lockfile};
 
 use crate::assessing::{Advisories, Terms, damaged};
+use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::commands::Format;
-use crate::commands::feed::{USUAL_AGE_DAYS, days, refused};
+use crate::commands::feed::refused;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;

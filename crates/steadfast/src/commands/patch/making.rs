@@ -21,7 +21,7 @@ use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use model::effect::USUAL_LIMIT_SECONDS;
+use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
 use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe, VulnerabilityWaiver};
@@ -55,8 +55,6 @@ pub(super) struct Made {
     pub(super) foretold: Foretold,
     /// What is asked on the host before it and after it.
     pub(super) checks: Vec<Check>,
-    /// Data that it may change and that no undo brings back.
-    pub(super) data: Vec<Data>,
 }
 
 /// Finds out what is pending, fetches it, rehearses it, and plans it. Installs nothing.
@@ -147,7 +145,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             .map(|(path, maintainers)| conflict(path, maintainers)),
     );
     let data = ::plan::data::data(&packages, &policy.data, &proven, Timestamp::now());
-    left_alone.extend(data.iter().filter(|data| data.is_at_risk()).map(kept_by));
+    left_alone.extend(data.iter().filter_map(at_risk));
     let users: Vec<User> = processes()
         .into_iter()
         .map(|process| User {
@@ -161,7 +159,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         room: seen.room,
         conflicts: seen.conflicts,
         leaves_sessions: ::plan::patch::leaves_sessions(&users, &seen.writes),
-        proven: data.clone(),
+        data,
         not_closed,
     };
     let plan = ::plan::patch::plan(Patching {
@@ -179,7 +177,6 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         plan,
         foretold,
         checks,
-        data,
     })
 }
 
@@ -234,20 +231,17 @@ fn proven(path: &HostPath) -> Result<Timestamp, String> {
     Timestamp::new(stat.st_mtime, 0).map_err(|error| format!("has no time: {error}"))
 }
 
-/// What is said of the data of a package.
-fn kept_by(data: &Data) -> LeftAlone {
-    let why = match &data.state {
-        // When it was is no part of a plan: it is proven anew.
-        DataState::Proven { .. } => "is no part of the way back".to_owned(),
-        DataState::AtRisk { why } => {
-            format!("is no part of the way back: {why}; apply wants --accept-data-loss")
-        }
+/// What is said of data that nothing proves to come back. What is proven is proven anew each time,
+/// and no part of a plan.
+fn at_risk(data: &Data) -> Option<LeftAlone> {
+    let DataState::AtRisk { why } = &data.state else {
+        return None;
     };
-    LeftAlone {
+    Some(LeftAlone {
         what: format!("data of {}", data.package),
-        why,
+        why: format!("is no part of the way back: {why}; apply wants --accept-data-loss"),
         at: Vec::new(),
-    }
+    })
 }
 
 /// The pending upgrades that were asked for, and what these need.
@@ -306,10 +300,7 @@ fn chosen(
                 }
                 names.extend(closing);
             }
-            let is_due = |pending: &Pending| {
-                let bare = pending.name.split(':').next().unwrap_or_default();
-                names.contains(bare)
-            };
+            let is_due = |pending: &Pending| names.contains(bare_name(&pending.name));
             all.into_iter().filter(is_due).collect()
         }
     };
@@ -396,7 +387,7 @@ fn closing<'a>(
         })
     };
     let is_newer = |version: &&'a NewVersion| {
-        let bare = version.name.split(':').next().unwrap_or_default();
+        let bare = bare_name(&version.name);
         finding.components.iter().any(|name| name == bare)
             && version.source.as_ref().is_some_and(|source| {
                 source.version != finding.package.version && !still(&source.version)
@@ -404,14 +395,7 @@ fn closing<'a>(
     };
     let names = versions.iter().filter(is_newer);
     names
-        .map(|version| {
-            version
-                .name
-                .split(':')
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        })
+        .map(|version| bare_name(&version.name).to_owned())
         .collect()
 }
 

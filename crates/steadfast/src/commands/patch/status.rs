@@ -207,7 +207,7 @@ fn open_until_restarted(
     let mut by: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut versions = Vec::new();
     for package in from.values().filter(|package| package.from.is_some()) {
-        let bare = package.name.split(':').next().unwrap_or_default();
+        let bare = package.bare_name();
         let mut users: Vec<String> = if is_booted(package, kernels) {
             vec!["the booted kernel".to_owned()]
         } else {
