@@ -4,6 +4,8 @@
 use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -175,7 +177,8 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     };
     let mut unspoken: BTreeMap<String, usize> = BTreeMap::new();
     let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
-    for (subject, components) in &subjects {
+    let subjects: Vec<(&Subject, &Vec<&Component>)> = subjects.iter().collect();
+    for ((subject, components), judged) in subjects.iter().zip(judge_all(&indexes, &subjects)?) {
         let coverage = match covered.get(subject.ecosystem.as_str()) {
             Some(known) => known,
             None => {
@@ -191,7 +194,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             components,
             exposure: OnceCell::new(),
         };
-        for judged in matching::judge(&indexes, subject, components)? {
+        for judged in judged {
             take(&mut assessment, &judged, &matter, question, &scores)?;
         }
     }
@@ -202,6 +205,35 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     assessment.unknown.extend(unspoken);
     assessment.findings.sort_by(by_urgency);
     Ok(assessment)
+}
+
+/// So many subjects are worth a thread of their own.
+const SUBJECTS_PER_THREAD: usize = 500;
+
+/// Judges each subject, in their order; many of them on two processors.
+fn judge_all<'a>(
+    indexes: &[Index<'a>],
+    subjects: &[(&Subject, &Vec<&Component>)],
+) -> Result<Vec<Vec<Judged<'a>>>, IndexError> {
+    let judge = |subjects: &[(&Subject, &Vec<&Component>)]| {
+        let each = subjects.iter();
+        let judged =
+            each.map(|(subject, components)| matching::judge(indexes, subject, components));
+        judged.collect::<Result<Vec<_>, _>>()
+    };
+    if subjects.len() < 2 * SUBJECTS_PER_THREAD {
+        return judge(subjects);
+    }
+    let (first, second) = subjects.split_at(subjects.len() / 2);
+    let (mut judged, more) = thread::scope(|scope| {
+        let more = scope.spawn(|| judge(second));
+        (judge(first), more.join())
+    });
+    let more = more.unwrap_or_else(|panic| resume_unwind(panic))?;
+    if let Ok(judged) = &mut judged {
+        judged.extend(more);
+    }
+    judged
 }
 
 /// Did it come another way than as a package of a distribution?

@@ -2,12 +2,10 @@
 //! applied and taken back; what fails on a copy never reaches the host.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lab::{Options, Release, Snapshot};
 
 use crate::booted::{Host, PROGRAM, differences, listed};
-use crate::many_kinds::{Moments, rounds};
 
 /// Makes packages and an archive of them, as a distribution does.
 pub const MAKE: &str = r#"
@@ -62,7 +60,7 @@ fn host_with_pending(postinst: &str) -> Option<Host> {
     Some(host)
 }
 
-fn make_pending(host: &Host, postinst: &str) {
+pub fn make_pending(host: &Host, postinst: &str) {
     let old = demo(
         "1.0",
         "echo old > $d/usr/share/demo/old; mkdir $d/usr/share/demo/folder; \
@@ -80,7 +78,7 @@ fn make_pending(host: &Host, postinst: &str) {
 
 /// But for apt's caches of its own lists, which every question to it may make anew.
 #[track_caller]
-fn expect_same(host: &Host, before: &Snapshot) {
+pub fn expect_same(host: &Host, before: &Snapshot) {
     let mut found = differences(before, &host.snapshot());
     found.retain(|found| !found.path.starts_with(Path::new("/var/cache/apt")));
     assert!(found.is_empty(), "not as it was:\n{}", listed(&found));
@@ -419,76 +417,6 @@ fn said(program: &str, words: &[&str], folder: &Path) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// `kill -9` of the program and of all that it started, at moments spread over an upgrade and
-/// its undo: the recovery ends exactly old or exactly new, whatever dpkg was in the middle of.
-#[test]
-fn killed_anywhere_it_ends_old_or_new() {
-    let Some(host) = host_with_pending("sleep 0.1; echo state > /var/lib/demo-state") else {
-        return;
-    };
-    let before = host.snapshot();
-    let apply = ["patch", "apply", "--yes"];
-    host.steadfast(&apply).expect(0, &[]);
-    let planned = host.snapshot();
-    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
-    expect_same(&host, &before);
-    let mut moments = Moments::seeded();
-    let (mut old, mut new) = (0, 0);
-    for round in 0..rounds(12, 60) {
-        let with_children = round % 2 == 0;
-        // An upgrade of one package takes about two seconds here, its undo half of one.
-        let undoes = round % 3 == 2;
-        if undoes {
-            host.steadfast(&apply).expect(0, &[]);
-        }
-        let (words, most_ms): (&[&str], u64) = match undoes {
-            true => (&["undo", "last", "--yes"], 700),
-            false => (&apply, 2500),
-        };
-        let delay_ms = moments.below(most_ms);
-        kill_after(&host, words, delay_ms, with_children);
-        let when = format!("{words:?} killed after {delay_ms} ms, children too: {with_children}");
-        let said = host.steadfast(&["recover"]);
-        assert!(matches!(said.code, Some(0 | 4)), "{when}: {said}");
-        host.shell("test -z \"$(dpkg --audit)\"");
-        if host.shell("dpkg-query -W -f '${Version}' demo") == "1.0" {
-            old += 1;
-            expect_same(&host, &before);
-        } else {
-            new += 1;
-            let mut found = differences(&planned, &host.snapshot());
-            found.retain(|found| !found.path.starts_with("/var/cache/apt"));
-            found.retain(|found| !found.is_only_mtime());
-            // dpkg's own copy of what its database was before.
-            found.retain(|found| !found.path.starts_with("/var/lib/dpkg/status-old"));
-            assert!(
-                found.is_empty(),
-                "{when}: not as planned:\n{}",
-                listed(&found)
-            );
-            host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
-            expect_same(&host, &before);
-        }
-    }
-    println!("{old} ended old, {new} ended new");
-}
-
-/// Kills the program, and with it all that it started or only itself.
-fn kill_after(host: &Host, words: &[&str], delay_ms: u64, with_children: bool) {
-    const CHILDREN: &str = "for p in /proc/[0-9]*; do case $(cat $p/comm) in \
-         apt-get|dpkg|dpkg-deb|demo.postinst|sleep) kill -9 ${p#/proc/};; esac; done";
-    let kill = match with_children {
-        true => format!("kill -9 $pid; {CHILDREN}"),
-        false => "kill -9 $pid".to_owned(),
-    };
-    let line = format!(
-        "{PROGRAM} {} > /run/said 2>&1 & pid=$!; sleep {:.3}; {{ {kill}; }} 2>/dev/null; wait $pid; true",
-        words.join(" "),
-        Duration::from_millis(delay_ms).as_secs_f32()
-    );
-    host.shell(&line);
 }
 
 /// How urgent it is hangs on what runs: OpenSSL is mapped by sshd, which listens for others, and

@@ -18,6 +18,7 @@ mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
 mod lab_patch;
+mod lab_patch_kill;
 mod lab_refuse;
 mod lab_stays_up;
 mod lab_validate;
