@@ -60,10 +60,19 @@ fn rehearsed_in_bounds(machine: &Machine) {
 
 #[test]
 fn the_power_goes_during_an_upgrade_and_during_its_undo() {
+    the_power_goes(Release::Bookworm, rounds(1, 6), rounds(1, 6));
+}
+
+#[test]
+fn the_power_goes_during_an_upgrade_on_debian_13() {
+    the_power_goes(Release::Trixie, rounds(1, 4), rounds(0, 4));
+}
+
+fn the_power_goes(release: Release, upgrades: u32, undoes: u32) {
     if !lab_is_wanted(Requirements::Machines) {
         return;
     }
-    let disk = Disk::build(Release::Bookworm, &cache(), &mut |_| {}).expect("a disk");
+    let disk = Disk::build(release, &cache(), &mut |_| {}).expect("a disk");
     let mut machine = Machine::start(&disk).expect("a machine boots");
     machine.copy_in(stripped(), PROGRAM).expect("copied");
     run(&machine, &Exec::shell(SPARED), 0);
@@ -86,7 +95,7 @@ fn the_power_goes_during_an_upgrade_and_during_its_undo() {
     expect_same(&before, &look(&machine), true, "a plan");
     let mut moments = Moments::seeded();
     let mut planned = None;
-    for round in 0..rounds(1, 6) {
+    for round in 0..upgrades {
         let seen = SEEN[moments.below(SEEN.len() as u64) as usize];
         let delay = Duration::from_millis(moments.below(JITTER_MS));
         let when = format!("upgrade {round}, {delay:?} after {seen}");
@@ -103,7 +112,7 @@ fn the_power_goes_during_an_upgrade_and_during_its_undo() {
             other => panic!("{when}: {other}"),
         }
     }
-    for round in 0..rounds(1, 6) {
+    for round in 0..undoes {
         run(&machine, &steadfast(&APPLY), 0);
         let planned = planned.get_or_insert_with(|| look(&machine));
         let delay = Duration::from_millis(moments.below(3 * JITTER_MS));
