@@ -1,8 +1,6 @@
 //! Upgrades of packages on booted hosts, from an archive of the test's own: planned, rehearsed,
 //! applied and taken back; what fails on a copy never reaches the host.
 
-use std::path::{Path, PathBuf};
-
 use lab::{Options, Release, Snapshot};
 
 use crate::booted::{Host, PROGRAM, differences, listed};
@@ -294,129 +292,6 @@ fn what_changed_since_is_not_written_over() {
     );
     assert_eq!(host.shell("cat /usr/share/demo/version"), "mine\n");
     assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
-}
-
-/// The updates that are pending in the archive of the machine that tests, for a host whose
-/// image is older: OpenSSL, certificates, Python, Perl.
-#[test]
-fn pending_updates_of_the_distribution() {
-    let Some(host) = Host::installed() else {
-        return;
-    };
-    let Some(archives) = pending_here(&host) else {
-        return;
-    };
-    for path in archives.iter() {
-        let name = path
-            .file_name()
-            .expect("a file")
-            .to_string_lossy()
-            .into_owned();
-        let copied = host
-            .container
-            .copy_in(path, Path::new("/srv/archive").join(name));
-        copied.expect("copied");
-    }
-    host.shell(&format!("{MAKE}index\n"));
-    // Certificates of the administrator's own, and a mark of each kind.
-    host.shell("apt-mark -qq auto openssl && apt-mark -qq manual libssl3");
-    let before = host.snapshot();
-    let marks = host.shell("apt-mark showauto; cat /etc/ca-certificates.conf");
-    host.steadfast(&["patch", "plan", "--output", "/tmp/patch.json"])
-        .expect(1, &["libssl3", "ca-certificates", "restart"]);
-    expect_same(&host, &before);
-    host.steadfast(&["patch", "apply", "/tmp/patch.json", "--yes"])
-        .expect(
-            0,
-            &[
-                "is still what this host needs",
-                "looked again: it is as planned",
-            ],
-        );
-    host.shell("test -z \"$(dpkg --audit)\" && apt-get -s upgrade | grep -q '^0 upgraded'");
-    // What was left for a reboot is known, and nothing that was restarted is among it.
-    let status = host
-        .steadfast(&["patch", "status"])
-        .expect(1, &["dbus.service"]);
-    assert!(!status.out.contains("ssh.service"), "{status}");
-    host.steadfast(&["undo", "last", "--yes"])
-        .expect(0, &["checked, and as before"]);
-    expect_same(&host, &before);
-    assert_eq!(
-        host.shell("apt-mark showauto; cat /etc/ca-certificates.conf"),
-        marks
-    );
-    host.shell("test -z \"$(dpkg --audit)\" && openssl version && update-ca-certificates");
-}
-
-/// The package files of what this machine's own archive has in newer versions than the host.
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn pending_here(host: &Host) -> Option<Vec<PathBuf>> {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if !release.contains("VERSION_CODENAME=bookworm") {
-        eprintln!("skipped: the archive of this machine is not that of Debian 12");
-        return None;
-    }
-    let folder = std::env::temp_dir().join(format!("steadfast-pending-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let installed = host.shell("dpkg-query -W -f '${Package} ${Version}\\n'");
-    let names: Vec<&str> = installed
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    let policy = said("apt-cache", &[&["policy"], &names[..]].concat(), &folder);
-    let mut wanted = Vec::new();
-    let mut name = "";
-    for line in policy.lines() {
-        if let Some(start) = line.strip_suffix(':').filter(|_| !line.starts_with(' ')) {
-            name = start;
-        }
-        let candidate = line.trim().strip_prefix("Candidate: ");
-        let Some(candidate) = candidate.filter(|candidate| *candidate != "(none)") else {
-            continue;
-        };
-        let version = installed
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let newer = version.is_some_and(|version| {
-            let compare = ["--compare-versions", candidate, "gt", version];
-            let status = std::process::Command::new("dpkg").args(compare).status();
-            status.is_ok_and(|status| status.success())
-        });
-        if newer {
-            wanted.push(format!("{name}={candidate}"));
-        }
-    }
-    let words: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    if !wanted.iter().any(|package| package.starts_with("libssl3=")) {
-        eprintln!("skipped: this machine's archive has nothing newer than the image");
-        return None;
-    }
-    said(
-        "apt-get",
-        &[
-            &["-qq", "-oAPT::Sandbox::User=root", "download"],
-            &words[..],
-        ]
-        .concat(),
-        &folder,
-    );
-    let files = std::fs::read_dir(&folder).expect("a folder");
-    Some(files.map(|file| file.expect("a file").path()).collect())
-}
-
-fn said(program: &str, words: &[&str], folder: &Path) -> String {
-    let output = std::process::Command::new(program)
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .expect("it runs");
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// How urgent it is hangs on what runs: OpenSSL is mapped by sshd, which listens for others, and
