@@ -15,6 +15,7 @@ use model::{Component, Ecosystem};
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
+use crate::kernel::{Dormant, Kernel, Kernels, is_part};
 use crate::matching::{self, Coverage, Judged, Subject, Verdict};
 use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
@@ -31,6 +32,8 @@ pub struct Question<'a> {
     pub components: &'a [Component],
     /// How far each component can be reached on this host.
     pub exposure: &'a dyn Fn(&Component) -> Exposure,
+    /// What runs below them.
+    pub kernel: &'a Kernel,
     pub human_impact: Option<HumanImpact>,
     pub clocks: &'a Clocks,
     pub now: Timestamp,
@@ -48,6 +51,8 @@ pub struct Assessment {
     pub unknown: Vec<Unknown>,
     /// Not affected by the word of somebody who answers for the product.
     pub not_affected: Vec<Dismissed>,
+    /// Of installed kernels that do not run.
+    pub dormant: Vec<Dormant>,
     pub feeds: Vec<FeedState>,
     pub components: usize,
     /// Of a distribution, these are source packages.
@@ -82,6 +87,9 @@ pub struct Finding {
     pub cvss: Option<String>,
     /// Whoever makes it is still looking whether it is affected.
     pub under_investigation: bool,
+    /// The version of the installed kernel that closes it when it is booted, where this is a
+    /// finding of the one that runs.
+    pub until_boot_of: Option<String>,
     pub ranking: Ranking,
 }
 
@@ -150,7 +158,13 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     let mut sources = sources.to_vec();
     sources.sort_by_key(|source| Reverse(source.feed.newest));
     let indexes: Vec<Index<'_>> = sources.iter().map(|source| source.index).collect();
-    let subjects = Subject::all(question.components);
+    let kernels = Kernels::of(question.kernel, question.components);
+    let missing = kernels.missing();
+    let mut subjects = Subject::all(question.components);
+    if let Some(kernel) = &missing {
+        let of_it = subjects.entry(Subject::of(kernel));
+        of_it.or_default().push(kernel);
+    }
     let mut feeds = Vec::with_capacity(sources.len());
     for source in &sources {
         feeds.push(FeedState {
@@ -163,6 +177,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         undetermined: Vec::new(),
         unknown: unknown_of(&feeds),
         not_affected: Vec::new(),
+        dormant: Vec::new(),
         components: question.components.len(),
         packages: subjects.len(),
         others: subjects
@@ -177,8 +192,22 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     };
     let mut unspoken: BTreeMap<String, usize> = BTreeMap::new();
     let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
-    let subjects: Vec<(&Subject, &Vec<&Component>)> = subjects.iter().collect();
-    for ((subject, components), judged) in subjects.iter().zip(judge_all(&indexes, &subjects)?) {
+    let groups = groups(subjects, &kernels);
+    for (group, judged) in groups.iter().zip(judge_all(&indexes, &groups)?) {
+        let (subject, components) = (&group.subject, &group.components);
+        if group.is_dormant {
+            let affected = judged.iter().filter(|judged| judged.is_affected());
+            let names: Vec<String> = affected.map(|judged| judged.name.to_owned()).collect();
+            if !names.is_empty() {
+                assessment.dormant.push(Dormant {
+                    package: subject.clone(),
+                    components: components.iter().map(|one| one.name.clone()).collect(),
+                    names,
+                    runs: kernels.booted().map(str::to_owned),
+                });
+            }
+            continue;
+        }
         let coverage = match covered.get(subject.ecosystem.as_str()) {
             Some(known) => known,
             None => {
@@ -198,6 +227,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             take(&mut assessment, &judged, &matter, question, &scores)?;
         }
     }
+    wait_for_boot(&mut assessment, &kernels);
     let unspoken = unspoken.into_iter().map(|(why, packages)| Unknown {
         why,
         packages: Some(packages),
@@ -207,24 +237,57 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     Ok(assessment)
 }
 
+/// Components of one subject, which run or could, or which are all dormant.
+struct Group<'a> {
+    subject: Subject,
+    components: Vec<&'a Component>,
+    is_dormant: bool,
+}
+
+fn groups<'a>(
+    subjects: BTreeMap<Subject, Vec<&'a Component>>,
+    kernels: &Kernels<'_>,
+) -> Vec<Group<'a>> {
+    let mut groups = Vec::with_capacity(subjects.len());
+    for (subject, mut components) in subjects {
+        let dormant: Vec<&Component> = components
+            .extract_if(.., |component| kernels.is_dormant(component))
+            .collect();
+        if !dormant.is_empty() {
+            groups.push(Group {
+                subject: subject.clone(),
+                components: dormant,
+                is_dormant: true,
+            });
+        }
+        if !components.is_empty() {
+            groups.push(Group {
+                subject,
+                components,
+                is_dormant: false,
+            });
+        }
+    }
+    groups
+}
+
 /// So many subjects are worth a thread of their own.
 const SUBJECTS_PER_THREAD: usize = 500;
 
 /// Judges each subject, in their order; many of them on two processors.
 fn judge_all<'a>(
     indexes: &[Index<'a>],
-    subjects: &[(&Subject, &Vec<&Component>)],
+    groups: &[Group<'_>],
 ) -> Result<Vec<Vec<Judged<'a>>>, IndexError> {
-    let judge = |subjects: &[(&Subject, &Vec<&Component>)]| {
-        let each = subjects.iter();
-        let judged =
-            each.map(|(subject, components)| matching::judge(indexes, subject, components));
+    let judge = |groups: &[Group<'_>]| {
+        let each = groups.iter();
+        let judged = each.map(|group| matching::judge(indexes, &group.subject, &group.components));
         judged.collect::<Result<Vec<_>, _>>()
     };
-    if subjects.len() < 2 * SUBJECTS_PER_THREAD {
-        return judge(subjects);
+    if groups.len() < 2 * SUBJECTS_PER_THREAD {
+        return judge(groups);
     }
-    let (first, second) = subjects.split_at(subjects.len() / 2);
+    let (first, second) = groups.split_at(groups.len() / 2);
     let (mut judged, more) = thread::scope(|scope| {
         let more = scope.spawn(|| judge(second));
         (judge(first), more.join())
@@ -234,6 +297,34 @@ fn judge_all<'a>(
         judged.extend(more);
     }
     judged
+}
+
+/// Findings of the kernel that runs, and of nothing else, which a newer one that is installed does
+/// not have.
+fn wait_for_boot(assessment: &mut Assessment, kernels: &Kernels<'_>) {
+    let Some(waiting) = kernels.waiting() else {
+        return;
+    };
+    let subject = Subject::of(waiting);
+    let named = |name: &str, package: &Subject| (name.to_owned(), package == &subject);
+    let findings = assessment.findings.iter();
+    let undetermined = assessment.undetermined.iter();
+    let of_it: BTreeSet<String> = findings
+        .map(|one| named(&one.name, &one.package))
+        .chain(undetermined.map(|one| named(&one.name, &one.package)))
+        .filter_map(|(name, is_of_it)| is_of_it.then_some(name))
+        .collect();
+    for finding in &mut assessment.findings {
+        let package = &finding.package;
+        let is_kernels = package.ecosystem == subject.ecosystem
+            && package.name == subject.name
+            && package.version != subject.version
+            && finding.images.is_empty()
+            && finding.components.iter().all(|name| is_part(name));
+        if is_kernels && !of_it.contains(&finding.name) {
+            finding.until_boot_of = Some(waiting.version.clone());
+        }
+    }
 }
 
 /// Did it come another way than as a package of a distribution?
@@ -414,6 +505,7 @@ fn finding(
         urgency: judged.urgency.map(str::to_owned),
         cvss: cvss.map(str::to_owned),
         under_investigation: judged.investigated,
+        until_boot_of: None,
         ranking: rank(&facts, question.clocks),
     })
 }

@@ -8,6 +8,7 @@
 
 pub mod assess;
 pub mod index;
+pub mod kernel;
 pub mod matching;
 pub mod rank;
 pub mod read;

@@ -135,7 +135,7 @@ fn init(host: &Arc<Inner>) -> Init {
 
 /// Which container this is, by the marks that container managers leave, and by the kernel:
 /// the first PID namespace of a machine has a fixed number.
-fn container(host: &Arc<Inner>) -> Fact<Option<String>> {
+pub(crate) fn container(host: &Arc<Inner>) -> Fact<Option<String>> {
     if !host.tree.is_live() {
         return Fact::Unknown(Reason::Offline);
     }

@@ -109,6 +109,11 @@ impl LocalHost {
         facts::release_fact(&self.inner)
     }
 
+    /// Which container this is, if it is one.
+    pub fn container(&self) -> Fact<Option<String>> {
+        facts::container(&self.inner)
+    }
+
     /// The name and the digest of the machine id, for plans.
     pub fn identity(&self) -> HostIdentity {
         facts::identity(&self.inner)

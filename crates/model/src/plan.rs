@@ -124,6 +124,12 @@ pub struct Selection {
     /// How long an upgrade may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_seconds: Option<u64>,
+    /// The only time at which it may begin, in UTC: `Sat 02:00-05:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// How much of that it takes at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_seconds: Option<u64>,
 }
 
 /// Which pending upgrades a patch takes.

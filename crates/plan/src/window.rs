@@ -43,38 +43,51 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Days that are looked at for the next window: a week, and the one that began the day before.
 const DAYS_AHEAD: i64 = 8;
 
+/// A host's place in one of the times at which a window is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub opens: Timestamp,
+    /// When this host begins, first and last.
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub closes: Timestamp,
+}
+
 impl Window {
-    /// When `host` may begin what `needs` so long, asked at `now`. Hosts begin spread over the
-    /// first half of what can be spared, each always at the same place, so that a fleet does not
-    /// begin at once.
+    /// When `host` may begin what `needs` so long, asked at `now`.
     pub fn start(&self, now: Timestamp, host: &Digest, needs: SignedDuration) -> Start {
+        match self.slot(now, host, needs) {
+            None => Start::Never,
+            Some(slot) if now >= slot.first => Start::Now,
+            Some(slot) if now >= slot.opens => Start::Later(slot.first),
+            Some(slot) => Start::Closed(slot.first),
+        }
+    }
+
+    /// The first in which `host` may still begin what `needs` so long; none where that takes
+    /// longer than any window. Hosts begin spread over the first half of what can be spared, each
+    /// always at the same place, so that a fleet does not begin at once.
+    pub fn slot(&self, now: Timestamp, host: &Digest, needs: SignedDuration) -> Option<Slot> {
         let spare = self.length - needs;
         if spare.is_negative() {
-            return Start::Never;
+            return None;
         }
         let offset = spread(host, spare / 2);
         let today = Offset::UTC.to_datetime(now).date();
-        for day in -1..=DAYS_AHEAD {
-            let Ok(date) = today.checked_add(day.days()) else {
-                continue;
-            };
+        let mut days = (-1..=DAYS_AHEAD).filter_map(|day| today.checked_add(day.days()).ok());
+        days.find_map(|date| {
             if !self.days.contains(&date.weekday().to_monday_zero_offset()) {
-                continue;
+                return None;
             }
-            let Ok(begin) = Offset::UTC.to_timestamp(date.to_datetime(self.from)) else {
-                continue;
+            let opens = Offset::UTC.to_timestamp(date.to_datetime(self.from)).ok()?;
+            let slot = Slot {
+                opens,
+                first: opens + offset,
+                last: opens + spare,
+                closes: opens + self.length,
             };
-            let (first, last) = (begin + offset, begin + spare);
-            if now > last {
-                continue;
-            }
-            return match () {
-                () if now >= first => Start::Now,
-                () if now >= begin => Start::Later(first),
-                () => Start::Closed(first),
-            };
-        }
-        Start::Never
+            (now <= slot.last).then_some(slot)
+        })
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use advisory::assess::{Assessment, Finding, Question, Source, assess};
+use advisory::kernel::Kernel;
 use advisory::matching::SIGNED_KERNELS;
 use advisory::rank::{Clocks, Exposure, HumanImpact};
-use host::Create;
 use host::feeds::{FeedError, Feeds, Held};
 use host::packages::reach::Running;
+use host::{Create, LocalHost};
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
 use model::effect::bare_name;
@@ -69,11 +70,13 @@ impl Advisories {
         &self,
         components: &[Component],
         exposure: &dyn Fn(&Component) -> Exposure,
+        kernel: &Kernel,
         terms: &Terms,
     ) -> Result<Assessment, FeedError> {
         let question = Question {
             components,
             exposure,
+            kernel,
             human_impact: terms.human_impact,
             clocks: &terms.clocks,
             now: terms.now,
@@ -126,19 +129,58 @@ impl Terms {
     }
 }
 
-/// What is known to be wrong with these components of the running host, by the feeds of this
-/// state folder.
-///
-/// # Errors
-/// When the feeds can't be read.
-pub fn assess_host(
-    state: &Path,
-    components: &[Component],
-    terms: &Terms,
-) -> Result<Assessment, FeedError> {
-    let running: LazyLock<Running> = LazyLock::new(Running::now);
-    let exposure = |component: &Component| running.of(component);
-    Advisories::open(state)?.assess(components, &exposure, terms)
+/// What the feeds of a state folder say of the running host's packages, as they are and as they
+/// would be. Feeds and processes are looked at once, however often it is asked.
+pub struct Outlook<'a> {
+    advisories: Advisories,
+    /// Asked only where there is a finding.
+    running: LazyLock<Running>,
+    kernel: Kernel,
+    components: &'a [Component],
+    terms: &'a Terms,
+    now: Assessment,
+}
+
+impl<'a> Outlook<'a> {
+    /// # Errors
+    /// When the feeds can't be read; so with the others.
+    pub fn of(
+        state: &Path,
+        host: &LocalHost,
+        components: &'a [Component],
+        terms: &'a Terms,
+    ) -> Result<Self, FeedError> {
+        let advisories = Advisories::open(state)?;
+        let running: LazyLock<Running> = LazyLock::new(Running::now);
+        let kernel = host::packages::kernel(host);
+        let exposure = |component: &Component| running.of(component);
+        let now = advisories.assess(components, &exposure, &kernel, terms)?;
+        Ok(Self {
+            advisories,
+            running,
+            kernel,
+            components,
+            terms,
+            now,
+        })
+    }
+
+    pub const fn now(&self) -> &Assessment {
+        &self.now
+    }
+
+    pub const fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// What becomes of the findings when packages get these versions.
+    pub fn with(&self, versions: &[NewVersion]) -> Result<Effects, FeedError> {
+        let exposure = |component: &Component| self.running.of(component);
+        let (installed, unclear) = with_versions(self.components, versions);
+        let advisories = &self.advisories;
+        let after = advisories.assess(&installed, &exposure, &self.kernel, self.terms)?;
+        Ok(effects(self.now.clone(), after, unclear))
+    }
 }
 
 /// A package of the distribution as it is to be.
@@ -170,23 +212,17 @@ pub struct Effects {
     pub now: Assessment,
 }
 
-/// What becomes of the findings when packages of the running host get these versions.
-///
-/// # Errors
-/// When the feeds can't be read.
-pub fn effects_of(
-    state: &Path,
-    components: &[Component],
-    versions: &[NewVersion],
-    terms: &Terms,
-) -> Result<Effects, FeedError> {
-    let running: LazyLock<Running> = LazyLock::new(Running::now);
-    let exposure = |component: &Component| running.of(component);
-    let advisories = Advisories::open(state)?;
-    let before = advisories.assess(components, &exposure, terms)?;
-    let (installed, unclear) = with_versions(components, versions);
-    let after = advisories.assess(&installed, &exposure, terms)?;
-    Ok(effects(before, after, unclear))
+impl Effects {
+    /// What goes with the upgrade and the boot of the kernel that it brings.
+    pub fn closed_or_booted(&self) -> impl Iterator<Item = &Finding> {
+        self.closed.iter().chain(self.until_boot())
+    }
+
+    /// Of the kernel that runs: closed when the machine starts anew.
+    pub fn until_boot(&self) -> impl Iterator<Item = &Finding> {
+        let remaining = self.remaining.iter();
+        remaining.filter(|finding| finding.until_boot_of.is_some())
+    }
 }
 
 /// Compares two assessments by vulnerability and package.

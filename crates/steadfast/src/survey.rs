@@ -81,8 +81,7 @@ impl Selectors {
                 .map(|path| path.to_string_lossy().into_owned()),
             params: self.param.iter().cloned().collect(),
             all_or_nothing,
-            patches: None,
-            limit_seconds: None,
+            ..Selection::default()
         }
     }
 }

@@ -113,6 +113,12 @@ pub struct Judged<'a> {
     pub investigated: bool,
 }
 
+impl Judged<'_> {
+    pub const fn is_affected(&self) -> bool {
+        matches!(self.verdict, Verdict::Affected { .. })
+    }
+}
+
 /// Do the feeds speak of an ecosystem, or a release, at all?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {

@@ -2,6 +2,7 @@
 
 mod assess;
 mod index;
+mod kernels;
 mod matching;
 mod ranking;
 mod readers;

@@ -1,6 +1,7 @@
 //! Indexes, components and questions in few words.
 
 use advisory::assess::{Assessment, Question, Source, assess};
+use advisory::kernel::Kernel;
 use advisory::rank::{Clocks, Exposure};
 use advisory::read::osv;
 use advisory::{Builder, Feed, Index};
@@ -91,6 +92,10 @@ pub fn component(ecosystem: Ecosystem, name: &str, version: &str) -> Component {
 }
 
 pub fn assessed(made: &[&Made], components: &[Component]) -> Assessment {
+    assessed_on(made, components, &Kernel::Unknown)
+}
+
+pub fn assessed_on(made: &[&Made], components: &[Component], kernel: &Kernel) -> Assessment {
     let sources: Vec<Source<'_>> = made
         .iter()
         .map(|made| Source {
@@ -101,6 +106,7 @@ pub fn assessed(made: &[&Made], components: &[Component]) -> Assessment {
     let question = Question {
         components,
         exposure: &|_| Exposure::Installed,
+        kernel,
         human_impact: None,
         clocks: &Clocks::default(),
         now: time(NOW),

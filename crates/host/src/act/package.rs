@@ -53,10 +53,22 @@ pub struct Step {
     pub name: String,
     pub removes: bool,
     pub old: Option<String>,
+    /// What is installed.
+    pub new: Option<Offered>,
+}
+
+/// A version as apt has it to offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    pub version: String,
+    /// Who publishes it, and in which suite: `Debian-Security:12/oldstable-security`.
+    pub origins: Vec<String>,
+    pub architecture: String,
 }
 
 /// Reads what `apt-get --simulate` says it would do:
-/// `Inst NAME [OLD] (NEW SOURCE [ARCH])`, `Remv NAME [OLD]`, `Purg NAME [OLD]`.
+/// `Inst NAME [OLD] (NEW ORIGIN:SUITE, ORIGIN:SUITE [ARCHITECTURE])`, `Remv NAME [OLD]`,
+/// `Purg NAME [OLD]`.
 pub fn parse_simulation(text: &str) -> Vec<Step> {
     text.lines()
         .filter_map(|line| {
@@ -66,15 +78,32 @@ pub fn parse_simulation(text: &str) -> Vec<Step> {
                 "Remv" | "Purg" => true,
                 _ => return None,
             };
-            let mut words = rest.split_whitespace();
-            let name = words.next()?.to_owned();
-            let old = words
-                .next()
-                .and_then(|word| word.strip_prefix('['))
-                .map(|word| word.strip_suffix(']').unwrap_or(word).to_owned());
-            Some(Step { name, removes, old })
+            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            let old = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            Some(Step {
+                name: name.to_owned(),
+                removes,
+                old: old.map(|(old, _)| old.to_owned()),
+                new: parse_offered(rest),
+            })
         })
         .collect()
+}
+
+fn parse_offered(rest: &str) -> Option<Offered> {
+    let (_, inner) = rest.split_once('(')?;
+    let (inner, _) = inner.split_once(')')?;
+    let (version, inner) = inner.split_once(' ')?;
+    let (origins, architecture) = inner.rsplit_once('[')?;
+    let origins = origins.split(',').map(str::trim);
+    Some(Offered {
+        version: version.to_owned(),
+        origins: origins
+            .filter(|origin| !origin.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        architecture: architecture.trim_end_matches(']').to_owned(),
+    })
 }
 
 /// Nobody is asked anything.
@@ -398,11 +427,27 @@ pub(super) const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dp
 
 /// Who holds one of dpkg's locks.
 pub(super) fn lock_holder() -> Option<i32> {
-    LOCKS.into_iter().find_map(|path| {
+    held_locks().flatten().next()
+}
+
+/// Who holds one of dpkg's locks, in words; a lock of an open file has no process that it is of.
+pub(crate) fn named_lock_holder() -> Option<String> {
+    let holders: Vec<Option<i32>> = held_locks().collect();
+    let known = holders.iter().flatten().next();
+    match (known, holders.is_empty()) {
+        (Some(process), _) => Some(named_process(*process)),
+        (None, false) => Some("somebody".to_owned()),
+        (None, true) => None,
+    }
+}
+
+/// For each of the locks that is held, by which process.
+fn held_locks() -> impl Iterator<Item = Option<i32>> {
+    LOCKS.into_iter().filter_map(|path| {
         let file = std::fs::File::open(path).ok()?;
         let asked = Flock::from(FlockType::WriteLock);
         let found = rustix::process::fcntl_getlk(file, &asked).ok()??;
-        Some(found.pid?.as_raw_pid())
+        Some(found.pid.map(rustix::process::Pid::as_raw_pid))
     })
 }
 

@@ -1,23 +1,28 @@
-//! Which kernel runs, and which is installed.
+//! Which kernel runs.
 
-/// Which kernel runs, and which a boot would start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernels {
-    /// As uname(2) tells it.
-    pub booted: String,
-    /// The version of the package that it was built as, where it says so, as Debian's does: a
-    /// new build may keep the name of the old.
-    pub build: Option<String>,
-    /// The newest in `/boot` of those that have modules here; none where there is none, as in a
-    /// container.
-    pub newest: Option<String>,
+use advisory::kernel::Kernel;
+use model::Fact;
+
+use crate::LocalHost;
+
+/// The kernel that runs, which in a container is another host's.
+pub fn kernel(host: &LocalHost) -> Kernel {
+    match host.container() {
+        Fact::Known(None) => {
+            let uname = rustix::system::uname();
+            Kernel::Booted {
+                release: uname.release().to_string_lossy().into_owned(),
+                build: build_of(&uname.version().to_string_lossy()),
+            }
+        }
+        Fact::Known(Some(_)) => Kernel::Anothers,
+        Fact::Unknown(_) => Kernel::Unknown,
+    }
 }
 
-/// Looks at `/boot`.
-pub fn kernels() -> Kernels {
-    let uname = rustix::system::uname();
-    let booted = uname.release().to_string_lossy().into_owned();
-    let build = build_of(&uname.version().to_string_lossy());
+/// The newest in `/boot`, by its name: of kernels that are none of the distribution's packages
+/// nothing better is known.
+pub fn newest_file() -> Option<String> {
     let versions = std::fs::read_dir("/boot")
         .into_iter()
         .flatten()
@@ -25,15 +30,10 @@ pub fn kernels() -> Kernels {
             let name = entry.ok()?.file_name().into_string().ok()?;
             Some(name.strip_prefix("vmlinuz-")?.to_owned())
         });
-    let newest = versions.max_by(|a, b| {
+    versions.max_by(|a, b| {
         let parse = |text: &String| text.parse::<debversion::Version>().ok();
         parse(a).cmp(&parse(b)).then_with(|| a.cmp(b))
-    });
-    Kernels {
-        booted,
-        build,
-        newest,
-    }
+    })
 }
 
 /// Reads `#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)`.

@@ -9,12 +9,14 @@ pub mod reach;
 mod rehearsal;
 pub mod sockets;
 pub mod users;
+mod wait;
 
 pub use broken::{Broken, again, broken, parse_broken};
 pub use fetch::{Fetched, Listed, Turn, fetch, listed, parse_listed};
-pub use kernels::{Kernels, build_of, kernels};
-pub use pending::{Pending, held, parse_pending, pending, with_needed};
+pub use kernels::{build_of, kernel, newest_file};
+pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
 pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade};
+pub use wait::{Waited, at_work, wait_for_others};
 
 use crate::act::ActError;
 use crate::act::upgrade::check_clean;

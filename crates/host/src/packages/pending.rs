@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::effect::bare_name;
 
 use crate::act::ActError;
-use crate::act::package::apt;
+use crate::act::package::{apt, parse_simulation};
 use crate::act::program::Program;
 use crate::act::upgrade::{NO_CACHES, name_of_file};
 
@@ -34,46 +34,37 @@ impl Pending {
 /// What only reads may be asked while dpkg is in the middle of something (apt's Debug options).
 pub(super) const UNLOCKED: &str = "-oDebug::NoLocking=1";
 
-/// Reads `Inst NAME [OLD] (NEW ORIGIN:SUITE, ORIGIN:SUITE [ARCHITECTURE])` of apt-get's
-/// simulation; and the packages that it would remove.
+/// Reads apt-get's simulation: what it would upgrade or install, and what it would remove.
 pub fn parse_pending(text: &str) -> (Vec<Pending>, Vec<String>) {
     let mut removed = Vec::new();
-    let pending = text
-        .lines()
-        .filter_map(|line| {
-            let (verb, rest) = line.split_once(' ')?;
-            let (name, rest) = rest.split_once(' ')?;
-            match verb {
-                "Inst" => {}
-                "Remv" | "Purg" => {
-                    removed.push(name.to_owned());
-                    return None;
-                }
-                _ => return None,
-            }
-            let from = rest
-                .strip_prefix('[')
-                .and_then(|rest| rest.split_once(']'))
-                .map(|(from, _)| from.to_owned());
-            let (_, inner) = rest.split_once('(')?;
-            let (inner, _) = inner.split_once(')')?;
-            let (to, inner) = inner.split_once(' ')?;
-            let (origins, architecture) = inner.rsplit_once('[')?;
-            Some(Pending {
-                name: name.to_owned(),
-                architecture: architecture.trim_end_matches(']').to_owned(),
-                from,
-                to: to.to_owned(),
-                origins: origins
-                    .split(',')
-                    .map(|origin| origin.trim().to_owned())
-                    .filter(|origin| !origin.is_empty())
-                    .collect(),
-            })
-        })
-        .collect();
+    let mut pending = Vec::new();
+    for step in parse_simulation(text) {
+        match step.new {
+            _ if step.removes => removed.push(step.name),
+            None => {}
+            Some(new) => pending.push(Pending {
+                name: step.name,
+                architecture: new.architecture,
+                from: step.old,
+                to: new.version,
+                origins: new.origins,
+            }),
+        }
+    }
     (pending, removed)
 }
+
+/// What a hold keeps back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Newer versions of what the administrator holds.
+    pub held: Vec<Pending>,
+    /// Upgrades of others that can't be done without those.
+    pub behind: Vec<Pending>,
+}
+
+/// Upgrades, and what is new with them; nothing is removed.
+const UPGRADE: [&str; 2] = ["upgrade", "--with-new-pkgs"];
 
 /// Packages that the administrator holds back (apt-mark(8)).
 ///
@@ -86,12 +77,12 @@ pub fn held() -> Result<BTreeSet<String>, ActError> {
     Ok(ended.stdout.lines().map(str::to_owned).collect())
 }
 
-/// Every upgrade that removes nothing, in apt's order, and those that are held back.
+/// Every upgrade that removes nothing, in apt's order, and what a hold keeps back.
 ///
 /// # Errors
 /// When apt-get can't be asked, or says that it can't.
-pub fn pending() -> Result<(Vec<Pending>, Vec<Pending>), ActError> {
-    let all = simulate(&["upgrade", "--with-new-pkgs"].map(str::to_owned))?;
+pub fn pending() -> Result<(Vec<Pending>, Held), ActError> {
+    let all = simulate(&UPGRADE.map(str::to_owned))?;
     let held_back = held_back(&all)?;
     Ok((all, held_back))
 }
@@ -135,26 +126,27 @@ pub(super) fn simulate(words: &[String]) -> Result<Vec<Pending>, ActError> {
     }
 }
 
-/// What is held and has a newer version.
-fn held_back(taken: &[Pending]) -> Result<Vec<Pending>, ActError> {
-    let held = held()?;
-    if held.is_empty() {
-        return Ok(Vec::new());
+/// What would be upgraded beside `taken` if nothing were held.
+fn held_back(taken: &[Pending]) -> Result<Held, ActError> {
+    let names = held()?;
+    if names.is_empty() {
+        return Ok(Held::default());
     }
     let ended = apt()?
         .args(NO_CACHES)
         .args([
+            UNLOCKED,
             "--simulate",
             "--ignore-hold",
             "--allow-change-held-packages",
-            "upgrade",
-            "--with-new-pkgs",
+            "--no-install-recommends",
         ])
+        .args(UPGRADE)
         .succeed()?;
     let (all, _) = parse_pending(&ended.stdout);
-    Ok(all
+    let more = all
         .into_iter()
-        .filter(|pending| held.contains(&pending.name))
-        .filter(|pending| !taken.iter().any(|taken| taken.name == pending.name))
-        .collect())
+        .filter(|pending| !taken.iter().any(|taken| taken.name == pending.name));
+    let (held, behind) = more.partition(|pending| names.contains(&pending.name));
+    Ok(Held { held, behind })
 }

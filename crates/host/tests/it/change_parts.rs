@@ -3,7 +3,7 @@
 
 use host::act::account_files::{AccountError, AccountFiles, Defaults};
 use host::act::health::{Health, parse_show};
-use host::act::package::{Step, parse_simulation};
+use host::act::package::{Offered, Step, parse_simulation};
 use host::act::runtime::parse_mountinfo;
 use host::act::unit::Install;
 use host::merge::merge;
@@ -336,17 +336,27 @@ fn what_programs_say_is_read() {
         "NOTE: This is only a simulation!\nRemv a [1.0]\nInst b [1:2-3] (1:2-4 Debian:12 [amd64]) []\n\
          Inst c:i386 (1 x [i386])\nConf b (1:2-4 Debian:12 [amd64])\n",
     );
-    let step = |name: &str, removes, old: Option<&str>| Step {
+    let step = |name: &str, removes, old: Option<&str>, new: Option<[&str; 3]>| Step {
         name: name.to_owned(),
         removes,
         old: old.map(str::to_owned),
+        new: new.map(|[version, origin, architecture]| Offered {
+            version: version.to_owned(),
+            origins: vec![origin.to_owned()],
+            architecture: architecture.to_owned(),
+        }),
     };
     assert_eq!(
         steps,
         [
-            step("a", true, Some("1.0")),
-            step("b", false, Some("1:2-3")),
-            step("c:i386", false, None),
+            step("a", true, Some("1.0"), None),
+            step(
+                "b",
+                false,
+                Some("1:2-3"),
+                Some(["1:2-4", "Debian:12", "amd64"])
+            ),
+            step("c:i386", false, None, Some(["1", "x", "i386"])),
         ]
     );
 }

@@ -8,7 +8,7 @@ use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
 use model::{Effect, PackageUpgrade, Plan, Risk};
 
-use crate::assessing::{Effects, NewVersion, Terms, effects_of};
+use crate::assessing::{Effects, NewVersion, Outlook, Terms};
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
@@ -164,7 +164,9 @@ fn brought(packages: &[&PackageUpgrade], state: &Path) -> Result<Effects, String
         })
         .collect();
     let terms = Terms::usual(Timestamp::now());
-    effects_of(state, &components, &versions, &terms).map_err(|error| error.to_string())
+    Outlook::of(state, &host, &components, &terms)
+        .and_then(|outlook| outlook.with(&versions))
+        .map_err(|error| error.to_string())
 }
 
 /// The most urgent, by name.

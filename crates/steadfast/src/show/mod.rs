@@ -11,5 +11,6 @@ pub mod events;
 pub mod feeds;
 pub mod history;
 pub mod patch;
+pub mod patch_status;
 pub mod plan;
 pub mod vulns;

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use advisory::assess::Finding;
 use advisory::rank::Decision;
 use host::packages::Room;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use model::HostPath;
 use model::plan::may_hold_secrets;
 use plan::data::{Data, DataState};
+use serde::Serialize;
 use serde_json::json;
 
 use super::difference;
@@ -41,6 +44,37 @@ pub struct Foretold {
     pub data: Vec<Data>,
     /// What is due as asked for, and that nothing pending closes.
     pub not_closed: Vec<Finding>,
+    /// What a hold keeps back.
+    pub held: Vec<HeldBack>,
+    /// How long it took on the copy.
+    pub took: Option<Duration>,
+    /// When it may begin here, where a window says so.
+    pub begins: Option<Begins>,
+}
+
+/// A newer version that is not taken for a hold.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeldBack {
+    pub name: String,
+    pub from: Option<String>,
+    pub to: String,
+    pub security: bool,
+    /// The held packages that it waits for, where it is not held itself.
+    pub waits_for: Vec<String>,
+    /// The findings that it would close.
+    pub keeps_open: Vec<Finding>,
+}
+
+/// This host's place in its next window.
+#[derive(Clone, Debug, Serialize)]
+pub struct Begins {
+    /// Is it open, and this host's time in it come?
+    pub now: bool,
+    /// When this host may begin, first and last.
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub closes: Timestamp,
+    pub needs_seconds: u64,
 }
 
 impl Foretold {
@@ -49,6 +83,7 @@ impl Foretold {
         let effects = self.effects.as_ref().map(|effects| {
             json!({
                 "closes": effects.closed,
+                "closes_at_boot": effects.until_boot().collect::<Vec<_>>(),
                 "brings": effects.brought,
                 "remaining": effects.remaining.len(),
                 "unclear_packages": effects.unclear,
@@ -66,6 +101,9 @@ impl Foretold {
         json!({
             "findings": effects,
             "not_closed": self.not_closed,
+            "held": self.held,
+            "rehearsed_seconds": self.took.map(|took| took.as_secs_f64()),
+            "begins": self.begins,
             "leaves_sessions": self.leaves_sessions,
             "data": self.data.iter().map(|data| {
                 let (proven, why) = match &data.state {
@@ -90,10 +128,22 @@ pub fn write(
         write_effects(&mut Paper::new(out, style), effects, today)?;
     }
     let mut paper = Paper::new(out, style);
-    if !foretold.not_closed.is_empty() {
-        named(&mut paper, "stay", Role::Bad, &foretold.not_closed, today)?;
+    let not_closed = foretold.not_closed.iter();
+    let (booted, stay): (Vec<&Finding>, _) =
+        not_closed.partition(|finding| finding.until_boot_of.is_some());
+    if !stay.is_empty() {
+        named(&mut paper, "stay", Role::Bad, &stay, today)?;
         let text = "no pending upgrade closes these";
         paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
+    }
+    if !booted.is_empty() {
+        named(&mut paper, "reboot", Role::Bad, &booted, today)?;
+        let text = "the newer kernel that is installed closes these when it is booted";
+        paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
+    }
+    write_held(&mut paper, &foretold.held, today)?;
+    if let Some(begins) = &foretold.begins {
+        write_begins(&mut paper, begins, foretold.took)?;
     }
     for (at, room) in foretold.room.iter().enumerate() {
         let label = if at == 0 { "room" } else { "" };
@@ -141,8 +191,21 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
         return paper.row(Role::Wary, "unknown", &Text::new().plain(text));
     }
     super::vulns::feeds(paper, &effects.now.feeds)?;
-    named(paper, "closes", Role::Good, &effects.closed, today)?;
-    named(paper, "brings", Role::Bad, &effects.brought, today)?;
+    let closed: Vec<&Finding> = effects.closed.iter().collect();
+    let at_boot: Vec<&Finding> = effects.until_boot().collect();
+    if at_boot.is_empty() || !closed.is_empty() {
+        named(paper, "closes", Role::Good, &closed, today)?;
+    }
+    named(paper, "reboot", Role::Wary, &at_boot, today)?;
+    if let Some(version) = at_boot
+        .first()
+        .and_then(|first| first.until_boot_of.as_ref())
+    {
+        let text = format!("closed when kernel {version} is booted, and open until then");
+        paper.indented(LABEL, &Text::new().say(Role::Dim, &text))?;
+    }
+    let brought: Vec<&Finding> = effects.brought.iter().collect();
+    named(paper, "brings", Role::Bad, &brought, today)?;
     if !effects.unclear.is_empty() {
         let names = &effects.unclear[..effects.unclear.len().min(PACKAGES)];
         let text = format!(
@@ -157,11 +220,79 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
     Ok(())
 }
 
-fn named(
+/// What is held, and the findings that stay open for that.
+pub fn write_held(paper: &mut Paper<'_>, held: &[HeldBack], today: Date) -> io::Result<()> {
+    for held in held.iter().filter(|held| !held.keeps_open.is_empty()) {
+        let why = match held.waits_for.as_slice() {
+            [] => "is held".to_owned(),
+            names => format!("waits for {}, which is held", names.join(", ")),
+        };
+        let text = format!(
+            "{} {why} at {}; {} would close what stays open for that:",
+            held.name,
+            held.from.as_deref().unwrap_or("nothing"),
+            held.to
+        );
+        paper.row(Role::Bad, "held", &Text::new().plain(&text))?;
+        let keeps_open: Vec<&Finding> = held.keeps_open.iter().collect();
+        named(paper, "", Role::Bad, &keeps_open, today)?;
+    }
+    Ok(())
+}
+
+/// When this host begins, and whether there is time enough.
+pub fn write_begins(
+    paper: &mut Paper<'_>,
+    begins: &Begins,
+    took: Option<Duration>,
+) -> io::Result<()> {
+    let when = match begins.now {
+        true => format!("now, until {:.0}", begins.last),
+        false => format!(
+            "at {:.0}, its own place in the window, until {:.0}",
+            begins.first, begins.last
+        ),
+    };
+    let needs = Duration::from_secs(begins.needs_seconds);
+    let text = format!(
+        "this host may begin {when}; the window closes at {:.0}, and {} are reckoned with (--needs)",
+        begins.closes,
+        span(needs)
+    );
+    paper.row(Role::Dim, "window", &Text::new().plain(&text))?;
+    match took {
+        Some(took) if took > needs => {
+            let text = format!(
+                "on the copy alone it took {}: it would be stopped, and taken back",
+                span(took)
+            );
+            paper.row(Role::Bad, "", &Text::new().plain(&text))
+        }
+        Some(took) => {
+            let text = format!("on the copy it took {}", span(took));
+            paper.row(Role::Dim, "", &Text::new().plain(&text))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `45 s`, `30 min`, `1 h 30 min`.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds % 3600 / 60) {
+        (0, 0) => format!("{} s", seconds.max(1)),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// Findings, counted by what is to be done, and the most urgent by name.
+pub fn named(
     paper: &mut Paper<'_>,
     label: &str,
     role: Role,
-    findings: &[Finding],
+    findings: &[&Finding],
     today: Date,
 ) -> io::Result<()> {
     if findings.is_empty() {

@@ -560,6 +560,12 @@ pub fn command(command: &str, selection: &Selection) -> String {
     if let Some(seconds) = selection.limit_seconds {
         text += &format!(" --limit {seconds}s");
     }
+    if let Some(window) = &selection.window {
+        text += &format!(" --window {}", quoted(window));
+    }
+    if let Some(seconds) = selection.needs_seconds {
+        text += &format!(" --needs {seconds}s");
+    }
     text
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use advisory::assess::{Assessment, FeedState, Finding, Unknown};
+use advisory::kernel::Dormant;
 use advisory::matching::{Subject, Verdict};
 use advisory::rank::{Clock, Decision, Known, Name, Timeline};
 use advisory::version::order_of;
@@ -103,6 +104,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
         rows.min(ROWS / 2 + view_more(view)),
     )?;
     waivers(&mut paper, shown, view)?;
+    dormant(&mut paper, &shown.assessment.dormant)?;
     dismissed(&mut paper, &shown.assessment, view)?;
     steps(&mut paper, shown, view)
 }
@@ -351,6 +353,10 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         .say(priority_role(priority), priority.as_str());
     detail = detail.say(Role::Dim, &format!("; {}", because(worst)));
     paper.indented(LABEL, &detail)?;
+    if let Some(version) = &worst.until_boot_of {
+        let text = format!("kernel {version} is installed: open until it is booted");
+        paper.indented(LABEL, &Text::new().say(Role::Wary, &text))?;
+    }
     if view.verbose {
         for finding in &package.findings {
             in_full(paper, finding, view)?;
@@ -431,6 +437,9 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
     if !finding.also.is_empty() {
         body = body.say(Role::Dim, &format!("; {}", finding.also.join(", ")));
     }
+    if let Some(version) = &finding.until_boot_of {
+        body = body.say(Role::Wary, &format!("; until kernel {version} is booted"));
+    }
     if finding.under_investigation {
         body = body.say(Role::Dim, "; its makers are still looking");
     }
@@ -477,7 +486,17 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             paper.row(Role::Good, "not here", &Text::new().plain(text))?;
         }
         for (subject, verdict) in &word.verdicts {
+            let dormant = shown.assessment.dormant.iter();
+            let dormant = dormant.filter(|one| one.package == *subject);
+            let found = shown.assessment.findings.iter();
+            let is_finding = found
+                .filter(|finding| finding.package == *subject)
+                .any(|finding| finding.is_called(&word.name));
+            let dormant = dormant.filter(|_| !is_finding);
             let (role, label, text) = match verdict {
+                Verdict::Affected { .. } if let Some(one) = dormant.clone().next() => {
+                    (Role::Dim, "dormant", sleeps(one))
+                }
                 Verdict::Affected { fixed: Some(fixed) } => {
                     (Role::Bad, "affected", format!("fixed in {fixed}"))
                 }
@@ -570,6 +589,37 @@ fn waiver_row(
         body = body.gap(2).say(Role::Dim, &at.to_string());
     }
     paper.row(Role::Wary, label, &body)
+}
+
+/// Kernels that are installed and do not run: no findings, and said all the same.
+fn dormant(paper: &mut Paper<'_>, dormant: &[Dormant]) -> io::Result<()> {
+    if dormant.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    for one in dormant {
+        let text = format!(
+            "{} {}: {}; {}",
+            one.package.name,
+            one.package.version,
+            plural(one.names.len(), "vulnerability"),
+            sleeps(one)
+        );
+        paper.row_hanging(Role::Dim, "dormant", LABEL + 2, &Text::new().plain(&text))?;
+        if one.runs.is_some() {
+            let names = one.components.join(" ");
+            let text = format!("to be rid of it: sudo apt-get remove {names}");
+            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))?;
+        }
+    }
+    Ok(())
+}
+
+fn sleeps(dormant: &Dormant) -> String {
+    match &dormant.runs {
+        Some(version) => format!("{version} runs, and this one is only there to fall back on"),
+        None => "a container runs on the kernel of its host".to_owned(),
+    }
 }
 
 fn dismissed(paper: &mut Paper<'_>, assessment: &Assessment, view: &View) -> io::Result<()> {

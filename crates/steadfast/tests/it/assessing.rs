@@ -1,5 +1,6 @@
 //! What an upgrade does to the findings of a host.
 
+use advisory::kernel::Kernel;
 use model::HostPath;
 use model::component::{Component, Ecosystem, Evidence, EvidenceKind, SourcePackage};
 use steadfast::assessing::{Advisories, NewVersion, Terms, effects, with_versions};
@@ -104,7 +105,7 @@ fn a_finding_is_closed_when_nothing_of_its_source_has_it_any_more() {
     let assess = |components: &[Component]| {
         let exposure = |_: &Component| advisory::rank::Exposure::Installed;
         advisories
-            .assess(components, &exposure, &terms)
+            .assess(components, &exposure, &Kernel::Unknown, &terms)
             .expect("an assessment")
     };
     type Case = (&'static str, Vec<NewVersion>, Vec<u8>, Vec<u8>, Vec<u8>);
@@ -144,5 +145,70 @@ fn a_finding_is_closed_when_nothing_of_its_source_has_it_any_more() {
             "{from}: {versions:?}"
         );
         assert_eq!(numbers(&effects.brought), brought, "{from}: {versions:?}");
+    }
+}
+
+/// The new kernel lies beside the old one, which runs on: nothing is closed before the boot.
+#[test]
+fn a_new_kernel_closes_findings_when_it_is_booted() {
+    let bench = Bench::new("kernels");
+    let of_linux = |record: String| record.replace("openssl", "linux");
+    bench.feeds(&[
+        of_linux(record("CVE-2026-0001", Some("6.1.129-1"), "critical")),
+        of_linux(record("CVE-2026-0002", None, "low")),
+    ]);
+    let advisories = Advisories::open(bench.path("state").as_ref()).expect("the feeds");
+    let terms = Terms::usual("2026-02-01T00:00:00Z".parse().expect("a time"));
+    let (old, new) = ("linux-image-6.1.0-28-amd64", "linux-image-6.1.0-32-amd64");
+    let installed = [package(
+        old,
+        "6.1.119-1",
+        ("linux-signed-amd64", "6.1.119+1"),
+    )];
+    let upgrade = NewVersion {
+        source: Some(SourcePackage {
+            name: "linux-signed-amd64".to_owned(),
+            version: "6.1.129+1".to_owned(),
+        }),
+        ..to(new, Some("6.1.129-1"))
+    };
+    let (after, _) = with_versions(&installed, &[upgrade]);
+    let names = |findings: &mut dyn Iterator<Item = &advisory::assess::Finding>| {
+        let mut names: Vec<String> = findings.map(|one| one.name.clone()).collect();
+        names.sort();
+        names
+    };
+    // (what runs, what the upgrade closes, what waits for the boot)
+    let (first, none): (&[&str], &[&str]) = (&["CVE-2026-0001"], &[]);
+    for (release, build, closed, until_boot) in [
+        ("6.1.0-28-amd64", "6.1.119-1", none, first),
+        // Removed by hand, and it runs all the same.
+        ("6.1.0-27-amd64", "6.1.115-1", none, first),
+    ] {
+        let kernel = Kernel::Booted {
+            release: release.to_owned(),
+            build: Some(build.to_owned()),
+        };
+        let assess = |components: &[Component]| {
+            let exposure = |_: &Component| advisory::rank::Exposure::Installed;
+            advisories
+                .assess(components, &exposure, &kernel, &terms)
+                .expect("an assessment")
+        };
+        let effects = effects(assess(&installed), assess(&after), Vec::new());
+        assert_eq!(names(&mut effects.closed.iter()), closed, "{release}");
+        let mut waits = names(&mut effects.until_boot());
+        waits.dedup();
+        assert_eq!(waits, until_boot, "{release}");
+        // Booted, the old one is only there to fall back on.
+        let booted = Kernel::Booted {
+            release: "6.1.0-32-amd64".to_owned(),
+            build: Some("6.1.129-1".to_owned()),
+        };
+        let exposure = |_: &Component| advisory::rank::Exposure::Installed;
+        let then = advisories.assess(&after, &exposure, &booted, &terms);
+        let then = then.expect("an assessment");
+        assert_eq!(names(&mut then.findings.iter()), ["CVE-2026-0002"]);
+        assert_eq!(then.dormant[0].names.len(), 2);
     }
 }

@@ -71,12 +71,15 @@ fn call(line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix("sudo ").unwrap_or(line);
     let rest = STARTS.iter().find_map(|start| line.strip_prefix(start))?;
     let end = rest.find(['|', '>', '#', ';']).unwrap_or(rest.len());
-    let words = rest[..end].split_whitespace().map(str::to_owned);
-    Some(
-        std::iter::once("steadfast".to_owned())
-            .chain(words)
-            .collect(),
-    )
+    let mut words = vec!["steadfast".to_owned()];
+    // What stands between two quotes is one word, or a part of one.
+    for (place, part) in rest[..end].split('"').enumerate() {
+        match place % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    Some(words)
 }
 
 /// What is there is right, and something is not said.

@@ -52,7 +52,7 @@ printf '#!/bin/sh\necho {version}\n' > $d/usr/bin/demo; chmod 4755 $d/usr/bin/de
 }
 
 /// A host with version 1 installed, as something else needs it, and version 2 pending.
-fn host_with_pending(postinst: &str) -> Option<Host> {
+pub fn host_with_pending(postinst: &str) -> Option<Host> {
     let host = Host::installed()?;
     make_pending(&host, postinst);
     Some(host)
@@ -372,7 +372,7 @@ fn what_changes_outside_the_write_set_is_told() {
 }
 
 /// A feed that says in which version of `demo` a vulnerability is fixed.
-fn feed_of(host: &Host, fixed: &str) {
+pub fn feed_of(host: &Host, fixed: &str) {
     feed_for(host, "Debian:12", fixed);
 }
 

@@ -19,6 +19,7 @@ mod lab_machine_power;
 mod lab_nginx;
 mod lab_patch;
 mod lab_patch_kill;
+mod lab_patch_more;
 mod lab_pending;
 mod lab_refuse;
 mod lab_stays_up;

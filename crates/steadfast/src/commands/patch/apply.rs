@@ -2,15 +2,12 @@
 //! well afterwards.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use ::plan::window::{Start, Window};
-use host::packages::Turn;
+use host::packages::{self, Turn, Waited};
 use host::{LocalHost, State};
-use jiff::{SignedDuration, Timestamp};
+use model::Plan;
 use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::Selection;
-use model::{Digest, Plan};
 
 use super::Which;
 use super::making::{Made, make, today};
@@ -44,12 +41,9 @@ pub struct Args {
     /// Do not wait for the confirmation here; the host takes the change back by itself
     #[arg(long)]
     detach: bool,
-    /// Begin only in this window, in UTC, at this host's own place in it: "Sat 02:00-05:00"
-    #[arg(long, value_name = "WINDOW")]
-    window: Option<Window>,
-    /// How long it takes at most: what can't end within the window is not begun
-    #[arg(long, value_name = "TIME", default_value = "30m", requires = "window")]
-    needs: Span,
+    /// How long another package manager that is at work may keep it waiting
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    wait: Span,
     /// Take the risk to data of a service that has no backup whose restore was proven
     #[arg(long)]
     accept_data_loss: bool,
@@ -61,29 +55,30 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     apply::recover_first(context)?;
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    if let Some(window) = &args.window {
-        wait_for(window, &host, args.needs.0)?;
-    }
-    let state = context.open_state()?;
     let saved = args.file.as_deref().map(apply::read).transpose()?;
-    let _turn = take_turn(&state)?;
-    let mut selection = match &saved {
+    let selection = match &saved {
         None => args.which.selection(),
         Some(plan) => selection_of(plan)?,
     };
-    let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
-    if args.window.is_some() && saved.is_some() && limit > args.needs.0.as_secs() {
-        return Err(Failure::new(
-            Exit::BadInput,
-            format_args!("this plan may take {limit} s, and --needs says less"),
-            format_args!("give --needs {limit}s, or plan it with --limit"),
-        ));
+    let when = &args.which.when;
+    let times = match &saved {
+        None => when.times(),
+        Some(_) => when.with_saved(&selection)?,
+    };
+    if let Some(times) = &times {
+        let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
+        if limit > times.needs().as_secs() {
+            return Err(Failure::new(
+                Exit::BadInput,
+                format_args!("this plan may take {limit} s, and --needs says less"),
+                format_args!("give --needs {limit}s, or plan it with --limit"),
+            ));
+        }
+        times.wait(&host)?;
     }
-    if args.window.is_some() && saved.is_none() {
-        // What takes longer than was said would end after the window.
-        let needs = args.needs.0.as_secs();
-        selection.limit_seconds = Some(selection.limit_seconds.map_or(needs, |at| at.min(needs)));
-    }
+    let state = context.open_state()?;
+    let _turn = take_turn(&state)?;
+    wait_for_others(args.wait)?;
     let made = make(selection, &host, &state)?;
     let Made { plan, foretold, .. } = &made;
     if let Some(saved) = &saved {
@@ -107,9 +102,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     crate::say(format_args!("looking at the host as it is"));
     let before = Before::look(&made)?;
-    if let Some(window) = &args.window {
-        // Fetching, rehearsing and asking took their time.
-        refuse_unless_open(window, &host, args.needs.0)?;
+    // Fetching, rehearsing and asking took their time.
+    wait_for_others(args.wait)?;
+    if let Some(times) = &times {
+        times.refuse_unless_open(&host)?;
     }
     let task = Task {
         host: &host,
@@ -122,51 +118,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     carry_out(context, &task)
 }
 
-/// Waits for this host's place in a window that is open; a closed one is no time to begin.
-fn wait_for(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Failure> {
+/// What another package manager does would be done on top of what was planned, or under it.
+fn wait_for_others(limit: Span) -> Result<(), Failure> {
     context::heed_interrupts();
-    loop {
-        let Start::Later(first) = start(window, host, needs) else {
-            return refuse_unless_open(window, host, needs);
-        };
+    let waited = packages::wait_for_others(limit.0, &context::is_interrupted, &mut |holder| {
         crate::say(format_args!(
-            "this host begins at {first:.0} (Ctrl-C ends the wait)"
+            "waiting for {holder}, which holds dpkg's lock (Ctrl-C ends the wait)"
         ));
-        while Timestamp::now() < first {
-            if context::is_interrupted() {
-                return Err(Failure::new(
-                    Exit::Findings,
-                    "interrupted while it waited",
-                    "nothing was changed",
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-}
-
-fn start(window: &Window, host: &LocalHost, needs: Duration) -> Start {
-    let identity = host.identity();
-    let place = identity
-        .machine
-        .unwrap_or_else(|| Digest::of(identity.hostname.as_bytes()));
-    let needs = SignedDuration::try_from(needs).unwrap_or(SignedDuration::MAX);
-    window.start(Timestamp::now(), &place, needs)
-}
-
-fn refuse_unless_open(window: &Window, host: &LocalHost, needs: Duration) -> Result<(), Failure> {
-    match start(window, host, needs) {
-        Start::Now => Ok(()),
-        Start::Later(next) | Start::Closed(next) => Err(Failure::new(
+    });
+    let refuse = |what: &dyn std::fmt::Display| {
+        Err(Failure::new(
             Exit::Findings,
-            format_args!("the window ({window}) is closed, or too little of it is left"),
-            format_args!("nothing was changed; this host may begin at {next:.0}"),
-        )),
-        Start::Never => Err(Failure::new(
-            Exit::BadInput,
-            format_args!("the window ({window}) is shorter than what it needs"),
-            "say how long it takes with --needs",
-        )),
+            what,
+            "nothing was changed; try again when it is done, or give it more time with --wait",
+        ))
+    };
+    match waited {
+        Waited::Free => Ok(()),
+        Waited::StillHeld(holder) => refuse(&format_args!("{holder} still holds dpkg's lock")),
+        Waited::Interrupted => refuse(&"interrupted while it waited"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use advisory::assess::{Assessment, Finding, Unknown};
+use advisory::kernel::Kernel;
 use advisory::matching::Subject;
 use advisory::rank::{Exposure, Unseen};
 use advisory::remedy::remedy;
@@ -121,7 +122,12 @@ fn assess(
     terms: &Terms,
 ) -> Result<Assessment, Failure> {
     advisories
-        .assess(components, &|_| Exposure::Unknown(Unseen::Document), terms)
+        .assess(
+            components,
+            &|_| Exposure::Unknown(Unseen::Document),
+            &Kernel::Unknown,
+            terms,
+        )
         .map_err(refused)
 }
 

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
 use advisory::assess::Finding;
-use advisory::waive::waive;
 use host::act::health::look;
 use host::act::{LastLink, Root};
 use host::packages::users::{own_unit, processes};
 use host::packages::{
-    Broken, Check, Fetched, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch, listed,
+    Broken, Check, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch,
     pending, rehearse_upgrade, with_needed,
 };
 use host::rehearse::Place;
@@ -24,11 +23,13 @@ use jiff::tz::TimeZone;
 use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
-use model::{Component, HostPath, PackageUpgrade, Plan, Premise, Probe, VulnerabilityWaiver};
+use model::{HostPath, Plan, Premise, Probe};
 use rustix::fs::FileType;
 
-use crate::assessing::{Effects, NewVersion, Terms, effects_of};
-use crate::commands::feed::refused;
+use super::due::{self, Waivers, closing_due, held_back, new_version, within};
+use super::refused;
+use super::when::Times;
+use crate::assessing::{NewVersion, Outlook, Terms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::diff::{self, Difference, LineKind};
@@ -76,11 +77,13 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let repairs = patches == Patches::Repair;
     if !repairs {
         host::packages::check().map_err(|error| {
-            Failure::with_help(
-                Exit::Findings,
-                error,
-                "nothing was changed; look at the repair: steadfast patch plan --repair",
-            )
+            let help = match host::packages::at_work() {
+                // Not broken, but in the middle of something.
+                Some(holder) => format!("nothing was changed; {holder} is at work: wait for it"),
+                None => "nothing was changed; look at the repair: steadfast patch plan --repair"
+                    .to_owned(),
+            };
+            Failure::with_help(Exit::Findings, error, help)
         })?;
     }
     crate::say(format_args!("asking the package manager"));
@@ -90,38 +93,41 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     };
     let unfinished: Vec<String> = broken.packages.keys().cloned().collect();
     let (all, held) = match repairs {
-        true => (again(&broken).map_err(because)?, Vec::new()),
+        true => (again(&broken).map_err(because)?, Held::default()),
         false => pending().map_err(because)?,
     };
     let premises = premises(host);
-    let mut left_alone: Vec<LeftAlone> = held.iter().map(held_back).collect();
     let components = host
         .distribution_packages()
         .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
     let terms = Terms::by(repository.vulnerabilities(), Timestamp::now());
     let hostname = host.identity().hostname;
-    let waivers = (repository.vulnerability_waivers(), hostname.as_str());
-    let mut not_closed = Vec::new();
-    let wanted = chosen(
-        patches,
-        all,
-        &components,
-        state,
-        &terms,
-        waivers,
-        &mut not_closed,
-    )?;
+    let waivers = Waivers {
+        all: repository.vulnerability_waivers(),
+        hostname: &hostname,
+    };
+    // What is repaired closes nothing.
+    let outlook = match repairs {
+        true => None,
+        false => Some(Outlook::of(state.directory(), host, &components, &terms).map_err(refused)?),
+    };
+    let (wanted, not_closed) = chosen(patches, all, outlook.as_ref(), waivers)?;
     crate::say(format_args!("fetching {} package(s)", wanted.len()));
     let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
             "nothing was installed; is the network there, and are the lists fresh: apt-get update";
         Failure::with_help(Exit::Unchecked, error, help)
     })?;
+    let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
     let checks = checks(policy);
-    let (seen, effects) = match fetched.packages.is_empty() && unfinished.is_empty() {
-        true => (UpgradeRehearsed::default(), None),
+    let begins = match Times::of(&selection)? {
+        Some(times) => Some(times.begins(host)?),
+        None => None,
+    };
+    let mut took = None;
+    let seen = match fetched.packages.is_empty() && unfinished.is_empty() {
+        true => UpgradeRehearsed::default(),
         false => {
-            let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
             let limit = selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS);
             let limit = Duration::from_secs(limit);
             let data: Vec<HostPath> = policy
@@ -129,15 +135,18 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
                 .iter()
                 .flat_map(|backup| backup.paths.iter().cloned())
                 .collect();
+            let begun = Instant::now();
             let seen = rehearsed(state, &fetched, &unfinished, &checks, &data, limit)?;
-            // What is repaired closes nothing.
-            let effects = match repairs {
-                true => None,
-                false => Some(effects(state, &components, &versions, &terms)?),
-            };
-            (seen, effects)
+            took = Some(begun.elapsed());
+            seen
         }
     };
+    let effects = match &outlook {
+        Some(outlook) if !versions.is_empty() => Some(outlook.with(&versions).map_err(refused)?),
+        _ => None,
+    };
+    let held = held_back(&held, outlook.as_ref(), &versions, waivers)?;
+    let mut left_alone: Vec<LeftAlone> = held.iter().map(due::left_alone).collect();
     let packages = fetched.packages;
     left_alone.extend(
         seen.conflicts
@@ -161,6 +170,9 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         leaves_sessions: ::plan::patch::leaves_sessions(&users, &seen.writes),
         data,
         not_closed,
+        held,
+        took,
+        begins,
     };
     let plan = ::plan::patch::plan(Patching {
         host: host.identity(),
@@ -244,89 +256,42 @@ fn at_risk(data: &Data) -> Option<LeftAlone> {
     })
 }
 
-/// The pending upgrades that were asked for, and what these need.
+/// The pending upgrades that were asked for, and what these need; and what is due and none of
+/// them closes.
 fn chosen(
     patches: Patches,
     all: Vec<Pending>,
-    components: &[Component],
-    state: &State,
-    terms: &Terms,
-    (waivers, hostname): (&[VulnerabilityWaiver], &str),
-    not_closed: &mut Vec<Finding>,
-) -> Result<Vec<Pending>, Failure> {
-    let because = |error| Failure::because(Exit::Unchecked, error);
-    let wanted: Vec<Pending> = match patches {
-        Patches::All | Patches::Repair => return Ok(all),
-        Patches::Security => all.into_iter().filter(Pending::is_security).collect(),
-        Patches::Due { within_days } => {
-            let listed = listed(&all).map_err(because)?;
-            let versions: Vec<NewVersion> = all
-                .iter()
-                .map(|pending| NewVersion {
-                    name: pending.name.clone(),
-                    architecture: pending.architecture.clone(),
-                    version: Some(pending.to.clone()),
-                    source: listed
-                        .get(&pending.file_name())
-                        .map(|listed| listed.source.clone()),
-                })
-                .collect();
-            let effects = effects(state, components, &versions, terms)?;
-            if effects.now.feeds.is_empty() {
+    outlook: Option<&Outlook<'_>>,
+    waivers: Waivers<'_>,
+) -> Result<(Vec<Pending>, Vec<Finding>), Failure> {
+    let (wanted, not_closed): (Vec<Pending>, _) = match (patches, outlook) {
+        (Patches::Security, _) => (
+            all.into_iter().filter(Pending::is_security).collect(),
+            Vec::new(),
+        ),
+        (Patches::Due { within_days }, Some(outlook)) => {
+            if outlook.now().feeds.is_empty() {
                 return Err(Failure::new(
                     Exit::Unchecked,
                     "no feed says what is due",
                     "nothing was changed; bring the advisories: steadfast feed import FILE",
                 ));
             }
-            let last = today().saturating_add(jiff::Span::new().days(i32::from(within_days)));
-            let due = |findings: Vec<Finding>| -> Vec<Finding> {
-                let counting = waive(findings, waivers, hostname, today()).findings;
-                let date = |finding: &Finding| finding.ranking.due().map(|due| due.date);
-                counting
-                    .into_iter()
-                    .filter(|finding| date(finding).is_some_and(|date| date <= last))
-                    .collect()
-            };
-            let remaining = due(effects.remaining);
-            let mut names: BTreeSet<String> = due(effects.closed)
-                .into_iter()
-                .flat_map(|finding| finding.components)
-                .collect();
-            for finding in &remaining {
-                let closing = closing(finding, &remaining, &versions);
-                if closing.is_empty() {
-                    not_closed.push(finding.clone());
-                }
-                names.extend(closing);
-            }
+            let versions = due::versions(&all)?;
+            let effects = outlook.with(&versions).map_err(refused)?;
+            let (names, not_closed) = closing_due(effects, &versions, waivers, within(within_days));
             let is_due = |pending: &Pending| names.contains(bare_name(&pending.name));
-            all.into_iter().filter(is_due).collect()
+            (all.into_iter().filter(is_due).collect(), not_closed)
         }
+        (Patches::All | Patches::Repair | Patches::Due { .. }, _) => return Ok((all, Vec::new())),
     };
-    with_needed(&wanted).map_err(because)
+    let with_needed = with_needed(&wanted);
+    let wanted = with_needed.map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    Ok((wanted, not_closed))
 }
 
 pub(super) fn today() -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date()
-}
-
-fn new_version(package: &PackageUpgrade) -> NewVersion {
-    NewVersion {
-        name: package.name.clone(),
-        architecture: package.architecture.clone(),
-        version: Some(package.to.clone()),
-        source: package.source.clone(),
-    }
-}
-
-fn effects(
-    state: &State,
-    components: &[Component],
-    versions: &[NewVersion],
-    terms: &Terms,
-) -> Result<Effects, Failure> {
-    effects_of(state.directory(), components, versions, terms).map_err(refused)
 }
 
 /// Units that would not survive it, or that need it not.
@@ -370,47 +335,6 @@ fn premises(host: &LocalHost) -> Vec<Premise> {
             }
         })
         .collect()
-}
-
-/// What a new package brings beside an old one that stays, as kernels are: those pending packages
-/// of the same source that are upgraded, and pull it in, to a version without the finding.
-fn closing<'a>(
-    finding: &Finding,
-    remaining: &[Finding],
-    versions: &'a [NewVersion],
-) -> Vec<String> {
-    let still = |version: &str| {
-        remaining.iter().any(|other| {
-            other.name == finding.name
-                && other.package.name == finding.package.name
-                && other.package.version == version
-        })
-    };
-    let is_newer = |version: &&'a NewVersion| {
-        let bare = bare_name(&version.name);
-        finding.components.iter().any(|name| name == bare)
-            && version.source.as_ref().is_some_and(|source| {
-                source.version != finding.package.version && !still(&source.version)
-            })
-    };
-    let names = versions.iter().filter(is_newer);
-    names
-        .map(|version| bare_name(&version.name).to_owned())
-        .collect()
-}
-
-fn held_back(pending: &Pending) -> LeftAlone {
-    let from = pending.from.as_deref().unwrap_or("nothing");
-    let what = if pending.is_security() {
-        "a security update is"
-    } else {
-        "a newer version is"
-    };
-    LeftAlone {
-        what: pending.name.clone(),
-        why: format!("is held at {from}, and {what} {}", pending.to),
-        at: Vec::new(),
-    }
 }
 
 /// A configuration file that stays as the administrator wrote it.

@@ -2,16 +2,19 @@
 
 mod apply;
 mod dependencies;
+mod due;
 mod making;
 mod plan;
 mod status;
 mod well;
+mod when;
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use model::plan::{Patches, Selection};
 
+use crate::commands::feed::refused;
 use crate::context::Context;
 use crate::duration::{Days, Span};
 use crate::exit::Exit;
@@ -54,6 +57,8 @@ struct Which {
     /// An upgrade that takes longer is stopped, and taken back [default: 1h]
     #[arg(long, value_name = "TIME")]
     limit: Option<Span>,
+    #[command(flatten)]
+    when: when::When,
 }
 
 /// Which of the pending upgrades.
@@ -78,11 +83,13 @@ impl Which {
             (None, Only::Security) => Patches::Security,
         };
         let policy = self.policy.as_ref();
-        Selection {
+        let mut selection = Selection {
             patches: Some(patches),
             policy: policy.map(|path| path.to_string_lossy().into_owned()),
             limit_seconds: self.limit.map(|limit| limit.0.as_secs()),
             ..Selection::default()
-        }
+        };
+        self.when.select(&mut selection);
+        selection
     }
 }

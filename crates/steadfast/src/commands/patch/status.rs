@@ -1,72 +1,57 @@
-//! `steadfast patch status`: what runs files that are not there any more, whether the booted
-//! kernel is the newest that is installed, which findings are open for that, and which overdue.
+//! `steadfast patch status`: what is pending, held and overdue, what runs files that are not there
+//! any more, whether the booted kernel is the newest that is installed, and which findings are open
+//! for that.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
-use advisory::assess::{FeedState, Finding};
-use advisory::waive::waive;
+use advisory::assess::Finding;
+use advisory::kernel::{Kernel, Kernels, release_of};
 use host::LocalHost;
 use host::packages::reach::files_of;
 use host::packages::users::{Process, processes};
-use host::packages::{Kernels, kernels};
+use host::packages::{Held, Pending, kernel, newest_file, pending};
 use jiff::Timestamp;
+use model::effect::bare_name;
 use model::{ChangeState, Component, Effect, HostPath, PackageUpgrade};
-use serde::Serialize;
 
+use super::Only;
+use super::due::{self, Waivers, closing_due, held_back, within};
 use super::making::today;
-use crate::assessing::{NewVersion, Terms, assess_host, effects_of};
+use super::when::When;
+use crate::assessing::{NewVersion, Outlook, Terms};
 use crate::commands::Format;
 use crate::context::Context;
+use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::layout::{LABEL, Paper, Text};
-use crate::style::{Role, Style};
-use crate::survey;
+use crate::show::patch_status::{Open, Status, Waiting};
+use crate::{show, survey};
 
-/// Show what still runs old files after upgrades, whether a reboot is due, and what is overdue
+/// Show what is pending and overdue, what still runs old files, and whether a reboot is due
 ///
 /// A patch is not done when the new version is installed: it is when nothing runs the old one.
-/// Until then its findings are open.
+/// Until then its findings are open. A finding whose date has passed is overdue, whatever is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  steadfast patch status\n\n\
-    Exits with 1 when something runs old files, a reboot is due or a finding is overdue, with 3\n\
-    when what is overdue can't be told, and with 0 when there is nothing.")]
+#[command(after_help = "Examples:\n  steadfast patch status\n  \
+    steadfast patch status --deadline-within 14d --window \"Sat 02:00-05:00\"\n\n\
+    Exits with 1 when something runs old files, a reboot is due, or a finding is overdue or due as\n\
+    asked for, with 3 when what is overdue can't be told, and with 0 when there is nothing.")]
 pub struct Args {
+    /// Which of the pending upgrades
+    #[arg(long, value_enum, default_value_t)]
+    only: Only,
+    /// Also findings that are due within so many days, and only what closes these: "14d"
+    #[arg(long, value_name = "DAYS", conflicts_with = "only")]
+    deadline_within: Option<Days>,
+    #[command(flatten)]
+    when: When,
     /// Waivers, clocks and days [default: /etc/steadfast/policy, when there]
     #[arg(long, value_name = "DIR")]
     policy: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-/// The answer for programs.
-#[derive(Serialize)]
-struct Status {
-    format: u32,
-    /// Each unit, or process without one, with the old files that it has mapped.
-    runs_old_files: BTreeMap<String, Vec<String>>,
-    booted_kernel: String,
-    newest_kernel: Option<String>,
-    reboot_due: bool,
-    /// Findings that an upgrade closed by its version, while the old files still run.
-    open_until_restarted: Vec<Open>,
-    /// Findings with a fix whose date has passed.
-    overdue: Vec<Finding>,
-    /// The feeds that say so, and how old they are.
-    feeds: Vec<FeedState>,
-    /// Why what is open or overdue can't be told in full.
-    unknown: Vec<String>,
-}
-
-/// A finding that a restart closes.
-#[derive(Serialize)]
-struct Open {
-    name: String,
-    package: String,
-    /// Who runs the old files.
-    by: Vec<String>,
 }
 
 /// The version of the answer's form.
@@ -77,73 +62,70 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let policy = survey::repository(args.policy.as_deref())?;
     let terms = Terms::by(policy.vulnerabilities(), Timestamp::now());
     let running = processes();
-    let mut runs_old_files: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for process in running.iter().filter(|process| !process.deleted.is_empty()) {
-        let files = runs_old_files.entry(who(process)).or_default();
-        files.extend(process.deleted.iter().map(ToString::to_string));
-        files.sort();
-        files.dedup();
-    }
-    let mut unknown = Vec::new();
-    let components = host.distribution_packages().unwrap_or_else(|reason| {
-        unknown.push(reason.to_string());
-        Vec::new()
-    });
-    let kernels = kernels();
     let mut status = Status {
         format: FORMAT,
-        runs_old_files,
-        reboot_due: is_reboot_due(&kernels, &components),
-        booted_kernel: kernels.booted.clone(),
-        newest_kernel: kernels.newest.clone(),
+        runs_old_files: runs_old_files(&running),
+        booted_kernel: String::new(),
+        newest_kernel: None,
+        reboot_due: false,
         open_until_restarted: Vec::new(),
         overdue: Vec::new(),
+        due: Vec::new(),
+        pending: Vec::new(),
+        held: Vec::new(),
+        begins: match args.when.times() {
+            Some(times) => Some(times.begins(&host)?),
+            None => None,
+        },
         feeds: Vec::new(),
-        unknown,
+        unknown: Vec::new(),
     };
-    match open_until_restarted(context, &components, &running, &kernels, &terms) {
-        Ok((open, unclear)) => {
-            status.open_until_restarted = open;
-            if !unclear.is_empty() {
-                status.unknown.push(format!(
-                    "what the old versions of these were built from, and so which findings are open: {}",
-                    unclear.join(", ")
-                ));
+    let components = host.distribution_packages().unwrap_or_else(|reason| {
+        status.unknown.push(reason.to_string());
+        Vec::new()
+    });
+    status.look_at_kernels(&kernel(&host), &components);
+    let hostname = host.identity().hostname;
+    let waivers = Waivers {
+        all: policy.vulnerability_waivers(),
+        hostname: &hostname,
+    };
+    let outlook = match Outlook::of(context.directory(), &host, &components, &terms) {
+        Ok(outlook) => {
+            look_at_findings(&mut status, &outlook, waivers, args.deadline_within);
+            match open_until_restarted(context, &running, &outlook) {
+                Ok((open, unclear)) => {
+                    status.open_until_restarted.extend(open);
+                    if !unclear.is_empty() {
+                        status.unknown.push(format!(
+                            "what the old versions of these were built from, and so which findings \
+                             are open: {}",
+                            unclear.join(", ")
+                        ));
+                    }
+                }
+                Err(why) => status.unknown.push(why),
             }
+            Some(outlook)
         }
-        Err(why) => status.unknown.push(why),
-    }
-    match assess_host(context.directory(), &components, &terms) {
-        Ok(assessment) => {
-            if assessment.feeds.is_empty() {
-                let why = "there is no feed: what is overdue (steadfast feed import FILE)";
-                status.unknown.push(why.to_owned());
-            }
-            status.feeds = assessment.feeds;
-            let unknown = assessment.unknown.iter();
-            status
-                .unknown
-                .extend(unknown.map(crate::show::vulns::unknown_text));
-            let today = today();
-            let hostname = host.identity().hostname;
-            let waivers = policy.vulnerability_waivers();
-            let counting = waive(assessment.findings, waivers, &hostname, today);
-            let findings = counting.findings.into_iter();
-            status
-                .overdue
-                .extend(findings.filter(|finding| finding.ranking.is_overdue(today)));
+        Err(error) => {
+            status.unknown.push(error.to_string());
+            None
         }
-        Err(error) => status.unknown.push(error.to_string()),
+    };
+    if let Err(why) = look_at_pending(&mut status, args, outlook.as_ref(), waivers) {
+        status.unknown.push(format!("what is pending: {why}"));
     }
     let mut out = io::stdout().lock();
     match args.format {
         Format::Json => crate::report::json::write_value(&mut out, &status)?,
-        Format::Human => write(&mut out, &status)?,
+        Format::Human => show::patch_status::write(&mut out, &status, today())?,
     }
     let is_clean = status.runs_old_files.is_empty()
         && !status.reboot_due
         && status.open_until_restarted.is_empty()
-        && status.overdue.is_empty();
+        && status.overdue.is_empty()
+        && status.due.is_empty();
     Ok(match (is_clean, status.unknown.is_empty()) {
         (false, _) => Exit::Findings,
         (true, false) => Exit::Unchecked,
@@ -151,33 +133,129 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
+fn runs_old_files(running: &[Process]) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for process in running.iter().filter(|process| !process.deleted.is_empty()) {
+        let files = all.entry(who(process)).or_default();
+        files.extend(process.deleted.iter().map(ToString::to_string));
+        files.sort();
+        files.dedup();
+    }
+    all
+}
+
+impl Status {
+    /// By the versions of packages, in Debian's order; by names only for a kernel that none of
+    /// them is.
+    fn look_at_kernels(&mut self, kernel: &Kernel, components: &[Component]) {
+        let Kernel::Booted { release, .. } = kernel else {
+            let uname = rustix::system::uname();
+            self.booted_kernel = uname.release().to_string_lossy().into_owned();
+            return;
+        };
+        self.booted_kernel.clone_from(release);
+        let kernels = Kernels::of(kernel, components);
+        match kernels.booted() {
+            Some(_) => {
+                self.reboot_due = kernels.waiting().is_some();
+                let newest = kernels.newest().and_then(release_of);
+                self.newest_kernel = newest.map(str::to_owned);
+            }
+            None => {
+                self.newest_kernel = newest_file();
+                let newest = self.newest_kernel.as_ref();
+                self.reboot_due = newest.is_some_and(|newest| newest != release);
+            }
+        }
+    }
+}
+
+/// What is overdue, what is due as asked for, and what only a reboot closes.
+fn look_at_findings(
+    status: &mut Status,
+    outlook: &Outlook<'_>,
+    waivers: Waivers<'_>,
+    days: Option<Days>,
+) {
+    let now = outlook.now();
+    if now.feeds.is_empty() {
+        let why = "there is no feed: what is overdue (steadfast feed import FILE)";
+        status.unknown.push(why.to_owned());
+    }
+    status.feeds.clone_from(&now.feeds);
+    let unknown = now.unknown.iter().map(show::vulns::unknown_text);
+    status.unknown.extend(unknown);
+    let until = within(days.map_or(0, |days| days.0));
+    let due = waivers.due(now.findings.clone(), until);
+    let today = today();
+    let (overdue, due): (Vec<Finding>, Vec<Finding>) = due
+        .into_iter()
+        .partition(|finding| finding.ranking.is_overdue(today));
+    status.overdue = overdue;
+    if days.is_some() {
+        status.due = due;
+    }
+    let booted = now.findings.iter();
+    let booted = booted.filter(|finding| finding.until_boot_of.is_some());
+    status.open_until_restarted = booted
+        .map(|finding| Open {
+            name: finding.name.clone(),
+            package: finding.package.name.clone(),
+            by: vec!["the booted kernel".to_owned()],
+        })
+        .collect();
+}
+
+/// The pending upgrades that were asked for, and what a hold keeps back of them.
+fn look_at_pending(
+    status: &mut Status,
+    args: &Args,
+    outlook: Option<&Outlook<'_>>,
+    waivers: Waivers<'_>,
+) -> Result<(), String> {
+    let fail = |failure: Failure| failure.to_string();
+    let (all, held) = pending().map_err(|error| error.to_string())?;
+    let is_meant = |pending: &Pending| args.only == Only::All || pending.is_security();
+    let mut wanted: Vec<Pending> = all.into_iter().filter(is_meant).collect();
+    let held = Held {
+        held: held.held.into_iter().filter(is_meant).collect(),
+        behind: held.behind.into_iter().filter(is_meant).collect(),
+    };
+    let versions = due::versions(&wanted).map_err(fail)?;
+    status.held = held_back(&held, outlook, &versions, waivers).map_err(fail)?;
+    if let (Some(days), Some(outlook)) = (args.deadline_within, outlook) {
+        let until = within(days.0);
+        let effects = outlook.with(&versions).map_err(|error| error.to_string())?;
+        let (names, _) = closing_due(effects, &versions, waivers, until);
+        wanted.retain(|pending| names.contains(bare_name(&pending.name)));
+        status.held.retain(|held| {
+            let due = waivers.due(held.keeps_open.clone(), until);
+            !due.is_empty()
+        });
+    }
+    status.pending = wanted
+        .into_iter()
+        .map(|pending| Waiting {
+            security: pending.is_security(),
+            name: pending.name,
+            architecture: pending.architecture,
+            from: pending.from,
+            to: pending.to,
+        })
+        .collect();
+    Ok(())
+}
+
 fn who(process: &Process) -> String {
     let unit = process.unit.clone();
     unit.unwrap_or_else(|| format!("{} (process {})", process.name, process.id))
 }
 
-/// Another kernel is installed, or another build of the one that runs.
-fn is_reboot_due(kernels: &Kernels, components: &[Component]) -> bool {
-    let is_newer = kernels
-        .newest
-        .as_ref()
-        .is_some_and(|newest| *newest != kernels.booted);
-    let name = format!("linux-image-{}", kernels.booted);
-    let installed = components.iter().find(|component| component.name == name);
-    is_newer
-        || match (&kernels.build, installed) {
-            (Some(build), Some(installed)) => *build != installed.version,
-            _ => false,
-        }
-}
-
 /// What the old versions of upgraded packages were found with, where something still runs them.
 fn open_until_restarted(
     context: &Context,
-    components: &[Component],
     running: &[Process],
-    kernels: &Kernels,
-    terms: &Terms,
+    outlook: &Outlook<'_>,
 ) -> Result<(Vec<Open>, Vec<String>), String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
     let state = context.existing_state().map_err(|error| fail(&error))?;
@@ -208,15 +286,11 @@ fn open_until_restarted(
     let mut versions = Vec::new();
     for package in from.values().filter(|package| package.from.is_some()) {
         let bare = package.bare_name();
-        let mut users: Vec<String> = if is_booted(package, kernels) {
-            vec!["the booted kernel".to_owned()]
-        } else {
-            let Some(files) = files_of(bare, &package.architecture) else {
-                continue;
-            };
-            let runs_it = |process: &&Process| runs_any(process, &files);
-            running.iter().filter(runs_it).map(who).collect()
+        let Some(files) = files_of(bare, &package.architecture) else {
+            continue;
         };
+        let runs_it = |process: &&Process| runs_any(process, &files);
+        let mut users: Vec<String> = running.iter().filter(runs_it).map(who).collect();
         users.sort();
         users.dedup();
         if !users.is_empty() {
@@ -232,8 +306,7 @@ fn open_until_restarted(
     if versions.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let effects = effects_of(context.directory(), components, &versions, terms)
-        .map_err(|error| fail(&error))?;
+    let effects = outlook.with(&versions).map_err(|error| fail(&error))?;
     let open = effects.brought.into_iter().map(|finding| {
         let users = finding.components.iter().filter_map(|name| by.get(name));
         let mut users: Vec<String> = users.flatten().cloned().collect();
@@ -249,93 +322,6 @@ fn open_until_restarted(
     Ok((open, effects.unclear))
 }
 
-/// Was the kernel that runs the one that this upgrade replaced?
-fn is_booted(package: &PackageUpgrade, kernels: &Kernels) -> bool {
-    package.name.strip_prefix("linux-image-") == Some(&kernels.booted)
-        && package.from.is_some()
-        && kernels.build == package.from
-}
-
 fn runs_any(process: &Process, files: &[HostPath]) -> bool {
     files.iter().any(|file| process.deleted.contains(file))
-}
-
-/// Names in one list.
-const NAMED: usize = 8;
-
-fn write(out: &mut dyn Write, status: &Status) -> io::Result<()> {
-    let style = Style::for_stdout();
-    let mut paper = Paper::new(out, &style);
-    if status.runs_old_files.is_empty() {
-        paper.line(&Text::new().plain("Nothing that could be looked at runs old files."))?;
-    }
-    for (who, files) in &status.runs_old_files {
-        paper.line(
-            &Text::new()
-                .say(Role::Wary, &model::printable(who.as_bytes()))
-                .plain(" runs files that are not there any more"),
-        )?;
-        for file in files.iter().take(5) {
-            paper.indented(2, &Text::new().say(Role::Dim, file))?;
-        }
-        if files.len() > 5 {
-            let more = format!("and {} more", files.len() - 5);
-            paper.indented(2, &Text::new().say(Role::Dim, &more))?;
-        }
-    }
-    let booted = &status.booted_kernel;
-    match &status.newest_kernel {
-        Some(newest) if status.reboot_due && newest == booted => {
-            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
-                ": an older build of kernel {booted} runs than is installed"
-            )))
-        }
-        Some(newest) if status.reboot_due => {
-            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
-                ": kernel {booted} runs, and {newest} is installed"
-            )))
-        }
-        Some(_) => {
-            paper.line(&Text::new().plain(&format!("Kernel {booted} is the newest installed.")))
-        }
-        None => paper.line(&Text::new().plain(&format!(
-            "Kernel {booted} is not of this host's packages (a container, or another's kernel)."
-        ))),
-    }?;
-    for (at, open) in status.open_until_restarted.iter().take(NAMED).enumerate() {
-        let label = if at == 0 { "open" } else { "" };
-        let text = format!(
-            "{} in {}, until {} runs the new files",
-            open.name,
-            open.package,
-            model::printable(open.by.join(", ").as_bytes())
-        );
-        paper.row_hanging(Role::Wary, label, LABEL + 2, &Text::new().plain(&text))?;
-    }
-    more(&mut paper, status.open_until_restarted.len())?;
-    for (at, finding) in status.overdue.iter().take(NAMED).enumerate() {
-        let label = if at == 0 { "overdue" } else { "" };
-        let mut text = format!("{} in {}", finding.name, finding.package.name);
-        if let Some(due) = finding.ranking.due() {
-            text += &format!(", since {} ({})", due.date, due.clock.as_str());
-        }
-        paper.row_hanging(Role::Critical, label, LABEL + 2, &Text::new().plain(&text))?;
-    }
-    more(&mut paper, status.overdue.len())?;
-    crate::show::vulns::feeds(&mut paper, &status.feeds)?;
-    for why in &status.unknown {
-        paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
-    }
-    Ok(())
-}
-
-/// How many were not named.
-fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
-    match all.saturating_sub(NAMED) {
-        0 => Ok(()),
-        more => {
-            let text = format!("and {more} more: steadfast vulns");
-            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
-        }
-    }
 }

@@ -16,7 +16,7 @@ use model::finding::Drifted;
 use model::{Effect, Finding, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
-use crate::assessing::{Terms, assess_host};
+use crate::assessing::{Outlook, Terms};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::survey::{Selectors, Survey};
@@ -32,17 +32,17 @@ pub(super) struct Before {
     ran: BTreeMap<String, Seen>,
     /// What the patch closes, by vulnerability and source package.
     closes: BTreeSet<(String, String)>,
+    /// What only the boot of a newer kernel will close.
+    until_boot: BTreeSet<(String, String)>,
 }
 
 impl Before {
     /// Looks at the host. Changes nothing.
     pub(super) fn look(made: &Made) -> Result<Self, Failure> {
         let selectors = Selectors::from(&made.plan.selection);
-        let closes = made
-            .foretold
-            .effects
-            .iter()
-            .flat_map(|effects| &effects.closed);
+        let effects = made.foretold.effects.iter();
+        let closes = effects.clone().flat_map(|effects| &effects.closed);
+        let until_boot = effects.flat_map(|effects| effects.until_boot());
         let checks = made.checks.iter();
         Ok(Self {
             met: findings(&selectors)?
@@ -57,6 +57,7 @@ impl Before {
                 .collect(),
             ran: running(),
             closes: closes.map(key).collect(),
+            until_boot: until_boot.map(key).collect(),
         })
     }
 
@@ -156,25 +157,31 @@ impl Before {
         Ok(worse)
     }
 
-    /// Findings that it was to close.
+    /// Findings that it was to close, and those of the kernel that runs for which none that does
+    /// not have them is installed.
     fn still_here(&self, state: &Path) -> Vec<String> {
-        if self.closes.is_empty() {
+        if self.closes.is_empty() && self.until_boot.is_empty() {
             return Vec::new();
         }
-        let components = match LocalHost::running() {
-            Ok(host) => host.distribution_packages().map_err(|why| why.to_string()),
-            Err(error) => Err(error.to_string()),
+        // What is here does not hang on how it is ranked.
+        let terms = Terms::usual(Timestamp::now());
+        let here = || -> Result<Vec<assess::Finding>, String> {
+            let host = LocalHost::running().map_err(|error| error.to_string())?;
+            let components = host.distribution_packages();
+            let components = components.map_err(|why| why.to_string())?;
+            let outlook = Outlook::of(state, &host, &components, &terms);
+            let outlook = outlook.map_err(|error| error.to_string())?;
+            Ok(outlook.now().findings.clone())
         };
-        let assessed = components.and_then(|components| {
-            // What is here does not hang on how it is ranked.
-            let terms = Terms::usual(Timestamp::now());
-            assess_host(state, &components, &terms).map_err(|error| error.to_string())
-        });
-        match assessed {
-            Ok(assessment) => {
-                let here = assessment.findings.iter().map(key);
-                here.filter(|key| self.closes.contains(key))
-                    .map(|(name, package)| format!("{name} in {package} is still here"))
+        match here() {
+            Ok(findings) => {
+                let is_open = |finding: &&assess::Finding| {
+                    let key = key(finding);
+                    let waits = finding.until_boot_of.is_some();
+                    self.closes.contains(&key) || !waits && self.until_boot.contains(&key)
+                };
+                let here = findings.iter().filter(is_open).map(key);
+                here.map(|(name, package)| format!("{name} in {package} is still here"))
                     .collect()
             }
             Err(why) => vec![format!("whether its findings are gone is unknown: {why}")],

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use advisory::assess::Unknown;
+use advisory::kernel::Kernel;
 use advisory::rank::{Exposure, Unseen};
 use host::LocalHost;
 use host::components::{components, sbom};
@@ -28,6 +29,8 @@ pub(super) struct Matter {
     /// Empty for a document.
     pub(super) hostname: String,
     pub(super) release: String,
+    /// What runs below it.
+    pub(super) kernel: Kernel,
     kind: Kind,
 }
 
@@ -72,6 +75,10 @@ impl Matter {
                 Fact::Known(release) => release.pretty,
                 Fact::Unknown(reason) => format!("unknown release ({reason})"),
             },
+            kernel: match args.root {
+                None => host::packages::kernel(&host),
+                Some(_) => Kernel::Unknown,
+            },
             kind: match args.root {
                 None => Kind::Host(LazyLock::new(Running::now)),
                 Some(_) => Kind::Tree,
@@ -107,6 +114,7 @@ impl Matter {
             without_packages: None,
             hostname: String::new(),
             release: model::printable(path.as_os_str().as_bytes()),
+            kernel: Kernel::Unknown,
             kind: Kind::Document,
         })
     }

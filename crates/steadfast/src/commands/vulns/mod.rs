@@ -152,7 +152,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let terms = terms(args, policy.vulnerabilities(), now);
     let components = &matter.components;
     let mut assessment = advisories
-        .assess(components, &|component| matter.exposure(component), &terms)
+        .assess(
+            components,
+            &|component| matter.exposure(component),
+            &matter.kernel,
+            &terms,
+        )
         .map_err(refused)?;
     assessment.unknown.splice(..0, matter.unknown());
     let findings = std::mem::take(&mut assessment.findings);
@@ -258,6 +263,10 @@ fn narrow(shown: &mut Shown<'_>, names: &[String]) {
         .retain(|waived| names.iter().any(|name| waived.finding.is_called(name)));
     assessment.undetermined.retain(|one| is_asked(&one.name));
     assessment.not_affected.retain(|one| is_asked(&one.name));
+    for dormant in &mut assessment.dormant {
+        dormant.names.retain(|name| is_asked(name));
+    }
+    assessment.dormant.retain(|one| !one.names.is_empty());
 }
 
 fn write(

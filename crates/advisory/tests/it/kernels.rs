@@ -1,0 +1,230 @@
+//! Which findings of kernels are the host's: those of the one that runs, and of what an upgrade
+//! left beside it only as long as it could be it.
+
+use advisory::kernel::{Kernel, Kernels};
+use model::{Component, component::SourcePackage};
+
+use crate::support::{Made, assessed_on, made, package, record};
+
+/// A package that was built from a kernel, signed or not.
+fn part(name: &str, version: &str) -> Component {
+    let mut part = package(name, "linux", version, Some("12"));
+    if name.starts_with("linux-image-") {
+        part.source = Some(SourcePackage {
+            name: "linux-signed-amd64".to_owned(),
+            version: version.replace('-', "+"),
+        });
+    }
+    part
+}
+
+fn booted(release: &str, build: Option<&str>) -> Kernel {
+    Kernel::Booted {
+        release: release.to_owned(),
+        build: build.map(str::to_owned),
+    }
+}
+
+/// One fixed in 6.1.124-1, one in 6.1.129-1, and one that has no fix.
+fn feed() -> Made {
+    let fixed = |number: u8, fixed: &str| {
+        let events = format!(r#"{{"introduced":"0"}}{fixed}"#);
+        record(
+            &format!("CVE-2026-000{number}"),
+            "Debian:12",
+            "linux",
+            &events,
+            "",
+        )
+    };
+    let records = [
+        fixed(1, r#",{"fixed":"6.1.124-1"}"#),
+        fixed(2, r#",{"fixed":"6.1.129-1"}"#),
+        fixed(3, ""),
+    ];
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    made(&records, |_| {})
+}
+
+const IMAGE_28: &str = "linux-image-6.1.0-28-amd64";
+const IMAGE_30: &str = "linux-image-6.1.0-30-amd64";
+const IMAGE_32: &str = "linux-image-6.1.0-32-amd64";
+
+/// (installed, what runs, findings as `NUMBER@VERSION` with `*` where a boot closes them, dormant)
+#[test]
+fn what_runs_has_the_findings() {
+    let old = "6.1.119-1";
+    let middle = "6.1.124-1";
+    let new = "6.1.129-1";
+    let runs_28 = booted("6.1.0-28-amd64", Some(old));
+    let runs_32 = booted("6.1.0-32-amd64", Some(new));
+    let both = [(IMAGE_28, old), (IMAGE_32, new)];
+    type Case<'a> = (
+        &'a str,
+        &'a [(&'a str, &'a str)],
+        &'a Kernel,
+        &'a [&'a str],
+        &'a [&'a str],
+    );
+    let cases: [Case<'_>; 15] = [
+        (
+            "before the upgrade",
+            &[(IMAGE_28, old)],
+            &runs_28,
+            &["1@119", "2@119", "3@119"],
+            &[],
+        ),
+        (
+            "before the reboot",
+            &both,
+            &runs_28,
+            &["1@119*", "2@119*", "3@119", "3@129"],
+            &[],
+        ),
+        ("after it", &both, &runs_32, &["3@129"], &["1,2,3@119"]),
+        (
+            "the old one is removed",
+            &[(IMAGE_32, new)],
+            &runs_32,
+            &["3@129"],
+            &[],
+        ),
+        (
+            "removed before the reboot",
+            &[(IMAGE_32, new)],
+            &runs_28,
+            &["1@119*", "2@119*", "3@119", "3@129"],
+            &[],
+        ),
+        (
+            "upgraded in place, the old build runs",
+            &[(IMAGE_28, new)],
+            &runs_28,
+            &["1@119*", "2@119*", "3@119", "3@129"],
+            &[],
+        ),
+        (
+            "the newest closes not all",
+            &[(IMAGE_28, old), (IMAGE_30, middle)],
+            &runs_28,
+            &["1@119*", "2@119", "2@124", "3@119", "3@124"],
+            &[],
+        ),
+        (
+            "what is newer than what runs will run",
+            &[(IMAGE_28, old), (IMAGE_30, middle), (IMAGE_32, new)],
+            &booted("6.1.0-30-amd64", Some(middle)),
+            &["2@124*", "3@124", "3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "headers of a kernel that does not run",
+            &[
+                ("linux-headers-6.1.0-28-common", old),
+                (IMAGE_28, old),
+                (IMAGE_32, new),
+            ],
+            &runs_32,
+            &["3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "what belongs to no single kernel",
+            &[("linux-libc-dev", old), (IMAGE_28, old), (IMAGE_32, new)],
+            &runs_32,
+            &["1@119", "2@119", "3@119", "3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "it does not say which build it is",
+            &both,
+            &booted("6.1.0-32-amd64", None),
+            &["3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "one that nobody packaged",
+            &both,
+            &booted("6.12.1-mine", None),
+            &["1@119", "2@119", "3@119", "3@129"],
+            &[],
+        ),
+        (
+            "a container",
+            &both,
+            &Kernel::Anothers,
+            &[],
+            &["1,2,3@119", "3@129"],
+        ),
+        (
+            "a tree",
+            &both,
+            &Kernel::Unknown,
+            &["1@119", "2@119", "3@119", "3@129"],
+            &[],
+        ),
+        (
+            // 6.1.0-9 comes before 6.1.0-32, and its package after it.
+            "by version, and not by name",
+            &[("linux-image-6.1.0-9-amd64", "6.1.130-1"), (IMAGE_32, new)],
+            &runs_32,
+            &["3@129", "3@130"],
+            &[],
+        ),
+    ];
+    let feed = feed();
+    for (case, installed, kernel, findings, dormant) in cases {
+        let components: Vec<Component> = installed
+            .iter()
+            .map(|(name, version)| part(name, version))
+            .collect();
+        let assessed = assessed_on(&[&feed], &components, kernel);
+        let short = |name: &str| name.trim_start_matches("CVE-2026-000").to_owned();
+        let version = |version: &str| {
+            version
+                .trim_start_matches("6.1.")
+                .trim_end_matches("-1")
+                .to_owned()
+        };
+        let mut found: Vec<String> = assessed
+            .findings
+            .iter()
+            .map(|one| {
+                let waits = one.until_boot_of.as_ref().map_or("", |_| "*");
+                format!(
+                    "{}@{}{waits}",
+                    short(&one.name),
+                    version(&one.package.version)
+                )
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, findings, "{case}");
+        let asleep: Vec<String> = assessed
+            .dormant
+            .iter()
+            .map(|one| {
+                let names: Vec<String> = one.names.iter().map(|name| short(name)).collect();
+                format!("{}@{}", names.join(","), version(&one.package.version))
+            })
+            .collect();
+        assert_eq!(asleep, dormant, "{case}");
+    }
+}
+
+/// A kernel of another host's distribution, or of an image, is no matter of what runs here.
+#[test]
+fn only_the_hosts_own_packages_are_looked_at() {
+    let kernel = booted("6.1.0-28-amd64", Some("6.1.119-1"));
+    let mut image = part(IMAGE_32, "6.1.129-1");
+    image.image = Some("docker.io/library/debian".to_owned());
+    let components = [image];
+    let kernels = Kernels::of(&kernel, &components);
+    assert_eq!((kernels.newest(), kernels.missing()), (None, None));
+    let mut components = components;
+    components[0].image = None;
+    let kernels = Kernels::of(&kernel, &components);
+    let missing = kernels.missing().expect("it runs, and is not installed");
+    assert_eq!((&*missing.name, &*missing.version), (IMAGE_28, "6.1.119-1"));
+    assert_eq!(kernels.waiting().map(|one| &*one.name), Some(IMAGE_32));
+}

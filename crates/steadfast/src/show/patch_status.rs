@@ -1,0 +1,186 @@
+//! Shows how far the patches of a host are: what is pending and overdue, and what still runs what
+//! they replaced.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use advisory::assess::{FeedState, Finding};
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::patch::{Begins, HeldBack, named, write_begins, write_held};
+use super::vulns::plural;
+use crate::layout::{LABEL, Paper, Text};
+use crate::style::{Role, Sign, Style};
+
+/// The answer for programs.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub format: u32,
+    /// Each unit, or process without one, with the old files that it has mapped.
+    pub runs_old_files: BTreeMap<String, Vec<String>>,
+    pub booted_kernel: String,
+    pub newest_kernel: Option<String>,
+    pub reboot_due: bool,
+    /// Findings that an upgrade closed by its version, while the old files still run.
+    pub open_until_restarted: Vec<Open>,
+    /// Findings with a fix whose date has passed.
+    pub overdue: Vec<Finding>,
+    /// Findings that are due as asked for, and not overdue.
+    pub due: Vec<Finding>,
+    /// The pending upgrades that were asked for.
+    pub pending: Vec<Waiting>,
+    /// What a hold keeps back of them.
+    pub held: Vec<HeldBack>,
+    /// When this host may begin, where a window was given.
+    pub begins: Option<Begins>,
+    /// The feeds that say so, and how old they are.
+    pub feeds: Vec<FeedState>,
+    /// Why what is open or overdue can't be told in full.
+    pub unknown: Vec<String>,
+}
+
+/// A finding that a restart closes.
+#[derive(Debug, Serialize)]
+pub struct Open {
+    pub name: String,
+    pub package: String,
+    /// Who runs the old files.
+    pub by: Vec<String>,
+}
+
+/// A pending upgrade.
+#[derive(Debug, Serialize)]
+pub struct Waiting {
+    pub name: String,
+    pub architecture: String,
+    pub from: Option<String>,
+    pub to: String,
+    pub security: bool,
+}
+
+/// Names in one list.
+const NAMED: usize = 8;
+
+pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()> {
+    let style = Style::for_stdout();
+    let mut paper = Paper::new(out, &style);
+    if status.runs_old_files.is_empty() {
+        paper.line(&Text::new().plain("Nothing that could be looked at runs old files."))?;
+    }
+    for (who, files) in &status.runs_old_files {
+        paper.line(
+            &Text::new()
+                .say(Role::Wary, &model::printable(who.as_bytes()))
+                .plain(" runs files that are not there any more"),
+        )?;
+        for file in files.iter().take(5) {
+            paper.indented(2, &Text::new().say(Role::Dim, file))?;
+        }
+        if files.len() > 5 {
+            let more = format!("and {} more", files.len() - 5);
+            paper.indented(2, &Text::new().say(Role::Dim, &more))?;
+        }
+    }
+    let booted = &status.booted_kernel;
+    match &status.newest_kernel {
+        Some(newest) if status.reboot_due && newest == booted => {
+            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
+                ": an older build of kernel {booted} runs than is installed"
+            )))
+        }
+        Some(newest) if status.reboot_due => {
+            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
+                ": kernel {booted} runs, and {newest} is installed"
+            )))
+        }
+        Some(_) => {
+            paper.line(&Text::new().plain(&format!("Kernel {booted} is the newest installed.")))
+        }
+        None => paper.line(&Text::new().plain(&format!(
+            "Kernel {booted} is not of this host's packages (a container, or another's kernel)."
+        ))),
+    }?;
+    for (at, open) in status.open_until_restarted.iter().take(NAMED).enumerate() {
+        let label = if at == 0 { "open" } else { "" };
+        let text = format!(
+            "{} in {}, until {} runs the new files",
+            open.name,
+            open.package,
+            model::printable(open.by.join(", ").as_bytes())
+        );
+        paper.row_hanging(Role::Wary, label, LABEL + 2, &Text::new().plain(&text))?;
+    }
+    more(&mut paper, status.open_until_restarted.len())?;
+    for (at, finding) in status.overdue.iter().take(NAMED).enumerate() {
+        let label = if at == 0 { "overdue" } else { "" };
+        let mut text = format!("{} in {}", finding.name, finding.package.name);
+        if let Some(due) = finding.ranking.due() {
+            text += &format!(", since {} ({})", due.date, due.clock.as_str());
+        }
+        if finding.until_boot_of.is_some() {
+            text += "; a reboot closes it";
+        }
+        paper.row_hanging(Role::Critical, label, LABEL + 2, &Text::new().plain(&text))?;
+    }
+    more(&mut paper, status.overdue.len())?;
+    if !status.due.is_empty() {
+        let due: Vec<&Finding> = status.due.iter().collect();
+        named(&mut paper, "due", Role::High, &due, today)?;
+    }
+    pending(&mut paper, &status.pending)?;
+    write_held(&mut paper, &status.held, today)?;
+    if let Some(begins) = &status.begins {
+        write_begins(&mut paper, begins, None)?;
+    }
+    super::vulns::feeds(&mut paper, &status.feeds)?;
+    for why in &status.unknown {
+        paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
+    }
+    Ok(())
+}
+
+/// How many were not named.
+fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
+    match all.saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => {
+            let text = format!("and {more} more: steadfast vulns");
+            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
+        }
+    }
+}
+
+/// The packages, those of security first, and then as apt has them.
+fn pending(paper: &mut Paper<'_>, pending: &[Waiting]) -> io::Result<()> {
+    if pending.is_empty() {
+        let text = "no upgrade of those that were asked for";
+        return paper.row(Role::Dim, "pending", &Text::new().plain(text));
+    }
+    let security = pending.iter().filter(|one| one.security).count();
+    let text = format!(
+        "{}, {security} of them for security: steadfast patch plan",
+        plural(pending.len(), "upgrade")
+    );
+    paper.row(Role::Wary, "pending", &Text::new().plain(&text))?;
+    let mut sorted: Vec<&Waiting> = pending.iter().collect();
+    sorted.sort_by_key(|one| !one.security);
+    let to = paper.sign(Sign::To);
+    for one in sorted.iter().take(NAMED) {
+        let text = format!(
+            "{} {} {to} {}",
+            one.name,
+            one.from.as_deref().unwrap_or("new"),
+            one.to
+        );
+        let kind = if one.security { "security" } else { "" };
+        paper.indented(LABEL, &Text::new().plain(&text).gap(2).say(Role::Dim, kind))?;
+    }
+    match pending.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => {
+            let text = format!("and {more} more");
+            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
+        }
+    }
+}
