@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) mod again;
+mod since;
 
 use jiff::Timestamp;
 use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
@@ -402,7 +403,9 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         let is_directory = matches!(current, Node::Directory { .. });
         let decision = match image.actions.is_disjoint(&upgrades) {
             true => decide_path(context.images, image, &after, &current),
-            false => decide_upgraded(image, &after, &current).map_err(Stop::Obstacle),
+            false => {
+                decide_upgraded(context.images, image, &after, &current).map_err(Stop::Obstacle)
+            }
         };
         match decision {
             Ok(Decision::Exact) => {}
@@ -437,17 +440,30 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
 
 /// What an upgrade wrote goes back as it was, or not at all: a program or a database that is half
 /// of one version is none. A cache that was made anew since is as good as another.
-fn decide_upgraded(image: &Imaged, after: &Node, current: &Node) -> Result<Decision, Obstacle> {
+fn decide_upgraded(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Result<Decision, Obstacle> {
     if current.same_as(after) || current.same_as(&image.before) {
         return Ok(Decision::Exact);
     }
     if image.path.is_within(&HostPath::literal("/var/cache")) {
         return Ok(Decision::Leave);
     }
+    // dpkg's copy of what its database was before the last change of it. Where the database itself
+    // is not as it was left, that is a conflict of its own.
+    if image.path == HostPath::literal("/var/lib/dpkg/status-old") {
+        return Ok(Decision::Exact);
+    }
     Err(Obstacle {
         what: image.path.to_string(),
-        why: "it was changed since the upgrade, and is not written over".to_owned(),
-        difference: None,
+        why: format!(
+            "it was changed since the upgrade, and is not written over: {}",
+            since::told(after, current)
+        ),
+        difference: difference(images, image, after, current),
     })
 }
 
@@ -582,12 +598,13 @@ fn difference(
     after: &Node,
     current: &Node,
 ) -> Option<(String, String)> {
-    if image.sensitive {
+    if image.sensitive || after.content() == current.content() {
         return None;
     }
     let text = |node: &Node| {
         let bytes = images.read(&node.content()?, MERGE_LIMIT_BYTES).ok()?;
-        String::from_utf8(bytes).ok()
+        let text = String::from_utf8(bytes).ok()?;
+        (!text.contains('\0')).then_some(text)
     };
     Some((text(after)?, text(current)?))
 }

@@ -4,6 +4,7 @@
 mod broken;
 mod fetch;
 mod kernels;
+mod owners;
 mod pending;
 pub mod reach;
 mod rehearsal;
@@ -14,6 +15,7 @@ mod wait;
 pub use broken::{Broken, again, broken, parse_broken};
 pub use fetch::{Fetched, Listed, Turn, fetch, listed, parse_listed};
 pub use kernels::{build_of, kernel, newest_file};
+pub use owners::owners;
 pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
 pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade};
 pub use wait::{Waited, at_work, wait_for_others};

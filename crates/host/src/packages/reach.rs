@@ -66,7 +66,7 @@ pub struct Running {
 }
 
 /// A package's list of files: tens of thousands of lines for documentation.
-const LIST_LIMIT_BYTES: u64 = 32 << 20;
+pub(super) const LIST_LIMIT_BYTES: u64 = 32 << 20;
 /// Below so many processes a second thread costs more than it saves.
 const ALONE: usize = 32;
 
@@ -263,7 +263,7 @@ fn list_of(name: &str, architecture: &str) -> Option<Vec<u8>> {
 }
 
 /// Packages may still name `/lib`, which is `/usr/lib` on a merged host.
-fn is_merged(line: &[u8]) -> bool {
+pub(super) fn is_merged(line: &[u8]) -> bool {
     [&b"/lib/"[..], b"/lib64/", b"/bin/", b"/sbin/"]
         .iter()
         .any(|top| line.starts_with(top))

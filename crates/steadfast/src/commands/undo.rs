@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use advisory::assess::Finding;
+use host::packages::owners;
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
 use model::{Effect, PackageUpgrade, Plan, Risk};
@@ -77,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         // Nobody may be reading; the journal has it all.
         drop(lines.show(&event));
     })
-    .map_err(refusal)?;
+    .map_err(|error| refusal(error, &record.plan))?;
     let exit = conclude(&undone);
     context::expire(&host, &state);
     Ok(exit)
@@ -222,14 +223,29 @@ fn conclude(undone: &Undone) -> Exit {
     }
 }
 
-fn refusal(error: UndoError) -> Failure {
+/// Does it upgrade packages?
+fn upgrades(plan: &Plan) -> bool {
+    let mut effects = plan.actions.iter().map(|action| &action.effect);
+    effects.any(|effect| matches!(effect, Effect::Upgrade { .. }))
+}
+
+fn refusal(error: UndoError, plan: &Plan) -> Failure {
     let (exit, help) = match &error {
         UndoError::Conflict(obstacles) => {
             // The message below says it in one line, should nobody see these.
             let _ = show_obstacles(obstacles);
             (
                 Exit::NeedsPerson,
-                "nothing was touched; put these places in order by hand, or leave the change",
+                match upgrades(plan) {
+                    true => {
+                        "nothing was touched; keep elsewhere what you want of these, put back what \
+                         the upgrade left (a packaged file: apt-get install --reinstall PACKAGE) or \
+                         what was there before it, and undo again; or leave the change"
+                    }
+                    false => {
+                        "nothing was touched; put these places in order by hand, or leave the change"
+                    }
+                },
             )
         }
         UndoError::NoGuard(_) => (
@@ -263,22 +279,32 @@ fn refusal(error: UndoError) -> Failure {
     Failure::with_help(exit, error, help)
 }
 
+/// Places that are shown; the rest is counted.
+const OBSTACLES: usize = 20;
+
 fn show_obstacles(obstacles: &[Obstacle]) -> std::io::Result<()> {
+    let shown = obstacles.iter().take(OBSTACLES);
+    let owners = owners(&shown.clone().map(|one| one.what.clone()).collect());
     let style = Style::for_stderr();
     let mut err = std::io::stderr().lock();
-    for obstacle in obstacles {
+    for obstacle in shown {
         {
+            let owner = owners.get(&obstacle.what);
+            let owner = owner.map(|package| format!("; it is of the package {package}"));
             let mut paper = Paper::new(&mut err, &style);
-            paper.line(
-                &Text::new()
-                    .say(Role::Strong, &obstacle.what)
-                    .gap(1)
-                    .plain(&obstacle.why),
-            )?;
+            let text = Text::new().say(Role::Strong, &obstacle.what).gap(1);
+            // Each reason by itself: a text is cut where it is too long.
+            let why = obstacle.why.split_inclusive("; ");
+            let text = why.fold(text, |text, why| text.plain(why));
+            paper.line(&text.plain(owner.as_deref().unwrap_or_default()))?;
         }
         if let Some((left, now)) = &obstacle.difference {
             show::difference::write_contents(&mut err, left.as_bytes(), now.as_bytes(), &style)?;
         }
+    }
+    if obstacles.len() > OBSTACLES {
+        let more = format!("and {} more places", obstacles.len() - OBSTACLES);
+        Paper::new(&mut err, &style).line(&Text::new().plain(&more))?;
     }
     Ok(())
 }

@@ -257,3 +257,44 @@ fn a_container_has_no_kernel_of_its_own() {
     host.steadfast(&["patch", "status"])
         .expect(3, &["is not of this host's packages"]);
 }
+
+/// What somebody changed since an upgrade is shown: as a diff where it is text, and by what is
+/// known of it otherwise, with the package and with what can be done.
+#[test]
+fn a_conflict_of_an_undo_is_shown() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    let before = host.snapshot();
+    host.steadfast(&["patch", "apply", "--yes"]).expect(0, &[]);
+    host.shell(
+        "echo 'mine = 1' > /usr/share/demo/version; printf '\\0\\1\\2' > /usr/share/demo/new
+         chmod 700 /usr/bin/demo; ln -sfn /nowhere /usr/share/demo/link",
+    );
+    let left = host.snapshot();
+    let said = host.steadfast(&["undo", "last", "--yes"]);
+    let said = said.expect(
+        5,
+        &[
+            "/usr/share/demo/version it was changed since the upgrade",
+            "its content is another (4 bytes were left, SHA-256",
+            "-2.0",
+            "+mine = 1",
+            "/usr/share/demo/new it was changed since the upgrade",
+            "its mode is 0700, and was 4755",
+            "it leads to /nowhere, and was left to lead to new",
+            "it was last written at 20",
+            "it is of the package demo",
+            "4 place(s) were changed by someone else since",
+            "apt-get install --reinstall PACKAGE",
+        ],
+    );
+    assert!(!said.err.contains("-new\n"), "no text: {said}");
+    let mut found = differences(&left, &host.snapshot());
+    found.retain(|found| !found.path.starts_with("/var/cache/apt"));
+    assert!(found.is_empty(), "touched:\n{}", listed(&found));
+    // As it advises.
+    host.shell("apt-get -qq -y install --reinstall demo >/dev/null 2>&1");
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    untouched(&host, &before);
+}
