@@ -67,6 +67,8 @@ pub struct UpgradeRehearsed {
     pub writes: BTreeSet<HostPath>,
     /// Where the copy's layers were.
     pub place: Place,
+    /// Did a control group bound the number and the memory of its processes?
+    pub is_bounded: bool,
     /// What it takes of each file system.
     pub room: Vec<Room>,
     /// Checks that passed before the upgrade and do not after it, with what they said.
@@ -184,6 +186,7 @@ pub fn rehearse_upgrade(
         contents,
         written_bytes,
         place,
+        is_bounded,
     } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
@@ -216,6 +219,7 @@ pub fn rehearse_upgrade(
         writes,
         room,
         place,
+        is_bounded,
         broken,
         conflicts: contents
             .into_iter()

@@ -22,7 +22,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::local::{is_of_the_kernel, is_remote};
 use crate::parse::mount::{MountLine, parse_mountinfo};
-use crate::tool::run::run_within;
+use crate::tool::run::{Watch, run_watched};
 use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
 use cell::{Cell, Limits};
@@ -66,6 +66,8 @@ pub struct Rehearsed {
     pub written_bytes: BTreeMap<PathBuf, u64>,
     /// Where its layers were.
     pub place: Place,
+    /// Did a control group bound the number and the memory of its processes?
+    pub is_bounded: bool,
 }
 
 /// Where a rehearsal's layers are.
@@ -129,7 +131,13 @@ pub fn rehearse(
                 let copy = Copy::make(&workshop)?;
                 let mut ended = Vec::new();
                 for step in steps {
-                    let how = copy.run(step, variables);
+                    let full = || workshop.full(&copy.workshop);
+                    let watch: Option<Watch<'_>> = match workshop.place {
+                        // Its file system in memory has a size.
+                        Place::Memory => None,
+                        Place::Disk => Some(&full),
+                    };
+                    let how = copy.run(step, variables, watch);
                     let failed = !how.as_ref().is_ok_and(|output| output.status == Some(0));
                     ended.push(how);
                     if failed && step.others_rest_on_it {
@@ -144,6 +152,7 @@ pub fn rehearse(
                     writes,
                     written_bytes: sizes(&copy.layers).map_err(unread())?,
                     place: workshop.place,
+                    is_bounded: copy.share.is_some(),
                 })
             })
             .join()
@@ -161,6 +170,8 @@ struct Workshop<'a> {
     place: Place,
     folder: &'a Path,
     room_bytes: u64,
+    /// What is left of a disk to everybody else.
+    others_bytes: u64,
 }
 
 impl<'a> Workshop<'a> {
@@ -173,12 +184,14 @@ impl<'a> Workshop<'a> {
                 place: Place::Memory,
                 folder,
                 room_bytes: memory_bytes,
+                others_bytes: 0,
             });
         }
         let above = folder.parent().unwrap_or(folder);
-        let disk_bytes = rustix::fs::statvfs(above)
-            .map(|room| a_good_part(room.f_bavail * room.f_frsize))
+        let free_bytes = rustix::fs::statvfs(above)
+            .map(|room| room.f_bavail * room.f_frsize)
             .map_err(no_copy(format!("look at {}", above.display())))?;
+        let disk_bytes = a_good_part(free_bytes);
         if disk_bytes < needed_bytes {
             return Err(RehearseError::NoRoom {
                 memory_bytes,
@@ -192,6 +205,21 @@ impl<'a> Workshop<'a> {
             place: Place::Disk,
             folder,
             room_bytes: disk_bytes,
+            others_bytes: free_bytes - disk_bytes,
+        })
+    }
+
+    /// No quota bounds layers on a disk: what writes to them is stopped, whoever takes the room,
+    /// before others are short of it.
+    fn full(&self, layers: &OwnedFd) -> Option<String> {
+        let room = rustix::fs::fstatvfs(layers).ok()?;
+        (room.f_bavail * room.f_frsize < self.others_bytes).then(|| {
+            format!(
+                "stopped, since it had written so much to the copy that fewer than {} bytes were \
+                 left below `{}`",
+                self.others_bytes,
+                self.folder.parent().unwrap_or(self.folder).display()
+            )
         })
     }
 
@@ -226,7 +254,7 @@ struct Copy {
     /// No file that it writes may be larger.
     most_bytes: u64,
     /// The layers are reached through it.
-    _workshop: OwnedFd,
+    workshop: OwnedFd,
     _lowers: Vec<OwnedFd>,
 }
 
@@ -253,15 +281,15 @@ impl Copy {
             layers: Vec::new(),
             share: Share::take(most_memory_bytes(), MOST_PROCESSES),
             most_bytes: workshop.room_bytes,
-            _workshop: handle,
+            workshop: handle,
             _lowers: Vec::new(),
         };
         for (number, (point, lower)) in points.iter().zip(&lowers).enumerate() {
             copy.lay_over(number, point, lower, &root, workshop.place)?;
         }
-        if workshop.place == Place::Disk {
-            // The layers themselves are not shown.
-            let at = inside(&root, workshop.folder);
+        let at = inside(&root, workshop.folder);
+        // The layers themselves are not shown; nor are they where their file system is not.
+        if workshop.place == Place::Disk && at.is_dir() {
             let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
             mount("steadfast", &at, "tmpfs", flags, c"mode=0700")
                 .map_err(no_copy("hide its own layers"))?;
@@ -333,7 +361,12 @@ impl Copy {
         }
     }
 
-    fn run(&self, step: &Step, variables: &[(&str, &str)]) -> Result<Output, String> {
+    fn run(
+        &self,
+        step: &Step,
+        variables: &[(&str, &str)],
+        watch: Option<Watch<'_>>,
+    ) -> Result<Output, String> {
         let door = self.share.as_ref().map(Share::door);
         let door = door.map(|fd| fd.try_clone_to_owned()).transpose();
         let door = door.map_err(|error| error.to_string())?;
@@ -345,11 +378,10 @@ impl Copy {
         let cell = Cell::new(self.root.clone(), &limits, door);
         let args: Vec<OsString> = step.args.iter().map(OsString::from).collect();
         let enter = move || cell.enter();
-        run_within(&step.program, &args, variables, enter, step.limit).map_err(|trouble| {
-            match trouble {
-                Trouble::Absent => "it is gone".to_owned(),
-                Trouble::Unknown(reason) => reason.to_string(),
-            }
+        let ran = run_watched(&step.program, &args, variables, enter, step.limit, watch);
+        ran.map_err(|trouble| match trouble {
+            Trouble::Absent => "it is gone".to_owned(),
+            Trouble::Unknown(reason) => reason.to_string(),
         })
     }
 }

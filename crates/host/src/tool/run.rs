@@ -20,6 +20,9 @@ use crate::tree::Trouble;
 /// `nginx -T` of a large site has some hundred kB.
 const OUTPUT_LIMIT_BYTES: usize = 2 << 20;
 
+/// Between two looks at what a program may be stopped for.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Error messages are read by people.
 const ERRORS_LIMIT_BYTES: usize = 64 << 10;
 
@@ -50,11 +53,29 @@ pub fn run_within(
     enter: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
     limit: Duration,
 ) -> Result<Output, Trouble> {
+    run_watched(program, args, variables, enter, limit, None)
+}
+
+/// What a program is stopped for, asked again and again while it runs.
+pub type Watch<'a> = &'a dyn Fn() -> Option<String>;
+
+/// The same, stopped as soon as `watch` says why.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(
+    program: &Path,
+    args: &[OsString],
+    variables: &[(&str, &str)],
+    enter: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+    limit: Duration,
+    watch: Option<Watch<'_>>,
+) -> Result<Output, Trouble> {
     let name = printable(program.as_os_str().as_encoded_bytes());
     let deadline = Instant::now() + limit;
     let mut child =
         spawn(program, args, variables, enter).map_err(|error| refused(&name, &error))?;
-    let seen = watch(&mut child, deadline);
+    let seen = collect(&mut child, deadline, watch);
     // Whatever it left behind goes too; the group still has its number, since the child
     // has not been waited for.
     end(&child);
@@ -63,6 +84,10 @@ pub fn run_within(
         Err(Stop::Failed(error)) => {
             reap(child);
             return Err(failed(&name, &error.to_string()));
+        }
+        Err(Stop::Refused(why)) => {
+            reap(child);
+            return Err(failed(&name, &why));
         }
         Err(Stop::TimedOut) => {
             // A program that is stuck in the kernel does not even die at once.
@@ -123,6 +148,7 @@ fn spawn(
 enum Stop {
     TimedOut,
     TooMuch,
+    Refused(String),
     Failed(Errno),
 }
 
@@ -133,7 +159,11 @@ impl From<Errno> for Stop {
 }
 
 /// Collects both outputs until the program has ended.
-fn watch(child: &mut Child, deadline: Instant) -> Result<(Vec<u8>, Vec<u8>), Stop> {
+fn collect(
+    child: &mut Child,
+    deadline: Instant,
+    watch: Option<Watch<'_>>,
+) -> Result<(Vec<u8>, Vec<u8>), Stop> {
     let pid = Pid::from_child(child);
     let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -144,6 +174,13 @@ fn watch(child: &mut Child, deadline: Instant) -> Result<(Vec<u8>, Vec<u8>), Sto
         if left.is_zero() {
             return Err(Stop::TimedOut);
         }
+        if let Some(why) = watch.and_then(|watch| watch()) {
+            return Err(Stop::Refused(why));
+        }
+        let left = match watch {
+            Some(_) => left.min(LOOK),
+            None => left,
+        };
         let mut waits = vec![PollFd::new(&ended, PollFlags::IN)];
         for open in [&out, &err].into_iter().filter_map(|stream| stream.from) {
             waits.push(PollFd::from_borrowed_fd(open, PollFlags::IN));

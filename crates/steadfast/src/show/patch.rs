@@ -46,6 +46,8 @@ pub struct Foretold {
     pub not_closed: Vec<Finding>,
     /// What a hold keeps back.
     pub held: Vec<HeldBack>,
+    /// No control group bounded the rehearsal.
+    pub is_unbounded: bool,
     /// How long it took on the copy.
     pub took: Option<Duration>,
     /// When it may begin here, where a window says so.
@@ -102,6 +104,7 @@ impl Foretold {
             "findings": effects,
             "not_closed": self.not_closed,
             "held": self.held,
+            "rehearsal_unbounded": self.is_unbounded,
             "rehearsed_seconds": self.took.map(|took| took.as_secs_f64()),
             "begins": self.begins,
             "leaves_sessions": self.leaves_sessions,
@@ -155,6 +158,11 @@ pub fn write(
             megabytes(room.free_bytes)
         );
         paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+    }
+    if foretold.is_unbounded {
+        let text = "this host has no control groups of version 2 for memory and processes: the \
+                    number of the rehearsal's processes, and the memory of all of them, had no limit";
+        paper.row(Role::Wary, "limits", &Text::new().plain(text))?;
     }
     if foretold.leaves_sessions {
         let text = "people's sessions, and what no service owns, go on with the old files";

@@ -298,3 +298,57 @@ fn a_conflict_of_an_undo_is_shown() {
     host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
     untouched(&host, &before);
 }
+
+/// Layers on a disk do not fill it; and where nothing bounds the rehearsal's processes, it is said.
+#[test]
+fn a_rehearsal_on_disk_is_stopped_before_it_is_full() {
+    // 800 MB, on the copy only.
+    const FILLS: &str = "test -d /run/systemd/system || \
+        for i in $(seq 80); do head -c 10000000 /dev/zero > /var/lib/fill$i; sleep 0.02; done";
+    let Some(host) = host_with_pending(FILLS) else {
+        return;
+    };
+    host.shell(
+        "echo 'MemAvailable: 1000 kB' > /run/meminfo && mount --bind /run/meminfo /proc/meminfo
+         cp -a /var/lib/steadfast /run/kept
+         truncate -s 600M /run/disk && mkfs.ext4 -q -m 0 /run/disk
+         test -e /dev/loop-control || mknod /dev/loop-control c 10 237
+         for i in $(seq 0 63); do test -e /dev/loop$i || mknod /dev/loop$i b 7 $i; done
+         mount -o loop /run/disk /var/lib/steadfast
+         cp -a /run/kept/. /var/lib/steadfast/ && rm -r /run/kept && chmod 700 /var/lib/steadfast
+         mount -t tmpfs none /sys/fs/cgroup",
+    );
+    let before = host.snapshot();
+    let least = format!(
+        "{PROGRAM} patch plan > /run/said 2>&1 & plan=$!
+         while kill -0 $plan 2>/dev/null; do
+           df --output=avail -B1 /var/lib/steadfast | tail -1; sleep 0.01
+         done | sort -n | head -1"
+    );
+    let least: u64 = host.shell(&least).trim().parse().expect("a number");
+    let said = host.shell("cat /run/said");
+    let words: Vec<&str> = said
+        .split_whitespace()
+        .filter(|word| *word != "│")
+        .collect();
+    let words = words.join(" ");
+    assert!(
+        words.contains("stopped, since it had written so much"),
+        "{said}"
+    );
+    // Two fifths of what was free, less what is written between two looks.
+    assert!(least > 120_000_000, "{least} bytes were left: {said}");
+    untouched(&host, &before);
+    host.shell("! test -e /var/lib/steadfast/rehearsal");
+    // What fits goes on.
+    let new = demo("2.0", "");
+    host.shell(&format!("{MAKE}{new}make demo 2.0 ''\nindex\n"));
+    host.steadfast(&["patch", "plan"]).expect(
+        1,
+        &[
+            "demo 1.0 → 2.0",
+            "the copy was made on disk",
+            "had no limit",
+        ],
+    );
+}

@@ -171,6 +171,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         data,
         not_closed,
         held,
+        is_unbounded: took.is_some() && !seen.is_bounded,
         took,
         begins,
     };
