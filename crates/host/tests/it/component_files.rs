@@ -287,3 +287,12 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     ]
     .concat()
 }
+
+/// Packed by Zstandard as one frame, without its size in front and with a sum at the end, as
+/// those who write images do.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).expect("an encoder");
+    encoder.include_checksum(true).expect("a parameter");
+    std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+    encoder.finish().expect("memory")
+}

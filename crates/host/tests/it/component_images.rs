@@ -7,7 +7,7 @@ use model::Digest;
 use model::component::{Component, Inventory};
 use proptest::prelude::*;
 
-use crate::component_files::{USUAL, auditable, elf, gzip, jar, tar, tar_member};
+use crate::component_files::{USUAL, auditable, elf, gzip, jar, tar, tar_member, zstd};
 use crate::observe_support::{Tree, is_root, path, skip};
 
 const STATUS: &[u8] =
@@ -321,7 +321,10 @@ fn containerd_layers_are_read_from_their_archives() {
         ),
         (&blob(&low), &gzip(&low_tar)),
         (&blob(&high), &high_tar),
-        (&blob(&packed), b"\x28\xb5\x2f\xfd...."),
+        (
+            &blob(&packed),
+            &zstd(&tar(&[("srv/a.jar", 0o644, &jar("g", "a", "1").build())])),
+        ),
     ]);
     let inventory = inventory(&tree);
     assert_eq!(
@@ -331,14 +334,13 @@ fn containerd_layers_are_read_from_their_archives() {
             format!("sha256:01: PyPI six 1.16.0 in {blobs}{low} {long}"),
             format!("sha256:01: crates.io time 0.1.43 in {blobs}{low} usr/bin/tool"),
             format!("sha256:01: crates.io tool 0.3.0 in {blobs}{low} usr/bin/tool"),
+            format!(
+                "sha256:02: Maven g:a 1 in {blobs}{packed} \
+                 srv/a.jar!/META-INF/maven/g/a/pom.properties"
+            ),
         ]
     );
-    assert_eq!(
-        unread(&inventory),
-        [format!(
-            "{blobs}{packed}: layers that are packed with zstd are not read yet"
-        )]
-    );
+    assert_eq!(unread(&inventory), [""; 0]);
 }
 
 /// What a layer's archive is refused for, if anything.
@@ -347,20 +349,107 @@ fn refused(bytes: &[u8]) -> String {
     read.err().map(|why| why.to_string()).unwrap_or_default()
 }
 
+/// The files of a layer that may speak of components.
+#[track_caller]
+fn files(bytes: &[u8]) -> Vec<String> {
+    let mut layer = Layer::default();
+    archive::read(&bytes.to_vec(), &mut layer).expect("a layer");
+    let names = layer.files.keys();
+    names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
+}
+
+/// Three megabytes that don't pack well, between two small files.
+fn three_members() -> Vec<u8> {
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(3 << 20)
+    .collect();
+    let small = jar("g", "a", "1").build();
+    tar(&[
+        ("a.jar", 0o644, &small),
+        ("noise", 0o644, &noise),
+        ("z.jar", 0o644, &small),
+    ])
+}
+
+#[test]
+fn archives_may_be_packed_in_parts() {
+    let plain = three_members();
+    let wanted = ["/a.jar", "/z.jar"];
+    assert_eq!(files(&plain), wanted);
+    // eStargz and `zstd:chunked` pack each part of a file by itself.
+    for size in [700, 100_000, 2 << 20] {
+        let parts = |pack: &dyn Fn(&[u8]) -> Vec<u8>| -> Vec<u8> {
+            plain.chunks(size).flat_map(pack).collect()
+        };
+        assert_eq!(files(&parts(&|part| gzip(part))), wanted, "gzip, {size}");
+        let frames = parts(&|part| zstd(part));
+        assert_eq!(files(&frames), wanted, "zstd, {size}");
+        // "Skippable frames … can be used to store user-defined metadata" (RFC 8878, 3.1.2).
+        let skipped = [&b"\x5e\x2a\x4d\x18\x04\0\0\0meta"[..], &frames].concat();
+        assert_eq!(files(&skipped), wanted, "zstd with a frame to skip");
+    }
+    // What follows a gzip archive and is none is not its.
+    let padded = [gzip(&plain), vec![0; 700]].concat();
+    assert_eq!(files(&padded), wanted);
+}
+
 #[test]
 fn hostile_archives_are_refused() {
     assert_eq!(refused(b""), "");
     assert_eq!(refused(&[b'x'; 600]), "not a tar archive");
-    let bomb = gzip(&vec![0xff; 80 << 20]);
-    assert!(refused(&bomb).contains("not a tar archive"));
-    let mut large = Vec::new();
-    tar_member(&mut large, "x", 0o644, b'0', &vec![0; 80 << 20]);
-    assert!(refused(&gzip(&large)).contains("times as much"));
-    let whole = gzip(&tar(&[("a.jar", 0o644, &jar("g", "a", "1").build())]));
-    assert!(refused(&whole[..whole.len() / 2]).contains("cut off"));
+    assert_eq!(refused(b"x"), "the archive is cut off");
+    let plain = three_members();
+    assert_eq!(refused(&plain[..1 << 20]), "the archive is cut off");
+    for pack in [&gzip as &dyn Fn(&[u8]) -> Vec<u8>, &zstd] {
+        let bomb = pack(&vec![0xff; 80 << 20]);
+        assert_eq!(refused(&bomb), "not a tar archive");
+        let mut large = Vec::new();
+        tar_member(&mut large, "x", 0o644, b'0', &vec![0; 80 << 20]);
+        assert!(refused(&pack(&large)).contains("times as much"));
+        let whole = pack(&tar(&[("a.jar", 0o644, &jar("g", "a", "1").build())]));
+        assert_eq!(
+            refused(&whole[..whole.len() / 2]),
+            "the packed archive is cut off"
+        );
+        // The second part says nothing of what it is.
+        let torn = [pack(&three_members()[..1 << 20]), pack(b"x")].concat();
+        assert!(refused(&torn[..torn.len() - 13]).contains("cut off"));
+    }
     let mut name = Vec::new();
     tar_member(&mut name, "x", 0, b'L', &vec![b'a'; 2 << 20]);
     assert!(refused(&name).contains("too long"));
+}
+
+/// A frame's header of RFC 8878, 3.1.1.1, that asks for this window.
+fn frame_with_window(log: u8) -> Vec<u8> {
+    // The last block, which is not packed, of 512 bytes.
+    let raw_block = [&[0x01, 0x10, 0x00][..], &[b'x'; 512]].concat();
+    [
+        &[0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3][..],
+        &raw_block,
+    ]
+    .concat()
+}
+
+#[test]
+fn zstandard_does_not_say_how_much_memory_is_taken() {
+    assert_eq!(refused(&frame_with_window(27)), "not a tar archive");
+    for log in [28, 41] {
+        let why = refused(&frame_with_window(log));
+        assert!(why.contains("too much memory"), "{log}: {why}");
+    }
+    // A sum that is not that of the content.
+    let mut changed = zstd(&tar(&[("a.jar", 0o644, &jar("g", "a", "1").build())]));
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let why = refused(&changed);
+    assert!(why.contains("checksum"), "{why}");
 }
 
 #[test]
@@ -388,6 +477,10 @@ proptest! {
         archive[place] = byte;
         refused(&archive);
         let mut packed = gzip(&archive);
+        let place = at.index(packed.len());
+        packed[place] = byte;
+        refused(&packed);
+        let mut packed = zstd(&archive);
         let place = at.index(packed.len());
         packed[place] = byte;
         refused(&packed);

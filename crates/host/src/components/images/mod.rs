@@ -6,6 +6,7 @@ pub mod containerd;
 pub mod docker;
 pub mod layer;
 pub mod podman;
+mod stream;
 pub mod tar;
 mod view;
 

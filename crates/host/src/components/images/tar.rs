@@ -1,29 +1,21 @@
 //! Layers as tar archives (POSIX.1-2017 pax interchange format, ustar, and GNU's long names),
-//! plain or behind gzip (RFC 1952). They are read from front to back, and a member is held in
-//! memory only when it may speak of components.
+//! packed or not. They are read from front to back, and a member is held in memory only when it
+//! may speak of components.
 
-use miniz_oxide::inflate::stream::{InflateState, inflate};
-use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 use model::value::Reason;
 
 use super::layer::{Layer, LayerFile, MOST_FILES, Read, Role, role};
+use super::stream::Stream;
 use crate::components::elf::MAGIC;
 use crate::components::read::contents;
 use crate::components::search::Kind;
 use crate::components::source::{Source, malformed};
 
 const BLOCK: usize = 512;
-/// All of a layer, unpacked.
-const UNPACKED_LIMIT_BYTES: u64 = 16 << 30;
 /// A member that is held in memory.
 const MEMBER_LIMIT_BYTES: u64 = 256 << 20;
 /// A long name, or the records of a pax header.
 const HEADER_LIMIT_BYTES: u64 = 1 << 20;
-/// DEFLATE can't do better than 1 to 1032, and layers of files reach a tenth of that.
-const HIGHEST_RATIO: u64 = 400;
-/// Small layers may well be repetitive.
-const FREE_OF_RATIO_BYTES: u64 = 64 << 20;
-const PIECE_BYTES: u64 = 1 << 20;
 
 /// Reads a layer's archive into it.
 pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
@@ -34,8 +26,11 @@ pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
         let header = stream.take(BLOCK as u64)?;
         // "At the end of the archive file there shall be two 512-byte blocks filled with binary
         // zeros"; some writers leave them out.
-        if header.len() < BLOCK || header.iter().all(|byte| *byte == 0) {
+        if header.iter().all(|byte| *byte == 0) {
             return Ok(());
+        }
+        if header.len() < BLOCK {
+            return Err(malformed("the archive is cut off"));
         }
         if !is_header(&header) {
             return Err(malformed("not a tar archive"));
@@ -208,174 +203,4 @@ fn place(name: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     }
     let name = parts.pop()?;
     Some(([b"/", parts.join(&b'/').as_slice()].concat(), name.to_vec()))
-}
-
-/// The bytes of an archive, unpacked as they come.
-struct Stream<'a> {
-    source: &'a dyn Source,
-    /// How far the source was read.
-    at: u64,
-    packed: Vec<u8>,
-    packed_at: usize,
-    inflate: Option<Box<InflateState>>,
-    ended: bool,
-    /// Unpacked bytes that nobody took yet.
-    ready: Vec<u8>,
-    ready_at: usize,
-    unpacked_bytes: u64,
-}
-
-impl<'a> Stream<'a> {
-    fn open(source: &'a dyn Source) -> Result<Self, Reason> {
-        let first = source.beginning(4)?;
-        let mut stream = Self {
-            source,
-            at: 0,
-            packed: Vec::new(),
-            packed_at: 0,
-            inflate: None,
-            ended: false,
-            ready: Vec::new(),
-            ready_at: 0,
-            unpacked_bytes: 0,
-        };
-        if first.starts_with(&[0x1f, 0x8b]) {
-            stream.at = gzip_header(&source.beginning(HEADER_LIMIT_BYTES)?)?;
-            stream.inflate = Some(InflateState::new_boxed(DataFormat::Raw));
-        } else if first == [0x28, 0xb5, 0x2f, 0xfd] {
-            let what = "layers that are packed with zstd are not read yet".to_owned();
-            return Err(Reason::Unavailable { what });
-        }
-        Ok(stream)
-    }
-
-    /// The next bytes; fewer at the end.
-    fn take(&mut self, size: u64) -> Result<Vec<u8>, Reason> {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut taken = Vec::new();
-        while taken.len() < size && self.fill()? {
-            let ready = &self.ready[self.ready_at..];
-            let part = ready.len().min(size - taken.len());
-            taken.extend_from_slice(&ready[..part]);
-            self.ready_at += part;
-        }
-        Ok(taken)
-    }
-
-    fn skip(&mut self, size: u64) -> Result<(), Reason> {
-        let mut left = size;
-        // What is not packed need not be read.
-        let ready = (self.ready.len() - self.ready_at) as u64;
-        if self.inflate.is_none() && left > ready {
-            self.ready_at = self.ready.len();
-            self.at = self.at.saturating_add(left - ready);
-            return Ok(());
-        }
-        while left > 0 && self.fill()? {
-            let ready = (self.ready.len() - self.ready_at) as u64;
-            let part = ready.min(left);
-            self.ready_at += usize::try_from(part).unwrap_or(0);
-            left -= part;
-        }
-        Ok(())
-    }
-
-    /// Makes sure that something is ready; false at the end.
-    fn fill(&mut self) -> Result<bool, Reason> {
-        while self.ready_at == self.ready.len() {
-            if self.ended {
-                return Ok(false);
-            }
-            self.ready_at = 0;
-            if self.inflate.is_none() {
-                self.ready = self.piece()?;
-                self.ended = self.ready.is_empty();
-                self.unpacked_bytes += self.ready.len() as u64;
-            } else {
-                self.unpack()?;
-            }
-            if self.unpacked_bytes > UNPACKED_LIMIT_BYTES {
-                return Err(Reason::Failed {
-                    why: format!("unpacks to more than {UNPACKED_LIMIT_BYTES} bytes"),
-                });
-            }
-        }
-        Ok(true)
-    }
-
-    /// The next bytes of the source; none at its end.
-    fn piece(&mut self) -> Result<Vec<u8>, Reason> {
-        let size = self.source.len().saturating_sub(self.at).min(PIECE_BYTES);
-        if size == 0 {
-            return Ok(Vec::new());
-        }
-        let piece = self.source.read(self.at, size)?;
-        self.at += size;
-        Ok(piece)
-    }
-
-    fn unpack(&mut self) -> Result<(), Reason> {
-        if self.packed_at == self.packed.len() {
-            self.packed = self.piece()?;
-            self.packed_at = 0;
-            if self.packed.is_empty() {
-                return Err(malformed("the packed archive is cut off"));
-            }
-        }
-        self.ready.resize(PIECE_BYTES as usize, 0);
-        let Some(state) = &mut self.inflate else {
-            return Ok(());
-        };
-        let result = inflate(
-            state,
-            &self.packed[self.packed_at..],
-            &mut self.ready,
-            MZFlush::None,
-        );
-        self.packed_at += result.bytes_consumed;
-        self.ready.truncate(result.bytes_written);
-        self.unpacked_bytes += result.bytes_written as u64;
-        match result.status {
-            // More members may follow, which nobody writes: the archive ends here.
-            Ok(MZStatus::StreamEnd) => self.ended = true,
-            Ok(_) | Err(MZError::Buf) => {}
-            Err(_) => return Err(malformed("packed bytes that can't be unpacked")),
-        }
-        let packed = self.at.max(1);
-        if self.unpacked_bytes > FREE_OF_RATIO_BYTES && self.unpacked_bytes / HIGHEST_RATIO > packed
-        {
-            return Err(Reason::Failed {
-                why: format!("{packed} packed bytes unpack to over {HIGHEST_RATIO} times as much"),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// How long a gzip member's header is (RFC 1952, 2.3).
-fn gzip_header(bytes: &[u8]) -> Result<u64, Reason> {
-    let cut_off = || malformed("a gzip header is cut off");
-    if bytes.len() < 10 || bytes[2] != 8 {
-        return Err(malformed("not packed by gzip's only method"));
-    }
-    let flags = bytes[3];
-    let mut at = 10;
-    if flags & 4 != 0 {
-        let size = bytes.get(at..at + 2).ok_or_else(cut_off)?;
-        at += 2 + usize::from(u16::from_le_bytes([size[0], size[1]]));
-    }
-    // A name and a comment, each ended by a zero.
-    for flag in [8, 16] {
-        if flags & flag != 0 {
-            let text = bytes.get(at..).ok_or_else(cut_off)?;
-            at += 1 + text
-                .iter()
-                .position(|byte| *byte == 0)
-                .ok_or_else(cut_off)?;
-        }
-    }
-    if flags & 2 != 0 {
-        at += 2;
-    }
-    Ok(at as u64)
 }
