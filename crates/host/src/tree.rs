@@ -324,6 +324,27 @@ impl Tree {
         })
     }
 
+    /// Where a directory really lies, and its metadata. Links are followed as to a file.
+    pub fn directory(&self, path: &HostPath) -> Result<(HostPath, Node), Trouble> {
+        let (reference, resolved) = self
+            .follow(path, OFlags::empty())
+            .map_err(|errno| self.trouble(errno))?;
+        let (reference, resolved) = if resolved.is_some() && self.live && self.is_root {
+            let (reference, resolved) = trusted_links(path)?;
+            (reference, Some(resolved))
+        } else {
+            (reference, resolved)
+        };
+        let node = self.node(reference.as_fd(), false)?;
+        if node.file_type != FileType::Directory {
+            return Err(Reason::Malformed {
+                why: format!("`{path}` is not a directory"),
+            }
+            .into());
+        }
+        Ok((resolved.unwrap_or_else(|| path.clone()), node))
+    }
+
     /// The names in a directory with their types, sorted. Links to it are followed.
     pub fn list(&self, path: &HostPath) -> Result<Vec<(Vec<u8>, FileType)>, Trouble> {
         let (reference, _) = self

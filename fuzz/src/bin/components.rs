@@ -6,6 +6,7 @@
 
 use host::components::found::Found;
 use host::components::images::layer::{Layer, Read};
+use host::components::images::podman::Driver;
 use host::components::images::{containerd, docker, podman, tar};
 use host::components::search::Kind;
 use host::components::{contents, go, inflate, java, lock, rust, sbom};
@@ -46,13 +47,14 @@ fuzz_target!(|input: &[u8]| {
         7 => {
             let half = bytes.len() / 2;
             let store = model::HostPath::literal("/store");
-            for image in podman::parse(&store, &bytes[..half], &bytes[half..]).unwrap_or_default() {
-                assert!(
-                    image
-                        .layers
-                        .iter()
-                        .all(|layer| { layer.path().as_bytes().starts_with(b"/store/overlay/") })
-                );
+            for (driver, within) in [
+                (Driver::Overlay, &b"/store/overlay/"[..]),
+                (Driver::Vfs, b"/store/vfs/dir/"),
+            ] {
+                let images = podman::parse(&store, driver, &bytes[..half], &bytes[half..]);
+                for layer in images.unwrap_or_default().iter().flat_map(|it| &it.layers) {
+                    assert!(layer.path().as_bytes().starts_with(within));
+                }
             }
         }
         8 => {
@@ -88,6 +90,11 @@ fuzz_target!(|input: &[u8]| {
             assert!(unpacked.len() <= 1 << 16);
         }
         place @ 16..=25 => lockfile(LockFormat::ALL[usize::from(place - 16)], bytes),
+        26 => {
+            let _ = podman::parse_configuration(bytes);
+            let _ = docker::parse_configuration(bytes);
+            let _ = containerd::parse_configuration(bytes);
+        }
         _ => lists(bytes),
     }
 });

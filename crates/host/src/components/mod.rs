@@ -28,7 +28,7 @@ pub mod zip;
 
 pub use read::contents;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use model::HostPath;
 use model::component::{Component, Evidence, Inventory, Unread};
@@ -49,8 +49,13 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
     let host = &host.inner;
     let mut collected = Collected::default();
     let foreign = packages::read(host, &mut collected);
-    let starts = starts::starts(&host.tree);
-    let search = search::search(&starts, host.tree.is_root(), entries_seen);
+    let stores = images::stores::find(host);
+    let layers = stores.layers(host);
+    let mut starts = starts::starts(&host.tree);
+    // A running container's file system is mounted where its store has its layers.
+    starts.retain(|start| !layers.iter().any(|layers| start.path.is_within(layers)));
+    let layers: HashSet<Vec<u8>> = layers.iter().map(|path| path.as_bytes().to_vec()).collect();
+    let search = search::search(&starts, &layers, host.tree.is_root(), entries_seen);
     say_unreadable(&search, host.tree.is_root(), &mut collected);
     let owned = owned(host, &search.candidates, &foreign, &mut collected);
     let unowned: Vec<&Candidate> = search
@@ -61,7 +66,7 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
     for (candidate, contents) in read::all(host, &unowned) {
         collected.take(&candidate.path, None, contents);
     }
-    images::read(host, &mut collected, entries_seen);
+    images::read(host, &stores, &mut collected, entries_seen);
     collected.inventory()
 }
 

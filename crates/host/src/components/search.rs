@@ -1,6 +1,7 @@
 //! Which files may speak of components: by their names, or because they may be run. None is
 //! opened here.
 
+use std::collections::HashSet;
 use std::ffi::CStr;
 
 use model::HostPath;
@@ -41,13 +42,23 @@ pub struct Search {
     pub too_many: bool,
 }
 
-pub fn search(starts: &[Start], is_root: bool, entries_seen: &(dyn Fn(u64) + Sync)) -> Search {
+/// `layers` are directories with the files of images, which are looked at as such.
+pub fn search(
+    starts: &[Start],
+    layers: &HashSet<Vec<u8>>,
+    is_root: bool,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) -> Search {
+    let visitor = || Candidates {
+        layers,
+        found: Vec::new(),
+    };
     let Walked {
         visitors,
         unreadable,
-    } = traverse(starts, is_root, &Candidates::default, entries_seen);
-    let mut candidates: Vec<Candidate> =
-        visitors.into_iter().flat_map(|visitor| visitor.0).collect();
+    } = traverse(starts, is_root, &visitor, entries_seen);
+    let visitors = visitors.into_iter();
+    let mut candidates: Vec<Candidate> = visitors.flat_map(|visitor| visitor.found).collect();
     candidates.sort();
     let too_many = candidates.len() > MOST_CANDIDATES;
     candidates.truncate(MOST_CANDIDATES);
@@ -58,27 +69,30 @@ pub fn search(starts: &[Start], is_root: bool, entries_seen: &(dyn Fn(u64) + Syn
     }
 }
 
-#[derive(Default)]
-struct Candidates(Vec<Candidate>);
+struct Candidates<'a> {
+    layers: &'a HashSet<Vec<u8>>,
+    found: Vec<Candidate>,
+}
 
-impl Visit for Candidates {
+impl Visit for Candidates<'_> {
     fn wants(&self, name: &CStr, file_type: RawType) -> bool {
         let name = name.to_bytes();
         file_type == RawType::RegularFile && (may_speak(name) || may_be_program(name))
     }
 
-    /// The layers of an ordinary user's images are looked at as images.
     fn enters(&self, path: &[u8]) -> bool {
-        !path
+        // The store of a user whom this host does not know by name, or in a copy of a home.
+        let is_users = path
             .strip_suffix(b"/overlay")
-            .is_some_and(|store| store.ends_with(images::podman::USERS_STORE.as_bytes()))
+            .is_some_and(|store| store.ends_with(images::podman::USERS_STORE.as_bytes()));
+        !is_users && !self.layers.contains(path)
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
         let name = name.to_bytes();
         if raw_type(stat) != RawType::RegularFile
             || stat.stx_size == 0
-            || self.0.len() > MOST_CANDIDATES
+            || self.found.len() > MOST_CANDIDATES
         {
             return Ok(());
         }
@@ -90,7 +104,7 @@ impl Visit for Candidates {
             return Ok(());
         };
         let path = HostPath::from_bytes(&here.path(name)).map_err(|_| NotRead)?;
-        self.0.push(Candidate { path, kind });
+        self.found.push(Candidate { path, kind });
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use model::HostPath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx};
+use rustix::io::Errno;
 
 use crate::local::{is_of_the_kernel, is_remote, mount_lines};
 use crate::parse::mount::MountLine;
@@ -121,6 +122,33 @@ fn covers(one: &MountLine, other: &MountLine) -> bool {
         }
 }
 
+/// The mounts of this machine, to ask what a path of a tree lies on.
+pub struct Mounts {
+    lines: Vec<MountLine>,
+    root: HostPath,
+}
+
+impl Mounts {
+    pub fn of(tree: &Tree) -> Self {
+        let root = HostPath::from_bytes(tree.path().as_os_str().as_bytes());
+        Self {
+            lines: mount_lines(),
+            root: root.unwrap_or_else(|_| HostPath::literal("/")),
+        }
+    }
+
+    /// The type of the file system on which this path lies, when it is one that is not walked:
+    /// somebody else serves it, or the kernel shows its own things there.
+    pub fn not_walked(&self, path: &HostPath) -> Option<&str> {
+        let full = self.root.join(&path.as_bytes()[1..]).ok()?;
+        let line = own_mount(&self.lines, &full)?;
+        let fs_type = line.mount.fs_type.as_str();
+        // The tree itself is walked whatever it lies on.
+        let is_below = line.mount.path != self.root && line.mount.path.is_within(&self.root);
+        (is_below && (is_remote(fs_type) || is_of_the_kernel(fs_type))).then_some(fs_type)
+    }
+}
+
 /// One directory, to be walked whatever it lies on.
 pub fn at(tree: &Tree, path: &HostPath) -> Option<Start> {
     open(tree, path).map(|(start, _)| start)
@@ -133,9 +161,14 @@ fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
         bytes => &bytes[1..],
     };
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    let directory = openat2(tree.root_fd(), relative, flags, Mode::empty(), resolve)
-        .or_else(|_| openat(tree.root_fd(), relative, flags, Mode::empty()))
-        .ok()?;
+    let directory = match openat2(tree.root_fd(), relative, flags, Mode::empty(), resolve) {
+        // An older kernel, or a container that forbids the call.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            openat(tree.root_fd(), relative, flags, Mode::empty()).ok()?
+        }
+        // A link on the way could lead anywhere, and out of the tree.
+        other => other.ok()?,
+    };
     let stat = statx(
         &directory,
         c"",

@@ -2,6 +2,7 @@
 
 use host::components::components;
 use host::components::images::layer::Layer;
+use host::components::images::podman::Driver;
 use host::components::images::{containerd, docker, podman, tar as archive};
 use model::Digest;
 use model::component::{Component, Inventory};
@@ -454,10 +455,11 @@ fn zstandard_does_not_say_how_much_memory_is_taken() {
 
 #[test]
 fn databases_of_stores() {
-    assert!(podman::parse(&path("/store"), b"{}", b"[]").is_err());
+    assert!(podman::parse(&path("/store"), Driver::Overlay, b"{}", b"[]").is_err());
     // A layer that lies on itself.
     let images = podman::parse(
         &path("/store"),
+        Driver::Overlay,
         br#"[{"id": "i", "layer": "a"}]"#,
         br#"[{"id": "a", "parent": "a"}]"#,
     );
@@ -484,7 +486,10 @@ proptest! {
         let place = at.index(packed.len());
         packed[place] = byte;
         refused(&packed);
-        let _ = (podman::parse(&path("/store"), &bytes, &bytes), docker::parse_names(&bytes));
+        for driver in [Driver::Overlay, Driver::Vfs] {
+            let _ = podman::parse(&path("/store"), driver, &bytes, &bytes);
+        }
+        let _ = docker::parse_names(&bytes);
         let _ = (docker::parse_chain(&bytes), containerd::parse(&bytes));
     }
 }

@@ -16,6 +16,7 @@ mod change_undo_confirm;
 mod component_files;
 mod component_images;
 mod component_locks;
+mod component_stores;
 mod components;
 mod dependencies;
 mod feed_bundles;

@@ -8,11 +8,14 @@ use model::HostPath;
 use model::value::Reason;
 
 use super::{Image, Images, Place};
+use crate::components::lock::{get, table};
 use crate::components::source::malformed;
 use crate::local::Inner;
 use crate::tree::Trouble;
 
-const BLOBS: &str = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256";
+pub const STORE: &str = "/var/lib/containerd";
+/// Below a store.
+const BLOBS: &str = "io.containerd.content.v1.content/blobs/sha256";
 /// "Implementations … should limit manifests to 4 MiB" (OCI distribution specification).
 const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
 /// A manifest of this many characters at least.
@@ -33,8 +36,51 @@ struct Descriptor {
     media_type: String,
 }
 
-pub(crate) fn images(host: &Arc<Inner>) -> Images {
-    let blobs = HostPath::literal(BLOBS);
+/// What a configuration says of places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    pub root: Option<String>,
+    pub imports: Vec<String>,
+}
+
+/// containerd-config.toml(5)
+pub fn parse_configuration(bytes: &[u8]) -> Result<Configuration, Reason> {
+    let text = str::from_utf8(bytes).map_err(|_| malformed("not TOML: not UTF-8"))?;
+    let file = table(text)?;
+    let root = match get(&file, "root") {
+        None => None,
+        Some(root) => {
+            let root = root.as_str();
+            Some(root.ok_or_else(|| malformed("`root` is not a text"))?)
+        }
+    };
+    let mut imports = Vec::new();
+    if let Some(value) = get(&file, "imports") {
+        let not_texts = || malformed("`imports` is not a list of texts");
+        for one in value.as_array().ok_or_else(not_texts)?.iter() {
+            let import = one.get_ref().as_str().ok_or_else(not_texts)?;
+            imports.push(import.to_owned());
+        }
+    }
+    Ok(Configuration {
+        // An empty one is containerd's own.
+        root: root.filter(|root| !root.is_empty()).map(str::to_owned),
+        imports,
+    })
+}
+
+/// Where a store has the files of its layers and of running containers.
+pub(crate) fn layers(host: &Arc<Inner>, store: &HostPath) -> Vec<HostPath> {
+    let names = host.tree.list(store).unwrap_or_default();
+    let names = names.into_iter().map(|(name, _)| name);
+    let names = names.filter(|name| name.starts_with(b"io.containerd.") || name == b"tmpmounts");
+    names.filter_map(|name| store.join(name).ok()).collect()
+}
+
+pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
+    let Some(blobs) = super::below(store, BLOBS) else {
+        return Ok(Vec::new());
+    };
     let names = match host.tree.list(&blobs) {
         Ok(names) => names,
         Err(Trouble::Absent) => return Ok(Vec::new()),

@@ -5,14 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::value::Reason;
+use model::value::{FileType, Reason};
 use model::{Digest, HostPath};
 
-use super::{Image, Images, Place, below, database, is_id};
+use super::stores::Tool;
+use super::{Image, Images, Place, below, database, is_id, not_read};
 use crate::components::source::malformed;
 use crate::local::Inner;
 
-const STORE: &str = "/var/lib/docker";
+pub const STORE: &str = "/var/lib/docker";
+/// The one way of keeping layers that is read.
+const DRIVER: &str = "overlay2";
 
 #[derive(serde::Deserialize)]
 struct Repositories {
@@ -32,17 +35,74 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-pub(crate) fn images(host: &Arc<Inner>) -> Images {
-    let path = HostPath::literal("/var/lib/docker/image/overlay2/repositories.json");
+/// Where `daemon.json` moves the store to (dockerd(8), `data-root`; `graph` before version 17.05).
+pub fn parse_configuration(bytes: &[u8]) -> Result<Option<String>, Reason> {
+    let file: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
+        .map_err(|error| malformed(format!("not the JSON of Docker's daemon: {error}")))?;
+    match file.get("data-root").or_else(|| file.get("graph")) {
+        None => Ok(None),
+        Some(serde_json::Value::String(path)) if path.is_empty() => Ok(None),
+        Some(serde_json::Value::String(path)) => Ok(Some(path.clone())),
+        Some(_) => Err(malformed("`data-root` is not a text")),
+    }
+}
+
+/// Where a store has the files of its layers.
+pub fn layers(store: &HostPath) -> Vec<HostPath> {
+    let names = [
+        "aufs",
+        "btrfs",
+        "devicemapper",
+        "fuse-overlayfs",
+        "overlay",
+        "overlay2",
+        "vfs",
+        "zfs",
+    ];
+    let places = names.iter().map(|name| store.join(name));
+    places.filter_map(Result::ok).collect()
+}
+
+/// Stores within a store: `100000.100000` for containers whose users are mapped (`userns-remap`),
+/// and that of a containerd which Docker runs itself.
+pub(crate) fn inner(host: &Arc<Inner>, store: &HostPath) -> Vec<(Tool, HostPath)> {
+    let names = host.tree.list(store).unwrap_or_default();
+    let names = names.into_iter().filter(|(name, file_type)| {
+        let mut parts = name.split(|byte| *byte == b'.');
+        let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+        *file_type == FileType::Directory && parts.clone().count() == 2 && parts.all(is_number)
+    });
+    let mapped = names.filter_map(|(name, _)| Some((Tool::Docker, store.join(name).ok()?)));
+    let containerd = below(store, "containerd/daemon").filter(|path| host.tree.exists(path));
+    let containerd = containerd.map(|path| (Tool::Containerd, path));
+    mapped.chain(containerd).collect()
+}
+
+/// Databases of images that are kept in ways that are not read.
+pub(crate) fn others(host: &Arc<Inner>, store: &HostPath) -> Vec<(HostPath, Reason)> {
+    let drivers = below(store, "image").map(|path| host.tree.list(&path).unwrap_or_default());
+    let drivers = drivers.unwrap_or_default().into_iter();
+    let database = |(driver, _): (Vec<u8>, FileType)| {
+        let driver = String::from_utf8_lossy(&driver);
+        let path = below(store, &format!("image/{driver}/repositories.json"));
+        let path = path.filter(|path| driver != DRIVER && host.tree.exists(path))?;
+        Some((path, not_read(&driver)))
+    };
+    drivers.filter_map(database).collect()
+}
+
+pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
+    let Some(path) = below(store, &format!("image/{DRIVER}/repositories.json")) else {
+        return Ok(Vec::new());
+    };
     let Some(bytes) = database(host, &path)? else {
         return Ok(Vec::new());
     };
-    let store = HostPath::literal(STORE);
     let names = parse_names(&bytes).map_err(|why| (path, why))?;
     let mut images = Vec::new();
     for (id, name) in names {
         let Some(path) = below(
-            &store,
+            store,
             &format!("image/overlay2/imagedb/content/sha256/{id}"),
         ) else {
             continue;
@@ -54,7 +114,7 @@ pub(crate) fn images(host: &Arc<Inner>) -> Images {
         let mut layers = Vec::new();
         for id in chain {
             let file = below(
-                &store,
+                store,
                 &format!("image/overlay2/layerdb/sha256/{id}/cache-id"),
             );
             let directory = match file {
@@ -63,7 +123,7 @@ pub(crate) fn images(host: &Arc<Inner>) -> Images {
             };
             let directory = String::from_utf8_lossy(&directory).trim().to_owned();
             if is_id(&directory) {
-                let path = below(&store, &format!("overlay2/{directory}/diff"));
+                let path = below(store, &format!("overlay2/{directory}/diff"));
                 layers.extend(path.map(Place::Directory));
             }
         }

@@ -6,6 +6,7 @@ pub mod containerd;
 pub mod docker;
 pub mod layer;
 pub mod podman;
+pub(crate) mod stores;
 mod stream;
 pub mod tar;
 mod view;
@@ -20,6 +21,7 @@ use super::Collected;
 use crate::local::Inner;
 use crate::tree::Trouble;
 use layer::Layer;
+use stores::{Stores, Tool};
 
 /// An image database of a store. A registry's mirror with ten thousand images has 30 MB.
 const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
@@ -59,16 +61,31 @@ type Images = Result<Vec<Image>, (HostPath, Reason)>;
 /// Looks into all images of all stores.
 pub(crate) fn read(
     host: &Arc<Inner>,
+    stores: &Stores,
     collected: &mut Collected,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
+    for (path, why) in &stores.unread {
+        collected.unread(path.clone(), why.clone());
+    }
     let mut images = Vec::new();
-    let stores = podman::stores(host).into_iter();
-    let stores = stores.map(|store| podman::images(host, &store));
-    for store in stores.chain([docker::images(host), containerd::images(host)]) {
-        match store {
+    for store in &stores.stores {
+        let found = match store.tool {
+            Tool::Podman => podman::images(host, store),
+            Tool::Docker => docker::images(host, &store.path),
+            Tool::Containerd => containerd::images(host, &store.path),
+        };
+        match found {
             Ok(found) => images.extend(found),
             Err((path, why)) => collected.unread(path, why),
+        }
+        let others = match store.tool {
+            Tool::Podman => podman::others(host, &store.path),
+            Tool::Docker => docker::others(host, &store.path),
+            Tool::Containerd => Vec::new(),
+        };
+        for (path, why) in others {
+            collected.unread(path, why);
         }
     }
     images.sort_by(|one, other| one.name.cmp(&other.name));
@@ -99,6 +116,12 @@ fn database(host: &Arc<Inner>, path: &HostPath) -> Result<Option<Vec<u8>>, (Host
         Err(Trouble::Absent) => Ok(None),
         Err(Trouble::Unknown(why)) => Err((path.clone(), why)),
     }
+}
+
+fn not_read(driver: &str) -> Reason {
+    let driver = model::printable(driver.as_bytes());
+    let what = format!("images that are kept with {driver} are not read yet");
+    Reason::Unavailable { what }
 }
 
 /// The path below a store; a name in a database that is none is refused.

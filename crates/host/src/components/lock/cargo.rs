@@ -16,18 +16,18 @@ const CRATES_IO: [&str; 2] = [
     "sparse+https://index.crates.io/",
 ];
 
-pub(super) fn table(text: &str) -> Result<DeTable<'_>, Reason> {
+pub(crate) fn table(text: &str) -> Result<DeTable<'_>, Reason> {
     let parsed = DeTable::parse(text);
     parsed
         .map(toml::Spanned::into_inner)
         .map_err(|error| malformed(format!("not TOML: {}", error.message())))
 }
 
-pub(super) fn get<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a DeValue<'a>> {
+pub(crate) fn get<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a DeValue<'a>> {
     table.get(key).map(toml::Spanned::get_ref)
 }
 
-pub(super) fn string<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a str> {
+pub(crate) fn string<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a str> {
     get(table, key)?.as_str()
 }
 

@@ -18,6 +18,7 @@ use super::found::Found;
 use super::source::malformed;
 
 pub use cargo::{Outside as CargoOutside, outside as cargo_outside, workspace as cargo_workspace};
+pub(crate) use cargo::{get, string, table};
 pub use javascript::{
     Project as NodeProject, lock_outside as npm_lock_outside, project as node_project,
 };
