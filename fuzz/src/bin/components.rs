@@ -23,6 +23,14 @@ const KINDS: [Kind; 6] = [
     Kind::Program,
 ];
 
+/// Later ones, so that the seeds stay what they are.
+const VENDORED: [Kind; 4] = [
+    Kind::GoVendored,
+    Kind::PythonVendored,
+    Kind::CargoVendored,
+    Kind::PythonArchive,
+];
+
 fuzz_target!(|input: &[u8]| {
     let Some((choice, bytes)) = input.split_first() else {
         return;
@@ -94,6 +102,13 @@ fuzz_target!(|input: &[u8]| {
             let _ = podman::parse_configuration(bytes);
             let _ = docker::parse_configuration(bytes);
             let _ = containerd::parse_configuration(bytes);
+        }
+        place @ 27..=30 => {
+            let kind = VENDORED[usize::from(place - 27)];
+            for found in contents(kind, &held, b"x").found {
+                check(&found);
+            }
+            let _ = rust::is_from_registry(bytes);
         }
         _ => lists(bytes),
     }

@@ -1,5 +1,6 @@
 //! Go programs: what the linker wrote into `.go.buildinfo` (go/src/debug/buildinfo): the
-//! compiler's version, the main module, and the modules that were linked in.
+//! compiler's version, the main module, and the modules that were linked in. And the modules that
+//! `go mod vendor` copied into a source tree.
 
 use model::component::{Ecosystem, EvidenceKind};
 use model::value::Reason;
@@ -94,6 +95,44 @@ fn counted(bytes: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     (rest.len() >= length)
         .then(|| rest.split_at(length))
         .ok_or_else(cut_off)
+}
+
+/// Kubernetes, with 250 modules and 2,500 packages, has 90 KB.
+pub const VENDORED_LIMIT_BYTES: u64 = 8 << 20;
+
+/// The modules of a `vendor/modules.txt` of which packages were copied.
+///
+/// "# path version", "# path version => path version" or "# path version => folder", then
+/// "## explicit", then the packages, each on its line; what is only replaced, and what is only
+/// wanted by others, has none (cmd/go/internal/modcmd/vendor.go).
+pub fn parse_vendored(bytes: &[u8]) -> Vec<Found> {
+    let mut all = Vec::new();
+    let mut module = None;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(line) = str::from_utf8(line) else {
+            module = None;
+            continue;
+        };
+        let line = line.trim();
+        if line.is_empty() || line.starts_with("##") {
+            continue;
+        }
+        let Some(line) = line.strip_prefix("# ") else {
+            all.extend(module.take());
+            continue;
+        };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (name, version) = match words[..] {
+            [name, version] | [name, version, "=>", _] => (name, version),
+            [_, _, "=>", name, version] => (name, version),
+            _ => ("", ""),
+        };
+        module = version
+            .starts_with('v')
+            .then(|| Found::new(Ecosystem::Go, name, version, EvidenceKind::Metadata))
+            .flatten();
+    }
+    all
 }
 
 /// `go1.22.1`, and the text that `go version -m` shows.

@@ -6,18 +6,12 @@ use model::value::Reason;
 
 use super::found::{Contents, Found};
 use super::source::Source;
-use super::zip::{Archive, Member};
+use super::zip::Budget;
 
 /// An ear holds wars, which hold jars, which may have been put around others.
 const DEEPEST: usize = 4;
-/// All members of an archive and of those within it.
-const MOST_MEMBERS: u64 = 200_000;
-/// All that is unpacked of one file. An application server's ear has some hundred MB.
-const UNPACKED_LIMIT_BYTES: u64 = 1 << 30;
 /// An archive within another is held in memory when it was packed.
 const INNER_LIMIT_BYTES: u64 = 128 << 20;
-/// `pom.properties` has three lines; a signed manifest has one for each class.
-const TEXT_LIMIT_BYTES: u64 = 8 << 20;
 
 /// The names that Java archives have.
 pub fn is_archive(name: &[u8]) -> bool {
@@ -28,18 +22,9 @@ pub fn is_archive(name: &[u8]) -> bool {
             .any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-/// What is left of the limits of one file.
-struct Budget {
-    members: u64,
-    unpacked_bytes: u64,
-}
-
 /// What an archive holds. What can't be read of it is said, and the rest is looked at.
 pub fn scan(source: &dyn Source, file_name: &[u8]) -> Contents {
-    let mut budget = Budget {
-        members: MOST_MEMBERS,
-        unpacked_bytes: UNPACKED_LIMIT_BYTES,
-    };
+    let mut budget = Budget::default();
     let mut contents = Contents::default();
     archive(source, file_name, "", 0, &mut budget, &mut contents);
     contents
@@ -53,23 +38,22 @@ fn archive(
     budget: &mut Budget,
     contents: &mut Contents,
 ) {
-    let archive = match Archive::open(source, budget.members) {
+    let archive = match budget.open(source) {
         Ok(archive) => archive,
         Err(reason) => return contents.unread(inside, reason),
     };
-    budget.members -= (archive.members.len() as u64).min(budget.members);
     let mut found = Vec::new();
     let mut manifest = Manifest::default();
     for member in &archive.members {
         let name = model::printable(&member.name);
         let at = format!("{inside}{name}");
         if is_pom(&member.name) {
-            match text(&archive, member, budget) {
+            match budget.text(&archive, member) {
                 Ok(bytes) => found.extend(parse_pom(&bytes).map(|pom| (at, pom))),
                 Err(reason) => contents.unread(&at, reason),
             }
         } else if member.name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF") {
-            match text(&archive, member, budget) {
+            match budget.text(&archive, member) {
                 Ok(bytes) => manifest = Manifest::parse(&bytes),
                 Err(reason) => contents.unread(&at, reason),
             }
@@ -79,8 +63,7 @@ fn archive(
                 contents.unread(&at, Reason::Failed { why });
                 continue;
             }
-            let inner =
-                spend(budget, member).and_then(|()| archive.content(member, INNER_LIMIT_BYTES));
+            let inner = budget.content(&archive, member, INNER_LIMIT_BYTES);
             let base = base_name(&member.name);
             match inner {
                 Ok(inner) => {
@@ -113,26 +96,6 @@ fn archive(
             member: Some(member),
             ..found
         }));
-}
-
-fn text(archive: &Archive<'_>, member: &Member, budget: &mut Budget) -> Result<Vec<u8>, Reason> {
-    spend(budget, member)?;
-    archive
-        .content(member, TEXT_LIMIT_BYTES)?
-        .source()
-        .whole(TEXT_LIMIT_BYTES)
-}
-
-fn spend(budget: &mut Budget, member: &Member) -> Result<(), Reason> {
-    match budget.unpacked_bytes.checked_sub(member.size_bytes) {
-        Some(left) => {
-            budget.unpacked_bytes = left;
-            Ok(())
-        }
-        None => Err(Reason::Failed {
-            why: format!("unpacks to more than the limit of {UNPACKED_LIMIT_BYTES} bytes"),
-        }),
-    }
 }
 
 /// `META-INF/maven/GROUP/ARTIFACT/pom.properties`

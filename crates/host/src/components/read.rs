@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use model::HostPath;
 use model::value::Reason;
 
 use super::elf::{Elf, MAGIC};
@@ -60,6 +61,13 @@ fn one(host: &Arc<Inner>, candidate: &Candidate) -> Contents {
         let found = ruby::parse_name(candidate.path.file_name());
         return Contents::from(Ok(found.into_iter().collect()));
     }
+    if candidate.kind == Kind::CargoVendored {
+        match is_vendored(host, &candidate.path) {
+            Ok(true) => {}
+            Ok(false) | Err(Trouble::Absent) => return Contents::default(),
+            Err(Trouble::Unknown(reason)) => return Contents::from(Err(reason)),
+        }
+    }
     match host.tree.open_file(&candidate.path) {
         Ok(opened) => {
             let file = OpenFile {
@@ -76,6 +84,17 @@ fn one(host: &Arc<Inner>, candidate: &Candidate) -> Contents {
     }
 }
 
+/// Does the file beside a crate's manifest say that it is a copy from the registry?
+fn is_vendored(host: &Arc<Inner>, manifest: &HostPath) -> Result<bool, Trouble> {
+    let beside = manifest
+        .parent()
+        .and_then(|at| at.join(rust::CHECKSUM).ok());
+    let (_, bytes) = host
+        .tree
+        .read(&beside.ok_or(Trouble::Absent)?, rust::VENDORED_LIMIT_BYTES)?;
+    Ok(rust::is_from_registry(&bytes)?)
+}
+
 /// What a file of this kind holds.
 pub fn contents(kind: Kind, source: &dyn Source, file_name: &[u8]) -> Contents {
     match kind {
@@ -83,6 +102,23 @@ pub fn contents(kind: Kind, source: &dyn Source, file_name: &[u8]) -> Contents {
             source
                 .beginning(python::HEAD_BYTES)
                 .map(|bytes| python::parse(&bytes).into_iter().collect()),
+        ),
+        Kind::PythonArchive => python::scan(source),
+        Kind::PythonVendored => Contents::from(
+            source
+                .whole(python::VENDORED_LIMIT_BYTES)
+                .and_then(|bytes| python::parse_vendored(&bytes)),
+        ),
+        Kind::GoVendored => Contents::from(
+            source
+                .whole(go::VENDORED_LIMIT_BYTES)
+                .map(|bytes| go::parse_vendored(&bytes)),
+        ),
+        Kind::CargoVendored => Contents::from(
+            source
+                .whole(rust::VENDORED_LIMIT_BYTES)
+                .and_then(|bytes| rust::parse_manifest(&bytes))
+                .map(|found| found.into_iter().collect()),
         ),
         Kind::NodePackage => Contents::from(
             source

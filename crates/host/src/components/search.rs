@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use model::HostPath;
 use rustix::fs::{FileType as RawType, Statx};
 
-use super::{images, java};
+use super::{images, java, python, rust};
 use crate::walk::starts::Start;
 use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, traverse};
 
@@ -19,10 +19,17 @@ const MOST_CANDIDATES: usize = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     PythonMetadata,
+    /// A wheel or an egg that is one file.
+    PythonArchive,
+    /// A list of the copies in a `_vendor` directory.
+    PythonVendored,
     NodePackage,
     NodeLock,
     Java,
     Gem,
+    GoVendored,
+    /// The manifest of a crate that `cargo vendor` copied.
+    CargoVendored,
     Program,
 }
 
@@ -103,7 +110,7 @@ impl Visit for Candidates<'_> {
         let Some(kind) = by_name.or(is_executable.then_some(Kind::Program)) else {
             return Ok(());
         };
-        let path = HostPath::from_bytes(&here.path(name)).map_err(|_| NotRead)?;
+        let path = HostPath::from_bytes(&here.path(speaker(kind, name))).map_err(|_| NotRead)?;
         self.found.push(Candidate { path, kind });
         Ok(())
     }
@@ -113,9 +120,19 @@ impl Visit for Candidates<'_> {
 fn may_speak(name: &[u8]) -> bool {
     matches!(
         name,
-        b"METADATA" | b"PKG-INFO" | b"package.json" | b"package-lock.json" | b"npm-shrinkwrap.json"
+        b"METADATA"
+            | b"PKG-INFO"
+            | b"vendor.txt"
+            | b"vendored.txt"
+            | b"package.json"
+            | b"package-lock.json"
+            | b"npm-shrinkwrap.json"
+            | b"modules.txt"
+            | b".cargo-checksum.json"
     ) || name.ends_with(b".egg-info")
         || name.ends_with(b".gemspec")
+        || name.ends_with(b".gem")
+        || python::is_archive(name)
         || java::is_archive(name)
 }
 
@@ -129,6 +146,14 @@ pub fn kind(directory: &[u8], name: &[u8]) -> Option<Kind> {
             .then_some(Kind::PythonMetadata),
         b"PKG-INFO" => (parent.ends_with(b".egg-info") || parent == b"EGG-INFO")
             .then_some(Kind::PythonMetadata),
+        b"vendor.txt" | b"vendored.txt" => (parent == b"_vendor").then_some(Kind::PythonVendored),
+        b"modules.txt" => {
+            // In the cache of modules (`PATH@VERSION`), the list lies without what it lists: what
+            // a module has copied is not a part of it, but its list is.
+            let is_cache = directory.contains(&b'@');
+            (parent == b"vendor" && !is_cache).then_some(Kind::GoVendored)
+        }
+        b".cargo-checksum.json" => Some(Kind::CargoVendored),
         b"package.json" => {
             // Of an installed package only its own: what lies deeper is a part of it, such as
             // made-up packages for its tests.
@@ -147,7 +172,21 @@ pub fn kind(directory: &[u8], name: &[u8]) -> Option<Kind> {
                 || parent == b"default" && parents.next() == Some(b"specifications");
             is_installed.then_some(Kind::Gem)
         }
+        _ if name.ends_with(b".gem") => {
+            // Caches of other names hold what was installed, or only fetched.
+            (parent == b"cache" && parents.next() == Some(b"vendor")).then_some(Kind::Gem)
+        }
+        _ if python::is_archive(name) => Some(Kind::PythonArchive),
         _ => java::is_archive(name).then_some(Kind::Java),
+    }
+}
+
+/// The file that is looked into when one of this name was found: that a crate was copied is said
+/// by another file than which one it is.
+pub fn speaker(kind: Kind, name: &[u8]) -> &[u8] {
+    match kind {
+        Kind::CargoVendored => rust::MANIFEST.as_bytes(),
+        _ => name,
     }
 }
 

@@ -15,6 +15,58 @@ const HIGHEST_RATIO: u64 = 200;
 /// Small things may well be repetitive.
 const FREE_OF_RATIO_BYTES: u64 = 1 << 20;
 
+/// All members of one file's archive, and of those within it.
+const MOST_MEMBERS: u64 = 200_000;
+/// All that is unpacked of one file. An application server's ear has some hundred MB.
+const UNPACKED_LIMIT_BYTES: u64 = 1 << 30;
+/// A member that is metadata: `pom.properties` has three lines, a signed manifest has one for each
+/// class, and a Python distribution has its whole description in it.
+const TEXT_LIMIT_BYTES: u64 = 8 << 20;
+
+/// What is left of the limits of one file, with all archives that lie in it.
+pub struct Budget {
+    members: u64,
+    unpacked_bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            members: MOST_MEMBERS,
+            unpacked_bytes: UNPACKED_LIMIT_BYTES,
+        }
+    }
+}
+
+impl Budget {
+    pub fn open<'a>(&mut self, source: &'a dyn Source) -> Result<Archive<'a>, Reason> {
+        let archive = Archive::open(source, self.members)?;
+        self.members -= (archive.members.len() as u64).min(self.members);
+        Ok(archive)
+    }
+
+    /// A member's content, unpacked to at most `limit_bytes`.
+    pub fn content<'a>(
+        &mut self,
+        archive: &Archive<'a>,
+        member: &Member,
+        limit_bytes: u64,
+    ) -> Result<Content<'a>, Reason> {
+        let left = self.unpacked_bytes.checked_sub(member.size_bytes);
+        self.unpacked_bytes = left.ok_or_else(|| Reason::Failed {
+            why: format!("unpacks to more than the limit of {UNPACKED_LIMIT_BYTES} bytes"),
+        })?;
+        archive.content(member, limit_bytes)
+    }
+
+    /// A member that is metadata.
+    pub fn text(&mut self, archive: &Archive<'_>, member: &Member) -> Result<Vec<u8>, Reason> {
+        self.content(archive, member, TEXT_LIMIT_BYTES)?
+            .source()
+            .whole(TEXT_LIMIT_BYTES)
+    }
+}
+
 /// A member, as the central directory has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

@@ -17,6 +17,7 @@ mod component_files;
 mod component_images;
 mod component_locks;
 mod component_stores;
+mod component_vendored;
 mod components;
 mod dependencies;
 mod feed_bundles;

@@ -12,7 +12,7 @@ use rustix::fs::{self, FileType as RawType, Statx};
 
 use super::{Place, tar};
 use crate::components::found::Contents;
-use crate::components::search::{Kind, kind, may_be_program};
+use crate::components::search::{Kind, kind, may_be_program, speaker};
 use crate::components::source::OpenFile;
 use crate::local::Inner;
 use crate::tree::Trouble;
@@ -200,15 +200,18 @@ impl Visit for Directories {
         if layer.whiteout(&directory, name_bytes) || layer.taken.len() > MOST_FILES {
             return Ok(());
         }
-        let path = join(&directory, name_bytes);
         if raw_type(stat) == RawType::RegularFile
             && let Some(role) = role(&directory, name_bytes, stat.stx_mode & 0o111 != 0)
         {
+            let name = match role {
+                Role::Speaks(kind) => speaker(kind, name_bytes),
+                _ => name_bytes,
+            };
             layer
                 .files
-                .insert(path.clone(), LayerFile { role, read: None });
+                .insert(join(&directory, name), LayerFile { role, read: None });
         }
-        layer.taken.insert(path.into());
+        layer.taken.insert(join(&directory, name_bytes).into());
         Ok(())
     }
 }

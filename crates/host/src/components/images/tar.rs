@@ -2,12 +2,16 @@
 //! packed or not. They are read from front to back, and a member is held in memory only when it
 //! may speak of components.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::value::Reason;
 
 use super::layer::{Layer, LayerFile, MOST_FILES, Read, Role, role};
 use super::stream::Stream;
 use crate::components::elf::MAGIC;
+use crate::components::found::Contents;
 use crate::components::read::contents;
+use crate::components::rust;
 use crate::components::search::Kind;
 use crate::components::source::{Source, malformed};
 
@@ -19,6 +23,42 @@ const HEADER_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Reads a layer's archive into it.
 pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
+    let mut crates = Crates::default();
+    let read = members(source, layer, &mut crates);
+    crates.end(layer);
+    read
+}
+
+/// Crates that `cargo vendor` copied: two files in each directory, of which either comes first.
+#[derive(Default)]
+struct Crates {
+    manifests: BTreeMap<Vec<u8>, Contents>,
+    from_registry: BTreeSet<Vec<u8>>,
+}
+
+impl Crates {
+    fn take(&mut self, directory: Vec<u8>, name: &[u8], bytes: Vec<u8>) {
+        if name == rust::MANIFEST.as_bytes() {
+            let contents = contents(Kind::CargoVendored, &bytes, name);
+            self.manifests.insert(directory, contents);
+        } else if rust::is_from_registry(&bytes) == Ok(true) {
+            self.from_registry.insert(directory);
+        }
+    }
+
+    fn end(self, layer: &mut Layer) {
+        for (directory, contents) in self.manifests {
+            if self.from_registry.contains(&directory) {
+                let path = super::layer::join(&directory, rust::MANIFEST.as_bytes());
+                let role = Role::Speaks(Kind::CargoVendored);
+                let read = Some(Read::Contents(contents));
+                layer.files.insert(path, LayerFile { role, read });
+            }
+        }
+    }
+}
+
+fn members(source: &dyn Source, layer: &mut Layer, crates: &mut Crates) -> Result<(), Reason> {
     let mut stream = Stream::open(source)?;
     let mut long_name: Option<Vec<u8>> = None;
     let mut long_size: Option<u64> = None;
@@ -54,20 +94,38 @@ pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
             _ => {
                 let name = long_name.take().unwrap_or_else(|| name(&header));
                 let mode = number(&header[100..108]).unwrap_or(0);
-                member(&mut stream, layer, &name, kind, mode, size)?;
+                let head = Head {
+                    name: &name,
+                    kind,
+                    mode,
+                    size,
+                };
+                member(&mut stream, layer, crates, &head)?;
             }
         }
     }
 }
 
-fn member(
-    stream: &mut Stream<'_>,
-    layer: &mut Layer,
-    name: &[u8],
+/// What a header says of its member.
+struct Head<'a> {
+    name: &'a [u8],
     kind: u8,
     mode: u64,
     size: u64,
+}
+
+fn member(
+    stream: &mut Stream<'_>,
+    layer: &mut Layer,
+    crates: &mut Crates,
+    head: &Head<'_>,
 ) -> Result<(), Reason> {
+    let Head {
+        name,
+        kind,
+        mode,
+        size,
+    } = *head;
     let is_regular = matches!(kind, 0 | b'0' | b'7');
     // Links and devices have no content, whatever their size says.
     let size = if is_regular { size } else { 0 };
@@ -84,8 +142,12 @@ fn member(
     }
     let path = super::layer::join(&directory, &name);
     layer.taken.insert(path.clone().into());
-    let role = role(&directory, &name, mode & 0o111 != 0).filter(|_| is_regular && size > 0);
-    let Some(role) = role else {
+    let role = match name == rust::MANIFEST.as_bytes() {
+        // Which crate it is; whether it is a copy, the file beside it says.
+        true => (size <= rust::VENDORED_LIMIT_BYTES).then_some(Role::Speaks(Kind::CargoVendored)),
+        false => role(&directory, &name, mode & 0o111 != 0),
+    };
+    let Some(role) = role.filter(|_| is_regular && size > 0) else {
         return stream.skip(padded(size));
     };
     let mut unread = size;
@@ -116,6 +178,10 @@ fn member(
     }
     stream.skip(padded(size) - size)?;
     let read = match role {
+        Role::Speaks(Kind::CargoVendored) => {
+            crates.take(directory, &name, bytes);
+            return Ok(());
+        }
         Role::Speaks(kind) => Read::Contents(contents(kind, &bytes, &name)),
         _ => Read::Bytes(bytes),
     };
