@@ -60,6 +60,8 @@ pub fn parse_vendored(bytes: &[u8]) -> Result<Vec<Found>, Reason> {
     let (pins, _) = lock::pins(text)?;
     Ok(pins
         .iter()
+        // pip takes one module of it, `pkg_resources`, under the name of the whole.
+        .filter(|pin| pin.name != "setuptools")
         .filter_map(|pin| {
             let (name, version) = (&pin.name, &pin.version);
             Found::new(Ecosystem::PyPi, name, version, EvidenceKind::Metadata)

@@ -107,7 +107,7 @@ fn lists_of_copies() {
     check(
         Kind::PythonVendored,
         b"# pip's own\nCacheControl==0.12.11  # Make sure to update\n\
-        requests==2.28.2\n    certifi==2022.12.7\n    # via requests\n\
+        requests==2.28.2\nsetuptools==68.0.0\n    certifi==2022.12.7\n    # via requests\n\
         rich[x]==12.6.0 ; python_version > '3'\n-e ./local\nany\nb>=1\nc==1.*\n",
         &[
             "CacheControl 0.12.11",
