@@ -10,8 +10,8 @@ use std::thread;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use model::Component;
 use model::component::Evidence;
-use model::{Component, Ecosystem};
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
@@ -329,10 +329,7 @@ fn wait_for_boot(assessment: &mut Assessment, kernels: &Kernels<'_>) {
 
 /// Did it come another way than as a package of a distribution?
 const fn is_other(component: &Component) -> bool {
-    !matches!(
-        component.ecosystem,
-        Ecosystem::Debian { .. } | Ecosystem::OtherDpkg { .. }
-    )
+    !component.ecosystem.is_distribution()
 }
 
 /// A feed about the crates of Rust says nothing of a host that has none.

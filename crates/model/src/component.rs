@@ -22,6 +22,11 @@ pub enum Ecosystem {
         id: String,
         release: Option<String>,
     },
+    /// A distribution that has apk: `alpine`, `wolfi`. `id` and `release` are os-release's.
+    Apk {
+        id: String,
+        release: Option<String>,
+    },
     CratesIo,
     Go,
     Npm,
@@ -35,6 +40,7 @@ impl Ecosystem {
     pub const fn purl_type(&self) -> &'static str {
         match self {
             Self::Debian { .. } | Self::OtherDpkg { .. } => "deb",
+            Self::Apk { .. } => "apk",
             Self::CratesIo => "cargo",
             Self::Go => "golang",
             Self::Npm => "npm",
@@ -43,9 +49,17 @@ impl Ecosystem {
             Self::RubyGems => "gem",
         }
     }
+
+    /// Are these the packages of a distribution, and not what came another way?
+    pub const fn is_distribution(&self) -> bool {
+        matches!(
+            self,
+            Self::Debian { .. } | Self::OtherDpkg { .. } | Self::Apk { .. }
+        )
+    }
 }
 
-/// As OSV records name it: `Debian:12`, `crates.io`.
+/// As OSV records name it: `Debian:12`, `Alpine:v3.20`, `crates.io`.
 impl fmt::Display for Ecosystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,6 +72,23 @@ impl fmt::Display for Ecosystem {
                 release: Some(release),
             } => write!(f, "{id}:{release}"),
             Self::OtherDpkg { id, release: None } => f.write_str(id),
+            Self::Apk { id, release } => match (id.as_str(), release) {
+                // `3.20.3` is a state of 3.20, whose advisories are those of all its states.
+                ("alpine", Some(release)) => {
+                    let mut parts = release.splitn(3, '.');
+                    let (major, minor) = (parts.next(), parts.next());
+                    match minor {
+                        Some(minor) => write!(f, "Alpine:v{}.{minor}", major.unwrap_or_default()),
+                        None => write!(f, "Alpine:v{release}"),
+                    }
+                }
+                ("alpine", None) => f.write_str("Alpine"),
+                // These are never released: there is one state, today's.
+                ("wolfi", _) => f.write_str("Wolfi"),
+                ("chainguard", _) => f.write_str("Chainguard"),
+                (id, Some(release)) => write!(f, "{id}:{release}"),
+                (id, None) => f.write_str(id),
+            },
             Self::CratesIo => f.write_str("crates.io"),
             Self::Go => f.write_str("Go"),
             Self::Npm => f.write_str("npm"),

@@ -110,6 +110,10 @@ fuzz_target!(|input: &[u8]| {
             }
             let _ = rust::is_from_registry(bytes);
         }
+        31 => {
+            let _ = host::parse::apk::parse_installed(bytes);
+            host::parse::apk::files(bytes, &mut |path| assert!(path.starts_with(b"/")));
+        }
         _ => lists(bytes),
     }
 });

@@ -82,9 +82,13 @@ fn owned(
         .iter()
         .map(|candidate| candidate.path.as_bytes())
         .collect();
-    if paths.is_empty() || host.packages().is_err() {
-        // Without a database nothing is owned; that there is none is said already.
+    if paths.is_empty() {
         return BTreeSet::new();
+    }
+    let owned_by_apk = packages::owned_by_apk(host, &paths);
+    if host.packages().is_err() {
+        // Without a database nothing is owned; that there is none is said already.
+        return owned_by_apk;
     }
     match ownership::of(host, &paths) {
         Ok(owned) => owned
@@ -94,11 +98,12 @@ fn owned(
                 package.is_some_and(|package| !foreign.contains(package))
             })
             .map(|(path, _)| path)
+            .chain(owned_by_apk)
             .collect(),
-        Err(Trouble::Absent) => BTreeSet::new(),
+        Err(Trouble::Absent) => owned_by_apk,
         Err(Trouble::Unknown(why)) => {
             collected.unread(HostPath::literal("/var/lib/dpkg/info"), why);
-            BTreeSet::new()
+            owned_by_apk
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Packages of the distribution, from dpkg's own database. Other package managers are said not
-//! to be read.
+//! Packages of the distribution, from the own databases of dpkg and apk. Other package managers are
+//! said not to be read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,14 +12,13 @@ use model::value::Reason;
 use super::{Collected, origin};
 use crate::facts;
 use crate::local::Inner;
+use crate::parse::apk::{self, parse_installed};
 use crate::parse::dpkg::PackageRecord;
 use crate::probe::packages::STATUS;
 use crate::tree::Trouble;
 
 /// Databases of package managers that are not read yet, and whose they are.
-const OTHERS: [(&str, &str); 9] = [
-    ("/etc/apk/world", "apk"),
-    ("/lib/apk/db/installed", "apk"),
+const OTHERS: [(&str, &str); 7] = [
     ("/usr/lib/sysimage/rpm", "rpm"),
     ("/var/lib/rpm", "rpm"),
     ("/var/lib/flatpak/app", "Flatpak"),
@@ -32,7 +31,7 @@ const OTHERS: [(&str, &str); 9] = [
 /// Takes the packages. Returned are those that somebody else than the distribution published,
 /// by name.
 pub fn read(host: &Arc<Inner>, collected: &mut Collected) -> BTreeSet<String> {
-    let mut has_other = false;
+    let mut has_other = read_apk(host, collected);
     for (path, manager) in OTHERS {
         let path = HostPath::literal(path);
         if host.tree.exists(&path) {
@@ -73,6 +72,101 @@ pub fn read(host: &Arc<Inner>, collected: &mut Collected) -> BTreeSet<String> {
         );
     }
     foreign
+}
+
+/// apk's database, where it is and where version 3 puts it.
+pub const APK: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
+/// What an administrator wanted of apk; without a database, that is all there is.
+const APK_WORLD: &str = "/etc/apk/world";
+/// A host with ten thousand packages and all their files has as much.
+const APK_LIMIT_BYTES: u64 = 256 << 20;
+
+/// Takes the packages of apk. Returned is whether this host has it.
+fn read_apk(host: &Arc<Inner>, collected: &mut Collected) -> bool {
+    let databases = apk_databases(host);
+    let release = facts::release_fact(host);
+    for (path, bytes) in &databases {
+        let evidence = Evidence {
+            path: path.clone(),
+            how: EvidenceKind::Database,
+            member: None,
+        };
+        match bytes {
+            Ok(bytes) => add_apk(bytes, release.known(), None, &evidence, collected),
+            Err(why) => collected.unread(path.clone(), why.clone()),
+        }
+    }
+    let world = HostPath::literal(APK_WORLD);
+    if databases.is_empty() && host.tree.exists(&world) {
+        let what = "apk's database of packages is not there".to_owned();
+        collected.unread(world, Reason::Unavailable { what });
+        return true;
+    }
+    !databases.is_empty()
+}
+
+/// The databases that are there. Where `/lib` is `/usr/lib`, both are one.
+fn apk_databases(host: &Arc<Inner>) -> Vec<(HostPath, Result<Vec<u8>, Reason>)> {
+    for path in APK.map(HostPath::literal) {
+        match host.read_path(&path, APK_LIMIT_BYTES) {
+            Ok(bytes) => return vec![(path, Ok(bytes))],
+            Err(Trouble::Absent) => {}
+            Err(Trouble::Unknown(why)) => return vec![(path, Err(why))],
+        }
+    }
+    Vec::new()
+}
+
+/// Takes the packages of a database of apk, which is the host's or an image's.
+pub fn add_apk(
+    bytes: &[u8],
+    release: Option<&Release>,
+    image: Option<&str>,
+    evidence: &Evidence,
+    collected: &mut Collected,
+) {
+    let installed = parse_installed(bytes);
+    if installed.malformed > 0 || installed.packages.is_empty() {
+        let why = match installed.malformed {
+            0 => "apk's database names no package".to_owned(),
+            number => format!("{number} entries of apk's database have no name or no version"),
+        };
+        collected.unread(evidence.path.clone(), Reason::Malformed { why });
+    }
+    let ecosystem = Ecosystem::Apk {
+        id: release.map_or_else(|| "alpine".to_owned(), |release| release.id.clone()),
+        release: release.and_then(|release| release.version.clone()),
+    };
+    for package in installed.packages {
+        let component = Component {
+            ecosystem: ecosystem.clone(),
+            source: Some(SourcePackage {
+                name: package.origin,
+                // All packages of one origin have its version.
+                version: package.version.clone(),
+            }),
+            name: package.name,
+            version: package.version,
+            architecture: Some(package.architecture).filter(|name| !name.is_empty()),
+            origin: None,
+            evidence: Vec::new(),
+            image: image.map(str::to_owned),
+        };
+        collected.add(component, evidence.clone());
+    }
+}
+
+/// Those of these paths that a package of apk brought.
+pub fn owned_by_apk(host: &Arc<Inner>, paths: &BTreeSet<&[u8]>) -> BTreeSet<Vec<u8>> {
+    let mut owned = BTreeSet::new();
+    for (_, bytes) in apk_databases(host) {
+        apk::files(&bytes.unwrap_or_default(), &mut |path| {
+            if paths.contains(path) {
+                owned.insert(path.to_vec());
+            }
+        });
+    }
+    owned
 }
 
 /// Is this the distribution itself? Debian's own archives are called `Debian`,

@@ -186,6 +186,12 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
     };
     let version = purl.version()?;
     let (ecosystem, name, version) = match purl.ty() {
+        "apk" => {
+            let id = purl.namespace().unwrap_or("alpine").to_owned();
+            let release = qualifier("distro").and_then(|distro| release_of(distro, &id));
+            let ecosystem = Ecosystem::Apk { id, release };
+            (ecosystem, purl.name().to_owned(), version.to_owned())
+        }
         "deb" => {
             // Trivy has the epoch apart.
             let version = match qualifier("epoch") {
@@ -193,20 +199,12 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
                 _ => version.to_owned(),
             };
             let id = purl.namespace().unwrap_or("debian");
-            let release = qualifier("distro").map(|distro| {
-                let release = distro.strip_prefix(id);
-                release.map_or(distro, |release| release.trim_start_matches('-'))
+            let release = qualifier("distro").and_then(|distro| release_of(distro, id));
+            // Debian's releases have one number; a point release is none of its own.
+            let release = release.map(|release| match (id, release.split_once('.')) {
+                ("debian", Some((release, _))) => release.to_owned(),
+                _ => release,
             });
-            let release = release
-                .filter(|release| !release.is_empty())
-                .map(|release| {
-                    // Debian's releases have one number; a point release is none of its own.
-                    let release = match id {
-                        "debian" => release.split('.').next().unwrap_or(release),
-                        _ => release,
-                    };
-                    release.to_owned()
-                });
             let ecosystem = match id {
                 "debian" => Ecosystem::Debian { release },
                 id => Ecosystem::OtherDpkg {
@@ -267,6 +265,15 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
     Some(component)
 }
 
+/// `12` of `debian-12`; some write the release alone.
+fn release_of(distro: &str, id: &str) -> Option<String> {
+    let release = match distro.strip_prefix(id) {
+        Some(release) => release.trim_start_matches('-'),
+        None => distro,
+    };
+    (!release.is_empty()).then(|| release.to_owned())
+}
+
 fn joined(purl: &PackageUrl<'_>, separator: &str) -> String {
     match purl.namespace() {
         Some(namespace) => format!("{namespace}{separator}{}", purl.name()),
@@ -275,10 +282,7 @@ fn joined(purl: &PackageUrl<'_>, separator: &str) -> String {
 }
 
 fn is_package(component: &Component) -> bool {
-    matches!(
-        component.ecosystem,
-        Ecosystem::Debian { .. } | Ecosystem::OtherDpkg { .. }
-    )
+    component.ecosystem.is_distribution()
 }
 
 fn own_source<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Option<SourcePackage> {

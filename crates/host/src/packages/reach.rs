@@ -197,6 +197,7 @@ const fn language_of(ecosystem: &Ecosystem) -> Option<Language> {
         Ecosystem::RubyGems => Some(Language::Ruby),
         Ecosystem::Debian { .. }
         | Ecosystem::OtherDpkg { .. }
+        | Ecosystem::Apk { .. }
         | Ecosystem::CratesIo
         | Ecosystem::Go => None,
     }

@@ -248,7 +248,10 @@ fn docker_images_are_found_by_their_chains() {
             &docker("overlay2/low/diff/usr/share/a.jar"),
             b"not looked into",
         ),
-        (&docker("overlay2/high/diff/lib/apk/db/installed"), b"P:x\n"),
+        (
+            &docker("overlay2/high/diff/var/lib/rpm/rpmdb.sqlite"),
+            b"SQLite",
+        ),
     ]);
     tree.mode("/var/lib/docker/overlay2/low/diff/usr/bin/tool", 0o755);
     let inventory = inventory(&tree);
@@ -264,7 +267,7 @@ fn docker_images_are_found_by_their_chains() {
     assert_eq!(
         unread(&inventory),
         [
-            "/var/lib/docker/overlay2/high/diff: packages of apk in the image app:latest are not \
+            "/var/lib/docker/overlay2/high/diff: packages of rpm in the image app:latest are not \
           read yet"
         ]
     );

@@ -570,7 +570,7 @@ fn what_needs_root_is_said() {
 
 #[test]
 fn other_package_managers_are_said_not_to_be_read() {
-    let tree = Tree::with(&[("/lib/apk/db/installed", b"P:musl\nV:1\n")]);
+    let tree = Tree::with(&[("/var/lib/rpm/rpmdb.sqlite", b"SQLite")]);
     let inventory = inventory(&tree);
     assert_eq!(inventory.components, []);
     assert_eq!(inventory.unread.len(), 1);
@@ -578,7 +578,7 @@ fn other_package_managers_are_said_not_to_be_read() {
         inventory.unread[0]
             .why
             .to_string()
-            .contains("packages of apk")
+            .contains("packages of rpm")
     );
 }
 
@@ -661,7 +661,9 @@ fn inventories_of_others_are_read() {
                 {"name": "aquasecurity:trivy:SrcEpoch", "value": "1"}]},
         {"type": "application", "name": "x", "components": [
             {"type": "library", "name": "core", "purl": "pkg:npm/%40babel/core@7.0.0"}]},
-        {"type": "library", "name": "musl", "purl": "pkg:apk/alpine/musl@1.2"},
+        {"type": "library", "name": "musl", "purl":
+            "pkg:apk/alpine/musl@1.2-r1?arch=x86_64&distro=alpine-3.19.1&upstream=musl"},
+        {"type": "library", "name": "Newtonsoft.Json", "purl": "pkg:nuget/Newtonsoft.Json@13.0.1"},
         {"type": "library", "name": "stdlib", "purl": "pkg:golang/stdlib@v1.22.1"}]}"#,
     );
     assert_eq!(
@@ -669,6 +671,7 @@ fn inventories_of_others_are_read() {
         [
             "Debian:12 libssl3 3.0.1-2+b1 of openssl 3.0.1-2",
             "Debian:12 login 1:4.13 of shadow 1:4.13-1",
+            "Alpine:v3.19 musl 1.2-r1 of musl 1.2-r1",
             "Go stdlib 1.22.1",
             "npm @babel/core 7.0.0",
         ]
@@ -678,7 +681,7 @@ fn inventories_of_others_are_read() {
         unread[0].starts_with("1 components have no package URL"),
         "{unread:?}"
     );
-    assert!(unread[1].contains("`apk`"), "{unread:?}");
+    assert!(unread[1].contains("`nuget`"), "{unread:?}");
     let (told, unread) = told_by(
         r#"{"spdxVersion": "SPDX-2.3", "packages": [
         {"name": "root", "primaryPackagePurpose": "OPERATING-SYSTEM"},

@@ -13,6 +13,7 @@ mod change_parts;
 mod change_state;
 mod change_undo;
 mod change_undo_confirm;
+mod component_apk;
 mod component_files;
 mod component_images;
 mod component_locks;

@@ -247,6 +247,14 @@ fn package_urls() {
         of(ubuntu, "bash", "5.2-1").as_deref(),
         Some("pkg:deb/ubuntu/bash@5.2-1?distro=ubuntu-24.04")
     );
+    let alpine = Ecosystem::Apk {
+        id: "alpine".to_owned(),
+        release: Some("3.19.1".to_owned()),
+    };
+    assert_eq!(
+        of(alpine, "musl", "1.2.4-r2").as_deref(),
+        Some("pkg:apk/alpine/musl@1.2.4-r2?distro=alpine-3.19.1")
+    );
 }
 
 #[test]

@@ -90,6 +90,25 @@ fn what_no_feed_speaks_of_and_what_could_not_be_read_is_said_once() {
         "root/srv/web site/node_modules/left-pad/package.json",
         r#"{"name": "left-pad", "version": "1.3.0"}"#,
     );
+    // An image of another distribution.
+    let store = "root/var/lib/containers/storage";
+    for (file, text) in [
+        (
+            "overlay-images/images.json",
+            r#"[{"id": "i", "names": ["base:1"], "layer": "a"}]"#,
+        ),
+        ("overlay-layers/layers.json", r#"[{"id": "a"}]"#),
+        (
+            "overlay/a/diff/etc/os-release",
+            "ID=alpine\nVERSION_ID=3.19.1\n",
+        ),
+        (
+            "overlay/a/diff/lib/apk/db/installed",
+            "P:musl\nV:1.2.4-r2\n\nP:zlib\nV:1.3-r0\n",
+        ),
+    ] {
+        bench.file(&format!("{store}/{file}"), text);
+    }
     bench.file("root/srv/one.jar", "no archive at all");
     bench.file("root/srv/two.jar", "no archive at all");
     bench.feeds(&[record("CVE-2026-0004", Some("3.0.9-1"), "critical")]);
@@ -98,6 +117,8 @@ fn what_no_feed_speaks_of_and_what_could_not_be_read_is_said_once() {
     let said = |wanted: &str| text.matches(wanted).count();
     assert_eq!(said("no feed speaks of npm (2 packages)"), 1, "{text}");
     assert_eq!(said("no feed speaks of PyPI (1 package)"), 1, "{text}");
+    let alpine = "no feed speaks of Alpine:v3.19 (2 packages)";
+    assert_eq!(said(alpine), 1, "{text}");
     assert_eq!(said("/srv/one.jar and 1 more"), 1, "{text}");
     assert_eq!(bench.vulns(&["--os-only"]).0, Some(0));
 }

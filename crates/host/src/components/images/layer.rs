@@ -33,6 +33,8 @@ pub enum Role {
     Speaks(Kind),
     /// dpkg's status file, or one of those that distroless images have for each package.
     Status,
+    /// apk's database: packages, and which files each has.
+    Apk,
     /// Which files a package has: dpkg's list, or the sums of a distroless image.
     List,
     Release,
@@ -106,6 +108,7 @@ pub fn role(directory: &[u8], name: &[u8], is_executable: bool) -> Option<Role> 
             });
         }
         (b"/var/lib/dpkg/info", _) if name.ends_with(b".list") => return Some(Role::List),
+        (b"/lib/apk/db" | b"/usr/lib/apk/db", b"installed") => return Some(Role::Apk),
         (b"/etc" | b"/usr/lib", b"os-release") => return Some(Role::Release),
         _ => {}
     }

@@ -13,6 +13,7 @@ use crate::components::found::Contents;
 use crate::components::search::{Candidate, Kind};
 use crate::components::{Collected, packages, read};
 use crate::local::Inner;
+use crate::parse::apk;
 use crate::parse::dpkg::parse_status;
 use crate::parse::os_release::parse_os_release;
 
@@ -20,9 +21,7 @@ use crate::parse::os_release::parse_os_release;
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Other package managers, by a path that their databases have in an image.
-const OTHERS: [(&str, &[u8]); 4] = [
-    ("apk", b"/lib/apk/db/installed"),
-    ("apk", b"/usr/lib/apk/db/installed"),
+const OTHERS: [(&str, &[u8]); 2] = [
     ("rpm", b"/var/lib/rpm/"),
     ("rpm", b"/usr/lib/sysimage/rpm/"),
 ];
@@ -157,7 +156,10 @@ fn read_packages(
     collected: &mut Collected,
 ) {
     let ecosystem = packages::ecosystem(release);
-    for seen in seen.iter().filter(|it| it.role == Role::Status) {
+    for seen in seen {
+        if !matches!(seen.role, Role::Status | Role::Apk) {
+            continue;
+        }
         let evidence = match on_host(seen) {
             Some(path) => Evidence {
                 path,
@@ -175,6 +177,10 @@ fn read_packages(
             collected.unread(evidence.path, Reason::Failed { why });
             continue;
         };
+        if seen.role == Role::Apk {
+            packages::add_apk(&bytes, release, Some(&image.name), &evidence, collected);
+            continue;
+        }
         for mut package in parse_status(&with_status(bytes)) {
             if package.status.is_empty() {
                 package.status = "install ok installed".to_owned();
@@ -240,6 +246,14 @@ fn owned(seen: &[Seen<'_>], bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>) -> Ha
                 owned.insert(path);
             }
         }
+    }
+    for seen in seen.iter().filter(|it| it.role == Role::Apk) {
+        apk::files(&bytes(seen).unwrap_or_default(), &mut |path| {
+            let path = unmerged(path);
+            if asked.contains(&path) {
+                owned.insert(path);
+            }
+        });
     }
     owned
 }

@@ -8,7 +8,7 @@ pub mod purl;
 pub mod spdx;
 
 use jiff::Timestamp;
-use model::component::{Component, Ecosystem, Evidence, Inventory};
+use model::component::{Component, Evidence, Inventory};
 use model::facts::Release;
 use model::{Digest, Fact};
 use serde::Serialize;
@@ -52,10 +52,7 @@ pub fn uuid(content: &impl Serialize) -> String {
 
 /// Is it a package of the host's distribution?
 pub fn is_package(component: &Component) -> bool {
-    matches!(
-        component.ecosystem,
-        Ecosystem::Debian { .. } | Ecosystem::OtherDpkg { .. }
-    )
+    component.ecosystem.is_distribution()
 }
 
 /// `/srv/app.war!/WEB-INF/lib/x.jar!/META-INF/MANIFEST.MF`

@@ -20,7 +20,9 @@ pub fn of(component: &Component) -> Option<String> {
     }
     let distribution = match &component.ecosystem {
         Ecosystem::Debian { release } => Some(("debian", release)),
-        Ecosystem::OtherDpkg { id, release } => Some((id.as_str(), release)),
+        Ecosystem::OtherDpkg { id, release } | Ecosystem::Apk { id, release } => {
+            Some((id.as_str(), release))
+        }
         _ => None,
     };
     if let Some((id, Some(release))) = distribution {
@@ -52,7 +54,7 @@ pub fn split(component: &Component) -> (Option<&str>, &str) {
     };
     match &component.ecosystem {
         Ecosystem::Debian { .. } => (Some("debian"), name),
-        Ecosystem::OtherDpkg { id, .. } => (Some(id), name),
+        Ecosystem::OtherDpkg { id, .. } | Ecosystem::Apk { id, .. } => (Some(id), name),
         Ecosystem::Npm | Ecosystem::Go => parted('/'),
         Ecosystem::Maven => parted(':'),
         Ecosystem::CratesIo | Ecosystem::PyPi | Ecosystem::RubyGems => (None, name),

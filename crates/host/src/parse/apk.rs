@@ -1,0 +1,87 @@
+//! The database of apk (Alpine Linux, Wolfi): `lib/apk/db/installed`, in which each package is some
+//! lines of a letter, a colon and a value, ended by an empty line (apk-v2(5), "INDEX").
+
+/// One package of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApkRecord {
+    pub name: String,
+    pub version: String,
+    pub architecture: String,
+    /// What it was built from; the package's own name when the file says nothing.
+    pub origin: String,
+}
+
+/// What a database says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installed {
+    /// In their order.
+    pub packages: Vec<ApkRecord>,
+    /// Entries without a name or a version.
+    pub malformed: usize,
+}
+
+/// The packages of a database.
+pub fn parse_installed(bytes: &[u8]) -> Installed {
+    let mut installed = Installed::default();
+    let mut fields: [Option<&str>; 4] = [None; 4];
+    let mut is_open = false;
+    // The last one may lack its empty line.
+    for line in bytes.split(|byte| *byte == b'\n').chain([&b""[..]]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.is_empty() {
+            is_open = true;
+            let place = match line.get(..2) {
+                Some(b"P:") => 0,
+                Some(b"V:") => 1,
+                Some(b"A:") => 2,
+                Some(b"o:") => 3,
+                _ => continue,
+            };
+            let value = str::from_utf8(&line[2..]).ok().map(str::trim);
+            fields[place] = fields[place].or(value.filter(|value| !value.is_empty()));
+            continue;
+        }
+        if !is_open {
+            continue;
+        }
+        is_open = false;
+        match std::mem::take(&mut fields) {
+            [Some(name), Some(version), architecture, origin] => {
+                installed.packages.push(ApkRecord {
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                    architecture: architecture.unwrap_or_default().to_owned(),
+                    origin: origin.unwrap_or(name).to_owned(),
+                });
+            }
+            _ => installed.malformed += 1,
+        }
+    }
+    installed
+}
+
+/// Calls `each` with every file that a package has, from the root: `F:` names a directory, and the
+/// `R:` behind it the files in it.
+pub fn files(bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
+    let mut path = b"/".to_vec();
+    let mut directory = path.len();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match line.get(..2) {
+            Some(b"F:") => {
+                path.truncate(1);
+                path.extend_from_slice(&line[2..]);
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                directory = path.len();
+            }
+            Some(b"R:") => {
+                path.truncate(directory);
+                path.extend_from_slice(&line[2..]);
+                each(&path);
+            }
+            _ => {}
+        }
+    }
+}
