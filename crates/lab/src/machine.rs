@@ -190,6 +190,8 @@ pub struct Machine {
     disk: Disk,
     options: MachineOptions,
     scratch: Scratch,
+    /// A kernel of its own with its start-up disk, where it doesn't boot the shared one.
+    kernel: Option<(PathBuf, PathBuf)>,
     power: Option<Power>,
 }
 
@@ -219,6 +221,7 @@ impl Machine {
             disk: disk.clone(),
             options,
             scratch,
+            kernel: None,
             power: None,
         };
         machine.boot()?;
@@ -262,8 +265,12 @@ impl Machine {
         ]);
         command.arg("-smp").arg(self.options.cpus.to_string());
         command.arg("-m").arg(self.options.memory_mib.to_string());
-        command.arg("-kernel").arg(self.disk.file("kernel"));
-        command.arg("-initrd").arg(self.disk.file("initrd"));
+        let (kernel, initrd) = match &self.kernel {
+            Some(own) => own.clone(),
+            None => (self.disk.file("kernel"), self.disk.file("initrd")),
+        };
+        command.arg("-kernel").arg(kernel);
+        command.arg("-initrd").arg(initrd);
         command.args(["-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet"]);
         let disk = format!(
             "file={},if=virtio,format=qcow2",
@@ -528,6 +535,18 @@ impl Machine {
     pub fn reboot(&mut self) -> Result<()> {
         self.shutdown()?;
         self.boot()
+    }
+
+    /// Boots from now on what is installed under `release` in its `/boot`, as a boot loader would: the kernel and the start-up disk, of
+    /// at most 64 MiB each.
+    pub fn boots(&mut self, release: &str) -> Result<()> {
+        let take = |name: &str| -> Result<PathBuf> {
+            let to = self.scratch.path().join(name);
+            self.copy_out(&format!("/boot/{name}-{release}"), &to)?;
+            Ok(to)
+        };
+        self.kernel = Some((take("vmlinuz")?, take("initrd.img")?));
+        Ok(())
     }
 
     fn power(&self) -> Result<&Power> {

@@ -14,6 +14,7 @@ mod lab_confirm;
 mod lab_elsewhere;
 mod lab_feeds;
 mod lab_kill;
+mod lab_machine_kernel;
 mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
