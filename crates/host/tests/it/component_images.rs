@@ -364,14 +364,14 @@ fn files(bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Three megabytes that don't pack well, between two small files.
+/// More than a reader takes at once, which doesn't pack well, between two small files.
 fn three_members() -> Vec<u8> {
     let mut state = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     })
-    .take(3 << 20)
+    .take(5 << 18)
     .collect();
     let small = jar("g", "a", "1").build();
     tar(&[
@@ -387,7 +387,7 @@ fn archives_may_be_packed_in_parts() {
     let wanted = ["/a.jar", "/z.jar"];
     assert_eq!(files(&plain), wanted);
     // eStargz and `zstd:chunked` pack each part of a file by itself.
-    for size in [700, 100_000, 2 << 20] {
+    for size in [700, 100_000, 1 << 20] {
         let parts = |pack: &dyn Fn(&[u8]) -> Vec<u8>| -> Vec<u8> {
             plain.chunks(size).flat_map(pack).collect()
         };

@@ -5,6 +5,7 @@ use host::components::images::{containerd, docker, podman};
 use model::component::Inventory;
 
 use crate::component_files::{gzip, jar, tar};
+use crate::observe_hang::hang_at;
 use crate::observe_support::{Tree, is_root, skip};
 
 const STORAGE: &str = "/etc/containers/storage.conf";
@@ -357,4 +358,38 @@ fn no_link_leads_out_of_a_tree() {
         unread(&inventory),
         ["/var/lib/containers/storage/overlay/a/diff: a layer of an image is not there"]
     );
+}
+
+#[test]
+fn a_layer_on_a_file_system_that_never_answers_is_not_waited_for() {
+    if !is_root() {
+        return skip("needs root");
+    }
+    let layer = "/var/lib/containers/storage/overlay/a/diff";
+    let mut files = store("/var/lib/containers/storage", "own");
+    files.push(file(
+        STORAGE,
+        &format!("[storage]\ngraphroot = \"{layer}/store\"\n"),
+    ));
+    let tree = tree_of(&files);
+    // The mount is this thread's and those that it starts.
+    let job = || {
+        let Some(server) = hang_at(&tree.at(layer)) else {
+            return skip("FUSE can't be mounted here");
+        };
+        let inventory = inventory(&tree);
+        assert_eq!(lines(&inventory), [""; 0]);
+        let why = "images on fuse, which are not looked into";
+        assert_eq!(
+            unread(&inventory),
+            [format!("{layer}: {why}"), format!("{layer}/store: {why}")]
+        );
+        drop(server);
+    };
+    std::thread::scope(|scope| {
+        scope
+            .spawn(job)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }

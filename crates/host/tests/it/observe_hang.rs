@@ -16,7 +16,7 @@ use crate::observe_support::{Tree, content, file, is_root, path, reason, skip};
 
 /// Mounts something that hangs; none where this machine can't.
 #[expect(unsafe_code, reason = "rustix has no safe form of unshare(2)")]
-fn hang_at(place: &Path) -> Option<std::fs::File> {
+pub fn hang_at(place: &Path) -> Option<std::fs::File> {
     // SAFETY: only `UnshareFlags::FILES` is dangerous, and it is not used.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.ok()?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;

@@ -92,8 +92,15 @@ pub(crate) fn read(
     let mut layers: BTreeMap<Place, Layer> = BTreeMap::new();
     for image in &images {
         for place in image.layers.iter().take(MOST_LAYERS_OF_ONE) {
-            if layers.len() < MOST_LAYERS {
-                layers.entry(place.clone()).or_default();
+            if layers.len() == MOST_LAYERS || layers.contains_key(place) {
+                continue;
+            }
+            match stores.elsewhere(place.path()) {
+                // A user can mount something of their own there, which never answers.
+                Some(why) => collected.unread(place.path().clone(), why),
+                None => {
+                    layers.insert(place.clone(), Layer::default());
+                }
             }
         }
     }

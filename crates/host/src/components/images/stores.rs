@@ -108,21 +108,25 @@ impl Stores {
     pub(crate) fn layers(&self, host: &Arc<Inner>) -> Vec<HostPath> {
         let mut layers = Vec::new();
         for store in &self.stores {
-            match store.tool {
-                Tool::Podman => layers.extend(podman::layers(&store.path)),
-                Tool::Docker => layers.extend(docker::layers(&store.path)),
-                Tool::Containerd => layers.extend(containerd::layers(host, &store.path)),
-            }
+            let mut own = match store.tool {
+                Tool::Podman => podman::layers(&store.path),
+                Tool::Docker => docker::layers(&store.path),
+                Tool::Containerd => containerd::layers(host, &store.path),
+            };
             if let Some(uid) = store.user {
                 // What is not theirs is not theirs to hide.
-                let is_theirs = |path: &HostPath| {
-                    let node = host.tree.meta(path);
-                    node.is_ok_and(|node| node.uid == uid)
-                };
-                layers.retain(|path| !path.is_within(&store.path) || is_theirs(path));
+                own.retain(|path| host.tree.meta(path).is_ok_and(|node| node.uid == uid));
             }
+            layers.append(&mut own);
         }
         layers
+    }
+
+    /// Why this is not looked into, when it lies on a file system that is not.
+    pub(crate) fn elsewhere(&self, path: &HostPath) -> Option<Reason> {
+        let fs_type = self.mounts.not_walked(path)?;
+        let what = format!("images on {fs_type}, which are not looked into");
+        Some(Reason::Unavailable { what })
     }
 
     fn say(&mut self, path: &HostPath, why: Reason) {
@@ -143,13 +147,13 @@ impl Stores {
         };
         let by_hand = named.by.is_some();
         let elsewhere = |stores: &mut Self, path: &HostPath| {
-            let served = stores.mounts.not_walked(path).map(str::to_owned);
+            let why = stores.elsewhere(path);
+            let is_elsewhere = why.is_some();
             // The homes of a whole company may lie on a server, which the search leaves out too.
-            if let (Some(fs_type), true) = (&served, by_hand || named.user.is_none()) {
-                let what = format!("a store of images on {fs_type}, which is not looked into");
-                stores.say(path, Reason::Unavailable { what });
+            if let Some(why) = why.filter(|_| by_hand || named.user.is_none()) {
+                stores.say(path, why);
             }
-            served.is_some()
+            is_elsewhere
         };
         if elsewhere(self, &path) {
             return;
@@ -422,9 +426,9 @@ fn unknown(why: &Reason) -> Reason {
 
 /// A place as a path; of a user's, what stands for them is put in.
 fn place(named: &Named<'_>) -> Result<HostPath, Reason> {
-    let text = match named.user {
-        Some(user) => expand(named.path, user)?,
-        None => named.path.to_owned(),
+    let text = match (named.user, named.by) {
+        (Some(user), Some(_)) => expand(named.path, user)?,
+        _ => named.path.to_owned(),
     };
     let path = HostPath::from_bytes(text.as_bytes());
     match path {
