@@ -53,7 +53,8 @@ pub struct Update {
 
 impl Pending {
     /// What is pending for a host that has what `image` has and `extras` with all that these need, in the versions of the release itself.
-    /// Fetched once and kept, but for the answer that nothing is pending.
+    /// One that is written `NAME/SUITE`, as for apt-get(8), comes from another suite of the same archive. Fetched once and kept, but for
+    /// the answer that nothing is pending.
     pub fn fetch(image: &Image, extras: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Self> {
         let cache = image.cache();
         let name = name(image, extras)?;
@@ -189,9 +190,15 @@ impl<'a> Fetch<'a> {
         for folder in [&before, &after] {
             private_folder(folder)?;
         }
-        self.sources(&[(&self.mirror.archive, suite)])?;
+        let others = extras.iter().filter_map(|extra| extra.split_once('/'));
+        let suites = [suite].into_iter().chain(others.map(|(_, suite)| suite));
+        let sources: Vec<_> = suites
+            .map(|suite| (self.mirror.archive.as_str(), suite))
+            .collect();
+        self.sources(&sources)?;
         if !extras.is_empty() {
-            self.apt(&[&["--download-only", "install"], extras].concat())?;
+            let words = ["--download-only", "--target-release", suite, "install"];
+            self.apt(&[&words, extras].concat())?;
         }
         self.take(&before)?;
         self.install(&before)?;
@@ -252,16 +259,24 @@ impl<'a> Fetch<'a> {
     /// Has the package database say that what lies in `folder` is installed.
     fn install(&self, folder: &Path) -> Result<()> {
         let path = self.folder.join("apt/dpkg/status");
-        let mut status = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let status = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let mut installed: BTreeMap<Option<String>, String> = BTreeMap::new();
+        let mut add = |stanza: String| {
+            let package = field(&stanza, "Package").map(str::to_owned);
+            installed.insert(package, stanza)
+        };
+        for stanza in status.trim_end().split("\n\n") {
+            add(format!("{}\n", stanza.trim_end()));
+        }
         for package in packages(folder)? {
             let control = control(&package)?;
-            let _ = write!(
-                status,
-                "\n{}\nStatus: install ok installed\n",
+            add(format!(
+                "{}\nStatus: install ok installed\n",
                 control.trim_end()
-            );
+            ));
         }
-        write(&path, &status)
+        let stanzas: Vec<String> = installed.into_values().collect();
+        write(&path, &stanzas.join("\n"))
     }
 
     /// What lies in `folder`, beside what the package database has.
