@@ -2,6 +2,7 @@
 //! counts is the ratio: the machine is shared and noisy, so each pair takes turns and the
 //! medians are compared. The table is kept in `docs/benchmarks.md`.
 
+mod back;
 mod patches;
 
 use std::fmt::Write as _;
@@ -66,6 +67,10 @@ const ROWS: &[Bench] = &[
     Bench {
         name: "undo",
         run: patches::undo,
+    },
+    Bench {
+        name: "back",
+        run: back::back,
     },
     Bench {
         name: "start",
