@@ -10,6 +10,7 @@ mod fetch;
 mod import;
 mod keys;
 mod records;
+mod remove;
 mod source;
 mod update;
 
@@ -18,6 +19,7 @@ pub use fetch::{Address, Fetcher, Limits};
 pub use import::{Imported, import};
 pub use keys::{Accept, folder_keys, generate, named_keys, secret_key};
 pub use records::{Failed, FromBundle, Origin, Records, Source};
+pub use remove::{Removal, removal, remove};
 pub use update::{Updated, add, update};
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};

@@ -186,3 +186,68 @@ fn an_address_is_added_asked_and_listed() {
         "no address was added for `other`",
     );
 }
+
+/// A feed goes with its address, and what hangs on either is said first.
+#[test]
+fn a_feed_is_removed_and_what_hangs_on_it_is_said() {
+    let bench = Bench::new("removed");
+    bench.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "")]);
+    let listed = bench.json(&["feed", "list", "--max-age", "60000"]);
+    let names: Vec<String> = listed["feeds"]
+        .as_array()
+        .expect("feeds")
+        .iter()
+        .map(|feed| feed["name"].as_str().expect("a name").to_owned())
+        .collect();
+    let name = names.first().expect("a feed").as_str();
+    let sources = || {
+        fs::read_dir(bench.path("state/feeds"))
+            .expect("feeds")
+            .count()
+    };
+    let before = sources();
+    check(
+        &bench,
+        &["feed", "remove", "none", "--yes"],
+        2,
+        "there is no feed `none`",
+    );
+    check(
+        &bench,
+        &["feed", "remove", name],
+        2,
+        "add --yes when you mean it",
+    );
+    assert_eq!(sources(), before, "nothing was changed");
+    let url = format!("file://{}", bench.path("none.json"));
+    check(&bench, &["feed", "add", "mirror", &url], 0, "mirror");
+    check(
+        &bench,
+        &["feed", "remove", "mirror", "--yes"],
+        0,
+        "it is not asked any more",
+    );
+    check(
+        &bench,
+        &["feed", "update"],
+        2,
+        "no address of a feed was added yet",
+    );
+    check(
+        &bench,
+        &["feed", "remove", name, "--yes"],
+        0,
+        "1 advisories: what it alone knows is unknown without it",
+    );
+    let listed = bench.json(&["feed", "list", "--max-age", "60000"]);
+    let left = listed["feeds"].as_array().expect("feeds").len();
+    assert_eq!(left, names.len() - 1);
+    // Its documents are gone as well.
+    assert!(sources() < before, "{} files, {before} before", sources());
+    check(
+        &bench,
+        &["feed", "remove", name, "--yes"],
+        2,
+        "there is no feed",
+    );
+}

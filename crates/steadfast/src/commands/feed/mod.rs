@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod key;
 mod list;
+mod remove;
 mod source;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub enum Command {
     Add(source::AddArgs),
     Update(source::UpdateArgs),
     List(list::Args),
+    Remove(remove::Args),
     Export(export::Args),
     Key(key::Args),
 }
@@ -41,6 +43,7 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Add(args) => source::add(args, context),
         Command::Update(args) => source::update(args, context),
         Command::List(args) => list::run(args, context),
+        Command::Remove(args) => remove::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Key(args) => key::run(args),
     }
