@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use host::feeds::{
-    Accept, Address, FeedError, FeedName, Fetcher, Limits, Source, Taken, add, export, update,
+    Accept, Address, FeedError, FeedName, Fetcher, Limits, Source, Taken, add, export, removal,
+    remove, update,
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{Keys, SecretKey};
@@ -302,6 +303,56 @@ fn a_file_of_this_host_needs_no_fetcher() {
         &mut |_| panic!("nothing is fetched"),
     );
     assert!(matches!(error, Err(FeedError::NoSource(_))), "{error:?}");
+}
+
+/// A feed and the address that brought it go by themselves, and each says what hangs on it; the
+/// memory of the newest bundle stays.
+#[test]
+fn a_feed_and_its_address_are_removed() {
+    let (from, bench) = (Bench::new(), Bench::new());
+    let secret = SecretKey::from_random(&[1; 32]);
+    let accept = Accept {
+        keys: Some(Keys::new([secret.public()], 1).expect("one key")),
+        unsigned: false,
+    };
+    from.import(&from.file("a.json", &record("CVE-2026-0001")))
+        .expect("a good feed");
+    let path = from.path("feeds.bundle");
+    let month = SignedDuration::from_hours(24 * 30);
+    export(&from.feeds(), &path, &[], &[secret], "a test", now(), month).expect("good");
+    let all = FeedName::new("all").expect("a name");
+    let address = Address::parse(&format!("file://{}", path.display()), false);
+    let address = address.expect("a good address");
+    add(&bench.feeds(), &all, &address, false, false, now()).expect("room");
+    let limits = Limits::default();
+    fetch(&bench, Fetcher::Curl, &accept, limits).expect("a signed bundle");
+    let feeds = bench.feeds();
+    let of_feed = removal(&feeds, &name()).expect("it is there");
+    assert!(of_feed.feed && of_feed.address.is_none());
+    assert_eq!(of_feed.comes_again_from.as_deref(), Some("all"));
+    let of_address = remove(&feeds, &all).expect("it is there");
+    assert!(!of_address.feed && of_address.address.is_some());
+    assert_eq!(of_address.not_updated, ["test"]);
+    assert_eq!(feeds.names().expect("ours"), [name()]);
+    let seen = feeds.records().expect("ours").seen;
+    let removed = remove(&feeds, &name()).expect("it is there");
+    assert_eq!((removed.feed, removed.comes_again_from), (true, None));
+    assert!(feeds.names().expect("ours").is_empty());
+    let records = feeds.records().expect("ours");
+    assert!(records.feeds.is_empty() && records.sources.is_empty());
+    assert_eq!(
+        records.seen, seen,
+        "an older bundle is refused all the same"
+    );
+    assert!(!seen.is_empty());
+    let documents = fs::read_dir(bench.path("state/feeds"))
+        .expect("ours")
+        .flatten();
+    let documents =
+        documents.filter(|entry| entry.file_name().to_string_lossy().ends_with("documents"));
+    assert_eq!(documents.count(), 0);
+    let again = remove(&feeds, &name());
+    assert!(matches!(again, Err(FeedError::NoFeed(_))), "{again:?}");
 }
 
 #[test]

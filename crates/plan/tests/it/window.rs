@@ -96,3 +96,25 @@ proptest! {
         prop_assert_eq!(window.start(first, &host, NEEDS), Start::Now);
     }
 }
+
+/// What a plan shows of a window is what apply goes by.
+#[test]
+fn a_slot_is_where_a_host_may_begin() {
+    let saturday = window("Sat 02:00-05:00");
+    let host = Digest::of(b"a host");
+    let tuesday = at("2026-11-24T12:00:00Z");
+    let slot = saturday.slot(tuesday, &host, NEEDS).expect("there is time");
+    assert_eq!(slot.opens, at("2026-11-28T02:00:00Z"));
+    assert_eq!(slot.last, at("2026-11-28T04:30:00Z"));
+    assert_eq!(slot.closes, at("2026-11-28T05:00:00Z"));
+    assert_eq!(
+        saturday.start(tuesday, &host, NEEDS),
+        Start::Closed(slot.first)
+    );
+    for now in [slot.first, slot.last] {
+        assert_eq!(saturday.slot(now, &host, NEEDS), Some(slot));
+        assert_eq!(saturday.start(now, &host, NEEDS), Start::Now);
+    }
+    let long = SignedDuration::from_hours(4);
+    assert_eq!(saturday.slot(tuesday, &host, long), None);
+}
