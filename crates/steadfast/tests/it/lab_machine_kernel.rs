@@ -11,12 +11,7 @@ use crate::lab_patch::MAKE;
 use crate::many_kinds::rounds;
 
 /// Where the upgrade writes.
-const WATCHED: [&str; 4] = [
-    "/boot",
-    "/etc",
-    "/usr/lib/modules",
-    "/var/lib/dpkg",
-];
+const WATCHED: [&str; 4] = ["/boot", "/etc", "/usr/lib/modules", "/var/lib/dpkg"];
 
 /// A hundred megabytes are unpacked and an initramfs is made, on a copy and again, emulated.
 const PATIENCE: Duration = Duration::from_secs(1800);
