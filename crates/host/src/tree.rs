@@ -176,6 +176,22 @@ impl Tree {
         Ok((fd, resolved))
     }
 
+    /// The same, for what is read.
+    ///
+    /// Root reads what an ordinary user may not: a link of theirs to such a file would bring its
+    /// content into reports, plans and, through an edit, into their own file; one to a directory,
+    /// the names in it.
+    fn follow_trusted(&self, path: &HostPath) -> Result<(OwnedFd, Option<HostPath>), Trouble> {
+        let (reference, resolved) = self
+            .follow(path, OFlags::empty())
+            .map_err(|errno| self.trouble(errno))?;
+        if resolved.is_some() && self.live && self.is_root {
+            let (reference, resolved) = trusted_links(path)?;
+            return Ok((reference, Some(resolved)));
+        }
+        Ok((reference, resolved))
+    }
+
     /// The path of an open file inside this root, as the kernel tells it.
     fn where_is(&self, fd: BorrowedFd<'_>) -> Option<HostPath> {
         let target = fs::readlinkat(CWD, own_fd(fd), Vec::new()).ok()?;
@@ -189,17 +205,7 @@ impl Tree {
 
     /// Opens a regular file for reading, following links inside the root.
     pub fn open_file(&self, path: &HostPath) -> Result<Opened, Trouble> {
-        let (reference, resolved) = self
-            .follow(path, OFlags::empty())
-            .map_err(|errno| self.trouble(errno))?;
-        // Root reads what an ordinary user may not: a link of theirs to such a file would
-        // bring its content into reports, plans and, through an edit, into their own file.
-        let (reference, resolved) = if resolved.is_some() && self.live && self.is_root {
-            let (reference, resolved) = trusted_links(path)?;
-            (reference, Some(resolved))
-        } else {
-            (reference, resolved)
-        };
+        let (reference, resolved) = self.follow_trusted(path)?;
         let node = self.node(reference.as_fd(), false)?;
         if node.file_type != FileType::Regular {
             let what = match node.file_type {
@@ -326,15 +332,7 @@ impl Tree {
 
     /// Where a directory really lies, and its metadata. Links are followed as to a file.
     pub fn directory(&self, path: &HostPath) -> Result<(HostPath, Node), Trouble> {
-        let (reference, resolved) = self
-            .follow(path, OFlags::empty())
-            .map_err(|errno| self.trouble(errno))?;
-        let (reference, resolved) = if resolved.is_some() && self.live && self.is_root {
-            let (reference, resolved) = trusted_links(path)?;
-            (reference, Some(resolved))
-        } else {
-            (reference, resolved)
-        };
+        let (reference, resolved) = self.follow_trusted(path)?;
         let node = self.node(reference.as_fd(), false)?;
         if node.file_type != FileType::Directory {
             return Err(Reason::Malformed {
@@ -347,9 +345,7 @@ impl Tree {
 
     /// The names in a directory with their types, sorted. Links to it are followed.
     pub fn list(&self, path: &HostPath) -> Result<Vec<(Vec<u8>, FileType)>, Trouble> {
-        let (reference, _) = self
-            .follow(path, OFlags::empty())
-            .map_err(|errno| self.trouble(errno))?;
+        let (reference, _) = self.follow_trusted(path)?;
         let node = self.node(reference.as_fd(), false)?;
         if node.file_type != FileType::Directory {
             return Err(Reason::Malformed {

@@ -7,7 +7,7 @@ use host::Host;
 use model::value::{FileType, Reason};
 use model::{Answer, HostPath, Probe, Value};
 
-use crate::observe_support::{Tree, as_nobody, content, file, path, reason};
+use crate::observe_support::{Tree, as_nobody, content, file, is_root, path, reason, skip};
 
 #[test]
 fn links_stay_inside_the_tree() {
@@ -101,7 +101,7 @@ fn an_ordinary_user_is_told_what_needs_root() {
     tree.mode("/etc/shadow", 0);
     tree.dir("/root");
     tree.mode("/root", 0o700);
-    if crate::observe_support::is_root() {
+    if is_root() {
         as_nobody(|| {
             for probe in [file("/etc/shadow"), file("/root/.bashrc")] {
                 assert_eq!(reason(tree.ask(&probe)), Reason::NeedsRoot, "{probe:?}");
@@ -254,4 +254,25 @@ fn a_root_that_is_not_there_is_an_error() {
     let text = error.err().expect("an error").to_string();
     assert_eq!(text, "cannot open the root directory `/nowhere/at/all`");
     assert!(HostPath::from_bytes(b"/nowhere").is_ok());
+}
+
+#[test]
+fn root_lists_no_directory_that_a_users_link_leads_to() {
+    if !is_root() {
+        return skip("only root can give links to users");
+    }
+    let tree = Tree::with(&[("/private/secret", b""), ("/home/x", b"")]);
+    tree.mode("/private", 0o700);
+    let link = tree.at("/home/link");
+    std::os::unix::fs::symlink(tree.at("/private"), &link).expect("a link");
+    let give = |path: &std::path::Path| std::os::unix::fs::lchown(path, Some(1000), Some(1000));
+    give(&tree.at("/home")).expect("an owner");
+    give(&link).expect("an owner");
+    let answer = host::LocalHost::running()
+        .expect("this machine")
+        .probe(&Probe::Dir {
+            path: path(link.to_str().expect("text")),
+        })
+        .answer;
+    assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
 }
