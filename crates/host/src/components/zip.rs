@@ -52,7 +52,9 @@ impl Budget {
         member: &Member,
         limit_bytes: u64,
     ) -> Result<Content<'a>, Reason> {
-        let left = self.unpacked_bytes.checked_sub(member.size_bytes);
+        // What is read counts as well: of a member that claims to be empty, that is all.
+        let cost_bytes = member.size_bytes.max(member.packed_bytes);
+        let left = self.unpacked_bytes.checked_sub(cost_bytes);
         self.unpacked_bytes = left.ok_or_else(|| Reason::Failed {
             why: format!("unpacks to more than the limit of {UNPACKED_LIMIT_BYTES} bytes"),
         })?;
@@ -178,6 +180,10 @@ impl<'a> Archive<'a> {
                     member.packed_bytes, member.size_bytes
                 ),
             });
+        }
+        // Nothing, deflated, is one empty block of two bytes (RFC 1951, 3.2.6).
+        if member.size_bytes == 0 && member.packed_bytes > 2 {
+            return Err(malformed("a member that claims to be empty, and is not"));
         }
         let not_there = || malformed("a member is not where the directory says");
         let at = self.base.checked_add(member.offset).ok_or_else(not_there)?;

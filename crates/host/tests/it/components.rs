@@ -274,6 +274,8 @@ fn hostile_archives() {
     let packed = miniz_oxide::deflate::compress_to_vec(&vec![0; 64 << 20], 6);
     let liar = Zip::default().member(pom, 8, 0, &packed, 100).build();
     refused(Kind::Java, "liar.jar", &liar, "more than the limit");
+    let empty = Zip::default().member(pom, 8, 0, &packed, 0).build();
+    refused(Kind::Java, "empty.jar", &empty, "claims to be empty");
     let huge = Zip::default().member(pom, 8, 0, b"x", 1 << 30).build();
     refused(Kind::Java, "huge.jar", &huge, "over the limit");
     let secret = Zip::default().member(pom, 0, 1, b"x", 1).build();
