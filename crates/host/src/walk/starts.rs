@@ -163,9 +163,7 @@ fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
     let directory = match openat2(tree.root_fd(), relative, flags, Mode::empty(), resolve) {
         // An older kernel, or a container that forbids the call.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            openat(tree.root_fd(), relative, flags, Mode::empty()).ok()?
-        }
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(tree, relative, flags).ok()?,
         // A link on the way could lead anywhere, and out of the tree.
         other => other.ok()?,
     };
@@ -187,4 +185,13 @@ fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
         },
         id,
     ))
+}
+
+/// Opens a directory name by name, so that no link on the way is followed.
+fn step_by_step(tree: &Tree, relative: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut at = openat(tree.root_fd(), c".", flags, Mode::empty())?;
+    for name in relative.split(|byte| *byte == b'/') {
+        at = openat(&at, name, flags, Mode::empty())?;
+    }
+    Ok(at)
 }
