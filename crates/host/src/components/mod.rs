@@ -134,9 +134,33 @@ fn say_unreadable(search: &Search, is_root: bool, collected: &mut Collected) {
 pub(crate) struct Collected {
     components: BTreeMap<Component, BTreeSet<Evidence>>,
     unread: Vec<Unread>,
+    /// Whose what is said now is.
+    share: Share,
+    /// How often each share has spoken.
+    said: BTreeMap<Share, usize>,
+}
+
+/// Whose trouble takes nobody else's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Share {
+    /// Files of the host.
+    #[default]
+    Files,
+    /// Images in the stores of root, or of an ordinary user.
+    Images(Option<u32>),
 }
 
 impl Collected {
+    /// What is said from now on counts on this share.
+    pub(crate) fn charge(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// Says what nobody's share may push out: a limit that was reached, of which there are few.
+    pub(crate) fn say(&mut self, path: HostPath, why: Reason) {
+        self.unread.push(Unread { path, why });
+    }
+
     /// `component` comes without evidence.
     fn add(&mut self, component: Component, evidence: Evidence) {
         self.components
@@ -170,12 +194,26 @@ impl Collected {
     }
 
     fn unread(&mut self, path: HostPath, why: Reason) {
-        if self.unread.len() < MOST_UNREAD {
+        let said = self.said.entry(self.share).or_default();
+        *said += 1;
+        if *said <= MOST_UNREAD {
             self.unread.push(Unread { path, why });
         }
     }
 
     fn inventory(mut self) -> Inventory {
+        for (share, said) in std::mem::take(&mut self.said) {
+            let Some(more @ 1..) = said.checked_sub(MOST_UNREAD) else {
+                continue;
+            };
+            let what = match share {
+                Share::Files => "files".to_owned(),
+                Share::Images(None) => "images".to_owned(),
+                Share::Images(Some(uid)) => format!("images of the user {uid}"),
+            };
+            let why = format!("{more} more troubles with {what} are not named");
+            self.say(HostPath::literal("/"), Reason::Failed { why });
+        }
         self.unread
             .sort_by(|one, other| (&one.path, &one.why).cmp(&(&other.path, &other.why)));
         self.unread.dedup();

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use model::HostPath;
 use rustix::fs::{FileType as RawType, Statx};
 
-use super::{images, java, python, rust};
+use super::{java, python, rust};
 use crate::walk::starts::Start;
 use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, traverse};
 
@@ -88,11 +88,9 @@ impl Visit for Candidates<'_> {
     }
 
     fn enters(&self, path: &[u8]) -> bool {
-        // The store of a user whom this host does not know by name, or in a copy of a home.
-        let is_users = path
-            .strip_suffix(b"/overlay")
-            .is_some_and(|store| store.ends_with(images::podman::USERS_STORE.as_bytes()));
-        !is_users && !self.layers.contains(path)
+        // What no known store covers is looked into as files: the store of a user whom a directory
+        // service knows, or in a copy of a home.
+        !self.layers.contains(path)
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {

@@ -180,10 +180,11 @@ fn overlayfs_hides_by_devices_and_attributes() {
 #[test]
 fn users_have_stores_of_their_own() {
     let store = |rest: &str| format!("/home/ana/.local/share/containers/storage/{rest}");
+    let uid = rustix::process::geteuid().as_raw();
     let tree = Tree::with(&[
         (
             "/etc/passwd",
-            b"ana:x:1000:1000::/home/ana:/bin/sh\nbin:x:2:2::/:/bin/sh\n",
+            format!("ana:x:{uid}:1000::/home/ana:/bin/sh\nbin:x:2:2::/:/bin/sh\n").as_bytes(),
         ),
         (
             &store("overlay-images/images.json"),
@@ -428,6 +429,28 @@ fn hostile_archives_are_refused() {
     let mut name = Vec::new();
     tar_member(&mut name, "x", 0, b'L', &vec![b'a'; 2 << 20]);
     assert!(refused(&name).contains("too long"));
+    // A program that claims to be as large as a number can be.
+    let mut claim = tar(&[("usr/bin/x", 0o755, b"#!/bin/sh\n")]);
+    claim[124..136].fill(0xff);
+    claim[148..156].fill(b' ');
+    let sum: u32 = claim[..512].iter().map(|byte| u32::from(*byte)).sum();
+    claim[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    assert_eq!(refused(&claim), "the archive is cut off");
+}
+
+#[test]
+fn little_of_an_archive_is_kept() {
+    let large = vec![b'x'; 50 << 20];
+    let archive = tar(&[
+        ("var/lib/dpkg/info/a.list", 0o644, &large),
+        ("var/lib/dpkg/info/b.list", 0o644, &large),
+        ("var/lib/dpkg/info/c.list", 0o644, &large),
+    ]);
+    assert!(refused(&archive).contains("over the limit"));
+    let archive = tar(&[("var/lib/dpkg/status", 0o644, &vec![b'x'; 65 << 20])]);
+    let mut layer = Layer::default();
+    archive::read(&archive, &mut layer).expect("a layer");
+    assert!(layer.files.is_empty() && layer.unread.is_some());
 }
 
 /// A frame's header of RFC 8878, 3.1.1.1, that asks for this window.
@@ -466,7 +489,11 @@ fn databases_of_stores() {
         br#"[{"id": "i", "layer": "a"}]"#,
         br#"[{"id": "a", "parent": "a"}]"#,
     );
-    assert_eq!(images.expect("images").len(), 1);
+    let images = images.expect("images");
+    assert_eq!((images.len(), images[0].layers.len()), (1, 1));
+    let many = format!("[{}]", [r#"{"id": "i"}"#; 20_001].join(","));
+    let many = podman::parse(&path("/store"), Driver::Overlay, many.as_bytes(), b"[]");
+    assert!(many.is_err());
     assert!(docker::parse_names(b"[]").is_err());
     let climbing = br#"{"rootfs": {"diff_ids": ["sha256:../../x"]}}"#;
     assert!(docker::parse_chain(climbing).is_err());

@@ -393,3 +393,67 @@ fn a_layer_on_a_file_system_that_never_answers_is_not_waited_for() {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
 }
+
+#[test]
+fn a_user_names_no_more_stores_than_are_looked_at() {
+    let places: Vec<String> = (0..10_001)
+        .map(|place| format!("\"/data/{place}\""))
+        .collect();
+    let conf = "/home/ana/.config/containers/storage.conf";
+    let tree = tree_of(&[
+        ("/etc/passwd".to_owned(), PASSWD.to_vec()),
+        file(
+            conf,
+            &format!(
+                "[storage.options]\nadditionalimagestores = [{}]\n",
+                places.join(",")
+            ),
+        ),
+    ]);
+    assert_eq!(
+        unread(&inventory(&tree)),
+        [format!(
+            "{conf}: where images are kept is unknown: a user's configurations name more than \
+             100 stores and files"
+        )]
+    );
+}
+
+#[test]
+fn limits_of_images_are_said() {
+    let at = "/var/lib/containers/storage";
+    let list = |line: &dyn Fn(usize) -> String| {
+        let lines: Vec<String> = (0..4098).map(line).collect();
+        format!("[{}]", lines.join(","))
+    };
+    let tree = tree_of(&[
+        file(
+            &format!("{at}/overlay-images/images.json"),
+            &list(&|number| format!(r#"{{"id": "i{number}", "layer": "a{number}"}}"#)),
+        ),
+        file(
+            &format!("{at}/overlay-layers/layers.json"),
+            &list(&|number| format!(r#"{{"id": "a{number}"}}"#)),
+        ),
+        // What is wrong with a file of the host is told all the same.
+        file("/opt/bad.jar", "not a jar"),
+    ]);
+    let said = unread(&inventory(&tree));
+    assert_eq!(said.len(), 1000 + 3);
+    for wanted in [
+        "/: 3096 more troubles with images are not named",
+        "/var/lib/containers/storage: of 2 images, not all layers are looked into",
+        "/opt/bad.jar: not a zip archive",
+    ] {
+        assert!(said.iter().any(|line| line.starts_with(wanted)), "{wanted}");
+    }
+}
+
+#[test]
+fn a_store_of_nobody_that_is_known_is_looked_into_as_files() {
+    let store = store("/backup/eve/.local/share/containers/storage", "hers");
+    assert_eq!(
+        lines(&inventory(&tree_of(&store))),
+        ["- g:hers in /backup/eve/.local/share/containers/storage/overlay/a/diff/a.jar"]
+    );
+}

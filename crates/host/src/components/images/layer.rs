@@ -21,6 +21,11 @@ use crate::walk::traverse::{Here, NotRead, Visit, raw_type, traverse};
 
 /// More files than this in one layer are not kept: no distribution has as many.
 pub const MOST_FILES: usize = 2_000_000;
+/// All that is kept of one archive: a thousand packages and the names of all their files have 20 MB.
+const KEPT_LIMIT_BYTES: u64 = 128 << 20;
+
+/// All that is kept of all archives at once.
+const ALL_KEPT_LIMIT_BYTES: u64 = 1 << 30;
 
 /// "Whiteout files MUST be prefixed with .wh." (OCI image specification).
 const WHITEOUT: &[u8] = b".wh.";
@@ -62,9 +67,24 @@ pub struct Layer {
     /// Directories of which nothing below is seen.
     pub opaque: HashSet<Box<[u8]>>,
     pub unread: Option<Reason>,
+    /// Of an archive: databases, and names.
+    kept_bytes: u64,
 }
 
 impl Layer {
+    /// Makes room for what is to be kept.
+    pub fn keep(&mut self, bytes: u64) -> Result<(), Reason> {
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        if self.kept_bytes <= KEPT_LIMIT_BYTES {
+            return Ok(());
+        }
+        Err(Reason::Failed {
+            why: format!(
+                "names and databases of packages are over the limit of {KEPT_LIMIT_BYTES} bytes"
+            ),
+        })
+    }
+
     /// Does this layer hide a file of a lower one?
     pub fn hides(&self, path: &[u8]) -> bool {
         if self.taken.contains(path) {
@@ -124,8 +144,15 @@ pub(crate) fn read_all(
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
     let mut starts = Vec::new();
+    let mut left_bytes = ALL_KEPT_LIMIT_BYTES;
     for (place, layer) in layers.iter_mut() {
         match place {
+            Place::Archive(_) if left_bytes == 0 => {
+                let why = format!(
+                    "what is kept of all layers is over the limit of {ALL_KEPT_LIMIT_BYTES} bytes"
+                );
+                layer.unread = Some(Reason::Failed { why });
+            }
             Place::Directory(path) => match starts::at(&host.tree, path) {
                 Some(start) => starts.push(start),
                 None => {
@@ -143,7 +170,10 @@ pub(crate) fn read_all(
                         file: opened.file,
                         size_bytes: opened.node.size_bytes,
                     };
-                    layer.unread = tar::read(&file, layer).err();
+                    if let Err(why) = tar::read(&file, layer) {
+                        layer.unread = Some(why);
+                    }
+                    left_bytes = left_bytes.saturating_sub(layer.kept_bytes);
                 }
                 Err(Trouble::Unknown(why)) => layer.unread = Some(why),
                 Err(Trouble::Absent) => {

@@ -17,15 +17,15 @@ use std::sync::Arc;
 use model::HostPath;
 use model::value::Reason;
 
-use super::Collected;
+use super::{Collected, Share};
 use crate::local::Inner;
 use crate::tree::Trouble;
 use layer::Layer;
-use stores::{Stores, Tool};
+use stores::{Store, Stores, Tool};
 
 /// An image database of a store. A registry's mirror with ten thousand images has 30 MB.
 const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
-/// More layers than this are not looked into.
+/// More layers than this are not looked into, of root's stores and of those of each user.
 const MOST_LAYERS: usize = 4096;
 /// "The maximum depth of layers" is 127 in Docker, 500 in the kernel's overlayfs.
 const MOST_LAYERS_OF_ONE: usize = 512;
@@ -66,10 +66,30 @@ pub(crate) fn read(
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
     for (path, why) in &stores.unread {
-        collected.unread(path.clone(), why.clone());
+        collected.say(path.clone(), why.clone());
     }
-    let mut images = Vec::new();
+    let mut by_owner: BTreeMap<Option<u32>, Vec<&Store>> = BTreeMap::new();
     for store in &stores.stores {
+        by_owner.entry(store.user).or_default().push(store);
+    }
+    // Root's come first, and each user's take nobody else's place.
+    for (owner, own) in by_owner {
+        collected.charge(Share::Images(owner));
+        of_owner(host, stores, &own, collected, entries_seen);
+    }
+    collected.charge(Share::default());
+}
+
+/// Looks into the images of stores that are one user's.
+fn of_owner(
+    host: &Arc<Inner>,
+    stores: &Stores,
+    own: &[&Store],
+    collected: &mut Collected,
+    entries_seen: &(dyn Fn(u64) + Sync),
+) {
+    let mut images = Vec::new();
+    for store in own {
         let found = match store.tool {
             Tool::Podman => podman::images(host, store),
             Tool::Docker => docker::images(host, &store.path),
@@ -90,10 +110,16 @@ pub(crate) fn read(
     }
     images.sort_by(|one, other| one.name.cmp(&other.name));
     let mut layers: BTreeMap<Place, Layer> = BTreeMap::new();
+    let mut incomplete = 0;
     for image in &images {
+        let mut is_whole = image.layers.len() <= MOST_LAYERS_OF_ONE;
         for place in image.layers.iter().take(MOST_LAYERS_OF_ONE) {
-            if layers.len() == MOST_LAYERS || layers.contains_key(place) {
+            if layers.contains_key(place) {
                 continue;
+            }
+            if layers.len() == MOST_LAYERS {
+                is_whole = false;
+                break;
             }
             match stores.elsewhere(place.path()) {
                 // A user can mount something of their own there, which never answers.
@@ -103,6 +129,14 @@ pub(crate) fn read(
                 }
             }
         }
+        incomplete += usize::from(!is_whole);
+    }
+    if let Some(store) = own.first().filter(|_| incomplete > 0) {
+        let why = format!(
+            "of {incomplete} images, not all layers are looked into: the limits are {MOST_LAYERS} \
+             layers, and {MOST_LAYERS_OF_ONE} of one image"
+        );
+        collected.say(store.path.clone(), Reason::Failed { why });
     }
     if layers.is_empty() {
         return;

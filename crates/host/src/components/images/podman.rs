@@ -3,7 +3,7 @@
 //! on, and `overlay/ID/diff` has its files. Kept by copies (`vfs`), `vfs/dir/ID` has those of the
 //! layers below as well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::HostPath;
@@ -19,8 +19,12 @@ use crate::local::Inner;
 pub const STORE: &str = "/var/lib/containers/storage";
 /// Below a user's home (containers-storage.conf(5), `rootless_storage_path`).
 pub const USERS_STORE: &str = "/.local/share/containers/storage";
-/// A layer that lies on itself would never end.
+/// "The maximum depth of layers" is 500 in the kernel's overlayfs.
 const MOST_LAYERS: usize = 512;
+/// A registry's mirror has ten thousand images.
+const MOST_IMAGES: usize = 20_000;
+/// Layers of all images, one that several share for each.
+const MOST_PLACES: usize = 400_000;
 
 /// How the layers of a store are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,14 +184,31 @@ pub fn parse(
     };
     let images: Vec<ImageRecord> = serde_json::from_slice(images).map_err(not_json)?;
     let layers: Vec<LayerRecord> = serde_json::from_slice(layers).map_err(not_json)?;
+    if images.len() > MOST_IMAGES {
+        return Err(Reason::Failed {
+            why: format!("more images than the limit of {MOST_IMAGES}"),
+        });
+    }
+    let mut places_left = MOST_PLACES;
     let parents: HashMap<&str, &str> = layers
         .iter()
         .map(|layer| (layer.id.as_str(), layer.parent.as_str()))
         .collect();
-    let image = |record: &ImageRecord| {
+    let mut image = |record: &ImageRecord| {
         let mut places = Vec::new();
+        let mut seen = HashSet::new();
         let mut at = record.layer.as_str();
-        while !at.is_empty() && places.len() < MOST_LAYERS {
+        // A layer that lies on itself would never end.
+        while !at.is_empty() && seen.insert(at) {
+            if seen.len() > MOST_LAYERS {
+                let why = format!("an image with more than {MOST_LAYERS} layers");
+                return Err(Reason::Failed { why });
+            }
+            if places_left == 0 {
+                let why = format!("more layers of all images than the limit of {MOST_PLACES}");
+                return Err(Reason::Failed { why });
+            }
+            places_left -= 1;
             if is_id(at) {
                 places.extend(below(store, &driver.layer(at)).map(Place::Directory));
             }
@@ -198,10 +219,10 @@ pub fn parse(
             };
         }
         places.reverse();
-        Image {
+        Ok(Image {
             name: record.names.first().unwrap_or(&record.id).clone(),
             layers: places,
-        }
+        })
     };
-    Ok(images.iter().map(image).collect())
+    images.iter().map(&mut image).collect()
 }

@@ -24,8 +24,8 @@ use crate::walk::starts::Mounts;
 const CONFIGURATION_LIMIT_BYTES: u64 = 1 << 20;
 /// Files that a configuration of containerd names, and those that they name.
 const MOST_IMPORTS: usize = 64;
-/// Stores that configurations name, of all users.
-const MOST_STORES: usize = 10_000;
+/// Configurations, and stores that they name, of one user: a person has two or three.
+const MOST_OF_USER: usize = 100;
 
 /// The tools, by how they keep images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,9 +96,10 @@ pub(crate) fn find(host: &Arc<Inner>) -> Stores {
         }
         for_users.extend(configuration.rootless.map(|template| (by, template)));
     }
-    stores.of_users(host, &for_users);
     stores.of_docker(host);
     stores.of_containerd(host);
+    // Last, so that no user takes the place of what is root's.
+    stores.of_users(host, &for_users);
     stores
 }
 
@@ -135,9 +136,6 @@ impl Stores {
 
     /// Takes a place that is there and may be looked at.
     fn add(&mut self, host: &Arc<Inner>, named: &Named<'_>) {
-        if self.stores.len() == MOST_STORES {
-            return;
-        }
         let path = match place(named) {
             Ok(path) => path,
             Err(why) => {
@@ -256,9 +254,15 @@ impl Stores {
 
     /// The stores that users have without root.
     fn of_users(&mut self, host: &Arc<Inner>, for_users: &[(HostPath, String)]) {
-        let accounts = accounts::passwd(host).map(|passwd| passwd.entries);
+        let accounts = match accounts::passwd(host) {
+            Ok(passwd) => passwd.entries,
+            Err(Trouble::Absent) => return,
+            Err(Trouble::Unknown(why)) => {
+                return self.say(&HostPath::literal("/etc/passwd"), unknown(&why));
+            }
+        };
         let mut seen = BTreeSet::new();
-        for line in accounts.unwrap_or_default() {
+        for line in accounts {
             let user = &line.entry;
             // Nobody lives in `/`, which accounts without a home may have.
             let Ok(home) = HostPath::from_bytes(user.home.as_bytes()) else {
@@ -282,17 +286,33 @@ impl Stores {
             if !host.tree.exists(&directory) {
                 continue;
             }
-            let mut files = self.drop_ins(host, &directory, "storage.conf.d");
-            files.extend(directory.join("storage.conf"));
-            for file in files {
-                let found = self.configuration(host, &file, podman::parse_configuration);
-                let found = found.map(podman::Configuration::for_users);
-                for path in found.iter().flat_map(podman::Configuration::stores) {
-                    self.named_for(host, user, path, Some(&file));
+            let mut files: Vec<HostPath> = directory.join("storage.conf").into_iter().collect();
+            files.extend(self.drop_ins(host, &directory, "storage.conf.d"));
+            self.of_user(host, user, &files);
+        }
+    }
+
+    /// What a user's own configurations name.
+    fn of_user(&mut self, host: &Arc<Inner>, user: &Passwd, files: &[HostPath]) {
+        let mut left = MOST_OF_USER;
+        for file in files {
+            let found = self.configuration(host, file, podman::parse_configuration);
+            let found = found
+                .map(podman::Configuration::for_users)
+                .unwrap_or_default();
+            for path in found.stores().chain(found.rootless.as_deref()) {
+                if left > 0 {
+                    self.named_for(host, user, path, Some(file));
                 }
-                if let Some(path) = found.as_ref().and_then(|found| found.rootless.as_ref()) {
-                    self.named_for(host, user, path, Some(&file));
-                }
+                left = left.saturating_sub(1);
+            }
+            // A file costs as much as a place.
+            left = left.saturating_sub(1);
+            if left == 0 {
+                let why = format!(
+                    "a user's configurations name more than {MOST_OF_USER} stores and files"
+                );
+                return self.say(file, unknown(&Reason::Failed { why }));
             }
         }
     }

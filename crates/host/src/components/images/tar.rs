@@ -18,6 +18,9 @@ use crate::components::source::{Source, malformed};
 const BLOCK: usize = 512;
 /// A member that is held in memory.
 const MEMBER_LIMIT_BYTES: u64 = 256 << 20;
+/// A database or a list of a package manager, which is kept until the image is looked at: what a
+/// layer that is a directory may have.
+const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
 /// A long name, or the records of a pax header.
 const HEADER_LIMIT_BYTES: u64 = 1 << 20;
 
@@ -132,6 +135,7 @@ fn member(
     let Some((directory, name)) = place(name) else {
         return stream.skip(padded(size));
     };
+    layer.keep((directory.len() + name.len()) as u64)?;
     if kind == b'5' || layer.whiteout(&directory, &name) {
         return stream.skip(padded(size));
     }
@@ -157,26 +161,33 @@ fn member(
             let first = stream.take(size.min(4))?;
             unread -= first.len() as u64;
             if first != MAGIC {
-                return stream.skip(unread + padded(size) - size);
+                return stream.skip(unread.saturating_add(padding(size)));
             }
             first
         }
         _ => Vec::new(),
     };
-    if size > MEMBER_LIMIT_BYTES {
+    let limit_bytes = match role {
+        Role::Speaks(_) => MEMBER_LIMIT_BYTES,
+        _ => DATABASE_LIMIT_BYTES,
+    };
+    if size > limit_bytes {
         layer.unread = Some(Reason::Failed {
             why: format!(
-                "`{}` is larger than the limit of {MEMBER_LIMIT_BYTES} bytes",
+                "`{}` is larger than the limit of {limit_bytes} bytes",
                 model::printable(&path)
             ),
         });
-        return stream.skip(unread + padded(size) - size);
+        return stream.skip(unread.saturating_add(padding(size)));
+    }
+    if !matches!(role, Role::Speaks(_)) {
+        layer.keep(size)?;
     }
     let bytes = [read, stream.take(unread)?].concat();
     if bytes.len() as u64 != size {
         return Err(malformed("the archive is cut off"));
     }
-    stream.skip(padded(size) - size)?;
+    stream.skip(padding(size))?;
     let read = match role {
         Role::Speaks(Kind::CargoVendored) => {
             crates.take(directory, &name, bytes);
@@ -195,12 +206,18 @@ fn body(stream: &mut Stream<'_>, size: u64) -> Result<Vec<u8>, Reason> {
         return Err(malformed("a tar archive with a name that is too long"));
     }
     let body = stream.take(size)?;
-    stream.skip(padded(size) - size)?;
+    stream.skip(padding(size))?;
     Ok(body)
 }
 
 fn padded(size: u64) -> u64 {
-    size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64)
+    size.saturating_add(padding(size))
+}
+
+/// What fills the last block.
+fn padding(size: u64) -> u64 {
+    let block = BLOCK as u64;
+    (block - size % block) % block
 }
 
 /// "The chksum field shall be … the simple sum of all bytes in the header logical record", the
