@@ -1,6 +1,8 @@
 //! Kernels lie beside each other, and one of them runs. Only that one can be attacked: an older
 //! one that stays installed to fall back on is not what a finding is about, and the one that runs
-//! is, also when its package was upgraded under its name, or is removed, until the next boot.
+//! is, also when its package was upgraded under its name, or is removed, until the next boot. Where
+//! nothing as new as the one that runs is installed, the next boot runs an older one, and that is
+//! none to fall back on.
 
 use std::cmp::Ordering;
 
@@ -58,15 +60,13 @@ impl<'a> Kernels<'a> {
     pub fn of(kernel: &'a Kernel, components: &'a [Component]) -> Self {
         let booted = match kernel {
             Kernel::Anothers | Kernel::Unknown => None,
-            Kernel::Booted {
-                build: Some(build), ..
-            } => Some(build.as_str()),
-            Kernel::Booted {
-                release,
-                build: None,
-            } => images(components)
-                .find(|(_, of)| of == release)
-                .map(|(image, _)| image.version.as_str()),
+            Kernel::Booted { release, build } => match build {
+                Some(build) if debians(components).is_some() => Some(build.as_str()),
+                build => images(components)
+                    .filter(|(_, of)| of == release)
+                    .map(|(image, _)| image.version.as_str())
+                    .find(|version| build.as_ref().is_none_or(|build| build == version)),
+            },
         };
         let newest = images(components).map(|(image, _)| image);
         Self {
@@ -99,8 +99,44 @@ impl<'a> Kernels<'a> {
             .filter(|newest| compare(booted, &newest.version) == Some(Ordering::Less))
     }
 
-    /// Is it a kernel, or a part of one, that is older than the one that runs? In a container,
-    /// each is.
+    /// The newest installed image, where it is older than the one that runs: the next boot goes
+    /// back to it, as after the undo of a kernel's upgrade.
+    pub fn goes_back_to(&self) -> Option<&'a Component> {
+        let booted = self.booted?;
+        self.newest
+            .filter(|newest| compare(booted, &newest.version) == Some(Ordering::Greater))
+    }
+
+    /// Are there images, and none of them of the name of the one that runs? Then the modules that
+    /// it has not loaded yet are gone.
+    pub fn is_removed(&self) -> bool {
+        let Kernel::Booted { release, .. } = self.kernel else {
+            return false;
+        };
+        self.newest.is_some() && !images(self.components).any(|(_, of)| of == release)
+    }
+
+    /// Is an image installed under the name of the one that runs, and of another build?
+    pub fn is_replaced(&self) -> bool {
+        let Kernel::Booted {
+            release,
+            build: Some(build),
+        } = self.kernel
+        else {
+            return false;
+        };
+        let mut own = images(self.components).filter(|(_, of)| of == release);
+        own.clone().next().is_some() && own.all(|(image, _)| image.version != *build)
+    }
+
+    /// Is an image of the version that runs installed, or of a newer one? Then the next boot runs
+    /// none that is older.
+    fn is_kept(&self) -> bool {
+        self.newest.is_some() && self.goes_back_to().is_none()
+    }
+
+    /// Is it a kernel, or a part of one, that is older than the one that runs, and that the next
+    /// boot does not run either? In a container, each is.
     pub fn is_dormant(&self, component: &Component) -> bool {
         let Some(release) = release_of(component) else {
             return false;
@@ -109,7 +145,9 @@ impl<'a> Kernels<'a> {
             (Kernel::Anothers, _) => true,
             (Kernel::Booted { release: runs, .. }, Some(booted)) => {
                 // What is there under the name of the one that runs is what was put over it.
-                release != runs && compare(&component.version, booted) == Some(Ordering::Less)
+                release != runs
+                    && compare(&component.version, booted) == Some(Ordering::Less)
+                    && self.is_kept()
             }
             (Kernel::Booted { .. } | Kernel::Unknown, _) => false,
         }
@@ -124,11 +162,10 @@ impl<'a> Kernels<'a> {
         else {
             return None;
         };
-        let own = self.components.iter().find(|one| is_package(one))?;
+        let own = debians(self.components)?;
         let is_there =
             images(self.components).any(|(image, of)| of == release && image.version == *build);
-        let is_debians = matches!(own.ecosystem, Ecosystem::Debian { .. });
-        (is_debians && !is_there).then(|| Component {
+        (!is_there).then(|| Component {
             name: format!("linux-image-{release}"),
             version: build.clone(),
             source: Some(SourcePackage {
@@ -146,6 +183,25 @@ impl<'a> Kernels<'a> {
     }
 }
 
+impl Kernel {
+    /// Does the kernel that runs go, or does another build take its place, where this version of
+    /// this package goes?
+    pub fn is_of(&self, name: &str, version: &str) -> bool {
+        let Self::Booted { release, build } = self else {
+            return false;
+        };
+        image_release(name) == Some(release) && build.as_ref().is_none_or(|build| build == version)
+    }
+}
+
+/// A package of Debian's own, where this is Debian. What a kernel says that it was built as is a
+/// version of these, and of no other distribution's, also where that one says "Debian" too.
+fn debians(components: &[Component]) -> Option<&Component> {
+    components
+        .iter()
+        .find(|one| is_package(one) && matches!(one.ecosystem, Ecosystem::Debian { .. }))
+}
+
 /// dpkg's order, which Ubuntu's kernels have as well.
 fn compare(a: &str, b: &str) -> Option<Ordering> {
     Order::Debian.compare(a, b)
@@ -156,14 +212,18 @@ fn is_package(component: &Component) -> bool {
 }
 
 /// The images, each with the kernel that is in it, as uname(2) would tell it.
-fn images(components: &[Component]) -> impl Iterator<Item = (&Component, &str)> {
+fn images(components: &[Component]) -> impl Iterator<Item = (&Component, &str)> + Clone {
     components.iter().filter_map(|component| {
-        let name = &component.name;
-        // Symbols for debuggers run nowhere.
-        let is_image = name.starts_with("linux-image-") && !name.ends_with("-dbg");
-        let release = release_of(component).filter(|_| is_image)?;
+        let release = image_release(&component.name).filter(|_| is_package(component))?;
         Some((component, release))
     })
+}
+
+/// What uname(2) would tell of the kernel that is in a package of this name.
+fn image_release(name: &str) -> Option<&str> {
+    // Symbols for debuggers run nowhere.
+    let is_image = name.starts_with("linux-image-") && !name.ends_with("-dbg");
+    named_release(name).filter(|_| is_image)
 }
 
 /// `6.1.0-28-amd64` of a package that belongs to this one kernel.

@@ -66,7 +66,7 @@ fn what_runs_has_the_findings() {
         &'a [&'a str],
         &'a [&'a str],
     );
-    let cases: [Case<'_>; 15] = [
+    let cases: [Case<'_>; 19] = [
         (
             "before the upgrade",
             &[(IMAGE_28, old)],
@@ -133,6 +133,39 @@ fn what_runs_has_the_findings() {
             &[("linux-libc-dev", old), (IMAGE_28, old), (IMAGE_32, new)],
             &runs_32,
             &["1@119", "2@119", "3@119", "3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            // As an undo of its upgrade leaves it, after the reboot.
+            "the next boot runs an older one",
+            &[(IMAGE_28, old)],
+            &runs_32,
+            &["1@119", "2@119", "3@119", "3@129"],
+            &[],
+        ),
+        (
+            "an older one, with one to fall back on",
+            &[
+                ("linux-headers-6.1.0-28-common", old),
+                (IMAGE_28, old),
+                (IMAGE_30, middle),
+            ],
+            &runs_32,
+            &["1@119", "2@119", "2@124", "3@119", "3@124", "3@129"],
+            &[],
+        ),
+        (
+            "an older build is put back under the name of the one that runs",
+            &[(IMAGE_28, old), (IMAGE_30, middle)],
+            &booted("6.1.0-30-amd64", Some(new)),
+            &["1@119", "2@119", "2@124", "3@119", "3@124", "3@129"],
+            &[],
+        ),
+        (
+            "another flavour of the same version",
+            &[(IMAGE_28, old), ("linux-image-6.1.0-32-cloud-amd64", new)],
+            &runs_32,
+            &["3@129"],
             &["1,2,3@119"],
         ),
         (
@@ -227,4 +260,100 @@ fn only_the_hosts_own_packages_are_looked_at() {
     let missing = kernels.missing().expect("it runs, and is not installed");
     assert_eq!((&*missing.name, &*missing.version), (IMAGE_28, "6.1.119-1"));
     assert_eq!(kernels.waiting().map(|one| &*one.name), Some(IMAGE_32));
+}
+
+/// (installed, what runs, newer that waits, older that the next boot goes back to, removed, another
+/// build under its name)
+#[test]
+fn the_next_boot_is_known() {
+    let (old, new) = ("6.1.119-1", "6.1.129-1");
+    let runs_28 = booted("6.1.0-28-amd64", Some(old));
+    let runs_32 = booted("6.1.0-32-amd64", Some(new));
+    type Case<'a> = (
+        &'a [(&'a str, &'a str)],
+        &'a Kernel,
+        [Option<&'a str>; 2],
+        [bool; 2],
+    );
+    let cases: [Case<'_>; 7] = [
+        (&[(IMAGE_28, old)], &runs_28, [None; 2], [false; 2]),
+        (
+            &[(IMAGE_28, old), (IMAGE_32, new)],
+            &runs_28,
+            [Some(IMAGE_32), None],
+            [false; 2],
+        ),
+        (
+            &[(IMAGE_32, new)],
+            &runs_28,
+            [Some(IMAGE_32), None],
+            [true, false],
+        ),
+        (
+            &[(IMAGE_28, old)],
+            &runs_32,
+            [None, Some(IMAGE_28)],
+            [true, false],
+        ),
+        (
+            &[(IMAGE_32, old)],
+            &runs_32,
+            [None, Some(IMAGE_32)],
+            [false, true],
+        ),
+        (
+            &[("linux-image-6.1.0-32-cloud-amd64", new)],
+            &runs_32,
+            [None; 2],
+            [true, false],
+        ),
+        (&[], &runs_32, [None; 2], [false; 2]),
+    ];
+    for (installed, kernel, [waiting, back], is) in cases {
+        let parts = installed.iter().map(|(name, version)| part(name, version));
+        let components: Vec<Component> = parts.collect();
+        let kernels = Kernels::of(kernel, &components);
+        let name = |one: Option<&Component>| one.map(|one| one.name.clone());
+        assert_eq!(
+            [name(kernels.waiting()), name(kernels.goes_back_to())],
+            [waiting, back].map(|name| name.map(str::to_owned)),
+            "{installed:?} {kernel:?}"
+        );
+        assert_eq!(
+            [kernels.is_removed(), kernels.is_replaced()],
+            is,
+            "{installed:?} {kernel:?}"
+        );
+    }
+    assert!(runs_32.is_of(IMAGE_32, new), "its package");
+    assert!(!runs_32.is_of(IMAGE_32, old), "another build");
+    assert!(!runs_32.is_of(IMAGE_28, old), "another kernel");
+    assert!(!runs_32.is_of("linux-headers-6.1.0-32-amd64", new));
+    assert!(!Kernel::Anothers.is_of(IMAGE_32, new), "in a container");
+}
+
+/// A distribution that builds its kernels as Debian does, under versions of its own: what it says
+/// that it was built as makes nothing dormant that no finding stands for.
+#[test]
+fn a_build_is_a_version_of_debians_own() {
+    let runs = booted("6.1.0-32-amd64", Some("6.1.129-1"));
+    let of_another = |name: &str, version: &str| Component {
+        ecosystem: model::Ecosystem::OtherDpkg {
+            id: "devuan".to_owned(),
+            release: Some("5".to_owned()),
+        },
+        ..part(name, version)
+    };
+    let old = of_another(IMAGE_28, "6.1.119-1");
+    let components = [old.clone()];
+    let kernels = Kernels::of(&runs, &components);
+    assert_eq!((kernels.booted(), kernels.missing()), (None, None));
+    assert!(!kernels.is_dormant(&old), "it can't be told which runs");
+    let newer = of_another("linux-image-6.1.0-33-amd64", "6.1.133-1");
+    let components = [old.clone(), newer];
+    assert!(!Kernels::of(&runs, &components).is_dormant(&old));
+    let components = [old.clone(), of_another(IMAGE_32, "6.1.129-1")];
+    let kernels = Kernels::of(&runs, &components);
+    assert_eq!(kernels.booted(), Some("6.1.129-1"), "a package of it");
+    assert!(kernels.is_dormant(&old));
 }

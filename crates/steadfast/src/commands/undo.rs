@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use advisory::assess::Finding;
-use host::packages::owners;
+use host::packages::{kernel, owners};
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
 use model::{Effect, PackageUpgrade, Plan, Risk};
@@ -102,6 +102,7 @@ fn brings_back(plan: &Plan, state: &Path) {
         "this brings back the older versions of {} package(s)",
         packages.len()
     ));
+    takes_kernel(&packages);
     let brought = brought(&packages, state);
     match &brought {
         Ok(effects) if !effects.now.feeds.is_empty() => {
@@ -146,6 +147,28 @@ fn brings_back(plan: &Plan, state: &Path) {
             "with them comes back what their security updates closed: {}",
             vulnerable.join(", ")
         ));
+    }
+}
+
+/// Says it where the kernel that runs is among what goes.
+fn takes_kernel(packages: &[&PackageUpgrade]) {
+    let Ok(host) = LocalHost::running() else {
+        // The undo itself says why.
+        return;
+    };
+    let kernel = kernel(&host);
+    let mut packages = packages.iter();
+    let of_it = packages.find(|package| kernel.is_of(package.bare_name(), &package.to));
+    match of_it.map(|package| (&package.name, &package.from)) {
+        Some((name, None)) => crate::say(format_args!(
+            "the kernel that runs goes with this, {name}: until a reboot, which is due then, no \
+             more of its modules can be loaded; the next boot runs an older one"
+        )),
+        Some((name, Some(from))) => crate::say(format_args!(
+            "an older build takes the place of the kernel that runs, {name}: a reboot is due then, \
+             and runs {from}"
+        )),
+        None => {}
     }
 }
 

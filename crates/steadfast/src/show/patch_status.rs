@@ -22,6 +22,10 @@ pub struct Status {
     pub booted_kernel: String,
     pub newest_kernel: Option<String>,
     pub reboot_due: bool,
+    /// Does the next boot run an older kernel, as after the undo of its upgrade?
+    pub next_boot_is_older: bool,
+    /// Is the package of the one that runs gone, and its modules with it?
+    pub booted_kernel_is_removed: bool,
     /// Findings that an upgrade closed by its version, while the old files still run.
     pub open_until_restarted: Vec<Open>,
     /// Findings with a fix whose date has passed.
@@ -82,25 +86,7 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
             paper.indented(2, &Text::new().say(Role::Dim, &more))?;
         }
     }
-    let booted = &status.booted_kernel;
-    match &status.newest_kernel {
-        Some(newest) if status.reboot_due && newest == booted => {
-            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
-                ": an older build of kernel {booted} runs than is installed"
-            )))
-        }
-        Some(newest) if status.reboot_due => {
-            paper.line(&Text::new().say(Role::Wary, "reboot due").plain(&format!(
-                ": kernel {booted} runs, and {newest} is installed"
-            )))
-        }
-        Some(_) => {
-            paper.line(&Text::new().plain(&format!("Kernel {booted} is the newest installed.")))
-        }
-        None => paper.line(&Text::new().plain(&format!(
-            "Kernel {booted} is not of this host's packages (a container, or another's kernel)."
-        ))),
-    }?;
+    write_kernel(&mut paper, status)?;
     for (at, open) in status.open_until_restarted.iter().take(NAMED).enumerate() {
         let label = if at == 0 { "open" } else { "" };
         let text = format!(
@@ -138,6 +124,43 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
     }
     Ok(())
+}
+
+/// Which kernel runs, and which the next boot runs.
+fn write_kernel(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
+    let booted = &status.booted_kernel;
+    let Some(newest) = &status.newest_kernel else {
+        return paper.line(&Text::new().plain(&format!(
+            "Kernel {booted} is not of this host's packages (a container, or another's kernel)."
+        )));
+    };
+    if !status.reboot_due {
+        return paper
+            .line(&Text::new().plain(&format!("Kernel {booted} is the newest installed.")));
+    }
+    let mut said = match (newest == booted, status.next_boot_is_older) {
+        (true, false) => format!(": an older build of kernel {booted} runs than is installed"),
+        (true, true) => format!(
+            ": a newer build of kernel {booted} runs than is installed, and the next boot runs the \
+             older one"
+        ),
+        (false, false) => format!(": kernel {booted} runs, and {newest} is installed"),
+        (false, true) => format!(
+            ": kernel {booted} runs, and the next boot runs the older {newest}, the newest that is \
+             installed"
+        ),
+    };
+    if status.booted_kernel_is_removed {
+        said += "; the package of the one that runs is gone, and until the reboot no more of its \
+                 modules can be loaded";
+    }
+    // Each part by itself: a text is cut where it is too long.
+    let text = Text::new().say(Role::Wary, "reboot due");
+    paper.line(
+        &said
+            .split_inclusive("; ")
+            .fold(text, |text, part| text.plain(part)),
+    )
 }
 
 /// How many were not named.

@@ -116,8 +116,19 @@ fn a_kernel_is_upgraded_booted_and_taken_back() {
         &machine,
         &["undo", "last", "--yes"],
         0,
-        &["come back 1 known vulnerability: CVE-2099-0001 in linux"],
+        &[
+            "the kernel that runs goes with this",
+            "come back 1 known vulnerability: CVE-2099-0001 in linux",
+        ],
     );
+    let back = format!(
+        "kernel {new_release} runs, and the next boot runs the older {}",
+        old_release.trim()
+    );
+    expect(&machine, &["patch", "status"], 1, &[&back, "modules"]);
+    // The one that the next boot runs is none to fall back on.
+    let told = expect(&machine, &vulns, 1, &["CVE-2099-0001"]);
+    assert!(!told.contains("apt-get remove"), "{told}");
     let found = lab::diff(&before, &look(&machine), &BOOT_WRITES);
     assert!(found.is_empty(), "not as it was:\n{}", listed(&found));
     machine.boots(old_release.trim()).expect("it is there");

@@ -38,6 +38,7 @@ mod samples;
 mod show_changes;
 mod show_events;
 mod show_plan;
+mod show_status;
 mod style;
 mod validated;
 mod vulns;

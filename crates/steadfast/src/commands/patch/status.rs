@@ -68,6 +68,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         booted_kernel: String::new(),
         newest_kernel: None,
         reboot_due: false,
+        next_boot_is_older: false,
+        booted_kernel_is_removed: false,
         open_until_restarted: Vec::new(),
         overdue: Vec::new(),
         due: Vec::new(),
@@ -155,16 +157,19 @@ impl Status {
         };
         self.booted_kernel.clone_from(release);
         let kernels = Kernels::of(kernel, components);
+        self.booted_kernel_is_removed = kernels.is_removed();
+        self.next_boot_is_older = kernels.goes_back_to().is_some();
+        let is_gone = self.booted_kernel_is_removed || kernels.is_replaced();
         match kernels.booted() {
             Some(_) => {
-                self.reboot_due = kernels.waiting().is_some();
+                self.reboot_due = kernels.waiting().is_some() || self.next_boot_is_older || is_gone;
                 let newest = kernels.newest().and_then(release_of);
                 self.newest_kernel = newest.map(str::to_owned);
             }
             None => {
                 self.newest_kernel = newest_file();
                 let newest = self.newest_kernel.as_ref();
-                self.reboot_due = newest.is_some_and(|newest| newest != release);
+                self.reboot_due = newest.is_some_and(|newest| newest != release || is_gone);
             }
         }
     }
