@@ -421,7 +421,13 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
                 }
                 image.undo = Some(UndoTo { from: current, to });
             }
-            Err(Stop::Obstacle(obstacle)) => obstacles.push(obstacle),
+            Err(Stop::Obstacle(mut obstacle)) => {
+                // Thousands may be in the way, and a few of them are read by somebody.
+                if obstacles.len() >= DIFFERENCES_SHOWN {
+                    obstacle.difference = None;
+                }
+                obstacles.push(obstacle);
+            }
             Err(Stop::Failed(error)) => return Err(error.into()),
         }
         if image.before == Node::Absent
@@ -592,13 +598,25 @@ fn invert_attributes(
     })
 }
 
+/// Of so many conflicts the contents are shown.
+const DIFFERENCES_SHOWN: usize = 20;
+
+/// May anybody read it on the host? What only some may read is shown to nobody else: a terminal's
+/// output ends in logs and in tickets.
+fn is_public(node: &Node) -> bool {
+    node.attributes()
+        .is_none_or(|attributes| attributes.mode.bits() & 0o004 != 0)
+}
+
+/// The text that was left and the one that is there now, where they are no secrets.
 fn difference(
     images: &Images,
     image: &Imaged,
     after: &Node,
     current: &Node,
 ) -> Option<(String, String)> {
-    if image.sensitive || after.content() == current.content() {
+    let is_public = [&image.before, after, current].into_iter().all(is_public);
+    if image.sensitive || !is_public || after.content() == current.content() {
         return None;
     }
     let text = |node: &Node| {

@@ -167,9 +167,18 @@ pub(super) fn back(ground: &Ground) -> Result<Vec<Row>> {
             ],
         ),
     ] {
-        let Some(host) = Host::of(ground, release, extras)? else {
-            eprintln!("skipped: nothing is pending in this machine's archives");
-            continue;
+        let host = match Host::of(ground, release, extras) {
+            Ok(Some(host)) => host,
+            Ok(None) => {
+                eprintln!("skipped: nothing is pending in this machine's archives");
+                continue;
+            }
+            // The newer apt comes from a suite that an archive need not have.
+            Err(Failure(why)) if !extras.is_empty() => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         let ours = host.lost(&Way::Steadfast)?;
         for (way, peer) in ways {
@@ -283,10 +292,11 @@ impl<'a> Host<'a> {
 /// The entry of apt's history before the newest, which is the upgrade.
 fn entry(host: &Container) -> Result<u32> {
     let list = must(host, "apt history-list 2>/dev/null")?;
-    let entries: Vec<u32> = list
+    let mut entries: Vec<u32> = list
         .lines()
         .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect();
+    entries.sort_unstable();
     match entries[..] {
         [.., entry, _] => Ok(entry),
         _ => Err(Failure(format!("apt has no history: {list}"))),

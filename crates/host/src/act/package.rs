@@ -92,7 +92,8 @@ pub fn parse_simulation(text: &str) -> Vec<Step> {
 
 fn parse_offered(rest: &str) -> Option<Offered> {
     let (_, inner) = rest.split_once('(')?;
-    let (inner, _) = inner.split_once(')')?;
+    // The name of an origin may have parentheses itself; the architecture ends it.
+    let (inner, _) = inner.split_once("])")?;
     let (version, inner) = inner.split_once(' ')?;
     let (origins, architecture) = inner.rsplit_once('[')?;
     let origins = origins.split(',').map(str::trim);
@@ -102,7 +103,7 @@ fn parse_offered(rest: &str) -> Option<Offered> {
             .filter(|origin| !origin.is_empty())
             .map(str::to_owned)
             .collect(),
-        architecture: architecture.trim_end_matches(']').to_owned(),
+        architecture: architecture.to_owned(),
     })
 }
 

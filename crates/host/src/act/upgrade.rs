@@ -249,6 +249,9 @@ const DATABASE: [&str; 3] = [
     "/var/lib/dpkg/info",
     "/var/lib/dpkg/triggers",
 ];
+const INFO: &str = "/var/lib/dpkg/info";
+/// apache2 has a list of 6 kB.
+const CONFFILES_LIMIT_BYTES: u64 = 1 << 20;
 const UNFINISHED: [&str; 2] = ["-new", ".new"];
 /// How other programs that packages run name a file of theirs before it gets its name: ldconfig(8),
 /// shadow's, debconf, update-ca-certificates(8).
@@ -310,6 +313,7 @@ pub fn sweep(
             UNFINISHED.iter().any(|end| name.ends_with(end))
         })?);
     }
+    unfinished.extend(beside_conffiles(context)?);
     for (directory, begin, pattern) in MADE {
         unfinished.extend(named(context, directory, |name| {
             name.strip_prefix(begin)
@@ -322,6 +326,24 @@ pub fn sweep(
         }
     }
     Ok(())
+}
+
+/// Where dpkg unpacks configuration files before it knows whether they are new: one that stays as
+/// it was is in no write set.
+fn beside_conffiles(context: &Context<'_>) -> Result<Vec<HostPath>, ActError> {
+    let mut beside = Vec::new();
+    for list in named(context, INFO, |name| name.ends_with(".conffiles"))? {
+        let content = context.root.read(&list, CONFFILES_LIMIT_BYTES)?;
+        for line in content.unwrap_or_default().split(|byte| *byte == b'\n') {
+            let ends = BESIDE.iter();
+            // Flags of deb-conffiles(5) stand before the path: nothing lies there.
+            beside.extend(ends.filter_map(|end| {
+                let path = [line, end.as_bytes()].concat();
+                HostPath::from_bytes(&path).ok()
+            }));
+        }
+    }
+    Ok(beside)
 }
 
 /// The paths of those names in a directory.

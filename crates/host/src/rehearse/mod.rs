@@ -212,7 +212,11 @@ impl<'a> Workshop<'a> {
     /// No quota bounds layers on a disk: what writes to them is stopped, whoever takes the room,
     /// before others are short of it.
     fn full(&self, layers: &OwnedFd) -> Option<String> {
-        let room = rustix::fs::fstatvfs(layers).ok()?;
+        let room = match rustix::fs::fstatvfs(layers) {
+            Ok(room) => room,
+            // Nothing else bounds what is written.
+            Err(error) => return Some(format!("stopped, since its room can't be told: {error}")),
+        };
         (room.f_bavail * room.f_frsize < self.others_bytes).then(|| {
             format!(
                 "stopped, since it had written so much to the copy that fewer than {} bytes were \

@@ -334,7 +334,7 @@ fn what_programs_say_is_read() {
 
     let steps = parse_simulation(
         "NOTE: This is only a simulation!\nRemv a [1.0]\nInst b [1:2-3] (1:2-4 Debian:12 [amd64]) []\n\
-         Inst c:i386 (1 x [i386])\nConf b (1:2-4 Debian:12 [amd64])\n",
+         Inst c:i386 (1 Foo (Bar):x [i386])\nConf b (1:2-4 Debian:12 [amd64])\n",
     );
     let step = |name: &str, removes, old: Option<&str>, new: Option<[&str; 3]>| Step {
         name: name.to_owned(),
@@ -356,7 +356,7 @@ fn what_programs_say_is_read() {
                 Some("1:2-3"),
                 Some(["1:2-4", "Debian:12", "amd64"])
             ),
-            step("c:i386", false, None, Some(["1", "x", "i386"])),
+            step("c:i386", false, None, Some(["1", "Foo (Bar):x", "i386"])),
         ]
     );
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use advisory::assess::Finding;
@@ -97,7 +98,7 @@ impl Foretold {
             let text = String::from_utf8_lossy(maintainers);
             json!({
                 "path": path,
-                "maintainers": (!may_hold_secrets(path)).then_some(text),
+                "maintainers": is_public(path).then_some(text),
             })
         });
         json!({
@@ -181,7 +182,7 @@ pub fn write(
     for (path, maintainers) in &foretold.conflicts {
         let text = format!("{path} stays; from it to the maintainer's new version:");
         Paper::new(out, style).row(Role::Wary, "kept", &Text::new().plain(&text))?;
-        if may_hold_secrets(path) {
+        if !is_public(path) {
             let text = "not shown, since it may hold secrets";
             Paper::new(out, style).indented(2, &Text::new().plain(text))?;
             continue;
@@ -191,6 +192,13 @@ pub fn write(
         difference::write_contents(out, &ours, maintainers, style)?;
     }
     Ok(())
+}
+
+/// May anybody read it on the host? Else its content is shown to nobody: a plan ends in logs and in
+/// tickets.
+fn is_public(path: &HostPath) -> bool {
+    let meta = std::fs::symlink_metadata(path.as_path());
+    !may_hold_secrets(path) && meta.is_ok_and(|meta| meta.mode() & 0o004 != 0)
 }
 
 fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::Result<()> {

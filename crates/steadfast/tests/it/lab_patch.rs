@@ -44,7 +44,8 @@ pub fn demo(version: &str, more: &str) -> String {
 d=/root/build/demo; mkdir -p $d/usr/bin $d/usr/share/demo $d/etc $d/DEBIAN
 echo {version} > $d/usr/share/demo/version
 echo "setting = {version}" > $d/etc/demo.conf
-echo /etc/demo.conf > $d/DEBIAN/conffiles
+echo same > $d/etc/demo-same.conf
+printf '/etc/demo.conf\n/etc/demo-same.conf\n' > $d/DEBIAN/conffiles
 printf '#!/bin/sh\necho {version}\n' > $d/usr/bin/demo; chmod 4755 $d/usr/bin/demo
 {more}
 "#
@@ -290,6 +291,12 @@ fn what_changed_since_is_not_written_over() {
             "changed since the upgrade",
         ],
     );
+    // What only some may read is shown to nobody.
+    host.shell("chmod 600 /usr/share/demo/version && echo psk > /usr/share/demo/version");
+    let said = host.steadfast(&["undo", "last", "--yes"]);
+    let said = said.expect(5, &["/usr/share/demo/version"]);
+    assert!(!format!("{said}").contains("psk"), "{said}");
+    host.shell("chmod 644 /usr/share/demo/version && echo mine > /usr/share/demo/version");
     assert_eq!(host.shell("cat /usr/share/demo/version"), "mine\n");
     assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
 }
@@ -335,7 +342,7 @@ fn what_was_not_finished_goes_and_what_was_there_stays() {
         "{PROGRAM} patch apply --yes > /run/said 2>&1 & \
          until grep -qs 2.0 /usr/share/demo/version && pidof sleep; do sleep 0.1; done; \
          for path in /var/lib/dpkg/status-new /var/lib/dpkg/triggers/Unincorp.new \
-           /var/lib/apt/extended_states.Ab12Cd /etc/ld.so.cache~ /usr/bin/demo.dpkg-tmp; do \
+           /var/lib/apt/extended_states.Ab12Cd /etc/demo-same.conf.dpkg-new /etc/ld.so.cache~ /usr/bin/demo.dpkg-tmp; do \
            echo half > $path; done; \
          echo theirs > /root/theirs; echo theirs > /etc/demo.conf.backup; \
          kill -9 $(pidof {PROGRAM} apt-get dpkg demo.postinst sleep) 2>/dev/null; \
