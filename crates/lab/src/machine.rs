@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::{Error, Exec, Release, Requirements, Result, machine_snapshot};
 
 /// Emulated, a boot takes 20 s on an idle machine with two cores; a busy one may be ten times slower.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
+/// How often a boot is begun in whose midst the emulator itself crashes: it has been seen once in some hundred boots. The machine then
+/// lost its power once more, and is switched on again.
+const BOOTS: u32 = 3;
 /// An orderly shutdown, on the same terms.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 /// `mkfs.ext4 -d` of a gigabyte.
@@ -228,11 +232,27 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Switches it on, and waits until systemd says that it's running or degraded.
+    /// Switches it on, and waits until systemd says that it's running or degraded. Where the emulator itself crashes meanwhile, it is
+    /// switched on again.
     pub fn boot(&mut self) -> Result<()> {
         if self.power.is_some() {
             return Ok(());
         }
+        let mut begun = 1;
+        loop {
+            let up = self.boot_once();
+            let crashed = up.is_err() && self.has_crashed();
+            if up.is_err() {
+                self.power_cut();
+            }
+            if !crashed || begun == BOOTS {
+                return up;
+            }
+            begun += 1;
+        }
+    }
+
+    fn boot_once(&mut self) -> Result<()> {
         let deadline = Instant::now() + BOOT_LIMIT;
         let qemu = self.spawn_qemu()?;
         self.power = Some(Power {
@@ -240,11 +260,15 @@ impl Machine {
             control: 0,
             ssh: 0,
         });
-        let up = self.wait_until_up(deadline);
-        if up.is_err() {
-            self.power_cut();
-        }
-        up
+        self.wait_until_up(deadline)
+    }
+
+    /// Whether the emulator was ended by a signal, which no machine within can bring about.
+    fn has_crashed(&mut self) -> bool {
+        let Some(power) = &mut self.power else {
+            return false;
+        };
+        matches!(power.qemu.try_wait(), Ok(Some(status)) if status.signal().is_some())
     }
 
     fn spawn_qemu(&self) -> Result<Child> {

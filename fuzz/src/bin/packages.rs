@@ -20,10 +20,14 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    let (pending, removed) = parse_pending(text);
-    assert!(pending.len() + removed.len() <= text.lines().count());
-    for pending in pending {
-        assert!(text.contains(&pending.name) && text.contains(&pending.to));
+    if let Ok((pending, removed)) = parse_pending(text) {
+        let steps = ["Inst ", "Remv ", "Purg "];
+        let steps = |line: &&str| steps.iter().any(|verb| line.starts_with(verb));
+        let lines = text.lines().filter(steps).count();
+        assert_eq!(pending.len() + removed.len(), lines);
+        for pending in pending {
+            assert!(text.contains(&pending.name) && text.contains(&pending.to));
+        }
     }
     for (name, listed) in parse_listed(text) {
         assert!(name.ends_with(".deb") && text.contains(&listed.sha256));

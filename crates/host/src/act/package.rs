@@ -69,25 +69,38 @@ pub struct Offered {
 /// Reads what `apt-get --simulate` says it would do:
 /// `Inst NAME [OLD] (NEW ORIGIN:SUITE, ORIGIN:SUITE [ARCHITECTURE])`, `Remv NAME [OLD]`,
 /// `Purg NAME [OLD]`.
-pub fn parse_simulation(text: &str) -> Vec<Step> {
+///
+/// # Errors
+/// When a line of these says something else: what it would install must not go unseen.
+pub fn parse_simulation(text: &str) -> Result<Vec<Step>, ActError> {
     text.lines()
-        .filter_map(|line| {
-            let (verb, rest) = line.split_once(' ')?;
-            let removes = match verb {
-                "Inst" => false,
-                "Remv" | "Purg" => true,
-                _ => return None,
-            };
-            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-            let old = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            Some(Step {
-                name: name.to_owned(),
-                removes,
-                old: old.map(|(old, _)| old.to_owned()),
-                new: parse_offered(rest),
-            })
-        })
+        .filter_map(|line| parse_step(line).transpose())
         .collect()
+}
+
+fn parse_step(line: &str) -> Result<Option<Step>, ActError> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let removes = match verb {
+        "Inst" => false,
+        "Remv" | "Purg" => true,
+        _ => return Ok(None),
+    };
+    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let old = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let new = parse_offered(rest);
+    if name.is_empty() || (!removes && new.is_none()) {
+        let line = model::printable(line.as_bytes());
+        return Err(ActError::program(
+            "read what apt-get would do",
+            format!("this line of it is not understood: `{line}`"),
+        ));
+    }
+    Ok(Some(Step {
+        name: name.to_owned(),
+        removes,
+        old: old.map(|(old, _)| old.to_owned()),
+        new,
+    }))
 }
 
 fn parse_offered(rest: &str) -> Option<Offered> {
@@ -191,7 +204,7 @@ fn simulate(name: &str, op: &PackageOp) -> Result<Vec<Step>, ActError> {
         .args(["--simulate"])
         .args(words(name, op)?)
         .succeed()?;
-    let steps = parse_simulation(&ended.stdout);
+    let steps = parse_simulation(&ended.stdout)?;
     let beyond: Vec<&str> = steps
         .iter()
         .filter(|step| step.removes && !(matches!(op, PackageOp::Remove) && step.name == name))

@@ -35,10 +35,13 @@ impl Pending {
 pub(super) const UNLOCKED: &str = "-oDebug::NoLocking=1";
 
 /// Reads apt-get's simulation: what it would upgrade or install, and what it would remove.
-pub fn parse_pending(text: &str) -> (Vec<Pending>, Vec<String>) {
+///
+/// # Errors
+/// When a line of it is not understood.
+pub fn parse_pending(text: &str) -> Result<(Vec<Pending>, Vec<String>), ActError> {
     let mut removed = Vec::new();
     let mut pending = Vec::new();
-    for step in parse_simulation(text) {
+    for step in parse_simulation(text)? {
         match step.new {
             _ if step.removes => removed.push(step.name),
             None => {}
@@ -51,7 +54,7 @@ pub fn parse_pending(text: &str) -> (Vec<Pending>, Vec<String>) {
             }),
         }
     }
-    (pending, removed)
+    Ok((pending, removed))
 }
 
 /// What a hold keeps back.
@@ -116,7 +119,7 @@ pub(super) fn simulate(words: &[String]) -> Result<Vec<Pending>, ActError> {
         ])
         .args(words.iter().cloned())
         .succeed()?;
-    let (pending, removed) = parse_pending(&ended.stdout);
+    let (pending, removed) = parse_pending(&ended.stdout)?;
     match removed.as_slice() {
         [] => Ok(pending),
         names => Err(ActError::program(
@@ -143,7 +146,7 @@ fn held_back(taken: &[Pending]) -> Result<Held, ActError> {
         ])
         .args(UPGRADE)
         .succeed()?;
-    let (all, _) = parse_pending(&ended.stdout);
+    let (all, _) = parse_pending(&ended.stdout)?;
     let more = all
         .into_iter()
         .filter(|pending| !taken.iter().any(|taken| taken.name == pending.name));

@@ -335,7 +335,8 @@ fn what_programs_say_is_read() {
     let steps = parse_simulation(
         "NOTE: This is only a simulation!\nRemv a [1.0]\nInst b [1:2-3] (1:2-4 Debian:12 [amd64]) []\n\
          Inst c:i386 (1 Foo (Bar):x [i386])\nConf b (1:2-4 Debian:12 [amd64])\n",
-    );
+    )
+    .expect("understood");
     let step = |name: &str, removes, old: Option<&str>, new: Option<[&str; 3]>| Step {
         name: name.to_owned(),
         removes,
@@ -359,4 +360,15 @@ fn what_programs_say_is_read() {
             step("c:i386", false, None, Some(["1", "Foo (Bar):x", "i386"])),
         ]
     );
+    // What it would install never goes unseen.
+    for line in [
+        "Inst",
+        "Inst b",
+        "Inst b [1.0]",
+        "Inst b [1.0] (2.0 Debian:12 [amd64]",
+        "Remv ",
+    ] {
+        let error = parse_simulation(&format!("Remv a [1.0]\n{line}\n")).expect_err(line);
+        assert!(error.to_string().contains(line.trim_end()), "{error}");
+    }
 }

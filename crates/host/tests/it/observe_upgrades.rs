@@ -16,7 +16,8 @@ fn a_simulation_is_read() {
          Inst libc6:i386 [2.36-9] (2.36-10 Debian:12.11/oldstable [i386]) []\n\
          Remv old-thing [1.0]\n\
          Conf libssl3 (3.0.17-1~deb12u2 Debian-Security:12/oldstable-security [amd64])\n",
-    );
+    )
+    .expect("understood");
     assert_eq!(removed, ["old-thing"]);
     let seen: Vec<_> = pending
         .iter()
