@@ -12,4 +12,6 @@ mod signed;
 
 pub use envelope::{Envelope, EnvelopeError, MOST_SIGNATURES, pae};
 pub use key::{KeyError, KeyId, PublicKey, SecretKey};
-pub use signed::{Keys, KeysError, Moment, Rejected, Signed, Statement, Verified, sign};
+pub use signed::{
+    CosignError, Keys, KeysError, Moment, Rejected, Signed, Statement, Verified, sign,
+};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::envelope::{Envelope, EnvelopeError, Signature};
+use crate::envelope::{Envelope, EnvelopeError, MOST_SIGNATURES, Signature};
 use crate::key::{KeyId, PublicKey, SecretKey};
 
 /// More keys than people who sign one thing.
@@ -60,6 +60,17 @@ pub enum Rejected {
         made: Timestamp,
         seen: Timestamp,
     },
+}
+
+/// A statement that was verified gets no further signatures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CosignError {
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    #[error("the key signed it before")]
+    Already,
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 }
 
 /// Keys can't be put together.
@@ -137,6 +148,37 @@ impl<T: Statement> Signed<T> {
         })
     }
 
+    /// Adds the signatures of more keys, once it is verified: nobody signs unseen. Gives the
+    /// envelope, as it is written, with the signatures of before. A key that signed before does
+    /// not do it again.
+    ///
+    /// # Errors
+    /// Why it is not believed; that all of the keys signed it before; or that more signatures
+    /// than are read would be in it.
+    pub fn cosign(
+        self,
+        signers: &[SecretKey],
+        keys: &Keys,
+        moment: &Moment<'_>,
+    ) -> Result<(Verified<T>, String), CosignError> {
+        let mut envelope = self.envelope.clone();
+        let verified = self.verify(keys, moment)?;
+        let message = envelope.message();
+        let before = envelope.signatures.len();
+        for signer in signers {
+            let public = signer.public();
+            let mut signatures = envelope.signatures.iter();
+            if !signatures.any(|signature| public.verifies(&message, &signature.sig)) {
+                envelope.signatures.push(signature(signer, &message));
+            }
+        }
+        match envelope.signatures.len() {
+            after if after == before => Err(CosignError::Already),
+            after if after > MOST_SIGNATURES => Err(EnvelopeError::TooManySignatures.into()),
+            _ => Ok((verified, envelope.write())),
+        }
+    }
+
     /// The checks, in the order of DSSE's protocol: signatures first, so that what nobody
     /// vouches for is not even parsed.
     ///
@@ -192,12 +234,14 @@ pub fn sign<T: Statement>(statement: &T, keys: &[SecretKey]) -> String {
         signatures: Vec::new(),
     };
     let message = envelope.message();
-    envelope.signatures = keys
-        .iter()
-        .map(|key| Signature {
-            keyid: Some(key.public().id().to_string()),
-            sig: key.sign(&message).to_vec(),
-        })
-        .collect();
+    let signatures = keys.iter().map(|key| signature(key, &message));
+    envelope.signatures = signatures.collect();
     envelope.write()
+}
+
+fn signature(key: &SecretKey, message: &[u8]) -> Signature {
+    Signature {
+        keyid: Some(key.public().id().to_string()),
+        sig: key.sign(message).to_vec(),
+    }
 }

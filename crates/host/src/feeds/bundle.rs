@@ -5,6 +5,7 @@
 //! byte of every header beforehand, so nothing in it can name another place, stand in it twice
 //! or be read in two ways. What is not vouched for is copied and hashed, and never parsed.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use trust::bundle::{Entry, Manifest};
-use trust::{Keys, Moment, SecretKey, Signed, Verified};
+use trust::{CosignError, KeyId, Keys, Moment, SecretKey, Signed, Verified};
 
 use super::documents::{copy_hashed, header};
 use super::import::{self, Imported};
@@ -361,8 +362,89 @@ pub fn export(
         feeds: entries,
     };
     let envelope = trust::sign(&manifest, keys);
-    // Beside its place: nobody copies half a bundle. Made anew, so that no link that somebody
-    // else put there is written through.
+    let size_bytes = put(path, |file| {
+        write(file, path, &envelope, &manifest, |entry, out| {
+            let documents = feeds.documents(&entry.sha256);
+            let mut from = feeds
+                .open_private(&documents)
+                .map_err(fail("open", &documents))?;
+            let copied = copy_hashed(&mut from, out).map_err(fail("write", path))?;
+            // What goes out is what came in: a disk that changed it is noticed here.
+            match copied == (entry.sha256, entry.size_bytes) {
+                true => Ok(()),
+                false => Err(FeedError::Refused {
+                    path: documents,
+                    why: "is damaged: import the feed again".to_owned(),
+                }),
+            }
+        })
+    })?;
+    Ok(Exported {
+        manifest,
+        size_bytes,
+    })
+}
+
+/// A bundle that got more signatures.
+#[derive(Clone, Debug)]
+pub struct Cosigned {
+    pub manifest: Manifest,
+    /// Those of the trusted keys that had signed it before.
+    pub by: Vec<KeyId>,
+}
+
+/// Adds the signatures of `signers` to a bundle that at least the threshold of `keys` signed: all
+/// of it is checked first, so that nobody vouches for what was changed on its way. The file is
+/// replaced as a whole or not at all.
+///
+/// # Errors
+/// Why it is not believed, that all of `signers` signed it before, or that it can't be written.
+pub fn cosign(
+    path: &Path,
+    signers: &[SecretKey],
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Cosigned, FeedError> {
+    let file = File::open(path).map_err(fail("open", path))?;
+    let mut reader = Reader {
+        input: io::BufReader::with_capacity(256 << 10, file),
+        shown: path,
+    };
+    let mut start = vec![0; BLOCK];
+    reader.exact(&mut start)?;
+    if !is_bundle(&start) {
+        return Err(reader.refused("is no bundle"));
+    }
+    let seen = BTreeMap::new();
+    let moment = Moment { now, seen: &seen };
+    let signed = reader.manifest(&start)?;
+    let (verified, envelope) =
+        signed
+            .cosign(signers, keys, &moment)
+            .map_err(|error| match error {
+                CosignError::Rejected(source) => FeedError::Rejected {
+                    path: path.to_owned(),
+                    source,
+                },
+                error => reader.refused(format!("gets no further signature: {error}")),
+            })?;
+    let manifest = verified.get().clone();
+    put(path, |file| {
+        let written = write(file, path, &envelope, &manifest, |entry, out| {
+            reader.member(entry, out, path)
+        })?;
+        reader.end()?;
+        Ok(written)
+    })?;
+    Ok(Cosigned {
+        by: verified.by().to_vec(),
+        manifest,
+    })
+}
+
+/// Writes a file beside its place and then into it: nobody copies half a bundle. Made anew, so
+/// that no link that somebody else put there is written through.
+fn put(path: &Path, write: impl FnOnce(&File) -> Result<u64, FeedError>) -> Result<u64, FeedError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -372,26 +454,23 @@ pub fn export(
         .mode(0o644)
         .open(&temporary)
         .map_err(fail("create", &temporary))?;
-    let written = write(feeds, &file, path, &envelope, &manifest).and_then(|size_bytes| {
+    let written = write(&file).and_then(|size_bytes| {
         std::fs::rename(&temporary, path).map_err(fail("write", path))?;
         Ok(size_bytes)
     });
-    let size_bytes = written.inspect_err(|_| {
+    written.inspect_err(|_| {
         // Half a bundle is of no use; one that stays is refused wherever it is read.
         let _ = std::fs::remove_file(&temporary);
-    })?;
-    Ok(Exported {
-        manifest,
-        size_bytes,
     })
 }
 
+/// The one way to write a bundle. `member_of` gives the bytes of an entry, and has checked them.
 fn write(
-    feeds: &Feeds,
     file: &File,
     path: &Path,
     envelope: &str,
     manifest: &Manifest,
+    mut member_of: impl FnMut(&Entry, &mut io::BufWriter<&File>) -> Result<(), FeedError>,
 ) -> Result<u64, FeedError> {
     let zeros = [0; 2 * BLOCK];
     let mut out = io::BufWriter::new(file);
@@ -402,21 +481,10 @@ fn write(
         .and_then(|()| out.write_all(&zeros[..padding(size_bytes)]))
         .map_err(&failed)?;
     for entry in &manifest.feeds {
-        let documents = feeds.documents(&entry.sha256);
-        let mut from = feeds
-            .open_private(&documents)
-            .map_err(fail("open", &documents))?;
         out.write_all(header(&member(&entry.name), entry.size_bytes).as_bytes())
             .map_err(&failed)?;
-        let (digest, size_bytes) = copy_hashed(&mut from, &mut out).map_err(&failed)?;
-        // What goes out is what came in: a disk that changed it is noticed here.
-        if (digest, size_bytes) != (entry.sha256, entry.size_bytes) {
-            return Err(FeedError::Refused {
-                path: documents,
-                why: "is damaged: import the feed again".to_owned(),
-            });
-        }
-        out.write_all(&zeros[..padding(size_bytes)])
+        member_of(entry, &mut out)?;
+        out.write_all(&zeros[..padding(entry.size_bytes)])
             .map_err(&failed)?;
     }
     out.write_all(&zeros)

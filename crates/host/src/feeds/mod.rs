@@ -14,7 +14,7 @@ mod remove;
 mod source;
 mod update;
 
-pub use bundle::{Bundle, Exported, Taken, check, export, is_bundle, take_in};
+pub use bundle::{Bundle, Cosigned, Exported, Taken, check, cosign, export, is_bundle, take_in};
 pub use fetch::{Address, Fetcher, Limits};
 pub use import::{Imported, import};
 pub use keys::{Accept, folder_keys, generate, named_keys, secret_key};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::feeds::{Accept, Bundle, FeedError, FeedName, Taken, export, import, is_bundle, take_in};
+use host::feeds::{
+    Accept, Bundle, FeedError, FeedName, Taken, cosign, export, import, is_bundle, take_in,
+};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use trust::{Keys, Rejected, SecretKey};
@@ -159,6 +161,48 @@ fn who_is_not_believed_changes_nothing() {
     assert!(matches!(early, Rejected::FromTheFuture { .. }), "{early}");
     // Two of three is enough.
     receive(&to, &path, &believing(&[1, 2, 3], 2), 11).expect("a good bundle");
+}
+
+/// Each of two people has one key, and hosts want both.
+#[test]
+fn a_second_person_signs_what_the_first_did() {
+    let from = exporter();
+    let path = bundle(&from, &[1], 1);
+    let alone = fs::read(&path).expect("ours");
+    let both = believing(&[1, 2], 2);
+    receive(&Bench::new(), &path, &both, 2).expect_err("one is not enough");
+    let keys = |numbers: &[u8]| believing(numbers, 1).keys.expect("keys");
+    let refuse = |signers: &[SecretKey], trusted: &[u8], day: i64, why: &str| {
+        let before = fs::read(&path).expect("ours");
+        let error = cosign(&path, signers, &keys(trusted), on(day)).expect_err(why);
+        let said = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(said.contains(why), "{said}");
+        assert_eq!(fs::read(&path).expect("ours"), before, "{why}");
+        assert!(!from.path("feeds.bundle.new").exists(), "{why}");
+    };
+    refuse(&[key(2)], &[3], 2, "TooFewKeys");
+    refuse(&[key(2)], &[1], 40, "Expired");
+    refuse(&[key(1)], &[1], 2, "signed it before");
+    // What was changed after the first signature gets no second one.
+    for at in [alone.len() - 2000, alone.len() - 1] {
+        let mut changed = alone.clone();
+        changed[at] ^= 1;
+        fs::write(&path, changed).expect("ours");
+        let error = cosign(&path, &[key(2)], &keys(&[1]), on(2)).expect_err("changed");
+        assert!(matches!(error, FeedError::Refused { .. }), "{error}");
+    }
+    fs::write(&path, &alone[..alone.len() - 512]).expect("ours");
+    refuse(&[key(2)], &[1], 2, "a part of a bundle");
+    let many: Vec<_> = (2..18).map(key).collect();
+    fs::write(&path, &alone).expect("ours");
+    refuse(&many, &[1], 2, "more than 16 signatures");
+
+    let cosigned = cosign(&path, &[key(2), key(1)], &keys(&[1]), on(2)).expect("a good bundle");
+    assert_eq!(cosigned.by, [key(1).public().id()]);
+    let taken = receive(&Bench::new(), &path, &both, 2).expect("both signed");
+    assert_eq!(taken.from.made, on(1), "it is as old as it was");
+    assert_eq!(taken.from.signed_by.len(), 2);
+    refuse(&[key(2)], &[1], 2, "signed it before");
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Shows feeds: what each holds, as of when, and what of it could not be used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
 use advisory::assess::FeedState;
-use host::feeds::{Exported, FromBundle, Origin, Source, Taken, Updated};
+use host::feeds::{Cosigned, Exported, FromBundle, Origin, Source, Taken, Updated};
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
 use serde::Serialize;
 use trust::KeyId;
+use trust::bundle::Manifest;
 
 use super::history::minute;
 use crate::layout::{LABEL, Paper, Text};
@@ -188,15 +189,48 @@ pub fn exported(
         .say(Role::Strong, &path.display().to_string())
         .plain(&format!(": {}; {size}", names.join(", ")));
     paper.row(Role::Good, "exported", &body)?;
+    signed_by(&mut paper, keys, manifest)?;
+    let command = format!("steadfast feed import {} --trust PUB.pem", path.display());
+    next_steps(&mut paper, &[NextStep::new(command, "on the other host")])
+}
+
+fn signed_by(paper: &mut Paper, keys: &[KeyId], manifest: &Manifest) -> io::Result<()> {
     let keys: Vec<String> = keys.iter().map(|key| key.0.short()).collect();
     let body = Text::new().plain(&format!(
         "by {}, good until {} UTC",
         keys.join(", "),
         minute(manifest.expires)
     ));
-    paper.row(Role::Dim, "signed", &body)?;
-    let command = format!("steadfast feed import {} --trust PUB.pem", path.display());
-    next_steps(&mut paper, &[NextStep::new(command, "on the other host")])
+    paper.row(Role::Dim, "signed", &body)
+}
+
+/// A bundle that got more signatures: who vouched for it before, and who does now.
+pub fn cosigned(
+    out: &mut dyn Write,
+    path: &Path,
+    cosigned: &Cosigned,
+    signers: &[KeyId],
+    style: &Style,
+) -> io::Result<()> {
+    let mut paper = Paper::new(out, style);
+    let manifest = &cosigned.manifest;
+    let feeds: Vec<String> = manifest
+        .feeds
+        .iter()
+        .map(|feed| format!("{} ({:.1} MB)", feed.name, feed.size_bytes as f64 / 1e6))
+        .collect();
+    let body = Text::new()
+        .say(Role::Strong, &path.display().to_string())
+        .plain(&format!(
+            ": {}, made {} UTC by {}",
+            feeds.join(", "),
+            minute(manifest.made),
+            model::printable(manifest.by.as_bytes())
+        ));
+    paper.row(Role::Good, "checked", &body)?;
+    let all: BTreeSet<KeyId> = cosigned.by.iter().chain(signers).copied().collect();
+    let all: Vec<KeyId> = all.into_iter().collect();
+    signed_by(&mut paper, &all, manifest)
 }
 
 pub fn made_key(

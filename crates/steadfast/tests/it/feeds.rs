@@ -104,6 +104,31 @@ fn a_bundle_goes_from_one_host_to_another() {
         "0 of its 1 signatures",
     );
     assert!(said.contains("nothing was changed"), "{said}");
+    // He looks at what she signed, and signs it as well.
+    let bob = to.path("bob.pem");
+    let sign = ["feed", "sign", &bundle, "--key", &bob];
+    let none = to.path("none");
+    check(
+        &to,
+        &[&sign[..], &["--keys", &none]].concat(),
+        2,
+        "no key is trusted",
+    );
+    let signing = |key: &str, code: i32, expected: &str| {
+        check(
+            &to,
+            &[&sign[..], &["--trust", key]].concat(),
+            code,
+            expected,
+        )
+    };
+    let said = signing(&other, 1, "0 of its 1 signatures");
+    assert!(said.contains("nothing was changed"), "{said}");
+    let said = signing(&public, 0, "checked");
+    assert!(said.contains("all (") && said.contains("signed"), "{said}");
+    signing(&public, 2, "signed it before");
+    let two = [&trusted[..], &["--trust", &other, "--threshold", "2"]].concat();
+    check(&to, &two, 0, "imported");
     let value = to.json(&trusted);
     assert_eq!(value["feeds"][0]["name"], "all");
     assert_eq!(

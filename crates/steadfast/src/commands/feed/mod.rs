@@ -5,6 +5,7 @@ mod import;
 mod key;
 mod list;
 mod remove;
+mod sign;
 mod source;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub enum Command {
     List(list::Args),
     Remove(remove::Args),
     Export(export::Args),
+    Sign(sign::Args),
     Key(key::Args),
 }
 
@@ -45,6 +47,7 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::List(args) => list::run(args, context),
         Command::Remove(args) => remove::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Sign(args) => sign::run(args),
         Command::Key(args) => key::run(args),
     }
 }
