@@ -27,7 +27,7 @@ pub use command::{Exec, Output, Running};
 pub use container::{Container, Options};
 pub use error::Error;
 pub use image::{DEFAULT_CACHE, Image};
-pub use machine::{Disk, Machine, MachineOptions};
+pub use machine::{Disk, Machine, MachineOptions, emulator_crashes};
 pub use pending::{Pending, Update};
 pub use release::Release;
 pub use requirements::{Missing, Requirements, install_requirements, wanted};

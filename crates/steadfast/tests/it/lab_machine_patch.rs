@@ -7,7 +7,9 @@ use std::time::Duration;
 use lab::{Difference, Disk, Exec, Machine, Release, Requirements, Snapshot};
 
 use crate::booted::{PROGRAM, cache, lab_is_wanted, listed};
-use crate::lab_machine_power::{BOOT_WRITES, SPARED, boot, cut_at, run, say, steadfast, stripped};
+use crate::lab_machine_power::{
+    BOOT_WRITES, SPARED, boot, cut_at, on_machines, run, say, steadfast, stripped,
+};
 use crate::lab_patch::{MAKE, demo};
 use crate::many_kinds::{Moments, rounds};
 
@@ -60,12 +62,12 @@ fn rehearsed_in_bounds(machine: &Machine) {
 
 #[test]
 fn the_power_goes_during_an_upgrade_and_during_its_undo() {
-    the_power_goes(Release::Bookworm, rounds(1, 6), rounds(1, 6));
+    on_machines(|| the_power_goes(Release::Bookworm, rounds(1, 6), rounds(1, 6)));
 }
 
 #[test]
 fn the_power_goes_during_an_upgrade_on_debian_13() {
-    the_power_goes(Release::Trixie, rounds(1, 4), rounds(0, 4));
+    on_machines(|| the_power_goes(Release::Trixie, rounds(1, 4), rounds(0, 4)));
 }
 
 fn the_power_goes(release: Release, upgrades: u32, undoes: u32) {

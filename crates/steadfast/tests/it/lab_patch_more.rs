@@ -301,7 +301,6 @@ fn a_conflict_of_an_undo_is_shown() {
 
 /// Layers on a disk do not fill it; and where nothing bounds the rehearsal's processes, it is said.
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn a_rehearsal_on_disk_is_stopped_before_it_is_full() {
     // 800 MB, on the copy only.
     const FILLS: &str = "test -d /run/systemd/system || \
