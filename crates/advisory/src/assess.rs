@@ -19,6 +19,7 @@ use crate::kernel::{Dormant, Kernel, Kernels, is_part};
 use crate::matching::{self, Coverage, Judged, Subject, Verdict};
 use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
+use crate::version::order_of;
 
 /// A feed's index, and what it is of.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,9 @@ pub struct Finding {
     pub also: Vec<String>,
     /// What other databases call it.
     pub aliases: Vec<String>,
+    /// Where it is a distribution's advisory that stands for itself: the vulnerabilities that it
+    /// is about.
+    pub about: Vec<String>,
     pub package: Subject,
     /// The installed packages that were built from it.
     pub components: Vec<String>,
@@ -100,6 +104,12 @@ impl Finding {
         let mut names = names.chain(&self.also).chain(&self.aliases);
         names.any(|own| own.eq_ignore_ascii_case(name))
     }
+
+    /// Is it called so, or is it an advisory about it among others?
+    pub fn is_about(&self, name: &str) -> bool {
+        let mut about = self.about.iter();
+        self.is_called(name) || about.any(|own| own.eq_ignore_ascii_case(name))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -114,6 +124,20 @@ pub struct Unknown {
     pub why: String,
     /// How many packages it concerns; none where that can't be said.
     pub packages: Option<usize>,
+    /// Where it is that no feed speaks of these packages: their ecosystem.
+    #[serde(skip)]
+    pub unspoken: Option<String>,
+}
+
+impl Unknown {
+    /// Of which it can't be said how many packages it concerns.
+    pub const fn of_all(why: String) -> Self {
+        Self {
+            why,
+            packages: None,
+            unspoken: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,7 +214,8 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         sources: &sources,
         feeds: assessment.feeds.clone(),
     };
-    let mut unspoken: BTreeMap<String, usize> = BTreeMap::new();
+    // Those of a distribution before the others.
+    let mut unspoken: BTreeMap<(bool, &str), (String, usize)> = BTreeMap::new();
     let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
     let groups = groups(subjects, &kernels);
     for (group, judged) in groups.iter().zip(judge_all(&indexes, &groups)?) {
@@ -216,7 +241,9 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             }
         };
         if let Coverage::Unspoken(why) = coverage {
-            *unspoken.entry(why.clone()).or_default() += 1;
+            let is_other = components.iter().any(|one| is_other(one));
+            let of_it = unspoken.entry((is_other, &subject.ecosystem));
+            of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
         }
         let matter = Matter {
             subject,
@@ -228,10 +255,13 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         }
     }
     wait_for_boot(&mut assessment, &kernels);
-    let unspoken = unspoken.into_iter().map(|(why, packages)| Unknown {
-        why,
-        packages: Some(packages),
-    });
+    let unspoken = unspoken
+        .into_iter()
+        .map(|((_, ecosystem), (why, packages))| Unknown {
+            why,
+            packages: Some(packages),
+            unspoken: Some(ecosystem.to_owned()),
+        });
     assessment.unknown.extend(unspoken);
     assessment.findings.sort_by(by_urgency);
     Ok(assessment)
@@ -375,12 +405,7 @@ fn by_urgency(a: &Finding, b: &Finding) -> Ordering {
 
 fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
     let mut unknown = Vec::new();
-    let mut say = |why: String| {
-        unknown.push(Unknown {
-            why,
-            packages: None,
-        });
-    };
+    let mut say = |why: String| unknown.push(Unknown::of_all(why));
     for state in feeds.iter().filter(|state| state.used) {
         let feed = &state.feed;
         if state.stale {
@@ -482,6 +507,12 @@ fn finding(
     let advisory = judged.advisory.id()?;
     let aliases = judged.advisory.aliases()?.into_iter();
     let aliases = aliases.filter(|alias| *alias != judged.name && *alias != advisory);
+    let is_bundle = !judged.name.starts_with("CVE-")
+        && order_of(&matter.subject.ecosystem).is_some_and(matching::has_bundles);
+    let about = match is_bundle {
+        true => judged.advisory.related()?,
+        false => Vec::new(),
+    };
     let evidence: BTreeSet<&Evidence> = components.iter().flat_map(|one| &one.evidence).collect();
     let images: BTreeSet<&String> = components
         .iter()
@@ -491,6 +522,7 @@ fn finding(
         name: judged.name.to_owned(),
         advisory: advisory.to_owned(),
         aliases: aliases.map(str::to_owned).collect(),
+        about: about.into_iter().map(str::to_owned).collect(),
         evidence: evidence.into_iter().cloned().collect(),
         images: images.into_iter().cloned().collect(),
         also: judged.also.iter().map(|&id| id.to_owned()).collect(),

@@ -25,7 +25,7 @@ impl LocalHost {
         if release.id != "debian" {
             return Err(Reason::Unavailable {
                 what: format!(
-                    "advisories for `{}` are not read yet, only Debian's",
+                    "this is `{}`, and only Debian's packages are held against advisories here",
                     release.id
                 ),
             });

@@ -17,7 +17,9 @@ mod build;
 mod view;
 
 pub use build::Builder;
-pub use view::{AdvisoryRow, AffectedRow, Entries, Index, Points, Said, TextPlace, Written};
+pub use view::{
+    AdvisoryRow, AffectedRow, Entries, Index, Naming, Points, Said, TextPlace, Written,
+};
 
 use std::collections::BTreeMap;
 

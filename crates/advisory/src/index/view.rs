@@ -2,6 +2,7 @@
 //! damaged file is an error, never a wrong answer that nobody notices.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,6 +11,15 @@ use model::Digest;
 use super::{FIXED, Feed, IndexError, NO_DAY, NO_TIME, SECTIONS, Section, point, width};
 use crate::matching::range::Point;
 use crate::record::{CveId, Epss, Exploited, VexStatus};
+
+/// How an advisory names a vulnerability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// By its id, or as an alias: it is about this one.
+    Itself,
+    /// Among those that it bundles, or that are related to it.
+    Among,
+}
 
 /// The head of an index.
 #[derive(Clone, Copy, Debug)]
@@ -200,6 +210,51 @@ impl<'a> Index<'a> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The advisories of this name, and those that name it among what they are about. All of them
+    /// are looked through, which takes no time that matters for what a person typed; upper and
+    /// lower case are the same.
+    pub fn naming(&self, name: &str) -> Result<Vec<(AdvisoryRow<'a>, Naming)>, IndexError> {
+        let is_it = |place: u32| Ok(self.string(place)?.eq_ignore_ascii_case(name));
+        let names = self.table(Section::Names);
+        let is_among = |(first, end): (u32, u32)| {
+            for at in first..end {
+                if is_it(u32_at(row(names, width::NAME, at)?, 0)?)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let count = self.table(Section::Advisories).len() / width::ADVISORY;
+        let mut found = Vec::new();
+        for at in 0..u32::try_from(count).map_err(|_| BROKEN)? {
+            let advisory = self.advisory(at)?;
+            if is_it(u32_at(advisory.row, 0)?)? || is_among(advisory.alias_rows()?)? {
+                found.push((advisory, Naming::Itself));
+            } else if is_among(advisory.related_rows()?)? {
+                found.push((advisory, Naming::Among));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The ecosystems of what an advisory is about. All packages are looked through.
+    pub fn ecosystems(&self, advisory: &AdvisoryRow<'_>) -> Result<BTreeSet<&'a str>, IndexError> {
+        let mut found = BTreeSet::new();
+        let affected = self.table(Section::Affected);
+        for package in self.table(Section::Packages).chunks_exact(width::PACKAGE) {
+            let first = u32_at(package, 8)?;
+            let end = first.checked_add(u32_at(package, 12)?).ok_or(BROKEN)?;
+            for at in first..end {
+                // A count beyond the table's end is noticed by the row that isn't there.
+                let entry = row(affected, width::AFFECTED, at)?;
+                if self.advisory(u32_at(entry, 0)?)?.row.as_ptr() == advisory.row.as_ptr() {
+                    found.insert(self.string(u32_at(package, 0)?)?);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Is it in the catalogue of known exploited vulnerabilities?
@@ -476,22 +531,35 @@ impl<'a> AdvisoryRow<'a> {
     }
 
     pub fn aliases(&self) -> Result<Vec<&'a str>, IndexError> {
-        self.names(0, u32_at(self.row, 24)?)
+        self.names(self.alias_rows()?)
     }
 
     /// Of a distribution's advisory: the vulnerabilities that it is about.
     pub fn related(&self) -> Result<Vec<&'a str>, IndexError> {
-        self.names(u32_at(self.row, 24)?, u32_at(self.row, 28)?)
+        self.names(self.related_rows()?)
     }
 
-    fn names(&self, skip: u32, count: u32) -> Result<Vec<&'a str>, IndexError> {
+    fn alias_rows(&self) -> Result<(u32, u32), IndexError> {
+        self.name_rows(0, u32_at(self.row, 24)?)
+    }
+
+    fn related_rows(&self) -> Result<(u32, u32), IndexError> {
+        self.name_rows(u32_at(self.row, 24)?, u32_at(self.row, 28)?)
+    }
+
+    /// Bounded by the table, whatever the row says.
+    fn name_rows(&self, skip: u32, count: u32) -> Result<(u32, u32), IndexError> {
         let table = self.index.table(Section::Names);
         let first = u32_at(self.row, 20)?.checked_add(skip).ok_or(BROKEN)?;
-        // Bounded by the table, whatever the row says.
         let end = first.checked_add(count).ok_or(BROKEN)?;
         if end as usize > table.len() / width::NAME {
             return Err(BROKEN);
         }
+        Ok((first, end))
+    }
+
+    fn names(&self, (first, end): (u32, u32)) -> Result<Vec<&'a str>, IndexError> {
+        let table = self.index.table(Section::Names);
         (first..end)
             .map(|at| self.index.string(u32_at(row(table, width::NAME, at)?, 0)?))
             .collect()

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use model::{Component, Ecosystem};
 use serde::Serialize;
 
-use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Points, Written};
+use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Naming, Points, Written};
 use crate::version::{Order, order_of};
 use range::{Evaluation, Place};
 
@@ -176,6 +176,8 @@ pub(crate) fn judge_place<'a>(
 }
 
 /// What they say of a subject and one vulnerability, by any of its names; none when nothing.
+/// Where only a distribution's advisory about several speaks of it, that one answers, under the
+/// name that was asked for.
 pub fn judge_one<'a>(
     indexes: &[Index<'a>],
     subject: &Subject,
@@ -192,7 +194,82 @@ pub fn judge_one<'a>(
             return Ok(Some(one));
         }
     }
-    Ok(None)
+    bundled(indexes, subject, components, name)
+}
+
+/// Do advisories bundle vulnerabilities there? Elsewhere one is merely related to another.
+pub(crate) fn has_bundles(order: Order) -> bool {
+    order == Order::Debian
+}
+
+/// The advisories that speak of a vulnerability, by any of its names, or as one of those that a
+/// distribution's advisory is about.
+pub fn speaking<'a>(index: &Index<'a>, name: &str) -> Result<Vec<AdvisoryRow<'a>>, IndexError> {
+    let mut speaking = Vec::new();
+    for (advisory, naming) in index.naming(name)? {
+        let speaks = match naming {
+            Naming::Itself => true,
+            Naming::Among => {
+                let ecosystems = index.ecosystems(&advisory)?.into_iter();
+                let mut orders = ecosystems.filter_map(order_of);
+                orders.any(has_bundles)
+            }
+        };
+        if speaks {
+            speaking.push(advisory);
+        }
+    }
+    Ok(speaking)
+}
+
+/// What a distribution's advisories about several vulnerabilities say of one of them, also where
+/// they were put beside another one that has a record of its own. Of several the worst: a later
+/// one may have mended what an earlier one left open.
+fn bundled<'a>(
+    indexes: &[Index<'a>],
+    subject: &Subject,
+    components: &[&Component],
+    name: &str,
+) -> Result<Option<Judged<'a>>, IndexError> {
+    let Some(order) = order_of(&subject.ecosystem).filter(|order| has_bundles(*order)) else {
+        return Ok(None);
+    };
+    let weight = |verdict: &Verdict<'_>| match verdict {
+        Verdict::Affected { .. } => 3,
+        Verdict::Unknown { .. } => 2,
+        Verdict::Fixed { .. } => 1,
+        Verdict::NotAffected { .. } => 0,
+    };
+    let mut worst: Option<Judged<'a>> = None;
+    for index in indexes {
+        for entry in index.entries(&subject.ecosystem, &subject.name)? {
+            let entry = entry?;
+            let advisory = entry.advisory()?;
+            let related = advisory.related()?.into_iter();
+            let mut related = related.filter(|related| related.eq_ignore_ascii_case(name));
+            let Some(related) = related.next() else {
+                continue;
+            };
+            let Some(verdict) = verdict(&entry, subject, Place::At, order)? else {
+                continue;
+            };
+            let mut judged = Judged {
+                advisory,
+                name: related,
+                verdict,
+                urgency: entry.urgency()?,
+                also: Vec::new(),
+                fix_published: advisory.published()?,
+                investigated: false,
+            };
+            vex::apply(indexes, &mut judged, subject, components)?;
+            let is_worse = |known: &Judged<'a>| weight(&judged.verdict) > weight(&known.verdict);
+            if worst.as_ref().is_none_or(is_worse) {
+                worst = Some(judged);
+            }
+        }
+    }
+    Ok(worst)
 }
 
 /// What is fixed is nine tenths of all, and most questions are not about it.
@@ -225,7 +302,7 @@ fn all<'a>(
             };
             let advisory = entry.advisory()?;
             let name = usual_name(&advisory)?;
-            let related = match order == Order::Debian && !name.starts_with("CVE-") {
+            let related = match has_bundles(order) && !name.starts_with("CVE-") {
                 true => advisory.related()?,
                 false => Vec::new(),
             };
@@ -272,8 +349,10 @@ fn all<'a>(
 /// The number of the CVE, where it has one.
 fn usual_name<'a>(advisory: &AdvisoryRow<'a>) -> Result<&'a str, IndexError> {
     let id = advisory.id()?;
-    if id.starts_with("CVE-") {
-        return Ok(id);
+    // Debian's own record of a CVE: `DEBIAN-CVE-2024-6387`.
+    let of_debian = id.strip_prefix("DEBIAN-").unwrap_or(id);
+    if of_debian.starts_with("CVE-") {
+        return Ok(of_debian);
     }
     let aliases = advisory.aliases()?;
     Ok(aliases

@@ -44,8 +44,14 @@ pub fn read(host: &Arc<Inner>, collected: &mut Collected) -> BTreeSet<String> {
     let packages = match host.packages() {
         Ok(packages) => packages,
         Err(Trouble::Unknown(why)) => {
-            if !has_other {
-                collected.unread(status, why);
+            match why {
+                _ if has_other => {}
+                Reason::Unavailable { .. } => {
+                    let what = "there is no database of packages here, neither dpkg's nor apk's";
+                    let what = what.to_owned();
+                    collected.unread(status, Reason::Unavailable { what });
+                }
+                why => collected.unread(status, why),
             }
             return BTreeSet::new();
         }

@@ -30,8 +30,7 @@ impl Packages {
             .read(STATUS, STATUS_LIMIT_BYTES)
             .map_err(|trouble| match trouble {
                 Trouble::Absent => Trouble::Unknown(Reason::Unavailable {
-                    what: "this host has no dpkg database; other package managers are not read yet"
-                        .to_owned(),
+                    what: format!("there is no dpkg database (`{STATUS}`) to look packages up in"),
                 }),
                 Trouble::Unknown(Reason::NeedsRoot) => trouble,
                 Trouble::Unknown(reason) => Trouble::Unknown(Reason::Failed {

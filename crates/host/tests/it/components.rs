@@ -536,8 +536,8 @@ fn a_tree_without_packages_is_looked_through() {
         unread,
         [
             "/srv/broken.war: not a zip archive: it has no central directory",
-            "/var/lib/dpkg/status: this host has no dpkg database; other package managers are \
-             not read yet",
+            "/var/lib/dpkg/status: there is no database of packages here, neither dpkg's nor \
+             apk's",
         ]
     );
 }

@@ -36,6 +36,9 @@ pub struct Shown<'a> {
     pub generated: Timestamp,
     /// Empty for a document.
     pub hostname: String,
+    /// Whose packages these are, as OSV names it: `Debian:12`; none where there are none.
+    #[serde(skip)]
+    pub distribution: Option<String>,
     pub release: String,
     pub root: Option<String>,
     pub sbom: Option<String>,
@@ -57,9 +60,15 @@ pub struct Word<'a> {
     pub name: String,
     /// Does a feed speak of it?
     pub spoken: bool,
+    /// The advisories that do: those that it is a name of, and those that are about it among
+    /// others.
+    pub advisories: Vec<&'a str>,
     pub summary: String,
     pub details: String,
     pub verdicts: Vec<(Subject, Verdict<'a>)>,
+    /// Where an advisory about several gave the verdict: which one.
+    #[serde(skip)]
+    pub by: BTreeMap<Subject, &'a str>,
 }
 
 impl Word<'_> {
@@ -67,9 +76,11 @@ impl Word<'_> {
         Self {
             name: name.to_owned(),
             spoken: false,
+            advisories: Vec::new(),
             summary: String::new(),
             details: String::new(),
             verdicts: Vec::new(),
+            by: BTreeMap::new(),
         }
     }
 }
@@ -83,11 +94,12 @@ pub struct View {
 
 pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
+    let lead = lead(shown).filter(|_| shown.words.is_empty());
     if shown.words.is_empty() {
-        head(&mut paper, shown)?;
+        head(&mut paper, shown, lead)?;
     }
     feeds(&mut paper, &shown.assessment.feeds)?;
-    unknown(&mut paper, &shown.assessment, view)?;
+    unknown(&mut paper, &shown.assessment, lead, view)?;
     if !shown.words.is_empty() {
         return asked(&mut paper, shown, view);
     }
@@ -125,7 +137,32 @@ pub fn plural(count: usize, one: &str) -> String {
     }
 }
 
-fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
+/// What goes before everything else: that there are no findings since nobody can tell. Of a
+/// distribution that no feed speaks of, or where no feed speaks of anything that is here.
+fn lead<'a>(shown: &'a Shown<'_>) -> Option<&'a Unknown> {
+    let found = &shown.assessment;
+    if !found.findings.is_empty() {
+        return None;
+    }
+    let unspoken = || found.unknown.iter().filter(|one| one.unspoken.is_some());
+    let of_distribution = |one: &&Unknown| match &shown.distribution {
+        Some(distribution) => one.unspoken.as_ref() == Some(distribution),
+        None => false,
+    };
+    let packages: usize = unspoken().filter_map(|one| one.packages).sum();
+    unspoken().find(of_distribution).or_else(|| {
+        let mut all = match packages == found.packages {
+            true => found
+                .unknown
+                .iter()
+                .filter(|one| packages == 0 || one.unspoken.is_some()),
+            false => return None,
+        };
+        all.next()
+    })
+}
+
+fn head(paper: &mut Paper<'_>, shown: &Shown<'_>, lead: Option<&Unknown>) -> io::Result<()> {
     let found = &shown.assessment;
     let packages: std::collections::BTreeSet<_> = found
         .findings
@@ -147,6 +184,10 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>) -> io::Result<()> {
     );
     if !found.findings.is_empty() {
         text = text.plain(&format!(", {} with a fix", number(fixed)));
+    }
+    if let Some(unknown) = lead {
+        let said = format!("unknown: {}", unknown_text(unknown));
+        text = Text::new().say(Role::Wary, &said);
     }
     let others = match found.others {
         0 => String::new(),
@@ -182,6 +223,7 @@ pub fn unknown_text(unknown: &Unknown) -> String {
 pub(super) fn unknown(
     paper: &mut Paper<'_>,
     assessment: &Assessment,
+    said: Option<&Unknown>,
     view: &View,
 ) -> io::Result<()> {
     let mut label = "unknown";
@@ -190,7 +232,8 @@ pub(super) fn unknown(
         label = "";
         said
     };
-    for unknown in &assessment.unknown {
+    let unknown = assessment.unknown.iter();
+    for unknown in unknown.filter(|one| said.is_none_or(|said| !std::ptr::eq(*one, said))) {
         say(paper, unknown_text(unknown))?;
     }
     let undetermined = &assessment.undetermined;
@@ -301,6 +344,19 @@ fn rows_of(
     Ok(())
 }
 
+/// So many names stand in a list of them.
+const NAMES: usize = 4;
+
+/// `CVE-2026-0001, CVE-2026-0002 and 7 more`.
+fn few(names: &[impl AsRef<str>]) -> String {
+    let first = names.iter().take(NAMES).map(AsRef::as_ref);
+    let first = first.collect::<Vec<&str>>().join(", ");
+    match names.len().saturating_sub(NAMES) {
+        0 => first,
+        more => format!("{first} and {} more", number(more)),
+    }
+}
+
 /// `overdue`, `14 days`, `no date`, `no fix`.
 pub(super) fn label(finding: &Finding, view: &View) -> (Role, String) {
     let Some(due) = finding.ranking.due() else {
@@ -343,6 +399,9 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         paper.indented(LABEL, &Text::new().say(Role::Dim, &place))?;
     }
     let mut detail = Text::new().solid(Role::Plain, &worst.name);
+    if !worst.about.is_empty() {
+        detail = detail.say(Role::Dim, &format!(" ({})", few(&worst.about)));
+    }
     let more = package.findings.len() - 1;
     if more > 0 {
         detail = detail.plain(&format!(" and {} more", number(more)));
@@ -434,6 +493,9 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
         .gap(2)
         .say(priority_role(priority), priority.as_str())
         .plain(&format!("; {}", because(finding)));
+    if !finding.about.is_empty() {
+        body = body.say(Role::Dim, &format!("; about {}", finding.about.join(", ")));
+    }
     if !finding.also.is_empty() {
         body = body.say(Role::Dim, &format!("; {}", finding.also.join(", ")));
     }
@@ -478,6 +540,15 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
         {
             paper.indented(2, &Text::new().say(Role::Dim, line))?;
         }
+        let others = word.advisories.iter();
+        let others: Vec<&str> = others
+            .filter(|id| !id.eq_ignore_ascii_case(&word.name))
+            .copied()
+            .collect();
+        if !others.is_empty() {
+            let text = few(&others);
+            paper.row(Role::Dim, "named by", &Text::new().plain(&text))?;
+        }
         if !word.spoken {
             let text = "no feed speaks of it: whether it is here is unknown";
             paper.row(Role::Wary, "unknown", &Text::new().plain(text))?;
@@ -515,7 +586,9 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
                 }
                 Verdict::Unknown { why } => (Role::Wary, "unknown", why.clone()),
             };
-            let text = format!("{} {}: {text}", subject.name, subject.version);
+            let by = word.by.get(subject);
+            let by = by.map_or_else(String::new, |by| format!(" ({by})"));
+            let text = format!("{} {}: {text}{by}", subject.name, subject.version);
             paper.row(role, label, &Text::new().plain(&text))?;
         }
         let findings = shown.assessment.findings.iter();

@@ -43,6 +43,7 @@ mod style;
 mod validated;
 mod vulns;
 mod vulns_formats;
+mod vulns_named;
 mod vulns_policy;
 mod vulns_real;
 mod webdriver;

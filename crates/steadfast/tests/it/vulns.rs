@@ -51,7 +51,7 @@ impl Bench {
         path
     }
 
-    fn release(&self, id: &str, version: &str) {
+    pub fn release(&self, id: &str, version: &str) {
         let text = format!("ID={id}\nVERSION_ID=\"{version}\"\nPRETTY_NAME=\"{id} {version}\"\n");
         self.file("root/etc/os-release", &text);
     }

@@ -72,8 +72,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut assessment = assess(&advisories, &folder.components(), &terms)?;
     for (path, why) in &folder.unread {
         let why = format!("{path}: {why}");
-        let packages = None;
-        assessment.unknown.push(Unknown { why, packages });
+        assessment.unknown.push(Unknown::of_all(why));
     }
     assessment.unknown.extend(elsewhere(&folder));
     let mut advice = advise(&folder, &advisories, &assessment)?;
@@ -149,6 +148,7 @@ fn elsewhere(folder: &Folder) -> impl Iterator<Item = Unknown> {
                 lockfile.path
             ),
             packages: Some(count),
+            unspoken: None,
         })
 }
 

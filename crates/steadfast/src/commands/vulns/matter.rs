@@ -11,9 +11,9 @@ use advisory::assess::Unknown;
 use advisory::kernel::Kernel;
 use advisory::rank::{Exposure, Unseen};
 use host::LocalHost;
-use host::components::{components, sbom};
+use host::components::{components, own_packages, sbom};
 use host::packages::reach::{Running, unseen};
-use model::component::{Component, Inventory, Unread};
+use model::component::{Component, Unread};
 use model::{Fact, HostPath};
 
 use super::Args;
@@ -24,8 +24,6 @@ use crate::progress::Progress;
 pub(super) struct Matter {
     pub(super) components: Vec<Component>,
     unread: Vec<Unread>,
-    /// Why the distribution's packages are not known.
-    without_packages: Option<String>,
     /// Empty for a document.
     pub(super) hostname: String,
     pub(super) release: String,
@@ -51,25 +49,15 @@ impl Matter {
             None => LocalHost::running(),
         }
         .map_err(|error| Failure::because(Exit::BadInput, error))?;
-        let (inventory, without_packages) = match args.os_only {
-            true => match host.distribution_packages() {
-                Ok(components) => {
-                    let unread = Vec::new();
-                    (Inventory { components, unread }, None)
-                }
-                Err(reason) => (Inventory::default(), Some(reason.to_string())),
-            },
-            false => {
-                let inventory = components(&host, &|entries| {
-                    progress.say(format!("walking local file systems: {entries} files"));
-                });
-                (inventory, None)
-            }
+        let inventory = match args.os_only {
+            true => own_packages(&host),
+            false => components(&host, &|entries| {
+                progress.say(format!("walking local file systems: {entries} files"));
+            }),
         };
         Ok(Self {
             components: inventory.components,
             unread: inventory.unread,
-            without_packages,
             hostname: host.identity().hostname,
             release: match host.release() {
                 Fact::Known(release) => release.pretty,
@@ -111,7 +99,6 @@ impl Matter {
         Ok(Self {
             components: inventory.components,
             unread: inventory.unread,
-            without_packages: None,
             hostname: String::new(),
             release: model::printable(path.as_os_str().as_bytes()),
             kernel: Kernel::Unknown,
@@ -129,6 +116,13 @@ impl Matter {
         }
     }
 
+    /// The distribution whose packages these are: the host's own, not an image's.
+    pub(super) fn distribution(&self) -> Option<String> {
+        let mut own = self.components.iter().filter(|one| one.image.is_none());
+        let package = own.find(|one| one.ecosystem.is_distribution())?;
+        Some(package.ecosystem.to_string())
+    }
+
     /// What was not read, once for each cause.
     pub(super) fn unknown(&self) -> Vec<Unknown> {
         let mut by_reason: BTreeMap<String, Vec<&HostPath>> = BTreeMap::new();
@@ -143,13 +137,6 @@ impl Matter {
                 more => format!("what is in {first} and {more} more: {why}"),
             }
         });
-        let without = self.without_packages.clone().into_iter();
-        without
-            .chain(unread)
-            .map(|why| Unknown {
-                why,
-                packages: None,
-            })
-            .collect()
+        unread.map(Unknown::of_all).collect()
     }
 }

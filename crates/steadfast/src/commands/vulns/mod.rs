@@ -2,6 +2,7 @@
 //! be gone.
 
 mod matter;
+mod names;
 
 use std::io::Write;
 use std::panic::resume_unwind;
@@ -10,7 +11,6 @@ use std::str::FromStr;
 use std::thread;
 
 use advisory::assess::Assessment;
-use advisory::matching::{self, Subject};
 use advisory::rank::{Decision, HumanImpact};
 use advisory::waive::waive;
 use clap::ValueEnum;
@@ -27,7 +27,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{self, vulnerabilities};
-use crate::show::vulns::{Shown, View, Word};
+use crate::show::vulns::{Shown, View};
 use crate::style::Style;
 use crate::{show, survey};
 
@@ -136,6 +136,7 @@ fn parse_days(text: &str) -> Result<(Severity, u16), String> {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let policy = policy(args)?;
+    names::check(&args.names, context.directory())?;
     let progress = Progress::on_stderr();
     // Neither waits for the other: the feeds are read while the host is.
     let (advisories, matter) = thread::scope(|scope| {
@@ -173,24 +174,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format: 1,
         generated: now,
         hostname: matter.hostname.clone(),
+        distribution: matter.distribution(),
         release: matter.release.clone(),
         root: args.root.as_ref().map(|root| root.display().to_string()),
         sbom: args.sbom.as_ref().map(|path| path.display().to_string()),
-        words: words(args, &advisories, components)?,
+        words: names::words(&args.names, &advisories, components)?,
         assessment,
         waived: waived.waived,
         expired_waivers: waived.expired,
         idle_waivers: waived.idle,
     };
     if !args.names.is_empty() {
-        narrow(&mut shown, &args.names);
+        names::narrow(&mut shown);
     }
     let view = View {
         verbose: args.verbose,
         today,
     };
     write(args, &shown, &view, components, &advisories)?;
-    Ok(exit(&shown.assessment, args.fail_on))
+    Ok(exit(&shown.assessment, args.fail_on).or(names::exit(&shown)))
 }
 
 /// The policy that is named, or the default one where there is one; else an empty one.
@@ -211,62 +213,6 @@ fn terms(args: &Args, policy: &VulnerabilityPolicy, now: Timestamp) -> Terms {
     said.human_impact = args.human_impact.or(said.human_impact);
     said.max_age_days = args.max_age.or(said.max_age_days);
     Terms::by(&said, now)
-}
-
-/// What the feeds say of the vulnerabilities that were asked for, in words and for each package
-/// that they could be in.
-fn words<'a>(
-    args: &Args,
-    advisories: &'a Advisories,
-    components: &[Component],
-) -> Result<Vec<Word<'a>>, Failure> {
-    let sources = advisories.sources().map_err(refused)?;
-    let damaged = |error| refused(assessing::damaged(error));
-    let indexes: Vec<_> = sources.iter().map(|source| source.index).collect();
-    let subjects = Subject::all(components);
-    let mut words = Vec::new();
-    for name in &args.names {
-        let mut word = Word::new(name);
-        for index in &indexes {
-            if index.find(name).map_err(damaged)?.is_some() {
-                (word.summary, word.details) = text_of(advisories, name)?;
-                word.spoken = true;
-                break;
-            }
-        }
-        for (subject, components) in &subjects {
-            let judged = matching::judge_one(&indexes, subject, components, name);
-            if let Some(judged) = judged.map_err(damaged)? {
-                if !word.spoken {
-                    // It has another name here.
-                    let id = judged.advisory.id().map_err(damaged)?;
-                    (word.summary, word.details) = text_of(advisories, id)?;
-                }
-                word.spoken = true;
-                word.verdicts.push((subject.clone(), judged.verdict));
-            }
-        }
-        words.push(word);
-    }
-    Ok(words)
-}
-
-/// Only what was asked for.
-fn narrow(shown: &mut Shown<'_>, names: &[String]) {
-    let is_asked = |name: &str| names.iter().any(|asked| asked.eq_ignore_ascii_case(name));
-    let assessment = &mut shown.assessment;
-    assessment
-        .findings
-        .retain(|finding| names.iter().any(|name| finding.is_called(name)));
-    shown
-        .waived
-        .retain(|waived| names.iter().any(|name| waived.finding.is_called(name)));
-    assessment.undetermined.retain(|one| is_asked(&one.name));
-    assessment.not_affected.retain(|one| is_asked(&one.name));
-    for dormant in &mut assessment.dormant {
-        dormant.names.retain(|name| is_asked(name));
-    }
-    assessment.dormant.retain(|one| !one.names.is_empty());
 }
 
 fn write(
