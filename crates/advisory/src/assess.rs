@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use model::Component;
 use model::component::Evidence;
+use model::count::plural;
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
@@ -420,8 +421,9 @@ fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
         }
         if feed.counts.malformed > 0 {
             let count = feed.counts.malformed;
+            let records = plural(count, "record");
             say(format!(
-                "{count} records of feed `{}` could not be read",
+                "{records} of feed `{}` could not be read",
                 feed.name
             ));
         }

@@ -162,7 +162,7 @@ pub(crate) fn disarm(id: ChangeId, state: &State) {
 /// A change can't be confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    #[error("change {id} is {state}: there is nothing to confirm")]
+    #[error("change {id} is {}: there is nothing to confirm", .state.words())]
     NotAwaiting { id: ChangeId, state: ChangeState },
     #[error("the time to confirm change {0} is over")]
     TooLate(ChangeId),

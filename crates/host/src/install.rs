@@ -88,6 +88,7 @@ fn refuse_unless_plain(directory: &Path) -> Result<(), StateError> {
     match directory.as_os_str().as_encoded_bytes().iter().all(plain) {
         true => Ok(()),
         false => Err(StateError::Untrusted {
+            directory: Some(directory.to_owned()),
             path: directory.to_owned(),
             why: "has characters that mean something else to systemd, which recovers from it"
                 .to_owned(),

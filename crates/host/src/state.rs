@@ -31,8 +31,14 @@ pub enum Create {
 pub enum StateError {
     #[error("there is no state directory `{}`", .0.display())]
     Missing(PathBuf),
-    #[error("refused to use the state directory: `{}` {why}", path.display())]
-    Untrusted { path: PathBuf, why: String },
+    #[error("refused to use {}", untrusted(directory.as_deref(), path, why))]
+    Untrusted {
+        /// The state directory; none for a file of another kind.
+        directory: Option<PathBuf>,
+        /// Itself, a file in it, or a directory above it.
+        path: PathBuf,
+        why: String,
+    },
     #[error("cannot {what} `{}`: {source}", path.display())]
     Io {
         what: &'static str,
@@ -48,6 +54,21 @@ pub enum StateError {
     NoSuchChange(ChangeId),
     #[error(transparent)]
     Act(#[from] ActError),
+}
+
+/// The directory that was named, and what of it or above it is wrong.
+fn untrusted(directory: Option<&Path>, path: &Path, why: &str) -> String {
+    let path_shown = path.display();
+    match directory {
+        None => format!("`{path_shown}`: it {why}"),
+        Some(directory) if directory == path => {
+            format!("the state directory `{path_shown}`: it {why}")
+        }
+        Some(directory) => {
+            let directory = directory.display();
+            format!("the state directory `{directory}`: `{path_shown}` {why}")
+        }
+    }
 }
 
 impl StateError {
@@ -337,6 +358,7 @@ fn trust_links(directory: &Path) -> Result<(), StateError> {
         return Ok(());
     }
     let untrusted = |why: String| StateError::Untrusted {
+        directory: Some(directory.to_owned()),
         path: directory.to_owned(),
         why,
     };
@@ -355,6 +377,7 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
     for path in directory.ancestors() {
         let metadata = path.symlink_metadata().map_err(fail("look at", path))?;
         let untrusted = |why: String| StateError::Untrusted {
+            directory: Some(directory.to_owned()),
             path: path.to_owned(),
             why,
         };
@@ -382,6 +405,7 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
         let mut entries = std::fs::read_dir(directory).map_err(fail("list", directory))?;
         if !is_ours && entries.next().is_some() {
             return Err(StateError::Untrusted {
+                directory: Some(directory.to_owned()),
                 path: directory.to_owned(),
                 why: "holds files that are not Steadfast's, and others may read it".to_owned(),
             });
@@ -412,6 +436,7 @@ pub fn trust_as_roots(path: &Path) -> Result<(), StateError> {
             continue;
         };
         return Err(StateError::Untrusted {
+            directory: None,
             path: path.to_owned(),
             why,
         });
@@ -436,6 +461,7 @@ pub(crate) fn trust_private(path: &Path) -> Result<(), StateError> {
         return Ok(());
     };
     Err(StateError::Untrusted {
+        directory: path.parent().map(Path::to_owned),
         path: path.to_owned(),
         why,
     })

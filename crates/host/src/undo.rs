@@ -9,6 +9,7 @@ pub(crate) mod again;
 mod since;
 
 use jiff::Timestamp;
+use model::count::plural;
 use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
@@ -67,7 +68,7 @@ pub struct Obstacle {
 /// An undo is refused; nothing was touched.
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
-    #[error("change {id} is {state}: there is nothing to undo")]
+    #[error("change {id} is {}: there is nothing to undo", .state.words())]
     NotCommitted { id: ChangeId, state: ChangeState },
     #[error("change {later} came after {id} and changed `{what}` too: undo {later} first")]
     OutOfOrder {
@@ -79,7 +80,10 @@ pub enum UndoError {
     Irreversible { id: ChangeId, why: String },
     #[error("change {id} can no longer be undone: its before-images expired on {}", at.strftime("%Y-%m-%d"))]
     Expired { id: ChangeId, at: Timestamp },
-    #[error("{} place(s) were changed by someone else since", .0.len())]
+    #[error("{} {} changed by someone else since",
+        plural(.0.len(), "place"),
+        if .0.len() == 1 { "was" } else { "were" }
+    )]
     Conflict(Vec<Obstacle>),
     #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
     Pending(ChangeId),

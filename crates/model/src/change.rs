@@ -59,6 +59,24 @@ impl ChangeState {
         }
     }
 
+    /// As a sentence goes on after "the change is".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Planned | Self::Imaged => "not begun",
+            Self::Applying => "being applied",
+            Self::Validating => "being verified",
+            Self::AwaitingConfirmation => "waiting to be confirmed",
+            Self::Committed => "in effect",
+            Self::Undoing => "being undone",
+            Self::AwaitingUndoConfirmation => "undone, and that waits to be confirmed",
+            Self::Redoing => "being put into effect again",
+            Self::Undone => "undone already",
+            Self::RollingBack => "being taken back",
+            Self::RolledBack => "taken back already",
+            Self::NeedsHuman => "in need of a person",
+        }
+    }
+
     /// A change in a middle state was interrupted, unless a process is at work on it.
     pub const fn is_final(self) -> bool {
         matches!(

@@ -7,6 +7,7 @@
 
 pub mod change;
 pub mod component;
+pub mod count;
 pub mod dependency;
 pub mod digest;
 pub mod effect;

@@ -3,6 +3,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use model::count::plural;
 use model::patching::DataBackup;
 use model::{HostPath, PackageUpgrade};
 
@@ -114,8 +115,8 @@ fn judge(backup: &DataBackup, proof: Proof<'_>, now: Timestamp) -> DataState {
         age if age <= within => DataState::Proven { on },
         _ => DataState::AtRisk {
             why: format!(
-                "its restore was last proven on {day}, more than {} day(s) ago",
-                backup.within_days
+                "its restore was last proven on {day}, more than {} ago",
+                plural(usize::from(backup.within_days), "day")
             ),
         },
     }

@@ -22,6 +22,9 @@ pub struct Text(Vec<Piece>);
 #[derive(Clone, Debug)]
 enum Piece {
     Word(Role, String),
+    /// A word that is never broken, also where it is longer than a line: a path that is broken
+    /// can't be copied.
+    Whole(Role, String),
     /// This many spaces, or a line break.
     Gap(usize),
 }
@@ -69,6 +72,16 @@ impl Text {
         self
     }
 
+    /// Text that stays in one piece, however long it is: a path.
+    #[must_use]
+    pub fn whole(mut self, role: Role, text: &str) -> Self {
+        let text = shorten(&model::printable(text.as_bytes()));
+        if !text.is_empty() {
+            self.0.push(Piece::Whole(role, text));
+        }
+        self
+    }
+
     #[must_use]
     pub fn gap(mut self, spaces: usize) -> Self {
         self.0.push(Piece::Gap(spaces));
@@ -90,7 +103,7 @@ impl Text {
         self.0
             .iter()
             .map(|piece| match piece {
-                Piece::Word(_, word) => word.width(),
+                Piece::Word(_, word) | Piece::Whole(_, word) => word.width(),
                 Piece::Gap(spaces) => *spaces,
             })
             .sum()
@@ -102,6 +115,13 @@ fn shorten(text: &str) -> String {
         None => text.to_owned(),
         Some((at, _)) => format!("{}... ({} characters)", &text[..at], text.chars().count()),
     }
+}
+
+/// A word as it is written.
+struct Word {
+    role: Role,
+    text: String,
+    is_whole: bool,
 }
 
 /// What is written on, row by row.
@@ -236,22 +256,27 @@ impl<'a> Paper<'a> {
         let mut gap = 0;
         let mut fresh = true;
         // Words without a gap between them stay together.
-        let mut units: Vec<(usize, Vec<(Role, String)>)> = Vec::new();
+        let mut units: Vec<(usize, Vec<Word>)> = Vec::new();
         for piece in &body.0 {
             match piece {
                 Piece::Gap(spaces) => gap += spaces,
-                Piece::Word(role, word) => {
-                    let word = self.shown(word);
+                Piece::Word(role, word) | Piece::Whole(role, word) => {
+                    let is_whole = matches!(piece, Piece::Whole(..));
+                    let word = Word {
+                        role: *role,
+                        text: self.shown(word),
+                        is_whole,
+                    };
                     match units.last_mut() {
-                        Some((_, unit)) if gap == 0 => unit.push((*role, word)),
-                        _ => units.push((gap, vec![(*role, word)])),
+                        Some((_, unit)) if gap == 0 => unit.push(word),
+                        _ => units.push((gap, vec![word])),
                     }
                     gap = 0;
                 }
             }
         }
         for (gap, unit) in units {
-            let cells: usize = unit.iter().map(|(_, word)| word.width()).sum();
+            let cells: usize = unit.iter().map(|word| word.text.width()).sum();
             if !fresh && column + gap + cells > width {
                 write!(self.out, "\n{:indent$}", "")?;
                 column = indent;
@@ -260,8 +285,18 @@ impl<'a> Paper<'a> {
                 column += gap;
             }
             fresh = false;
-            for (role, word) in unit {
-                let mut rest = word.as_str();
+            for Word {
+                role,
+                text,
+                is_whole,
+            } in unit
+            {
+                if is_whole {
+                    write!(self.out, "{}", self.style.paint(role, &text))?;
+                    column += text.width();
+                    continue;
+                }
+                let mut rest = text.as_str();
                 while !rest.is_empty() {
                     let room = width.saturating_sub(column).max(1);
                     let (head, tail) = split_at_width(rest, room);

@@ -338,7 +338,7 @@ fn all<'a>(
         }
     }
     for (bundle, related) in bundles {
-        fold(&mut found, bundle, &related)?;
+        fold(&mut found, bundle, &related, what_is_fixed)?;
     }
     for judged in found.values_mut() {
         vex::apply(indexes, judged, subject, components)?;
@@ -379,6 +379,7 @@ fn fold<'a>(
     found: &mut BTreeMap<&'a str, Judged<'a>>,
     bundle: Judged<'a>,
     related: &[&'a str],
+    what_is_fixed: Fixed,
 ) -> Result<(), IndexError> {
     let published = bundle.advisory.published()?;
     let id = bundle.advisory.id()?;
@@ -421,7 +422,8 @@ fn fold<'a>(
             };
         }
     }
-    if !is_known && !matches!(bundle.verdict, Verdict::Fixed { .. }) {
+    let is_fixed = matches!(bundle.verdict, Verdict::Fixed { .. });
+    if !is_known && (!is_fixed || what_is_fixed == Fixed::Kept) {
         let fix_published = published;
         found.insert(
             bundle.name,

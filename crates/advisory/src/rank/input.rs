@@ -307,6 +307,10 @@ fn exposure(exposure: Exposure) -> Because<SystemExposure> {
             HOST,
             "a lockfile names it, and nothing of it was found installed",
         ),
+        // Nobody looked at a host.
+        Exposure::Unknown(why @ Unseen::Document) => {
+            worse(SystemExposure::Open, "the document", why.as_str())
+        }
         Exposure::Unknown(why) => worse(SystemExposure::Open, HOST, why.as_str()),
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::count::plural;
 use model::plan::PLAN_FORMAT;
 use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Risk};
 
@@ -90,7 +91,7 @@ pub enum ApplyError {
     Format(u32),
     #[error("the plan is for another host: `{0}`")]
     OtherHost(String),
-    #[error("{} observed value(s) that the plan rests on changed since", .0.len())]
+    #[error("{} that the plan rests on changed since", plural(.0.len(), "observed value"))]
     Changed(Vec<Changed>),
     #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
     Pending(ChangeId),

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use model::HostPath;
 use model::component::{Component, Evidence, Inventory, Unread};
+use model::count::plural;
 use model::value::Reason;
 
 use crate::LocalHost;
@@ -132,7 +133,11 @@ fn say_unreadable(search: &Search, is_root: bool, collected: &mut Collected) {
     }
     let more = search.unreadable.total - search.unreadable.first.len() as u64;
     if more > 0 {
-        let why = format!("{more} more directories can't be read");
+        let more = plural(
+            usize::try_from(more).unwrap_or(usize::MAX),
+            "more directory",
+        );
+        let why = format!("{more} that can't be read");
         collected.unread(HostPath::literal("/"), Reason::Failed { why });
     }
     if search.too_many {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::HostPath;
 use model::component::{Component, Ecosystem, Evidence, EvidenceKind, SourcePackage};
+use model::count::plural;
 use model::facts::Release;
 use model::value::Reason;
 
@@ -135,7 +136,10 @@ pub fn add_apk(
     if installed.malformed > 0 || installed.packages.is_empty() {
         let why = match installed.malformed {
             0 => "apk's database names no package".to_owned(),
-            number => format!("{number} entries of apk's database have no name or no version"),
+            number => {
+                let entries = plural(number, "entry");
+                format!("{entries} of apk's database without a name or a version")
+            }
         };
         collected.unread(evidence.path.clone(), Reason::Malformed { why });
     }

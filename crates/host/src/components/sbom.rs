@@ -9,6 +9,7 @@ use model::HostPath;
 use model::component::{
     Component, Ecosystem, Evidence, EvidenceKind, Inventory, SourcePackage, Unread,
 };
+use model::count::plural;
 use model::value::Reason;
 use packageurl::PackageUrl;
 use serde_json::Value;
@@ -21,6 +22,18 @@ pub const LIMIT_BYTES: u64 = 256 << 20;
 /// Components may have components; `serde_json` itself stops at 128.
 const DEEPEST: usize = 64;
 const MOST_COMPONENTS: usize = 1_000_000;
+/// Places of one component that are kept: the same module lies in many folders.
+const MOST_PLACES: usize = 1000;
+/// So much of what a document says is missing in it is said on.
+const MOST_MISSING: usize = 3;
+const LONGEST_MISSING: usize = 120;
+
+/// What an annotation of ours in SPDX begins with: the file that proves a package, and the image
+/// that holds it.
+pub const EVIDENCE: &str = "steadfast:evidence ";
+pub const IMAGE: &str = "steadfast:image ";
+/// And the comment of a document that is not whole.
+pub const UNREAD: &str = "could not be read: ";
 
 /// The inventory of a document. `path` is the document's own: it is what says that a component
 /// is there.
@@ -39,11 +52,14 @@ pub fn parse(bytes: &[u8], path: &HostPath) -> Result<Inventory, Reason> {
         components: BTreeMap::new(),
         without: 0,
         other_types: BTreeMap::new(),
+        incomplete: None,
     };
     if document["bomFormat"] == "CycloneDX" {
         reading.cyclonedx(&document["components"], 0)?;
+        reading.incomplete = cyclonedx_incomplete(&document);
     } else if text(&document, "spdxVersion").is_some_and(|version| version.starts_with("SPDX-2.")) {
         reading.spdx(&document["packages"])?;
+        reading.incomplete = spdx_incomplete(&document);
     } else {
         return Err(malformed(
             "neither CycloneDX nor SPDX 2, as JSON: it has no `bomFormat` and no `spdxVersion`",
@@ -59,6 +75,8 @@ struct Reading<'a> {
     without: usize,
     /// How many are of a type that is not known here.
     other_types: BTreeMap<String, usize>,
+    /// What the document itself says is missing in it; empty where it does not say what.
+    incomplete: Option<Vec<String>>,
 }
 
 impl Reading<'_> {
@@ -79,10 +97,14 @@ impl Reading<'_> {
                 let found = all.find(|property| property["name"] == wanted)?;
                 text(found, "value").filter(|value| !value.is_empty())
             };
-            let place = list(&item["evidence"]["occurrences"]).first();
-            let place = place
-                .and_then(|occurrence| text(occurrence, "location"))
-                .or_else(|| property("aquasecurity:trivy:FilePath"));
+            let occurrences = list(&item["evidence"]["occurrences"]).iter();
+            let mut places: Vec<&str> = occurrences
+                .filter_map(|occurrence| text(occurrence, "location"))
+                .take(MOST_PLACES)
+                .collect();
+            if places.is_empty() {
+                places.extend(property("aquasecurity:trivy:FilePath"));
+            }
             let Some(mut component) = self.known(text(item, "purl")) else {
                 continue;
             };
@@ -93,7 +115,7 @@ impl Reading<'_> {
                     component.source = Some(source);
                 }
             }
-            self.add(component, place)?;
+            self.add(component, &places)?;
         }
         Ok(())
     }
@@ -111,8 +133,16 @@ impl Reading<'_> {
             let references = list(&item["externalRefs"]).iter();
             let mut purls = references.filter(|reference| reference["referenceType"] == "purl");
             let purl = purls.next().and_then(|it| text(it, "referenceLocator"));
-            if let Some(component) = self.known(purl) {
-                self.add(component, None)?;
+            if let Some(mut component) = self.known(purl) {
+                let said = |what: &'static str| own_annotations(item, what);
+                component.image = said(IMAGE).next().map(str::to_owned);
+                if is_package(&component) {
+                    let supplier = text(item, "supplier");
+                    let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
+                    component.origin = supplier.map(str::to_owned);
+                }
+                let places: Vec<&str> = said(EVIDENCE).take(MOST_PLACES).collect();
+                self.add(component, &places)?;
             }
         }
         Ok(())
@@ -131,19 +161,22 @@ impl Reading<'_> {
         component
     }
 
-    fn add(&mut self, component: Component, place: Option<&str>) -> Result<(), Reason> {
+    /// `places` are where the document says that it lies.
+    fn add(&mut self, component: Component, places: &[&str]) -> Result<(), Reason> {
         if self.components.len() == MOST_COMPONENTS {
             return Err(malformed(format!("more than {MOST_COMPONENTS} components")));
         }
-        let evidence = Evidence {
+        let evidence = |place: Option<&str>| Evidence {
             path: self.path.clone(),
             how: EvidenceKind::Metadata,
-            member: place.map(str::to_owned),
+            // As within an archive: `sbom.json!/opt/app/package.json`.
+            member: place.map(|place| place.trim_start_matches('/').to_owned()),
         };
-        self.components
-            .entry(component)
-            .or_default()
-            .insert(evidence);
+        let known = self.components.entry(component).or_default();
+        known.extend(places.iter().map(|place| evidence(Some(place))));
+        if known.is_empty() {
+            known.insert(evidence(None));
+        }
         Ok(())
     }
 
@@ -159,16 +192,20 @@ impl Reading<'_> {
                 why: Reason::Unavailable { what },
             });
         };
+        if let Some(missing) = &self.incomplete {
+            say(says_incomplete(missing));
+        }
         if self.without > 0 {
-            let number = self.without;
+            let components = plural(self.without, "component");
             say(format!(
-                "{number} components have no package URL that can be read"
+                "{components} without a package URL that can be read"
             ));
         }
         for (kind, number) in &self.other_types {
             let kind = model::printable(kind.as_bytes());
+            let components = plural(*number, "component");
             say(format!(
-                "{number} components of the type `{kind}` are not known by a name and a version here"
+                "{components} of the type `{kind}`, not known by a name and a version here"
             ));
         }
         Inventory {
@@ -176,6 +213,62 @@ impl Reading<'_> {
             unread,
         }
     }
+}
+
+/// CycloneDX 1.6, `compositions`: "incomplete", and its kinds ("incomplete_third_party_only"):
+/// "the relationship is incomplete; additional relationships exist". "unknown" says neither.
+fn cyclonedx_incomplete(document: &Value) -> Option<Vec<String>> {
+    let says_so = |composition: &Value| {
+        let aggregate = text(composition, "aggregate");
+        aggregate.is_some_and(|aggregate| aggregate.starts_with("incomplete"))
+    };
+    let properties = list(&document["metadata"]["properties"]).iter();
+    let missing = properties.filter(|property| property["name"] == "steadfast:unread");
+    let missing: Vec<String> = missing
+        .filter_map(|property| Some(text(property, "value")?.to_owned()))
+        .collect();
+    let mut compositions = list(&document["compositions"]).iter();
+    (compositions.any(says_so) || !missing.is_empty()).then_some(missing)
+}
+
+/// SPDX 2.3, 11.1: a relationship to NOASSERTION says that there may be more, which is not told.
+fn spdx_incomplete(document: &Value) -> Option<Vec<String>> {
+    let says_so = |relationship: &Value| {
+        let kind = text(relationship, "relationshipType");
+        matches!(kind, Some("CONTAINS" | "DEPENDS_ON"))
+            && relationship["relatedSpdxElement"] == "NOASSERTION"
+    };
+    let comment = text(&document["creationInfo"], "comment");
+    let missing = comment.and_then(|comment| comment.strip_prefix(UNREAD));
+    let mut relationships = list(&document["relationships"]).iter();
+    let is_so = relationships.any(says_so) || missing.is_some();
+    is_so.then(|| {
+        let missing = missing.into_iter().flat_map(|missing| missing.split("; "));
+        missing.map(str::to_owned).collect()
+    })
+}
+
+fn says_incomplete(missing: &[String]) -> String {
+    let begins = "the document says that it is incomplete, and what it does not list is unknown";
+    let first = missing.iter().take(MOST_MISSING);
+    let first: Vec<String> = first
+        .map(|one| {
+            let one: String = one.chars().take(LONGEST_MISSING).collect();
+            model::printable(one.as_bytes())
+        })
+        .collect();
+    match (first.is_empty(), missing.len().saturating_sub(MOST_MISSING)) {
+        (true, _) => begins.to_owned(),
+        (false, 0) => format!("{begins} ({})", first.join("; ")),
+        (false, more) => format!("{begins} ({}; and {more} more)", first.join("; ")),
+    }
+}
+
+/// What our own documents say of a package in SPDX's annotations (SPDX 2.3, 12).
+fn own_annotations<'a>(item: &'a Value, what: &'static str) -> impl Iterator<Item = &'a str> {
+    let comments = list(&item["annotations"]).iter();
+    let comments = comments.filter_map(|annotation| text(annotation, "comment"));
+    comments.filter_map(move |comment| comment.strip_prefix(what))
 }
 
 /// None when the type is not known here, or without a version.

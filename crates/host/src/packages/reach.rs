@@ -63,6 +63,8 @@ pub struct Running {
     kernel: String,
     /// Could every process be looked at?
     whole: bool,
+    /// Those that could not: `nginx (812)`.
+    unseen: Vec<String>,
 }
 
 /// A package's list of files: tens of thousands of lines for documentation.
@@ -79,6 +81,7 @@ impl Running {
             interpreters: BTreeMap::new(),
             kernel: kernel.release().to_string_lossy().into_owned(),
             whole: true,
+            unseen: Vec::new(),
         };
         let Ok(ids) = ids() else {
             running.whole = false;
@@ -107,10 +110,16 @@ impl Running {
         });
         for part in parts {
             running.whole &= part.whole;
+            running.unseen.extend(part.unseen);
             worst(&mut running.by_file, part.by_file);
             worst(&mut running.interpreters, part.interpreters);
         }
         running
+    }
+
+    /// The processes that could not be looked at, by name and id.
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
     }
 
     /// How far a component of this host can be reached.
@@ -278,6 +287,7 @@ struct Part<'a> {
     by_file: BTreeMap<Vec<u8>, Reach>,
     interpreters: BTreeMap<Language, Reach>,
     whole: bool,
+    unseen: Vec<String>,
     networks: &'a Networks,
 }
 
@@ -287,6 +297,7 @@ impl<'a> Part<'a> {
             by_file: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             whole: true,
+            unseen: Vec::new(),
             networks,
         };
         for id in ids {
@@ -295,7 +306,11 @@ impl<'a> Part<'a> {
                 Some(maps) if maps.is_empty() => {}
                 Some(maps) => part.take(&folder, &maps),
                 // One that has ended meanwhile hides nothing.
-                None => part.whole &= !folder.exists(),
+                None if !folder.exists() => {}
+                None => {
+                    part.whole = false;
+                    part.unseen.push(named(&folder));
+                }
             }
         }
         part
@@ -307,6 +322,9 @@ impl<'a> Part<'a> {
         languages.dedup();
         let has_archives = languages.contains(&Language::Java);
         let (reach, archives) = self.reach(folder, has_archives);
+        if reach == Reach::Unknown {
+            self.unseen.push(named(folder));
+        }
         let files = files.into_iter().map(<[u8]>::to_vec).chain(archives);
         worst(&mut self.by_file, files.map(|name| (name, reach)).collect());
         let languages = languages.into_iter().map(|language| (language, reach));
@@ -345,6 +363,18 @@ impl<'a> Part<'a> {
             }
         }
         (reach, archives)
+    }
+}
+
+/// `nginx (812)`: what a process is called, everybody may read (proc_pid_comm(5)).
+fn named(folder: &Path) -> String {
+    let file = std::fs::File::open(folder.join("comm"));
+    let name = file.ok().and_then(|file| read_bounded(file, 4096).ok());
+    let name = model::printable(name.unwrap_or_default().trim_ascii_end());
+    let id = folder.file_name().unwrap_or_default().to_string_lossy();
+    match name.is_empty() {
+        true => format!("process {id}"),
+        false => format!("{name} ({id})"),
     }
 }
 

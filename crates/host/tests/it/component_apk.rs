@@ -150,8 +150,8 @@ fn images_of_alpine_have_their_packages() {
     assert_eq!(
         said,
         [
-            "/var/lib/containers/storage/overlay/a/diff/lib/apk/db/installed: 1 entries of apk's \
-             database have no name or no version"
+            "/var/lib/containers/storage/overlay/a/diff/lib/apk/db/installed: 1 entry of apk's \
+             database without a name or a version"
         ]
     );
 }
@@ -161,7 +161,7 @@ fn a_database_that_is_none_is_said() {
     for (files, wanted) in [
         (
             &[("/lib/apk/db/installed", &b"SQLite format 3\0"[..])][..],
-            "/lib/apk/db/installed: 1 entries of apk's database have no name or no version",
+            "/lib/apk/db/installed: 1 entry of apk's database without a name or a version",
         ),
         (
             &[("/usr/lib/apk/db/installed", b"\n\n")],

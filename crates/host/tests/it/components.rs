@@ -680,7 +680,7 @@ fn inventories_of_others_are_read() {
     );
     assert_eq!(unread.len(), 2, "{unread:?}");
     assert!(
-        unread[0].starts_with("1 components have no package URL"),
+        unread[0].starts_with("1 component without a package URL"),
         "{unread:?}"
     );
     assert!(unread[1].contains("`nuget`"), "{unread:?}");

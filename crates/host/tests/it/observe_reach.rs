@@ -9,6 +9,8 @@ use host::packages::reach::Running;
 use model::HostPath;
 use model::component::{Component, Ecosystem, Evidence, EvidenceKind};
 
+use crate::observe_support::{as_nobody, is_root, skip};
+
 /// A folder with programs that wait.
 struct Folder(PathBuf);
 
@@ -172,4 +174,19 @@ fn what_an_interpreter_has_loaded_is_unknown_where_it_could_matter() {
         unless_hidden(Exposure::Unknown(Unseen::Interpreted))
     );
     drop((quiet, far, loaded));
+}
+
+#[test]
+fn processes_that_can_not_be_looked_at_have_names() {
+    if !is_root() {
+        return skip("needs root to become somebody who can't look at others");
+    }
+    let own = Command::new("sleep").arg("60").spawn();
+    let mut own = own.expect("sleep is there");
+    let running = as_nobody(Running::now);
+    let named = format!("sleep ({})", own.id());
+    own.kill().expect("it is ours");
+    own.wait().expect("it ends");
+    let unseen = running.unseen();
+    assert!(unseen.contains(&named), "{named}: {unseen:?}");
 }

@@ -46,7 +46,7 @@ fn a_restore_proves_for_as_long_as_the_policy_says() {
     let on = at("2026-11-17T12:00:00Z");
     assert_eq!(proven("2026-11-17T12:00:00Z"), DataState::Proven { on });
     for (text, why) in [
-        ("2026-11-17T11:59:59Z", "more than 7 day(s) ago"),
+        ("2026-11-17T11:59:59Z", "more than 7 days ago"),
         ("2026-11-25T00:00:00Z", "which is to come"),
     ] {
         let DataState::AtRisk { why: said } = proven(text) else {

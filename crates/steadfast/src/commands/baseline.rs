@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use content::Rule;
+use model::count::plural;
 use model::{BaselineName, Severity};
 use serde_json::{Value, json};
 
@@ -108,7 +109,7 @@ fn show(args: &Show) -> Result<Exit, Failure> {
             write_json(&mut out, &json!({"format": 1, "baseline": value}))?;
         }
         Format::Human => {
-            writeln!(out, "{name}: {} rules", rules.len())?;
+            writeln!(out, "{name}: {}", plural(rules.len(), "rule"))?;
             for severity in Severity::ALL {
                 let mut of: Vec<_> = rules
                     .iter()

@@ -7,7 +7,7 @@ use advisory::assess::Finding;
 use host::packages::{kernel, owners};
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
-use model::{Effect, PackageUpgrade, Plan, Risk};
+use model::{ChangeState, Effect, PackageUpgrade, Plan, Risk};
 
 use crate::assessing::{Effects, NewVersion, Outlook, Terms};
 use crate::context::{self, Context};
@@ -49,6 +49,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
     let change = context.change(&state, &args.change)?;
     let record = state.change(change.id).map_err(context::refused)?;
+    if matches!(change.state, ChangeState::Undone | ChangeState::RolledBack) {
+        // Before anything is said of what it would bring back.
+        let (id, state) = (change.id, change.state);
+        return Err(refusal(UndoError::NotCommitted { id, state }, &record.plan));
+    }
     if !args.yes {
         let mut err = std::io::stderr().lock();
         show::change::write(&mut err, &change, Some(&record.plan), &Style::for_stderr())?;
@@ -99,8 +104,8 @@ fn brings_back(plan: &Plan, state: &Path) {
         return;
     }
     crate::say(format_args!(
-        "this brings back the older versions of {} package(s)",
-        packages.len()
+        "this brings back the older versions of {}",
+        plural(packages.len(), "package")
     ));
     takes_kernel(&packages);
     let brought = brought(&packages, state);
@@ -116,8 +121,9 @@ fn brings_back(plan: &Plan, state: &Path) {
             for state in effects.now.feeds.iter().filter(|state| state.used) {
                 let days = state.age_seconds / (24 * 3600);
                 crate::say(format_args!(
-                    "by feed {}, {days} day(s) old",
-                    state.feed.name
+                    "by feed {}, {} old",
+                    state.feed.name,
+                    plural(usize::try_from(days).unwrap_or(0), "day")
                 ));
             }
             if !effects.unclear.is_empty() {
@@ -326,7 +332,7 @@ fn show_obstacles(obstacles: &[Obstacle]) -> std::io::Result<()> {
         }
     }
     if obstacles.len() > OBSTACLES {
-        let more = format!("and {} more places", obstacles.len() - OBSTACLES);
+        let more = format!("and {}", plural(obstacles.len() - OBSTACLES, "more place"));
         Paper::new(&mut err, &style).line(&Text::new().plain(&more))?;
     }
     Ok(())

@@ -154,7 +154,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown, view: &View, style: &Style) -> 
     let mut paper = Paper::new(out, style);
     head(&mut paper, shown)?;
     feeds(&mut paper, &shown.assessment.feeds)?;
-    unknown(&mut paper, &shown.assessment, None, view)?;
+    unknown(&mut paper, &shown.assessment, None, &[], view)?;
     let rows = if view.verbose { usize::MAX } else { ROWS };
     if !shown.advice.is_empty() {
         paper.blank()?;

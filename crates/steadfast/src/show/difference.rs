@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use host::Changed;
+use model::count::plural;
 use model::plan::Premise;
 use model::{Action, Answer, Observed, Plan, Probe, Value};
 use plan::compare::Difference;
@@ -36,7 +37,10 @@ pub fn write(out: &mut dyn Write, differences: &[Difference], style: &Style) -> 
         }
     }
     if differences.len() > SHOWN {
-        let more = format!("and {} more differences", differences.len() - SHOWN);
+        let more = format!(
+            "and {}",
+            plural(differences.len() - SHOWN, "more difference")
+        );
         paper.line(&Text::new().plain(&more))?;
     }
     Ok(())
@@ -154,7 +158,7 @@ fn answer(answer: &Answer) -> String {
         Answer::Known(value) => match value {
             Value::File(file) => meta(&file.meta),
             Value::FileDigest { meta: seen, .. } | Value::Meta(seen) => meta(seen),
-            Value::Dir(entries) => format!("{} names", entries.len()),
+            Value::Dir(entries) => plural(entries.len(), "name"),
             Value::Sysctl(value) => value.trim().to_owned(),
             Value::Package(package) => format!("{} ({})", package.version, package.status),
             Value::Unit(unit) => [
@@ -166,7 +170,7 @@ fn answer(answer: &Answer) -> String {
             .flatten()
             .collect::<Vec<_>>()
             .join(", "),
-            Value::AuditRules(rules) => format!("{} rules", rules.len()),
+            Value::AuditRules(rules) => plural(rules.len(), "rule"),
             _ => "another value".to_owned(),
         },
     }

@@ -270,7 +270,10 @@ fn account(op: &AccountOp, to: &str) -> String {
             ];
             let said: Vec<String> = fields
                 .into_iter()
-                .filter_map(|(what, days)| days.map(|days| format!("{what} {days} days")))
+                .filter_map(|(what, days)| {
+                    let unit = if *days.as_ref()? == 1 { "day" } else { "days" };
+                    days.map(|days| format!("{what} {days} {unit}"))
+                })
                 .collect();
             format!("password age of {name}: {}", said.join(", "))
         }

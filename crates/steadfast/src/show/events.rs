@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use host::Event;
+use model::count::plural;
 use model::{Action, ActionId, ChangeId, Effect, Outside, Plan, UnitOp};
 
 use super::effect::{Seen, describe, is_secret};
@@ -285,7 +286,7 @@ impl<'a> Lines<'a> {
             paper.indented(5, &Text::new().plain(line.trim_end()))?;
         }
         if lines.len() > SAID_LINES {
-            let more = format!("... {} more lines", lines.len() - SAID_LINES);
+            let more = format!("... {}", plural(lines.len() - SAID_LINES, "more line"));
             paper.indented(5, &Text::new().say(Role::Dim, &more))?;
         }
         self.out.flush()
@@ -312,7 +313,8 @@ pub fn outside(found: &Outside) -> String {
     };
     let unread = match found.unreadable {
         0 => String::new(),
-        unread => format!("; {unread} folder(s) could not be looked at"),
+        1 => "; 1 folder could not be looked at".to_owned(),
+        unread => format!("; {unread} folders could not be looked at"),
     };
     format!("{places} meanwhile, by it or by others, and no undo puts them back{unread}")
 }

@@ -8,6 +8,8 @@ use advisory::assess::FeedState;
 use host::feeds::{Cosigned, Exported, FromBundle, Origin, Source, Taken, Updated};
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
+pub use model::count::number;
+use model::count::plural;
 use serde::Serialize;
 use trust::KeyId;
 use trust::bundle::Manifest;
@@ -41,33 +43,27 @@ pub fn age(seconds: i64) -> String {
     format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
 }
 
-/// `44,181`.
-pub fn number(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// What is in it: `44,181 advisories`.
 pub fn holds(state: &FeedState) -> String {
     let counts = &state.feed.counts;
-    let parts = [
-        (counts.advisories, "advisories"),
-        (counts.known_exploited, "known exploited"),
-        (counts.epss_scores, "EPSS scores"),
-        (counts.vex_statements, "VEX statements"),
-    ];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", number(*count)))
-        .collect();
+    let mut parts = Vec::new();
+    if counts.advisories > 0 {
+        parts.push(plural(counts.advisories, "advisory"));
+    }
+    if counts.known_exploited > 0 {
+        parts.push(format!(
+            "{} known exploited",
+            number(counts.known_exploited)
+        ));
+    }
+    for (count, what) in [
+        (counts.epss_scores, "EPSS score"),
+        (counts.vex_statements, "VEX statement"),
+    ] {
+        if count > 0 {
+            parts.push(plural(count, what));
+        }
+    }
     match parts.is_empty() {
         true => "nothing".to_owned(),
         false => parts.join(", "),
@@ -76,11 +72,15 @@ pub fn holds(state: &FeedState) -> String {
 
 /// Its age, in the colour that it deserves.
 pub fn age_text(state: &FeedState) -> Text {
-    let role = if state.stale { Role::Wary } else { Role::Plain };
+    // What it does not say is not fresh: its import says nothing of what is in it.
+    let role = match (state.stale, state.feed.newest) {
+        (false, Some(_)) => Role::Plain,
+        _ => Role::Wary,
+    };
     let stale = if state.stale { ", stale" } else { "" };
     let undated = match state.feed.newest {
         Some(_) => "",
-        None => "without a date; the import is ",
+        None => "undated; its import is ",
     };
     Text::new().say(role, &format!("{undated}{}{stale}", age(state.age_seconds)))
 }
@@ -269,8 +269,8 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
     }
     if counts.superseded > 0 {
         let text = format!(
-            "{} records, by newer ones of the same id",
-            number(counts.superseded)
+            "{}, by newer ones of the same id",
+            plural(counts.superseded, "record")
         );
         say(Role::Dim, "replaced", text)?;
     }
@@ -288,18 +288,19 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
         }
         let families: Vec<&str> = families.into_keys().take(8).collect();
         let text = format!(
-            "{} entries about what is not matched here: {}",
-            number(entries),
+            "{} about what is not matched here: {}",
+            plural(entries, "entry"),
             families.join(", ")
         );
         say(Role::Dim, "left out", text)?;
     }
     if counts.other_files > 0 {
-        let text = format!("{} other files", number(counts.other_files));
+        let text = plural(counts.other_files, "other file");
         say(Role::Dim, "passed by", text)?;
     }
     if counts.malformed > 0 {
-        let text = format!("{} records could not be read", number(counts.malformed));
+        let records = plural(counts.malformed, "record");
+        let text = format!("{records} could not be read");
         say(Role::Bad, "unread", text)?;
         for why in counts.malformed_first.iter().take(5) {
             say(Role::Dim, "", why.clone())?;
@@ -335,7 +336,7 @@ pub fn list(
             .then(age_text(state));
         paper.line(&body)?;
         let as_of = state.feed.newest.map_or_else(
-            || "it does not say".to_owned(),
+            || "undated".to_owned(),
             |newest| format!("{} UTC", minute(newest)),
         );
         let imported = format!("{as_of}; imported {} UTC", minute(state.feed.imported));

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use model::count::plural;
 use model::plan::{LeftAlone, Patches, Risk, Selection};
 use model::{Action, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
 
@@ -338,9 +339,9 @@ fn diff_lines(paper: &mut Paper<'_>, lines: &[DiffLine], left: &mut usize) -> io
     }
     if shown < lines.len() {
         let text = format!(
-            "{} {} more lines of this diff (the saved plan, --output FILE, holds all)",
+            "{} {} of this diff (the saved plan, --output FILE, holds all)",
             paper.sign(Sign::More),
-            lines.len() - shown
+            plural(lines.len() - shown, "more line")
         );
         paper.indented(2, &Text::new().say(Role::Dim, &text))?;
     }

@@ -7,13 +7,14 @@ use std::io::{self, Write};
 use advisory::assess::{Assessment, FeedState, Finding, Unknown};
 use advisory::kernel::Dormant;
 use advisory::matching::{Subject, Verdict};
-use advisory::rank::{Clock, Decision, Known, Name, Timeline};
+use advisory::rank::{Clock, Decision, Known, Name, Timeline, Unseen};
 use advisory::version::order_of;
 use advisory::waive::{Expired, Waived};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::VulnerabilityWaiver;
 use model::component::EvidenceKind;
+pub use model::count::plural;
 use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
@@ -47,6 +48,8 @@ pub struct Shown<'a> {
     pub words: Vec<Word<'a>>,
     #[serde(flatten)]
     pub assessment: Assessment,
+    /// The processes that could not be looked at, where the exposure of a finding hangs on them.
+    pub unseen_processes: Vec<String>,
     /// Findings that somebody answers for until a date; they are not among the others.
     pub waived: Vec<Waived>,
     pub expired_waivers: Vec<Expired>,
@@ -99,7 +102,8 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
         head(&mut paper, shown, lead)?;
     }
     feeds(&mut paper, &shown.assessment.feeds)?;
-    unknown(&mut paper, &shown.assessment, lead, view)?;
+    let unseen = &shown.unseen_processes;
+    unknown(&mut paper, &shown.assessment, lead, unseen, view)?;
     if !shown.words.is_empty() {
         return asked(&mut paper, shown, view);
     }
@@ -124,17 +128,6 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
 /// All of them in full view.
 const fn view_more(view: &View) -> usize {
     if view.verbose { usize::MAX - ROWS } else { 0 }
-}
-
-pub fn plural(count: usize, one: &str) -> String {
-    let many = match one.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{one}s"),
-    };
-    match count {
-        1 => format!("1 {one}"),
-        _ => format!("{} {many}", number(count)),
-    }
 }
 
 /// What goes before everything else: that there are no findings since nobody can tell. Of a
@@ -224,6 +217,7 @@ pub(super) fn unknown(
     paper: &mut Paper<'_>,
     assessment: &Assessment,
     said: Option<&Unknown>,
+    unseen: &[String],
     view: &View,
 ) -> io::Result<()> {
     let mut label = "unknown";
@@ -251,15 +245,25 @@ pub(super) fn unknown(
     }
     for ((input, why), findings) in worse_branches(&assessment.findings) {
         let findings = plural(findings, "finding");
+        let named = match why == Unseen::Processes.as_str() && !unseen.is_empty() {
+            true => format!(" ({})", few(unseen)),
+            false => String::new(),
+        };
         say(
             paper,
             format!(
-                "{}: {why}; the worse is taken for {findings}",
+                "{}: {why}{named}; the worse is taken for {findings}",
                 input.as_str()
             ),
         )?;
     }
     Ok(())
+}
+
+/// Is the exposure of any of them unknown since processes can't be looked at?
+pub fn needs_processes(findings: &[Finding]) -> bool {
+    let mut inputs = findings.iter().flat_map(|finding| &finding.ranking.inputs);
+    inputs.any(|input| input.reason == Unseen::Processes.as_str())
 }
 
 /// The inputs that are unknown, and for how many findings.
@@ -281,6 +285,16 @@ struct Package<'a> {
     findings: Vec<&'a Finding>,
     /// The version that closes all of them that can be closed.
     target: Option<&'a str>,
+}
+
+/// The version of each package that closes all of its findings that can be closed.
+pub type Targets<'a> = BTreeMap<&'a Subject, &'a str>;
+
+pub fn targets(findings: &[Finding]) -> Targets<'_> {
+    let packages = packages(findings).into_iter();
+    packages
+        .filter_map(|package| Some((package.subject, package.target?)))
+        .collect()
 }
 
 /// In the order of their most urgent findings.
@@ -396,7 +410,7 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
     }
     paper.row_hanging(role, &label, LABEL + 2, &body)?;
     if let Some(place) = place_of(worst) {
-        paper.indented(LABEL, &Text::new().say(Role::Dim, &place))?;
+        paper.indented(LABEL, &place)?;
     }
     let mut detail = Text::new().solid(Role::Plain, &worst.name);
     if !worst.about.is_empty() {
@@ -404,7 +418,12 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
     }
     let more = package.findings.len() - 1;
     if more > 0 {
-        detail = detail.plain(&format!(" and {} more", number(more)));
+        // Beside a list of what an advisory is about, "more" has to say of what.
+        let more = match worst.about.is_empty() {
+            true => format!("{} more", number(more)),
+            false => plural(more, "more finding"),
+        };
+        detail = detail.plain(&format!(" and {more}"));
     }
     let priority = worst.ranking.priority;
     detail = detail
@@ -425,21 +444,21 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
 }
 
 /// Where what did not come as a package lies: somebody else than the distribution mends it.
-fn place_of(finding: &Finding) -> Option<String> {
+fn place_of(finding: &Finding) -> Option<Text> {
     let first = finding.evidence.first()?;
     if first.how == EvidenceKind::Database && finding.images.is_empty() {
         return None;
     }
-    let mut text = format!("{}: {}", finding.package.ecosystem, place(first));
+    let mut text = Text::new()
+        .solid(Role::Dim, &format!("{}:", finding.package.ecosystem))
+        .gap(1)
+        .whole(Role::Dim, &place(first));
     let more = finding.evidence.len() - 1;
     if more > 0 {
-        text.push_str(&format!(" and {more} more"));
+        text = text.say(Role::Dim, &format!(" and {more} more"));
     }
     if let Some(image) = finding.images.first() {
-        text.push_str(&format!(
-            " in the image {}",
-            model::printable(image.as_bytes())
-        ));
+        text = text.say(Role::Dim, &format!(" in the image {image}"));
     }
     Some(text)
 }
@@ -688,7 +707,8 @@ fn dormant(paper: &mut Paper<'_>, dormant: &[Dormant]) -> io::Result<()> {
     Ok(())
 }
 
-fn sleeps(dormant: &Dormant) -> String {
+/// Why it does not run.
+pub fn sleeps(dormant: &Dormant) -> String {
     match &dormant.runs {
         Some(version) => format!("{version} runs, and this one is only there to fall back on"),
         None => "a container runs on the kernel of its host".to_owned(),

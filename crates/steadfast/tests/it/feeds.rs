@@ -191,7 +191,7 @@ fn an_address_is_added_asked_and_listed() {
         0,
         "instead of the address of before",
     );
-    check(&bench, &update, 0, "imported near: 1 advisories");
+    check(&bench, &update, 0, "imported near: 1 advisory");
     let max_age = ["feed", "list", "--max-age", "60000"];
     check(&bench, &max_age, 0, &url);
     // The feed stays when its address has nothing any more, and its age goes on.
@@ -262,7 +262,7 @@ fn a_feed_is_removed_and_what_hangs_on_it_is_said() {
         &bench,
         &["feed", "remove", name, "--yes"],
         0,
-        "1 advisories: what it alone knows is unknown without it",
+        "1 advisory: what it alone knows is unknown without it",
     );
     let listed = bench.json(&["feed", "list", "--max-age", "60000"]);
     let left = listed["feeds"].as_array().expect("feeds").len();
@@ -275,4 +275,21 @@ fn a_feed_is_removed_and_what_hangs_on_it_is_said() {
         2,
         "there is no feed",
     );
+}
+
+/// What does not say how old it is does not look fresh.
+#[test]
+fn a_feed_without_a_date_is_undated() {
+    let bench = Bench::new("undated");
+    let scores = "cve,epss,percentile\nCVE-2026-0001,0.0100,0.5\n";
+    let path = bench.file("scores.csv", scores).display().to_string();
+    let said = "1 EPSS score, undated; its import is 0 minutes old";
+    check(
+        &bench,
+        &["feed", "import", &path, "--name", "epss"],
+        0,
+        said,
+    );
+    check(&bench, &["feed", "list"], 0, said);
+    check(&bench, &["feed", "list"], 0, "as of undated; imported ");
 }

@@ -137,7 +137,7 @@ fn the_command_confirms_it_in_time_and_not_later() {
     host.steadfast(&apply("5s", &["--detach"])).expect(0, &[]);
     host.wait_for_state("rolled_back", A_WHILE);
     host.steadfast(&["confirm", "c-2"])
-        .expect(2, &["rolled_back", "nothing to confirm"]);
+        .expect(2, &["taken back already", "nothing to confirm"]);
     host.expect_same(&before);
 
     let running = host.start(&apply("90s", &[]));

@@ -102,7 +102,7 @@ fn an_upgrade_and_its_undo() {
             "demo 1.0 → 2.0",
             "rehearsed on a copy of this host",
             "/etc/demo.conf: was changed on this host and stays as it is",
-            "differs in 3 line(s)",
+            "differs in 3 lines",
             "-mine = 1",
             "MB are written below /",
         ],
@@ -148,6 +148,10 @@ fn what_fails_is_seen_on_the_copy_or_taken_back() {
     let before = host.snapshot();
     host.steadfast(&["patch", "apply", "--yes"])
         .expect(4, &["upgrade demo 1.0 → 2.0", "checked, and as before"]);
+    // What is taken back already brings nothing back.
+    let said = host.steadfast(&["undo", "c-2", "--yes"]);
+    let said = said.expect(2, &["change c-2 is taken back already"]);
+    assert!(!said.err.contains("brings back"), "{said}");
     expect_same(&host, &before);
     assert_eq!(host.shell("demo; dpkg --audit"), "1.0\n");
     // Nobody is there to answer, on the copy or on the host.

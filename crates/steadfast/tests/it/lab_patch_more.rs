@@ -285,7 +285,7 @@ fn a_conflict_of_an_undo_is_shown() {
             "it leads to /nowhere, and was left to lead to new",
             "it was last written at 20",
             "it is of the package demo",
-            "4 place(s) were changed by someone else since",
+            "4 places were changed by someone else since",
             "apt-get install --reinstall PACKAGE",
         ],
     );

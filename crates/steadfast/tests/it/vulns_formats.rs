@@ -1,7 +1,16 @@
 //! `steadfast vulns` about components that came another way than as packages, about documents,
 //! and in the formats of other tools.
 
-use serde_json::Value;
+use advisory::kernel::Kernel;
+use advisory::rank::{Exposure, Unseen};
+use model::HostPath;
+use model::component::{Component, Ecosystem, Evidence, EvidenceKind, SourcePackage};
+use serde_json::{Value, json};
+use steadfast::assessing::{Advisories, Terms};
+use steadfast::report::vulnerabilities::{Reported, cyclonedx, sarif};
+use steadfast::show;
+use steadfast::show::vulns::{Shown, View};
+use steadfast::style::Style;
 
 use crate::vulns::{Bench, record, steady};
 
@@ -138,8 +147,27 @@ fn a_document_is_judged_like_the_tree_that_it_is_of() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(names(&value).len(), 4, "{format}: {value}");
+        let findings = value["findings"].as_array().expect("a list");
+        for finding in findings {
+            let inputs = finding["ranking"]["inputs"].as_array().expect("a list");
+            let exposure = inputs.iter().find(|one| one["name"] == "exposure");
+            let exposure = exposure.expect("an exposure");
+            let said = (&exposure["source"], &exposure["known"]);
+            assert_eq!(said, (&"the document".into(), &"worse_branch".into()));
+        }
+        // The file that proves it comes back, by the way into the document.
+        let requests = findings.iter().find(|one| one["name"] == "CVE-2026-0002");
+        let evidence = &requests.expect("it was found")["evidence"][0];
+        assert_eq!(evidence["path"], document.as_str(), "{format}");
+        let proof = "opt/app/lib/python3.11/site-packages/requests-2.19.0.dist-info/METADATA";
+        assert_eq!(evidence["member"], proof, "{format}");
+        let vex = bench.run(&[&args[..], &["--format", "cyclonedx-vex"]].concat());
+        let vex = String::from_utf8(vex.stdout).expect("text");
+        assert!(vex.contains(&format!("{document}!/{proof}")), "{vex}");
+        assert!(!vex.contains("!//"), "{vex}");
         let text = bench.run(&args);
         let text = String::from_utf8(text.stdout).expect("text");
+        assert!(!text.contains("this host"), "{text}");
         let said = text.matches("a document does not say what runs").count();
         assert_eq!(said, 1, "once for all findings: {text}");
     }
@@ -317,4 +345,239 @@ fn the_exit_code_is_the_same_in_every_format() {
             assert_eq!(seen, Some(code), "{format}: {fail_on}");
         }
     }
+}
+
+#[test]
+fn a_document_that_is_not_whole_leaves_the_rest_unknown() {
+    let bench = Bench::new("partial");
+    bench.feeds(&[record("CVE-2026-0004", Some("3.0.9-1"), "critical")]);
+    let root = bench.path("root");
+    for (format, file) in [("cyclonedx", "one.json"), ("spdx", "two.json")] {
+        let document = bench.path(file);
+        let args = ["inventory", "--root", &root, "--format", format];
+        let args = [&args[..], &["--output", &document]].concat();
+        let vulns = ["vulns", "--sbom", &document, "--max-age", "60000"];
+        assert_eq!(bench.run(&args).status.code(), Some(0));
+        let output = bench.run(&vulns);
+        assert_eq!(output.status.code(), Some(0), "{format}: {output:?}");
+        bench.file("root/srv/one.jar", "no archive at all");
+        assert_eq!(bench.run(&args).status.code(), Some(3));
+        let output = bench.run(&vulns);
+        assert_eq!(output.status.code(), Some(3), "{format}: {output:?}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said =
+            "it is incomplete, and what it does not list is unknown (/srv/one.jar: not a zip";
+        assert!(text.contains(said), "{format}: {text}");
+        std::fs::remove_file(bench.path("root/srv/one.jar")).expect("ours");
+    }
+    // Of other tools, by the standards' own fields. (document, whether it says so)
+    let cyclonedx = |aggregate: &str| {
+        json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [],
+            "compositions": [{"aggregate": aggregate}]})
+    };
+    let spdx = |related: &str| {
+        json!({"spdxVersion": "SPDX-2.3", "packages": [], "relationships": [{"spdxElementId": "a",
+            "relationshipType": "CONTAINS", "relatedSpdxElement": related}]})
+    };
+    for (document, is_incomplete) in [
+        (cyclonedx("complete"), false),
+        (cyclonedx("unknown"), false),
+        (cyclonedx("incomplete"), true),
+        (cyclonedx("incomplete_third_party_only"), true),
+        (spdx("NONE"), false),
+        (spdx("NOASSERTION"), true),
+    ] {
+        let path = bench.file("other.json", &document.to_string());
+        let path = path.display().to_string();
+        let output = bench.run(&["vulns", "--sbom", &path, "--max-age", "60000"]);
+        let code = if is_incomplete { 3 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{document}: {output:?}");
+    }
+}
+
+#[test]
+fn each_format_says_the_version_that_people_are_shown() {
+    let bench = Bench::new("target");
+    bench.feeds(&crate::vulns::usual());
+    let (_, text) = bench.vulns(&[]);
+    assert!(
+        text.contains("openssl 3.0.10-1 → 3.0.11-1~deb12u2"),
+        "{text}"
+    );
+    let advice = "Upgrade openssl to 3.0.11-1~deb12u2 or later (this is fixed in 3.0.11-1~deb12u1)";
+    let (_, log) = written(&bench, "sarif", &[]);
+    let results = log["runs"][0]["results"].as_array().expect("results");
+    let first = results.iter().find(|one| one["ruleId"] == "CVE-2026-0001");
+    let message = &first.expect("it is there")["message"]["text"];
+    assert!(
+        message.as_str().expect("text").contains(advice),
+        "{message}"
+    );
+    let second = results.iter().find(|one| one["ruleId"] == "CVE-2026-0002");
+    let message = &second.expect("it is there")["message"]["text"];
+    let message = message.as_str().expect("text");
+    assert!(message.contains("3.0.11-1~deb12u2 or later"), "{message}");
+    assert!(!message.contains("this is fixed in"), "{message}");
+    let (_, document) = written(&bench, "cyclonedx-vex", &[]);
+    let all = document["vulnerabilities"].as_array().expect("a list");
+    let first = all.iter().find(|one| one["id"] == "CVE-2026-0001");
+    let said = first.expect("it is there")["recommendation"].as_str();
+    assert!(said.expect("text").starts_with(advice), "{said:?}");
+}
+
+/// A kernel of Debian that runs, an older one beside it, and a package that is of no kernel.
+fn kernels() -> Vec<Component> {
+    let part = |name: &str, version: &str| Component {
+        ecosystem: Ecosystem::Debian {
+            release: Some("12".to_owned()),
+        },
+        name: name.to_owned(),
+        version: version.to_owned(),
+        source: Some(SourcePackage {
+            name: "linux".to_owned(),
+            version: version.to_owned(),
+        }),
+        architecture: Some("amd64".to_owned()),
+        origin: None,
+        evidence: vec![Evidence {
+            path: HostPath::literal("/var/lib/dpkg/status"),
+            how: EvidenceKind::Database,
+            member: None,
+        }],
+        image: None,
+    };
+    vec![
+        part("linux-image-6.1.0-28-amd64", "6.1.119-1"),
+        part("linux-headers-6.1.0-28-amd64", "6.1.119-1"),
+        part("linux-libc-dev", "6.1.119-1"),
+        part("linux-image-6.1.0-32-amd64", "6.1.129-1"),
+    ]
+}
+
+/// What is shown of these kernels, of which the newer one runs, where processes can't be seen.
+fn with_kernels<T>(bench: &Bench, look: impl FnOnce(&Shown<'_>, &[Component]) -> T) -> T {
+    let of_linux = |record: String| record.replace("openssl", "linux");
+    bench.feeds(&[
+        of_linux(record("CVE-2026-0001", Some("6.1.129-1"), "critical")),
+        of_linux(record("CVE-2026-0002", None, "low")),
+    ]);
+    let advisories = Advisories::open(bench.path("state").as_ref()).expect("the feeds");
+    let now = "2026-02-01T00:00:00Z".parse().expect("a time");
+    let kernel = Kernel::Booted {
+        release: "6.1.0-32-amd64".to_owned(),
+        build: Some("6.1.129-1".to_owned()),
+    };
+    let components = kernels();
+    let exposure = |_: &Component| Exposure::Unknown(Unseen::Processes);
+    let assessment = advisories.assess(&components, &exposure, &kernel, &Terms::usual(now));
+    let shown = Shown {
+        format: 1,
+        generated: now,
+        hostname: "web-03".to_owned(),
+        distribution: Some("Debian:12".to_owned()),
+        release: "Debian 12".to_owned(),
+        root: None,
+        sbom: None,
+        words: Vec::new(),
+        assessment: assessment.expect("an assessment"),
+        unseen_processes: (1..=7).map(|id| format!("nginx ({id})")).collect(),
+        waived: Vec::new(),
+        expired_waivers: Vec::new(),
+        idle_waivers: Vec::new(),
+    };
+    look(&shown, &components)
+}
+
+/// The two documents of these.
+pub fn documents_with_kernels(bench: &Bench) -> [(&'static str, Value); 2] {
+    with_kernels(bench, |shown, components| {
+        let reported = Reported { shown, components };
+        let none = |_: &str| Ok((String::new(), String::new()));
+        [
+            (
+                "sarif",
+                sarif::document(&reported, &none).ok().expect("a log"),
+            ),
+            (
+                "cyclonedx",
+                cyclonedx::document(&reported, &none)
+                    .ok()
+                    .expect("a document"),
+            ),
+        ]
+    })
+}
+
+#[test]
+fn a_dormant_kernel_is_one_in_every_format() {
+    let bench = Bench::new("dormant");
+    let [(_, log), (_, document)] = documents_with_kernels(&bench);
+    let results = log["runs"][0]["results"].as_array().expect("results");
+    let dormant: Vec<&Value> = results
+        .iter()
+        .filter(|result| result["kind"] == "informational")
+        .collect();
+    assert_eq!(dormant.len(), 2, "{log}");
+    for result in dormant {
+        assert_eq!(result["level"], "none");
+        let suppression = &result["suppressions"][0];
+        assert_eq!(suppression["kind"], "external");
+        let why = suppression["justification"].as_str().expect("text");
+        assert!(why.starts_with("dormant: 6.1.129-1 runs"), "{why}");
+        let places = result["locations"][0]["logicalLocations"].as_array();
+        let names: Vec<_> = places
+            .expect("a list")
+            .iter()
+            .map(|it| &it["name"])
+            .collect();
+        // What belongs to no single kernel is not dormant.
+        assert_eq!(
+            names,
+            ["linux-image-6.1.0-28-amd64", "linux-headers-6.1.0-28-amd64"]
+        );
+    }
+    // The one that runs has one of them as well, which is a finding with its own fingerprint.
+    let mut prints: Vec<_> = results
+        .iter()
+        .map(|one| &one["partialFingerprints"])
+        .collect();
+    prints.sort_by_key(|print| print.to_string());
+    let all = prints.len();
+    prints.dedup();
+    assert_eq!(
+        prints.len(),
+        all - 1,
+        "that of linux-libc-dev and of the image are one"
+    );
+    let all = document["vulnerabilities"].as_array().expect("a list");
+    let dormant: Vec<&Value> = all
+        .iter()
+        .filter(|one| one["analysis"]["state"] == "not_affected")
+        .collect();
+    assert_eq!(dormant.len(), 2, "{document}");
+    for one in dormant {
+        assert_eq!(one["analysis"]["justification"], "requires_environment");
+        let detail = one["analysis"]["detail"].as_str().expect("text");
+        assert!(detail.starts_with("dormant: 6.1.129-1 runs"), "{detail}");
+        assert_eq!(one["affects"].as_array().expect("a list").len(), 2);
+    }
+}
+
+#[test]
+fn processes_that_can_not_be_looked_at_are_named() {
+    let bench = Bench::new("processes");
+    let text = with_kernels(&bench, |shown, _| {
+        let view = View {
+            verbose: false,
+            today: "2026-02-01".parse().expect("a date"),
+        };
+        let mut out = Vec::new();
+        let style = Style::plain(80, true);
+        show::vulns::write(&mut out, shown, &view, &style).expect("a vector");
+        String::from_utf8(out).expect("text")
+    });
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = "can't be looked at (nginx (1), nginx (2), nginx (3), nginx (4) and 3 more)";
+    assert!(text.contains(said), "{text}");
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::HostPath;
+use model::count::plural;
 use model::value::Reason;
 
 use super::{Collected, Share};
@@ -133,8 +134,9 @@ fn of_owner(
     }
     if let Some(store) = own.first().filter(|_| incomplete > 0) {
         let why = format!(
-            "of {incomplete} images, not all layers are looked into: the limits are {MOST_LAYERS} \
-             layers, and {MOST_LAYERS_OF_ONE} of one image"
+            "of {}, not all layers are looked into: the limits are {MOST_LAYERS} layers, and \
+             {MOST_LAYERS_OF_ONE} of one image",
+            plural(incomplete, "image")
         );
         collected.say(store.path.clone(), Reason::Failed { why });
     }

@@ -2,6 +2,7 @@
 
 use host::Create;
 use host::feeds::{self, FeedError, FeedName, Feeds, Removal};
+use model::count::plural;
 
 use super::refused;
 use crate::context::{self, Context};
@@ -45,7 +46,7 @@ fn say(feeds: &Feeds, name: &FeedName, removal: &Removal) {
     let own = name.as_str();
     if removal.feed {
         let holds = match feeds.read(name) {
-            Ok(held) => format!(", {} advisories", held.feed.counts.advisories),
+            Ok(held) => format!(", {}", plural(held.feed.counts.advisories, "advisory")),
             // One that is damaged can be removed as well.
             Err(_) => String::new(),
         };

@@ -15,6 +15,7 @@ use host::dependencies::{Changed, Folder, Wanted, reread};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::Component;
+use model::count::plural;
 use model::dependency::{Brought, LockedFrom, Lockfile};
 
 use crate::assessing::{Advisories, Terms, damaged};
@@ -258,8 +259,8 @@ fn make(
             continue;
         }
         crate::say(format_args!(
-            "asking for {} upgrade(s) of {}",
-            wanted.len(),
+            "asking for {} of {}",
+            plural(wanted.len(), "upgrade"),
             lockfile.path
         ));
         let of_file = advice

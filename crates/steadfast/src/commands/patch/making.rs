@@ -20,6 +20,7 @@ use host::{Host, LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use model::count::plural;
 use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
@@ -112,7 +113,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         false => Some(Outlook::of(state.directory(), host, &components, &terms).map_err(refused)?),
     };
     let (wanted, not_closed) = chosen(patches, all, outlook.as_ref(), waivers)?;
-    crate::say(format_args!("fetching {} package(s)", wanted.len()));
+    crate::say(format_args!("fetching {}", plural(wanted.len(), "package")));
     let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
             "nothing was installed; is the network there, and are the lists fresh: apt-get update";
@@ -352,7 +353,8 @@ fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
         what: path.to_string(),
         why: format!(
             "was changed on this host and stays as it is; the maintainer's new version, which \
-             differs in {lines} line(s), is put beside it as .dpkg-dist"
+             differs in {}, is put beside it as .dpkg-dist",
+            plural(lines, "line")
         ),
         at: Vec::new(),
     }

@@ -116,6 +116,14 @@ impl Matter {
         }
     }
 
+    /// The processes that could not be looked at, where a host was asked.
+    pub(super) fn unseen(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Host(running) => running.unseen().to_vec(),
+            Kind::Tree | Kind::Document => Vec::new(),
+        }
+    }
+
     /// The distribution whose packages these are: the host's own, not an image's.
     pub(super) fn distribution(&self) -> Option<String> {
         let mut own = self.components.iter().filter(|one| one.image.is_none());

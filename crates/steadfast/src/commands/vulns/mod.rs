@@ -161,6 +161,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )
         .map_err(refused)?;
     assessment.unknown.splice(..0, matter.unknown());
+    let counts_on_them = show::vulns::needs_processes(&assessment.findings);
     let findings = std::mem::take(&mut assessment.findings);
     let today = TimeZone::UTC.to_datetime(now).date();
     let waived = waive(
@@ -180,6 +181,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         sbom: args.sbom.as_ref().map(|path| path.display().to_string()),
         words: names::words(&args.names, &advisories, components)?,
         assessment,
+        unseen_processes: match counts_on_them {
+            true => matter.unseen(),
+            false => Vec::new(),
+        },
         waived: waived.waived,
         expired_waivers: waived.expired,
         idle_waivers: waived.idle,

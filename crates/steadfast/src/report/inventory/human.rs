@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use model::Fact;
 use model::component::{Component, EvidenceKind};
+use model::count::plural;
 
 use super::{Taken, is_package, place};
 use crate::layout::{LABEL, Paper, Text};
@@ -14,8 +15,10 @@ use crate::style::{Role, Style};
 
 /// So many components of one file are shown, and so many files of one kind of trouble; the rest
 /// are counted.
-const OF_ONE_FILE: usize = 12;
+const OF_ONE_FILE: usize = 5;
 const UNREAD: usize = 4;
+/// And so many of the files and folders that prove something: a screen or two.
+const PLACES: usize = 16;
 /// The column for names is at most this wide.
 const NAME_COLUMN: usize = 36;
 
@@ -130,9 +133,14 @@ fn third_party(paper: &mut Paper<'_>, taken: &Taken, listed: Listed) -> io::Resu
             by_place.entry(group).or_default().push(component);
         }
     }
-    for ((image, place), components) in by_place {
+    let places = match listed {
+        Listed::OfInterest => PLACES,
+        Listed::Everything => usize::MAX,
+    };
+    let left: Vec<usize> = by_place.values().skip(places).map(Vec::len).collect();
+    for ((image, place), components) in by_place.into_iter().take(places) {
         paper.blank()?;
-        let mut heading = Text::new().solid(Role::Strong, &place);
+        let mut heading = Text::new().whole(Role::Strong, &place);
         if let Some(image) = image {
             heading = heading
                 .gap(2)
@@ -149,6 +157,15 @@ fn third_party(paper: &mut Paper<'_>, taken: &Taken, listed: Listed) -> io::Resu
             let text = Text::new().say(Role::Dim, &format!("and {more} more"));
             paper.indented(LABEL, &text)?;
         }
+    }
+    if !left.is_empty() {
+        paper.blank()?;
+        let text = format!(
+            "and {} with {}",
+            plural(left.len(), "more place"),
+            plural(left.iter().sum(), "component")
+        );
+        paper.line(&Text::new().say(Role::Dim, &text))?;
     }
     Ok(())
 }
@@ -245,8 +262,12 @@ fn unread(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
     }
     for (reason, places) in by_reason {
         let mut text = Text::new().plain(&reason).solid(Role::Plain, ":").gap(1);
-        let shown = places.iter().take(UNREAD).cloned().collect::<Vec<_>>();
-        text = text.plain(&shown.join(", "));
+        for (at, place) in places.iter().take(UNREAD).enumerate() {
+            if at > 0 {
+                text = text.solid(Role::Plain, ",").gap(1);
+            }
+            text = text.whole(Role::Plain, place);
+        }
         if places.len() > UNREAD {
             text = text
                 .gap(1)
@@ -265,7 +286,11 @@ fn next(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
     paper.blank()?;
     let command = format!("steadfast inventory{root} --all");
     let body = Text::new().solid(Role::Command, &command).gap(3);
-    paper.row(Role::Dim, "next", &body.plain("lists every package too"))?;
+    paper.row(
+        Role::Dim,
+        "next",
+        &body.plain("lists every package and every place"),
+    )?;
     let command = format!("steadfast inventory{root} --format cyclonedx --output sbom.json");
     paper.indented(LABEL, &Text::new().solid(Role::Command, &command))
 }

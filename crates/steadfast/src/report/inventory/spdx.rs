@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use host::components::sbom::{EVIDENCE, IMAGE, UNREAD};
 use jiff::tz::TimeZone;
 use model::Fact;
 use model::component::Component;
@@ -12,6 +13,7 @@ use crate::report::json::write_value;
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const HOST: &str = "SPDXRef-Host";
+const TOOL: &str = concat!("Tool: steadfast-", env!("CARGO_PKG_VERSION"));
 
 pub fn write(out: &mut dyn Write, taken: &Taken) -> io::Result<()> {
     write_value(out, &document(taken))
@@ -24,13 +26,18 @@ pub fn document(taken: &Taken) -> Value {
     let created = TimeZone::UTC.to_datetime(taken.generated);
     let created = created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut packages = vec![host(taken)];
-    packages.extend(inventory.components.iter().enumerate().map(package));
+    let all = inventory.components.iter().enumerate();
+    packages.extend(all.map(|(at, component)| package(at, component, &created)));
     let mut relationships = vec![relationship(DOCUMENT, "DESCRIBES", HOST)];
     let ids = (0..inventory.components.len()).map(id);
     relationships.extend(ids.map(|id| relationship(HOST, "CONTAINS", &id)));
+    if !inventory.unread.is_empty() {
+        // 11.1: there may be more, which is not told.
+        relationships.push(relationship(HOST, "CONTAINS", "NOASSERTION"));
+    }
     let mut creation = json!({
         "created": created,
-        "creators": [concat!("Tool: steadfast-", env!("CARGO_PKG_VERSION"))],
+        "creators": [TOOL],
     });
     let unread: Vec<String> = inventory
         .unread
@@ -44,7 +51,7 @@ pub fn document(taken: &Taken) -> Value {
         })
         .collect();
     if !unread.is_empty() {
-        creation["comment"] = json!(format!("could not be read: {}", unread.join("; ")));
+        creation["comment"] = json!(format!("{UNREAD}{}", unread.join("; ")));
     }
     json!({
         "spdxVersion": "SPDX-2.3",
@@ -76,7 +83,7 @@ fn host(taken: &Taken) -> Value {
     host
 }
 
-fn package((at, component): (usize, &Component)) -> Value {
+fn package(at: usize, component: &Component, created: &str) -> Value {
     let mut package = json!({
         "SPDXID": id(at),
         "name": component.name,
@@ -97,6 +104,21 @@ fn package((at, component): (usize, &Component)) -> Value {
     let places: Vec<String> = component.evidence.iter().map(place).collect();
     info.push(format!("according to {}", places.join(", ")));
     package["sourceInfo"] = json!(info.join("; "));
+    // The same for programs, one by one (12): SPDX has no field for the file that proves it.
+    let evidence = places.iter().map(|place| format!("{EVIDENCE}{place}"));
+    let image = component
+        .image
+        .iter()
+        .map(|image| format!("{IMAGE}{image}"));
+    let annotations = evidence.chain(image).map(|comment| {
+        json!({
+            "annotationDate": created,
+            "annotationType": "OTHER",
+            "annotator": TOOL,
+            "comment": comment,
+        })
+    });
+    package["annotations"] = annotations.collect();
     if let Some(purl) = purl::of(component) {
         package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",

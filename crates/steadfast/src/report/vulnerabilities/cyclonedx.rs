@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::assess::{Dismissed, Finding, Undetermined};
+use advisory::kernel::Dormant;
 use advisory::matching::Subject;
+use model::component::Component;
 use model::{Severity, VulnerabilityWaiver};
 use serde_json::{Map, Value, json};
 
 use super::{Reported, Text, advice, page};
 use crate::failure::Failure;
 use crate::report::inventory::{cyclonedx, uuid};
+use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
 
 /// The whole document.
 pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failure> {
@@ -21,6 +24,7 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
     }
     let mut bill = Bill {
         places,
+        targets: targets(&shown.assessment.findings),
         used: BTreeSet::new(),
         vulnerabilities: Vec::new(),
     };
@@ -35,6 +39,9 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
     }
     for one in &shown.assessment.not_affected {
         bill.dismissed(one);
+    }
+    for one in &shown.assessment.dormant {
+        bill.dormant(one, reported.components);
     }
     let used = bill.used.iter();
     let components: Vec<Value> = used
@@ -52,13 +59,9 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
     // Said, so that nobody takes silence for an answer.
     let unknown = &shown.assessment.unknown;
     if !unknown.is_empty() {
-        let said = unknown.iter().map(|unknown| {
-            let why = match unknown.packages {
-                Some(count) => format!("{} ({count} packages)", unknown.why),
-                None => unknown.why.clone(),
-            };
-            property("steadfast:unknown", &why)
-        });
+        let said = unknown
+            .iter()
+            .map(|unknown| property("steadfast:unknown", &unknown_text(unknown)));
         metadata["properties"] = said.collect();
     }
     let content = (&components, &bill.vulnerabilities, &metadata);
@@ -79,15 +82,16 @@ fn property(name: &str, value: &str) -> Value {
     json!({"name": name, "value": value})
 }
 
-struct Bill {
+struct Bill<'a> {
     /// The components of each subject.
     places: BTreeMap<Subject, Vec<usize>>,
+    targets: Targets<'a>,
     /// Those that a vulnerability is about.
     used: BTreeSet<usize>,
     vulnerabilities: Vec<Value>,
 }
 
-impl Bill {
+impl Bill<'_> {
     fn finding(
         &mut self,
         finding: &Finding,
@@ -101,6 +105,7 @@ impl Bill {
             .into_iter()
             .chain(&finding.also)
             .chain(&finding.aliases)
+            .chain(&finding.about)
             .filter(|other| **other != finding.name)
             .collect::<BTreeSet<_>>();
         if !others.is_empty() {
@@ -120,7 +125,10 @@ impl Bill {
         if !summary.is_empty() && !details.is_empty() {
             item.insert("detail".to_owned(), json!(details));
         }
-        item.insert("recommendation".to_owned(), json!(advice(finding)));
+        item.insert(
+            "recommendation".to_owned(),
+            json!(advice(finding, &self.targets)),
+        );
         if let Some(published) = finding.published {
             let published = format!("{published}T00:00:00Z");
             item.insert("published".to_owned(), json!(published));
@@ -182,10 +190,39 @@ impl Bill {
         self.vulnerabilities.push(Value::Object(item));
     }
 
+    /// A kernel that is installed and does not run: its version is affected, and this host is not
+    /// while it runs another one.
+    fn dormant(&mut self, dormant: &Dormant, components: &[Component]) {
+        let mut places = self.places.get(&dormant.package).cloned();
+        let places = places.get_or_insert_default();
+        // What is no part of the kernel may be of the same source.
+        places.retain(|at| dormant.components.contains(&components[*at].name));
+        for name in &dormant.names {
+            let mut item = self.about_places(name, &dormant.package, "affected", places);
+            let analysis = json!({
+                "state": "not_affected",
+                "justification": "requires_environment",
+                "detail": format!("dormant: {}; whoever boots it has this", sleeps(dormant)),
+            });
+            item.insert("analysis".to_owned(), analysis);
+            self.vulnerabilities.push(Value::Object(item));
+        }
+    }
+
     /// A vulnerability and what it is about.
     fn about(&mut self, name: &str, package: &Subject, status: &str) -> Map<String, Value> {
         let places = self.places.get(package).cloned().unwrap_or_default();
-        self.used.extend(&places);
+        self.about_places(name, package, status, &places)
+    }
+
+    fn about_places(
+        &mut self,
+        name: &str,
+        package: &Subject,
+        status: &str,
+        places: &[usize],
+    ) -> Map<String, Value> {
+        self.used.extend(places);
         let affects = places.iter().map(|at| {
             json!({
                 "ref": cyclonedx::reference(*at),

@@ -10,7 +10,7 @@ use model::Severity;
 use model::component::Component;
 
 use crate::failure::Failure;
-use crate::show::vulns::Shown;
+use crate::show::vulns::{Shown, Targets};
 
 /// What is reported, and what it was found in.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +41,24 @@ fn score(ranking: &Ranking) -> f64 {
     })
 }
 
-/// What to do, and by when, in a sentence.
-fn advice(finding: &Finding) -> String {
-    let what = match &finding.fixed {
-        Some(fixed) => format!("Upgrade {} to {fixed} or later", finding.package.name),
-        None => "There is no fixed version yet".to_owned(),
+/// What to do, and by when, in a sentence. The version is the one that closes all that can be
+/// closed of the package, as people are shown it.
+fn advice(finding: &Finding, targets: &Targets<'_>) -> String {
+    let what = match (&finding.until_boot_of, &finding.fixed) {
+        (Some(version), _) => format!("Boot kernel {version}, which is installed"),
+        (None, Some(fixed)) => {
+            let name = &finding.package.name;
+            match targets
+                .get(&finding.package)
+                .filter(|target| *target != fixed)
+            {
+                Some(target) => {
+                    format!("Upgrade {name} to {target} or later (this is fixed in {fixed})")
+                }
+                None => format!("Upgrade {name} to {fixed} or later"),
+            }
+        }
+        (None, None) => "There is no fixed version yet".to_owned(),
     };
     match finding.ranking.due() {
         Some(due) => {

@@ -1,9 +1,10 @@
 //! SARIF 2.1.0 (OASIS): a rule for each vulnerability, a result for each package that has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 
 use advisory::assess::{Finding, Undetermined};
+use advisory::kernel::Dormant;
 use advisory::matching::Subject;
 use advisory::rank::Decision;
 use model::component::{Component, Evidence};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{Reported, Text, advice, page, score};
 use crate::failure::Failure;
 use crate::report::inventory::purl;
+use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
 
 /// A component that lies in a thousand places is one result; so many of them are named.
 const MOST_LOCATIONS: usize = 16;
@@ -33,6 +35,7 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
     let shown = reported.shown;
     let mut log = Log {
         subjects: Subject::all(reported.components),
+        targets: targets(&shown.assessment.findings),
         rules: Vec::new(),
         places: BTreeMap::new(),
         text,
@@ -47,11 +50,16 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
     for one in &shown.assessment.undetermined {
         results.push(log.open(one)?);
     }
+    for dormant in &shown.assessment.dormant {
+        for name in &dormant.names {
+            results.push(log.dormant(dormant, name)?);
+        }
+    }
     // "Runtime conditions that the tool encountered" (3.58): what it could not tell.
     let notifications = shown.assessment.unknown.iter().map(|unknown| {
         json!({
             "level": "warning",
-            "message": {"text": unknown.why},
+            "message": {"text": unknown_text(unknown)},
             "descriptor": {"id": "unknown"},
         })
     });
@@ -104,13 +112,14 @@ fn uri(path: &[u8]) -> String {
 
 struct Log<'a> {
     subjects: BTreeMap<Subject, Vec<&'a Component>>,
+    targets: Targets<'a>,
     rules: Vec<Value>,
     /// Where in `rules` each vulnerability stands.
     places: BTreeMap<String, usize>,
     text: &'a Text<'a>,
 }
 
-impl Log<'_> {
+impl<'a> Log<'a> {
     /// The rule of a vulnerability, made when it is first met.
     fn rule(&mut self, name: &str, advisory: &str) -> Result<usize, Failure> {
         if let Some(at) = self.places.get(name) {
@@ -164,7 +173,7 @@ impl Log<'_> {
             package.version,
             finding.name,
             ranking.priority.as_str(),
-            advice(finding),
+            advice(finding, &self.targets),
         );
         let mut properties = json!({
             "package": package,
@@ -177,6 +186,9 @@ impl Log<'_> {
         if let Some(fixed) = &finding.fixed {
             properties["fixed"] = json!(fixed);
         }
+        if !finding.about.is_empty() {
+            properties["about"] = json!(finding.about);
+        }
         if !finding.images.is_empty() {
             properties["images"] = json!(finding.images);
         }
@@ -186,7 +198,7 @@ impl Log<'_> {
             "kind": "fail",
             "level": level,
             "message": {"text": message},
-            "locations": self.locations(&finding.evidence, package),
+            "locations": self.locations(&finding.evidence, &self.components(package)),
             // The same finding has the same, whatever version is installed meanwhile.
             "partialFingerprints": {"steadfast/v1": fingerprint(&finding.name, package)},
             "properties": properties,
@@ -204,13 +216,8 @@ impl Log<'_> {
     fn open(&mut self, one: &Undetermined) -> Result<Value, Failure> {
         let at = self.rule(&one.name, &one.name)?;
         let package = &one.package;
-        let evidence: Vec<Evidence> = self
-            .subjects
-            .get(package)
-            .into_iter()
-            .flatten()
-            .flat_map(|component| component.evidence.clone())
-            .collect();
+        let components = self.components(package);
+        let evidence = evidence_of(&components);
         let message = format!("{} {}: {}", package.name, package.version, one.why);
         Ok(json!({
             "ruleId": one.name,
@@ -218,16 +225,53 @@ impl Log<'_> {
             "kind": "open",
             "level": "none",
             "message": {"text": message},
-            "locations": self.locations(&evidence, package),
+            "locations": self.locations(&evidence, &components),
             "partialFingerprints": {"steadfast/v1": fingerprint(&one.name, package)},
         }))
     }
 
-    fn locations(&self, evidence: &[Evidence], package: &Subject) -> Value {
-        let components = self.subjects.get(package);
+    /// "A purely informational result that does not indicate the presence of a problem" (3.27.9):
+    /// of a kernel that is installed and does not run. It is suppressed as well, for readers who
+    /// look at nothing else.
+    fn dormant(&mut self, dormant: &Dormant, name: &str) -> Result<Value, Failure> {
+        let at = self.rule(name, name)?;
+        let package = &dormant.package;
+        let mut components = self.components(package);
+        // What is no part of the kernel may be of the same source.
+        components.retain(|component| dormant.components.contains(&component.name));
+        let evidence = evidence_of(&components);
+        let sleeps = sleeps(dormant);
+        let message = format!(
+            "{} {} has {name}, and is dormant: {sleeps}. Whoever boots it has this.",
+            package.name, package.version
+        );
+        Ok(json!({
+            "ruleId": name,
+            "ruleIndex": at,
+            "kind": "informational",
+            "level": "none",
+            "message": {"text": message},
+            "locations": self.locations(&evidence, &components),
+            // Another than that of a finding: the kernel that runs may have this as well.
+            "partialFingerprints": {
+                "steadfast/v1": fingerprint(&format!("{name} dormant {}", package.version), package),
+            },
+            "suppressions": [{
+                "kind": "external",
+                "status": "accepted",
+                "justification": format!("dormant: {sleeps}"),
+            }],
+            "properties": {"package": package, "dormant": {"runs": dormant.runs}},
+        }))
+    }
+
+    fn components(&self, package: &Subject) -> Vec<&'a Component> {
+        self.subjects.get(package).cloned().unwrap_or_default()
+    }
+
+    fn locations(&self, evidence: &[Evidence], components: &[&Component]) -> Value {
         let logical: Vec<Value> = components
-            .into_iter()
-            .flatten()
+            .iter()
             .map(|component| logical(component))
             .collect();
         let locations = evidence.iter().take(MOST_LOCATIONS).map(|evidence| {
@@ -246,6 +290,15 @@ impl Log<'_> {
         });
         locations.collect()
     }
+}
+
+fn evidence_of(components: &[&Component]) -> Vec<Evidence> {
+    let evidence = components.iter().flat_map(|one| one.evidence.iter());
+    evidence
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 fn logical(component: &Component) -> Value {

@@ -1,0 +1,46 @@
+//! Numbers and what they count, as people write them.
+
+/// `44,181`.
+pub fn number(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 advisory`, `2 advisories`, `1,404 packages`.
+pub fn plural(count: usize, one: &str) -> String {
+    let many = match one.strip_suffix('y') {
+        // `day`, `key`: only after a consonant.
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{one}s"),
+    };
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", number(count)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plural;
+
+    #[test]
+    fn one_and_many() {
+        for (count, one, text) in [
+            (0, "package", "0 packages"),
+            (1, "advisory", "1 advisory"),
+            (2, "advisory", "2 advisories"),
+            (1, "day", "1 day"),
+            (2, "day", "2 days"),
+            (44_181, "EPSS score", "44,181 EPSS scores"),
+        ] {
+            assert_eq!(plural(count, one), text);
+        }
+    }
+}
