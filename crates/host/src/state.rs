@@ -318,15 +318,15 @@ pub(crate) fn digest_of(images: &[Imaged]) -> Digest {
 
 /// The state directory, where nobody else could have written it.
 pub(crate) fn trusted(directory: &Path, create: Create) -> Result<PathBuf, StateError> {
-    let directory = std::path::absolute(directory).map_err(fail("find", directory))?;
-    trust_links(&directory)?;
-    match (directory.exists(), create) {
-        (false, Create::No) => return Err(StateError::Missing(directory)),
-        (false, Create::Yes) => make_directories(&directory)?,
+    let named = std::path::absolute(directory).map_err(fail("find", directory))?;
+    trust_links(&named)?;
+    match (named.exists(), create) {
+        (false, Create::No) => return Err(StateError::Missing(named)),
+        (false, Create::Yes) => make_directories(&named)?,
         (true, _) => {}
     }
-    let directory = directory.canonicalize().map_err(fail("open", &directory))?;
-    trust_ancestors(&directory)?;
+    let directory = named.canonicalize().map_err(fail("open", &named))?;
+    trust_ancestors(&directory, &named)?;
     Ok(directory)
 }
 
@@ -372,12 +372,13 @@ fn trust_links(directory: &Path) -> Result<(), StateError> {
     }
 }
 
-fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
+/// `named` is what somebody called it, perhaps through a link.
+fn trust_ancestors(directory: &Path, named: &Path) -> Result<(), StateError> {
     let us = rustix::process::geteuid().as_raw();
     for path in directory.ancestors() {
         let metadata = path.symlink_metadata().map_err(fail("look at", path))?;
         let untrusted = |why: String| StateError::Untrusted {
-            directory: Some(directory.to_owned()),
+            directory: Some(named.to_owned()),
             path: path.to_owned(),
             why,
         };
@@ -405,7 +406,7 @@ fn trust_ancestors(directory: &Path) -> Result<(), StateError> {
         let mut entries = std::fs::read_dir(directory).map_err(fail("list", directory))?;
         if !is_ours && entries.next().is_some() {
             return Err(StateError::Untrusted {
-                directory: Some(directory.to_owned()),
+                directory: Some(named.to_owned()),
                 path: directory.to_owned(),
                 why: "holds files that are not Steadfast's, and others may read it".to_owned(),
             });

@@ -17,6 +17,9 @@ fuzz_target!(|head: &[u8]| {
     };
     let _ = (index.feed(), index.exploited(cve), index.epss(cve));
     let _ = index.statements("CVE-2026-0001");
+    for (row, _) in index.naming("CVE-2026-0001").unwrap_or_default().iter().take(10) {
+        let _ = index.ecosystems(row);
+    }
     if let Ok(Some(row)) = index.find("CVE-2026-0001") {
         let _ = (row.aliases(), row.related(), row.published(), row.modified());
         if let Ok(place) = row.text() {

@@ -168,6 +168,9 @@ proptest! {
         let _ = (index.feed(), index.coverage(), index.covers("Debian:12"));
         let _ = (index.exploited(cve("CVE-2026-0001")), index.epss(cve("CVE-2026-0001")));
         let _ = index.statements("CVE-2026-0001");
+        for (row, _) in index.naming("CVE-2026-0001").unwrap_or_default() {
+            let _ = index.ecosystems(&row);
+        }
         if let Ok(Some(row)) = index.find("CVE-2026-0001") {
             let _ = (row.aliases(), row.related(), row.text(), row.published(), row.modified());
         }

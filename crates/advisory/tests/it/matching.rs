@@ -1,6 +1,6 @@
 //! What is affected, fixed, not affected, or unknown.
 
-use advisory::matching::{Subject, Verdict, judge, judge_one};
+use advisory::matching::{Subject, Verdict, judge, judge_one, speaking};
 use advisory::record::{Product, Statement, VexStatus};
 use model::component::SourcePackage;
 use model::{Component, Ecosystem};
@@ -221,6 +221,34 @@ fn a_distributions_advisory_brings_the_date_and_stands_alone_where_it_must() {
             .map(|f| (&*f.name, f.fixed.as_deref(), f.fix_published.is_some()))
             .collect();
         assert_eq!(seen, expected, "{records:?}");
+    }
+}
+
+/// Found by every name, and by what a distribution's advisory is about; elsewhere one that is
+/// merely related says nothing of it.
+#[test]
+fn an_advisory_speaks_of_what_it_names() {
+    let events = r#"{"introduced":"0"},{"fixed":"2"}"#;
+    let record = |id: &str, ecosystem: &str, field: &str| {
+        let more = format!(r#""{field}":["CVE-2026-0007","CVE-2026-0008"],"#);
+        record(id, ecosystem, "openssl", events, &more)
+    };
+    // (id, ecosystem, field, does it speak of CVE-2026-0008)
+    for (id, ecosystem, field, speaks) in [
+        ("DSA-1-1", "Debian:12", "related", true),
+        ("DSA-1-1", "Debian:12", "upstream", true),
+        ("DSA-1-1", "Debian:12", "aliases", true),
+        ("GHSA-1", "npm", "aliases", true),
+        ("GHSA-1", "npm", "related", false),
+    ] {
+        let made = made(&[&record(id, ecosystem, field)], |_| {});
+        let names = |name: &str| {
+            let rows = speaking(&made.index(), name).expect("good");
+            rows.len()
+        };
+        assert_eq!(names("cve-2026-0008") > 0, speaks, "{id}, {field}");
+        assert_eq!(names(&id.to_lowercase()), 1, "{id}, {field}");
+        assert_eq!(names("CVE-2026-0009"), 0, "{id}, {field}");
     }
 }
 

@@ -48,7 +48,7 @@ fn fetched_and_carried(release: Release) {
     host.steadfast(&["feed", "update"])
         .expect(3, &["failed", "404", "its feed is as it was"]);
     host.steadfast(&["feed", "list", "--max-age", "60000"])
-        .expect(0, &["1 advisories", "404"]);
+        .expect(0, &["1 advisory", "404"]);
     assert_eq!(
         host.shell("ls /var/tmp | grep -c steadfast || true").trim(),
         "0"

@@ -171,8 +171,8 @@ fn a_state_directory_that_others_could_have_written_is_refused() {
         "/tmp/in",
     ] {
         let words = ["--state", state, "apply", "--role", "motd", "--yes"];
-        host.steadfast(&words)
-            .expect(5, &["refused to use the state directory"]);
+        let named = format!("refused to use the state directory `{state}`: ");
+        host.steadfast(&words).expect(5, &[named.trim_end()]);
     }
     let found = crate::booted::differences(&before, &host.snapshot());
     let found: Vec<_> = found
