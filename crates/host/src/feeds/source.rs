@@ -38,6 +38,12 @@ impl Default for Bounds {
 /// Below this much, nothing is a bomb.
 const RATIO_FROM_BYTES: u64 = 64 << 20;
 
+/// A name that doesn't fit a header of a tar archive; a path of Linux has 4,096 bytes.
+const LONG_NAME_BYTES: u64 = 64 << 10;
+
+/// Of a refused name, this much is shown.
+const LONGEST_SHOWN_BYTES: usize = 200;
+
 type Each<'a> = &'a mut dyn FnMut(&str, &[u8]) -> Result<(), FeedError>;
 
 /// Calls `each` with the name and the bytes of every document. `shown` is what messages call it.
@@ -268,7 +274,12 @@ impl Reading {
         // Raw: what extends a header (a name of any length) is taken into memory otherwise.
         for entry in entries.raw(true) {
             let mut entry = entry.map_err(|error| self.torn(name, &error))?;
-            if !entry.header().entry_type().is_file() {
+            self.leads_nowhere(&entry.path_bytes())?;
+            let kind = entry.header().entry_type();
+            if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+                self.long_name(name, &mut entry)?;
+            }
+            if !kind.is_file() {
                 continue;
             }
             let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -291,6 +302,40 @@ impl Reading {
         Ok(())
     }
 
+    /// The name that the next member has for those who take long ones. Here it is only refused.
+    fn long_name(&self, name: &str, entry: &mut impl Read) -> Result<(), FeedError> {
+        let mut bytes = Vec::new();
+        entry
+            .take(LONG_NAME_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.torn(name, &error))?;
+        if bytes.len() as u64 > LONG_NAME_BYTES {
+            return Err(self.refused("has a member whose name is too long"));
+        }
+        // A record of pax, or the name itself, which a zero ends.
+        let paths = tar::PaxExtensions::new(&bytes)
+            .map_while(Result::ok)
+            .filter(|extension| extension.key_bytes() == b"path");
+        for path in paths {
+            self.leads_nowhere(path.value_bytes())?;
+        }
+        let long = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        match long.contains(&b'\n') {
+            true => Ok(()),
+            false => self.leads_nowhere(long),
+        }
+    }
+
+    /// Nothing is unpacked to a disk, but whoever names a member so means to reach something:
+    /// what they say of packages is not believed either.
+    fn leads_nowhere(&self, member: &[u8]) -> Result<(), FeedError> {
+        let Some(why) = leads_out(member) else {
+            return Ok(());
+        };
+        let member = model::printable(&member[..member.len().min(LONGEST_SHOWN_BYTES)]);
+        Err(self.refused(format!("its member `{member}` {why}")))
+    }
+
     fn zip(&mut self, file: &File, each: Each<'_>) -> Result<(), FeedError> {
         let packed = file.metadata().map_err(fail("look at", &self.path))?.len();
         self.packed_bytes.set(self.packed_bytes.get() + packed);
@@ -309,6 +354,7 @@ impl Reading {
                 why: format!("can't be unpacked: {error}"),
             };
             let member = archive.by_index(at).map_err(unpack)?;
+            self.leads_nowhere(member.name_raw())?;
             if !member.is_file() {
                 continue;
             }
@@ -359,6 +405,24 @@ impl Reading {
         }
         self.buffer = buffer;
         said
+    }
+}
+
+/// How the name of an archive's member leads out of the directory into which it is unpacked, on
+/// any system.
+fn leads_out(member: &[u8]) -> Option<&'static str> {
+    let is_drive = member.len() > 1 && member[0].is_ascii_alphabetic() && member[1] == b':';
+    let climbs = member.split(|byte| *byte == b'/').any(|part| part == b"..");
+    if member.first() == Some(&b'/') {
+        Some("is an absolute path")
+    } else if is_drive {
+        Some("begins with a drive")
+    } else if member.contains(&b'\\') {
+        Some("has a backslash in its name")
+    } else if climbs {
+        Some("leads out of the archive")
+    } else {
+        member.contains(&0).then_some("has a zero in its name")
     }
 }
 

@@ -238,19 +238,76 @@ fn what_is_torn_or_hostile_is_refused_and_the_old_index_stays() {
 }
 
 #[test]
-fn paths_in_an_archive_lead_nowhere() {
+fn an_archive_with_a_member_that_leads_out_of_it_is_refused() {
     let bench = Bench::new();
     let good = record("CVE-2026-0001");
-    let path = bench.file(
-        "a.tar",
-        &tar(&[("../../../evil.json", &good), ("/abs.json", &good)]),
-    );
-    assert_eq!(
-        bench.advisories(&path),
-        1,
-        "it is read, and nothing is unpacked"
-    );
-    assert!(!bench.path("evil.json").exists());
+    let kept = bench.file("good.json", &good);
+    bench.import(&kept).expect("a good record");
+    let file = bench.path("state/feeds/test.idx");
+    let before = fs::read(&file).expect("it is there");
+    let deep = format!("{}/../../../etc/x.json", "d".repeat(150));
+    for (name, why) in [
+        ("../../etc/x.json", "leads out of the archive"),
+        ("a/../../x.json", "leads out of the archive"),
+        ("a/..", "leads out of the archive"),
+        ("/etc/x.json", "is an absolute path"),
+        ("..\\..\\x.json", "has a backslash in its name"),
+        ("C:/x.json", "begins with a drive"),
+        ("c:x.json", "begins with a drive"),
+    ] {
+        // One such member among good ones is enough.
+        let members: [(&str, &[u8]); 3] = [("a.json", &good), (name, &good), ("z.json", &good)];
+        let (archive, zipped) = (tar(&members), zip(&members));
+        for (kind, bytes) in [
+            ("zip", zipped),
+            ("tar.gz", gzip(&archive)),
+            ("tar.zst", zstd(&archive)),
+            ("tar", archive),
+        ] {
+            let path = bench.file("bad", &bytes);
+            let error = bench.import(&path).expect_err(name).to_string();
+            let wanted = format!("its member `{name}` {why}");
+            assert!(error.contains(&wanted), "{kind}: {error}");
+            assert_eq!(
+                fs::read(&file).expect("it is there"),
+                before,
+                "{kind} {name}"
+            );
+        }
+    }
+    // Names that stand before their member, as GNU's and pax's tools write them.
+    let mut gnu = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.as_mut_bytes()[..13].copy_from_slice(b"././@LongLink");
+    header.set_size(deep.len() as u64 + 1);
+    header.set_cksum();
+    let name = [deep.as_bytes(), b"\0"].concat();
+    gnu.append(&header, &name[..]).expect("in memory");
+    let mut pax = tar::Builder::new(Vec::new());
+    pax.append_pax_extensions([("path", deep.as_bytes())])
+        .expect("in memory");
+    for mut archive in [gnu, pax] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(good.len() as u64);
+        header.as_mut_bytes()[..6].copy_from_slice(b"x.json");
+        header.set_cksum();
+        archive.append(&header, &good[..]).expect("in memory");
+        let path = bench.file("bad", &archive.into_inner().expect("in memory"));
+        let error = bench.import(&path).expect_err("it climbs").to_string();
+        assert!(error.contains("leads out of the archive"), "{error}");
+        assert_eq!(fs::read(&file).expect("it is there"), before);
+    }
+    // What is inside may be called anything else.
+    let harmless: [(&str, &[u8]); 3] = [
+        ("./a..json", &good),
+        ("a/.../b.json", &good),
+        ("GHSA:1/c.json", &good),
+    ];
+    for bytes in [tar(&harmless), zip(&harmless)] {
+        let path = bench.file("good", &bytes);
+        assert_eq!(bench.advisories(&path), 1);
+    }
 }
 
 #[test]
