@@ -1,6 +1,6 @@
 //! Where a walk begins: the mounts that hold files of this host.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use model::HostPath;
@@ -163,7 +163,7 @@ fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
     let directory = match openat2(tree.root_fd(), relative, flags, Mode::empty(), resolve) {
         // An older kernel, or a container that forbids the call.
-        Err(Errno::NOSYS | Errno::PERM) => step_by_step(tree, relative, flags).ok()?,
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(tree.root_fd(), relative, flags).ok()?,
         // A link on the way could lead anywhere, and out of the tree.
         other => other.ok()?,
     };
@@ -188,10 +188,19 @@ fn open(tree: &Tree, path: &HostPath) -> Option<(Start, Option<u64>)> {
 }
 
 /// Opens a directory name by name, so that no link on the way is followed.
-fn step_by_step(tree: &Tree, relative: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut at = openat(tree.root_fd(), c".", flags, Mode::empty())?;
-    for name in relative.split(|byte| *byte == b'/') {
-        at = openat(&at, name, flags, Mode::empty())?;
+pub(super) fn step_by_step(
+    from: BorrowedFd<'_>,
+    relative: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    // What lies on the way is only passed.
+    let passed = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = openat(from, c".", passed, Mode::empty())?;
+    let mut names = relative.split(|byte| *byte == b'/').peekable();
+    while let Some(name) = names.next() {
+        let is_last = names.peek().is_none();
+        let flags = if is_last { flags } else { passed };
+        at = openat(&at, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }
     Ok(at)
 }

@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::starts::{Start, is_pruned};
+use super::starts::{Start, is_pruned, step_by_step};
 
 /// More threads than this wait for the same locks of the kernel.
 const MOST_THREADS: usize = 4;
@@ -414,9 +414,7 @@ fn open(start: &Start, relative: &[u8], is_root: bool) -> Result<OwnedFd, Errno>
         resolve,
     ) {
         // An older kernel, or a container that forbids the call.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            fs::openat(&start.directory, relative, flags, OpenMode::empty())
-        }
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(start.directory.as_fd(), relative, flags),
         other => other,
     }
 }
@@ -430,7 +428,91 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Statx,
         | StatxFlags::UID
         | StatxFlags::GID
         | StatxFlags::NLINK
+        | StatxFlags::INO
         | StatxFlags::SIZE
         | StatxFlags::CTIME;
     fs::statx(directory, name, flags, mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    use model::HostPath;
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+
+    use super::super::starts::{Start, step_by_step};
+    use super::open;
+
+    /// Has the kernel know no `openat2` for this thread, as an older one.
+    #[expect(unsafe_code, reason = "no library has seccomp(2)")]
+    fn forget_openat2() -> bool {
+        let step = |code: u32, jt, jf, k| libc::sock_filter {
+            code: code as u16,
+            jt,
+            jf,
+            k,
+        };
+        let number = libc::SYS_openat2 as u32;
+        let mut steps = [
+            // The number of the call.
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number),
+            step(
+                libc::BPF_RET | libc::BPF_K,
+                0,
+                0,
+                libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+            ),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: steps.len() as u16,
+            filter: steps.as_mut_ptr(),
+        };
+        rustix::thread::set_no_new_privs(true).is_ok()
+            // SAFETY: the program outlives the call, and holds for this thread alone.
+            && unsafe {
+                libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                )
+            } == 0
+    }
+
+    #[test]
+    fn without_openat2_no_link_is_followed_either() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("a/b")).expect("directories");
+        std::os::unix::fs::symlink("a", at("link")).expect("a link");
+        std::os::unix::fs::symlink("b", at("a/link")).expect("a link");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, folder.path(), flags, Mode::empty()).expect("it is there");
+        let start = Start {
+            directory,
+            path: HostPath::literal("/"),
+            device: (0, 0),
+        };
+        let check = || {
+            for good in ["", "a", "a/b"] {
+                assert!(open(&start, good.as_bytes(), false).is_ok(), "{good}");
+            }
+            for bad in ["link", "link/b", "a/link"] {
+                assert!(open(&start, bad.as_bytes(), false).is_err(), "{bad}");
+                let stepped = step_by_step(start.directory.as_fd(), bad.as_bytes(), flags);
+                assert!(stepped.is_err(), "{bad}");
+            }
+        };
+        check();
+        thread::scope(|scope| {
+            let without = scope.spawn(|| {
+                assert!(forget_openat2(), "seccomp is there");
+                check();
+            });
+            without.join().expect("it holds");
+        });
+    }
 }
