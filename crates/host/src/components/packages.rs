@@ -17,6 +17,7 @@ use crate::parse::apk::{self, parse_installed};
 use crate::parse::dpkg::PackageRecord;
 use crate::probe::packages::STATUS;
 use crate::tree::Trouble;
+use crate::walk::ownership;
 
 /// Databases of package managers that are not read yet, and whose they are.
 const OTHERS: [(&str, &str); 7] = [
@@ -169,9 +170,14 @@ pub fn add_apk(
 /// Those of these paths that a package of apk brought.
 pub fn owned_by_apk(host: &Arc<Inner>, paths: &BTreeSet<&[u8]>) -> BTreeSet<Vec<u8>> {
     let mut owned = BTreeSet::new();
-    for (_, bytes) in apk_databases(host) {
+    let databases = apk_databases(host);
+    if databases.is_empty() {
+        return owned;
+    }
+    let names = ownership::names(host, paths);
+    for (_, bytes) in databases {
         apk::files(&bytes.unwrap_or_default(), &mut |path| {
-            if paths.contains(path) {
+            if let Some(path) = names.get(path) {
                 owned.insert(path.to_vec());
             }
         });

@@ -61,13 +61,23 @@ pub fn parse_installed(bytes: &[u8]) -> Installed {
 }
 
 /// Calls `each` with every file that a package has, from the root: `F:` names a directory, and the
-/// `R:` behind it the files in it.
+/// `R:` behind it the files in it. An entry has files when it has said which package it is, and of
+/// what version, as apk says it first: one that is listed as no package hides nothing.
 pub fn files(bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
     let mut path = b"/".to_vec();
     let mut directory = path.len();
+    let (mut has_name, mut has_version) = (false, false);
+    let is_said = |value: &[u8]| str::from_utf8(value).is_ok_and(|text| !text.trim().is_empty());
     for line in bytes.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.get(..2) {
+            None if line.is_empty() => {
+                (has_name, has_version) = (false, false);
+                path.truncate(1);
+                directory = 1;
+            }
+            Some(b"P:") => has_name |= is_said(&line[2..]),
+            Some(b"V:") => has_version |= is_said(&line[2..]),
             Some(b"F:") => {
                 path.truncate(1);
                 path.extend_from_slice(&line[2..]);
@@ -76,7 +86,7 @@ pub fn files(bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
                 }
                 directory = path.len();
             }
-            Some(b"R:") => {
+            Some(b"R:") if has_name && has_version => {
                 path.truncate(directory);
                 path.extend_from_slice(&line[2..]);
                 each(&path);

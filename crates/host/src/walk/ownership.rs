@@ -33,21 +33,7 @@ pub fn of(
     candidates: &BTreeSet<&[u8]>,
 ) -> Result<BTreeMap<Vec<u8>, Ownership>, Trouble> {
     let packages = host.packages()?;
-    // Lists name files as the package did: `/bin/su`, which is `/usr/bin/su` after the merge.
-    let merged: Vec<&str> = MERGED
-        .into_iter()
-        .filter(|name| is_merged(host, name))
-        .collect();
-    let mut wanted: HashMap<Vec<u8>, &[u8]> = HashMap::new();
-    for path in candidates {
-        wanted.insert(path.to_vec(), path);
-        for name in &merged {
-            let below = format!("/usr/{name}/");
-            if path.starts_with(below.as_bytes()) {
-                wanted.insert(path[b"/usr".len()..].to_vec(), path);
-            }
-        }
-    }
+    let wanted = names(host, candidates);
     let diversions: HashMap<Vec<u8>, Diversion> =
         match host.read("/var/lib/dpkg/diversions", LIST_LIMIT_BYTES) {
             Ok(bytes) => parse_diversions(&bytes)
@@ -115,6 +101,27 @@ pub fn of(
         }
     }
     Ok(known)
+}
+
+/// These paths by all names that a list may have for them.
+///
+/// Lists name files as the package did: `/bin/su`, which is `/usr/bin/su` after the merge.
+pub fn names<'a>(host: &Arc<Inner>, candidates: &BTreeSet<&'a [u8]>) -> HashMap<Vec<u8>, &'a [u8]> {
+    let merged: Vec<&str> = MERGED
+        .into_iter()
+        .filter(|name| is_merged(host, name))
+        .collect();
+    let mut wanted: HashMap<Vec<u8>, &[u8]> = HashMap::new();
+    for path in candidates {
+        wanted.insert(path.to_vec(), path);
+        for name in &merged {
+            let below = format!("/usr/{name}/");
+            if path.starts_with(below.as_bytes()) {
+                wanted.insert(path[b"/usr".len()..].to_vec(), path);
+            }
+        }
+    }
+    wanted
 }
 
 fn is_merged(host: &Arc<Inner>, name: &str) -> bool {

@@ -101,6 +101,23 @@ fn a_tree_of_alpine_has_its_packages() {
 }
 
 #[test]
+fn the_merge_of_usr_is_seen_through() {
+    let tree = Tree::with(&[
+        (
+            "/usr/lib/apk/db/installed",
+            b"P:app\nV:1\nF:lib\nR:a.jar\n\nP:nameless\nF:lib\nR:b.jar\n\n",
+        ),
+        ("/usr/lib/a.jar", &jar("g", "owned", "1").build()),
+        ("/usr/lib/b.jar", &jar("g", "free", "1").build()),
+    ]);
+    tree.link("/lib", "usr/lib");
+    assert_eq!(
+        lines(&inventory(&tree)),
+        ["Alpine app 1 of app, -", "Maven g:free 1 of -, -"]
+    );
+}
+
+#[test]
 fn images_of_alpine_have_their_packages() {
     let store = |rest: &str| format!("/var/lib/containers/storage/{rest}");
     let blobs = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/";
