@@ -1,6 +1,8 @@
 //! Java archives: jars, and wars and ears with jars in them, jars within jars. What Maven wrote
 //! into one (`pom.properties`) is best; else its manifest and the name of the file are asked.
 
+use std::ops::Range;
+
 use model::component::{Ecosystem, EvidenceKind};
 use model::value::Reason;
 
@@ -22,80 +24,111 @@ pub fn is_archive(name: &[u8]) -> bool {
             .any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-/// What an archive holds. What can't be read of it is said, and the rest is looked at.
+/// What an archive of this name holds. What can't be read of it is said, and the rest is looked at.
 pub fn scan(source: &dyn Source, file_name: &[u8]) -> Contents {
+    let (mut contents, own) = look(source);
+    if let Some(found) = own.and_then(|own| own.named(&contents, file_name, "")) {
+        contents.add(found);
+    }
+    contents
+}
+
+/// What an archive holds, whatever it is called.
+pub fn look(source: &dyn Source) -> (Contents, Option<Own>) {
     let mut budget = Budget::default();
     let mut contents = Contents::default();
-    archive(source, file_name, "", 0, &mut budget, &mut contents);
-    contents
+    let own = archive(source, "", 0, &mut budget, &mut contents);
+    (contents, own)
+}
+
+/// What an archive says of itself, which its name completes.
+pub struct Own {
+    /// Of the contents, those that it has itself and not by an archive in it.
+    poms: Range<usize>,
+    manifest: Manifest,
+}
+
+impl Own {
+    /// What the manifest says of an archive of this name, unless Maven has said it.
+    pub fn named(&self, contents: &Contents, file_name: &[u8], inside: &str) -> Option<Found> {
+        let stem = stem(file_name);
+        let is_own = |pom: &Found| {
+            let artifact = pom.name.rsplit(':').next().unwrap_or_default();
+            let rest = stem.strip_prefix(artifact);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+        };
+        // A jar that others were put into has many, and may lack its own.
+        let poms = contents.found.get(self.poms.clone()).unwrap_or_default();
+        if poms.len() == 1 || poms.iter().any(is_own) {
+            return None;
+        }
+        let found = self.manifest.component(stem)?;
+        Some(Found {
+            member: Some(format!("{inside}META-INF/MANIFEST.MF")),
+            ..found
+        })
+    }
 }
 
 fn archive(
     source: &dyn Source,
-    file_name: &[u8],
     inside: &str,
     depth: usize,
     budget: &mut Budget,
     contents: &mut Contents,
-) {
+) -> Option<Own> {
     let archive = match budget.open(source) {
         Ok(archive) => archive,
-        Err(reason) => return contents.unread(inside, reason),
+        Err(reason) => {
+            contents.unread(inside, reason);
+            return None;
+        }
     };
-    let mut found = Vec::new();
     let mut manifest = Manifest::default();
+    let first = contents.found.len();
     for member in &archive.members {
-        let name = model::printable(&member.name);
-        let at = format!("{inside}{name}");
-        if is_pom(&member.name) {
-            match budget.text(&archive, member) {
-                Ok(bytes) => found.extend(parse_pom(&bytes).map(|pom| (at, pom))),
-                Err(reason) => contents.unread(&at, reason),
-            }
-        } else if member.name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF") {
-            match budget.text(&archive, member) {
-                Ok(bytes) => manifest = Manifest::parse(&bytes),
-                Err(reason) => contents.unread(&at, reason),
-            }
-        } else if is_archive(&member.name) {
-            if depth + 1 == DEEPEST {
-                let why = format!("more than {DEEPEST} archives within each other");
-                contents.unread(&at, Reason::Failed { why });
-                continue;
-            }
-            let inner = budget.content(&archive, member, INNER_LIMIT_BYTES);
-            let base = base_name(&member.name);
-            match inner {
-                Ok(inner) => {
-                    let at = format!("{at}!/");
-                    self::archive(inner.source(), base, &at, depth + 1, budget, contents);
+        let is_pom = is_pom(&member.name);
+        if !is_pom && !member.name.eq_ignore_ascii_case(b"META-INF/MANIFEST.MF") {
+            continue;
+        }
+        let at = format!("{inside}{}", model::printable(&member.name));
+        match budget.text(&archive, member) {
+            Ok(bytes) if is_pom => {
+                if let Some(pom) = parse_pom(&bytes) {
+                    contents.add(Found {
+                        member: Some(at),
+                        ..pom
+                    });
                 }
-                Err(reason) => contents.unread(&at, reason),
             }
+            Ok(bytes) => manifest = Manifest::parse(&bytes),
+            Err(reason) => contents.unread(&at, reason),
         }
     }
-    let stem = stem(file_name);
-    let is_own = |pom: &Found| {
-        let artifact = pom.name.rsplit(':').next().unwrap_or_default();
-        let rest = stem.strip_prefix(artifact);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+    let own = Own {
+        poms: first..contents.found.len(),
+        manifest,
     };
-    // A jar that others were put into has many, and may lack its own.
-    let has_own = found.len() == 1 || found.iter().any(|(_, pom)| is_own(pom));
-    if !has_own {
-        let member = format!("{inside}META-INF/MANIFEST.MF");
-        found.extend(
-            manifest
-                .component(stem)
-                .map(|component| (member, component)),
-        );
+    for member in archive.members.iter().filter(|it| is_archive(&it.name)) {
+        let at = format!("{inside}{}", model::printable(&member.name));
+        if depth + 1 == DEEPEST {
+            let why = format!("more than {DEEPEST} archives within each other");
+            contents.unread(&at, Reason::Failed { why });
+            continue;
+        }
+        match budget.content(&archive, member, INNER_LIMIT_BYTES) {
+            Ok(inner) => {
+                let at = format!("{at}!/");
+                let own = self::archive(inner.source(), &at, depth + 1, budget, contents);
+                let base = base_name(&member.name);
+                if let Some(found) = own.and_then(|own| own.named(contents, base, &at)) {
+                    contents.add(found);
+                }
+            }
+            Err(reason) => contents.unread(&at, reason),
+        }
     }
-    contents
-        .found
-        .extend(found.into_iter().map(|(member, found)| Found {
-            member: Some(member),
-            ..found
-        }));
+    Some(own)
 }
 
 /// `META-INF/maven/GROUP/ARTIFACT/pom.properties`

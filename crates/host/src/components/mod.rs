@@ -36,6 +36,7 @@ use model::count::plural;
 use model::value::Reason;
 
 use crate::LocalHost;
+use crate::probe::accounts;
 use crate::tree::Trouble;
 use crate::walk::{ownership, starts};
 use search::{Candidate, Search};
@@ -64,9 +65,23 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
         .iter()
         .filter(|candidate| !owned.contains(candidate.path.as_bytes()))
         .collect();
-    for (candidate, contents) in read::all(host, &unowned) {
-        collected.take(&candidate.path, None, contents);
+    let users = users(host);
+    let share = |owner| match owner {
+        0 => Share::Files,
+        uid => Share::FilesOf(users.contains(&uid).then_some(uid)),
+    };
+    read::all(host, &unowned, &mut |candidate, parsed| {
+        collected.charge(share(candidate.owner));
+        collected.take(candidate, None, parsed);
+    });
+    for (path, owner) in search.stores.iter().filter(|(path, _)| !stores.knows(path)) {
+        collected.charge(share(*owner));
+        let what = "a store of container images that no known user or configuration has: it is \
+                    looked into as files, and which packages its images have is unknown";
+        let what = what.to_owned();
+        collected.unread(path.clone(), Reason::Unavailable { what });
     }
+    collected.charge(Share::default());
     images::read(host, &stores, &mut collected, entries_seen);
     collected.inventory()
 }
@@ -81,6 +96,14 @@ pub fn own_packages(host: &LocalHost) -> Inventory {
     let mut collected = Collected::default();
     packages::read(&host.inner, &mut collected);
     collected.inventory()
+}
+
+/// The users that the host's own file knows. Of the others, one person may have sixty thousand
+/// (subuid(5)).
+fn users(host: &std::sync::Arc<crate::local::Inner>) -> BTreeSet<u32> {
+    let passwd = accounts::passwd(host).map(|passwd| passwd.entries);
+    let entries = passwd.unwrap_or_default().into_iter();
+    entries.map(|line| line.entry.uid).collect()
 }
 
 /// The candidates that a package of the distribution brought: what they are is that package's
@@ -140,9 +163,12 @@ fn say_unreadable(search: &Search, is_root: bool, collected: &mut Collected) {
         let why = format!("{more} that can't be read");
         collected.unread(HostPath::literal("/"), Reason::Failed { why });
     }
-    if search.too_many {
-        let why = "more files that may hold components than are looked into".to_owned();
-        collected.unread(HostPath::literal("/"), Reason::Failed { why });
+    if search.left_out > 0 {
+        let why = format!(
+            "left out: {} that may hold components, which are more than are looked into",
+            plural(search.left_out, "file")
+        );
+        collected.say(HostPath::literal("/"), Reason::Failed { why });
     }
 }
 
@@ -153,18 +179,79 @@ pub(crate) struct Collected {
     unread: Vec<Unread>,
     /// Whose what is said now is.
     share: Share,
-    /// How often each share has spoken.
-    said: BTreeMap<Share, usize>,
+    shares: BTreeMap<Share, Taken>,
+    /// What all ordinary users have together.
+    of_users: Taken,
 }
 
-/// Whose trouble takes nobody else's place.
+/// Whose components and troubles take nobody else's place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Share {
-    /// Files of the host.
+    /// Packages and files of root.
     #[default]
     Files,
+    /// Files of an ordinary user, or of all whom nobody knows.
+    FilesOf(Option<u32>),
     /// Images in the stores of root, or of an ordinary user.
     Images(Option<u32>),
+}
+
+/// How much room something takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    /// Components, once for each file that proves one.
+    proofs: usize,
+    text_bytes: usize,
+    /// Proofs for which there was no room.
+    left_out: usize,
+    troubles: usize,
+}
+
+/// The most that is kept: of root's components, of those of one user, and of those of all users. A
+/// host of 5,000 packages and 100,000 components has 30 MB of names and paths.
+const MOST_OF_ROOT: Most = Most {
+    proofs: 1_000_000,
+    text_bytes: 512 << 20,
+};
+const MOST_OF_USER: Most = Most {
+    proofs: 500_000,
+    text_bytes: 128 << 20,
+};
+const MOST_OF_USERS: Most = Most {
+    proofs: 1_000_000,
+    text_bytes: 256 << 20,
+};
+
+struct Most {
+    proofs: usize,
+    text_bytes: usize,
+}
+
+impl Taken {
+    fn fits(self, text_bytes: usize, most: &Most) -> bool {
+        self.proofs < most.proofs && self.text_bytes + text_bytes <= most.text_bytes
+    }
+
+    fn add(&mut self, text_bytes: usize) {
+        self.proofs += 1;
+        self.text_bytes += text_bytes;
+    }
+}
+
+impl Share {
+    const fn is_roots(self) -> bool {
+        matches!(self, Self::Files | Self::Images(None))
+    }
+
+    fn what(self) -> String {
+        match self {
+            Self::Files => "files".to_owned(),
+            Self::FilesOf(Some(uid)) => format!("files of the user {uid}"),
+            Self::FilesOf(None) => "files of unknown users".to_owned(),
+            Self::Images(None) => "images".to_owned(),
+            Self::Images(Some(uid)) => format!("images of the user {uid}"),
+        }
+    }
 }
 
 impl Collected {
@@ -180,56 +267,111 @@ impl Collected {
 
     /// `component` comes without evidence.
     fn add(&mut self, component: Component, evidence: Evidence) {
+        let known = self.components.get(&component);
+        if known.is_some_and(|known| known.contains(&evidence)) {
+            return;
+        }
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let text_bytes = component.name.len()
+            + component.version.len()
+            + length(&component.image)
+            + evidence.path.as_bytes().len()
+            + length(&evidence.member);
+        let is_roots = self.share.is_roots();
+        let taken = self.shares.entry(self.share).or_default();
+        let fits = match is_roots {
+            true => taken.fits(text_bytes, &MOST_OF_ROOT),
+            false => {
+                taken.fits(text_bytes, &MOST_OF_USER)
+                    && self.of_users.fits(text_bytes, &MOST_OF_USERS)
+            }
+        };
+        if !fits {
+            taken.left_out += 1;
+            return;
+        }
+        taken.add(text_bytes);
+        if !is_roots {
+            self.of_users.add(text_bytes);
+        }
         self.components
             .entry(component)
             .or_default()
             .insert(evidence);
     }
 
-    fn take(&mut self, path: &HostPath, image: Option<&str>, contents: found::Contents) {
-        for found in contents.found {
-            let evidence = Evidence {
-                path: path.clone(),
-                how: found.how,
-                member: found.member,
-            };
-            let component = Component {
-                ecosystem: found.ecosystem,
-                name: found.name,
-                version: found.version,
-                source: None,
-                architecture: None,
-                origin: None,
-                evidence: Vec::new(),
-                image: image.map(str::to_owned),
-            };
-            self.add(component, evidence);
-        }
-        for why in contents.unread {
-            self.unread(path.clone(), why);
+    /// Takes what a file holds, which is an image's or the host's own.
+    fn take(&mut self, candidate: &Candidate, image: Option<&str>, parsed: &read::Parsed) {
+        let path = &candidate.path;
+        self.contents(path, image, &parsed.contents, &|member| member.cloned());
+        if let Some(found) = parsed.named(path.file_name()) {
+            self.found(path, image, &found, found.member.clone());
         }
     }
 
+    /// Takes contents. `member_of` tells the way inside an archive.
+    fn contents(
+        &mut self,
+        path: &HostPath,
+        image: Option<&str>,
+        contents: &found::Contents,
+        member_of: &dyn Fn(Option<&String>) -> Option<String>,
+    ) {
+        for found in &contents.found {
+            self.found(path, image, found, member_of(found.member.as_ref()));
+        }
+        for why in &contents.unread {
+            self.unread(path.clone(), why.clone());
+        }
+    }
+
+    fn found(
+        &mut self,
+        path: &HostPath,
+        image: Option<&str>,
+        found: &found::Found,
+        member: Option<String>,
+    ) {
+        let evidence = Evidence {
+            path: path.clone(),
+            how: found.how,
+            member,
+        };
+        let component = Component {
+            ecosystem: found.ecosystem.clone(),
+            name: found.name.clone(),
+            version: found.version.clone(),
+            source: None,
+            architecture: None,
+            origin: None,
+            evidence: Vec::new(),
+            image: image.map(str::to_owned),
+        };
+        self.add(component, evidence);
+    }
+
     fn unread(&mut self, path: HostPath, why: Reason) {
-        let said = self.said.entry(self.share).or_default();
-        *said += 1;
-        if *said <= MOST_UNREAD {
+        let taken = self.shares.entry(self.share).or_default();
+        taken.troubles += 1;
+        if taken.troubles <= MOST_UNREAD {
             self.unread.push(Unread { path, why });
         }
     }
 
     fn inventory(mut self) -> Inventory {
-        for (share, said) in std::mem::take(&mut self.said) {
-            let Some(more @ 1..) = said.checked_sub(MOST_UNREAD) else {
-                continue;
-            };
-            let what = match share {
-                Share::Files => "files".to_owned(),
-                Share::Images(None) => "images".to_owned(),
-                Share::Images(Some(uid)) => format!("images of the user {uid}"),
-            };
-            let why = format!("{more} more troubles with {what} are not named");
-            self.say(HostPath::literal("/"), Reason::Failed { why });
+        for (share, taken) in std::mem::take(&mut self.shares) {
+            let what = share.what();
+            if let Some(more @ 1..) = taken.troubles.checked_sub(MOST_UNREAD) {
+                let why = format!("{more} more troubles with {what} are not named");
+                self.say(HostPath::literal("/"), Reason::Failed { why });
+            }
+            if taken.left_out > 0 {
+                let why = format!(
+                    "left out: {} of {what}, which are more than are kept",
+                    plural(taken.left_out, "component")
+                );
+                self.say(HostPath::literal("/"), Reason::Failed { why });
+            }
         }
         self.unread
             .sort_by(|one, other| (&one.path, &one.why).cmp(&(&other.path, &other.why)));

@@ -44,10 +44,12 @@ pub fn scan(source: &dyn Source) -> Contents {
         let at = model::printable(&member.name);
         let found = budget.text(&archive, member).and_then(|bytes| read(&bytes));
         match found {
-            Ok(found) => contents.found.extend(found.into_iter().map(|found| Found {
-                member: Some(at.clone()),
-                ..found
-            })),
+            Ok(found) => found.into_iter().for_each(|found| {
+                contents.add(Found {
+                    member: Some(at.clone()),
+                    ..found
+                });
+            }),
             Err(reason) => contents.unread(&at, reason),
         }
     }

@@ -1,8 +1,9 @@
 //! Looking into the files that may speak of components, side by side: each is opened, read as
 //! far as its parser asks, and closed.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use model::HostPath;
@@ -10,7 +11,7 @@ use model::value::Reason;
 
 use super::elf::{Elf, MAGIC};
 use super::found::{Contents, Found};
-use super::search::{Candidate, Kind};
+use super::search::{Candidate, FileId, Kind};
 use super::source::{OpenFile, Source};
 use super::{go, java, node, python, ruby, rust};
 use crate::local::Inner;
@@ -19,68 +20,229 @@ use crate::tree::Trouble;
 /// As many as the walk has.
 const MOST_THREADS: usize = 4;
 
-/// The contents of these files, in their order; files that say nothing are left out.
-pub fn all<'a>(host: &Arc<Inner>, candidates: &[&'a Candidate]) -> Vec<(&'a Candidate, Contents)> {
+/// What was read before its turn is held up to this; then its reader waits.
+const HELD_LIMIT_BYTES: usize = 64 << 20;
+
+/// What a file holds, whatever it is called.
+#[derive(Default)]
+pub struct Parsed {
+    pub contents: Contents,
+    /// Of a Java archive, what its name completes.
+    own: Option<java::Own>,
+}
+
+impl Parsed {
+    fn new(kind: Kind, source: &dyn Source, file_name: &[u8]) -> Self {
+        match kind {
+            Kind::Java => {
+                let (contents, own) = java::look(source);
+                Self {
+                    contents: contents.end(),
+                    own,
+                }
+            }
+            kind => Self::from(contents(kind, source, file_name)),
+        }
+    }
+
+    /// What is found when the file is called this, besides its contents.
+    pub fn named(&self, file_name: &[u8]) -> Option<Found> {
+        self.own.as_ref()?.named(&self.contents, file_name, "")
+    }
+
+    /// About how much memory this takes.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.contents.held_bytes()
+    }
+}
+
+impl From<Contents> for Parsed {
+    fn from(contents: Contents) -> Self {
+        Self {
+            contents,
+            own: None,
+        }
+    }
+}
+
+/// What was read for some paths at once.
+type Done<'a> = Vec<(Vec<&'a Candidate>, Arc<Parsed>)>;
+
+/// Calls `each` with the contents of these files, in their order but for those that are one file
+/// by several names: that is read once, with the first of them.
+pub fn all<'a>(
+    host: &Arc<Inner>,
+    candidates: &[&'a Candidate],
+    each: &mut dyn FnMut(&'a Candidate, &Arc<Parsed>),
+) {
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(MOST_THREADS)
         .min(candidates.len());
-    let next = AtomicUsize::new(0);
+    let files = files(candidates);
+    let handover = Handover::default();
+    let started = AtomicUsize::new(0);
     let work = || {
-        let mut done = Vec::new();
+        let _end = EndOnPanic(&handover);
         loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(candidate) = candidates.get(place) else {
-                return done;
-            };
-            let contents = one(host, candidate);
-            if !contents.found.is_empty() || !contents.unread.is_empty() {
-                done.push((place, contents));
+            let place = started.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = files.get(place) else { return };
+            if !handover.give(place, read(host, file)) {
+                return;
             }
         }
     };
-    let mut all: Vec<(usize, Contents)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let workers = workers.into_iter();
-        workers
-            .flat_map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+        let _end = EndOnPanic(&handover);
+        for place in 0..files.len() {
+            let Some(done) = handover.take(place) else {
+                return;
+            };
+            for (candidates, parsed) in done {
+                for candidate in candidates {
+                    each(candidate, &parsed);
+                }
+            }
+        }
     });
-    all.sort_by_key(|(place, _)| *place);
-    let all = all.into_iter();
-    all.map(|(place, contents)| (candidates[place], contents))
-        .collect()
 }
 
-fn one(host: &Arc<Inner>, candidate: &Candidate) -> Contents {
+/// The paths of each file. A user can give one archive a hundred thousand names.
+fn files<'a>(candidates: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
+    let mut files: Vec<Vec<&Candidate>> = Vec::with_capacity(candidates.len());
+    let mut places: HashMap<(FileId, Kind), usize> = HashMap::new();
+    for candidate in candidates {
+        // Of these, the name or what lies beside them says all.
+        let is_by_path = matches!(candidate.kind, Kind::Gem | Kind::CargoVendored);
+        let id = candidate.linked.filter(|_| !is_by_path);
+        let place = id.map(|id| *places.entry((id, candidate.kind)).or_insert(files.len()));
+        match place.and_then(|place| files.get_mut(place)) {
+            Some(file) => file.push(candidate),
+            None => files.push(vec![candidate]),
+        }
+    }
+    files
+}
+
+/// Reads a file by the first of its names. One that has become another file since it was searched
+/// speaks for that name only.
+fn read<'a>(host: &Arc<Inner>, names: &[&'a Candidate]) -> Done<'a> {
+    let mut done = Vec::new();
+    let mut rest = names;
+    while let Some(first) = rest.first() {
+        let (parsed, id) = one(host, first);
+        let is_same = id.is_some() && id == first.linked;
+        let (same, others) = rest.split_at(if is_same { rest.len() } else { 1 });
+        done.push((same.to_vec(), Arc::new(parsed)));
+        rest = others;
+    }
+    done
+}
+
+/// Takes what several threads have read, in its order.
+#[derive(Default)]
+struct Handover<'a> {
+    state: Mutex<State<'a>>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State<'a> {
+    next: usize,
+    held: BTreeMap<usize, Done<'a>>,
+    held_bytes: usize,
+    /// A thread has failed: nothing more will come, or be taken.
+    ended: bool,
+}
+
+impl<'a> Handover<'a> {
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'b>(&self, state: MutexGuard<'b, State<'a>>) -> MutexGuard<'b, State<'a>> {
+        let state = self.changed.wait(state);
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False when nobody takes anything any more.
+    fn give(&self, place: usize, done: Done<'a>) -> bool {
+        let mut state = self.lock();
+        // Whoever has the next one never waits.
+        while state.held_bytes > HELD_LIMIT_BYTES && place != state.next && !state.ended {
+            state = self.wait(state);
+        }
+        state.held_bytes += held_bytes(&done);
+        state.held.insert(place, done);
+        self.changed.notify_all();
+        !state.ended
+    }
+
+    fn take(&self, place: usize) -> Option<Done<'a>> {
+        let mut state = self.lock();
+        state.next = place;
+        self.changed.notify_all();
+        loop {
+            if let Some(done) = state.held.remove(&place) {
+                state.held_bytes -= held_bytes(&done);
+                return Some(done);
+            }
+            if state.ended {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+}
+
+fn held_bytes(done: &Done<'_>) -> usize {
+    done.iter().map(|(_, parsed)| parsed.held_bytes()).sum()
+}
+
+/// Lets the other threads end when one of them fails.
+struct EndOnPanic<'a, 'b>(&'a Handover<'b>);
+
+impl Drop for EndOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().ended = true;
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+/// What a file holds, and which file that was when one was opened.
+fn one(host: &Arc<Inner>, candidate: &Candidate) -> (Parsed, Option<FileId>) {
+    let nothing = |contents: Contents| (Parsed::from(contents), None);
     if candidate.kind == Kind::Gem {
         let found = ruby::parse_name(candidate.path.file_name());
-        return Contents::from(Ok(found.into_iter().collect()));
+        return nothing(Contents::from(Ok(found.into_iter().collect())));
     }
     if candidate.kind == Kind::CargoVendored {
         match is_vendored(host, &candidate.path) {
             Ok(true) => {}
-            Ok(false) | Err(Trouble::Absent) => return Contents::default(),
-            Err(Trouble::Unknown(reason)) => return Contents::from(Err(reason)),
+            Ok(false) | Err(Trouble::Absent) => return nothing(Contents::default()),
+            Err(Trouble::Unknown(reason)) => return nothing(Contents::from(Err(reason))),
         }
     }
     match host.tree.open_file(&candidate.path) {
         Ok(opened) => {
+            let id = FileId::of(&opened.file);
             let file = OpenFile {
                 file: opened.file,
                 size_bytes: opened.node.size_bytes,
             };
-            contents(candidate.kind, &file, candidate.path.file_name())
+            let name = candidate.path.file_name();
+            (Parsed::new(candidate.kind, &file, name), id)
         }
         // It has vanished.
-        Err(Trouble::Absent) => Contents::default(),
+        Err(Trouble::Absent) => nothing(Contents::default()),
         // Most that may be run and not read are no programs of ours: what needs root is said by
         // the directories that can't be entered, and once for each such file.
-        Err(Trouble::Unknown(reason)) => Contents::from(Err(reason)),
+        Err(Trouble::Unknown(reason)) => nothing(Contents::from(Err(reason))),
     }
 }
 
@@ -97,7 +259,7 @@ fn is_vendored(host: &Arc<Inner>, manifest: &HostPath) -> Result<bool, Trouble> 
 
 /// What a file of this kind holds.
 pub fn contents(kind: Kind, source: &dyn Source, file_name: &[u8]) -> Contents {
-    match kind {
+    let contents = match kind {
         Kind::PythonMetadata => Contents::from(
             source
                 .beginning(python::HEAD_BYTES)
@@ -134,7 +296,8 @@ pub fn contents(kind: Kind, source: &dyn Source, file_name: &[u8]) -> Contents {
         Kind::Gem => Contents::from(Ok(ruby::parse_name(file_name).into_iter().collect())),
         Kind::Java => java::scan(source, file_name),
         Kind::Program => Contents::from(program(source)),
-    }
+    };
+    contents.end()
 }
 
 fn program(source: &dyn Source) -> Result<Vec<Found>, Reason> {

@@ -1,22 +1,25 @@
 //! Which files may speak of components: by their names, or because they may be run. None is
 //! opened here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
+use std::os::fd::AsFd;
 
 use model::HostPath;
-use rustix::fs::{FileType as RawType, Statx};
+use rustix::fs::{self, AtFlags, FileType as RawType, Statx, StatxFlags};
 
 use super::{java, python, rust};
 use crate::walk::starts::Start;
 use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, traverse};
 
-/// More than this are not looked into: a host with a hundred checkouts of a large web
-/// application has half as many.
+/// More than this are not looked into, of root's files and of those of all others: a host with a
+/// hundred checkouts of a large web application has half as many.
 const MOST_CANDIDATES: usize = 1_000_000;
+/// Of one user's files.
+const MOST_OF_USER: usize = 500_000;
 
 /// What a file may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     PythonMetadata,
     /// A wheel or an egg that is one file.
@@ -38,6 +41,33 @@ pub enum Kind {
 pub struct Candidate {
     pub path: HostPath,
     pub kind: Kind,
+    pub owner: u32,
+    /// Which file it is, when that has more than one name.
+    pub linked: Option<FileId>,
+}
+
+/// A file by whatever name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl FileId {
+    /// Of a file that has more than one name.
+    pub fn of_linked(stat: &Statx) -> Option<Self> {
+        (stat.stx_nlink > 1).then_some(Self {
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+        })
+    }
+
+    /// The same, of one that is open.
+    pub fn of(file: &impl AsFd) -> Option<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let stat = fs::statx(file, c"", flags, StatxFlags::NLINK | StatxFlags::INO);
+        Self::of_linked(&stat.ok()?)
+    }
 }
 
 /// What was found, and what could not be entered.
@@ -45,8 +75,10 @@ pub struct Search {
     /// Sorted.
     pub candidates: Vec<Candidate>,
     pub unreadable: Unreadable,
-    /// There were more than are looked into.
-    pub too_many: bool,
+    /// Files that are more than are looked into.
+    pub left_out: usize,
+    /// Directories that look like stores of images, and their owners. Sorted.
+    pub stores: Vec<(HostPath, u32)>,
 }
 
 /// `layers` are directories with the files of images, which are looked at as such.
@@ -59,26 +91,71 @@ pub fn search(
     let visitor = || Candidates {
         layers,
         found: Vec::new(),
+        stores: Vec::new(),
+        room: Room::default(),
+        left_out: 0,
     };
     let Walked {
         visitors,
         unreadable,
     } = traverse(starts, is_root, &visitor, entries_seen);
-    let visitors = visitors.into_iter();
-    let mut candidates: Vec<Candidate> = visitors.flat_map(|visitor| visitor.found).collect();
+    let mut left_out = 0;
+    let mut candidates = Vec::new();
+    let mut stores = Vec::new();
+    for visitor in visitors {
+        stores.extend(visitor.stores);
+        left_out += visitor.left_out;
+        candidates.extend(visitor.found);
+    }
+    stores.sort();
+    stores.dedup();
     candidates.sort();
-    let too_many = candidates.len() > MOST_CANDIDATES;
-    candidates.truncate(MOST_CANDIDATES);
+    // Each thread has kept to the limits by itself.
+    let mut room = Room::default();
+    candidates.retain(|candidate| {
+        let is_in = room.take(candidate.owner);
+        left_out += usize::from(!is_in);
+        is_in
+    });
     Search {
         candidates,
         unreadable,
-        too_many,
+        left_out,
+        stores,
+    }
+}
+
+/// How many files there are, and whose: nobody takes the place of root's.
+#[derive(Default)]
+struct Room {
+    of_root: usize,
+    of_others: usize,
+    by_owner: HashMap<u32, usize>,
+}
+
+impl Room {
+    /// Takes in a file of this owner, unless there are too many.
+    fn take(&mut self, owner: u32) -> bool {
+        if owner == 0 {
+            self.of_root += 1;
+            return self.of_root <= MOST_CANDIDATES;
+        }
+        let own = self.by_owner.entry(owner).or_default();
+        if *own == MOST_OF_USER || self.of_others == MOST_CANDIDATES {
+            return false;
+        }
+        *own += 1;
+        self.of_others += 1;
+        true
     }
 }
 
 struct Candidates<'a> {
     layers: &'a HashSet<Vec<u8>>,
     found: Vec<Candidate>,
+    stores: Vec<(HostPath, u32)>,
+    room: Room,
+    left_out: usize,
 }
 
 impl Visit for Candidates<'_> {
@@ -95,10 +172,18 @@ impl Visit for Candidates<'_> {
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
         let name = name.to_bytes();
-        if raw_type(stat) != RawType::RegularFile
-            || stat.stx_size == 0
-            || self.found.len() > MOST_CANDIDATES
-        {
+        if raw_type(stat) == RawType::Directory {
+            let store = store(&here.path(b""), name).and_then(|at| HostPath::from_bytes(at).ok());
+            if let Some(store) = store {
+                // More than are looked into count as files that are not.
+                match self.room.take(stat.stx_uid) {
+                    true => self.stores.push((store, stat.stx_uid)),
+                    false => self.left_out += 1,
+                }
+            }
+            return Ok(());
+        }
+        if raw_type(stat) != RawType::RegularFile || stat.stx_size == 0 {
             return Ok(());
         }
         let is_executable = stat.stx_mode & 0o111 != 0 && may_be_program(name);
@@ -109,9 +194,37 @@ impl Visit for Candidates<'_> {
             return Ok(());
         };
         let path = HostPath::from_bytes(&here.path(speaker(kind, name))).map_err(|_| NotRead)?;
-        self.found.push(Candidate { path, kind });
+        if !self.room.take(stat.stx_uid) {
+            self.left_out += 1;
+            return Ok(());
+        }
+        self.found.push(Candidate {
+            path,
+            kind,
+            owner: stat.stx_uid,
+            linked: FileId::of_linked(stat),
+        });
         Ok(())
     }
+}
+
+/// The store of images that has a directory of this name in this one: a store of podman, of Docker
+/// (`image/overlay2/imagedb`), or of containerd.
+fn store<'a>(directory: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    match name {
+        b"overlay-images" | b"vfs-images" | b"io.containerd.content.v1.content" => Some(directory),
+        b"imagedb" => {
+            let (above, _) = split(directory)?;
+            let (store, image) = split(above)?;
+            (image == b"image").then_some(store)
+        }
+        _ => None,
+    }
+}
+
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    Some((&path[..slash.max(1)], &path[slash + 1..]))
 }
 
 /// A quick look at the name alone.
@@ -198,6 +311,8 @@ const NO_PROGRAMS: [&[u8]; 40] = [
 ];
 
 pub fn may_be_program(name: &[u8]) -> bool {
-    let ending = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    ending.len() == name.len() || !NO_PROGRAMS.contains(&ending)
+    match memchr::memrchr(b'.', name) {
+        Some(dot) => !NO_PROGRAMS.contains(&&name[dot + 1..]),
+        None => true,
+    }
 }

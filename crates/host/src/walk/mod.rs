@@ -16,6 +16,7 @@ use model::probe::WalkTests;
 use model::value::{Reason, WALK_LIMIT, WalkHit, WalkSeen};
 use model::{HostPath, Observed, Value, WalkTest};
 
+use crate::components::images::stores;
 use crate::local::{Inner, LocalHost, observed};
 use crate::probe::files::with_names;
 use crate::tree::Trouble;
@@ -40,8 +41,12 @@ pub(crate) fn answers(
     tests: &WalkTests,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) -> BTreeMap<WalkTest, Observed> {
-    let starts = starts::starts(&host.tree);
-    let mut found = permissions::find(host, &starts, tests, entries_seen);
+    // Where a configuration of root's moved them; a tool's own places are known to every walk.
+    let layers = stores::layers_of_root(host);
+    let mut starts = starts::starts(&host.tree);
+    starts.retain(|start| !layers.iter().any(|layers| start.path.is_within(layers)));
+    let layers = layers.iter().map(|path| path.as_bytes().to_vec()).collect();
+    let mut found = permissions::find(host, &starts, &layers, tests, entries_seen);
     let unreadable: Vec<HostPath> = found.unreadable.iter().cloned().collect();
     let owned = owned_by_packages(host, &found);
     tests

@@ -1,7 +1,7 @@
 //! Looking for entries that the walk's tests name: what anyone may write, what runs with
 //! another's rights, and what nobody owns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -47,9 +47,11 @@ pub struct Found {
     pub unknown_owner: bool,
 }
 
+/// `layers` are directories with the files of images, which are not gone into.
 pub fn find(
     host: &Arc<Inner>,
     starts: &[Start],
+    layers: &HashSet<Vec<u8>>,
     tests: &WalkTests,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) -> Found {
@@ -59,7 +61,7 @@ pub fn find(
     } = traverse(
         starts,
         host.tree.is_root(),
-        &|| Permissions::new(host, tests),
+        &|| Permissions::new(host, layers, tests),
         entries_seen,
     );
     let mut found = Found {
@@ -83,6 +85,7 @@ pub fn find(
 
 struct Permissions<'a> {
     host: &'a Arc<Inner>,
+    layers: &'a HashSet<Vec<u8>>,
     names: &'a Names,
     hits: BTreeMap<WalkTest, Hits>,
     unknown_owner: bool,
@@ -132,6 +135,10 @@ impl Visit for Permissions<'_> {
         self.wants.looks_at(file_type)
     }
 
+    fn enters(&self, path: &[u8]) -> bool {
+        !self.layers.contains(path)
+    }
+
     fn start(&mut self, here: &mut Here<'_>, stat: &Statx) -> Result<(), NotRead> {
         self.test(here, c"", stat)
     }
@@ -149,10 +156,11 @@ impl Visit for Permissions<'_> {
 }
 
 impl<'a> Permissions<'a> {
-    fn new(host: &'a Arc<Inner>, tests: &WalkTests) -> Self {
+    fn new(host: &'a Arc<Inner>, layers: &'a HashSet<Vec<u8>>, tests: &WalkTests) -> Self {
         let wants = Wants::new(tests);
         Self {
             host,
+            layers,
             names: host.names(),
             hits: BTreeMap::new(),
             unknown_owner: false,

@@ -449,11 +449,97 @@ fn limits_of_images_are_said() {
     }
 }
 
+const UNKNOWN: &str = "a store of container images that no known user or configuration has: it is \
+                       looked into as files, and which packages its images have is unknown";
+
 #[test]
-fn a_store_of_nobody_that_is_known_is_looked_into_as_files() {
-    let store = store("/backup/eve/.local/share/containers/storage", "hers");
+fn a_store_of_nobody_that_is_known_is_said_and_looked_into_as_files() {
+    let at = "/backup/eve/.local/share/containers/storage";
+    let mut files = store(at, "hers");
+    files.extend([
+        file("/srv/docker/image/overlay2/imagedb/content/sha256/a", "{}"),
+        file(
+            "/srv/ctrd/io.containerd.content.v1.content/blobs/sha256/a",
+            "{}",
+        ),
+        // Neither of these is one.
+        file("/srv/x/imagedb/a", "{}"),
+        file(
+            "/var/lib/containers/storage/overlay-images/images.json",
+            "[]",
+        ),
+    ]);
+    let inventory = inventory(&tree_of(&files));
     assert_eq!(
-        lines(&inventory(&tree_of(&store))),
-        ["- g:hers in /backup/eve/.local/share/containers/storage/overlay/a/diff/a.jar"]
+        lines(&inventory),
+        [format!("- g:hers in {at}/overlay/a/diff/a.jar")]
+    );
+    assert_eq!(
+        unread(&inventory),
+        [at, "/srv/ctrd", "/srv/docker"].map(|at| format!("{at}: {UNKNOWN}"))
+    );
+}
+
+#[test]
+fn users_who_cannot_be_told_are_said() {
+    let at = "/home/ana/.local/share/containers/storage";
+    let unknown = "/etc/passwd: where images are kept is unknown: ";
+    let tree = tree_of(&store(at, "hers"));
+    tree.dir("/etc/passwd");
+    let said = unread(&inventory(&tree));
+    assert!(said[0].starts_with(unknown), "{said:?}");
+    assert_eq!(said[1..], [format!("{at}: {UNKNOWN}")]);
+    // A line that is none may have been hers.
+    let mut files = store(at, "hers");
+    files.push(file(
+        "/etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nana:x:1000:/home/ana\n",
+    ));
+    assert_eq!(
+        unread(&inventory(&tree_of(&files))),
+        [
+            format!("{unknown}lines that name no account: 1"),
+            format!("{at}: {UNKNOWN}"),
+        ]
+    );
+}
+
+#[test]
+fn what_a_users_packages_have_is_theirs_alone() {
+    let at = "/home/ana/.local/share/containers/storage";
+    let mut files = store(at, "hers");
+    let layer = |path: &str| format!("{at}/overlay/a/diff/{path}");
+    files.extend([
+        ("/opt/a.jar".to_owned(), jar("g", "roots", "1").build()),
+        (layer("opt/a.jar"), jar("g", "owned", "1").build()),
+        (layer("opt/b.jar"), jar("g", "free", "1").build()),
+        file(
+            &layer("lib/apk/db/installed"),
+            "P:app\nV:1\nF:opt\nR:a.jar\nF:home/ana\nR:c.jar\n\n\
+             P:nameless\nF:opt\nR:b.jar\n\n",
+        ),
+        ("/home/ana/c.jar".to_owned(), jar("g", "home", "1").build()),
+    ]);
+    let tree = tree_of(&files);
+    let uid = if is_root() {
+        1000
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    let passwd = format!("ana:x:{uid}:1000::/home/ana:/bin/sh\n");
+    tree.file("/etc/passwd", passwd.as_bytes());
+    if is_root() {
+        let overlay = tree.at(&format!("{at}/overlay"));
+        std::os::unix::fs::chown(overlay, Some(uid), Some(uid)).expect("an owner");
+    }
+    assert_eq!(
+        lines(&inventory(&tree)),
+        [
+            "- g:home in /home/ana/c.jar".to_owned(),
+            "- g:roots in /opt/a.jar".to_owned(),
+            format!("hers app in {at}/overlay/a/diff/lib/apk/db/installed"),
+            format!("hers g:free in {at}/overlay/a/diff/opt/b.jar"),
+            format!("hers g:hers in {at}/overlay/a/diff/a.jar"),
+        ]
     );
 }

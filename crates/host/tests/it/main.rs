@@ -16,6 +16,7 @@ mod change_undo_confirm;
 mod component_apk;
 mod component_files;
 mod component_images;
+mod component_limits;
 mod component_locks;
 mod component_stores;
 mod component_vendored;

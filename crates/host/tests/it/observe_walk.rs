@@ -57,6 +57,43 @@ fn accounts(tree: &Tree) {
 }
 
 #[test]
+fn layers_that_a_configuration_of_roots_moved_are_left_out() {
+    let tree = Tree::with(&[
+        (
+            "/etc/docker/daemon.json",
+            br#"{"data-root": "/data/docker"}"#,
+        ),
+        (
+            "/etc/containers/storage.conf",
+            b"[storage]\ngraphroot = \"/data/podman\"\n",
+        ),
+        ("/etc/containerd/config.toml", b"root = \"/data/ctrd\"\n"),
+        // Nobody else has anything left out.
+        (
+            "/home/me/.config/containers/storage.conf",
+            b"[storage]\ngraphroot = \"/home/me/store\"\n",
+        ),
+    ]);
+    accounts(&tree);
+    let found = [
+        "/data/docker/volumes/open",
+        "/home/me/store/overlay/a/diff/open",
+        "/srv/docker/overlay2/open",
+    ];
+    let layers = [
+        "/data/ctrd/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/open",
+        "/data/docker/overlay2/a/diff/open",
+        "/data/podman/overlay/a/diff/open",
+        "/var/lib/docker/overlay2/a/diff/open",
+    ];
+    for path in found.iter().chain(&layers) {
+        tree.file(path, b"");
+        tree.mode(path, 0o666);
+    }
+    assert_eq!(paths(&tree, WalkTest::WorldWritableFiles), found);
+}
+
+#[test]
 fn what_anyone_may_write_is_found() {
     let tree = Tree::with(&[("/a/open", b""), ("/a/closed", b""), ("/b/open", b"")]);
     accounts(&tree);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use model::HostPath;
 use model::value::Reason;
 
-use super::{Image, Images, Place};
+use super::room::Room;
+use super::{Image, Images, MOST_LAYERS_OF_ONE, Place};
 use crate::components::lock::{get, table};
 use crate::components::source::malformed;
 use crate::local::Inner;
@@ -77,7 +78,7 @@ pub(crate) fn layers(host: &Arc<Inner>, store: &HostPath) -> Vec<HostPath> {
     names.filter_map(|name| store.join(name).ok()).collect()
 }
 
-pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
+pub(crate) fn images(host: &Arc<Inner>, store: &HostPath, room: &mut Room) -> Images {
     let Some(blobs) = super::below(store, BLOBS) else {
         return Ok(Vec::new());
     };
@@ -92,7 +93,8 @@ pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
         let Ok(opened) = host.tree.open_file(&path) else {
             continue;
         };
-        if opened.node.size_bytes > MANIFEST_LIMIT_BYTES {
+        let size_bytes = opened.node.size_bytes;
+        if size_bytes > MANIFEST_LIMIT_BYTES || !room.database(size_bytes) {
             continue;
         }
         // Most small blobs are configurations and indexes: JSON, and no manifest.
@@ -108,7 +110,12 @@ pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
         if layers.is_empty() || !layers.iter().any(is_there) {
             continue;
         }
-        let places = layers.iter().filter_map(|digest| blobs.join(digest).ok());
+        if !room.image(layers.len()) {
+            continue;
+        }
+        // One more than are looked into is a sign that there are more.
+        let layers = layers.iter().take(MOST_LAYERS_OF_ONE + 1);
+        let places = layers.filter_map(|digest| blobs.join(digest).ok());
         images.push(Image {
             name: format!("sha256:{}", String::from_utf8_lossy(name)),
             layers: places.map(Place::Archive).collect(),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use model::value::{FileType, Reason};
 use model::{Digest, HostPath};
 
+use super::room::Room;
 use super::stores::Tool;
-use super::{Image, Images, Place, below, database, is_id, not_read};
+use super::{Image, Images, MOST_LAYERS_OF_ONE, Place, below, database, is_id, not_read};
 use crate::components::source::malformed;
 use crate::local::Inner;
 
@@ -91,11 +92,11 @@ pub(crate) fn others(host: &Arc<Inner>, store: &HostPath) -> Vec<(HostPath, Reas
     drivers.filter_map(database).collect()
 }
 
-pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
+pub(crate) fn images(host: &Arc<Inner>, store: &HostPath, room: &mut Room) -> Images {
     let Some(path) = below(store, &format!("image/{DRIVER}/repositories.json")) else {
         return Ok(Vec::new());
     };
-    let Some(bytes) = database(host, &path)? else {
+    let Some(bytes) = database(host, &path, room)? else {
         return Ok(Vec::new());
     };
     let names = parse_names(&bytes).map_err(|why| (path, why))?;
@@ -107,10 +108,15 @@ pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
         ) else {
             continue;
         };
-        let Some(configuration) = database(host, &path)? else {
+        let Some(configuration) = database(host, &path, room)? else {
             continue;
         };
-        let chain = parse_chain(&configuration).map_err(|why| (path, why))?;
+        let mut chain = parse_chain(&configuration).map_err(|why| (path, why))?;
+        if !room.image(chain.len()) {
+            continue;
+        }
+        // One more than are looked into is a sign that there are more.
+        chain.truncate(MOST_LAYERS_OF_ONE + 1);
         let mut layers = Vec::new();
         for id in chain {
             let file = below(
@@ -118,7 +124,7 @@ pub(crate) fn images(host: &Arc<Inner>, store: &HostPath) -> Images {
                 &format!("image/overlay2/layerdb/sha256/{id}/cache-id"),
             );
             let directory = match file {
-                Some(file) => database(host, &file)?.unwrap_or_default(),
+                Some(file) => database(host, &file, room)?.unwrap_or_default(),
                 None => Vec::new(),
             };
             let directory = String::from_utf8_lossy(&directory).trim().to_owned();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use model::HostPath;
 use model::value::Reason;
@@ -12,7 +13,7 @@ use rustix::fs::{self, FileType as RawType, Statx};
 
 use super::{Place, tar};
 use crate::components::found::Contents;
-use crate::components::search::{Kind, kind, may_be_program, speaker};
+use crate::components::search::{FileId, Kind, kind, may_be_program, speaker};
 use crate::components::source::OpenFile;
 use crate::local::Inner;
 use crate::tree::Trouble;
@@ -21,10 +22,10 @@ use crate::walk::traverse::{Here, NotRead, Visit, raw_type, traverse};
 
 /// More files than this in one layer are not kept: no distribution has as many.
 pub const MOST_FILES: usize = 2_000_000;
-/// All that is kept of one archive: a thousand packages and the names of all their files have 20 MB.
+/// All that is kept of one layer: a thousand packages and the names of all their files have 20 MB.
 const KEPT_LIMIT_BYTES: u64 = 128 << 20;
 
-/// All that is kept of all archives at once.
+/// All that is kept of all layers of one owner at once.
 const ALL_KEPT_LIMIT_BYTES: u64 = 1 << 30;
 
 /// "Whiteout files MUST be prefixed with .wh." (OCI image specification).
@@ -50,6 +51,21 @@ pub struct LayerFile {
     pub role: Role,
     /// What is in it; none while it can still be read from its directory.
     pub read: Option<Read>,
+    pub owner: u32,
+    /// Which file of the host it is, when that has more than one name.
+    pub linked: Option<FileId>,
+}
+
+impl LayerFile {
+    /// Of an archive.
+    pub fn held(role: Role, read: Read) -> Self {
+        Self {
+            role,
+            read: Some(read),
+            owner: 0,
+            linked: None,
+        }
+    }
 }
 
 /// What was in a file that can't be read again.
@@ -67,7 +83,7 @@ pub struct Layer {
     /// Directories of which nothing below is seen.
     pub opaque: HashSet<Box<[u8]>>,
     pub unread: Option<Reason>,
-    /// Of an archive: databases, and names.
+    /// Of an archive: databases, names, and what was found.
     kept_bytes: u64,
 }
 
@@ -80,7 +96,8 @@ impl Layer {
         }
         Err(Reason::Failed {
             why: format!(
-                "names and databases of packages are over the limit of {KEPT_LIMIT_BYTES} bytes"
+                "names, databases of packages and what was found are over the limit of \
+                 {KEPT_LIMIT_BYTES} bytes"
             ),
         })
     }
@@ -137,20 +154,40 @@ pub fn role(directory: &[u8], name: &[u8], is_executable: bool) -> Option<Role> 
     kind.map(Role::Speaks)
 }
 
+/// What is kept of layers that are directories: names only, since their files can be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Most {
+    /// Of one layer.
+    files: usize,
+    kept_bytes: u64,
+    /// Of all layers, archives among them.
+    all_bytes: u64,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self {
+            files: MOST_FILES,
+            kept_bytes: KEPT_LIMIT_BYTES,
+            all_bytes: ALL_KEPT_LIMIT_BYTES,
+        }
+    }
+}
+
 /// Reads what each of these layers has.
 pub(crate) fn read_all(
     host: &Arc<Inner>,
     layers: &mut BTreeMap<Place, Layer>,
+    most: Most,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
     let mut starts = Vec::new();
-    let mut left_bytes = ALL_KEPT_LIMIT_BYTES;
+    let mut left_bytes = most.all_bytes;
     for (place, layer) in layers.iter_mut() {
         match place {
             Place::Archive(_) if left_bytes == 0 => {
-                let why = format!(
-                    "what is kept of all layers is over the limit of {ALL_KEPT_LIMIT_BYTES} bytes"
-                );
+                let limit = most.all_bytes;
+                let why = format!("what is kept of all layers is over the limit of {limit} bytes");
                 layer.unread = Some(Reason::Failed { why });
             }
             Place::Directory(path) => match starts::at(&host.tree, path) {
@@ -183,18 +220,27 @@ pub(crate) fn read_all(
             },
         }
     }
-    let walked = traverse(
-        &starts,
-        host.tree.is_root(),
-        &Directories::default,
-        entries_seen,
-    );
+    let left_bytes = AtomicU64::new(left_bytes);
+    let rooms: HashMap<HostPath, Room<'_>> = starts
+        .iter()
+        .map(|start| (start.path.clone(), Room::new(most, &left_bytes)))
+        .collect();
+    let visitor = || Directories {
+        layers: HashMap::new(),
+        rooms: &rooms,
+    };
+    let walked = traverse(&starts, host.tree.is_root(), &visitor, entries_seen);
     for visitor in walked.visitors {
-        for (path, part) in visitor.0 {
+        for (path, part) in visitor.layers {
             let layer = layers.entry(Place::Directory(path)).or_default();
             layer.files.extend(part.files);
-            layer.taken.extend(part.taken);
-            layer.opaque.extend(part.opaque);
+            merge(&mut layer.taken, part.taken);
+            merge(&mut layer.opaque, part.opaque);
+        }
+    }
+    for (path, room) in &rooms {
+        if let Some(layer) = layers.get_mut(&Place::Directory(path.clone())) {
+            layer.unread = room.reached();
         }
     }
     for path in walked.unreadable.first {
@@ -208,29 +254,91 @@ pub(crate) fn read_all(
     }
 }
 
-/// Layers that are directories, by their paths.
-#[derive(Default)]
-struct Directories(HashMap<HostPath, Layer>);
+/// Most layers are read by one thread.
+fn merge(into: &mut HashSet<Box<[u8]>>, part: HashSet<Box<[u8]>>) {
+    match into.is_empty() {
+        true => *into = part,
+        false => into.extend(part),
+    }
+}
 
-impl Visit for Directories {
+/// What was kept of one layer.
+struct Room<'a> {
+    most: Most,
+    files: AtomicUsize,
+    kept_bytes: AtomicU64,
+    /// Of all layers of one owner.
+    left_bytes: &'a AtomicU64,
+    is_full: AtomicBool,
+}
+
+impl<'a> Room<'a> {
+    fn new(most: Most, left_bytes: &'a AtomicU64) -> Self {
+        Self {
+            most,
+            files: AtomicUsize::new(0),
+            kept_bytes: AtomicU64::new(0),
+            left_bytes,
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes room for one more name.
+    fn keep(&self, bytes: u64) -> bool {
+        let take = |left: u64| left.checked_sub(bytes);
+        let order = Ordering::Relaxed;
+        let fits = self.files.fetch_add(1, order) < self.most.files
+            && self.kept_bytes.fetch_add(bytes, order) + bytes <= self.most.kept_bytes
+            && self.left_bytes.fetch_update(order, order, take).is_ok();
+        if !fits {
+            self.is_full.store(true, order);
+        }
+        fits
+    }
+
+    fn reached(&self) -> Option<Reason> {
+        let Most {
+            files,
+            kept_bytes,
+            all_bytes,
+        } = self.most;
+        self.is_full.load(Ordering::Relaxed).then(|| Reason::Failed {
+            why: format!(
+                "more files than are looked into: the limits are {files} files and {kept_bytes} \
+                 bytes of their names, and {all_bytes} bytes of all layers"
+            ),
+        })
+    }
+}
+
+/// Layers that are directories, by their paths.
+struct Directories<'a> {
+    layers: HashMap<HostPath, Layer>,
+    rooms: &'a HashMap<HostPath, Room<'a>>,
+}
+
+impl Visit for Directories<'_> {
     fn wants(&self, _: &CStr, _: RawType) -> bool {
         true
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
-        let layer = match self.0.get_mut(&here.start.path) {
+        let layer = match self.layers.get_mut(&here.start.path) {
             Some(layer) => layer,
-            None => self.0.entry(here.start.path.clone()).or_default(),
+            None => self.layers.entry(here.start.path.clone()).or_default(),
         };
+        // Of each layer there is one.
+        let room = self.rooms.get(&here.start.path).ok_or(NotRead)?;
+        let keep = |directory: &[u8], name: &[u8]| room.keep((directory.len() + name.len()) as u64);
         let directory = [b"/", here.relative].concat();
         let name_bytes = name.to_bytes();
         if raw_type(stat) == RawType::Directory {
-            if is_opaque(here, name) {
+            if is_opaque(here, name) && keep(&directory, name_bytes) {
                 layer.opaque.insert(join(&directory, name_bytes).into());
             }
             return Ok(());
         }
-        if layer.whiteout(&directory, name_bytes) || layer.taken.len() > MOST_FILES {
+        if !keep(&directory, name_bytes) || layer.whiteout(&directory, name_bytes) {
             return Ok(());
         }
         if raw_type(stat) == RawType::RegularFile
@@ -240,9 +348,13 @@ impl Visit for Directories {
                 Role::Speaks(kind) => speaker(kind, name_bytes),
                 _ => name_bytes,
             };
-            layer
-                .files
-                .insert(join(&directory, name), LayerFile { role, read: None });
+            let file = LayerFile {
+                role,
+                read: None,
+                owner: stat.stx_uid,
+                linked: FileId::of_linked(stat),
+            };
+            layer.files.insert(join(&directory, name), file);
         }
         layer.taken.insert(join(&directory, name_bytes).into());
         Ok(())
@@ -260,4 +372,56 @@ fn is_opaque(here: &Here<'_>, name: &CStr) -> bool {
             let mut value = [0u8; 1];
             matches!(fs::lgetxattr(&*path, attribute, &mut value), Ok(1)) && value == *b"y"
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::HostPath;
+
+    use super::{Layer, Most, Place, read_all};
+    use crate::LocalHost;
+
+    #[test]
+    fn a_layer_with_more_files_than_are_kept_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for layer in ["one", "two"] {
+            let at = folder.path().join(layer).join("a");
+            std::fs::create_dir_all(&at).expect("a directory");
+            for name in 0..10 {
+                std::fs::write(at.join(format!("{name}.jar")), b"x").expect("a file");
+            }
+        }
+        let host = LocalHost::offline(folder.path()).expect("a tree");
+        // How many files of both layers are kept, and of how many layers something is said.
+        let read = |most: Most| {
+            let mut layers = BTreeMap::from(
+                [HostPath::literal("/one"), HostPath::literal("/two")]
+                    .map(|path| (Place::Directory(path), Layer::default())),
+            );
+            read_all(&host.inner, &mut layers, most, &|_| {});
+            let files: usize = layers.values().map(|layer| layer.files.len()).sum();
+            let said = layers.values().filter_map(|layer| layer.unread.clone());
+            let said: Vec<String> = said.map(|why| why.to_string()).collect();
+            let is_limit = |why: &String| why.starts_with("more files than are looked into");
+            assert!(said.iter().all(is_limit), "{said:?}");
+            (files, said.len())
+        };
+        let usual = Most::default();
+        assert_eq!(read(usual), (20, 0));
+        assert_eq!(read(Most { files: 10, ..usual }), (20, 0));
+        assert_eq!(read(Most { files: 9, ..usual }), (18, 2));
+        // "/a" and "0.jar" are seven bytes.
+        let (kept_bytes, all_bytes) = (35, 105);
+        assert_eq!(
+            read(Most {
+                kept_bytes,
+                ..usual
+            }),
+            (10, 2)
+        );
+        let (files, said) = read(Most { all_bytes, ..usual });
+        assert!(files == 15 && said >= 1, "{files} {said}");
+    }
 }

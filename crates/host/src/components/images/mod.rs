@@ -6,6 +6,7 @@ pub mod containerd;
 pub mod docker;
 pub mod layer;
 pub mod podman;
+pub mod room;
 pub(crate) mod stores;
 mod stream;
 pub mod tar;
@@ -21,13 +22,12 @@ use model::value::Reason;
 use super::{Collected, Share};
 use crate::local::Inner;
 use crate::tree::Trouble;
-use layer::Layer;
+use layer::{Layer, Most};
+use room::Room;
 use stores::{Store, Stores, Tool};
 
 /// An image database of a store. A registry's mirror with ten thousand images has 30 MB.
 const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
-/// More layers than this are not looked into, of root's stores and of those of each user.
-const MOST_LAYERS: usize = 4096;
 /// "The maximum depth of layers" is 127 in Docker, 500 in the kernel's overlayfs.
 const MOST_LAYERS_OF_ONE: usize = 512;
 
@@ -74,9 +74,18 @@ pub(crate) fn read(
         by_owner.entry(store.user).or_default().push(store);
     }
     // Root's come first, and each user's take nobody else's place.
+    let mut users = Room::of_users();
     for (owner, own) in by_owner {
         collected.charge(Share::Images(owner));
-        of_owner(host, stores, &own, collected, entries_seen);
+        let mut room = match owner {
+            None => Room::of_root(),
+            Some(_) => Room::of_user(&users),
+        };
+        of_owner(host, stores, &own, &mut room, collected, entries_seen);
+        room.end(&mut users);
+        if let Some(store) = own.first() {
+            room.say(&store.path, collected);
+        }
     }
     collected.charge(Share::default());
 }
@@ -86,15 +95,16 @@ fn of_owner(
     host: &Arc<Inner>,
     stores: &Stores,
     own: &[&Store],
+    room: &mut Room,
     collected: &mut Collected,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
     let mut images = Vec::new();
     for store in own {
         let found = match store.tool {
-            Tool::Podman => podman::images(host, store),
-            Tool::Docker => docker::images(host, &store.path),
-            Tool::Containerd => containerd::images(host, &store.path),
+            Tool::Podman => podman::images(host, store, room),
+            Tool::Docker => docker::images(host, &store.path, room),
+            Tool::Containerd => containerd::images(host, &store.path, room),
         };
         match found {
             Ok(found) => images.extend(found),
@@ -118,13 +128,13 @@ fn of_owner(
             if layers.contains_key(place) {
                 continue;
             }
-            if layers.len() == MOST_LAYERS {
-                is_whole = false;
-                break;
-            }
             match stores.elsewhere(place.path()) {
                 // A user can mount something of their own there, which never answers.
                 Some(why) => collected.unread(place.path().clone(), why),
+                None if !room.layer() => {
+                    is_whole = false;
+                    break;
+                }
                 None => {
                     layers.insert(place.clone(), Layer::default());
                 }
@@ -134,30 +144,101 @@ fn of_owner(
     }
     if let Some(store) = own.first().filter(|_| incomplete > 0) {
         let why = format!(
-            "of {}, not all layers are looked into: the limits are {MOST_LAYERS} layers, and \
-             {MOST_LAYERS_OF_ONE} of one image",
-            plural(incomplete, "image")
+            "of {}, not all layers are looked into: the limits are {}, and \
+             {MOST_LAYERS_OF_ONE} layers of one image",
+            plural(incomplete, "image"),
+            room.layers()
         );
         collected.say(store.path.clone(), Reason::Failed { why });
     }
     if layers.is_empty() {
         return;
     }
-    layer::read_all(host, &mut layers, entries_seen);
+    layer::read_all(host, &mut layers, Most::default(), entries_seen);
     for (place, layer) in &layers {
         if let Some(why) = &layer.unread {
             collected.unread(place.path().clone(), why.clone());
         }
     }
-    view::look(host, &images, &layers, collected);
+    let left_out = view::look(host, &images, &layers, collected);
+    if let Some(store) = own.first().filter(|_| left_out > 0) {
+        let why = format!(
+            "left out: {}, whose files are more than are looked at",
+            plural(left_out, "image")
+        );
+        collected.say(store.path.clone(), Reason::Failed { why });
+    }
 }
 
-/// A database of a store; none when this host has no such store.
-fn database(host: &Arc<Inner>, path: &HostPath) -> Result<Option<Vec<u8>>, (HostPath, Reason)> {
-    match host.read_path(path, DATABASE_LIMIT_BYTES) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(Trouble::Absent) => Ok(None),
-        Err(Trouble::Unknown(why)) => Err((path.clone(), why)),
+/// A database of a store; none when this host has no such store, or there is no more room, which is
+/// said.
+fn database(
+    host: &Arc<Inner>,
+    path: &HostPath,
+    room: &mut Room,
+) -> Result<Option<Vec<u8>>, (HostPath, Reason)> {
+    let fail = |trouble: Trouble| match trouble {
+        Trouble::Absent => Ok(None),
+        Trouble::Unknown(why) => Err((path.clone(), why)),
+    };
+    let node = match host.tree.open_file(path) {
+        Ok(opened) => opened.node,
+        Err(trouble) => return fail(trouble),
+    };
+    if node.size_bytes <= DATABASE_LIMIT_BYTES && !room.database(node.size_bytes) {
+        return Ok(None);
+    }
+    host.read_path(path, DATABASE_LIMIT_BYTES)
+        .map(Some)
+        .or_else(fail)
+}
+
+/// The first of a list in a database; the rest is counted, and not kept.
+struct First<T, const MOST: usize> {
+    list: Vec<T>,
+    left_out: usize,
+}
+
+impl<T, const MOST: usize> Default for First<T, MOST> {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            left_out: 0,
+        }
+    }
+}
+
+impl<'de, T: serde::Deserialize<'de>, const MOST: usize> serde::Deserialize<'de>
+    for First<T, MOST>
+{
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FirstOf(std::marker::PhantomData))
+    }
+}
+
+struct FirstOf<T, const MOST: usize>(std::marker::PhantomData<T>);
+
+impl<'de, T: serde::Deserialize<'de>, const MOST: usize> serde::de::Visitor<'de>
+    for FirstOf<T, MOST>
+{
+    type Value = First<T, MOST>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut of: A) -> Result<Self::Value, A::Error> {
+        let (mut list, mut left_out) = (Vec::new(), 0);
+        while list.len() < MOST {
+            match of.next_element()? {
+                Some(one) => list.push(one),
+                None => return Ok(First { list, left_out }),
+            }
+        }
+        while of.next_element::<serde::de::IgnoredAny>()?.is_some() {
+            left_out += 1;
+        }
+        Ok(First { list, left_out })
     }
 }
 

@@ -3,6 +3,7 @@
 //! on, and `overlay/ID/diff` has its files. Kept by copies (`vfs`), `vfs/dir/ID` has those of the
 //! layers below as well.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use model::HostPath;
 use model::value::Reason;
 use toml::de::{DeTable, DeValue};
 
+use super::room::Room;
 use super::stores::Store;
-use super::{Image, Images, Place, below, database, is_id, not_read};
+use super::{First, Image, Images, MOST_LAYERS_OF_ONE, Place, below, database, is_id, not_read};
 use crate::components::lock::{get, string, table};
 use crate::components::source::malformed;
 use crate::local::Inner;
@@ -19,12 +21,9 @@ use crate::local::Inner;
 pub const STORE: &str = "/var/lib/containers/storage";
 /// Below a user's home (containers-storage.conf(5), `rootless_storage_path`).
 pub const USERS_STORE: &str = "/.local/share/containers/storage";
-/// "The maximum depth of layers" is 500 in the kernel's overlayfs.
-const MOST_LAYERS: usize = 512;
-/// A registry's mirror has ten thousand images.
-const MOST_IMAGES: usize = 20_000;
-/// Layers of all images, one that several share for each.
-const MOST_PLACES: usize = 400_000;
+/// Entries of the two databases that are read: what a registry's mirror has, some times over.
+const MOST_IMAGES: usize = 50_000;
+const MOST_LAYERS: usize = 500_000;
 
 /// How the layers of a store are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +49,22 @@ impl Driver {
 }
 
 #[derive(serde::Deserialize)]
-struct ImageRecord {
-    id: String,
+struct ImageRecord<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     #[serde(default)]
-    names: Vec<String>,
+    names: First<String, 1>,
     /// The highest.
-    #[serde(default)]
-    layer: String,
+    #[serde(default, borrow)]
+    layer: Cow<'a, str>,
 }
 
 #[derive(serde::Deserialize)]
-struct LayerRecord {
-    id: String,
-    #[serde(default)]
-    parent: String,
+struct LayerRecord<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(default, borrow)]
+    parent: Cow<'a, str>,
 }
 
 /// What a `storage.conf` says of places.
@@ -137,10 +138,10 @@ pub fn layers(store: &HostPath) -> Vec<HostPath> {
     places.filter_map(Result::ok).collect()
 }
 
-pub(crate) fn images(host: &Arc<Inner>, store: &Store) -> Images {
+pub(crate) fn images(host: &Arc<Inner>, store: &Store, room: &mut Room) -> Images {
     let mut images = Vec::new();
     for driver in [Driver::Overlay, Driver::Vfs] {
-        images.extend(kept_with(host, store, driver)?);
+        images.extend(kept_with(host, store, driver, room)?);
     }
     Ok(images)
 }
@@ -156,9 +157,9 @@ pub(crate) fn others(host: &Arc<Inner>, store: &HostPath) -> Vec<(HostPath, Reas
     drivers.filter_map(database).collect()
 }
 
-fn kept_with(host: &Arc<Inner>, store: &Store, driver: Driver) -> Images {
-    let read = |rest: &str| match below(&store.path, &format!("{}-{rest}", driver.name())) {
-        Some(path) => database(host, &path),
+fn kept_with(host: &Arc<Inner>, store: &Store, driver: Driver, room: &mut Room) -> Images {
+    let mut read = |rest: &str| match below(&store.path, &format!("{}-{rest}", driver.name())) {
+        Some(path) => database(host, &path, room),
         None => Ok(None),
     };
     let images = match read("images/images.json") {
@@ -169,60 +170,54 @@ fn kept_with(host: &Arc<Inner>, store: &Store, driver: Driver) -> Images {
         Err(error) => return Err(error),
     };
     let layers = read("layers/layers.json")?.unwrap_or_else(|| b"[]".to_vec());
-    parse(&store.path, driver, &images, &layers).map_err(|why| (store.path.clone(), why))
+    parse(&store.path, driver, &images, &layers, room).map_err(|why| (store.path.clone(), why))
 }
 
-/// The images that both databases tell of.
+/// The images that both databases tell of, as far as there is room.
 pub fn parse(
     store: &HostPath,
     driver: Driver,
     images: &[u8],
     layers: &[u8],
+    room: &mut Room,
 ) -> Result<Vec<Image>, Reason> {
     let not_json = |error: serde_json::Error| {
         malformed(format!("not a database of containers-storage: {error}"))
     };
-    let images: Vec<ImageRecord> = serde_json::from_slice(images).map_err(not_json)?;
-    let layers: Vec<LayerRecord> = serde_json::from_slice(layers).map_err(not_json)?;
-    if images.len() > MOST_IMAGES {
-        return Err(Reason::Failed {
-            why: format!("more images than the limit of {MOST_IMAGES}"),
-        });
-    }
-    let mut places_left = MOST_PLACES;
+    let images: First<ImageRecord<'_>, MOST_IMAGES> =
+        serde_json::from_slice(images).map_err(not_json)?;
+    let layers: First<LayerRecord<'_>, MOST_LAYERS> =
+        serde_json::from_slice(layers).map_err(not_json)?;
+    room.leave_out(images.left_out + layers.left_out);
     let parents: HashMap<&str, &str> = layers
+        .list
         .iter()
-        .map(|layer| (layer.id.as_str(), layer.parent.as_str()))
+        .map(|layer| (&*layer.id, &*layer.parent))
         .collect();
-    let mut image = |record: &ImageRecord| {
-        let mut places = Vec::new();
+    let image = |record: &ImageRecord<'_>| {
+        let mut ids = Vec::new();
         let mut seen = HashSet::new();
-        let mut at = record.layer.as_str();
-        // A layer that lies on itself would never end.
-        while !at.is_empty() && seen.insert(at) {
-            if seen.len() > MOST_LAYERS {
-                let why = format!("an image with more than {MOST_LAYERS} layers");
-                return Err(Reason::Failed { why });
-            }
-            if places_left == 0 {
-                let why = format!("more layers of all images than the limit of {MOST_PLACES}");
-                return Err(Reason::Failed { why });
-            }
-            places_left -= 1;
-            if is_id(at) {
-                places.extend(below(store, &driver.layer(at)).map(Place::Directory));
-            }
+        let mut at = &*record.layer;
+        // A layer that lies on itself would never end. One more than are looked into is a sign
+        // that there are more.
+        while !at.is_empty() && ids.len() <= MOST_LAYERS_OF_ONE && seen.insert(at) {
+            ids.push(at);
             at = match driver {
                 Driver::Overlay => parents.get(at).copied().unwrap_or_default(),
                 // A copy has all that lies below.
                 Driver::Vfs => "",
             };
         }
-        places.reverse();
-        Ok(Image {
-            name: record.names.first().unwrap_or(&record.id).clone(),
-            layers: places,
+        if !room.image(ids.len()) {
+            return None;
+        }
+        let ids = ids.iter().rev().filter(|id| is_id(id));
+        let places = ids.filter_map(|id| below(store, &driver.layer(id)));
+        let first = record.names.list.first();
+        Some(Image {
+            name: first.map_or_else(|| record.id.to_string(), String::clone),
+            layers: places.map(Place::Directory).collect(),
         })
     };
-    images.iter().map(&mut image).collect()
+    Ok(images.list.iter().filter_map(image).collect())
 }

@@ -63,47 +63,72 @@ struct Named<'a> {
     user: Option<&'a Passwd>,
 }
 
+impl<'a> Named<'a> {
+    const fn of_root(tool: Tool, path: &'a str, by: Option<&'a HostPath>) -> Self {
+        Self {
+            tool,
+            path,
+            by,
+            user: None,
+        }
+    }
+}
+
 /// Finds the stores of this host and of its users.
 pub(crate) fn find(host: &Arc<Inner>) -> Stores {
-    let mut stores = Stores {
-        stores: BTreeSet::new(),
-        unread: Vec::new(),
-        mounts: Mounts::of(&host.tree),
-    };
-    let own = |tool, path| Named {
-        tool,
-        path,
-        by: None,
-        user: None,
-    };
-    stores.add(host, &own(Tool::Podman, podman::STORE));
-    stores.add(host, &own(Tool::Docker, docker::STORE));
-    stores.add(host, &own(Tool::Containerd, containerd::STORE));
-    let mut for_users = Vec::new();
-    for (by, configuration) in stores.of_containers(host) {
-        for path in configuration.stores() {
-            let (tool, by) = (Tool::Podman, Some(&by));
-            let user = None;
-            stores.add(
-                host,
-                &Named {
-                    tool,
-                    path,
-                    by,
-                    user,
-                },
-            );
-        }
-        for_users.extend(configuration.rootless.map(|template| (by, template)));
-    }
-    stores.of_docker(host);
-    stores.of_containerd(host);
+    let mut stores = Stores::new(host);
+    let for_users = stores.of_root(host);
     // Last, so that no user takes the place of what is root's.
     stores.of_users(host, &for_users);
     stores
 }
 
+/// The directories of root's stores with the files of layers, for a walk that is about the host's
+/// own files. Nobody but root can have something left out by it.
+pub(crate) fn layers_of_root(host: &Arc<Inner>) -> Vec<HostPath> {
+    let mut stores = Stores::new(host);
+    stores.of_root(host);
+    let mut layers = stores.layers(host);
+    let is_roots = |path: &HostPath| host.tree.meta(path).is_ok_and(|node| node.uid == 0);
+    layers.retain(|path| !host.tree.is_root() || is_roots(path));
+    layers
+}
+
 impl Stores {
+    fn new(host: &Arc<Inner>) -> Self {
+        Self {
+            stores: BTreeSet::new(),
+            unread: Vec::new(),
+            mounts: Mounts::of(&host.tree),
+        }
+    }
+
+    /// Takes the stores of root. Returned is where configurations put those of users.
+    fn of_root(&mut self, host: &Arc<Inner>) -> Vec<(HostPath, String)> {
+        self.add(host, &Named::of_root(Tool::Podman, podman::STORE, None));
+        self.add(host, &Named::of_root(Tool::Docker, docker::STORE, None));
+        self.add(
+            host,
+            &Named::of_root(Tool::Containerd, containerd::STORE, None),
+        );
+        let mut for_users = Vec::new();
+        for (by, configuration) in self.of_containers(host) {
+            for path in configuration.stores() {
+                self.add(host, &Named::of_root(Tool::Podman, path, Some(&by)));
+            }
+            for_users.extend(configuration.rootless.map(|template| (by, template)));
+        }
+        self.of_docker(host);
+        self.of_containerd(host);
+        for_users
+    }
+
+    /// Is this a store that is looked into, or of which is said why not?
+    pub(crate) fn knows(&self, path: &HostPath) -> bool {
+        self.stores.iter().any(|store| store.path == *path)
+            || self.unread.iter().any(|(unread, _)| unread == path)
+    }
+
     /// The directories with the files of layers. They are looked at as images, and are no files of
     /// the host.
     pub(crate) fn layers(&self, host: &Arc<Inner>) -> Vec<HostPath> {
@@ -254,11 +279,19 @@ impl Stores {
 
     /// The stores that users have without root.
     fn of_users(&mut self, host: &Arc<Inner>, for_users: &[(HostPath, String)]) {
+        let passwd = HostPath::literal("/etc/passwd");
         let accounts = match accounts::passwd(host) {
-            Ok(passwd) => passwd.entries,
+            Ok(parsed) => {
+                let lines = parsed.malformed.len();
+                if lines > 0 {
+                    let why = malformed(format!("lines that name no account: {lines}"));
+                    self.say(&passwd, unknown(&why));
+                }
+                parsed.entries
+            }
             Err(Trouble::Absent) => return,
             Err(Trouble::Unknown(why)) => {
-                return self.say(&HostPath::literal("/etc/passwd"), unknown(&why));
+                return self.say(&passwd, unknown(&why));
             }
         };
         let mut seen = BTreeSet::new();
@@ -334,13 +367,7 @@ impl Stores {
         let by = HostPath::literal("/etc/docker/daemon.json");
         let found = self.configuration(host, &by, docker::parse_configuration);
         if let Some(path) = found.flatten() {
-            let named = Named {
-                tool: Tool::Docker,
-                path: &path,
-                by: Some(&by),
-                user: None,
-            };
-            self.add(host, &named);
+            self.add(host, &Named::of_root(Tool::Docker, &path, Some(&by)));
         }
         let stores = self.stores.iter().filter(|it| it.tool == Tool::Docker);
         let stores: Vec<HostPath> = stores.map(|store| store.path.clone()).collect();
@@ -370,13 +397,7 @@ impl Stores {
             let found = self.configuration(host, &file, containerd::parse_configuration);
             let Some(found) = found else { continue };
             if let Some(path) = &found.root {
-                let named = Named {
-                    tool: Tool::Containerd,
-                    path,
-                    by: Some(&file),
-                    user: None,
-                };
-                self.add(host, &named);
+                self.add(host, &Named::of_root(Tool::Containerd, path, Some(&file)));
             }
             for import in &found.imports {
                 match self.imported(host, &file, import) {

@@ -21,6 +21,8 @@ const MEMBER_LIMIT_BYTES: u64 = 256 << 20;
 /// A database or a list of a package manager, which is kept until the image is looked at: what a
 /// layer that is a directory may have.
 const DATABASE_LIMIT_BYTES: u64 = 64 << 20;
+/// A path has at most 4,096 bytes on Linux (limits.h, PATH_MAX); a sum and blanks may stand before it.
+const LONGEST_LINE_BYTES: usize = 4096 + 34;
 /// A long name, or the records of a pax header.
 const HEADER_LIMIT_BYTES: u64 = 1 << 20;
 
@@ -28,8 +30,7 @@ const HEADER_LIMIT_BYTES: u64 = 1 << 20;
 pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
     let mut crates = Crates::default();
     let read = members(source, layer, &mut crates);
-    crates.end(layer);
-    read
+    read.and(crates.end(layer))
 }
 
 /// Crates that `cargo vendor` copied: two files in each directory, of which either comes first.
@@ -49,15 +50,17 @@ impl Crates {
         }
     }
 
-    fn end(self, layer: &mut Layer) {
+    fn end(self, layer: &mut Layer) -> Result<(), Reason> {
         for (directory, contents) in self.manifests {
             if self.from_registry.contains(&directory) {
                 let path = super::layer::join(&directory, rust::MANIFEST.as_bytes());
+                layer.keep(contents.held_bytes() as u64)?;
                 let role = Role::Speaks(Kind::CargoVendored);
-                let read = Some(Read::Contents(contents));
-                layer.files.insert(path, LayerFile { role, read });
+                let file = LayerFile::held(role, Read::Contents(contents));
+                layer.files.insert(path, file);
             }
         }
+        Ok(())
     }
 }
 
@@ -180,25 +183,53 @@ fn member(
         });
         return stream.skip(unread.saturating_add(padding(size)));
     }
-    if !matches!(role, Role::Speaks(_)) {
-        layer.keep(size)?;
-    }
-    let bytes = [read, stream.take(unread)?].concat();
+    let mut bytes = [read, stream.take(unread)?].concat();
     if bytes.len() as u64 != size {
         return Err(malformed("the archive is cut off"));
     }
     stream.skip(padding(size))?;
+    if role == Role::List {
+        bytes = speaking(&bytes);
+    }
+    if !matches!(role, Role::Speaks(_)) {
+        layer.keep(bytes.len() as u64)?;
+    }
     let read = match role {
         Role::Speaks(Kind::CargoVendored) => {
             crates.take(directory, &name, bytes);
             return Ok(());
         }
-        Role::Speaks(kind) => Read::Contents(contents(kind, &bytes, &name)),
+        Role::Speaks(kind) => {
+            let contents = contents(kind, &bytes, &name);
+            layer.keep(contents.held_bytes() as u64)?;
+            Read::Contents(contents)
+        }
         _ => Read::Bytes(bytes),
     };
-    let read = Some(read);
-    layer.files.insert(path, LayerFile { role, read });
+    layer.files.insert(path, LayerFile::held(role, read));
     Ok(())
+}
+
+/// Of a package's list, the lines that anybody can ask for: nobody asks who has a manual page.
+fn speaking(list: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\n', list).chain([list.len()]);
+    for end in ends {
+        let line = &list[from..end];
+        from = end + 1;
+        let slash = memchr::memrchr(b'/', line).unwrap_or(0);
+        let (directory, name) = (&line[..slash], &line[slash..]);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let speaks = (1..=LONGEST_LINE_BYTES).contains(&line.len())
+            && (name == rust::MANIFEST.as_bytes()
+                || matches!(role(directory, name, true), Some(Role::Speaks(_))));
+        if speaks {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+    }
+    kept
 }
 
 fn body(stream: &mut Stream<'_>, size: u64) -> Result<Vec<u8>, Reason> {
@@ -230,17 +261,24 @@ fn is_header(header: &[u8]) -> bool {
 
 /// Octal digits, or GNU's base-256 behind a set high bit.
 fn number(field: &[u8]) -> Result<u64, Reason> {
+    let bad = || malformed("a tar archive with a bad number");
     if field[0] & 0x80 != 0 {
-        let start = field.len() - 8;
-        return Ok(field[start..]
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)));
+        // The second bit is the sign. A number that is cut would hide what it is about.
+        let first = u64::from(field[0] & 0x7f);
+        let digits = field[1..].iter();
+        return digits
+            .map(|byte| u64::from(*byte))
+            .try_fold(first, |number, digit| {
+                let fits = number >> 56 == 0 && field[0] & 0x40 == 0;
+                fits.then_some(number << 8 | digit)
+            })
+            .ok_or_else(bad);
     }
     let text = str::from_utf8(until_nul(field)).unwrap_or("x").trim();
     if text.is_empty() {
         return Ok(0);
     }
-    u64::from_str_radix(text, 8).map_err(|_| malformed("a tar archive with a bad number"))
+    u64::from_str_radix(text, 8).map_err(|_| bad())
 }
 
 fn name(header: &[u8]) -> Vec<u8> {

@@ -9,8 +9,8 @@ use model::{HostPath, facts::Release};
 
 use super::layer::{Layer, Read, Role};
 use super::{Image, Place};
-use crate::components::found::Contents;
-use crate::components::search::{Candidate, Kind};
+use crate::components::read::Parsed;
+use crate::components::search::{Candidate, FileId, Kind};
 use crate::components::{Collected, packages, read};
 use crate::local::Inner;
 use crate::parse::apk;
@@ -20,39 +20,64 @@ use crate::parse::os_release::parse_os_release;
 /// dpkg's files of an image; the host's own limits.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
 
+/// Files that may speak, of all images of one owner together, one in a layer that several share for
+/// each. A distribution's image has a few thousand.
+const MOST_FILES: usize = 20_000_000;
+
+/// What is remembered of files for the next image.
+const KNOWN_LIMIT_BYTES: usize = 256 << 20;
+
 /// Other package managers, by a path that their databases have in an image.
 const OTHERS: [(&str, &[u8]); 2] = [
     ("rpm", b"/var/lib/rpm/"),
     ("rpm", b"/usr/lib/sysimage/rpm/"),
 ];
 
+/// Of distroless images: a file for each package.
+const STATUS_DIRECTORY: &[u8] = b"/var/lib/dpkg/status.d/";
+
+/// What stands for a package's list in a distroless image.
+const SUMS: &[u8] = b".md5sums";
+
 /// A file that can be seen in an image.
 struct Seen<'a> {
     path: &'a [u8],
     layer: &'a Place,
     role: Role,
+    owner: u32,
+    linked: Option<FileId>,
 }
 
+/// Looks at the images, and tells of how many there was no time for.
 pub fn look(
     host: &Arc<Inner>,
     images: &[Image],
     layers: &BTreeMap<Place, Layer>,
     collected: &mut Collected,
-) {
-    // A layer that several images share is looked into once.
-    let mut done: BTreeMap<Candidate, Contents> = BTreeMap::new();
+) -> usize {
+    // A layer that several images share is looked into once, as far as that can be remembered.
+    let mut known: BTreeMap<Candidate, Arc<Parsed>> = BTreeMap::new();
+    let mut known_bytes = 0;
+    let mut files_left = MOST_FILES;
+    let mut left_out = 0;
     for image in images {
         let stack: Vec<(&Place, &Layer)> = image
             .layers
             .iter()
             .filter_map(|place| layers.get_key_value(place))
             .collect();
+        let files: usize = stack.iter().map(|(_, layer)| layer.files.len()).sum();
+        if files > files_left {
+            left_out += 1;
+            continue;
+        }
+        files_left -= files;
         let seen = seen(&stack);
         let bytes = |seen: &Seen<'_>| bytes(host, layers, seen);
         let release = release(&seen, &bytes);
-        read_packages(image, &seen, release.as_ref(), &bytes, collected);
+        let packages = read_packages(image, &seen, release.as_ref(), &bytes, collected);
         say_others(image, &stack, collected);
-        let owned = owned(&seen, &bytes);
+        let owned = owned(&seen, &packages, &bytes);
         let speaking = seen
             .iter()
             .filter(|seen| !owned.contains(&unmerged(seen.path)));
@@ -62,28 +87,28 @@ pub fn look(
                 continue;
             };
             if let Some(Read::Contents(contents)) = kept(layers, seen) {
-                let evidence = |member: Option<&String>| member_of(seen, member);
-                let mut contents = contents.clone();
-                for found in &mut contents.found {
-                    found.member = evidence(found.member.as_ref());
-                }
-                collected.take(seen.layer.path(), Some(&image.name), contents);
+                let (path, name) = (seen.layer.path(), Some(image.name.as_str()));
+                collected.contents(path, name, contents, &|member| member_of(seen, member));
             } else if let Some(candidate) = candidate(seen, kind) {
                 wanted.push(candidate);
             }
         }
-        let new: Vec<&Candidate> = wanted.iter().filter(|it| !done.contains_key(it)).collect();
-        let mut contents: BTreeMap<Candidate, Contents> = read::all(host, &new)
-            .into_iter()
-            .map(|(candidate, contents)| (candidate.clone(), contents))
-            .collect();
-        for candidate in wanted {
-            let contents = done
-                .entry(candidate.clone())
-                .or_insert_with(|| contents.remove(&candidate).unwrap_or_default());
-            collected.take(&candidate.path, Some(&image.name), contents.clone());
+        let mut new = Vec::new();
+        for candidate in &wanted {
+            match known.get(candidate) {
+                Some(parsed) => collected.take(candidate, Some(&image.name), parsed),
+                None => new.push(candidate),
+            }
         }
+        read::all(host, &new, &mut |candidate, parsed| {
+            collected.take(candidate, Some(&image.name), parsed);
+            if known_bytes < KNOWN_LIMIT_BYTES {
+                known_bytes += candidate.path.as_bytes().len() + parsed.held_bytes();
+                known.insert(candidate.clone(), Arc::clone(parsed));
+            }
+        });
     }
+    left_out
 }
 
 /// What no higher layer hides.
@@ -97,6 +122,8 @@ fn seen<'a>(stack: &[(&'a Place, &'a Layer)]) -> Vec<Seen<'a>> {
                     path,
                     layer: place,
                     role: file.role,
+                    owner: file.owner,
+                    linked: file.linked,
                 });
             }
         }
@@ -126,8 +153,12 @@ fn on_host(seen: &Seen<'_>) -> Option<HostPath> {
 }
 
 fn candidate(seen: &Seen<'_>, kind: Kind) -> Option<Candidate> {
-    let path = on_host(seen)?;
-    Some(Candidate { path, kind })
+    Some(Candidate {
+        path: on_host(seen)?,
+        kind,
+        owner: seen.owner,
+        linked: seen.linked,
+    })
 }
 
 /// The way inside a layer that is an archive.
@@ -148,13 +179,15 @@ fn release(seen: &[Seen<'_>], bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>) -> 
         .find_map(|seen| parse_os_release(&bytes(seen)?))
 }
 
+/// Takes the packages of an image. Returned are the names of those of dpkg.
 fn read_packages(
     image: &Image,
     seen: &[Seen<'_>],
     release: Option<&Release>,
     bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>,
     collected: &mut Collected,
-) {
+) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     let ecosystem = packages::ecosystem(release);
     for seen in seen {
         if !matches!(seen.role, Role::Status | Role::Apk) {
@@ -188,11 +221,18 @@ fn read_packages(
             if !package.has_files() {
                 continue;
             }
+            names.insert(package.name.clone());
+            // `status.d/base` of distroless images is the package base-files.
+            if seen.path.starts_with(STATUS_DIRECTORY) {
+                let file = seen.path.get(STATUS_DIRECTORY.len()..).unwrap_or_default();
+                names.extend(str::from_utf8(file).map(str::to_owned));
+            }
             let mut component = packages::component(&package, ecosystem.clone(), None);
             component.image = Some(image.name.clone());
             collected.add(component, evidence.clone());
         }
     }
+    names
 }
 
 /// The files of distroless images are control files, which know no state: they are there, so
@@ -222,8 +262,13 @@ fn say_others(image: &Image, stack: &[(&Place, &Layer)], collected: &mut Collect
     }
 }
 
-/// The paths that packages of the image have, as far as somebody asks about them.
-fn owned(seen: &[Seen<'_>], bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>) -> HashSet<Vec<u8>> {
+/// The paths that packages of the image have, as far as somebody asks about them. `packages` are
+/// those of dpkg that are listed: a list of any other hides nothing.
+fn owned(
+    seen: &[Seen<'_>],
+    packages: &BTreeSet<String>,
+    bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>,
+) -> HashSet<Vec<u8>> {
     let asked: BTreeSet<Vec<u8>> = seen
         .iter()
         .filter(|seen| matches!(seen.role, Role::Speaks(_)))
@@ -233,8 +278,11 @@ fn owned(seen: &[Seen<'_>], bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>) -> Ha
     if asked.is_empty() {
         return owned;
     }
-    for seen in seen.iter().filter(|it| it.role == Role::List) {
-        let is_sums = seen.path.ends_with(b".md5sums");
+    let lists = seen.iter().filter(|seen| {
+        seen.role == Role::List && package_of(seen.path).is_some_and(|name| packages.contains(name))
+    });
+    for seen in lists {
+        let is_sums = seen.path.ends_with(SUMS);
         for line in bytes(seen).unwrap_or_default().split(|byte| *byte == b'\n') {
             let path = match is_sums {
                 // "HASH  usr/lib/file"
@@ -256,6 +304,15 @@ fn owned(seen: &[Seen<'_>], bytes: &impl Fn(&Seen<'_>) -> Option<Vec<u8>>) -> Ha
         });
     }
     owned
+}
+
+/// Whose list this is: `NAME.list`, `NAME:ARCHITECTURE.list`, `NAME.md5sums`.
+fn package_of(list: &[u8]) -> Option<&str> {
+    let file = list.rsplit(|byte| *byte == b'/').next()?;
+    let full = file
+        .strip_suffix(b".list")
+        .or_else(|| file.strip_suffix(SUMS))?;
+    str::from_utf8(full).ok()?.split(':').next()
 }
 
 /// A path as it was before `/usr` took in `/bin` and the others: lists name files either way.
