@@ -7,6 +7,7 @@
 use host::components::found::Found;
 use host::components::images::layer::{Layer, Read};
 use host::components::images::podman::Driver;
+use host::components::images::room::Room;
 use host::components::images::{containerd, docker, podman, tar};
 use host::components::search::Kind;
 use host::components::{contents, go, inflate, java, lock, rust, sbom};
@@ -59,7 +60,13 @@ fuzz_target!(|input: &[u8]| {
                 (Driver::Overlay, &b"/store/overlay/"[..]),
                 (Driver::Vfs, b"/store/vfs/dir/"),
             ] {
-                let images = podman::parse(&store, driver, &bytes[..half], &bytes[half..]);
+                let images = podman::parse(
+                    &store,
+                    driver,
+                    &bytes[..half],
+                    &bytes[half..],
+                    &mut Room::of_root(),
+                );
                 for layer in images.unwrap_or_default().iter().flat_map(|it| &it.layers) {
                     assert!(layer.path().as_bytes().starts_with(within));
                 }
