@@ -95,7 +95,34 @@ pub struct Finding {
     /// The version of the installed kernel that closes it when it is booted, where this is a
     /// finding of the one that runs.
     pub until_boot_of: Option<String>,
+    /// What keeps it open although the version that is installed does not have it.
+    pub kept_open: Vec<KeptOpen>,
     pub ranking: Ranking,
+}
+
+/// What keeps a finding open after an upgrade: the new version is installed, and that is not all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum KeptOpen {
+    /// Somebody still has files of the old version mapped.
+    RunsOldFiles {
+        /// systemd's unit, or the process where it belongs to none.
+        who: String,
+        until: Until,
+    },
+    /// The upgrade was interrupted, or is at work: it may be taken back.
+    Unfinished { change: String },
+}
+
+/// When somebody who runs old files does not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// The unit can't be restarted under everybody's feet.
+    Reboot,
+    Restart,
+    /// A session, or a process that nobody restarts.
+    End,
 }
 
 impl Finding {
@@ -171,6 +198,15 @@ impl FeedState {
             stale: age > fresh,
             used: true,
         }
+    }
+}
+
+impl Assessment {
+    /// Findings that are open for another reason than the version that is installed, put among the
+    /// others in their order.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(by_urgency);
     }
 }
 
@@ -537,6 +573,7 @@ fn finding(
         cvss: cvss.map(str::to_owned),
         under_investigation: judged.investigated,
         until_boot_of: None,
+        kept_open: Vec::new(),
         ranking: rank(&facts, question.clocks),
     })
 }

@@ -95,6 +95,21 @@ impl Drop for Lock {
     }
 }
 
+/// Is a change of this host at work now? Makes nothing, and holds nothing.
+pub fn is_at_work() -> bool {
+    let Ok(file) = File::open(directory().join("lock")) else {
+        return false;
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            // Closing would do as well.
+            let _ = rustix::fs::flock(&file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == Errno::WOULDBLOCK,
+    }
+}
+
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;

@@ -240,6 +240,25 @@ impl State {
         })
     }
 
+    /// The plan that a change carries out, or carried out.
+    pub fn plan_of(&self, id: ChangeId) -> Result<Plan, StateError> {
+        let plan = self.journal.get(id, "")?;
+        plan.ok_or(StateError::NoSuchChange(id))
+    }
+
+    /// What a file held before a change; none where the change did not touch it, where there was
+    /// none, and where its image is gone or is larger than `limit_bytes`.
+    pub fn content_before(
+        &self,
+        id: ChangeId,
+        path: &HostPath,
+        limit_bytes: u64,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        let image: Option<Imaged> = self.journal.get(id, &format!("{path:?}"))?;
+        let content = image.and_then(|image| image.before.content());
+        Ok(content.and_then(|digest| self.images.read(&digest, limit_bytes).ok()))
+    }
+
     /// The file system that holds the directory.
     pub(crate) fn device(&self) -> Option<u64> {
         self.directory.metadata().map(|own| own.dev()).ok()

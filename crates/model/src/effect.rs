@@ -336,6 +336,9 @@ const fn usual_limit_seconds() -> u64 {
 /// How long an upgrade may take where nobody said: a large one on a slow disk.
 pub const USUAL_LIMIT_SECONDS: u64 = 3600;
 
+/// How much of a window an upgrade is taken to need where nobody says it.
+pub const USUAL_NEED_SECONDS: u64 = 1800;
+
 /// One package of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PackageUpgrade {

@@ -141,9 +141,22 @@ pub enum Patches {
     /// Those that the distribution publishes as security updates.
     Security,
     /// Those that close findings which are due within so many days, or overdue.
-    Due { within_days: u16 },
+    Due {
+        within_days: u16,
+        /// Of these, only what the distribution publishes as security updates.
+        #[serde(default, skip_serializing_if = "is_false")]
+        only_security: bool,
+    },
     /// None: what dpkg left unfinished is finished, or installed again.
     Repair,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "as serde's skip_serializing_if wants it"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One step, and how to take it back.

@@ -62,6 +62,20 @@ const LEFT_FOR_A_REBOOT: [(&str, &str); 11] = [
 /// What the upgrade serves, in plans and reports.
 pub const SERVES: &str = "patches";
 
+/// What is new with `/boot/vmlinuz-*`, among what goes on as it is.
+const KERNEL: &str = "the kernel";
+/// How a plan says that only a reboot brings something to the new files.
+const UNTIL_A_REBOOT: &str = "goes on with what it has mapped, until a reboot";
+
+/// What runs on with the old files until a reboot, when this plan is carried out: units, and the
+/// kernel.
+pub fn waits_for_a_reboot(plan: &Plan) -> Vec<&str> {
+    let left = plan.left_alone.iter();
+    left.filter(|left| left.why.starts_with(UNTIL_A_REBOOT))
+        .map(|left| left.what.as_str())
+        .collect()
+}
+
 /// The plan; without actions where nothing is pending.
 pub fn plan(patching: Patching) -> Plan {
     let Patching {
@@ -80,7 +94,7 @@ pub fn plan(patching: Patching) -> Plan {
         let (restarts, mut stay) = served(&users, &writes, &not_restarted);
         let kernel = |path: &&HostPath| path.as_bytes().starts_with(b"/boot/vmlinuz");
         if let Some(path) = writes.iter().find(kernel) {
-            stay.insert("the kernel".to_owned(), format!("{path} is new"));
+            stay.insert(KERNEL.to_owned(), format!("{path} is new"));
         }
         let risk = risk::of_upgrade(&packages);
         actions.push(Action {
@@ -112,8 +126,11 @@ pub fn plan(patching: Patching) -> Plan {
             });
         }
         left_alone.extend(stay.into_iter().map(|(what, why)| LeftAlone {
+            why: match what.as_str() == KERNEL || left_for_a_reboot(&what).is_some() {
+                true => format!("{UNTIL_A_REBOOT}: {why}"),
+                false => format!("goes on with what it has mapped: {why}"),
+            },
             what,
-            why: format!("goes on with what it has mapped, until a reboot: {why}"),
             at: Vec::new(),
         }));
     }
@@ -181,7 +198,7 @@ pub fn leaves_sessions(users: &[User], writes: &BTreeSet<HostPath>) -> bool {
 }
 
 /// People's sessions, the managers of their own services, and where somebody may be signed in.
-fn is_a_session(unit: &str) -> bool {
+pub fn is_a_session(unit: &str) -> bool {
     const BEGIN: [&str; 5] = [
         "user@",
         "getty@",
@@ -193,7 +210,8 @@ fn is_a_session(unit: &str) -> bool {
         || BEGIN.iter().any(|begin| unit.starts_with(begin))
 }
 
-fn left_for_a_reboot(unit: &str) -> Option<&'static str> {
+/// Why a unit is not restarted while the machine runs; none where it may be.
+pub fn left_for_a_reboot(unit: &str) -> Option<&'static str> {
     LEFT_FOR_A_REBOOT
         .iter()
         .find(|(name, _)| *name == unit)

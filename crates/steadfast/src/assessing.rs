@@ -11,11 +11,14 @@ use advisory::matching::SIGNED_KERNELS;
 use advisory::rank::{Clocks, Exposure, HumanImpact};
 use host::feeds::{FeedError, Feeds, Held};
 use host::packages::reach::Running;
-use host::{Create, LocalHost};
+use host::packages::users::Process;
+use host::{Create, LocalHost, State};
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
 use model::effect::bare_name;
 use model::{Component, PublicClock, VulnerabilityPolicy};
+
+use crate::still_open::{self, StillOpen, still_open};
 
 /// Debian publishes advisories nearly every day, and CISA adds to its catalogue every week.
 pub const USUAL_AGE_DAYS: u16 = 7;
@@ -171,6 +174,28 @@ impl<'a> Outlook<'a> {
 
     pub const fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// What is open beside the findings of now: what upgrades left running, or did not finish.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn still_open(
+        &self,
+        state: Option<&State>,
+        running: &[Process],
+    ) -> Result<StillOpen, String> {
+        let exposure = |component: &Component| self.running.of(component);
+        still_open(&still_open::Question {
+            state,
+            running,
+            components: self.components,
+            now: &self.now,
+            assess: &|components| {
+                self.advisories
+                    .assess(components, &exposure, &self.kernel, self.terms)
+            },
+        })
     }
 
     /// What becomes of the findings when packages get these versions.
@@ -336,7 +361,7 @@ fn source_of(installed: &Component, version: &str) -> Option<SourcePackage> {
 }
 
 /// A rebuild of the same source has `+b1` at its end (Debian Developer's Reference, 5.10.2.1).
-fn without_rebuild(version: &str) -> &str {
+pub fn without_rebuild(version: &str) -> &str {
     match version.rsplit_once("+b") {
         Some((source, count)) if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => {
             source

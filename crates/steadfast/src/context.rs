@@ -51,6 +51,15 @@ impl Context {
         }
     }
 
+    /// The journal, where something was changed; a folder that holds only feeds has none, and gets
+    /// none.
+    pub fn existing_journal(&self) -> Result<Option<State>, Failure> {
+        match self.state.join("journal.db").exists() {
+            true => self.existing_state(),
+            false => Ok(None),
+        }
+    }
+
     /// The journal of a command that needs one.
     pub fn needed_state(&self) -> Result<State, Failure> {
         let state = self.existing_state()?;

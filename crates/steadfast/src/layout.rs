@@ -158,7 +158,30 @@ impl<'a> Paper<'a> {
         self.hang(LABEL, LABEL, body)
     }
 
-    /// The same, with further lines of the body indented by `indent`.
+    /// A label, and a line to copy: it is never broken nor cut, whatever the width, since a part of
+    /// a command is another command. Gives the cells that it fills.
+    pub fn command(&mut self, label: &str, command: &str) -> io::Result<usize> {
+        self.label(Role::Strong, label, LABEL)?;
+        let command = self.shown(&model::printable(command.as_bytes()));
+        write!(self.out, "{}", self.style.paint(Role::Command, &command))?;
+        Ok(LABEL + command.width())
+    }
+
+    /// What is said beside a line that was begun, or below it where it does not fit.
+    pub fn beside(&mut self, at: usize, column: usize, note: &str) -> io::Result<()> {
+        let note = Text::new().say(Role::Dim, note);
+        if note.is_empty() {
+            return writeln!(self.out);
+        }
+        if column > at && column + note.width() <= self.style.width {
+            write!(self.out, "{:1$}", "", column - at)?;
+            return self.hang(column, column, &note);
+        }
+        writeln!(self.out)?;
+        self.indented(LABEL + 2, &note)
+    }
+
+    /// As [`Paper::row`], with further lines of the body indented by `indent`.
     pub fn row_hanging(
         &mut self,
         role: Role,

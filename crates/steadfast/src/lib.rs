@@ -16,6 +16,7 @@ pub mod prove;
 pub mod reference;
 pub mod report;
 pub mod show;
+pub mod still_open;
 pub mod style;
 pub mod suggest;
 pub mod survey;

@@ -4,6 +4,8 @@
 mod broken;
 mod fetch;
 mod kernels;
+pub mod log;
+pub mod old_files;
 mod owners;
 mod pending;
 pub mod reach;

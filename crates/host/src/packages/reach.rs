@@ -68,7 +68,7 @@ pub struct Running {
 }
 
 /// A package's list of files: tens of thousands of lines for documentation.
-pub(super) const LIST_LIMIT_BYTES: u64 = 32 << 20;
+pub const LIST_LIMIT_BYTES: u64 = 32 << 20;
 /// Below so many processes a second thread costs more than it saves.
 const ALONE: usize = 32;
 
@@ -252,24 +252,32 @@ fn worst<K: Ord>(all: &mut BTreeMap<K, Reach>, more: BTreeMap<K, Reach>) {
 
 /// The files of an installed package, as dpkg lists them. None where it has no list.
 pub fn files_of(name: &str, architecture: &str) -> Option<Vec<HostPath>> {
-    let list = list_of(name, architecture)?;
+    Some(files_in(&list_of(name, architecture)?))
+}
+
+/// The files in a list of dpkg's, as they are named on a merged host.
+pub fn files_in(list: &[u8]) -> Vec<HostPath> {
     let lines = list.split(|byte| *byte == b'\n');
     let paths = lines.map(|line| match is_merged(line) {
         true => HostPath::from_bytes(&[b"/usr", line].concat()),
         false => HostPath::from_bytes(line),
     });
-    Some(paths.filter_map(Result::ok).collect())
+    paths.filter_map(Result::ok).collect()
+}
+
+/// Where dpkg's list of a package's files is: under one of these names.
+pub fn lists_of(name: &str, architecture: &str) -> [String; 2] {
+    let folder = "/var/lib/dpkg/info";
+    [
+        format!("{folder}/{name}.list"),
+        format!("{folder}/{name}:{architecture}.list"),
+    ]
 }
 
 fn list_of(name: &str, architecture: &str) -> Option<Vec<u8>> {
-    let lists = [
-        format!("{name}.list"),
-        format!("{name}:{architecture}.list"),
-    ];
-    lists.iter().find_map(|list| {
-        let path = Path::new("/var/lib/dpkg/info").join(list);
-        read_bounded(std::fs::File::open(path).ok()?, LIST_LIMIT_BYTES).ok()
-    })
+    lists_of(name, architecture)
+        .iter()
+        .find_map(|path| read_bounded(std::fs::File::open(path).ok()?, LIST_LIMIT_BYTES).ok())
 }
 
 /// Packages may still name `/lib`, which is `/usr/lib` on a merged host.

@@ -94,10 +94,39 @@ pub fn parse_maps(bytes: &[u8]) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
     (maps, deleted)
 }
 
+/// Where something is mapped: from here, and up to there.
+pub(super) type Range = (u64, u64);
+
+/// The device and the inode of a mapped file, as the kernel writes them.
+pub(super) type Inode<'a> = (&'a [u8], &'a [u8]);
+
+/// The address ranges at which a process has a file mapped that is deleted, each with the file that it
+/// is of.
+pub(super) fn deleted_ranges<'a>(
+    maps: &'a [u8],
+    path: &HostPath,
+) -> impl Iterator<Item = (Range, Inode<'a>)> {
+    let end = [path.as_bytes(), DELETED].concat();
+    maps.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let name = &line[line.iter().position(|byte| *byte == b'/')?..];
+        if name != end.as_slice() {
+            return None;
+        }
+        let (from, to) = str::from_utf8(fields.next()?).ok()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        // Permissions and offset, device, inode.
+        let (device, inode) = (fields.nth(2)?, fields.next()?);
+        Some(((number(from)?, number(to)?), (device, inode)))
+    })
+}
+
+/// What stands behind the name of a mapped file that is not there any more.
+pub(super) const DELETED: &[u8] = b" (deleted)";
+
 /// The names of mapped files, and whether each is deleted; a file is mapped in several parts,
 /// one after the other, and is given once for those.
 pub(super) fn mapped(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
-    const DELETED: &[u8] = b" (deleted)";
     let mut last: &[u8] = b"";
     bytes.split(|byte| *byte == b'\n').filter_map(move |line| {
         // The path begins after five fields, and may hold blanks; a line feed is `\012`.

@@ -1,5 +1,7 @@
 //! What apt-get, dpkg and the kernel say of upgrades and of what runs.
 
+use host::packages::log::parse_log;
+use host::packages::old_files::Compared;
 use host::packages::sockets::parse_sockets;
 use host::packages::users::{parse_maps, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
@@ -173,4 +175,69 @@ fn what_dpkg_left_unfinished_is_known() {
     assert_eq!(names, ["bad", "half", "torn", "waits"]);
     let again: Vec<_> = broken.again.iter().map(|(a, b)| (&**a, &**b)).collect();
     assert_eq!(again, [("bad", "1:4"), ("torn", "5")]);
+}
+
+/// A program that runs, and whose file was put there anew: the same bytes are no old file.
+#[test]
+fn the_same_bytes_as_another_file_are_no_old_file() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let program = folder.join(format!("sleeper-{}", std::process::id()));
+    let path = HostPath::from_bytes(program.as_os_str().as_encoded_bytes()).expect("absolute");
+    let bytes = std::fs::read("/bin/sleep").expect("it is there");
+    let other = [&bytes[..bytes.len() - 1], b"!"].concat();
+    let put = |bytes: &[u8]| {
+        use std::os::unix::fs::PermissionsExt;
+        let new = program.with_extension("new");
+        std::fs::write(&new, bytes).expect("written");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&new, mode).expect("set");
+        std::fs::rename(&new, &program).expect("put there");
+    };
+    put(&bytes);
+    let mut child = std::process::Command::new(&program)
+        .arg("600")
+        .spawn()
+        .expect("it runs");
+    // It is begun before its program is mapped.
+    let maps = format!("/proc/{}/maps", child.id());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !std::fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("libc.so")) {
+        assert!(std::time::Instant::now() < until, "it is never mapped");
+        std::thread::yield_now();
+    }
+    let is_unchanged = || Compared::default().is_unchanged(child.id(), &path);
+    // It is not deleted yet, then the same as before, another of the same size, a longer one, gone.
+    let mut seen = vec![is_unchanged()];
+    put(&bytes);
+    seen.push(is_unchanged());
+    put(&other);
+    seen.push(is_unchanged());
+    put(&[&bytes[..], b"more"].concat());
+    seen.push(is_unchanged());
+    std::fs::remove_file(&program).expect("it was there");
+    seen.push(is_unchanged());
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_eq!(seen, [false, true, false, false, false]);
+}
+
+#[test]
+fn the_newest_upgrade_in_dpkgs_log_counts() {
+    let log = parse_log(
+        b"cut off upgrade\n\
+          2026-11-01 07:00:00 startup archives unpack\n\
+          2026-11-01 07:00:01 upgrade libssl3:amd64 3.0.9-1 3.0.10-1\n\
+          2026-11-01 07:00:02 status installed libssl3:amd64 3.0.10-1\n\
+          2026-11-02 07:00:01 upgrade libssl3:amd64 3.0.10-1 3.0.11-1\n\
+          2026-11-02 07:00:02 upgrade demo:all 1.0 2.0\n\
+          2026-11-02 07:00:03 install new:amd64 <none> 1\n",
+    );
+    let said: Vec<String> = log
+        .iter()
+        .map(|((name, architecture), one)| format!("{name} {architecture} {} {}", one.from, one.to))
+        .collect();
+    assert_eq!(
+        said,
+        ["demo all 1.0 2.0", "libssl3 amd64 3.0.10-1 3.0.11-1"]
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::plan::{HostIdentity, Patches, Selection};
 use model::{Digest, Effect, HostPath, PackageUpgrade, Plan};
-use plan::patch::{Patching, User, leaves_sessions, plan};
+use plan::patch::{Patching, User, leaves_sessions, plan, waits_for_a_reboot};
 
 fn user(unit: Option<&str>, maps: &str) -> User {
     User {
@@ -80,6 +80,9 @@ fn units_that_run_it_are_restarted_but_for_those_that_cannot_be() {
         .map(|left| (left.what.as_str(), left.why.contains("it is ours")))
         .collect();
     assert_eq!(left, [("ci.service", true), ("dbus.service", false)]);
+    // What is left for another reason needs no reboot.
+    assert_eq!(waits_for_a_reboot(&plan), ["dbus.service"]);
+    assert!(!plan.left_alone[0].why.contains("reboot"));
 }
 
 #[test]
@@ -101,6 +104,7 @@ fn a_new_kernel_waits_for_a_reboot() {
     let kernel = &plan.left_alone[0];
     assert_eq!(kernel.what, "the kernel");
     assert!(kernel.why.contains("until a reboot"), "{}", kernel.why);
+    assert_eq!(waits_for_a_reboot(&plan), ["the kernel"]);
 }
 
 #[test]

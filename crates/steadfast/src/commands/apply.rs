@@ -1,11 +1,11 @@
 //! `steadfast apply`: carries out exactly one plan, or refuses.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
-use model::Plan;
+use model::{HostPath, Plan};
 use plan::compare::{Difference, differences};
 
 use crate::context::{self, Context};
@@ -230,25 +230,30 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
 
 /// Shows the plan and asks. Without a terminal there is nobody to ask.
 fn consent(plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
-    consent_to(plan, &|path| super::plan::content(survey, path))
+    needs_terminal()?;
+    let mut err = std::io::stderr().lock();
+    let current = |path: &HostPath| super::plan::content(survey, path);
+    show::plan::write(&mut err, plan, &current, None, &Style::for_stderr())?;
+    drop(err);
+    ask()
 }
 
-/// The same, with the content of files as it is now.
-pub fn consent_to(plan: &Plan, current: show::plan::Current<'_>) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(
+/// # Errors
+/// Where there is nobody to ask.
+pub fn needs_terminal() -> Result<(), Failure> {
+    match std::io::stdin().is_terminal() {
+        true => Ok(()),
+        false => Err(Failure::new(
             Exit::BadInput,
             "there is no terminal to ask at",
             "look at the plan, then add --yes",
-        ));
+        )),
     }
-    let mut err = std::io::stderr().lock();
-    show::plan::write(&mut err, plan, current, &Style::for_stderr())?;
-    write!(err, "apply this plan? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// After the plan was shown.
+pub fn ask() -> Result<bool, Failure> {
+    context::consent(false, "apply this plan?")
 }
 
 /// Looks again, and asks what there is still to do for the same selection.
@@ -314,7 +319,11 @@ fn refusal(error: ApplyError, plan: &Plan) -> Failure {
         ApplyError::Act(_) if !rustix::process::geteuid().is_root() => {
             (Exit::Findings, "nothing was changed; run with sudo")
         }
-        ApplyError::Pending(_) | ApplyError::State(_) | ApplyError::Act(_) => (
+        ApplyError::Pending(_) => (
+            Exit::NeedsPerson,
+            "steadfast history says which command ends it",
+        ),
+        ApplyError::State(_) | ApplyError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",
         ),

@@ -176,7 +176,10 @@ fn render(out: &mut dyn Write, args: &Args, report: &Report, style: &Style) -> s
 fn command(args: &Args) -> String {
     let mut text = show::plan::command("steadfast audit", &args.selectors.selection(false));
     if let Some(root) = &args.root {
-        text.push_str(&format!(" --root {}", root.display()));
+        text.push_str(&format!(
+            " --root {}",
+            show::plan::quoted(&root.to_string_lossy())
+        ));
     }
     text
 }

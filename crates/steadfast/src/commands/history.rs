@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let mut changes = match context.existing_state()? {
+    let mut changes = match context.existing_journal()? {
         Some(state) => state
             .history()
             .map_err(|error| Failure::because(Exit::NeedsPerson, error))?,

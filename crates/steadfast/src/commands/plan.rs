@@ -59,10 +59,7 @@ fn write(
     match format {
         Format::Json => out.write_all(plan.to_json().as_bytes())?,
         Format::Human => {
-            show::plan::write(&mut out, plan, current, &Style::for_stdout())?;
-            if let (Some(path), false) = (output, plan.actions.is_empty()) {
-                writeln!(out, "          steadfast apply {}", path.display())?;
-            }
+            show::plan::write(&mut out, plan, current, output, &Style::for_stdout())?;
         }
     }
     out.flush()?;

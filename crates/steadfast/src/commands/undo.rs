@@ -18,6 +18,7 @@ use crate::layout::{Paper, Text};
 use crate::show;
 use crate::show::events::Lines;
 use crate::show::vulns::{plural, unknown_text};
+use crate::still_open::old_version;
 use crate::style::{Role, Style};
 
 /// Take a change back: content, modes, owners, attributes and times as they were
@@ -186,12 +187,7 @@ fn brought(packages: &[&PackageUpgrade], state: &Path) -> Result<Effects, String
         .map_err(|reason| reason.to_string())?;
     let versions: Vec<NewVersion> = packages
         .iter()
-        .map(|package| NewVersion {
-            name: package.name.clone(),
-            architecture: package.architecture.clone(),
-            version: package.from.clone(),
-            source: None,
-        })
+        .map(|package| old_version(package))
         .collect();
     let terms = Terms::usual(Timestamp::now());
     Outlook::of(state, &host, &components, &terms)
@@ -297,10 +293,11 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             Exit::Findings,
             "nothing was touched; make room on this file system, and try again",
         ),
-        UndoError::Pending(_)
-        | UndoError::OtherRoot { .. }
-        | UndoError::State(_)
-        | UndoError::Act(_) => (
+        UndoError::Pending(_) => (
+            Exit::NeedsPerson,
+            "nothing was touched; steadfast history says which command ends it",
+        ),
+        UndoError::OtherRoot { .. } | UndoError::State(_) | UndoError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",
         ),

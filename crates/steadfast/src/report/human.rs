@@ -483,20 +483,8 @@ pub(crate) fn next_steps(paper: &mut Paper<'_>, steps: &[NextStep]) -> io::Resul
         .unwrap_or(0);
     for (at, step) in steps.iter().enumerate() {
         let label = if at == 0 { "next" } else { "" };
-        let mut body = Text::new().say(Role::Command, &step.command);
-        if !step.note.is_empty() {
-            let column = LABEL + widest + 3;
-            if column + step.note.len() <= paper.style().width {
-                body = body
-                    .gap(widest - step.command.len() + 3)
-                    .say(Role::Dim, &step.note);
-            } else {
-                paper.row(Role::Strong, label, &body)?;
-                paper.indented(LABEL + 2, &Text::new().say(Role::Dim, &step.note))?;
-                continue;
-            }
-        }
-        paper.row(Role::Strong, label, &body)?;
+        let end = paper.command(label, &step.command)?;
+        paper.beside(end, LABEL + widest + 3, &step.note)?;
     }
     Ok(())
 }

@@ -64,6 +64,19 @@ pub fn write(
     let step = match change.state {
         ChangeState::Committed if change.expired.is_some() => return Ok(()),
         ChangeState::Committed => NextStep::new(format!("steadfast undo {}", change.id), ""),
+        ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
+        _ => match ending(change) {
+            Some(step) => step,
+            None => return Ok(()),
+        },
+    };
+    next_steps(&mut paper, &[step])
+}
+
+/// What ends a change that is not final, or that a person has to see to.
+pub(crate) fn ending(change: &Change) -> Option<NextStep> {
+    Some(match change.state {
+        ChangeState::Committed | ChangeState::Undone | ChangeState::RolledBack => return None,
         ChangeState::AwaitingConfirmation => {
             NextStep::new(format!("steadfast confirm {}", change.id), "keeps it")
         }
@@ -71,17 +84,21 @@ pub fn write(
             format!("steadfast confirm {}", change.id),
             "keeps the undo; else the change is put into effect again",
         ),
-        ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
         ChangeState::NeedsHuman => NextStep::new(
             format!("steadfast undo {}", change.id),
             "tries again to take it back",
         ),
-        _ => NextStep::new(
+        ChangeState::Planned
+        | ChangeState::Imaged
+        | ChangeState::Applying
+        | ChangeState::Validating
+        | ChangeState::Undoing
+        | ChangeState::Redoing
+        | ChangeState::RollingBack => NextStep::new(
             "steadfast recover",
             "finishes it or takes it back, if nothing is at work on it",
         ),
-    };
-    next_steps(&mut paper, &[step])
+    })
 }
 
 fn steps(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {

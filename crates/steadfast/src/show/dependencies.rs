@@ -12,6 +12,7 @@ use model::dependency::{LockFormat, LockedFrom, Lockfile};
 use serde::Serialize;
 use similar::TextDiff;
 
+use super::plan::quoted as quoted_word;
 use super::vulns::{View, because, feeds, label, plural, priority_role, unknown};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
@@ -327,7 +328,7 @@ fn patch(paper: &mut Paper<'_>, made: &Made, advice: &[Advice]) -> io::Result<()
 
 fn steps(paper: &mut Paper<'_>, shown: &Shown, is_cut: bool) -> io::Result<()> {
     let mut steps = Vec::new();
-    let folder = &shown.folder;
+    let folder = &quoted_word(&shown.folder);
     if shown.assessment.feeds.is_empty() {
         steps.push(NextStep::new(
             "steadfast feed import FILE",
@@ -340,13 +341,10 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown, is_cut: bool) -> io::Result<()> {
             "has the tools make them",
         ));
     }
-    if shown
-        .patch
-        .as_ref()
-        .is_some_and(|made| !made.changed.is_empty())
-    {
+    let file = shown.patch.as_ref().and_then(|made| made.file.as_ref());
+    if let Some(file) = file {
         steps.push(NextStep::new(
-            format!("git -C {folder} apply FILE.patch"),
+            format!("git -C {folder} apply {}", quoted_word(file)),
             "after reading it",
         ));
     }

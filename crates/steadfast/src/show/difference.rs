@@ -96,10 +96,12 @@ pub fn write_contents(
     now: &[u8],
     style: &Style,
 ) -> io::Result<()> {
-    lines(
-        &mut Paper::new(out, style),
-        &diff::compare(Some(before), now),
-    )
+    write_on(&mut Paper::new(out, style), before, now)
+}
+
+/// The same, among other things.
+pub(super) fn write_on(paper: &mut Paper<'_>, before: &[u8], now: &[u8]) -> io::Result<()> {
+    lines(paper, &diff::compare(Some(before), now))
 }
 
 fn lines(paper: &mut Paper<'_>, difference: &diff::Difference) -> io::Result<()> {

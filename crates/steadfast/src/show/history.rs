@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use model::{Change, ChangeState};
 
+use super::change::ending;
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
@@ -35,12 +36,20 @@ pub fn write(
         if let Some(note) = &change.note {
             detail = detail.say(Role::Dim, ": ").plain(note);
         }
+        if !change.state.is_final() {
+            let text = format!("; not finished: {}", how(change));
+            detail = detail.say(Role::Wary, &text);
+        }
         if is_past_undo(change) {
             detail = detail.say(Role::Dim, "; can no longer be undone");
         }
         paper.indented(LABEL + 2, &detail)?;
     }
-    let mut steps = vec![NextStep::new(format!("steadfast show {}", newest.id), "")];
+    // What is not finished stands in the way of everything else.
+    let unfinished = changes.iter().filter(|change| !change.state.is_final());
+    let mut steps: Vec<NextStep> = unfinished.filter_map(ending).collect();
+    steps.dedup();
+    steps.push(NextStep::new(format!("steadfast show {}", newest.id), ""));
     if newest.state == ChangeState::Committed && newest.expired.is_none() {
         steps.push(NextStep::new(
             format!("steadfast undo {}", newest.id),
@@ -48,6 +57,15 @@ pub fn write(
         ));
     }
     next_steps(&mut paper, &steps)
+}
+
+/// Which command ends a change that is not finished.
+fn how(change: &Change) -> String {
+    let step = ending(change);
+    step.map_or_else(String::new, |step| match change.state.is_awaiting() {
+        true => format!("{} {}", step.command, step.note),
+        false => format!("{} ends it", step.command),
+    })
 }
 
 /// Is it in effect for good, since its before-images are gone?

@@ -13,4 +13,5 @@ pub mod history;
 pub mod patch;
 pub mod patch_status;
 pub mod plan;
+pub mod still_open;
 pub mod vulns;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use advisory::assess::Finding;
@@ -11,9 +12,10 @@ use advisory::rank::Decision;
 use host::packages::Room;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use model::HostPath;
-use model::plan::may_hold_secrets;
+use model::plan::{Patches, may_hold_secrets};
+use model::{Effect, HostPath, Plan, UnitOp};
 use plan::data::{Data, DataState};
+use plan::patch::waits_for_a_reboot;
 use serde::Serialize;
 use serde_json::json;
 
@@ -59,6 +61,8 @@ pub struct Foretold {
 #[derive(Clone, Debug, Serialize)]
 pub struct HeldBack {
     pub name: String,
+    /// What its new version is built from, where apt's lists tell.
+    pub source: Option<String>,
     pub from: Option<String>,
     pub to: String,
     pub security: bool,
@@ -122,32 +126,215 @@ impl Foretold {
     }
 }
 
-pub fn write(
-    out: &mut dyn Write,
-    foretold: &Foretold,
-    today: Date,
-    style: &Style,
-) -> io::Result<()> {
-    if let Some(effects) = &foretold.effects {
-        write_effects(&mut Paper::new(out, style), effects, today)?;
+/// What is told of a patch, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling<'a> {
+    pub plan: &'a Plan,
+    pub foretold: &'a Foretold,
+    /// Where the plan was saved.
+    pub saved: Option<&'a Path>,
+    /// Is the command told that carries it out?
+    pub next: bool,
+    pub today: Date,
+}
+
+/// The whole, and first what decides: what it is, what it closes, what has to be restarted for it,
+/// and what it needs.
+pub fn write(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::Result<()> {
+    let paper = &mut Paper::new(out, style);
+    write_decisive(paper, telling)?;
+    super::plan::write_body(paper, telling.plan, &|_| None)?;
+    write_details(paper, telling.foretold)?;
+    match telling.next {
+        true => {
+            let flags = flags(telling.foretold);
+            super::plan::write_next(paper, telling.plan, telling.saved, &flags)
+        }
+        false => Ok(()),
     }
-    let mut paper = Paper::new(out, style);
+}
+
+/// Without what the plan does step by step: that is told as it happens.
+pub fn write_brief(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::Result<()> {
+    let paper = &mut Paper::new(out, style);
+    write_decisive(paper, telling)?;
+    write_details(paper, telling.foretold)
+}
+
+/// What `patch apply` has to be given, beside what was asked for.
+fn flags(foretold: &Foretold) -> Vec<&'static str> {
+    match foretold.data.iter().any(Data::is_at_risk) {
+        true => vec!["--accept-data-loss"],
+        false => Vec::new(),
+    }
+}
+
+fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
+    let Telling {
+        plan,
+        foretold,
+        today,
+        ..
+    } = *telling;
+    write_headline(paper, telling)?;
+    for data in foretold.data.iter().filter(|data| data.is_at_risk()) {
+        let text = format!(
+            " to be applied: {} keeps data that no undo brings back, and nothing proves that a \
+             backup does",
+            data.package
+        );
+        let text = Text::new()
+            .solid(Role::Command, "--accept-data-loss")
+            .plain(&text);
+        paper.row(Role::Bad, "needs", &text)?;
+    }
+    if let Some(effects) = &foretold.effects {
+        write_effects(paper, effects, today)?;
+    }
     let not_closed = foretold.not_closed.iter();
     let (booted, stay): (Vec<&Finding>, _) =
         not_closed.partition(|finding| finding.until_boot_of.is_some());
     if !stay.is_empty() {
-        named(&mut paper, "stay", Role::Bad, &stay, today)?;
-        let text = "no pending upgrade closes these";
+        named(paper, "stay", Role::Bad, &stay, today)?;
+        let text = match plan.selection.patches {
+            Some(Patches::Due {
+                only_security: true,
+                ..
+            }) => "no pending security update closes these",
+            _ => "no pending upgrade closes these",
+        };
         paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
     }
     if !booted.is_empty() {
-        named(&mut paper, "reboot", Role::Bad, &booted, today)?;
+        named(paper, "reboot", Role::Bad, &booted, today)?;
         let text = "the newer kernel that is installed closes these when it is booted";
         paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
     }
-    write_held(&mut paper, &foretold.held, today)?;
-    if let Some(begins) = &foretold.begins {
-        write_begins(&mut paper, begins, foretold.took)?;
+    write_held(paper, &foretold.held, today)?;
+    match &foretold.begins {
+        Some(begins) => write_begins(paper, begins, foretold.took),
+        None => Ok(()),
+    }
+}
+
+/// `plan 0a1b2c3d   2 packages, closes 3 findings (1 overdue), restarts 1 service, no reboot`.
+fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
+    let Telling { plan, foretold, .. } = *telling;
+    let text = Text::new()
+        .say(Role::Strong, &format!("plan {}", plan.id()))
+        .gap(3);
+    if plan.actions.is_empty() {
+        return paper.line(&text.plain("nothing to do"));
+    }
+    let (mut packages, mut restarts) = (0, Vec::new());
+    for action in &plan.actions {
+        match &action.effect {
+            Effect::Upgrade {
+                packages: upgraded,
+                unfinished,
+                ..
+            } => packages += upgraded.len().max(unfinished.len()),
+            Effect::Unit {
+                op: UnitOp::Restart,
+                name,
+            } => restarts.push(name.as_str()),
+            _ => {}
+        }
+    }
+    let mut said = vec![plural(packages, "package")];
+    said.extend(closes(foretold, telling.today));
+    said.push(match restarts.len() {
+        0 => "restarts no service".to_owned(),
+        number => format!("restarts {}", plural(number, "service")),
+    });
+    let waits = waits_for_a_reboot(plan);
+    let at_boot = foretold.effects.iter().flat_map(Effects::until_boot).next();
+    let needs_reboot = !waits.is_empty() || at_boot.is_some();
+    let (role, reboot) = match needs_reboot {
+        true => (Role::Wary, "needs a reboot"),
+        false => (Role::Plain, "no reboot"),
+    };
+    let text = text.plain(&format!("{}, ", said.join(", ")));
+    paper.line(&text.say(role, reboot))?;
+    if !restarts.is_empty() {
+        paper.row(Role::Dim, "restarts", &Text::new().plain(&list(&restarts)))?;
+    }
+    if !waits.is_empty() {
+        let run = if waits.len() == 1 { "runs" } else { "run" };
+        let text = format!("{} {run} on with the old files until then", list(&waits));
+        paper.row(Role::Wary, "reboot", &Text::new().plain(&text))?;
+    }
+    Ok(())
+}
+
+/// How many findings it closes at once, where the feeds can tell.
+fn closes(foretold: &Foretold, today: Date) -> Option<String> {
+    let effects = foretold.effects.as_ref()?;
+    if effects.now.feeds.is_empty() {
+        return Some("which findings it closes is unknown".to_owned());
+    }
+    let closed = &effects.closed;
+    let at_boot = effects.until_boot().count();
+    let overdue = closed.iter().filter(|one| one.ranking.is_overdue(today));
+    let overdue = match overdue.count() {
+        0 => String::new(),
+        count => format!(" ({} overdue)", number(count)),
+    };
+    Some(match (closed.len(), at_boot) {
+        (0, 0) => "closes no known finding".to_owned(),
+        (0, _) => format!("closes {} at the next boot", plural(at_boot, "finding")),
+        (now, 0) => format!("closes {}{overdue}", plural(now, "finding")),
+        (now, _) => format!(
+            "closes {}{overdue} and {} more at the next boot",
+            plural(now, "finding"),
+            number(at_boot)
+        ),
+    })
+}
+
+/// The first of them, and how many more.
+fn list(names: &[&str]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(PACKAGES)
+        .map(|name| model::printable(name.as_bytes()))
+        .collect();
+    match names.len().saturating_sub(PACKAGES) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// What is good to know and decides nothing.
+fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
+    if foretold.leaves_sessions {
+        let text = "people's sessions, and what no service owns, go on with the old files";
+        paper.row(Role::Dim, "later", &Text::new().plain(text))?;
+    }
+    for data in &foretold.data {
+        if let DataState::Proven { on } = &data.state {
+            let text = format!(
+                "of {} is no part of the way back; a restore was proven on {}",
+                data.package,
+                on.strftime("%Y-%m-%d")
+            );
+            paper.row(Role::Dim, "data", &Text::new().plain(&text))?;
+        }
+    }
+    for (path, maintainers) in &foretold.conflicts {
+        let text = format!("{path} stays; from it to the maintainer's new version:");
+        paper.row(Role::Wary, "kept", &Text::new().plain(&text))?;
+        if !is_public(path) {
+            let text = "not shown, since it may hold secrets";
+            paper.indented(2, &Text::new().plain(text))?;
+            continue;
+        }
+        // It may have gone meanwhile.
+        let ours = std::fs::read(path.as_path()).unwrap_or_default();
+        difference::write_on(paper, &ours, maintainers)?;
+    }
+    if let Some(effects) = &foretold.effects {
+        super::vulns::feeds(paper, &effects.now.feeds)?;
     }
     for (at, room) in foretold.room.iter().enumerate() {
         let label = if at == 0 { "room" } else { "" };
@@ -165,32 +352,6 @@ pub fn write(
                     number of the rehearsal's processes, and the memory of all of them, had no limit";
         paper.row(Role::Wary, "limits", &Text::new().plain(text))?;
     }
-    if foretold.leaves_sessions {
-        let text = "people's sessions, and what no service owns, go on with the old files";
-        paper.row(Role::Dim, "later", &Text::new().plain(text))?;
-    }
-    for data in &foretold.data {
-        if let DataState::Proven { on } = &data.state {
-            let text = format!(
-                "of {} is no part of the way back; a restore was proven on {}",
-                data.package,
-                on.strftime("%Y-%m-%d")
-            );
-            paper.row(Role::Dim, "data", &Text::new().plain(&text))?;
-        }
-    }
-    for (path, maintainers) in &foretold.conflicts {
-        let text = format!("{path} stays; from it to the maintainer's new version:");
-        Paper::new(out, style).row(Role::Wary, "kept", &Text::new().plain(&text))?;
-        if !is_public(path) {
-            let text = "not shown, since it may hold secrets";
-            Paper::new(out, style).indented(2, &Text::new().plain(text))?;
-            continue;
-        }
-        // It may have gone meanwhile.
-        let ours = std::fs::read(path.as_path()).unwrap_or_default();
-        difference::write_contents(out, &ours, maintainers, style)?;
-    }
     Ok(())
 }
 
@@ -206,7 +367,6 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
         let text = "which findings it closes: there is no feed (steadfast feed import FILE)";
         return paper.row(Role::Wary, "unknown", &Text::new().plain(text));
     }
-    super::vulns::feeds(paper, &effects.now.feeds)?;
     let closed: Vec<&Finding> = effects.closed.iter().collect();
     let at_boot: Vec<&Finding> = effects.until_boot().collect();
     if at_boot.is_empty() || !closed.is_empty() {
@@ -236,21 +396,50 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
     Ok(())
 }
 
-/// What is held, and the findings that stay open for that.
+/// What is held, and the findings that stay open for that: once for all that is built from one
+/// source.
 pub fn write_held(paper: &mut Paper<'_>, held: &[HeldBack], today: Date) -> io::Result<()> {
+    let mut groups: Vec<Vec<&HeldBack>> = Vec::new();
     for held in held.iter().filter(|held| !held.keeps_open.is_empty()) {
-        let why = match held.waits_for.as_slice() {
+        let is_like = |group: &&mut Vec<&HeldBack>| {
+            let first = group[0];
+            first.source.is_some()
+                && (&first.source, &first.from, &first.to, &first.waits_for)
+                    == (&held.source, &held.from, &held.to, &held.waits_for)
+        };
+        match groups.iter_mut().find(is_like) {
+            Some(group) => group.push(held),
+            None => groups.push(vec![held]),
+        }
+    }
+    for group in groups {
+        let first = group[0];
+        let names: Vec<&str> = group.iter().map(|held| held.name.as_str()).collect();
+        let what = match (&first.source, names.as_slice()) {
+            (_, [name]) => (*name).to_owned(),
+            (Some(source), names) => format!("{source} ({})", list(names)),
+            (None, names) => list(names),
+        };
+        let why = match first.waits_for.as_slice() {
             [] => "is held".to_owned(),
-            names => format!("waits for {}, which is held", names.join(", ")),
+            [name] => format!("waits for {name}, which is held"),
+            names => format!("waits for {}, which are held", names.join(", ")),
         };
         let text = format!(
-            "{} {why} at {}; {} would close what stays open for that:",
-            held.name,
-            held.from.as_deref().unwrap_or("nothing"),
-            held.to
+            "{what} {why} at {}; {} would close what stays open for that:",
+            first.from.as_deref().unwrap_or("nothing"),
+            first.to
         );
         paper.row(Role::Bad, "held", &Text::new().plain(&text))?;
-        let keeps_open: Vec<&Finding> = held.keeps_open.iter().collect();
+        let mut keeps_open: Vec<&Finding> = Vec::new();
+        for finding in group.iter().flat_map(|held| &held.keeps_open) {
+            let is_same = |known: &&Finding| {
+                (&known.name, &known.package) == (&finding.name, &finding.package)
+            };
+            if !keeps_open.iter().any(is_same) {
+                keeps_open.push(finding);
+            }
+        }
         named(paper, "", Role::Bad, &keeps_open, today)?;
     }
     Ok(())

@@ -6,17 +6,24 @@ use std::io::{self, Write};
 
 use advisory::assess::{FeedState, Finding};
 use jiff::civil::Date;
+use model::Change;
 use serde::Serialize;
 
+use super::change::ending;
+use super::history::{minute, state_text};
 use super::patch::{Begins, HeldBack, named, write_begins, write_held};
+use super::still_open::{by, until};
 use super::vulns::plural;
 use crate::layout::{LABEL, Paper, Text};
+use crate::report::human::next_steps;
 use crate::style::{Role, Sign, Style};
 
 /// The answer for programs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Status {
     pub format: u32,
+    /// Changes that are not finished: interrupted, at work, or waiting to be confirmed.
+    pub unfinished: Vec<Unfinished>,
     /// Each unit, or process without one, with the old files that it has mapped.
     pub runs_old_files: BTreeMap<String, Vec<String>>,
     pub booted_kernel: String,
@@ -26,7 +33,8 @@ pub struct Status {
     pub next_boot_is_older: bool,
     /// Is the package of the one that runs gone, and its modules with it?
     pub booted_kernel_is_removed: bool,
-    /// Findings that an upgrade closed by its version, while the old files still run.
+    /// Findings that an upgrade closed by its version, while the old files still run or it is not
+    /// finished.
     pub open_until_restarted: Vec<Open>,
     /// Findings with a fix whose date has passed.
     pub overdue: Vec<Finding>,
@@ -44,13 +52,38 @@ pub struct Status {
     pub unknown: Vec<String>,
 }
 
-/// A finding that a restart closes.
+/// A change that is not finished.
+#[derive(Debug, Serialize)]
+pub struct Unfinished {
+    #[serde(flatten)]
+    pub change: Change,
+    /// Is somebody at work on it now?
+    pub at_work: bool,
+    /// The command that ends it.
+    pub command: Option<String>,
+}
+
+/// A finding whose new version is installed.
 #[derive(Debug, Serialize)]
 pub struct Open {
     pub name: String,
     pub package: String,
-    /// Who runs the old files.
+    /// Who runs the old files, or which change is not finished.
     pub by: Vec<String>,
+    /// What closes it, in words.
+    pub until: String,
+}
+
+impl Open {
+    /// None for a finding of the version that is installed.
+    pub fn of(finding: &Finding) -> Option<Self> {
+        Some(Self {
+            until: until(finding)?,
+            by: by(finding),
+            name: finding.name.clone(),
+            package: finding.package.name.clone(),
+        })
+    }
 }
 
 /// A pending upgrade.
@@ -69,6 +102,7 @@ const NAMED: usize = 8;
 pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()> {
     let style = Style::for_stdout();
     let mut paper = Paper::new(out, &style);
+    unfinished(&mut paper, &status.unfinished)?;
     if status.runs_old_files.is_empty() {
         paper.line(&Text::new().plain("Nothing that could be looked at runs old files."))?;
     }
@@ -89,12 +123,7 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
     write_kernel(&mut paper, status)?;
     for (at, open) in status.open_until_restarted.iter().take(NAMED).enumerate() {
         let label = if at == 0 { "open" } else { "" };
-        let text = format!(
-            "{} in {}, until {} runs the new files",
-            open.name,
-            open.package,
-            model::printable(open.by.join(", ").as_bytes())
-        );
+        let text = format!("{} in {}, {}", open.name, open.package, open.until);
         paper.row_hanging(Role::Wary, label, LABEL + 2, &Text::new().plain(&text))?;
     }
     more(&mut paper, status.open_until_restarted.len())?;
@@ -104,8 +133,8 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         if let Some(due) = finding.ranking.due() {
             text += &format!(", since {} ({})", due.date, due.clock.as_str());
         }
-        if finding.until_boot_of.is_some() {
-            text += "; a reboot closes it";
+        if let Some(until) = until(finding) {
+            text += &format!("; open {until}");
         }
         paper.row_hanging(Role::Critical, label, LABEL + 2, &Text::new().plain(&text))?;
     }
@@ -114,7 +143,7 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         let due: Vec<&Finding> = status.due.iter().collect();
         named(&mut paper, "due", Role::High, &due, today)?;
     }
-    pending(&mut paper, &status.pending)?;
+    pending(&mut paper, status)?;
     write_held(&mut paper, &status.held, today)?;
     if let Some(begins) = &status.begins {
         write_begins(&mut paper, begins, None)?;
@@ -124,6 +153,41 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
     }
     Ok(())
+}
+
+/// What was interrupted comes first: nothing else is as it seems before that is ended.
+fn unfinished(paper: &mut Paper<'_>, all: &[Unfinished]) -> io::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut steps = Vec::new();
+    for Unfinished {
+        change, at_work, ..
+    } in all
+    {
+        let state = state_text(change.state);
+        let since = minute(change.started);
+        let (role, text) = match (at_work, change.state.is_awaiting()) {
+            (true, _) => (
+                Role::Wary,
+                format!(" is at work now ({state}, since {since})"),
+            ),
+            (false, true) => (Role::Wary, format!(" {state}, since {since}")),
+            (false, false) => (
+                Role::Critical,
+                format!(" was interrupted while it was {state}, since {since}"),
+            ),
+        };
+        let text = Text::new()
+            .say(role, &format!("change {}", change.id))
+            .say(role, &text)
+            .plain(&format!(": {}", change.summary));
+        paper.line(&text)?;
+        steps.extend(ending(change).filter(|_| !at_work));
+    }
+    steps.dedup();
+    next_steps(paper, &steps)?;
+    paper.blank()
 }
 
 /// Which kernel runs, and which the next boot runs.
@@ -175,14 +239,21 @@ fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
 }
 
 /// The packages, those of security first, and then as apt has them.
-fn pending(paper: &mut Paper<'_>, pending: &[Waiting]) -> io::Result<()> {
+fn pending(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
+    let pending = &status.pending;
     if pending.is_empty() {
         let text = "no upgrade of those that were asked for";
         return paper.row(Role::Dim, "pending", &Text::new().plain(text));
     }
     let security = pending.iter().filter(|one| one.security).count();
+    // Nothing is planned before what was interrupted is ended.
+    let is_stopped = |one: &Unfinished| !one.change.state.is_awaiting();
+    let command = match status.unfinished.iter().any(is_stopped) {
+        true => "",
+        false => ": steadfast patch plan",
+    };
     let text = format!(
-        "{}, {security} of them for security: steadfast patch plan",
+        "{}, {security} of them for security{command}",
         plural(pending.len(), "upgrade")
     );
     paper.row(Role::Wary, "pending", &Text::new().plain(&text))?;

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::path::Path;
 
 use model::count::plural;
+use model::effect::USUAL_NEED_SECONDS;
 use model::plan::{LeftAlone, Patches, Risk, Selection};
 use model::{Action, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
 
@@ -32,11 +34,12 @@ const LINE_CHARACTERS: usize = 500;
 /// What a path holds now; none where there is nothing.
 pub type Current<'a> = &'a dyn Fn(&HostPath) -> Option<Vec<u8>>;
 
-/// Writes the whole plan.
+/// Writes the whole plan. `saved` is where it was saved.
 pub fn write(
     out: &mut dyn Write,
     plan: &Plan,
     current: Current<'_>,
+    saved: Option<&Path>,
     style: &Style,
 ) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
@@ -46,9 +49,28 @@ pub fn write(
             .gap(3)
             .plain(&summary(plan)),
     )?;
-    actions(&mut paper, plan, current)?;
-    consequences(&mut paper, plan)?;
-    left_alone(&mut paper, &plan.left_alone)?;
+    write_body(&mut paper, plan, current)?;
+    write_next(&mut paper, plan, saved, &[])
+}
+
+/// What it does, what follows and what it leaves alone.
+pub(super) fn write_body(
+    paper: &mut Paper<'_>,
+    plan: &Plan,
+    current: Current<'_>,
+) -> io::Result<()> {
+    actions(paper, plan, current)?;
+    consequences(paper, plan)?;
+    left_alone(paper, &plan.left_alone)
+}
+
+/// The command that carries it out, with the flags that it needs.
+pub(super) fn write_next(
+    paper: &mut Paper<'_>,
+    plan: &Plan,
+    saved: Option<&Path>,
+    flags: &[&str],
+) -> io::Result<()> {
     if plan.actions.is_empty() {
         return Ok(());
     }
@@ -56,8 +78,20 @@ pub fn write(
         Some(_) => "steadfast patch apply",
         None => "steadfast apply",
     };
-    let command = command(apply, &plan.selection);
-    next_steps(&mut paper, &[NextStep::new(command, "")])
+    let with_flags = |command: String| {
+        let words = std::iter::once(command.as_str()).chain(flags.iter().copied());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let step = match saved {
+        Some(path) => {
+            // From whatever folder it is asked for.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let path = quoted(&path.to_string_lossy());
+            NextStep::new(with_flags(format!("{apply} {path}")), "exactly this plan")
+        }
+        None => NextStep::new(with_flags(command(apply, &plan.selection)), ""),
+    };
+    next_steps(paper, &[step])
 }
 
 /// Only what the plan leaves alone, for a plan that does nothing.
@@ -553,25 +587,47 @@ pub fn command(command: &str, selection: &Selection) -> String {
         Some(Patches::All) => {}
         Some(Patches::Security) => text += " --only security",
         Some(Patches::Repair) => text += " --repair",
-        Some(Patches::Due { within_days }) => text += &format!(" --deadline-within {within_days}d"),
+        Some(Patches::Due {
+            within_days,
+            only_security,
+        }) => {
+            if only_security {
+                text += " --only security";
+            }
+            text += &format!(" --deadline-within {within_days}d");
+        }
         // A patch stands or falls as a whole anyway.
         None if selection.all_or_nothing => text += " --all-or-nothing",
         None => {}
     }
-    if let Some(seconds) = selection.limit_seconds {
-        text += &format!(" --limit {seconds}s");
+    let needs = selection.needs_seconds;
+    // A window brings a time and a limit with it, which nobody has to ask for.
+    if let Some(seconds) = selection
+        .limit_seconds
+        .filter(|_| selection.limit_seconds != needs)
+    {
+        text += &format!(" --limit {}", time(seconds));
     }
     if let Some(window) = &selection.window {
         text += &format!(" --window {}", quoted(window));
     }
-    if let Some(seconds) = selection.needs_seconds {
-        text += &format!(" --needs {seconds}s");
+    if let Some(seconds) = needs.filter(|seconds| *seconds != USUAL_NEED_SECONDS) {
+        text += &format!(" --needs {}", time(seconds));
     }
     text
 }
 
+/// As `--limit` and `--needs` take it.
+fn time(seconds: u64) -> String {
+    match (seconds % 3600, seconds % 60) {
+        (0, _) => format!("{}h", seconds / 3600),
+        (_, 0) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
 /// A word as a POSIX shell reads it back (2.2.2, single quotes).
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -18,6 +18,8 @@ pub use model::count::plural;
 use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
+use super::plan::quoted;
+use super::still_open::{is_unfinished, until, why_open};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
@@ -431,8 +433,7 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
         .say(priority_role(priority), priority.as_str());
     detail = detail.say(Role::Dim, &format!("; {}", because(worst)));
     paper.indented(LABEL, &detail)?;
-    if let Some(version) = &worst.until_boot_of {
-        let text = format!("kernel {version} is installed: open until it is booted");
+    if let Some(text) = why_open(worst) {
         paper.indented(LABEL, &Text::new().say(Role::Wary, &text))?;
     }
     if view.verbose {
@@ -518,8 +519,8 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
     if !finding.also.is_empty() {
         body = body.say(Role::Dim, &format!("; {}", finding.also.join(", ")));
     }
-    if let Some(version) = &finding.until_boot_of {
-        body = body.say(Role::Wary, &format!("; until kernel {version} is booted"));
+    if let Some(until) = until(finding) {
+        body = body.say(Role::Wary, &format!("; {until}"));
     }
     if finding.under_investigation {
         body = body.say(Role::Dim, "; its makers are still looking");
@@ -746,10 +747,16 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
     }
     let of = |option: &str, value: &Option<String>| {
         let value = value.as_ref();
-        value.map(|value| format!(" --{option} {value}"))
+        value.map(|value| format!(" --{option} {}", quoted(value)))
     };
     let of = of("root", &shown.root).or_else(|| of("sbom", &shown.sbom));
     let of = of.unwrap_or_default();
+    if found.findings.iter().any(is_unfinished) {
+        steps.push(NextStep::new(
+            "steadfast recover",
+            "ends what was interrupted",
+        ));
+    }
     if let Some(worst) = found.findings.first() {
         steps.push(NextStep::new(
             format!("steadfast vulns {}{of}", worst.name),

@@ -7,7 +7,7 @@ use steadfast::assessing::{Advisories, NewVersion, Terms, effects, with_versions
 
 use crate::vulns::{Bench, record};
 
-fn package(name: &str, version: &str, source: (&str, &str)) -> Component {
+pub fn package(name: &str, version: &str, source: (&str, &str)) -> Component {
     Component {
         ecosystem: Ecosystem::Debian {
             release: Some("12".to_owned()),

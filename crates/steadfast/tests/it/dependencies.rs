@@ -401,3 +401,47 @@ fn real_advisories_name_the_upgrades_that_closed_them() {
         ]
     );
 }
+
+/// The command that applies a patch names the file that was written.
+#[test]
+fn the_next_command_names_the_file_that_was_written() {
+    use steadfast::show::dependencies::{Made, Shown, write};
+    use steadfast::show::vulns::View;
+    let shown = Shown {
+        format: 1,
+        generated: jiff::Timestamp::UNIX_EPOCH,
+        folder: "/srv/my shop".to_owned(),
+        lockfiles: Vec::new(),
+        advice: Vec::new(),
+        patch: Some(Made {
+            file: Some("/root/out/shop.patch".to_owned()),
+            changed: vec![Changed {
+                path: "Cargo.lock".to_owned(),
+                old: Vec::new(),
+                new: Vec::new(),
+            }],
+            ..Made::default()
+        }),
+        assessment: advisory::assess::Assessment {
+            findings: Vec::new(),
+            undetermined: Vec::new(),
+            unknown: Vec::new(),
+            not_affected: Vec::new(),
+            dormant: Vec::new(),
+            feeds: Vec::new(),
+            components: 0,
+            packages: 0,
+            others: 0,
+        },
+    };
+    let view = View {
+        verbose: false,
+        today: jiff::civil::date(2026, 11, 28),
+    };
+    let mut out = Vec::new();
+    let style = steadfast::style::Style::plain(40, true);
+    write(&mut out, &shown, &view, &style).expect("a vector");
+    let text = String::from_utf8(out).expect("UTF-8");
+    let wanted = "git -C '/srv/my shop' apply /root/out/shop.patch\n";
+    assert!(text.contains(wanted), "{text}");
+}

@@ -60,7 +60,9 @@ fn no_line_is_wider_than_the_terminal() {
     for (name, report) in samples::all() {
         for width in [40, 60, 80, 100] {
             let text = rendered(&report, &view(), &Style::plain(width, true));
-            for line in text.lines() {
+            // What is to be copied is never broken.
+            let (shown, _) = text.split_once("\n\nnext ").unwrap_or((&text, ""));
+            for line in shown.lines() {
                 assert!(
                     line.width() <= width,
                     "{name} at {width}: {} cells: {line}",

@@ -66,3 +66,19 @@ fn history_and_changes_read_as_intended() {
     );
     insta::assert_snapshot!(text);
 }
+
+/// What is not finished names the command that ends it, before all others.
+#[test]
+fn an_unfinished_change_says_what_ends_it() {
+    let mut all = changes();
+    (all[0].state, all[0].ended) = (ChangeState::Applying, None);
+    let mut out = Vec::new();
+    history::write(&mut out, &all, "/x", &Style::plain(80, true)).expect("a vector");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(
+        text.contains("by ana (sudo); not finished: steadfast recover ends it\n"),
+        "{text}"
+    );
+    assert!(text.contains("next      steadfast recover\n"), "{text}");
+    assert!(text.contains("          steadfast confirm c-118"), "{text}");
+}

@@ -1,12 +1,16 @@
 //! What people read before anything changes.
 
+use clap::Parser;
 use model::effect::PackageOp;
-use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Risk, Selection, Validator};
+use model::plan::{
+    HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Premise, Risk, Selection, Validator,
+};
 use model::value::{FileType, Meta, Value};
 use model::{
     AccountOp, Action, ActionId, Answer, Blob, Digest, Effect, HostPath, Inverse, Mode, Observed,
     Plan, Probe, UnitOp,
 };
+use steadfast::cli::Cli;
 use steadfast::show::diff::{Difference, LineKind, compare};
 use steadfast::show::plan::{command, write};
 use steadfast::style::Style;
@@ -114,7 +118,7 @@ fn rendered(plan: &Plan, style: &Style) -> String {
         _ => None,
     };
     let mut out = Vec::new();
-    write(&mut out, plan, &current, style).expect("a vector takes any bytes");
+    write(&mut out, plan, &current, None, style).expect("a vector takes any bytes");
     String::from_utf8(out).expect("a plan is shown in UTF-8")
 }
 
@@ -312,7 +316,9 @@ fn no_secret_and_nothing_hostile_is_shown() {
             let text = rendered(&everything(), &Style::plain(width, unicode));
             assert!(!text.contains("SECRET"), "{text}");
             for line in text.lines() {
-                assert!(line.width() <= width, "{line}");
+                // What is to be copied is never broken.
+                let is_command = line.starts_with("next ");
+                assert!(is_command || line.width() <= width, "{line}");
                 assert!(!line.chars().any(model::escape::is_hidden), "{line}");
             }
         }
@@ -351,6 +357,119 @@ fn the_command_is_one_that_a_shell_reads_back() {
         command("steadfast apply", &selection),
         r"steadfast apply --baseline debian --policy 'it'\''s ./policy' --all-or-nothing"
     );
+}
+
+/// Only what was asked for, and each as it is asked for again.
+#[test]
+fn the_command_of_a_patch_says_what_was_asked_for_and_no_more() {
+    let of = |patches, limit_seconds, needs_seconds: Option<u64>| Selection {
+        patches: Some(patches),
+        limit_seconds,
+        window: needs_seconds.map(|_| "Sat 02:00-05:00".to_owned()),
+        needs_seconds,
+        all_or_nothing: true,
+        ..Selection::default()
+    };
+    let due = |only_security| Patches::Due {
+        within_days: 14,
+        only_security,
+    };
+    // (what is kept in the plan, what is asked for again)
+    let cases = [
+        (of(Patches::All, None, None), ""),
+        (of(Patches::All, Some(5), None), " --limit 5s"),
+        // A window brings thirty minutes with it.
+        (
+            of(Patches::Security, Some(1800), Some(1800)),
+            " --only security --window 'Sat 02:00-05:00'",
+        ),
+        (
+            of(Patches::All, Some(600), Some(1800)),
+            " --limit 10m --window 'Sat 02:00-05:00'",
+        ),
+        (
+            of(Patches::All, Some(7200), Some(7200)),
+            " --window 'Sat 02:00-05:00' --needs 2h",
+        ),
+        (of(due(false), None, None), " --deadline-within 14d"),
+        (
+            of(due(true), None, None),
+            " --only security --deadline-within 14d",
+        ),
+    ];
+    for (selection, wanted) in cases {
+        let said = command("steadfast patch apply", &selection);
+        assert_eq!(said, format!("steadfast patch apply{wanted}"));
+        let words = shell_words(&said);
+        let parsed = Cli::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{said}: {parsed:?}");
+    }
+    // As an earlier version saved it.
+    let old: Patches = serde_json::from_str(r#"{"due": {"within_days": 14}}"#).expect("it is read");
+    assert_eq!(old, due(false));
+    assert_eq!(
+        serde_json::to_string(&old).expect("JSON"),
+        r#"{"due":{"within_days":14}}"#
+    );
+}
+
+/// As a shell reads a line that has no other quotes than single ones.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("one").push(c),
+        }
+    }
+    words
+}
+
+/// What each of the three commands takes together.
+#[test]
+fn security_deadline_and_window_go_together() {
+    for command in ["plan", "apply", "status"] {
+        let line = format!(
+            "steadfast patch {command} --only security --deadline-within 14d --window \
+             'Sat 02:00-05:00'"
+        );
+        let parsed = Cli::try_parse_from(shell_words(&line));
+        assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    }
+}
+
+/// A command to copy is one line, however narrow the terminal is, and names a saved plan from
+/// wherever it is asked for.
+#[test]
+fn a_command_to_copy_is_never_broken() {
+    let plan = Plan {
+        selection: Selection {
+            policy: Some("/srv/a policy/with a long name".to_owned()),
+            rules: vec!["ssh-root-login".to_owned(); 3],
+            ..Selection::default()
+        },
+        ..root_login()
+    };
+    let wanted = command("steadfast apply", &plan.selection);
+    assert!(wanted.len() > 80, "{wanted}");
+    let text = rendered(&plan, &Style::plain(40, true));
+    assert!(text.contains(&format!("next      {wanted}\n")), "{text}");
+    let saved = |path: &str| {
+        let mut out = Vec::new();
+        let saved = Some(std::path::Path::new(path));
+        write(&mut out, &plan, &|_| None, saved, &Style::plain(40, true)).expect("a vector");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let text = saved("/srv/my plans/p.json");
+    assert!(
+        text.contains("next      steadfast apply '/srv/my plans/p.json'\n"),
+        "{text}"
+    );
+    let here = std::env::current_dir().expect("a folder").join("p.json");
+    let text = saved("p.json");
+    assert!(text.contains(&format!("{}\n", here.display())), "{text}");
 }
 
 #[track_caller]

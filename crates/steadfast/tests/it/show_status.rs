@@ -1,33 +1,67 @@
-//! What `patch status` says of the kernel.
-
-use std::collections::BTreeMap;
+//! What `patch status` says of what is not finished, and of the kernel.
 
 use jiff::civil::date;
-use steadfast::show::patch_status::{Status, write};
+use model::ChangeState;
+use steadfast::show::patch_status::{Status, Unfinished, Waiting, write};
+
+use crate::show_changes::changes;
 
 /// The words of the answer to a host on which 6.1.0-32 runs.
 fn said(newest: Option<&str>, due: bool, is_older: bool, is_removed: bool) -> String {
-    let status = Status {
-        format: 1,
-        runs_old_files: BTreeMap::new(),
+    said_of(&Status {
         booted_kernel: "6.1.0-32-amd64".to_owned(),
         newest_kernel: newest.map(str::to_owned),
         reboot_due: due,
         next_boot_is_older: is_older,
         booted_kernel_is_removed: is_removed,
-        open_until_restarted: Vec::new(),
-        overdue: Vec::new(),
-        due: Vec::new(),
-        pending: Vec::new(),
-        held: Vec::new(),
-        begins: None,
-        feeds: Vec::new(),
-        unknown: Vec::new(),
-    };
+        ..Status::default()
+    })
+}
+
+fn said_of(status: &Status) -> String {
     let mut out = Vec::new();
-    write(&mut out, &status, date(2026, 11, 24)).expect("a vector takes any bytes");
+    write(&mut out, status, date(2026, 11, 24)).expect("a vector takes any bytes");
     let text = String::from_utf8(out).expect("UTF-8");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A change that is not finished comes before everything else, with the command that ends it.
+#[test]
+fn what_was_interrupted_comes_first() {
+    let of = |state, at_work| {
+        let mut change = changes().remove(0);
+        (change.state, change.ended) = (state, None);
+        let pending = Waiting {
+            name: "demo".to_owned(),
+            architecture: "all".to_owned(),
+            from: Some("1".to_owned()),
+            to: "2".to_owned(),
+            security: true,
+        };
+        said_of(&Status {
+            unfinished: vec![Unfinished {
+                command: None,
+                change,
+                at_work,
+            }],
+            pending: vec![pending],
+            ..Status::default()
+        })
+    };
+    let said = of(ChangeState::Applying, false);
+    let first = "change c-119 was interrupted while it was being applied, since 2026-11-23 14:42: \
+                 1 file, 1 reload next steadfast recover finishes it or takes it back";
+    assert!(said.starts_with(first), "{said}");
+    // No plan is made before that.
+    assert!(!said.contains("steadfast patch plan"), "{said}");
+    let said = of(ChangeState::Applying, true);
+    assert!(said.starts_with("change c-119 is at work now"), "{said}");
+    assert!(!said.contains("steadfast recover"), "{said}");
+    let said = of(ChangeState::AwaitingConfirmation, false);
+    let first = "change c-119 waits to be confirmed, since 2026-11-23 14:42: 1 file, 1 reload next \
+                 steadfast confirm c-119 keeps it";
+    assert!(said.starts_with(first), "{said}");
+    assert!(said.contains("steadfast patch plan"), "{said}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use model::plan::Selection;
 
 use super::Which;
 use super::making::{Made, make, today};
+use super::still_open;
 use super::well::Before;
 use crate::commands::apply::{self, Task, carry_out};
 use crate::context::{self, Context};
@@ -87,7 +88,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if plan.actions.is_empty() {
         let exit = apply::nothing_to_do(plan)?;
         let style = Style::for_stderr();
-        show::patch::write(&mut std::io::stderr().lock(), foretold, today(), &style)?;
+        show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
         return Ok(match foretold.not_closed.is_empty() {
             true => exit,
             false => Exit::Findings,
@@ -95,10 +96,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     refuse_at_risk(&made, args.accept_data_loss)?;
     let style = Style::for_stderr();
-    show::patch::write(&mut std::io::stderr().lock(), foretold, today(), &style)?;
-    if !args.yes && !apply::consent_to(plan, &|_| None)? {
-        crate::say(format_args!("nothing was changed"));
-        return Ok(Exit::AsWanted);
+    if args.yes {
+        show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
+    } else {
+        apply::needs_terminal()?;
+        show::patch::write(&mut std::io::stderr().lock(), &telling(&made), &style)?;
+        if !apply::ask()? {
+            crate::say(format_args!("nothing was changed"));
+            return Ok(Exit::AsWanted);
+        }
     }
     crate::say(format_args!("looking at the host as it is"));
     let before = Before::look(&made)?;
@@ -115,7 +121,22 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         detach: args.detach,
         verify: &|plan| before.verdict(plan, context.directory()),
     };
-    carry_out(context, &task)
+    let exit = carry_out(context, &task)?;
+    if exit == Exit::AsWanted {
+        still_open::say(context, plan);
+    }
+    Ok(exit)
+}
+
+/// What is shown of it here: the next command is this one.
+fn telling(made: &Made) -> show::patch::Telling<'_> {
+    show::patch::Telling {
+        plan: &made.plan,
+        foretold: &made.foretold,
+        saved: None,
+        next: false,
+        today: today(),
+    }
 }
 
 /// What another package manager does would be done on top of what was planned, or under it.

@@ -25,9 +25,14 @@ pub(super) struct Waivers<'a> {
 }
 
 impl Waivers<'_> {
+    /// Findings that nobody answers for.
+    pub(super) fn counting(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        waive(findings, self.all, self.hostname, today()).findings
+    }
+
     /// Findings that count and are due until then, the overdue among them.
     pub(super) fn due(&self, findings: Vec<Finding>, until: Date) -> Vec<Finding> {
-        let counting = waive(findings, self.all, self.hostname, today()).findings;
+        let counting = self.counting(findings);
         let date = |finding: &Finding| finding.ranking.due().map(|due| due.date);
         counting
             .into_iter()
@@ -127,9 +132,19 @@ pub(super) fn held_back(
     }
     let names: Vec<String> = held.held.iter().map(|one| one.name.clone()).collect();
     let all: Vec<Pending> = held.held.iter().chain(&held.behind).cloned().collect();
-    let kept_open = match outlook {
-        None => Vec::new(),
-        Some(outlook) => kept_open(outlook, &all, anyway, waivers)?,
+    let (kept_open, versions) = match outlook {
+        None => (Vec::new(), Vec::new()),
+        Some(outlook) => {
+            let versions = versions(&all)?;
+            (kept_open(outlook, &versions, anyway, waivers)?, versions)
+        }
+    };
+    let source_of = |pending: &Pending| {
+        let is_it = |version: &&NewVersion| {
+            version.name == pending.name && version.architecture == pending.architecture
+        };
+        let source = versions.iter().find(is_it)?.source.as_ref()?;
+        Some(source.name.clone())
     };
     let is_held = |name: &String| names.contains(name);
     Ok(all
@@ -146,6 +161,7 @@ pub(super) fn held_back(
                 },
                 security: pending.is_security(),
                 keeps_open: of_it.cloned().collect(),
+                source: source_of(&pending),
                 name: pending.name,
                 from: pending.from,
                 to: pending.to,
@@ -156,7 +172,7 @@ pub(super) fn held_back(
 
 fn kept_open(
     outlook: &Outlook<'_>,
-    held: &[Pending],
+    held: &[NewVersion],
     anyway: &[NewVersion],
     waivers: Waivers<'_>,
 ) -> Result<Vec<Finding>, Failure> {
@@ -166,7 +182,7 @@ fn kept_open(
         Ok(effects.closed_or_booted().cloned().collect())
     };
     let without: BTreeSet<_> = goes(anyway)?.iter().map(key).collect();
-    let with = goes(&[anyway, &versions(held)?].concat())?;
+    let with = goes(&[anyway, held].concat())?;
     let kept = with.into_iter().filter(|one| !without.contains(&key(one)));
     Ok(waive(kept.collect(), waivers.all, waivers.hostname, today()).findings)
 }

@@ -31,9 +31,11 @@ use super::due::{self, Waivers, closing_due, held_back, new_version, within};
 use super::refused;
 use super::when::Times;
 use crate::assessing::{NewVersion, Outlook, Terms};
+use crate::context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::diff::{self, Difference, LineKind};
+use crate::show::history::state_text;
 use crate::show::patch::Foretold;
 use crate::survey;
 
@@ -69,6 +71,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         ));
     }
     let because = |error| Failure::because(Exit::Unchecked, error);
+    refuse_unfinished(state)?;
     let repository = survey::repository(selection.policy.as_ref().map(Path::new))?;
     let policy = repository.patches();
     if !policy.checks.is_empty() {
@@ -194,6 +197,33 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     })
 }
 
+/// What was interrupted stands in the way of every plan: what is here now, dpkg's database and its
+/// files, is not what will be when it is ended.
+fn refuse_unfinished(state: &State) -> Result<(), Failure> {
+    let pending = state.pending().map_err(context::refused)?;
+    let mut stopped = pending.iter().map(|pending| &pending.change);
+    let Some(change) = stopped.rfind(|one| !one.state.is_awaiting()) else {
+        return Ok(());
+    };
+    let summary = model::printable(change.summary.as_bytes());
+    let how = state_text(change.state);
+    Err(match host::lock::is_at_work() {
+        true => Failure::new(
+            Exit::Findings,
+            format_args!("change {} is at work now ({how}): {summary}", change.id),
+            "nothing was changed; wait until it is done",
+        ),
+        false => Failure::new(
+            Exit::Findings,
+            format_args!(
+                "change {} was interrupted while it was {how}: {summary}",
+                change.id
+            ),
+            "nothing was changed; finish it or take it back first: steadfast recover",
+        ),
+    })
+}
+
 /// A policy's checks run as root, so nobody else may have written them.
 fn trust(policy: Option<&str>) -> Result<(), Failure> {
     let directory = survey::policy_directory(policy.map(Path::new));
@@ -271,7 +301,13 @@ fn chosen(
             all.into_iter().filter(Pending::is_security).collect(),
             Vec::new(),
         ),
-        (Patches::Due { within_days }, Some(outlook)) => {
+        (
+            Patches::Due {
+                within_days,
+                only_security,
+            },
+            Some(outlook),
+        ) => {
             if outlook.now().feeds.is_empty() {
                 return Err(Failure::new(
                     Exit::Unchecked,
@@ -279,6 +315,10 @@ fn chosen(
                     "nothing was changed; bring the advisories: steadfast feed import FILE",
                 ));
             }
+            let all: Vec<Pending> = match only_security {
+                true => all.into_iter().filter(Pending::is_security).collect(),
+                false => all,
+            };
             let versions = due::versions(&all)?;
             let effects = outlook.with(&versions).map_err(refused)?;
             let (names, not_closed) = closing_due(effects, &versions, waivers, within(within_days));

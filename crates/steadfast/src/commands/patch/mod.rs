@@ -6,6 +6,7 @@ mod due;
 mod making;
 mod plan;
 mod status;
+mod still_open;
 mod well;
 mod when;
 
@@ -45,7 +46,7 @@ struct Which {
     #[arg(long, value_enum, default_value_t)]
     only: Only,
     /// Only those that close findings which are due within so many days, or overdue: "14d"
-    #[arg(long, value_name = "DAYS", conflicts_with = "only")]
+    #[arg(long, value_name = "DAYS")]
     deadline_within: Option<Days>,
     /// No upgrade: finish, or install again, what dpkg left unfinished
     #[arg(long, conflicts_with_all = ["only", "deadline_within"])]
@@ -76,8 +77,9 @@ impl Which {
     fn selection(&self) -> Selection {
         let patches = match (self.deadline_within, self.only) {
             _ if self.repair => Patches::Repair,
-            (Some(days), _) => Patches::Due {
+            (Some(days), only) => Patches::Due {
                 within_days: days.0,
+                only_security: only == Only::Security,
             },
             (None, Only::All) => Patches::All,
             (None, Only::Security) => Patches::Security,

@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 /// Installs nothing. The copy has no network, and its programs can't reach the host.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  steadfast patch plan --only security\n  \
-    steadfast patch plan --deadline-within 14d --output patch.json\n\n\
+    steadfast patch plan --only security --deadline-within 14d --output patch.json\n\n\
     Exits with 1 when there is something to do, and with 0 when there is not.")]
 pub struct Args {
     #[command(flatten)]
@@ -53,11 +53,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )?,
         Format::Human => {
             let style = Style::for_stdout();
-            show::patch::write(&mut out, foretold, today(), &style)?;
-            show::plan::write(&mut out, plan, &|_| None, &style)?;
-            if let (Some(path), false) = (&args.output, plan.actions.is_empty()) {
-                writeln!(out, "          steadfast patch apply {}", path.display())?;
-            }
+            let telling = show::patch::Telling {
+                plan,
+                foretold,
+                saved: args.output.as_deref(),
+                next: true,
+                today: today(),
+            };
+            show::patch::write(&mut out, &telling, &style)?;
         }
     }
     out.flush()?;

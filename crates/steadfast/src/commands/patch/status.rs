@@ -6,27 +6,28 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use advisory::assess::Finding;
+use advisory::assess::{Assessment, Finding};
 use advisory::kernel::{Kernel, Kernels, release_of};
-use host::LocalHost;
-use host::packages::reach::files_of;
-use host::packages::users::{Process, processes};
+use host::packages::old_files::runs_old_files;
+use host::packages::users::Process;
 use host::packages::{Held, Pending, kernel, newest_file, pending};
+use host::{LocalHost, State};
 use jiff::Timestamp;
+use model::Component;
 use model::effect::bare_name;
-use model::{ChangeState, Component, Effect, HostPath, PackageUpgrade};
 
 use super::Only;
 use super::due::{self, Waivers, closing_due, held_back, within};
 use super::making::today;
 use super::when::When;
-use crate::assessing::{NewVersion, Outlook, Terms};
+use crate::assessing::{Outlook, Terms};
 use crate::commands::Format;
 use crate::context::Context;
 use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::show::patch_status::{Open, Status, Waiting};
+use crate::show::patch_status::{Open, Status, Unfinished, Waiting};
+use crate::still_open::{StillOpen, who};
 use crate::{show, survey};
 
 /// Show what is pending and overdue, what still runs old files, and whether a reboot is due
@@ -35,15 +36,15 @@ use crate::{show, survey};
 /// Until then its findings are open. A finding whose date has passed is overdue, whatever is asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  steadfast patch status\n  \
-    steadfast patch status --deadline-within 14d --window \"Sat 02:00-05:00\"\n\n\
-    Exits with 1 when something runs old files, a reboot is due, or a finding is overdue or due as\n\
-    asked for, with 3 when what is overdue can't be told, and with 0 when there is nothing.")]
+    steadfast patch status --only security --deadline-within 14d --window \"Sat 02:00-05:00\"\n\n\
+    Exits with 1 when a change is not finished, something runs old files, a reboot is due, or a\n\
+    finding is overdue or due as asked for, with 3 when what is overdue can't be told, and with 0 when there is nothing.")]
 pub struct Args {
     /// Which of the pending upgrades
     #[arg(long, value_enum, default_value_t)]
     only: Only,
     /// Also findings that are due within so many days, and only what closes these: "14d"
-    #[arg(long, value_name = "DAYS", conflicts_with = "only")]
+    #[arg(long, value_name = "DAYS")]
     deadline_within: Option<Days>,
     #[command(flatten)]
     when: When,
@@ -61,27 +62,24 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let policy = survey::repository(args.policy.as_deref())?;
     let terms = Terms::by(policy.vulnerabilities(), Timestamp::now());
-    let running = processes();
+    let running = runs_old_files();
     let mut status = Status {
         format: FORMAT,
-        runs_old_files: runs_old_files(&running),
-        booted_kernel: String::new(),
-        newest_kernel: None,
-        reboot_due: false,
-        next_boot_is_older: false,
-        booted_kernel_is_removed: false,
-        open_until_restarted: Vec::new(),
-        overdue: Vec::new(),
-        due: Vec::new(),
-        pending: Vec::new(),
-        held: Vec::new(),
+        runs_old_files: by_who(&running),
         begins: match args.when.times() {
             Some(times) => Some(times.begins(&host)?),
             None => None,
         },
-        feeds: Vec::new(),
-        unknown: Vec::new(),
+        ..Status::default()
     };
+    let state = context.existing_journal().unwrap_or_else(|failure| {
+        let why = format!("what is not finished, and what upgrades left running: {failure}");
+        status.unknown.push(why);
+        None
+    });
+    if let Some(state) = &state {
+        look_at_unfinished(&mut status, state);
+    }
     let components = host.distribution_packages().unwrap_or_else(|reason| {
         status.unknown.push(reason.to_string());
         Vec::new()
@@ -94,20 +92,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let outlook = match Outlook::of(context.directory(), &host, &components, &terms) {
         Ok(outlook) => {
-            look_at_findings(&mut status, &outlook, waivers, args.deadline_within);
-            match open_until_restarted(context, &running, &outlook) {
-                Ok((open, unclear)) => {
-                    status.open_until_restarted.extend(open);
-                    if !unclear.is_empty() {
-                        status.unknown.push(format!(
-                            "what the old versions of these were built from, and so which findings \
-                             are open: {}",
-                            unclear.join(", ")
-                        ));
-                    }
-                }
-                Err(why) => status.unknown.push(why),
-            }
+            let open = outlook.still_open(state.as_ref(), &running);
+            let open = open.unwrap_or_else(|why| {
+                status.unknown.push(why);
+                StillOpen::default()
+            });
+            status.unknown.extend(open.unknown());
+            let mut now = outlook.now().clone();
+            now.add(open.findings);
+            look_at_findings(&mut status, &now, waivers, args.deadline_within);
             Some(outlook)
         }
         Err(error) => {
@@ -123,7 +116,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Format::Json => crate::report::json::write_value(&mut out, &status)?,
         Format::Human => show::patch_status::write(&mut out, &status, today())?,
     }
-    let is_clean = status.runs_old_files.is_empty()
+    let is_clean = status.unfinished.is_empty()
+        && status.runs_old_files.is_empty()
         && !status.reboot_due
         && status.open_until_restarted.is_empty()
         && status.overdue.is_empty()
@@ -135,9 +129,30 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-fn runs_old_files(running: &[Process]) -> BTreeMap<String, Vec<String>> {
+/// What is not final: nothing else is as it seems before that is ended.
+fn look_at_unfinished(status: &mut Status, state: &State) {
+    let pending = match state.pending() {
+        Ok(pending) => pending,
+        Err(error) => {
+            return status
+                .unknown
+                .push(format!("what is not finished: {error}"));
+        }
+    };
+    let at_work = !pending.is_empty() && host::lock::is_at_work();
+    status.unfinished = pending
+        .into_iter()
+        .map(|pending| Unfinished {
+            at_work: at_work && !pending.change.state.is_awaiting(),
+            command: show::change::ending(&pending.change).map(|step| step.command),
+            change: pending.change,
+        })
+        .collect();
+}
+
+fn by_who(running: &[Process]) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for process in running.iter().filter(|process| !process.deleted.is_empty()) {
+    for process in running {
         let files = all.entry(who(process)).or_default();
         files.extend(process.deleted.iter().map(ToString::to_string));
         files.sort();
@@ -175,14 +190,13 @@ impl Status {
     }
 }
 
-/// What is overdue, what is due as asked for, and what only a reboot closes.
+/// What is overdue, what is due as asked for, and what only a restart or a reboot closes.
 fn look_at_findings(
     status: &mut Status,
-    outlook: &Outlook<'_>,
+    now: &Assessment,
     waivers: Waivers<'_>,
     days: Option<Days>,
 ) {
-    let now = outlook.now();
     if now.feeds.is_empty() {
         let why = "there is no feed: what is overdue (steadfast feed import FILE)";
         status.unknown.push(why.to_owned());
@@ -200,15 +214,8 @@ fn look_at_findings(
     if days.is_some() {
         status.due = due;
     }
-    let booted = now.findings.iter();
-    let booted = booted.filter(|finding| finding.until_boot_of.is_some());
-    status.open_until_restarted = booted
-        .map(|finding| Open {
-            name: finding.name.clone(),
-            package: finding.package.name.clone(),
-            by: vec!["the booted kernel".to_owned()],
-        })
-        .collect();
+    let counting = waivers.counting(now.findings.clone());
+    status.open_until_restarted = counting.iter().filter_map(Open::of).collect();
 }
 
 /// The pending upgrades that were asked for, and what a hold keeps back of them.
@@ -249,84 +256,4 @@ fn look_at_pending(
         })
         .collect();
     Ok(())
-}
-
-fn who(process: &Process) -> String {
-    let unit = process.unit.clone();
-    unit.unwrap_or_else(|| format!("{} (process {})", process.name, process.id))
-}
-
-/// What the old versions of upgraded packages were found with, where something still runs them.
-fn open_until_restarted(
-    context: &Context,
-    running: &[Process],
-    outlook: &Outlook<'_>,
-) -> Result<(Vec<Open>, Vec<String>), String> {
-    let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
-    let state = context.existing_state().map_err(|error| fail(&error))?;
-    let Some(state) = state else {
-        return Ok((Vec::new(), Vec::new()));
-    };
-    // The newest upgrade of a package says from what; what came before it is older still.
-    let mut from: BTreeMap<String, PackageUpgrade> = BTreeMap::new();
-    for change in state.history().map_err(|error| fail(&error))? {
-        if change.state != ChangeState::Committed || change.serves != [plan::patch::SERVES] {
-            continue;
-        }
-        let record = state.change(change.id).map_err(|error| fail(&error))?;
-        for action in record.plan.actions {
-            if let Effect::Upgrade { packages, .. } = action.effect {
-                for package in packages {
-                    let earlier = from
-                        .get(&package.name)
-                        .is_some_and(|known| known.from.is_some() && known.to == package.to);
-                    if !earlier {
-                        from.insert(package.name.clone(), package);
-                    }
-                }
-            }
-        }
-    }
-    let mut by: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut versions = Vec::new();
-    for package in from.values().filter(|package| package.from.is_some()) {
-        let bare = package.bare_name();
-        let Some(files) = files_of(bare, &package.architecture) else {
-            continue;
-        };
-        let runs_it = |process: &&Process| runs_any(process, &files);
-        let mut users: Vec<String> = running.iter().filter(runs_it).map(who).collect();
-        users.sort();
-        users.dedup();
-        if !users.is_empty() {
-            by.insert(bare.to_owned(), users);
-            versions.push(NewVersion {
-                name: package.name.clone(),
-                architecture: package.architecture.clone(),
-                version: package.from.clone(),
-                source: None,
-            });
-        }
-    }
-    if versions.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let effects = outlook.with(&versions).map_err(|error| fail(&error))?;
-    let open = effects.brought.into_iter().map(|finding| {
-        let users = finding.components.iter().filter_map(|name| by.get(name));
-        let mut users: Vec<String> = users.flatten().cloned().collect();
-        users.sort();
-        users.dedup();
-        Open {
-            name: finding.name,
-            package: finding.package.name,
-            by: users,
-        }
-    });
-    let open = open.filter(|open| !open.by.is_empty()).collect();
-    Ok((open, effects.unclear))
-}
-
-fn runs_any(process: &Process, files: &[HostPath]) -> bool {
-    files.iter().any(|file| process.deleted.contains(file))
 }

@@ -7,6 +7,7 @@ use ::plan::window::{BadWindow, Slot, Start, Window};
 use host::LocalHost;
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
+use model::effect::USUAL_NEED_SECONDS;
 use model::plan::Selection;
 
 use crate::context;
@@ -15,8 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::patch::Begins;
 
-/// What an upgrade is taken to need where nobody says it.
-const USUAL_NEED: Duration = Duration::from_secs(30 * 60);
+const USUAL_NEED: Duration = Duration::from_secs(USUAL_NEED_SECONDS);
 
 /// A window as it was written.
 #[derive(Clone, Debug)]

@@ -131,6 +131,11 @@ impl Matter {
         Some(package.ecosystem.to_string())
     }
 
+    /// Is it the host that this program runs on, with what runs there?
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.kind, Kind::Host(_))
+    }
+
     /// What was not read, once for each cause.
     pub(super) fn unknown(&self) -> Vec<Unknown> {
         let mut by_reason: BTreeMap<String, Vec<&HostPath>> = BTreeMap::new();

@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
 
-use advisory::assess::Assessment;
+use advisory::assess::{Assessment, Unknown};
 use advisory::rank::{Decision, HumanImpact};
 use advisory::waive::waive;
 use clap::ValueEnum;
 use content::Repository;
+use host::feeds::FeedError;
+use host::packages::old_files::runs_old_files;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{Component, PublicClock, Severity, VulnerabilityPolicy};
@@ -28,6 +30,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{self, vulnerabilities};
 use crate::show::vulns::{Shown, View};
+use crate::still_open::{self, still_open};
 use crate::style::Style;
 use crate::{show, survey};
 
@@ -161,6 +164,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )
         .map_err(refused)?;
     assessment.unknown.splice(..0, matter.unknown());
+    if matter.is_running() {
+        let assess = |components: &[Component]| {
+            let exposure = |component: &Component| matter.exposure(component);
+            advisories.assess(components, &exposure, &matter.kernel, &terms)
+        };
+        add_still_open(&mut assessment, context, components, &assess);
+    }
     let counts_on_them = show::vulns::needs_processes(&assessment.findings);
     let findings = std::mem::take(&mut assessment.findings);
     let today = TimeZone::UTC.to_datetime(now).date();
@@ -198,6 +208,36 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     write(args, &shown, &view, components, &advisories)?;
     Ok(exit(&shown.assessment, args.fail_on).or(names::exit(&shown)))
+}
+
+/// A finding is closed when the new version is installed and nothing runs the old one any more.
+fn add_still_open(
+    assessment: &mut Assessment,
+    context: &Context,
+    components: &[Component],
+    assess: &dyn Fn(&[Component]) -> Result<Assessment, FeedError>,
+) {
+    let open = context
+        .existing_journal()
+        .map_err(|failure| format!("what upgrades left running: {failure}"))
+        .and_then(|state| {
+            still_open(&still_open::Question {
+                state: state.as_ref(),
+                running: &runs_old_files(),
+                components,
+                now: assessment,
+                assess,
+            })
+        });
+    let why = match open {
+        Ok(open) => {
+            let why = open.unknown();
+            assessment.add(open.findings);
+            why
+        }
+        Err(why) => Some(why),
+    };
+    assessment.unknown.extend(why.map(Unknown::of_all));
 }
 
 /// The policy that is named, or the default one where there is one; else an empty one.

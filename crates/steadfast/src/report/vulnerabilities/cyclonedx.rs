@@ -10,9 +10,10 @@ use model::component::Component;
 use model::{Severity, VulnerabilityWaiver};
 use serde_json::{Map, Value, json};
 
-use super::{Reported, Text, advice, page};
+use super::{Reported, Text, advice, of_subject, page};
 use crate::failure::Failure;
 use crate::report::inventory::{cyclonedx, uuid};
+use crate::show::still_open::why_open;
 use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
 
 /// The whole document.
@@ -140,6 +141,9 @@ impl Bill<'_> {
         };
         analysis.insert("state".to_owned(), json!(state));
         let mut detail = format!("priority {}", ranking.priority.as_str());
+        if let Some(open) = why_open(finding) {
+            detail.push_str(&format!("; {open}"));
+        }
         match waiver {
             Some(waiver) => {
                 let said = format!(
@@ -211,7 +215,7 @@ impl Bill<'_> {
 
     /// A vulnerability and what it is about.
     fn about(&mut self, name: &str, package: &Subject, status: &str) -> Map<String, Value> {
-        let places = self.places.get(package).cloned().unwrap_or_default();
+        let places = of_subject(&self.places, package).to_vec();
         self.about_places(name, package, status, &places)
     }
 

@@ -4,12 +4,16 @@
 pub mod cyclonedx;
 pub mod sarif;
 
+use std::collections::BTreeMap;
+
 use advisory::assess::Finding;
+use advisory::matching::Subject;
 use advisory::rank::{Clock, Ranking};
 use model::Severity;
 use model::component::Component;
 
 use crate::failure::Failure;
+use crate::show::still_open::why_open;
 use crate::show::vulns::{Shown, Targets};
 
 /// What is reported, and what it was found in.
@@ -21,6 +25,17 @@ pub struct Reported<'a> {
 
 /// Summary and details of a record, by its id; empty where the feeds have none.
 pub type Text<'a> = dyn Fn(&str) -> Result<(String, String), Failure> + 'a;
+
+/// The components of a subject; where it is not installed any more and still runs, those that took
+/// its place.
+fn of_subject<'a, T>(all: &'a BTreeMap<Subject, Vec<T>>, subject: &Subject) -> &'a [T] {
+    let same = |one: &&Subject| one.ecosystem == subject.ecosystem && one.name == subject.name;
+    let found = all.get(subject).or_else(|| {
+        let newer = all.keys().find(same)?;
+        all.get(newer)
+    });
+    found.map_or(&[], Vec::as_slice)
+}
 
 /// Where people read on.
 fn page(name: &str) -> String {
@@ -44,21 +59,23 @@ fn score(ranking: &Ranking) -> f64 {
 /// What to do, and by when, in a sentence. The version is the one that closes all that can be
 /// closed of the package, as people are shown it.
 fn advice(finding: &Finding, targets: &Targets<'_>) -> String {
-    let what = match (&finding.until_boot_of, &finding.fixed) {
-        (Some(version), _) => format!("Boot kernel {version}, which is installed"),
+    let (what, by) = match (why_open(finding), &finding.fixed) {
+        (Some(open), _) => {
+            let (first, rest) = open.split_at(1);
+            (first.to_ascii_uppercase() + rest, "; due")
+        }
         (None, Some(fixed)) => {
             let name = &finding.package.name;
-            match targets
-                .get(&finding.package)
-                .filter(|target| *target != fixed)
-            {
+            let target = targets.get(&finding.package);
+            let what = match target.filter(|target| *target != fixed) {
                 Some(target) => {
                     format!("Upgrade {name} to {target} or later (this is fixed in {fixed})")
                 }
                 None => format!("Upgrade {name} to {fixed} or later"),
-            }
+            };
+            (what, ", by")
         }
-        (None, None) => "There is no fixed version yet".to_owned(),
+        (None, None) => ("There is no fixed version yet".to_owned(), ", by"),
     };
     match finding.ranking.due() {
         Some(due) => {
@@ -66,7 +83,7 @@ fn advice(finding: &Finding, targets: &Targets<'_>) -> String {
                 Clock::Bod2604 | Clock::PciDss => due.clock.as_str().to_owned(),
                 Clock::Team => "the team's own time".to_owned(),
             };
-            format!("{what}, by {} ({whose}).", due.date)
+            format!("{what}{by} {} ({whose}).", due.date)
         }
         None => format!("{what}."),
     }

@@ -12,7 +12,7 @@ use model::{Digest, VulnerabilityWaiver};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::{Reported, Text, advice, page, score};
+use super::{Reported, Text, advice, of_subject, page, score};
 use crate::failure::Failure;
 use crate::report::inventory::purl;
 use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
@@ -189,6 +189,9 @@ impl<'a> Log<'a> {
         if !finding.about.is_empty() {
             properties["about"] = json!(finding.about);
         }
+        if !finding.kept_open.is_empty() {
+            properties["kept_open"] = json!(finding.kept_open);
+        }
         if !finding.images.is_empty() {
             properties["images"] = json!(finding.images);
         }
@@ -266,7 +269,7 @@ impl<'a> Log<'a> {
     }
 
     fn components(&self, package: &Subject) -> Vec<&'a Component> {
-        self.subjects.get(package).cloned().unwrap_or_default()
+        of_subject(&self.subjects, package).to_vec()
     }
 
     fn locations(&self, evidence: &[Evidence], components: &[&Component]) -> Value {

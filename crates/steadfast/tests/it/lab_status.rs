@@ -1,0 +1,249 @@
+//! `vulns`, `patch status`, `history` and the end of `patch apply` say one truth: of what still runs
+//! old files, of what was interrupted, and of what an undo put back.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::booted::{Host, PROGRAM, Said};
+use crate::lab_patch::{MAKE, demo, feed_of, host_with_pending};
+
+const CVE: &str = "CVE-2099-0001";
+
+/// A program of the package's own that goes on after an upgrade, and a library whose name has its
+/// version.
+fn with_sleeper(version: &str) -> String {
+    let end = if version == "1.0" {
+        ""
+    } else {
+        "; echo >> $d/usr/bin/sleeper"
+    };
+    demo(version, &format!("cp /bin/sleep $d/usr/bin/sleeper{end}"))
+}
+
+/// A host on which a process of nobody runs what is to be replaced, and its id.
+fn host_that_runs() -> Option<(Host, String)> {
+    let host = Host::installed()?;
+    let old = with_sleeper("1.0");
+    host.shell(&format!(
+        "{MAKE}{old}make demo 1.0 ''\nindex\napt-get -qq -y install demo >/dev/null"
+    ));
+    let id = host.shell(
+        "setsid /usr/bin/sleeper 3000 </dev/null >/dev/null 2>&1 & echo $! > /run/keeper; \
+         until grep -q sleeper /proc/$(cat /run/keeper)/comm; do sleep 0.05; done; cat /run/keeper",
+    );
+    let new = with_sleeper("2.0");
+    host.shell(&format!("{MAKE}{new}make demo 2.0 ''\nindex\n"));
+    feed_of(&host, "2.0");
+    Some((host, id.trim().to_owned()))
+}
+
+fn json(host: &Host, words: &[&str]) -> (Said, Value) {
+    let said = host.steadfast(&[words, &["--format", "json"]].concat());
+    let value = serde_json::from_str(&said.out);
+    let value = value.unwrap_or_else(|error| panic!("{error}: {said}"));
+    (said, value)
+}
+
+/// Names of what is in a list of findings.
+fn names(value: &Value) -> Vec<&str> {
+    let all = value.as_array().into_iter().flatten();
+    all.filter_map(|one| one["name"].as_str()).collect()
+}
+
+/// A finding is closed when nothing runs the old file any more, and everybody says so.
+#[test]
+fn what_still_runs_keeps_a_finding_open_everywhere() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    let until = format!("until sleeper (process {id}) ends");
+    host.steadfast(&["patch", "apply", "--yes"]).expect(
+        0,
+        &[
+            "it is as planned",
+            &format!("1 finding stays open {until}: {CVE} in demo"),
+        ],
+    );
+    assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
+    host.steadfast(&["patch", "status"])
+        .expect(1, &[&format!("{CVE} in demo, {until}"), "overdue"]);
+    let vulns = ["vulns", "--os-only"];
+    host.steadfast(&vulns).expect(
+        1,
+        &[
+            "1 finding in 1 package",
+            "demo 1.0 → 2.0",
+            &format!("a newer version is installed: open {until}"),
+        ],
+    );
+    let (said, found) = json(&host, &vulns);
+    assert_eq!(names(&found["findings"]), [CVE], "{said}");
+    assert_eq!(found["findings"][0]["kept_open"][0]["until"], "end");
+    let (_, status) = json(&host, &["patch", "status"]);
+    assert_eq!(names(&status["open_until_restarted"]), [CVE]);
+    assert_eq!(names(&status["overdue"]), [CVE]);
+    host.steadfast(&["vulns", "--os-only", "--fail-on", "out-of-cycle"])
+        .expect(1, &[]);
+    for format in ["sarif", "cyclonedx-vex"] {
+        host.steadfast(&["vulns", "--os-only", "--format", format])
+            .expect(1, &[CVE, &until]);
+    }
+    // Of a tree nobody asks what runs here.
+    let of_tree = host.steadfast(&["vulns", "--os-only", "--root", "/"]);
+    assert!(!of_tree.out.contains(CVE), "{of_tree}");
+    host.shell(&format!(
+        "kill {id}; while test -e /proc/{id}; do sleep 0.05; done"
+    ));
+    for words in [&vulns[..], &["patch", "status"]] {
+        let said = host.steadfast(words);
+        assert!(!said.out.contains(CVE), "{said}");
+        assert_ne!(said.code, Some(1), "{said}");
+    }
+}
+
+/// An upgrade by another hand is told by dpkg's log.
+#[test]
+fn what_others_upgraded_keeps_a_finding_open_as_well() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    host.shell("apt-get -qq -y upgrade >/dev/null 2>&1 && demo | grep -q 2.0");
+    let until = format!("until sleeper (process {id}) ends");
+    host.steadfast(&["vulns", "--os-only"])
+        .expect(1, &["demo 1.0 → 2.0", &until]);
+    host.steadfast(&["patch", "status"])
+        .expect(1, &[&format!("{CVE} in demo, {until}")]);
+    host.shell(&format!(
+        "kill {id}; while test -e /proc/{id}; do sleep 0.05; done"
+    ));
+    let said = host.steadfast(&["vulns", "--os-only"]);
+    assert!(!said.out.contains(CVE), "{said}");
+}
+
+/// The same bytes as another file, as an undo puts them back, are no old file.
+#[test]
+fn what_an_undo_put_back_is_no_old_file() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"]).expect(0, &[]);
+    let runs = "runs files that are not there any more";
+    host.steadfast(&["patch", "status"]).expect(1, &[runs]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.shell(&format!("readlink /proc/{id}/exe | grep -q deleted"));
+    let status = host.steadfast(&["patch", "status"]);
+    assert!(!status.out.contains("sleeper"), "{status}");
+    // Another content is one.
+    host.shell("cp /bin/true /usr/bin/new && mv /usr/bin/new /usr/bin/sleeper");
+    host.steadfast(&["patch", "status"])
+        .expect(1, &[runs, "/usr/bin/sleeper"]);
+}
+
+/// What was interrupted comes first everywhere, with the command that ends it; and its findings are
+/// open until then.
+#[test]
+fn what_was_interrupted_is_told_everywhere() {
+    const WAITS: &str = "test ! -d /run/systemd/system || sleep 300";
+    let Some(host) = host_with_pending(WAITS) else {
+        return;
+    };
+    feed_of(&host, "2.0");
+    host.shell(&format!(
+        "{PROGRAM} patch apply --yes > /run/said 2>&1 & \
+         until grep -qs 2.0 /usr/share/demo/version && pidof sleep; do sleep 0.1; done; \
+         {PROGRAM} patch status > /run/status 2>&1; \
+         kill -9 $(pidof {PROGRAM} apt-get dpkg sleep) 2>/dev/null; \
+         for p in /proc/[0-9]*; do case $(cat $p/comm) in demo.postinst) kill -9 ${{p#/proc/}};; \
+           esac; done; true"
+    ));
+    let at_work = host.shell("cat /run/status");
+    assert!(
+        at_work.contains("is at work now (being applied"),
+        "{at_work}"
+    );
+    assert!(!at_work.contains("steadfast recover"), "{at_work}");
+    host.wait_for("! pidof apt-get dpkg", Duration::from_secs(30));
+
+    let id = host.shell(&format!(
+        "{PROGRAM} history --format json | grep -o '\"c-[0-9]*\"' | tr -d '\"' | head -1"
+    ));
+    let interrupted = format!(
+        "change {} was interrupted while it was being applied",
+        id.trim()
+    );
+    let status = host.steadfast(&["patch", "status"]).expect(
+        1,
+        &[
+            "next steadfast recover",
+            &format!("{CVE} in demo, until change {} is finished", id.trim()),
+            "overdue",
+        ],
+    );
+    assert!(status.out.starts_with(&interrupted), "{status}");
+    let (_, value) = json(&host, &["patch", "status"]);
+    assert_eq!(value["unfinished"][0]["state"], "applying");
+    assert_eq!(value["unfinished"][0]["command"], "steadfast recover");
+    assert_eq!(names(&value["overdue"]), [CVE]);
+    host.steadfast(&["vulns", "--os-only"]).expect(
+        1,
+        &[
+            "1 finding in 1 package",
+            "is finished",
+            "next steadfast recover",
+        ],
+    );
+    host.steadfast(&["history"]).expect(
+        0,
+        &[
+            "not finished: steadfast recover ends it",
+            "next steadfast recover",
+        ],
+    );
+    for words in [&["patch", "plan"][..], &["patch", "plan", "--repair"]] {
+        let said = host
+            .steadfast(words)
+            .expect(1, &[&interrupted, "steadfast recover"]);
+        assert!(!said.err.contains("plan --repair"), "{said}");
+    }
+    // What changes something ends it first.
+    host.steadfast(&["patch", "apply", "--yes", "--limit", "5s"])
+        .expect(4, &[&format!("change {}: taken back", id.trim())]);
+    let status = host.steadfast(&["patch", "status"]);
+    assert!(!status.out.contains("interrupted"), "{status}");
+    host.shell("test -z \"$(dpkg --audit)\"");
+}
+
+/// Of the security updates, those that close what is due.
+#[test]
+fn only_security_and_a_deadline_go_together() {
+    let Some(host) = host_with_pending("") else {
+        return;
+    };
+    feed_of(&host, "2.0");
+    let both = ["--only", "security", "--deadline-within", "14d"];
+    host.steadfast(&[&["patch", "plan"], &both[..]].concat())
+        .expect(
+            1,
+            &[
+                "demo 1.0 → 2.0",
+                "steadfast patch apply --only security --deadline-within 14d",
+            ],
+        );
+    host.steadfast(&[&["patch", "status"], &both[..]].concat())
+        .expect(1, &["1 upgrade, 1 of them for security"]);
+    // The same package from an archive that is none for security.
+    host.shell(
+        "sed -i 's/Security/Updates/; s/security/updates/' /srv/archive/Release; \
+         apt-get -qq update --allow-releaseinfo-change",
+    );
+    host.steadfast(&["patch", "plan", "--deadline-within", "14d"])
+        .expect(1, &["demo 1.0 → 2.0"]);
+    host.steadfast(&[&["patch", "plan"], &both[..]].concat())
+        .expect(
+            1,
+            &["nothing to do", "no pending security update closes these"],
+        );
+    host.steadfast(&[&["patch", "status"], &both[..]].concat())
+        .expect(1, &["no upgrade of those that were asked for"]);
+}

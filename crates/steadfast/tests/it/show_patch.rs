@@ -1,0 +1,170 @@
+//! What `patch plan` says first, what is said once, and which flags the next command has.
+
+use jiff::civil::date;
+use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection};
+use model::{Action, ActionId, Digest, Effect, Inverse, PackageUpgrade, Plan, UnitOp};
+use plan::data::{Data, DataState};
+use steadfast::assessing::effects;
+use steadfast::show::patch::{Foretold, HeldBack, Telling, write};
+use steadfast::style::Style;
+
+use crate::show_still_open::{assessed, openssl};
+use crate::vulns::{Bench, record};
+
+fn action(place: u32, effect: Effect) -> Action {
+    Action {
+        id: ActionId(place),
+        serves: vec!["patches".to_owned()],
+        effect,
+        inverse: Inverse::Restore,
+        rests_on: Vec::new(),
+        after: Vec::new(),
+        change_set: 0,
+        risk: model::plan::Risk::Service,
+        risk_why: None,
+        validate: None,
+        sensitive: false,
+    }
+}
+
+/// An upgrade of one package, the restart of one service, and one that waits for a reboot.
+fn plan(left_alone: &[&str]) -> Plan {
+    let package = PackageUpgrade {
+        name: "libssl3".to_owned(),
+        architecture: "amd64".to_owned(),
+        from: Some("3.0.10-1".to_owned()),
+        to: "3.0.11-1".to_owned(),
+        source: None,
+        origins: Vec::new(),
+        archive: Digest::of(b""),
+    };
+    let restart = Effect::Unit {
+        name: "nginx.service".to_owned(),
+        op: UnitOp::Restart,
+    };
+    let upgrade = Effect::Upgrade {
+        packages: vec![package],
+        writes: Vec::new(),
+        unfinished: Vec::new(),
+        limit_seconds: 1800,
+    };
+    Plan {
+        format: PLAN_FORMAT,
+        host: HostIdentity {
+            hostname: "web-1".to_owned(),
+            machine: None,
+        },
+        selection: Selection {
+            patches: Some(Patches::Security),
+            ..Selection::default()
+        },
+        actions: vec![action(0, upgrade), action(1, restart)],
+        left_alone: left_alone
+            .iter()
+            .map(|what| LeftAlone {
+                what: (*what).to_owned(),
+                why: "goes on with what it has mapped, until a reboot: it is systemd itself"
+                    .to_owned(),
+                at: Vec::new(),
+            })
+            .collect(),
+        premises: Vec::new(),
+    }
+}
+
+fn said(plan: &Plan, foretold: &Foretold) -> String {
+    let mut out = Vec::new();
+    let telling = Telling {
+        plan,
+        foretold,
+        saved: None,
+        next: true,
+        today: date(2026, 2, 1),
+    };
+    write(&mut out, &telling, &Style::plain(100, true)).expect("a vector");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn what_decides_comes_first() {
+    let bench = Bench::new("headline");
+    bench.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "critical")]);
+    let before = assessed(&bench, &[openssl("3.0.10-1")]);
+    let after = assessed(&bench, &[openssl("3.0.11-1")]);
+    let mut foretold = Foretold {
+        effects: Some(effects(before, after, Vec::new())),
+        ..Foretold::default()
+    };
+    let text = said(&plan(&[]), &foretold);
+    let first = text.lines().next().expect("a line");
+    assert!(
+        first.ends_with("1 package, closes 1 finding (1 overdue), restarts 1 service, no reboot"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("next      steadfast patch apply --only security\n"),
+        "{text}"
+    );
+    // Once, not as a plan and again as a patch.
+    assert_eq!(text.matches("plan ").count(), 1, "{text}");
+
+    foretold.data = vec![Data {
+        package: "redis-server".to_owned(),
+        state: DataState::AtRisk {
+            why: "no backup is declared".to_owned(),
+        },
+    }];
+    let text = said(&plan(&["init.scope"]), &foretold);
+    let at = |wanted: &str| {
+        text.find(wanted)
+            .unwrap_or_else(|| panic!("{wanted}: {text}"))
+    };
+    assert!(at("needs a reboot") < 120, "{text}");
+    let order = [
+        "restarts  nginx.service",
+        "reboot    init.scope runs on with the old files until then",
+        "needs     --accept-data-loss",
+        "closes    1 finding",
+        "upgrade",
+        "feeds ",
+        "next ",
+    ];
+    assert!(order.is_sorted_by_key(|wanted| at(wanted)), "{text}");
+    assert!(
+        text.ends_with("next      steadfast patch apply --only security --accept-data-loss\n"),
+        "{text}"
+    );
+    foretold.effects = None;
+    let text = said(&plan(&[]), &foretold);
+    assert!(text.contains("1 package, restarts 1 service"), "{text}");
+}
+
+#[test]
+fn what_is_held_of_one_source_is_said_once() {
+    let bench = Bench::new("held");
+    bench.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "critical")]);
+    let keeps_open = assessed(&bench, &[openssl("3.0.10-1")]).findings;
+    let held = |name: &str, source: Option<&str>| HeldBack {
+        name: name.to_owned(),
+        source: source.map(str::to_owned),
+        from: Some("3.0.10-1".to_owned()),
+        to: "3.0.11-1".to_owned(),
+        security: true,
+        waits_for: Vec::new(),
+        keeps_open: keeps_open.clone(),
+    };
+    let of_one = [
+        held("libssl3", Some("openssl")),
+        held("openssl", Some("openssl")),
+        held("other", None),
+    ];
+    let foretold = Foretold {
+        held: of_one.into(),
+        ..Foretold::default()
+    };
+    let text = said(&plan(&[]), &foretold);
+    let together = "held      openssl (libssl3, openssl) is held at 3.0.10-1; 3.0.11-1 would close";
+    assert!(text.contains(together), "{text}");
+    assert!(text.contains("held      other is held at"), "{text}");
+    assert_eq!(text.matches("CVE-2026-0001").count(), 2, "{text}");
+}
