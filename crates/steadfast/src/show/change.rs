@@ -96,7 +96,7 @@ pub(crate) fn ending(change: &Change) -> Option<NextStep> {
         | ChangeState::Redoing
         | ChangeState::RollingBack => NextStep::new(
             "steadfast recover",
-            "finishes it or takes it back, if nothing is at work on it",
+            "finishes it or takes it back, unless it is at work",
         ),
     })
 }

@@ -244,8 +244,8 @@ fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
     let mut said = vec![plural(packages, "package")];
     said.extend(closes(foretold, telling.today));
     said.push(match restarts.len() {
-        0 => "restarts no service".to_owned(),
-        number => format!("restarts {}", plural(number, "service")),
+        0 => "no restart".to_owned(),
+        number => plural(number, "restart"),
     });
     let waits = waits_for_a_reboot(plan);
     let at_boot = foretold.effects.iter().flat_map(Effects::until_boot).next();
@@ -255,7 +255,7 @@ fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
         false => (Role::Plain, "no reboot"),
     };
     let text = text.plain(&format!("{}, ", said.join(", ")));
-    paper.line(&text.say(role, reboot))?;
+    paper.line(&text.solid(role, reboot))?;
     if !restarts.is_empty() {
         paper.row(Role::Dim, "restarts", &Text::new().plain(&list(&restarts)))?;
     }

@@ -15,6 +15,7 @@ use super::patch::{Begins, HeldBack, named, write_begins, write_held};
 use super::still_open::{by, until};
 use super::vulns::plural;
 use crate::layout::{LABEL, Paper, Text};
+use crate::report::NextStep;
 use crate::report::human::next_steps;
 use crate::style::{Role, Sign, Style};
 
@@ -46,6 +47,9 @@ pub struct Status {
     pub held: Vec<HeldBack>,
     /// When this host may begin, where a window was given.
     pub begins: Option<Begins>,
+    /// The command that plans what is pending of what was asked for.
+    #[serde(skip)]
+    pub plan: String,
     /// The feeds that say so, and how old they are.
     pub feeds: Vec<FeedState>,
     /// Why what is open or overdue can't be told in full.
@@ -143,7 +147,7 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         let due: Vec<&Finding> = status.due.iter().collect();
         named(&mut paper, "due", Role::High, &due, today)?;
     }
-    pending(&mut paper, status)?;
+    pending(&mut paper, &status.pending)?;
     write_held(&mut paper, &status.held, today)?;
     if let Some(begins) = &status.begins {
         write_begins(&mut paper, begins, None)?;
@@ -152,7 +156,12 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
     for why in &status.unknown {
         paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
     }
-    Ok(())
+    // Nothing is planned before what was interrupted is ended.
+    let is_stopped = |one: &Unfinished| !one.change.state.is_awaiting();
+    match status.pending.is_empty() || status.unfinished.iter().any(is_stopped) {
+        true => Ok(()),
+        false => next_steps(&mut paper, &[NextStep::new(&*status.plan, "")]),
+    }
 }
 
 /// What was interrupted comes first: nothing else is as it seems before that is ended.
@@ -239,21 +248,14 @@ fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
 }
 
 /// The packages, those of security first, and then as apt has them.
-fn pending(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
-    let pending = &status.pending;
+fn pending(paper: &mut Paper<'_>, pending: &[Waiting]) -> io::Result<()> {
     if pending.is_empty() {
         let text = "no upgrade of those that were asked for";
         return paper.row(Role::Dim, "pending", &Text::new().plain(text));
     }
     let security = pending.iter().filter(|one| one.security).count();
-    // Nothing is planned before what was interrupted is ended.
-    let is_stopped = |one: &Unfinished| !one.change.state.is_awaiting();
-    let command = match status.unfinished.iter().any(is_stopped) {
-        true => "",
-        false => ": steadfast patch plan",
-    };
     let text = format!(
-        "{}, {security} of them for security{command}",
+        "{}, {security} of them for security",
         plural(pending.len(), "upgrade")
     );
     paper.row(Role::Wary, "pending", &Text::new().plain(&text))?;

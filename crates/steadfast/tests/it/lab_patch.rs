@@ -495,6 +495,7 @@ fn a_policy_has_its_own_checks_and_says_what_proves_a_backup() {
             "data of demo",
             "is not there",
             "apply wants --accept-data-loss",
+            "next steadfast patch apply --accept-data-loss",
         ],
     );
     host.steadfast(&["patch", "apply", "--yes"])

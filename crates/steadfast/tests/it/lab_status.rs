@@ -102,6 +102,34 @@ fn what_still_runs_keeps_a_finding_open_everywhere() {
     }
 }
 
+/// What is not restarted under everybody's feet waits for a reboot, and everybody says so.
+#[test]
+fn what_only_a_reboot_ends_says_so() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    host.shell(&format!(
+        "kill {id}; printf '[Service]\\nExecStart=/usr/bin/sleeper 3000\\n' \
+         > /etc/systemd/system/lightdm.service; systemctl daemon-reload; systemctl start lightdm"
+    ));
+    host.steadfast(&["patch", "plan"]).expect(
+        1,
+        &[
+            "needs a reboot",
+            "reboot lightdm.service runs on with the old files until then",
+        ],
+    );
+    let until = "until a reboot: lightdm.service still runs old files";
+    host.steadfast(&["patch", "apply", "--yes"]).expect(
+        0,
+        &[&format!("1 finding stays open {until}: {CVE} in demo")],
+    );
+    host.steadfast(&["patch", "status"])
+        .expect(1, &[&format!("{CVE} in demo, {until}")]);
+    host.steadfast(&["vulns", "--os-only"])
+        .expect(1, &["1 finding in 1 package", until]);
+}
+
 /// An upgrade by another hand is told by dpkg's log.
 #[test]
 fn what_others_upgraded_keeps_a_finding_open_as_well() {
@@ -231,7 +259,13 @@ fn only_security_and_a_deadline_go_together() {
             ],
         );
     host.steadfast(&[&["patch", "status"], &both[..]].concat())
-        .expect(1, &["1 upgrade, 1 of them for security"]);
+        .expect(
+            1,
+            &[
+                "1 upgrade, 1 of them for security",
+                "next steadfast patch plan --only security --deadline-within 14d",
+            ],
+        );
     // The same package from an archive that is none for security.
     host.shell(
         "sed -i 's/Security/Updates/; s/security/updates/' /srv/archive/Release; \

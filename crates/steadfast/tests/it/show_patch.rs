@@ -98,7 +98,7 @@ fn what_decides_comes_first() {
     let text = said(&plan(&[]), &foretold);
     let first = text.lines().next().expect("a line");
     assert!(
-        first.ends_with("1 package, closes 1 finding (1 overdue), restarts 1 service, no reboot"),
+        first.ends_with("1 package, closes 1 finding (1 overdue), 1 restart, no reboot"),
         "{text}"
     );
     assert!(
@@ -136,7 +136,7 @@ fn what_decides_comes_first() {
     );
     foretold.effects = None;
     let text = said(&plan(&[]), &foretold);
-    assert!(text.contains("1 package, restarts 1 service"), "{text}");
+    assert!(text.contains("1 package, 1 restart, no reboot"), "{text}");
 }
 
 #[test]

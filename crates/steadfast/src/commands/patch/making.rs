@@ -219,7 +219,7 @@ fn refuse_unfinished(state: &State) -> Result<(), Failure> {
                 "change {} was interrupted while it was {how}: {summary}",
                 change.id
             ),
-            "nothing was changed; finish it or take it back first: steadfast recover",
+            "nothing was changed; end it first: steadfast recover",
         ),
     })
 }

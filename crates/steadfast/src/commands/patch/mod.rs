@@ -72,17 +72,24 @@ enum Only {
     Security,
 }
 
+/// Both together: of the security updates, those that close what is due.
+fn patches(only: Only, deadline_within: Option<Days>) -> Patches {
+    match (deadline_within, only) {
+        (Some(days), only) => Patches::Due {
+            within_days: days.0,
+            only_security: only == Only::Security,
+        },
+        (None, Only::All) => Patches::All,
+        (None, Only::Security) => Patches::Security,
+    }
+}
+
 impl Which {
     /// As it is kept in a plan.
     fn selection(&self) -> Selection {
-        let patches = match (self.deadline_within, self.only) {
-            _ if self.repair => Patches::Repair,
-            (Some(days), only) => Patches::Due {
-                within_days: days.0,
-                only_security: only == Only::Security,
-            },
-            (None, Only::All) => Patches::All,
-            (None, Only::Security) => Patches::Security,
+        let patches = match self.repair {
+            true => Patches::Repair,
+            false => patches(self.only, self.deadline_within),
         };
         let policy = self.policy.as_ref();
         let mut selection = Selection {

@@ -15,11 +15,12 @@ use host::{LocalHost, State};
 use jiff::Timestamp;
 use model::Component;
 use model::effect::bare_name;
+use model::plan::Selection;
 
-use super::Only;
 use super::due::{self, Waivers, closing_due, held_back, within};
 use super::making::today;
 use super::when::When;
+use super::{Only, patches};
 use crate::assessing::{Outlook, Terms};
 use crate::commands::Format;
 use crate::context::Context;
@@ -70,6 +71,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             Some(times) => Some(times.begins(&host)?),
             None => None,
         },
+        plan: plan_of(args),
         ..Status::default()
     };
     let state = context.existing_journal().unwrap_or_else(|failure| {
@@ -127,6 +129,18 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         (true, false) => Exit::Unchecked,
         (true, true) => Exit::AsWanted,
     })
+}
+
+/// The command that plans what was asked about.
+fn plan_of(args: &Args) -> String {
+    let policy = args.policy.as_ref();
+    let mut selection = Selection {
+        patches: Some(patches(args.only, args.deadline_within)),
+        policy: policy.map(|path| path.to_string_lossy().into_owned()),
+        ..Selection::default()
+    };
+    args.when.select(&mut selection);
+    show::plan::command("steadfast patch plan", &selection)
 }
 
 /// What is not final: nothing else is as it seems before that is ended.
