@@ -573,8 +573,18 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             let text = "no feed speaks of it: whether it is here is unknown";
             paper.row(Role::Wary, "unknown", &Text::new().plain(text))?;
         } else if word.verdicts.is_empty() {
+            let unknown = shown.assessment.unknown.iter();
+            let unspoken: Vec<&str> = unknown.filter_map(|one| one.unspoken.as_deref()).collect();
             let text = "no installed package is among those that it is about";
-            paper.row(Role::Good, "not here", &Text::new().plain(text))?;
+            let (role, label, text) = match unspoken.is_empty() {
+                true => (Role::Good, "not here", text.to_owned()),
+                false => {
+                    let unspoken = few(&unspoken);
+                    let text = format!("{text}, and no feed speaks of {unspoken}");
+                    (Role::Wary, "unknown", text)
+                }
+            };
+            paper.row(role, label, &Text::new().plain(&text))?;
         }
         for (subject, verdict) in &word.verdicts {
             let dormant = shown.assessment.dormant.iter();

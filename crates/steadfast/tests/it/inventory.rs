@@ -193,6 +193,7 @@ fn a_path_is_never_broken_and_a_long_list_is_cut() {
         .map(|at| component(&format!("/opt/{at:02}/x")))
         .chain([component(&long)])
         .collect();
+    taken.root = Some(long.clone());
     taken.inventory.unread[0].path = HostPath::from_bytes(long.as_bytes()).expect("a path");
     let text = shown_of(&taken, Listed::OfInterest);
     let found = text.find("31 npm").expect("the counts");
@@ -201,12 +202,12 @@ fn a_path_is_never_broken_and_a_long_list_is_cut() {
         text.contains("\nand 15 more places with 15 components\n"),
         "{text}"
     );
-    assert!(
-        text.contains(&long),
-        "in one piece where it can't be read: {text}"
-    );
+    // The tree, what can't be read, and twice what to type next.
+    assert_eq!(text.matches(&long).count(), 4, "{text}");
+    let next = format!("steadfast inventory --root {long} --format cyclonedx --output sbom.json");
+    assert!(text.contains(&next), "{text}");
     let text = shown_of(&taken, Listed::Everything);
-    assert_eq!(text.matches(&long).count(), 2, "{text}");
+    assert_eq!(text.matches(&long).count(), 3, "{text}");
     assert!(!text.contains("more places"), "{text}");
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::vulns::{Bench, record, steady};
+use crate::vulns_formats::other;
 
 /// An advisory of Debian about openssl in Debian 12 that names these, as OSV's field says.
 fn bundle(id: &str, fixed: &str, field: &str, names: &[&str]) -> String {
@@ -120,6 +121,14 @@ fn what_no_feed_speaks_of_is_unknown_and_what_is_no_name_is_refused() {
         );
         assert!(!said.contains('\u{1b}'), "{said}");
     }
+    // One that speaks of other things alone does not say that it is not here.
+    let npm = other("GHSA-1", r#""CVE-2026-0050""#, "npm", "minimist", "1.2.6");
+    bench.feeds(&[npm]);
+    let (code, text) = asked(&bench, &["CVE-2026-0050"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(!text.contains("not here"), "{text}");
+    let said = "among those that it is about, and no feed speaks of Debian:12";
+    assert!(text.contains(said), "{text}");
     // A feed may have advisories of names that nobody knows.
     bench.feeds(&[record("our-own", Some("3.0.11-1"), "critical")]);
     assert_eq!(asked(&bench, &["Our-Own"]).0, Some(1));

@@ -59,14 +59,15 @@ fn header(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
         Fact::Known(release) => release.pretty.clone(),
         Fact::Unknown(reason) => format!("unknown release ({reason})"),
     };
-    let about = match &taken.root {
-        Some(root) => format!("{release}, the tree at {root}"),
-        None => release,
-    };
-    let host = Text::new()
+    let mut host = Text::new()
         .solid(Role::Strong, &taken.hostname)
-        .solid(Role::Plain, ",");
-    paper.row(Role::Dim, "host", &host.gap(1).plain(&about))
+        .solid(Role::Plain, ",")
+        .gap(1)
+        .plain(&release);
+    if let Some(root) = &taken.root {
+        host = host.plain(", the tree at ").whole(Role::Plain, root);
+    }
+    paper.row(Role::Dim, "host", &host)
 }
 
 /// The host's own, then those of each image.
@@ -285,12 +286,12 @@ fn next(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
     };
     paper.blank()?;
     let command = format!("steadfast inventory{root} --all");
-    let body = Text::new().solid(Role::Command, &command).gap(3);
+    let body = Text::new().whole(Role::Command, &command).gap(3);
     paper.row(
         Role::Dim,
         "next",
         &body.plain("lists every package and every place"),
     )?;
     let command = format!("steadfast inventory{root} --format cyclonedx --output sbom.json");
-    paper.indented(LABEL, &Text::new().solid(Role::Command, &command))
+    paper.indented(LABEL, &Text::new().whole(Role::Command, &command))
 }
