@@ -12,6 +12,7 @@ use host::feeds::FeedError;
 use host::packages::log::logged;
 use host::packages::reach::{LIST_LIMIT_BYTES, files_in, files_of, lists_of};
 use host::packages::users::Process;
+use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
 use model::{ChangeId, ChangeState, Component, Effect, HostPath, PackageUpgrade};
 
@@ -55,43 +56,56 @@ impl StillOpen {
 /// When the journal or a feed can't be read, in words.
 pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
-    let runs_any = |files: &BTreeSet<HostPath>| -> BTreeSet<KeptOpen> {
-        let running = question.running.iter();
-        let runs_it = |process: &&Process| !process.deleted.is_disjoint(files);
-        running.filter(runs_it).map(runs).collect()
+    let runs_it = |process: &&Process, files: &BTreeSet<HostPath>| -> bool {
+        !process.deleted.is_disjoint(files)
     };
     let mut why: BTreeMap<String, BTreeSet<KeptOpen>> = BTreeMap::new();
     let mut versions = Vec::new();
     let mut known = BTreeSet::new();
-    if let Some(state) = question.state {
-        let replaced =
-            replaced(state, !question.running.is_empty()).map_err(|error| fail(&error))?;
-        for (change, is_unfinished, package) in replaced.values() {
-            let mut kept = match is_unfinished {
-                true => BTreeSet::from([KeptOpen::Unfinished {
-                    change: change.to_string(),
-                }]),
-                false => BTreeSet::new(),
-            };
-            if !question.running.is_empty() {
-                let files = files(state, *change, package).map_err(|error| fail(&error))?;
-                kept.extend(runs_any(&files));
+    let replaced = match question.state {
+        Some(state) => {
+            replaced(state, !question.running.is_empty()).map_err(|error| fail(&error))?
+        }
+        None => BTreeMap::new(),
+    };
+    for upgrades in replaced.values() {
+        let Some(newest) = upgrades.last() else {
+            continue;
+        };
+        let mut kept = BTreeSet::new();
+        let mut oldest = upgrades.len() - 1;
+        if newest.is_unfinished {
+            let change = newest.change.to_string();
+            kept.insert(KeptOpen::Unfinished { change });
+        }
+        if let (Some(state), false) = (question.state, question.running.is_empty()) {
+            let files = files(state, upgrades).map_err(|error| fail(&error))?;
+            for process in question.running.iter().filter(|one| runs_it(one, &files)) {
+                kept.insert(runs(process));
+                oldest = oldest.min(first_since(upgrades, process));
             }
-            let name = package.bare_name();
-            known.insert((name.to_owned(), package.to.clone()));
-            if !kept.is_empty() {
-                why.entry(name.to_owned()).or_default().extend(kept);
-                versions.push(old_version(package));
-            }
+        }
+        let name = newest.package.bare_name();
+        known.insert((name.to_owned(), newest.package.to.clone()));
+        if !kept.is_empty() {
+            why.entry(name.to_owned()).or_default().extend(kept);
+            versions.push(old_version(&upgrades[oldest].package));
         }
     }
     if !question.running.is_empty() {
         for old in by_others(question.components, &known) {
             let files = files_of(&old.name, &old.architecture).unwrap_or_default();
-            let kept = runs_any(&files.into_iter().collect());
+            let files = files.into_iter().collect();
+            let running = question.running.iter();
+            let kept: BTreeSet<KeptOpen> = running
+                .filter(|process| runs_it(process, &files))
+                .map(runs)
+                .collect();
+            // What our own changes say of it is older.
+            let is_known = why.contains_key(&old.name);
             if !kept.is_empty() {
                 why.entry(old.name.clone()).or_default().extend(kept);
-                versions.push(old);
+                versions.extend((!is_known).then_some(old));
             }
         }
     }
@@ -133,14 +147,40 @@ pub fn who(process: &Process) -> String {
     unit.unwrap_or_else(|| format!("{} (process {})", process.name, process.id))
 }
 
-/// An upgraded package, with the change that did it, and whether that is not finished.
-type Replaced = (ChangeId, bool, PackageUpgrade);
+/// An upgrade of one package.
+struct Upgrade {
+    change: ChangeId,
+    /// When it was done; when it was begun, where it is not finished.
+    at: Timestamp,
+    is_unfinished: bool,
+    package: PackageUpgrade,
+}
 
-/// Packages that were upgraded from an older version, by their names. `finished` says whether what
-/// is finished is asked about as well.
-fn replaced(state: &State, finished: bool) -> Result<BTreeMap<String, Replaced>, host::StateError> {
-    // The newest upgrade of a package says from what; what came before it is older still.
-    let mut all: BTreeMap<String, Replaced> = BTreeMap::new();
+/// How inexactly it is known when a process began, beside the time of a change.
+const INEXACT: SignedDuration = SignedDuration::from_secs(2);
+
+/// The first upgrade that a process saw: it runs what was there before that. Where that can't be
+/// told it may be the first of all.
+fn first_since(upgrades: &[Upgrade], process: &Process) -> usize {
+    let saw = |upgrade: &Upgrade| {
+        let started = process.started;
+        started.is_none_or(|started| {
+            upgrade
+                .at
+                .saturating_add(INEXACT)
+                .is_ok_and(|at| at >= started)
+        })
+    };
+    upgrades.iter().position(saw).unwrap_or(upgrades.len() - 1)
+}
+
+/// The upgrades from an older version, in their order, by the names of the packages. `finished`
+/// says whether what is finished is asked about as well.
+fn replaced(
+    state: &State,
+    finished: bool,
+) -> Result<BTreeMap<String, Vec<Upgrade>>, host::StateError> {
+    let mut all: BTreeMap<String, Vec<Upgrade>> = BTreeMap::new();
     for change in state.history()? {
         let is_unfinished = match change.state {
             ChangeState::Committed | ChangeState::AwaitingConfirmation => false,
@@ -165,18 +205,22 @@ fn replaced(state: &State, finished: bool) -> Result<BTreeMap<String, Replaced>,
             Effect::Upgrade { packages, .. } => Some(packages),
             _ => None,
         });
-        for package in packages.flatten() {
+        for package in packages.flatten().filter(|package| package.from.is_some()) {
+            let upgrades = all.entry(package.name.clone()).or_default();
             // The same version installed again.
-            let is_again = all.get(&package.name).is_some_and(|(_, _, known)| {
-                known.from.is_some() && known.to == package.to && !is_unfinished
-            });
+            let is_again = upgrades
+                .last()
+                .is_some_and(|known| known.package.to == package.to && !is_unfinished);
             if !is_again {
-                let key = package.name.clone();
-                all.insert(key, (change.id, is_unfinished, package));
+                upgrades.push(Upgrade {
+                    change: change.id,
+                    at: change.ended.unwrap_or(change.started),
+                    is_unfinished,
+                    package,
+                });
             }
         }
     }
-    all.retain(|_, (_, _, package)| package.from.is_some());
     Ok(all)
 }
 
@@ -201,21 +245,22 @@ fn by_others(components: &[Component], known: &BTreeSet<(String, String)>) -> Ve
         .collect()
 }
 
-/// The files of a package, as it is and as it was before a change: a library's name may hold its
+/// The files of a package, as it is and as it was before each upgrade: a library's name may hold its
 /// version.
-fn files(
-    state: &State,
-    change: ChangeId,
-    package: &PackageUpgrade,
-) -> Result<BTreeSet<HostPath>, host::StateError> {
-    let name = package.bare_name();
-    let now = files_of(name, &package.architecture).unwrap_or_default();
-    let mut files: BTreeSet<HostPath> = now.into_iter().collect();
-    for list in lists_of(name, &package.architecture) {
-        if let Ok(list) = HostPath::from_bytes(list.as_bytes())
-            && let Some(before) = state.content_before(change, &list, LIST_LIMIT_BYTES)?
-        {
-            files.extend(files_in(&before));
+fn files(state: &State, upgrades: &[Upgrade]) -> Result<BTreeSet<HostPath>, host::StateError> {
+    let mut files = BTreeSet::new();
+    for Upgrade {
+        change, package, ..
+    } in upgrades
+    {
+        let name = package.bare_name();
+        files.extend(files_of(name, &package.architecture).unwrap_or_default());
+        for list in lists_of(name, &package.architecture) {
+            if let Ok(list) = HostPath::from_bytes(list.as_bytes())
+                && let Some(before) = state.content_before(*change, &list, LIST_LIMIT_BYTES)?
+            {
+                files.extend(files_in(&before));
+            }
         }
     }
     Ok(files)

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use jiff::Timestamp;
 use model::HostPath;
 use rustix::io::Errno;
 
@@ -18,6 +20,8 @@ pub struct Process {
     pub name: String,
     /// systemd's unit that it belongs to.
     pub unit: Option<String>,
+    /// When it began, to the second; none where that can't be told.
+    pub started: Option<Timestamp>,
     pub maps: BTreeSet<HostPath>,
     /// Mapped files that are not there any more under their name.
     pub deleted: BTreeSet<HostPath>,
@@ -69,9 +73,34 @@ fn process(id: u32) -> Option<Process> {
         id,
         name: model::printable(name.trim_ascii_end()),
         unit: parse_unit(&cgroup),
+        started: read(&folder.join("stat")).and_then(|stat| {
+            let seconds = booted()?.checked_add(parse_start(&stat)?)?;
+            Timestamp::from_second(seconds).ok()
+        }),
         maps,
         deleted,
     })
+}
+
+/// When the machine began, in seconds of its clock (proc_stat(5), `btime`).
+fn booted() -> Option<i64> {
+    static BOOTED: OnceLock<Option<i64>> = OnceLock::new();
+    *BOOTED.get_or_init(|| {
+        let stat = read(Path::new("/proc/stat"))?;
+        let mut lines = str::from_utf8(&stat).ok()?.lines();
+        lines.find_map(|line| line.strip_prefix("btime ")?.parse().ok())
+    })
+}
+
+/// How many seconds after that a process began: field 22 of proc_pid_stat(5).
+pub fn parse_start(stat: &[u8]) -> Option<i64> {
+    /// USER_HZ, on every architecture that Debian releases.
+    const TICKS_PER_SECOND: i64 = 100;
+    // The name of the program may hold anything, and ends at the last parenthesis.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = str::from_utf8(&stat[end + 1..]).ok()?;
+    let ticks: i64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {

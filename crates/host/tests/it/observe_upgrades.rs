@@ -3,7 +3,7 @@
 use host::packages::log::parse_log;
 use host::packages::old_files::Compared;
 use host::packages::sockets::parse_sockets;
-use host::packages::users::{parse_maps, parse_unit};
+use host::packages::users::{parse_maps, parse_start, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
 use model::HostPath;
 use model::component::SourcePackage;
@@ -240,4 +240,11 @@ fn the_newest_upgrade_in_dpkgs_log_counts() {
         said,
         ["demo all 1.0 2.0", "libssl3 amd64 3.0.10-1 3.0.11-1"]
     );
+}
+
+#[test]
+fn a_process_says_when_it_began_whatever_it_is_called() {
+    let stat = b"12 (a) b (c)) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 4250 1000 50\n";
+    assert_eq!(parse_start(stat), Some(42));
+    assert_eq!(parse_start(b"12 (cut off) S 1"), None);
 }

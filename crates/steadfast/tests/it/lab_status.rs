@@ -102,6 +102,34 @@ fn what_still_runs_keeps_a_finding_open_everywhere() {
     }
 }
 
+/// Whoever runs what was there before several upgrades keeps open what the first of them closed.
+#[test]
+fn what_runs_through_several_upgrades_keeps_all_open() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    host.steadfast(&["patch", "apply", "--yes"]).expect(0, &[]);
+    // The clock that a process's start is told by is exact to seconds.
+    host.shell("sleep 4; setsid /usr/bin/sleeper 2000 </dev/null >/dev/null 2>&1 & sleep 0.2");
+    let newer = with_sleeper("3.0");
+    host.shell(&format!(
+        "{MAKE}{}echo again >> /root/build/demo/usr/bin/sleeper\nmake demo 3.0 ''\nindex\n",
+        newer
+    ));
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &[&format!("{CVE} in demo"), "stays open"]);
+    host.steadfast(&["vulns", "--os-only"])
+        .expect(1, &["demo 1.0 → 2.0", "a newer version is installed"]);
+    // Who began with the second version has it not.
+    host.shell(&format!(
+        "kill {id}; while test -e /proc/{id}; do sleep 0.05; done"
+    ));
+    host.steadfast(&["patch", "status"])
+        .expect(1, &["runs files that are not there any more"]);
+    let said = host.steadfast(&["vulns", "--os-only"]);
+    assert!(!said.out.contains(CVE), "{said}");
+}
+
 /// What is not restarted under everybody's feet waits for a reboot, and everybody says so.
 #[test]
 fn what_only_a_reboot_ends_says_so() {
