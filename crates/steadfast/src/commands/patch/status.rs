@@ -39,7 +39,8 @@ use crate::{show, survey};
 #[command(after_help = "Examples:\n  steadfast patch status\n  \
     steadfast patch status --only security --deadline-within 14d --window \"Sat 02:00-05:00\"\n\n\
     Exits with 1 when a change is not finished, something runs old files, a reboot is due, or a\n\
-    finding is overdue or due as asked for, with 3 when what is overdue can't be told, and with 0 when there is nothing.")]
+    finding is overdue or due as asked for, with 3 when what is overdue can't be told, and with 0\n\
+    when there is nothing.")]
 pub struct Args {
     /// Which of the pending upgrades
     #[arg(long, value_enum, default_value_t)]
