@@ -272,8 +272,12 @@ impl Collected {
             return;
         }
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let source = component.source.as_ref();
         let text_bytes = component.name.len()
             + component.version.len()
+            + source.map_or(0, |source| source.name.len() + source.version.len())
+            + length(&component.architecture)
+            + length(&component.origin)
             + length(&component.image)
             + evidence.path.as_bytes().len()
             + length(&evidence.member);

@@ -13,7 +13,7 @@ use model::value::Reason;
 use super::{Collected, origin};
 use crate::facts;
 use crate::local::Inner;
-use crate::parse::apk::{self, parse_installed};
+use crate::parse::apk::{self, each_installed};
 use crate::parse::dpkg::PackageRecord;
 use crate::probe::packages::STATUS;
 use crate::tree::Trouble;
@@ -133,22 +133,13 @@ pub fn add_apk(
     evidence: &Evidence,
     collected: &mut Collected,
 ) {
-    let installed = parse_installed(bytes);
-    if installed.malformed > 0 || installed.packages.is_empty() {
-        let why = match installed.malformed {
-            0 => "apk's database names no package".to_owned(),
-            number => {
-                let entries = plural(number, "entry");
-                format!("{entries} of apk's database without a name or a version")
-            }
-        };
-        collected.unread(evidence.path.clone(), Reason::Malformed { why });
-    }
     let ecosystem = Ecosystem::Apk {
         id: release.map_or_else(|| "alpine".to_owned(), |release| release.id.clone()),
         release: release.and_then(|release| release.version.clone()),
     };
-    for package in installed.packages {
+    let mut has_package = false;
+    let malformed = each_installed(bytes, |package| {
+        has_package = true;
         let component = Component {
             ecosystem: ecosystem.clone(),
             source: Some(SourcePackage {
@@ -164,6 +155,16 @@ pub fn add_apk(
             image: image.map(str::to_owned),
         };
         collected.add(component, evidence.clone());
+    });
+    if malformed > 0 || !has_package {
+        let why = match malformed {
+            0 => "apk's database names no package".to_owned(),
+            number => {
+                let entries = plural(number, "entry");
+                format!("{entries} of apk's database without a name or a version")
+            }
+        };
+        collected.unread(evidence.path.clone(), Reason::Malformed { why });
     }
 }
 

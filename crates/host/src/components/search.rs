@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use model::HostPath;
 use rustix::fs::{self, AtFlags, FileType as RawType, Statx, StatxFlags};
@@ -17,6 +18,8 @@ use crate::walk::traverse::{Here, NotRead, Unreadable, Visit, Walked, raw_type, 
 const MOST_CANDIDATES: usize = 1_000_000;
 /// Of one user's files.
 const MOST_OF_USER: usize = 500_000;
+/// The paths of so many files; of one user's, half of it.
+const PATHS_LIMIT_BYTES: usize = 256 << 20;
 
 /// What a file may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,39 +91,31 @@ pub fn search(
     is_root: bool,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) -> Search {
+    let room = Mutex::new(Room::default());
     let visitor = || Candidates {
         layers,
         found: Vec::new(),
         stores: Vec::new(),
-        room: Room::default(),
-        left_out: 0,
+        room: &room,
     };
     let Walked {
         visitors,
         unreadable,
     } = traverse(starts, is_root, &visitor, entries_seen);
-    let mut left_out = 0;
     let mut candidates = Vec::new();
     let mut stores = Vec::new();
     for visitor in visitors {
         stores.extend(visitor.stores);
-        left_out += visitor.left_out;
         candidates.extend(visitor.found);
     }
     stores.sort();
     stores.dedup();
     candidates.sort();
-    // Each thread has kept to the limits by itself.
-    let mut room = Room::default();
-    candidates.retain(|candidate| {
-        let is_in = room.take(candidate.owner);
-        left_out += usize::from(!is_in);
-        is_in
-    });
+    let room = room.into_inner().unwrap_or_else(PoisonError::into_inner);
     Search {
         candidates,
         unreadable,
-        left_out,
+        left_out: room.left_out,
         stores,
     }
 }
@@ -128,25 +123,55 @@ pub fn search(
 /// How many files there are, and whose: nobody takes the place of root's.
 #[derive(Default)]
 struct Room {
-    of_root: usize,
-    of_others: usize,
-    by_owner: HashMap<u32, usize>,
+    of_root: Taken,
+    of_others: Taken,
+    by_owner: HashMap<u32, Taken>,
+    left_out: usize,
+}
+
+/// What is held of one owner's.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    files: usize,
+    path_bytes: usize,
+}
+
+impl Taken {
+    fn with(self, path: &[u8]) -> Self {
+        Self {
+            files: self.files + 1,
+            path_bytes: self.path_bytes + path.len(),
+        }
+    }
+
+    const fn is_within(self, files: usize, path_bytes: usize) -> bool {
+        self.files <= files && self.path_bytes <= path_bytes
+    }
 }
 
 impl Room {
     /// Takes in a file of this owner, unless there are too many.
-    fn take(&mut self, owner: u32) -> bool {
-        if owner == 0 {
-            self.of_root += 1;
-            return self.of_root <= MOST_CANDIDATES;
-        }
-        let own = self.by_owner.entry(owner).or_default();
-        if *own == MOST_OF_USER || self.of_others == MOST_CANDIDATES {
-            return false;
-        }
-        *own += 1;
-        self.of_others += 1;
-        true
+    fn take(&mut self, owner: u32, path: &[u8]) -> bool {
+        let fits = match owner {
+            0 => {
+                let taken = self.of_root.with(path);
+                let fits = taken.is_within(MOST_CANDIDATES, PATHS_LIMIT_BYTES);
+                self.of_root = if fits { taken } else { self.of_root };
+                fits
+            }
+            owner => {
+                let own = self.by_owner.entry(owner).or_default();
+                let (taken, all) = (own.with(path), self.of_others.with(path));
+                let fits = taken.is_within(MOST_OF_USER, PATHS_LIMIT_BYTES / 2)
+                    && all.is_within(MOST_CANDIDATES, PATHS_LIMIT_BYTES);
+                if fits {
+                    (*own, self.of_others) = (taken, all);
+                }
+                fits
+            }
+        };
+        self.left_out += usize::from(!fits);
+        fits
     }
 }
 
@@ -154,8 +179,14 @@ struct Candidates<'a> {
     layers: &'a HashSet<Vec<u8>>,
     found: Vec<Candidate>,
     stores: Vec<(HostPath, u32)>,
-    room: Room,
-    left_out: usize,
+    room: &'a Mutex<Room>,
+}
+
+impl Candidates<'_> {
+    fn has_room(&self, owner: u32, path: &HostPath) -> bool {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.take(owner, path.as_bytes())
+    }
 }
 
 impl Visit for Candidates<'_> {
@@ -174,12 +205,11 @@ impl Visit for Candidates<'_> {
         let name = name.to_bytes();
         if raw_type(stat) == RawType::Directory {
             let store = store(&here.path(b""), name).and_then(|at| HostPath::from_bytes(at).ok());
-            if let Some(store) = store {
-                // More than are looked into count as files that are not.
-                match self.room.take(stat.stx_uid) {
-                    true => self.stores.push((store, stat.stx_uid)),
-                    false => self.left_out += 1,
-                }
+            // More than are looked into count as files that are not.
+            if let Some(store) = store
+                && self.has_room(stat.stx_uid, &store)
+            {
+                self.stores.push((store, stat.stx_uid));
             }
             return Ok(());
         }
@@ -194,8 +224,7 @@ impl Visit for Candidates<'_> {
             return Ok(());
         };
         let path = HostPath::from_bytes(&here.path(speaker(kind, name))).map_err(|_| NotRead)?;
-        if !self.room.take(stat.stx_uid) {
-            self.left_out += 1;
+        if !self.has_room(stat.stx_uid, &path) {
             return Ok(());
         }
         self.found.push(Candidate {
@@ -314,5 +343,39 @@ pub fn may_be_program(name: &[u8]) -> bool {
     match memchr::memrchr(b'.', name) {
         Some(dot) => !NO_PROGRAMS.contains(&&name[dot + 1..]),
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_CANDIDATES, MOST_OF_USER, Room};
+
+    #[test]
+    fn nobody_takes_the_place_of_others() {
+        let mut room = Room::default();
+        let takes = |room: &mut Room, owner, path: &[u8], times| {
+            (0..times).filter(|_| room.take(owner, path)).count()
+        };
+        // One user, and then as many as may be one person.
+        assert_eq!(
+            takes(&mut room, 1000, b"/a", MOST_OF_USER + 7),
+            MOST_OF_USER
+        );
+        assert_eq!(room.left_out, 7);
+        assert!(room.take(1001, b"/b"));
+        for owner in 100_000..100_010 {
+            takes(&mut room, owner, b"/c", MOST_OF_USER / 5);
+        }
+        assert!(!room.take(1001, b"/d"), "all users have a total");
+        assert_eq!(
+            takes(&mut room, 0, b"/e", MOST_CANDIDATES + 1),
+            MOST_CANDIDATES,
+            "root's has its own"
+        );
+        // Long paths are as many bytes as many short ones.
+        let mut room = Room::default();
+        let long = vec![b'x'; 4096];
+        assert_eq!(takes(&mut room, 1000, &long, 40_000), 32_768);
+        assert_eq!(takes(&mut room, 0, &long, 70_000), 65_536);
     }
 }

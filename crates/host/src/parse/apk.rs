@@ -22,7 +22,18 @@ pub struct Installed {
 
 /// The packages of a database.
 pub fn parse_installed(bytes: &[u8]) -> Installed {
-    let mut installed = Installed::default();
+    let mut packages = Vec::new();
+    let malformed = each_installed(bytes, |record| packages.push(record));
+    Installed {
+        packages,
+        malformed,
+    }
+}
+
+/// The same, one after the other: a file that anybody may have written can have a million. Returned
+/// is the number of entries without a name or a version.
+pub fn each_installed(bytes: &[u8], mut each: impl FnMut(ApkRecord)) -> usize {
+    let mut malformed = 0;
     let mut fields: [Option<&str>; 4] = [None; 4];
     let mut is_open = false;
     // The last one may lack its empty line.
@@ -47,17 +58,17 @@ pub fn parse_installed(bytes: &[u8]) -> Installed {
         is_open = false;
         match std::mem::take(&mut fields) {
             [Some(name), Some(version), architecture, origin] => {
-                installed.packages.push(ApkRecord {
+                each(ApkRecord {
                     name: name.to_owned(),
                     version: version.to_owned(),
                     architecture: architecture.unwrap_or_default().to_owned(),
                     origin: origin.unwrap_or(name).to_owned(),
                 });
             }
-            _ => installed.malformed += 1,
+            _ => malformed += 1,
         }
     }
-    installed
+    malformed
 }
 
 /// Calls `each` with every file that a package has, from the root: `F:` names a directory, and the

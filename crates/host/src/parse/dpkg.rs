@@ -39,6 +39,12 @@ impl PackageRecord {
 /// left out, as dpkg does.
 pub fn parse_status(bytes: &[u8]) -> Vec<PackageRecord> {
     let mut records = Vec::new();
+    each_package(bytes, |record| records.push(record));
+    records
+}
+
+/// The same, one after the other: a file that anybody may have written can have a million.
+pub fn each_package(bytes: &[u8], mut each: impl FnMut(PackageRecord)) {
     stanzas(bytes, |fields| {
         let (Some(name), Some(status)) = (fields.get(b"Package"), fields.get(b"Status")) else {
             return;
@@ -50,7 +56,7 @@ pub fn parse_status(bytes: &[u8]) -> Vec<PackageRecord> {
             Some((source, rest)) => (source, rest.trim().trim_matches(['(', ')'])),
             None => (source, version),
         };
-        records.push(PackageRecord {
+        each(PackageRecord {
             name: name.to_owned(),
             architecture: fields.get(b"Architecture").unwrap_or_default().to_owned(),
             version: version.to_owned(),
@@ -59,7 +65,6 @@ pub fn parse_status(bytes: &[u8]) -> Vec<PackageRecord> {
             status: status.to_owned(),
         });
     });
-    records
 }
 
 /// Name and architecture of the packages that were installed because others needed them

@@ -22,11 +22,14 @@ use crate::walk::traverse::{Here, NotRead, Visit, raw_type, traverse};
 
 /// More files than this in one layer are not kept: no distribution has as many.
 pub const MOST_FILES: usize = 2_000_000;
+/// About what is held of a name besides its bytes.
+const NAME_BYTES: usize = 64;
 /// All that is kept of one layer: a thousand packages and the names of all their files have 20 MB.
 const KEPT_LIMIT_BYTES: u64 = 128 << 20;
 
-/// All that is kept of all layers of one owner at once.
+/// All that is kept of all layers of root's stores at once, and of those of a user.
 const ALL_KEPT_LIMIT_BYTES: u64 = 1 << 30;
+const ALL_KEPT_OF_USER_BYTES: u64 = 512 << 20;
 
 /// "Whiteout files MUST be prefixed with .wh." (OCI image specification).
 const WHITEOUT: &[u8] = b".wh.";
@@ -164,14 +167,23 @@ pub(crate) struct Most {
     all_bytes: u64,
 }
 
-impl Default for Most {
-    fn default() -> Self {
-        Self {
-            files: MOST_FILES,
-            kept_bytes: KEPT_LIMIT_BYTES,
-            all_bytes: ALL_KEPT_LIMIT_BYTES,
-        }
-    }
+impl Most {
+    pub(crate) const OF_ROOT: Self = Self {
+        files: MOST_FILES,
+        kept_bytes: KEPT_LIMIT_BYTES,
+        all_bytes: ALL_KEPT_LIMIT_BYTES,
+    };
+    pub(crate) const OF_USER: Self = Self {
+        all_bytes: ALL_KEPT_OF_USER_BYTES,
+        ..Self::OF_ROOT
+    };
+}
+
+/// About what is held of a file in this directory.
+pub fn held_bytes(directory: &[u8], name: &[u8], role: Option<Role>) -> u64 {
+    let name_bytes = directory.len() + name.len() + NAME_BYTES;
+    let file_bytes = role.map_or(0, |_| name_bytes + size_of::<LayerFile>());
+    (name_bytes + file_bytes) as u64
 }
 
 /// Reads what each of these layers has.
@@ -329,21 +341,25 @@ impl Visit for Directories<'_> {
         };
         // Of each layer there is one.
         let room = self.rooms.get(&here.start.path).ok_or(NotRead)?;
-        let keep = |directory: &[u8], name: &[u8]| room.keep((directory.len() + name.len()) as u64);
         let directory = [b"/", here.relative].concat();
         let name_bytes = name.to_bytes();
         if raw_type(stat) == RawType::Directory {
-            if is_opaque(here, name) && keep(&directory, name_bytes) {
+            if is_opaque(here, name) && room.keep(held_bytes(&directory, name_bytes, None)) {
                 layer.opaque.insert(join(&directory, name_bytes).into());
             }
             return Ok(());
         }
-        if !keep(&directory, name_bytes) || layer.whiteout(&directory, name_bytes) {
+        let is_executable = stat.stx_mode & 0o111 != 0;
+        let role = match raw_type(stat) {
+            RawType::RegularFile => role(&directory, name_bytes, is_executable),
+            _ => None,
+        };
+        if !room.keep(held_bytes(&directory, name_bytes, role))
+            || layer.whiteout(&directory, name_bytes)
+        {
             return Ok(());
         }
-        if raw_type(stat) == RawType::RegularFile
-            && let Some(role) = role(&directory, name_bytes, stat.stx_mode & 0o111 != 0)
-        {
+        if let Some(role) = role {
             let name = match role {
                 Role::Speaks(kind) => speaker(kind, name_bytes),
                 _ => name_bytes,
@@ -380,8 +396,9 @@ mod tests {
 
     use model::HostPath;
 
-    use super::{Layer, Most, Place, read_all};
+    use super::{Layer, Most, Place, Role, held_bytes, read_all};
     use crate::LocalHost;
+    use crate::components::search::Kind;
 
     #[test]
     fn a_layer_with_more_files_than_are_kept_says_so() {
@@ -408,12 +425,12 @@ mod tests {
             assert!(said.iter().all(is_limit), "{said:?}");
             (files, said.len())
         };
-        let usual = Most::default();
+        let usual = Most::OF_USER;
         assert_eq!(read(usual), (20, 0));
         assert_eq!(read(Most { files: 10, ..usual }), (20, 0));
         assert_eq!(read(Most { files: 9, ..usual }), (18, 2));
-        // "/a" and "0.jar" are seven bytes.
-        let (kept_bytes, all_bytes) = (35, 105);
+        let one = held_bytes(b"/a", b"0.jar", Some(Role::Speaks(Kind::Java)));
+        let (kept_bytes, all_bytes) = (5 * one, 15 * one);
         assert_eq!(
             read(Most {
                 kept_bytes,

@@ -154,7 +154,11 @@ fn of_owner(
     if layers.is_empty() {
         return;
     }
-    layer::read_all(host, &mut layers, Most::default(), entries_seen);
+    let most = match own.first().and_then(|store| store.user) {
+        None => Most::OF_ROOT,
+        Some(_) => Most::OF_USER,
+    };
+    layer::read_all(host, &mut layers, most, entries_seen);
     for (place, layer) in &layers {
         if let Some(why) = &layer.unread {
             collected.unread(place.path().clone(), why.clone());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::value::Reason;
 
-use super::layer::{Layer, LayerFile, MOST_FILES, Read, Role, role};
+use super::layer::{Layer, LayerFile, MOST_FILES, Read, Role, held_bytes, role};
 use super::stream::Stream;
 use crate::components::elf::MAGIC;
 use crate::components::found::Contents;
@@ -138,7 +138,7 @@ fn member(
     let Some((directory, name)) = place(name) else {
         return stream.skip(padded(size));
     };
-    layer.keep((directory.len() + name.len()) as u64)?;
+    layer.keep(held_bytes(&directory, &name, None))?;
     if kind == b'5' || layer.whiteout(&directory, &name) {
         return stream.skip(padded(size));
     }
@@ -206,6 +206,7 @@ fn member(
         }
         _ => Read::Bytes(bytes),
     };
+    layer.keep(held_bytes(&directory, &name, Some(role)))?;
     layer.files.insert(path, LayerFile::held(role, read));
     Ok(())
 }

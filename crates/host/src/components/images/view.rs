@@ -14,7 +14,7 @@ use crate::components::search::{Candidate, FileId, Kind};
 use crate::components::{Collected, packages, read};
 use crate::local::Inner;
 use crate::parse::apk;
-use crate::parse::dpkg::parse_status;
+use crate::parse::dpkg::each_package;
 use crate::parse::os_release::parse_os_release;
 
 /// dpkg's files of an image; the host's own limits.
@@ -23,6 +23,9 @@ const FILE_LIMIT_BYTES: u64 = 64 << 20;
 /// Files that may speak, of all images of one owner together, one in a layer that several share for
 /// each. A distribution's image has a few thousand.
 const MOST_FILES: usize = 20_000_000;
+
+/// Packages of an image whose lists are looked into; Debian has 70,000.
+const MOST_PACKAGES: usize = 200_000;
 
 /// What is remembered of files for the next image.
 const KNOWN_LIMIT_BYTES: usize = 256 << 20;
@@ -214,23 +217,25 @@ fn read_packages(
             packages::add_apk(&bytes, release, Some(&image.name), &evidence, collected);
             continue;
         }
-        for mut package in parse_status(&with_status(bytes)) {
+        each_package(&with_status(bytes), |mut package| {
             if package.status.is_empty() {
                 package.status = "install ok installed".to_owned();
             }
             if !package.has_files() {
-                continue;
+                return;
             }
-            names.insert(package.name.clone());
-            // `status.d/base` of distroless images is the package base-files.
-            if seen.path.starts_with(STATUS_DIRECTORY) {
-                let file = seen.path.get(STATUS_DIRECTORY.len()..).unwrap_or_default();
-                names.extend(str::from_utf8(file).map(str::to_owned));
+            if names.len() < MOST_PACKAGES {
+                names.insert(package.name.clone());
+                // `status.d/base` of distroless images is the package base-files.
+                if seen.path.starts_with(STATUS_DIRECTORY) {
+                    let file = seen.path.get(STATUS_DIRECTORY.len()..).unwrap_or_default();
+                    names.extend(str::from_utf8(file).map(str::to_owned));
+                }
             }
             let mut component = packages::component(&package, ecosystem.clone(), None);
             component.image = Some(image.name.clone());
             collected.add(component, evidence.clone());
-        }
+        });
     }
     names
 }
