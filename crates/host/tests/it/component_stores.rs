@@ -395,6 +395,44 @@ fn a_layer_on_a_file_system_that_never_answers_is_not_waited_for() {
 }
 
 #[test]
+fn a_database_on_a_file_system_that_never_answers_is_not_waited_for() {
+    if !is_root() {
+        return skip("needs root");
+    }
+    let at = "/home/ana/.local/share/containers/storage";
+    let mut files = store(at, "hers");
+    files.extend(store("/var/lib/containers/storage", "roots"));
+    files.push(("/etc/passwd".to_owned(), PASSWD.to_vec()));
+    let tree = tree_of(&files);
+    for silent in ["overlay-images", "overlay", "btrfs-images"] {
+        tree.dir(&format!("{at}/{silent}"));
+        // The mount is this thread's and those that it starts.
+        let job = || {
+            let Some(server) = hang_at(&tree.at(&format!("{at}/{silent}"))) else {
+                return skip("FUSE can't be mounted here");
+            };
+            let inventory = inventory(&tree);
+            let roots = "roots g:roots in /var/lib/containers/storage/overlay/a/diff/a.jar";
+            let lines = lines(&inventory);
+            assert!(
+                lines.iter().any(|line| line == roots),
+                "{silent}: {lines:?}"
+            );
+            let said = unread(&inventory);
+            let is_said = said.iter().any(|line| line.contains(silent));
+            assert!(is_said, "{silent}: {said:?}");
+            drop(server);
+        };
+        std::thread::scope(|scope| {
+            scope
+                .spawn(job)
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+}
+
+#[test]
 fn a_user_names_no_more_stores_than_are_looked_at() {
     let places: Vec<String> = (0..10_001)
         .map(|place| format!("\"/data/{place}\""))

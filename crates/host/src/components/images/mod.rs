@@ -181,20 +181,29 @@ fn database(
     path: &HostPath,
     room: &mut Room,
 ) -> Result<Option<Vec<u8>>, (HostPath, Reason)> {
-    let fail = |trouble: Trouble| match trouble {
-        Trouble::Absent => Ok(None),
-        Trouble::Unknown(why) => Err((path.clone(), why)),
-    };
-    let node = match host.tree.open_file(path) {
-        Ok(opened) => opened.node,
-        Err(trouble) => return fail(trouble),
-    };
-    if node.size_bytes <= DATABASE_LIMIT_BYTES && !room.database(node.size_bytes) {
-        return Ok(None);
+    let limit_bytes = DATABASE_LIMIT_BYTES.min(room.database_bytes());
+    match host.read_path(path, limit_bytes) {
+        Ok(bytes) => {
+            room.database(bytes.len() as u64);
+            Ok(Some(bytes))
+        }
+        Err(Trouble::Unknown(Reason::TooLarge { size_bytes, .. }))
+            if size_bytes <= DATABASE_LIMIT_BYTES =>
+        {
+            room.database(size_bytes);
+            Ok(None)
+        }
+        Err(Trouble::Absent) => Ok(None),
+        Err(Trouble::Unknown(why)) => Err((path.clone(), why)),
     }
-    host.read_path(path, DATABASE_LIMIT_BYTES)
-        .map(Some)
-        .or_else(fail)
+}
+
+/// Is something there? Of what never answers, which a user may have mounted there, nobody can say
+/// that there is nothing.
+fn exists(host: &Arc<Inner>, path: &HostPath) -> bool {
+    let wanted = path.clone();
+    host.look(path, move |host| Ok(host.tree.exists(&wanted)))
+        .unwrap_or(true)
 }
 
 /// The first of a list in a database; the rest is counted, and not kept.

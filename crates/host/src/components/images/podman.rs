@@ -13,7 +13,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::room::Room;
 use super::stores::Store;
-use super::{First, Image, Images, MOST_LAYERS_OF_ONE, Place, below, database, is_id, not_read};
+use super::{
+    First, Image, Images, MOST_LAYERS_OF_ONE, Place, below, database, exists, is_id, not_read,
+};
 use crate::components::lock::{get, string, table};
 use crate::components::source::malformed;
 use crate::local::Inner;
@@ -151,7 +153,7 @@ pub(crate) fn others(host: &Arc<Inner>, store: &HostPath) -> Vec<(HostPath, Reas
     let drivers = ["aufs", "btrfs", "devicemapper", "zfs"].into_iter();
     let database = |driver| {
         let path = below(store, &format!("{driver}-images/images.json"));
-        let path = path.filter(|path| host.tree.exists(path))?;
+        let path = path.filter(|path| exists(host, path))?;
         Some((path, not_read(driver)))
     };
     drivers.filter_map(database).collect()

@@ -120,6 +120,11 @@ impl Room {
         }
     }
 
+    /// How much may still be read of databases.
+    pub const fn database_bytes(&self) -> u64 {
+        self.left.database_bytes
+    }
+
     /// May so much of a database be read?
     pub fn database(&mut self, size_bytes: u64) -> bool {
         match self.left.database_bytes.checked_sub(size_bytes) {

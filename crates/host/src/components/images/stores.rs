@@ -141,7 +141,10 @@ impl Stores {
             };
             if let Some(uid) = store.user {
                 // What is not theirs is not theirs to hide.
-                own.retain(|path| host.tree.meta(path).is_ok_and(|node| node.uid == uid));
+                own.retain(|path| {
+                    let is_theirs = || host.tree.meta(path).is_ok_and(|node| node.uid == uid);
+                    self.elsewhere(path).is_none() && is_theirs()
+                });
             }
             layers.append(&mut own);
         }
@@ -316,7 +319,7 @@ impl Stores {
                 continue;
             };
             // One look for the many homes that have none.
-            if !host.tree.exists(&directory) {
+            if !super::exists(host, &directory) {
                 continue;
             }
             let mut files: Vec<HostPath> = directory.join("storage.conf").into_iter().collect();
