@@ -92,9 +92,10 @@ impl Contents {
         let (left_out, troubles) = (self.left_out, self.troubles_left_out);
         if left_out > 0 {
             let why = format!(
-                "left out: {}; the limits of one file are {MOST_FOUND} components, and \
-                 {TEXT_LIMIT_BYTES} bytes of their names",
-                plural(left_out, "component")
+                "left out: {}; the limits of one file are {}, and {} of their names",
+                plural(left_out, "component"),
+                plural(MOST_FOUND, "component"),
+                plural(TEXT_LIMIT_BYTES, "byte")
             );
             self.unread.push(Reason::Failed { why });
         }

@@ -6,6 +6,7 @@ use host::components::search::Kind;
 use host::components::zip::Budget;
 use host::components::{components, contents};
 use model::component::Inventory;
+use model::count::plural;
 
 use crate::component_files::{Zip, jar};
 use crate::observe_support::{Tree, is_root, path, skip};
@@ -41,7 +42,7 @@ fn one_file_has_no_more_components_than_are_kept() {
     assert_eq!(
         said,
         [
-            "left out: 3 components; the limits of one file are 50000 components, and 16777216 bytes \
+            "left out: 3 components; the limits of one file are 50,000 components, and 16,777,216 bytes \
           of their names"
         ]
     );
@@ -105,7 +106,8 @@ fn no_user_has_more_components_than_are_kept_or_takes_the_place_of_others() {
     assert_eq!(
         unread(&inventory),
         [format!(
-            "/: left out: {left_out} components of files of the user 1000, which are more than are kept"
+            "/: left out: {} of files of the user 1000, which are more than are kept",
+            plural(left_out, "component")
         )]
     );
 }
@@ -276,8 +278,8 @@ fn all_stores_of_a_user_share_their_limits() {
     assert_eq!(
         unread(&inventory),
         [format!(
-            "{own}: left out: 1000 images; the limits of one user's stores are 4000 images and 80000 \
-             layers, and those of all users' 20000 images and 400000 layers"
+            "{own}: left out: 1,000 images; the limits of one user's stores are 4,000 images and 80,000 \
+             layers, and those of all users' 20,000 images and 400,000 layers"
         )]
     );
 }
@@ -299,8 +301,8 @@ fn what_all_users_have_is_limited_as_well() {
     assert_eq!(
         room.left_out(),
         [
-            "left out: 1 image; the limits of one user's stores are 4000 images and 80000 layers, and \
-          those of all users' 20000 images and 400000 layers"
+            "left out: 1 image; the limits of one user's stores are 4,000 images and 80,000 layers, and \
+          those of all users' 20,000 images and 400,000 layers"
         ]
     );
     // Root's have a room of their own.
@@ -318,7 +320,7 @@ fn what_all_users_have_is_limited_as_well() {
     assert_eq!(
         room.left_out(),
         [
-            "left out: 30001 images; the limits of root's stores are 20000 images and 400000 layers",
+            "left out: 30,001 images; the limits of root's stores are 20,000 images and 400,000 layers",
             "left out: 2 parts of databases of images, which have more than are read",
         ]
     );
@@ -354,7 +356,7 @@ fn databases_of_one_user_are_read_up_to_a_total() {
         said,
         [
             "/home/ana/1: left out: 1 database of images; the limits of one user's stores are \
-             134217728 bytes of databases, and those of all users' 1073741824 bytes of databases"
+             134,217,728 bytes of databases, and those of all users' 1,073,741,824 bytes of databases"
         ]
     );
 }

@@ -5,7 +5,7 @@ use model::HostPath;
 use model::value::Reason;
 
 use crate::components::Collected;
-use model::count::plural;
+use model::count::{number, plural};
 
 /// Some of what there may be.
 #[derive(Clone, Copy, Debug)]
@@ -112,10 +112,11 @@ impl Room {
     /// How many layers there may be, for people.
     pub fn layers(&self) -> String {
         match self.before {
-            None => format!("{} layers of root's stores", OF_ROOT.layers),
+            None => format!("{} of root's stores", plural(OF_ROOT.layers, "layer")),
             Some(_) => format!(
-                "{} layers of one user's stores, {} of all users'",
-                OF_USER.layers, OF_USERS.layers
+                "{} of one user's stores, {} of all users'",
+                plural(OF_USER.layers, "layer"),
+                number(OF_USERS.layers)
             ),
         }
     }
@@ -148,11 +149,22 @@ impl Room {
     pub fn left_out(&self) -> Vec<String> {
         let mut said = Vec::new();
         if self.images_left_out > 0 {
-            let limits = |of: &Limits| format!("{} images and {} layers", of.images, of.places);
+            let limits = |of: &Limits| {
+                format!(
+                    "{} and {}",
+                    plural(of.images, "image"),
+                    plural(of.places, "layer")
+                )
+            };
             said.push(self.with_limits(&plural(self.images_left_out, "image"), &limits));
         }
         if self.databases_left_out > 0 {
-            let limits = |of: &Limits| format!("{} bytes of databases", of.database_bytes);
+            let limits = |of: &Limits| {
+                format!(
+                    "{} bytes of databases",
+                    number(usize::try_from(of.database_bytes).unwrap_or(usize::MAX))
+                )
+            };
             let what = plural(self.databases_left_out, "database");
             said.push(self.with_limits(&format!("{what} of images"), &limits));
         }
