@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use model::Digest;
+use model::count::plural;
 
 use super::{
     Counts, FIXED, Feed, IndexError, MAGIC, NO_DAY, NO_TIME, PREFIX_BYTES, SECTIONS, Section,
@@ -27,6 +28,10 @@ pub struct Builder {
     epss: BTreeMap<CveId, Epss>,
     statements: Vec<Statement>,
     newest: Option<Timestamp>,
+    /// What is dated after this can't be right.
+    latest: Option<Timestamp>,
+    /// How many times were after that, and the first of them.
+    ahead: Option<(usize, Timestamp)>,
     pub counts: Counts,
 }
 
@@ -93,7 +98,19 @@ fn small(number: usize) -> Result<u32, IndexError> {
     u32::try_from(number).map_err(|_| IndexError::TooLarge)
 }
 
+/// Clocks differ, but not by a day.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
+
 impl Builder {
+    /// For an import at this time. What the feed dates after that says nothing of its age: one such
+    /// date would make it fresh for ever.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            latest: now.checked_add(CLOCK_SKEW).ok(),
+            ..Self::default()
+        }
+    }
+
     /// The number of records that were taken in.
     pub fn taken(&self) -> usize {
         self.advisories.len() + self.kev.len() + self.epss.len() + self.statements.len()
@@ -101,7 +118,14 @@ impl Builder {
 
     /// A time that the feed gives itself.
     pub fn seen_at(&mut self, at: Option<Timestamp>) {
-        self.newest = self.newest.max(at);
+        let is_ahead = |at: &Timestamp| self.latest.is_some_and(|latest| *at > latest);
+        match at {
+            Some(at) if is_ahead(&at) => {
+                let (before, first) = self.ahead.unwrap_or((0, at));
+                self.ahead = Some((before + 1, first));
+            }
+            at => self.newest = self.newest.max(at),
+        }
     }
 
     /// # Errors
@@ -194,6 +218,15 @@ impl Builder {
         // Of two records of one id, the newer one; of equals, the later one.
         self.advisories
             .sort_by(|a, b| a.id.cmp(&b.id).then(a.modified.cmp(&b.modified)));
+        if let Some((number, first)) = self.ahead {
+            let dates = plural(number, "date");
+            self.counts.refuse(|| {
+                format!(
+                    "{dates} later than the import, as {first}: one of the clocks is wrong, and they \
+                     do not count as its age"
+                )
+            });
+        }
         let before = self.advisories.len();
         self.advisories.reverse();
         self.advisories.dedup_by(|next, kept| next.id == kept.id);

@@ -60,6 +60,8 @@ pub enum Unseen {
     Image,
     /// It is named by a document.
     Document,
+    /// It is in a tree that nothing was started from yet.
+    Tree,
 }
 
 impl Unseen {
@@ -72,6 +74,7 @@ impl Unseen {
             }
             Self::Image => "what runs of container images is not looked at",
             Self::Document => "a document does not say what runs",
+            Self::Tree => "a tree does not say what will run from it",
         }
     }
 }
@@ -310,6 +313,9 @@ fn exposure(exposure: Exposure) -> Because<SystemExposure> {
         // Nobody looked at a host.
         Exposure::Unknown(why @ Unseen::Document) => {
             worse(SystemExposure::Open, "the document", why.as_str())
+        }
+        Exposure::Unknown(why @ Unseen::Tree) => {
+            worse(SystemExposure::Open, "the tree", why.as_str())
         }
         Exposure::Unknown(why) => worse(SystemExposure::Open, HOST, why.as_str()),
     }

@@ -61,9 +61,17 @@ pub fn parse(bytes: &[u8], path: &HostPath) -> Result<Inventory, Reason> {
         reading.spdx(&document["packages"])?;
         reading.incomplete = spdx_incomplete(&document);
     } else {
-        return Err(malformed(
-            "neither CycloneDX nor SPDX 2, as JSON: it has no `bomFormat` and no `spdxVersion`",
-        ));
+        return Err(malformed(match text(&document, "spdxVersion") {
+            Some(version) => format!(
+                "its SPDX version is `{}`, and 2 is read",
+                model::printable(version.as_bytes())
+            ),
+            None => {
+                "neither CycloneDX nor SPDX 2, as JSON: it has no `bomFormat` of CycloneDX and \
+                     no `spdxVersion`"
+                    .to_owned()
+            }
+        }));
     }
     Ok(reading.inventory())
 }
@@ -194,6 +202,9 @@ impl Reading<'_> {
         };
         if let Some(missing) = &self.incomplete {
             say(says_incomplete(missing));
+        }
+        if self.components.is_empty() && self.without == 0 && self.other_types.is_empty() {
+            say("the document lists no component".to_owned());
         }
         if self.without > 0 {
             let components = plural(self.without, "component");

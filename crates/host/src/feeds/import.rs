@@ -61,7 +61,7 @@ pub(super) fn build(
         path: shown.to_owned(),
         why,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder::at(now);
     let mut keeper = Keeper::new(feeds, name.as_str())?;
     source::read(path, shown, Bounds::default(), &mut |document, bytes| {
         let others = builder.counts.other_files;

@@ -4,14 +4,16 @@
 //!
 //! What can't be compared counts as old.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use model::HostPath;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
 
 use super::reach::is_merged;
 use super::users::{DELETED, Inode, Process, Range, deleted_ranges, maps, processes};
@@ -21,16 +23,16 @@ use crate::act::{LastLink, Root};
 const BUDGET_BYTES: u64 = 256 << 20;
 /// Read at once of each of two files.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Deleted files of one process that are looked at: after an upgrade of everything a browser has some
+/// hundreds.
+const MOST_LOOKED_AT: usize = 1000;
 
 /// The processes that run old files; `deleted` has only these.
 pub fn runs_old_files() -> Vec<Process> {
     let mut compared = Compared::default();
     let mut all = processes();
     for process in &mut all {
-        let id = process.id;
-        process
-            .deleted
-            .retain(|path| !is_of_packages(path) || !compared.is_unchanged(id, path));
+        compared.look(process, is_of_packages);
     }
     all.retain(|process| !process.deleted.is_empty());
     all
@@ -45,8 +47,8 @@ fn is_of_packages(path: &HostPath) -> bool {
 /// Files that were compared, each once however many have it mapped.
 #[derive(Debug)]
 pub struct Compared {
-    /// By the device and the inode of what is mapped, and the name that it had.
-    known: BTreeMap<(Vec<u8>, Vec<u8>, HostPath), bool>,
+    /// By the device and the inode of what was opened, and the name that it had.
+    known: BTreeMap<((u32, u32), u64, HostPath), bool>,
     left_bytes: u64,
 }
 
@@ -59,89 +61,164 @@ impl Default for Compared {
     }
 }
 
+/// A file that a process has mapped.
+struct Mapped {
+    /// Of the path alone: nothing of the file system is asked to open it.
+    handle: OwnedFd,
+    stat: Statx,
+}
+
 impl Compared {
-    /// Has the file of this name now the content that the process has mapped under it? False where
-    /// that can't be told.
-    pub fn is_unchanged(&mut self, process: u32, path: &HostPath) -> bool {
-        let folder = Path::new("/proc").join(process.to_string());
+    /// Takes out of `deleted` what has the same content under its name now, and says of the rest when
+    /// it was taken away. Only files of which `is_wanted` are opened.
+    pub fn look(&mut self, process: &mut Process, is_wanted: impl Fn(&HostPath) -> bool) {
+        let deleted = process.deleted.iter();
+        let wanted = deleted.filter(|path| is_wanted(path)).take(MOST_LOOKED_AT);
+        let wanted: BTreeSet<HostPath> = wanted.cloned().collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let folder = Path::new("/proc").join(process.id.to_string());
         let Some(maps) = maps(&folder) else {
-            return false;
+            return;
         };
         // One name may have been put in place several times.
-        let mut places: BTreeMap<Inode<'_>, Range> = BTreeMap::new();
-        for (range, file) in deleted_ranges(&maps, path) {
-            places.entry(file).or_insert(range);
-        }
-        !places.is_empty()
-            && places.into_iter().all(|((device, inode), range)| {
-                let key = (device.to_vec(), inode.to_vec(), path.clone());
-                if let Some(known) = self.known.get(&key) {
-                    return *known;
+        let mut places: BTreeMap<HostPath, BTreeMap<Inode<'_>, Range>> = BTreeMap::new();
+        for (name, inode, range) in deleted_ranges(&maps) {
+            if let Ok(path) = HostPath::from_bytes(name)
+                && wanted.contains(&path)
+            {
+                let of_path = places.entry(path).or_default();
+                if of_path.len() < MOST_LOOKED_AT {
+                    of_path.entry(inode).or_insert(range);
                 }
-                let mapped = mapped_file(&folder, range, path);
-                let is_same = mapped.is_some_and(|mapped| self.is_same(mapped, path));
-                self.known.insert(key, is_same);
-                is_same
-            })
+            }
+        }
+        for (path, places) in places {
+            let now = file_now(&path);
+            let mut at: Option<Timestamp> = None;
+            let mut is_unchanged = true;
+            for ((_, inode), range) in places {
+                let mapped = mapped_file(&folder, range, inode, &path);
+                let is_same = match (&mapped, &now) {
+                    (Some(mapped), Some(now)) => self.is_same(mapped, now, &path),
+                    _ => false,
+                };
+                is_unchanged &= is_same;
+                // Nothing is done to a file without a name any more, but for the last of its names
+                // being taken away.
+                let since = mapped.as_ref().and_then(|mapped| changed_at(&mapped.stat));
+                if let (false, Some(since)) = (is_same, since) {
+                    at = Some(at.map_or(since, |at| at.min(since)));
+                }
+            }
+            if is_unchanged {
+                process.deleted.remove(&path);
+            } else if let Some(at) = at {
+                process.deleted_at.insert(path, at);
+            }
+        }
     }
 
-    fn is_same(&mut self, mapped: File, path: &HostPath) -> bool {
-        let Some(now) = file_now(path) else {
+    fn is_same(&mut self, mapped: &Mapped, now: &(File, Statx), path: &HostPath) -> bool {
+        let (now, there) = now;
+        let one = &mapped.stat;
+        // On another file system it is not what packages brought, and it may be one that never
+        // answers.
+        if device(one) != device(there)
+            || FileType::from_raw_mode(one.stx_mode.into()) != FileType::RegularFile
+            || one.stx_size != there.stx_size
+        {
             return false;
-        };
-        let (Ok(one), Ok(other)) = (mapped.metadata(), now.metadata()) else {
-            return false;
-        };
+        }
+        let key = (device(one), one.stx_ino, path.clone());
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
         // Both are read.
-        let cost_bytes = one.len().saturating_add(other.len());
-        if !one.is_file() || one.len() != other.len() || cost_bytes > self.left_bytes {
+        let cost_bytes = one.stx_size.saturating_mul(2);
+        if cost_bytes > self.left_bytes {
             return false;
         }
         self.left_bytes -= cost_bytes;
-        is_equal(mapped, now, one.len()).unwrap_or(false)
+        let is_same = now
+            .try_clone()
+            .and_then(|now| is_equal(reopened(&mapped.handle)?, now, one.stx_size))
+            .unwrap_or(false);
+        self.known.insert(key, is_same);
+        is_same
     }
+}
+
+fn device(stat: &Statx) -> (u32, u32) {
+    (stat.stx_dev_major, stat.stx_dev_minor)
+}
+
+fn changed_at(stat: &Statx) -> Option<Timestamp> {
+    let nanoseconds = i32::try_from(stat.stx_ctime.tv_nsec).ok()?;
+    Timestamp::new(stat.stx_ctime.tv_sec, nanoseconds).ok()
+}
+
+/// Without asking a file system of others, which may let us wait.
+fn look_at(handle: &OwnedFd) -> Option<Statx> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let mask = StatxFlags::BASIC_STATS;
+    rustix::fs::statx(handle, "", flags, mask).ok()
 }
 
 /// What a process has mapped there, though it has no name any more: through proc_pid_map_files(5),
 /// which only a real root may open, or as the program that it runs.
-fn mapped_file(folder: &Path, (from, to): Range, path: &HostPath) -> Option<File> {
+fn mapped_file(folder: &Path, (from, to): Range, inode: &[u8], path: &HostPath) -> Option<Mapped> {
     let name = [path.as_bytes(), DELETED].concat();
+    let inode: u64 = str::from_utf8(inode).ok()?.parse().ok()?;
     [format!("map_files/{from:x}-{to:x}"), "exe".to_owned()]
         .iter()
         .find_map(|link| {
             let link = folder.join(link);
-            // Another may be mapped there meanwhile.
             let target = std::fs::read_link(&link).ok()?;
             if target.as_os_str().as_bytes() != name {
                 return None;
             }
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            Some(File::from(
-                rustix::fs::open(link, flags, Mode::empty()).ok()?,
-            ))
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let handle = rustix::fs::open(link, flags, Mode::empty()).ok()?;
+            let stat = look_at(&handle)?;
+            // Another may be mapped there meanwhile, or be the program.
+            (stat.stx_ino == inode).then_some(Mapped { handle, stat })
         })
 }
 
-/// What lies under a name now, through no link and no directory that somebody else may write.
-fn file_now(path: &HostPath) -> Option<File> {
-    let place = Root::live().ok()?.find(path, LastLink::Itself).ok()?;
-    match place.shared {
-        true => None,
-        false => place.open_file().ok()?,
-    }
+/// The same file, to be read.
+fn reopened(handle: &OwnedFd) -> std::io::Result<File> {
+    let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(link, flags, Mode::empty())?))
 }
 
-/// Compares so many bytes. A file that ends before is another one.
-fn is_equal(mut one: File, mut other: File, mut left_bytes: u64) -> std::io::Result<bool> {
+/// What lies under a name now, through no link and no directory that somebody else may write.
+fn file_now(path: &HostPath) -> Option<(File, Statx)> {
+    let place = Root::live().ok()?.find(path, LastLink::Itself).ok()?;
+    if place.shared {
+        return None;
+    }
+    let file = place.open_file().ok()??;
+    let handle = OwnedFd::from(file);
+    let stat = look_at(&handle)?;
+    Some((File::from(handle), stat))
+}
+
+/// Compares so many bytes from the beginning. A file that ends before is another one.
+fn is_equal(one: File, other: File, mut left_bytes: u64) -> std::io::Result<bool> {
     let (mut first, mut second) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    let mut at = 0;
     while left_bytes > 0 {
         let size = CHUNK_BYTES.min(usize::try_from(left_bytes).unwrap_or(CHUNK_BYTES));
-        one.read_exact(&mut first[..size])?;
-        other.read_exact(&mut second[..size])?;
+        one.read_exact_at(&mut first[..size], at)?;
+        other.read_exact_at(&mut second[..size], at)?;
         if first[..size] != second[..size] {
             return Ok(false);
         }
         left_bytes -= size as u64;
+        at += size as u64;
     }
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! Which running processes have which files of the host mapped, and whose they are: what an
 //! upgrade has to restart, and what an advisory's file is exposed by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -25,6 +25,8 @@ pub struct Process {
     pub maps: BTreeSet<HostPath>,
     /// Mapped files that are not there any more under their name.
     pub deleted: BTreeSet<HostPath>,
+    /// Since when those are not there, as far as it was asked and could be told.
+    pub deleted_at: BTreeMap<HostPath, Timestamp>,
 }
 
 /// The unit that this program itself runs in.
@@ -79,6 +81,7 @@ fn process(id: u32) -> Option<Process> {
         }),
         maps,
         deleted,
+        deleted_at: BTreeMap::new(),
     })
 }
 
@@ -129,24 +132,22 @@ pub(super) type Range = (u64, u64);
 /// The device and the inode of a mapped file, as the kernel writes them.
 pub(super) type Inode<'a> = (&'a [u8], &'a [u8]);
 
-/// The address ranges at which a process has a file mapped that is deleted, each with the file that it
-/// is of.
-pub(super) fn deleted_ranges<'a>(
-    maps: &'a [u8],
-    path: &HostPath,
-) -> impl Iterator<Item = (Range, Inode<'a>)> {
-    let end = [path.as_bytes(), DELETED].concat();
+/// The files that a process has mapped and that are deleted: where, each place once.
+pub(super) fn deleted_ranges(maps: &[u8]) -> impl Iterator<Item = (&[u8], Inode<'_>, Range)> {
+    let mut last: (&[u8], Inode<'_>) = (b"", (b"", b""));
     maps.split(|byte| *byte == b'\n').filter_map(move |line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let name = &line[line.iter().position(|byte| *byte == b'/')?..];
-        if name != end.as_slice() {
-            return None;
-        }
+        let name = name.strip_suffix(DELETED)?;
         let (from, to) = str::from_utf8(fields.next()?).ok()?.split_once('-')?;
         let number = |text| u64::from_str_radix(text, 16).ok();
         // Permissions and offset, device, inode.
-        let (device, inode) = (fields.nth(2)?, fields.next()?);
-        Some(((number(from)?, number(to)?), (device, inode)))
+        let inode = (fields.nth(2)?, fields.next()?);
+        if (name, inode) == last {
+            return None;
+        }
+        last = (name, inode);
+        Some((name, inode, (number(from)?, number(to)?)))
     })
 }
 

@@ -24,6 +24,11 @@ pub fn record(id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Later than the records are dated.
+fn now() -> Timestamp {
+    "2026-06-02T00:00:00Z".parse().expect("a time")
+}
+
 impl Bench {
     pub fn new() -> Self {
         // Root's state must lie where only root can write, which `/tmp` is not.
@@ -54,7 +59,7 @@ impl Bench {
 
     pub fn import(&self, path: &Path) -> Result<Imported, FeedError> {
         let name = FeedName::new("test").expect("a name");
-        import(&self.feeds(), path, &name, Timestamp::UNIX_EPOCH)
+        import(&self.feeds(), path, &name, now())
     }
 
     fn advisories(&self, path: &Path) -> usize {
@@ -308,6 +313,41 @@ fn an_archive_with_a_member_that_leads_out_of_it_is_refused() {
         let path = bench.file("good", &bytes);
         assert_eq!(bench.advisories(&path), 1);
     }
+}
+
+/// A date that was never does not make a feed fresh.
+#[test]
+fn what_is_dated_after_the_import_is_no_age() {
+    let bench = Bench::new();
+    let dated = |id: &str, at: &str| {
+        let text = String::from_utf8(record(id)).expect("text");
+        text.replace("2026-06-01T00:00:00Z", at).into_bytes()
+    };
+    let good = record("CVE-2026-0001");
+    // Clocks differ by hours.
+    let soon = dated("CVE-2026-0002", "2026-06-02T20:00:00Z");
+    let never = dated("CVE-2026-0003", "2099-01-01T00:00:00Z");
+    let files: [(&str, &[u8]); 3] = [("1.json", &good), ("2.json", &soon), ("3.json", &never)];
+    let feed = bench.import(&bench.file("a.tar", &tar(&files)));
+    let feed = feed.expect("they can be read").feed;
+    assert_eq!(
+        feed.newest.expect("dated").to_string(),
+        "2026-06-02T20:00:00Z"
+    );
+    assert_eq!((feed.counts.advisories, feed.counts.malformed), (3, 1));
+    let said = &feed.counts.malformed_first[0];
+    assert!(
+        said.starts_with("1 date later than the import, as 2099-01-01"),
+        "{said}"
+    );
+    // By itself it is of no time.
+    let catalog =
+        br#"{"title":"CISA Catalog of Known Exploited Vulnerabilities","catalogVersion":"1",
+        "dateReleased":"2099-01-01T00:00:00Z","count":1,"vulnerabilities":[{"cveID":"CVE-2026-0001",
+        "dateAdded":"2026-01-01","dueDate":"2026-01-15","knownRansomwareCampaignUse":"Unknown"}]}"#;
+    let feed = bench.import(&bench.file("kev.json", catalog));
+    let feed = feed.expect("it can be read").feed;
+    assert_eq!((feed.newest, feed.counts.known_exploited), (None, 1));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What apt-get, dpkg and the kernel say of upgrades and of what runs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use host::packages::log::parse_log;
 use host::packages::old_files::Compared;
 use host::packages::sockets::parse_sockets;
-use host::packages::users::{parse_maps, parse_start, parse_unit};
+use host::packages::users::{Process, parse_maps, parse_start, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
 use model::HostPath;
 use model::component::SourcePackage;
@@ -205,7 +207,21 @@ fn the_same_bytes_as_another_file_are_no_old_file() {
         assert!(std::time::Instant::now() < until, "it is never mapped");
         std::thread::yield_now();
     }
-    let is_unchanged = || Compared::default().is_unchanged(child.id(), &path);
+    let mut since = Vec::new();
+    let mut is_unchanged = || {
+        let mut process = Process {
+            id: child.id(),
+            name: "sleep".to_owned(),
+            unit: None,
+            started: None,
+            maps: BTreeSet::new(),
+            deleted: BTreeSet::from([path.clone()]),
+            deleted_at: BTreeMap::new(),
+        };
+        Compared::default().look(&mut process, |_| true);
+        since.extend(process.deleted_at.get(&path).copied());
+        process.deleted.is_empty()
+    };
     // It is not deleted yet, then the same as before, another of the same size, a longer one, gone.
     let mut seen = vec![is_unchanged()];
     put(&bytes);
@@ -219,6 +235,13 @@ fn the_same_bytes_as_another_file_are_no_old_file() {
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     assert_eq!(seen, [false, true, false, false, false]);
+    // Each time the same: when the first was replaced.
+    since.dedup();
+    let [since] = since[..] else {
+        panic!("{since:?}");
+    };
+    let ago = jiff::Timestamp::now().duration_since(since).as_secs();
+    assert!((0..60).contains(&ago), "{ago} s ago");
 }
 
 #[test]

@@ -338,13 +338,17 @@ fn killed_in_every_state(release: Release, with_updates: bool, many: u32, few: u
         let ended = die_at(&scene.host, &UNDO, at, after_us);
         scene.recover(&format!("undo, {after_us} us after wait {at}: {ended:?}"));
     }
+    // Late in the upgrade, so that there is much to take back.
+    let is_late = |reached: usize| ["applying", "validating"].contains(&PASSED[reached - 1]);
+    let mut late = met.iter().filter(|(_, reached)| **reached != 0);
+    let late = late.rfind(|(_, reached)| **reached <= PASSED.len() && is_late(**reached));
+    let late = *late.expect("it was killed there above").0;
     for (at, after_us) in recover_at {
-        // Late in the upgrade, so that there is much to take back.
-        scene.host.shell(&format!(
-            "{PROGRAM} patch apply --yes > /run/said 2>&1 & pid=$!; \
-             until test -e /var/lib/demo-state; do sleep 0.01; done; \
-             kill -9 $pid; {{ {KILL_CHILDREN}; }} 2>/dev/null; wait $pid; true"
-        ));
+        let ended = die_at(&scene.host, &APPLY, late, 0);
+        assert_eq!(ended, None, "it was killed at wait {late} before");
+        scene
+            .host
+            .shell(&format!("{{ {KILL_CHILDREN}; }} 2>/dev/null; true"));
         let ended = die_at(&scene.host, &RECOVER, at, after_us);
         scene.recover(&format!(
             "recover, {after_us} us after wait {at}: {ended:?}"

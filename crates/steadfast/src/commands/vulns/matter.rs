@@ -110,8 +110,9 @@ impl Matter {
     pub(super) fn exposure(&self, component: &Component) -> Exposure {
         match &self.kind {
             Kind::Host(running) => running.of(component),
-            // Nothing runs there. What no process could show on a host, it can't show here either.
-            Kind::Tree => unseen(component).unwrap_or(Exposure::Installed),
+            // What will run from it, nobody knows. What no process could show on a host, it can't
+            // show here either.
+            Kind::Tree => unseen(component).unwrap_or(Exposure::Unknown(Unseen::Tree)),
             Kind::Document => Exposure::Unknown(Unseen::Document),
         }
     }
