@@ -17,6 +17,8 @@ use crate::event::Event;
 use crate::image::Node;
 use crate::state::{State, StateError, sync_directory};
 
+/// What the change serves that puts these there.
+pub const OWN: &str = "steadfast";
 const UNITS: &str = "/etc/systemd/system";
 const WANTS: &str = "/etc/systemd/system/sysinit.target.wants";
 /// How the names of all our units at boot begin.
@@ -262,7 +264,7 @@ fn own_plan(host: &LocalHost, unit: &str, effects: Vec<Effect>) -> Plan {
         .zip(0..)
         .map(|(effect, number)| Action {
             id: ActionId(number),
-            serves: vec!["steadfast".to_owned()],
+            serves: vec![OWN.to_owned()],
             inverse: match effect.is_activation() {
                 true => Inverse::Repeat,
                 false => Inverse::Restore,

@@ -26,9 +26,32 @@ pub fn plural(count: usize, one: &str) -> String {
     }
 }
 
+/// The first of these, and how many more there are: `a`, `a, b`, `a, b and 2 more`.
+pub fn first_of(names: &[String], shown: usize) -> String {
+    let first = names[..names.len().min(shown)].join(", ");
+    match names.len().saturating_sub(shown) {
+        0 => first,
+        more => format!("{first} and {} more", number(more)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plural;
+    use super::{first_of, plural};
+
+    #[test]
+    fn some_and_more() {
+        let names: Vec<String> = (0..1003).map(|name| name.to_string()).collect();
+        for (count, text) in [
+            (0, ""),
+            (1, "0"),
+            (2, "0, 1"),
+            (3, "0, 1 and 1 more"),
+            (1003, "0, 1 and 1,001 more"),
+        ] {
+            assert_eq!(first_of(&names[..count], 2), text);
+        }
+    }
 
     #[test]
     fn one_and_many() {

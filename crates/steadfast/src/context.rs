@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::expire::{ExpireError, Expired};
+use host::install::OWN;
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
     Recovered, Recovery, State, StateError,
@@ -72,15 +73,31 @@ impl Context {
         })
     }
 
-    /// The change that a person means: `last`, `c-19`, `19`.
+    /// The change that a person means: `last`, `c-19`, `19`. The last one is the newest that is in
+    /// effect or in question: what was taken back is past. Steadfast's own part in it, the unit that
+    /// recovers at boot, is meant by nobody.
     pub fn change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
         let history = state.history().map_err(refused)?;
-        find(&history, typed).cloned()
+        let is_meant = |change: &Change| {
+            !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
+                && change.serves != [OWN]
+        };
+        find(&history, typed, is_meant).cloned()
+    }
+
+    /// The same, of what is only shown: the last one is the newest, whatever became of it.
+    pub fn shown_change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
+        let history = state.history().map_err(refused)?;
+        find(&history, typed, |_| true).cloned()
     }
 }
 
 /// The change by its id, by `last`, or by the id of its plan, in full or shortened.
-fn find<'a>(history: &'a [Change], typed: &str) -> Result<&'a Change, Failure> {
+fn find<'a>(
+    history: &'a [Change],
+    typed: &str,
+    is_meant: impl Fn(&Change) -> bool,
+) -> Result<&'a Change, Failure> {
     let shown = model::printable(typed.as_bytes());
     let none = || {
         Failure::new(
@@ -90,12 +107,18 @@ fn find<'a>(history: &'a [Change], typed: &str) -> Result<&'a Change, Failure> {
         )
     };
     if typed == "last" {
-        // The newest that is in effect or in question: what was taken back is past.
         return history
             .iter()
-            .filter(|change| !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack))
+            .filter(|change| is_meant(change))
             .max_by_key(|change| change.id.0)
-            .ok_or_else(none);
+            .ok_or_else(|| {
+                Failure::new(
+                    Exit::BadInput,
+                    "there is no change in effect",
+                    "steadfast history lists them, and steadfast uninstall takes away what \
+                     recovers at boot",
+                )
+            });
     }
     if let Ok(id) = typed.parse::<ChangeId>()
         && let Some(change) = history.iter().find(|change| change.id == id)

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::plan::PLAN_FORMAT;
 use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Risk};
 
@@ -23,6 +23,7 @@ use crate::confirm::Guard;
 use crate::crash::CrashPoints;
 use crate::elsewhere;
 use crate::event::Event;
+use crate::install::OWN;
 use crate::journal::{Header, JournalError};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError, digest_of};
@@ -258,12 +259,18 @@ pub(crate) fn is_large(plan: &Plan) -> bool {
         .any(|action| matches!(action.effect, Effect::Upgrade { .. }))
 }
 
+/// Packages that the summary of a change names.
+const NAMED: usize = 2;
+
 fn summary(plan: &Plan) -> String {
+    if serves(plan) == [OWN] {
+        return "Steadfast's recovery at boot".to_owned();
+    }
     let mut paths = BTreeSet::new();
-    let (mut others, mut packages) = (0, 0);
+    let (mut others, mut packages) = (0, Vec::new());
     for action in &plan.actions {
         if let Effect::Upgrade { packages: some, .. } = &action.effect {
-            packages += some.len();
+            packages.extend(some.iter().map(|one| format!("{} {}", one.name, one.to)));
             continue;
         }
         match action.effect.path() {
@@ -274,15 +281,12 @@ fn summary(plan: &Plan) -> String {
             None => others += 1,
         }
     }
-    let count = |number: usize, one: &str, many: &str| match number {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{number} {many}")),
-    };
+    let count = |number: usize, one: &str| (number > 0).then(|| plural(number, one));
+    let upgrades = (!packages.is_empty()).then(|| first_of(&packages, NAMED));
     let parts = [
-        count(packages, "package", "packages"),
-        count(paths.len(), "path", "paths"),
-        count(others, "other action", "other actions"),
+        upgrades,
+        count(paths.len(), "path"),
+        count(others, "other action"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     match parts.is_empty() {

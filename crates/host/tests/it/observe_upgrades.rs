@@ -101,7 +101,7 @@ fn maps_hold_files_and_what_became_of_them() {
           7f08-7f09 r--p 00000000 fe:00 14  /opt/a file with blanks\n\
           7ffc-7ffd rw-p 00000000 00:00 0   [stack]\n",
     );
-    let paths = |paths: &std::collections::BTreeSet<HostPath>| {
+    let paths = |paths: &BTreeSet<HostPath>| {
         paths.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(paths(&maps), ["/opt/a file with blanks", "/usr/sbin/sshd"]);

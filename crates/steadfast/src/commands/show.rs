@@ -22,7 +22,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.change(&state, &args.change)?;
+    let change = context.shown_change(&state, &args.change)?;
     let record = state.change(change.id).map_err(context::refused)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     match args.format {

@@ -7,6 +7,7 @@ use advisory::assess::Finding;
 use host::packages::{kernel, owners};
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
+use model::count::first_of;
 use model::{ChangeState, Effect, PackageUpgrade, Plan, Risk};
 
 use crate::assessing::{Effects, NewVersion, Outlook, Terms};
@@ -90,6 +91,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Packages that are named before an undo of many.
+const NAMED: usize = 8;
+
 /// Says which older versions come back, and what the feeds say of them.
 fn brings_back(plan: &Plan, state: &Path) {
     let packages: Vec<&PackageUpgrade> = plan
@@ -104,9 +108,15 @@ fn brings_back(plan: &Plan, state: &Path) {
     if packages.is_empty() {
         return;
     }
+    let old = packages.iter().map(|package| match &package.from {
+        Some(from) => format!("{} {from}", package.name),
+        None => format!("{} (goes)", package.name),
+    });
+    let old: Vec<String> = old.collect();
     crate::say(format_args!(
-        "this brings back the older versions of {}",
-        plural(packages.len(), "package")
+        "this brings back the older versions of {}: {}",
+        plural(packages.len(), "package"),
+        first_of(&old, NAMED)
     ));
     takes_kernel(&packages);
     let brought = brought(&packages, state);

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use model::{Change, ChangeState, Plan};
+use model::{Change, ChangeState, Effect, Plan};
 
-use super::effect::{Seen, describe, is_secret};
+use super::effect::{Seen, describe, is_secret, upgraded};
 use super::history::{minute, role, state_text};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
@@ -109,6 +109,14 @@ fn steps(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
         let label = if at == 0 { "steps" } else { "" };
         let text = describe(&action.effect, &seen, is_secret(action), to);
         paper.row_hanging(Role::Dim, label, LABEL + 2, &Text::new().plain(&text))?;
+        if let Effect::Upgrade { packages, .. } = &action.effect
+            && packages.len() > 1
+        {
+            for package in packages {
+                let text = Text::new().say(Role::Dim, &upgraded(package, to));
+                paper.indented(LABEL + 2, &text)?;
+            }
+        }
     }
     if plan.actions.len() > STEPS {
         let left = count(plan.actions.len() - STEPS, "more step");

@@ -1,5 +1,6 @@
 //! One line for each thing that is done to a host: what it was, and what it becomes.
 
+use model::count::{first_of, plural};
 use model::effect::{PackageOp, PackageUpgrade};
 use model::plan::may_hold_secrets;
 use model::value::{Meta, Value};
@@ -154,7 +155,14 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
         }
         Effect::Upgrade { packages, .. } => match packages.as_slice() {
             [package] => format!("upgrade {}", upgraded(package, to)),
-            packages => format!("upgrade {} packages", packages.len()),
+            packages => {
+                let names: Vec<String> = packages.iter().map(|one| one.name.clone()).collect();
+                format!(
+                    "upgrade {}: {}",
+                    plural(packages.len(), "package"),
+                    first_of(&names, NAMED)
+                )
+            }
         },
         Effect::LoadAuditRules => "load the audit rules into the kernel".to_owned(),
         Effect::Run { argv, .. } if secret => {
@@ -167,6 +175,9 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
         ),
     }
 }
+
+/// Packages that are named where there are many.
+const NAMED: usize = 4;
 
 /// `openssl 3.0.15 → 3.0.17`, or a package that is new.
 pub fn upgraded(package: &PackageUpgrade, to: &str) -> String {
