@@ -4,6 +4,7 @@
 mod broken;
 mod fetch;
 mod kernels;
+pub mod lists;
 pub mod log;
 pub mod old_files;
 mod owners;
@@ -17,6 +18,7 @@ mod wait;
 pub use broken::{Broken, again, broken, parse_broken};
 pub use fetch::{Fetched, Listed, Turn, fetch, listed, parse_listed};
 pub use kernels::{build_of, kernel, newest_file};
+pub use lists::Lists;
 pub use owners::owners;
 pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
 pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade};

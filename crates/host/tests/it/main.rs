@@ -1,5 +1,6 @@
 //! Tests of the host: what is observed, and what is changed, on real trees and programs.
 
+mod apt_lists_age;
 mod bench;
 mod change_apply;
 mod change_confirm;

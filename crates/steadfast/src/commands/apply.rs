@@ -59,7 +59,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         None => from_selectors(args, &progress)?,
     };
     if plan.actions.is_empty() {
-        return nothing_to_do(&plan);
+        return nothing_to_do(&plan, "nothing to do");
     }
     if !args.yes && !consent(&plan, &survey)? {
         crate::say(format_args!("nothing was changed"));
@@ -138,8 +138,8 @@ pub fn recover_first(context: &Context) -> Result<(), Failure> {
 }
 
 /// Already as wanted, or what is not can't be fixed here: then a script has to know.
-pub fn nothing_to_do(plan: &Plan) -> Result<Exit, Failure> {
-    crate::say(format_args!("nothing to do"));
+pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
+    crate::say(format_args!("{said}"));
     let style = Style::for_stdout();
     let mut out = std::io::stdout().lock();
     show::plan::write_left_alone(&mut out, plan, &style)?;
@@ -180,6 +180,7 @@ pub fn refuse_unless_same(saved: &Plan, now: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     show::difference::write(&mut std::io::stderr().lock(), &found, &Style::for_stderr())?;
+    let again = plan_again(saved);
     let (message, help) = match &found[0] {
         Difference::OtherHost { saved, now } => (
             format!(
@@ -187,17 +188,26 @@ pub fn refuse_unless_same(saved: &Plan, now: &Plan) -> Result<(), Failure> {
                 model::printable(saved.as_bytes()),
                 model::printable(now.as_bytes())
             ),
-            "make a plan on this host",
+            format!("make a plan on this host: {again}"),
         ),
         _ => (
             format!(
                 "plan {} is not what this host needs now; nothing was changed",
                 saved.id()
             ),
-            "look at a fresh plan: steadfast plan",
+            format!("look at a fresh plan: {again}"),
         ),
     };
     Err(Failure::new(Exit::Findings, message, help))
+}
+
+/// The command that makes such a plan anew.
+fn plan_again(plan: &Plan) -> String {
+    let command = match plan.selection.patches {
+        Some(_) => "steadfast patch plan",
+        None => "steadfast plan",
+    };
+    show::plan::command(command, &plan.selection)
 }
 
 pub fn read(path: &Path) -> Result<Plan, Failure> {
@@ -291,25 +301,23 @@ fn verify(survey: &Survey, plan: &Plan) -> Verdict {
 const NO_ROOM: &str = "nothing was changed; make room on this file system, and try again";
 
 fn refusal(error: ApplyError, plan: &Plan) -> Failure {
+    let again = plan_again(plan);
+    let fresh = format!("nothing was changed; look at a fresh plan: {again}");
+    let here = format!("make a plan on this host: {again}");
     let (exit, help) = match &error {
         ApplyError::Changed(changed) => {
             let mut err = std::io::stderr().lock();
             let style = Style::for_stderr();
             // The message below says it in one line, should nobody see these.
             let _ = show::difference::write_changed(&mut err, plan, changed, &style);
-            (
-                Exit::Findings,
-                "nothing was changed; look at a fresh plan: steadfast plan",
-            )
+            (Exit::Findings, fresh.as_str())
         }
         ApplyError::NoGuard(_) => (
             Exit::Findings,
             "nothing was changed; such a change needs a host that systemd runs",
         ),
         ApplyError::Lock(_) => (Exit::Findings, "nothing was changed; try again later"),
-        ApplyError::Format(_) | ApplyError::OtherHost(_) => {
-            (Exit::BadInput, "make a plan on this host: steadfast plan")
-        }
+        ApplyError::Format(_) | ApplyError::OtherHost(_) => (Exit::BadInput, here.as_str()),
         ApplyError::Unfinished { .. } => (
             Exit::NeedsPerson,
             "take it back as soon as there is room: steadfast recover",

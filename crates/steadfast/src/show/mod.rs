@@ -2,6 +2,7 @@
 //! carried out. Nothing here decides or touches a host: the current content of files
 //! is handed in.
 
+pub mod apt_lists;
 pub mod change;
 pub mod dependencies;
 pub mod diff;

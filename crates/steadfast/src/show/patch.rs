@@ -19,10 +19,13 @@ use plan::patch::waits_for_a_reboot;
 use serde::Serialize;
 use serde_json::json;
 
+use super::apt_lists::AptLists;
 use super::difference;
 use super::feeds::number;
+use super::still_open::why_open;
 use super::vulns::{plural, priority_role, unknown_text};
 use crate::assessing::Effects;
+use crate::exit::Exit;
 use crate::layout::{LABEL, Paper, Text};
 use crate::style::{Role, Style};
 
@@ -47,6 +50,10 @@ pub struct Foretold {
     pub data: Vec<Data>,
     /// What is due as asked for, and that nothing pending closes.
     pub not_closed: Vec<Finding>,
+    /// How old apt's lists are, where what is pending was asked for.
+    pub lists: Option<AptLists>,
+    /// Why what is pending, or due, can't be told in full.
+    pub unknown: Vec<String>,
     /// What a hold keeps back.
     pub held: Vec<HeldBack>,
     /// No control group bounded the rehearsal.
@@ -85,6 +92,24 @@ pub struct Begins {
 }
 
 impl Foretold {
+    /// How it ends where nothing is to be done: what is due and stays open is a finding, and what
+    /// can't be told is never nothing.
+    pub fn exit_without_actions(&self) -> Exit {
+        match (self.not_closed.is_empty(), self.unknown.is_empty()) {
+            (false, _) => Exit::Findings,
+            (true, false) => Exit::Unchecked,
+            (true, true) => Exit::AsWanted,
+        }
+    }
+
+    /// The same in words.
+    pub fn headline_without_actions(&self) -> &'static str {
+        match self.unknown.is_empty() {
+            true => "nothing to do",
+            false => "nothing that is known is to be done",
+        }
+    }
+
     /// For programs.
     pub fn to_json(&self) -> serde_json::Value {
         let effects = self.effects.as_ref().map(|effects| {
@@ -108,6 +133,8 @@ impl Foretold {
         json!({
             "findings": effects,
             "not_closed": self.not_closed,
+            "apt_lists": self.lists,
+            "unknown": self.unknown,
             "held": self.held,
             "rehearsal_unbounded": self.is_unbounded,
             "rehearsed_seconds": self.took.map(|took| took.as_secs_f64()),
@@ -177,6 +204,9 @@ fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
         ..
     } = *telling;
     write_headline(paper, telling)?;
+    for why in &foretold.unknown {
+        paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
+    }
     for data in foretold.data.iter().filter(|data| data.is_at_risk()) {
         let text = format!(
             " to be applied: {} keeps data that no undo brings back, and nothing proves that a \
@@ -192,8 +222,11 @@ fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
         write_effects(paper, effects, today)?;
     }
     let not_closed = foretold.not_closed.iter();
-    let (booted, stay): (Vec<&Finding>, _) =
+    let (booted, rest): (Vec<&Finding>, Vec<_>) =
         not_closed.partition(|finding| finding.until_boot_of.is_some());
+    let (stay, kept): (Vec<&Finding>, Vec<_>) = rest
+        .into_iter()
+        .partition(|finding| finding.kept_open.is_empty());
     if !stay.is_empty() {
         named(paper, "stay", Role::Bad, &stay, today)?;
         let text = match plan.selection.patches {
@@ -205,6 +238,7 @@ fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
         };
         paper.indented(LABEL, &Text::new().say(Role::Dim, text))?;
     }
+    write_kept(paper, &kept, today)?;
     if !booted.is_empty() {
         named(paper, "reboot", Role::Bad, &booted, today)?;
         let text = "the newer kernel that is installed closes these when it is booted";
@@ -217,6 +251,20 @@ fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
     }
 }
 
+/// What is due although its new version is installed, with who keeps it open.
+fn write_kept(paper: &mut Paper<'_>, kept: &[&Finding], today: Date) -> io::Result<()> {
+    let mut by_cause: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
+    for &finding in kept {
+        let why = why_open(finding).unwrap_or_default();
+        by_cause.entry(why).or_default().push(finding);
+    }
+    for (why, findings) in by_cause {
+        named(paper, "open", Role::Bad, &findings, today)?;
+        paper.indented(LABEL, &Text::new().say(Role::Dim, &why))?;
+    }
+    Ok(())
+}
+
 /// `plan 0a1b2c3d   2 packages, closes 3 findings (1 overdue), restarts 1 service, no reboot`.
 fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
     let Telling { plan, foretold, .. } = *telling;
@@ -224,7 +272,7 @@ fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
         .say(Role::Strong, &format!("plan {}", plan.id()))
         .gap(3);
     if plan.actions.is_empty() {
-        return paper.line(&text.plain("nothing to do"));
+        return paper.line(&text.plain(foretold.headline_without_actions()));
     }
     let (mut packages, mut restarts) = (0, Vec::new());
     for action in &plan.actions {
@@ -332,6 +380,9 @@ fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
         // It may have gone meanwhile.
         let ours = std::fs::read(path.as_path()).unwrap_or_default();
         difference::write_on(paper, &ours, maintainers)?;
+    }
+    if let Some(lists) = &foretold.lists {
+        lists.write_age(paper)?;
     }
     if let Some(effects) = &foretold.effects {
         super::vulns::feeds(paper, &effects.now.feeds)?;
@@ -482,7 +533,7 @@ pub fn write_begins(
 }
 
 /// `45 s`, `30 min`, `1 h 30 min`.
-fn span(time: Duration) -> String {
+pub fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds % 3600 / 60) {
         (0, 0) => format!("{} s", seconds.max(1)),

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use model::Change;
 use serde::Serialize;
 
+use super::apt_lists::AptLists;
 use super::change::ending;
 use super::history::{minute, state_text};
 use super::patch::{Begins, HeldBack, named, write_begins, write_held};
@@ -43,6 +44,14 @@ pub struct Status {
     pub due: Vec<Finding>,
     /// The pending upgrades that were asked for.
     pub pending: Vec<Waiting>,
+    /// Can't it be told what is pending, or only as of some time ago?
+    #[serde(skip)]
+    pub pending_is_unknown: bool,
+    /// Was only some of what is pending asked for?
+    #[serde(skip)]
+    pub is_narrowed: bool,
+    /// How old apt's lists are, which say what is pending.
+    pub lists: Option<AptLists>,
     /// What a hold keeps back of them.
     pub held: Vec<HeldBack>,
     /// When this host may begin, where a window was given.
@@ -147,7 +156,10 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         let due: Vec<&Finding> = status.due.iter().collect();
         named(&mut paper, "due", Role::High, &due, today)?;
     }
-    pending(&mut paper, &status.pending)?;
+    pending(&mut paper, status)?;
+    if let Some(lists) = &status.lists {
+        lists.write_age(&mut paper)?;
+    }
     write_held(&mut paper, &status.held, today)?;
     if let Some(begins) = &status.begins {
         write_begins(&mut paper, begins, None)?;
@@ -248,9 +260,14 @@ fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
 }
 
 /// The packages, those of security first, and then as apt has them.
-fn pending(paper: &mut Paper<'_>, pending: &[Waiting]) -> io::Result<()> {
+fn pending(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
+    let pending = &status.pending;
     if pending.is_empty() {
-        let text = "no upgrade of those that were asked for";
+        let text = match (status.pending_is_unknown, status.is_narrowed) {
+            (true, _) => "no upgrade that is known",
+            (false, true) => "no upgrade of those that were asked for",
+            (false, false) => "no upgrade",
+        };
         return paper.row(Role::Dim, "pending", &Text::new().plain(text));
     }
     let security = pending.iter().filter(|one| one.security).count();

@@ -68,6 +68,14 @@ fn what_still_runs_keeps_a_finding_open_everywhere() {
     assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2.0");
     host.steadfast(&["patch", "status"])
         .expect(1, &[&format!("{CVE} in demo, {until}"), "overdue"]);
+    // What is due is, whatever was asked.
+    let due = ["--deadline-within", "14d"];
+    for words in [&["patch", "plan"][..], &["patch", "apply", "--yes"]] {
+        let open = format!("a newer version is installed: open {until}");
+        let said = host.steadfast(&[words, &due].concat());
+        let said = said.expect(1, &["nothing to do", "1 overdue", CVE, &open]);
+        assert!(!said.out.contains("no pending upgrade closes"), "{said}");
+    }
     let vulns = ["vulns", "--os-only"];
     host.steadfast(&vulns).expect(
         1,

@@ -22,6 +22,7 @@ mod lab_patch;
 mod lab_patch_kill;
 mod lab_patch_more;
 mod lab_pending;
+mod lab_pending_lists;
 mod lab_refuse;
 mod lab_status;
 mod lab_stays_up;

@@ -5,6 +5,7 @@ use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection};
 use model::{Action, ActionId, Digest, Effect, Inverse, PackageUpgrade, Plan, UnitOp};
 use plan::data::{Data, DataState};
 use steadfast::assessing::effects;
+use steadfast::exit::Exit;
 use steadfast::show::patch::{Foretold, HeldBack, Telling, write};
 use steadfast::style::Style;
 
@@ -167,4 +168,28 @@ fn what_is_held_of_one_source_is_said_once() {
     assert!(text.contains(together), "{text}");
     assert!(text.contains("held      other is held at"), "{text}");
     assert_eq!(text.matches("CVE-2026-0001").count(), 2, "{text}");
+}
+
+/// What can't be told is never nothing.
+#[test]
+fn what_is_unknown_is_not_nothing() {
+    let mut empty = plan(&[]);
+    empty.actions.clear();
+    let mut foretold = Foretold::default();
+    assert_eq!(foretold.exit_without_actions(), Exit::AsWanted);
+    assert!(said(&empty, &foretold).contains("nothing to do"));
+    foretold.unknown = vec!["what is pending: apt has no lists of packages".to_owned()];
+    assert_eq!(foretold.exit_without_actions(), Exit::Unchecked);
+    let text = said(&empty, &foretold);
+    assert!(!text.contains("nothing to do"), "{text}");
+    assert!(
+        text.contains("unknown   what is pending: apt has no lists of packages"),
+        "{text}"
+    );
+    let json = foretold.to_json();
+    assert_eq!(json["unknown"][0], foretold.unknown[0].as_str());
+    let bench = Bench::new("unknown");
+    bench.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "critical")]);
+    foretold.not_closed = assessed(&bench, &[openssl("3.0.10-1")]).findings;
+    assert_eq!(foretold.exit_without_actions(), Exit::Findings);
 }

@@ -1,7 +1,10 @@
 //! What `patch status` says of what is not finished, and of the kernel.
 
+use host::packages::Lists;
+use jiff::Timestamp;
 use jiff::civil::date;
 use model::ChangeState;
+use steadfast::show::apt_lists::AptLists;
 use steadfast::show::patch_status::{Status, Unfinished, Waiting, write};
 
 use crate::show_changes::changes;
@@ -112,4 +115,59 @@ fn the_next_boot_is_told() {
         assert!(said.contains(wanted), "no `{wanted}`: {said}");
         assert_eq!(said.contains(gone), is_gone, "{said}");
     }
+}
+
+/// Of old lists, or none, it is not said that nothing is pending.
+#[test]
+fn what_is_pending_is_as_old_as_the_lists() {
+    let now: Timestamp = "2026-11-28T08:00:00Z".parse().expect("a time");
+    let fetched = |text: &str| Lists::Of {
+        fetched: text.parse().expect("a time"),
+    };
+    let since = "2026-11-20T08:00:00Z".parse().expect("a time");
+    let fresh = [
+        (
+            "2026-11-28T07:00:00Z",
+            "apt's lists are less than a day old",
+        ),
+        ("2026-11-27T08:00:00Z", "apt's lists are 1 day old"),
+        ("2026-11-21T08:00:00Z", "apt's lists are 7 days old"),
+    ];
+    for (time, words) in fresh {
+        let lists = AptLists::of(fetched(time), now);
+        assert_eq!(lists.unknown_text(), None);
+        let said = said_of(&Status {
+            lists: Some(lists),
+            ..Status::default()
+        });
+        assert!(said.contains("pending no upgrade lists "), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    let stale = [
+        (Lists::Missing, "apt has no lists of packages"),
+        (
+            Lists::Expired { since },
+            "apt's lists are out of date: one was valid until 2026-11-20",
+        ),
+        (
+            fetched("2025-11-28T08:00:00Z"),
+            "apt's lists are 365 days old",
+        ),
+    ];
+    for (lists, words) in stale {
+        let text = AptLists::of(lists, now).unknown_text();
+        let wanted = format!("what is pending: {words} (apt-get update)");
+        assert_eq!(text, Some(wanted));
+    }
+    let said = said_of(&Status {
+        is_narrowed: true,
+        ..Status::default()
+    });
+    let narrowed = "no upgrade of those that were asked for";
+    assert!(said.contains(narrowed), "{said}");
+    let said = said_of(&Status {
+        pending_is_unknown: true,
+        ..Status::default()
+    });
+    assert!(said.contains("no upgrade that is known"), "{said}");
 }

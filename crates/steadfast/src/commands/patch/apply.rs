@@ -86,13 +86,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         apply::refuse_unless_same(saved, plan)?;
     }
     if plan.actions.is_empty() {
-        let exit = apply::nothing_to_do(plan)?;
+        apply::nothing_to_do(plan, foretold.headline_without_actions())?;
         let style = Style::for_stderr();
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
-        return Ok(match foretold.not_closed.is_empty() {
-            true => exit,
-            false => Exit::Findings,
-        });
+        return Ok(foretold.exit_without_actions());
     }
     refuse_at_risk(&made, args.accept_data_loss)?;
     let style = Style::for_stderr();

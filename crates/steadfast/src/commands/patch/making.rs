@@ -9,6 +9,7 @@ use ::plan::patch::{Patching, User};
 use advisory::assess::Finding;
 use host::act::health::look;
 use host::act::{LastLink, Root};
+use host::packages::old_files::runs_old_files;
 use host::packages::users::{own_unit, processes};
 use host::packages::{
     Broken, Check, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch,
@@ -34,6 +35,7 @@ use crate::assessing::{NewVersion, Outlook, Terms};
 use crate::context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show::apt_lists::AptLists;
 use crate::show::diff::{self, Difference, LineKind};
 use crate::show::history::state_text;
 use crate::show::patch::Foretold;
@@ -115,7 +117,22 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         true => None,
         false => Some(Outlook::of(state.directory(), host, &components, &terms).map_err(refused)?),
     };
-    let (wanted, not_closed) = chosen(patches, all, outlook.as_ref(), waivers)?;
+    let (wanted, mut not_closed) = chosen(patches, all, outlook.as_ref(), waivers)?;
+    let lists = match repairs {
+        true => None,
+        false => Some(AptLists::of_host(Timestamp::now())),
+    };
+    let mut unknown: Vec<String> = lists.iter().filter_map(AptLists::unknown_text).collect();
+    if let (Patches::Due { within_days, .. }, Some(outlook)) = (patches, &outlook) {
+        // As `patch status` reckons: closed is what nothing runs any more.
+        match outlook.still_open(Some(state), &runs_old_files()) {
+            Ok(open) => {
+                unknown.extend(open.unknown());
+                not_closed.extend(waivers.due(open.findings, within(within_days)));
+            }
+            Err(why) => unknown.push(why),
+        }
+    }
     crate::say(format_args!("fetching {}", plural(wanted.len(), "package")));
     let fetched = fetch(state, wanted, repairs).map_err(|error| {
         let help =
@@ -174,6 +191,8 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         leaves_sessions: ::plan::patch::leaves_sessions(&users, &seen.writes),
         data,
         not_closed,
+        lists,
+        unknown,
         held,
         is_unbounded: took.is_some() && !seen.is_bounded,
         took,

@@ -25,7 +25,9 @@ const FORMAT: u32 = 1;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  steadfast patch plan --only security\n  \
     steadfast patch plan --only security --deadline-within 14d --output patch.json\n\n\
-    Exits with 1 when there is something to do, and with 0 when there is not.")]
+    Exits with 1 when there is something to do, or something due stays open, with 3 when that can't\n\
+    be told, as with apt's lists missing, or older than 7 days (apt-get update), and with 0 when there\n\
+    is nothing.")]
 pub struct Args {
     #[command(flatten)]
     which: Which,
@@ -64,10 +66,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
     }
     out.flush()?;
-    Ok(
-        match plan.actions.is_empty() && foretold.not_closed.is_empty() {
-            true => Exit::AsWanted,
-            false => Exit::Findings,
-        },
-    )
+    Ok(match plan.actions.is_empty() {
+        true => foretold.exit_without_actions(),
+        false => Exit::Findings,
+    })
 }

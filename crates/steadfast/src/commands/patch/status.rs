@@ -27,6 +27,7 @@ use crate::context::Context;
 use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show::apt_lists::AptLists;
 use crate::show::patch_status::{Open, Status, Unfinished, Waiting};
 use crate::still_open::{StillOpen, who};
 use crate::{show, survey};
@@ -39,8 +40,9 @@ use crate::{show, survey};
 #[command(after_help = "Examples:\n  steadfast patch status\n  \
     steadfast patch status --only security --deadline-within 14d --window \"Sat 02:00-05:00\"\n\n\
     Exits with 1 when a change is not finished, something runs old files, a reboot is due, or a\n\
-    finding is overdue or due as asked for, with 3 when what is overdue can't be told, and with 0\n\
-    when there is nothing.")]
+    finding is overdue or due as asked for, with 3 when what is pending or overdue can't be told, as\n\
+    with apt's lists missing, or older than 7 days (apt-get update), and with 0 when there is\n\
+    nothing.")]
 pub struct Args {
     /// Which of the pending upgrades
     #[arg(long, value_enum, default_value_t)]
@@ -73,6 +75,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             None => None,
         },
         plan: plan_of(args),
+        is_narrowed: args.only != Only::All || args.deadline_within.is_some(),
         ..Status::default()
     };
     let state = context.existing_journal().unwrap_or_else(|failure| {
@@ -112,7 +115,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
     };
     if let Err(why) = look_at_pending(&mut status, args, outlook.as_ref(), waivers) {
+        status.pending_is_unknown = true;
         status.unknown.push(format!("what is pending: {why}"));
+    } else {
+        status.look_at_lists(AptLists::of_host(Timestamp::now()));
     }
     let mut out = io::stdout().lock();
     match args.format {
@@ -177,6 +183,13 @@ fn by_who(running: &[Process]) -> BTreeMap<String, Vec<String>> {
 }
 
 impl Status {
+    /// What is pending is only known as of then.
+    fn look_at_lists(&mut self, lists: AptLists) {
+        self.pending_is_unknown = lists.unknown.is_some();
+        self.unknown.extend(lists.unknown_text());
+        self.lists = Some(lists);
+    }
+
     /// By the versions of packages, in Debian's order; by names only for a kernel that none of
     /// them is.
     fn look_at_kernels(&mut self, kernel: &Kernel, components: &[Component]) {

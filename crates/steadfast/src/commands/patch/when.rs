@@ -14,7 +14,7 @@ use crate::context;
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::show::patch::Begins;
+use crate::show::patch::{Begins, span};
 
 const USUAL_NEED: Duration = Duration::from_secs(USUAL_NEED_SECONDS);
 
@@ -167,8 +167,12 @@ impl Times {
     fn too_short(&self) -> Failure {
         Failure::new(
             Exit::BadInput,
-            format_args!("the window ({}) is shorter than what it needs", self.window),
-            "say how long it takes with --needs",
+            format_args!(
+                "the window ({}) is shorter than the {} that are reckoned with",
+                self.window,
+                span(self.needs)
+            ),
+            "nothing was changed; take a longer window, or reckon with less: --needs",
         )
     }
 
