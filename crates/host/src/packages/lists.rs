@@ -7,6 +7,10 @@ use std::path::Path;
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::act::ActError;
+use crate::act::package::apt;
+use crate::act::upgrade::NO_CACHES;
+
 const LISTS: &str = "/var/lib/apt/lists";
 /// Touched after an update that fetched something, by a hook (`APT::Update::Post-Invoke-Success`)
 /// that Ubuntu has, and that an administrator may set.
@@ -22,7 +26,7 @@ const LISTS_LIMIT: usize = 20_000;
 /// What is known of apt's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lists {
-    /// There is no list of packages.
+    /// There is no list of packages, or none of a source that is configured.
     Missing,
     /// One of them was valid until then, as its archive says, and is not any more.
     Expired { since: Timestamp },
@@ -31,12 +35,17 @@ pub enum Lists {
 }
 
 impl Lists {
-    /// Those of this host. Changes nothing, and asks nobody.
+    /// Those of this host, and of the sources that it has. Changes nothing, and asks no archive.
     ///
     /// # Errors
     /// When they can't be read.
     pub fn of_host(now: Timestamp) -> io::Result<Self> {
-        Self::in_folder(Path::new(LISTS), Path::new(STAMP), now)
+        let seen = Self::in_folder(Path::new(LISTS), Path::new(STAMP), now)?;
+        // Lists of archives that are no source any more stay there, and apt asks them nothing.
+        match is_any_asked().map_err(io::Error::other)? {
+            true => Ok(seen),
+            false => Ok(Self::Missing),
+        }
     }
 
     /// The same, of these places.
@@ -101,6 +110,15 @@ impl Lists {
             Self::Missing | Self::Expired { .. } => false,
         }
     }
+}
+
+/// Has apt a list of packages of any source that it is configured with?
+fn is_any_asked() -> Result<bool, ActError> {
+    let ended = apt()?
+        .args(NO_CACHES)
+        .args(["indextargets", "--format", "$(CREATED_BY)"])
+        .succeed()?;
+    Ok(ended.stdout.lines().any(|kind| kind.trim() == "Packages"))
 }
 
 fn modified(path: &Path) -> io::Result<Timestamp> {

@@ -47,6 +47,12 @@ fn old_or_missing_lists_are_unknown() {
          cp /root/sources.list /etc/apt/sources.list",
     );
     host.steadfast(&plan).expect(3, &[old]);
+    // Lists of what is no source any more say nothing.
+    host.shell("touch /var/lib/apt/lists; echo > /etc/apt/sources.list");
+    host.steadfast(&plan)
+        .expect(3, &["apt has no lists of packages"]);
+    host.shell("cp /root/sources.list /etc/apt/sources.list");
+    host.steadfast(&plan).expect(0, &["nothing to do"]);
     // The list of a local archive is a link into it.
     host.shell("mv /srv/archive /srv/away");
     let none = "what is pending: apt has no lists of packages (apt-get update)";
