@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::assess::{Assessment, Finding, KeptOpen, Until};
+use advisory::version::Order;
 use host::State;
 use host::feeds::FeedError;
-use host::packages::log::logged;
+use host::packages::log::{Log, Logged, logged};
+use host::packages::old_files::{is_executed, is_of_packages};
 use host::packages::reach::{LIST_LIMIT_BYTES, files_in, files_of, lists_of};
 use host::packages::users::Process;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +19,7 @@ use model::component::SourcePackage;
 use model::{ChangeId, ChangeState, Component, Effect, HostPath, PackageUpgrade};
 
 use crate::assessing::{NewVersion, effects, with_versions, without_rebuild};
+use crate::show::still_open::list;
 
 /// What is asked about.
 pub struct Question<'a> {
@@ -38,17 +41,23 @@ pub struct StillOpen {
     pub findings: Vec<Finding>,
     /// Packages of which it can't be told what their old versions were built from.
     pub unclear: Vec<String>,
+    /// Who runs old files of which nobody can say what version they are, in sentences.
+    pub untold: Vec<String>,
 }
 
 impl StillOpen {
     /// What can't be told, in words.
-    pub fn unknown(&self) -> Option<String> {
-        (!self.unclear.is_empty()).then(|| {
+    pub fn unknown(&self) -> Vec<String> {
+        let unclear = (!self.unclear.is_empty()).then(|| {
             format!(
                 "what the old versions of these were built from, and so which findings are open: {}",
                 self.unclear.join(", ")
             )
-        })
+        });
+        unclear
+            .into_iter()
+            .chain(self.untold.iter().cloned())
+            .collect()
     }
 }
 
@@ -56,62 +65,23 @@ impl StillOpen {
 /// When the journal or a feed can't be read, in words.
 pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
-    let runs_it = |process: &&Process, files: &BTreeSet<HostPath>| -> bool {
-        !process.deleted.is_disjoint(files)
-    };
-    let mut why: BTreeMap<String, BTreeSet<KeptOpen>> = BTreeMap::new();
-    let mut versions = Vec::new();
-    let mut known = BTreeSet::new();
-    let replaced = match question.state {
-        Some(state) => {
-            replaced(state, !question.running.is_empty()).map_err(|error| fail(&error))?
-        }
-        None => BTreeMap::new(),
-    };
-    for upgrades in replaced.values() {
-        let Some(newest) = upgrades.last() else {
-            continue;
-        };
-        let mut kept = BTreeSet::new();
-        let mut oldest = upgrades.len() - 1;
-        if newest.is_unfinished {
-            let change = newest.change.to_string();
-            kept.insert(KeptOpen::Unfinished { change });
-        }
-        if let (Some(state), false) = (question.state, question.running.is_empty()) {
-            let files = files(state, upgrades).map_err(|error| fail(&error))?;
-            for process in question.running.iter().filter(|one| runs_it(one, &files)) {
-                kept.insert(runs(process));
-                oldest = oldest.min(first_since(upgrades, process));
-            }
-        }
-        let name = newest.package.bare_name();
-        known.insert((name.to_owned(), newest.package.to.clone()));
-        if !kept.is_empty() {
-            why.entry(name.to_owned()).or_default().extend(kept);
-            versions.push(old_version(&upgrades[oldest].package));
-        }
+    let mut open = Open::default();
+    if let Some(state) = question.state {
+        open.by_us(state, question.running)
+            .map_err(|error| fail(&error))?;
     }
     if !question.running.is_empty() {
-        for old in by_others(question.components, &known) {
-            let files = files_of(&old.name, &old.architecture).unwrap_or_default();
-            let files = files.into_iter().collect();
-            let running = question.running.iter();
-            let kept: BTreeSet<KeptOpen> = running
-                .filter(|process| runs_it(process, &files))
-                .map(runs)
-                .collect();
-            // What our own changes say of it is older.
-            let is_known = why.contains_key(&old.name);
-            if !kept.is_empty() {
-                why.entry(old.name.clone()).or_default().extend(kept);
-                versions.extend((!is_known).then_some(old));
-            }
-        }
+        open.by_others(question.components, question.running, &logged());
     }
-    if versions.is_empty() {
-        return Ok(StillOpen::default());
+    let untold = open.untold(question.components, question.running);
+    if open.versions.is_empty() {
+        return Ok(StillOpen {
+            untold,
+            ..StillOpen::default()
+        });
     }
+    let versions: Vec<NewVersion> = open.versions.into_values().collect();
+    let why = open.why;
     let (before, unclear) = with_versions(question.components, &versions);
     let before = (question.assess)(&before).map_err(|error| fail(&error))?;
     let brought = effects(question.now.clone(), before, Vec::new()).brought;
@@ -125,7 +95,205 @@ pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
     Ok(StillOpen {
         findings: findings.collect(),
         unclear,
+        untold,
     })
+}
+
+/// What was found out about old versions.
+#[derive(Default)]
+struct Open {
+    /// What keeps the findings of a package open, by its name.
+    why: BTreeMap<String, BTreeSet<KeptOpen>>,
+    /// The oldest version of each that somebody runs, by its name and its architecture.
+    versions: BTreeMap<(String, String), NewVersion>,
+    /// The old files, each with the process that runs it, of which the version is known.
+    told: BTreeSet<(u32, HostPath)>,
+    /// Who runs files that may be older than any upgrade that is known, by the package and the
+    /// version that they have at most.
+    perhaps_older: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+impl Open {
+    /// The upgrades of our own journal.
+    fn by_us(&mut self, state: &State, running: &[Process]) -> Result<(), host::StateError> {
+        for upgrades in replaced(state, !running.is_empty())?.values() {
+            let Some(newest) = upgrades.last() else {
+                continue;
+            };
+            let name = newest.package.bare_name();
+            if newest.is_unfinished {
+                let change = newest.change.to_string();
+                self.keep(name, KeptOpen::Unfinished { change });
+                self.is_old(name, old_version(&newest.package));
+            }
+            if running.is_empty() {
+                continue;
+            }
+            let files = files(state, upgrades)?;
+            for process in running {
+                let old: Vec<&HostPath> = process.deleted.intersection(&files).collect();
+                if old.is_empty() {
+                    continue;
+                }
+                let first = first_seen(upgrades.iter().map(|one| one.at), process);
+                if first.is_some() {
+                    let old = old.into_iter().cloned();
+                    self.told.extend(old.map(|path| (process.id, path)));
+                }
+                self.keep(name, runs(process));
+                let first = first.map_or(newest, |first| &upgrades[first]);
+                self.is_old(name, old_version(&first.package));
+            }
+        }
+        Ok(())
+    }
+
+    /// The upgrades that anybody made, by dpkg's own log: of what is installed as it was logged.
+    fn by_others(&mut self, components: &[Component], running: &[Process], log: &Log) {
+        for (component, architecture) in of_distribution(components) {
+            let name = &component.name;
+            let key = (name.clone(), architecture.to_owned());
+            let Some(upgrades) = log.upgrades.get(&key) else {
+                continue;
+            };
+            let Some(newest) = upgrades.last().filter(|one| one.to == component.version) else {
+                continue;
+            };
+            let files = files_of(name, architecture).unwrap_or_default();
+            let files: BTreeSet<HostPath> = files.into_iter().collect();
+            for process in running {
+                let old: Vec<&HostPath> = process.deleted.intersection(&files).collect();
+                if old.is_empty() {
+                    continue;
+                }
+                let first = first_seen(upgrades.iter().map(|one: &Logged| one.at), process);
+                let from = &first.map_or(newest, |first| &upgrades[first]).from;
+                if first.is_some() {
+                    let mut is_news = false;
+                    for path in old {
+                        is_news |= self.told.insert((process.id, path.clone()));
+                    }
+                    // Before the log begins there may have been more upgrades.
+                    let is_before = |begins| process.started.is_none_or(|at| at < begins);
+                    if is_news && first == Some(0) && log.begins.is_none_or(is_before) {
+                        let of = (name.clone(), from.clone());
+                        let all = self.perhaps_older.entry(of).or_default();
+                        all.insert(who(process));
+                    }
+                }
+                self.keep(name, runs(process));
+                self.is_old(
+                    name,
+                    NewVersion {
+                        name: name.clone(),
+                        architecture: architecture.to_owned(),
+                        version: Some(from.clone()),
+                        source: None,
+                    },
+                );
+            }
+        }
+    }
+
+    fn keep(&mut self, name: &str, why: KeptOpen) {
+        self.why.entry(name.to_owned()).or_default().insert(why);
+    }
+
+    /// Somebody runs this version. The oldest counts: it has the findings of the others.
+    fn is_old(&mut self, name: &str, old: NewVersion) {
+        let key = (name.to_owned(), old.architecture.clone());
+        let is_older = self.versions.get(&key).is_none_or(|known| {
+            let versions = known.version.as_ref().zip(old.version.as_ref());
+            let order = versions.and_then(|(known, old)| Order::Debian.compare(old, known));
+            order.is_some_and(std::cmp::Ordering::is_lt)
+        });
+        if is_older {
+            self.versions.insert(key, old);
+        }
+    }
+
+    /// Who runs old files of which no change of ours and no log tells the version: their findings
+    /// may be open, and nothing else says so.
+    fn untold(&self, components: &[Component], running: &[Process]) -> Vec<String> {
+        let mut by_file: BTreeMap<&HostPath, Vec<&Process>> = BTreeMap::new();
+        for process in running {
+            let deleted = process.deleted.iter();
+            for path in deleted.filter(|path| is_of_packages(path)) {
+                if !self.told.contains(&(process.id, path.clone())) {
+                    by_file.entry(path).or_default().push(process);
+                }
+            }
+        }
+        let mut by_package: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let mut owned = BTreeSet::new();
+        let asked = match by_file.is_empty() {
+            true => &[][..],
+            false => components,
+        };
+        for (component, architecture) in of_distribution(asked) {
+            let files = files_of(&component.name, architecture).unwrap_or_default();
+            for path in files {
+                if let Some(processes) = by_file.get(&path) {
+                    let names = by_package.entry(&component.name).or_default();
+                    names.extend(processes.iter().map(|process| who(process)));
+                    owned.insert(path);
+                }
+            }
+        }
+        let mut said = Vec::new();
+        for ((package, from), names) in &self.perhaps_older {
+            let subject = subject(names, &format!("of {package}"));
+            said.push(format!(
+                "{subject} from before dpkg's log begins, perhaps older than {from}: more of its \
+                 findings may be open"
+            ));
+        }
+        for (package, names) in by_package {
+            let subject = subject(&names, &format!("of {package}"));
+            said.push(format!(
+                "{subject}, and which version it is is not known: its findings may be open"
+            ));
+        }
+        for (path, processes) in by_file {
+            if owned.contains(path) {
+                continue;
+            }
+            let executed = processes.iter().filter(|one| is_executed(one.id, path));
+            let names: BTreeSet<String> = executed.map(|process| who(process)).collect();
+            if !names.is_empty() {
+                let subject = subject(&names, &path.to_string());
+                said.push(format!(
+                    "{subject}, which is of no installed package: findings of what it was of may \
+                     be open"
+                ));
+            }
+        }
+        let more = said.len().saturating_sub(SENTENCES);
+        if more > 0 {
+            said.truncate(SENTENCES);
+            let more = model::count::plural(more, "more package or file");
+            said.push(format!(
+                "whether findings are open in {more} of which old files run"
+            ));
+        }
+        said
+    }
+}
+
+/// So much is said of what can't be told; a removed file system would fill pages.
+const SENTENCES: usize = 8;
+
+/// `cron.service runs an old file of libfoo`.
+fn subject(names: &BTreeSet<String>, what: &str) -> String {
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let run = if all.len() == 1 { "runs" } else { "run" };
+    format!("{} {run} an old file {what}", list(&all))
+}
+
+/// The host's own packages, and their architectures.
+fn of_distribution(components: &[Component]) -> impl Iterator<Item = (&Component, &str)> {
+    let packages = components.iter().filter(|one| one.image.is_none());
+    packages.filter_map(|one| Some((one, one.architecture.as_deref()?)))
 }
 
 /// Whose old files a process runs, and what ends it.
@@ -159,19 +327,15 @@ struct Upgrade {
 /// How inexactly it is known when a process began, beside the time of a change.
 const INEXACT: SignedDuration = SignedDuration::from_secs(2);
 
-/// The first upgrade that a process saw: it runs what was there before that. Where that can't be
-/// told it may be the first of all.
-fn first_since(upgrades: &[Upgrade], process: &Process) -> usize {
-    let saw = |upgrade: &Upgrade| {
-        let started = process.started;
-        started.is_none_or(|started| {
-            upgrade
-                .at
-                .saturating_add(INEXACT)
-                .is_ok_and(|at| at >= started)
+/// The first upgrade that a process saw: it runs what was there before that. None where it began
+/// after all of them.
+fn first_seen(mut upgrades: impl Iterator<Item = Timestamp>, process: &Process) -> Option<usize> {
+    upgrades.position(|at| {
+        process.started.is_none_or(|started| {
+            let at = at.saturating_add(INEXACT);
+            at.is_ok_and(|at| at >= started)
         })
-    };
-    upgrades.iter().position(saw).unwrap_or(upgrades.len() - 1)
+    })
 }
 
 /// The upgrades from an older version, in their order, by the names of the packages. `finished`
@@ -222,27 +386,6 @@ fn replaced(
         }
     }
     Ok(all)
-}
-
-/// The versions before upgrades that others made, by dpkg's own log: of what is installed as it was
-/// logged, and that no change of ours upgraded to that.
-fn by_others(components: &[Component], known: &BTreeSet<(String, String)>) -> Vec<NewVersion> {
-    let logged = logged();
-    let packages = components.iter().filter(|one| one.image.is_none());
-    packages
-        .filter_map(|component| {
-            let architecture = component.architecture.clone()?;
-            let name = component.name.clone();
-            let upgrade = logged.get(&(name.clone(), architecture.clone()))?;
-            let is_ours = known.contains(&(name.clone(), component.version.clone()));
-            (upgrade.to == component.version && !is_ours).then(|| NewVersion {
-                name,
-                architecture,
-                version: Some(upgrade.from.clone()),
-                source: None,
-            })
-        })
-        .collect()
 }
 
 /// The files of a package, as it is and as it was before each upgrade: a library's name may hold its

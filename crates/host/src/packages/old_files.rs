@@ -38,8 +38,26 @@ pub fn runs_old_files() -> Vec<Process> {
     all
 }
 
+/// Has a process a deleted file mapped as something to execute? What is made on the host itself, as
+/// caches are, is replaced often and is only data. True where it can't be told.
+pub fn is_executed(process: u32, path: &HostPath) -> bool {
+    let folder = Path::new("/proc").join(process.to_string());
+    maps(&folder).is_none_or(|maps| is_mapped_to_execute(&maps, path))
+}
+
+/// Does proc_pid_maps(5) say so of a deleted file?
+pub fn is_mapped_to_execute(maps: &[u8], path: &HostPath) -> bool {
+    let end = [path.as_bytes(), DELETED].concat();
+    maps.split(|byte| *byte == b'\n').any(|line| {
+        let name = line.iter().position(|byte| *byte == b'/');
+        let permissions = line.split(|byte| *byte == b' ').nth(1);
+        name.is_some_and(|at| line[at..] == *end)
+            && permissions.is_some_and(|permissions| permissions.contains(&b'x'))
+    })
+}
+
 /// Is it where packages have what runs? What lies elsewhere is of users, and is not opened.
-fn is_of_packages(path: &HostPath) -> bool {
+pub fn is_of_packages(path: &HostPath) -> bool {
     let bytes = path.as_bytes();
     bytes.starts_with(b"/usr/") || bytes.starts_with(b"/opt/") || is_merged(bytes)
 }

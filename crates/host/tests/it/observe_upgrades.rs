@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use host::packages::log::parse_log;
-use host::packages::old_files::Compared;
+use host::packages::old_files::{Compared, is_mapped_to_execute};
 use host::packages::sockets::parse_sockets;
 use host::packages::users::{Process, parse_maps, parse_start, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use model::HostPath;
 use model::component::SourcePackage;
 
@@ -245,24 +247,56 @@ fn the_same_bytes_as_another_file_are_no_old_file() {
 }
 
 #[test]
-fn the_newest_upgrade_in_dpkgs_log_counts() {
-    let log = parse_log(
-        b"cut off upgrade\n\
+fn dpkgs_log_tells_all_upgrades_and_when_they_were() {
+    let bytes = b"cut off upgrade\n\
           2026-11-01 07:00:00 startup archives unpack\n\
           2026-11-01 07:00:01 upgrade libssl3:amd64 3.0.9-1 3.0.10-1\n\
           2026-11-01 07:00:02 status installed libssl3:amd64 3.0.10-1\n\
           2026-11-02 07:00:01 upgrade libssl3:amd64 3.0.10-1 3.0.11-1\n\
           2026-11-02 07:00:02 upgrade demo:all 1.0 2.0\n\
-          2026-11-02 07:00:03 install new:amd64 <none> 1\n",
-    );
-    let said: Vec<String> = log
-        .iter()
-        .map(|((name, architecture), one)| format!("{name} {architecture} {} {}", one.from, one.to))
-        .collect();
-    assert_eq!(
-        said,
-        ["demo all 1.0 2.0", "libssl3 amd64 3.0.10-1 3.0.11-1"]
-    );
+          2026-11-02 07:00:03 install new:amd64 <none> 1\n";
+    let east = TimeZone::fixed(jiff::tz::offset(2));
+    for (zone, hour) in [(TimeZone::UTC, "07"), (east, "05")] {
+        let log = parse_log(bytes, &zone);
+        let at = |text: String| text.parse::<Timestamp>().expect("a time");
+        let begins = at(format!("2026-11-01T{hour}:00:00Z"));
+        assert_eq!(log.begins, Some(begins));
+        let said: Vec<String> = log
+            .upgrades
+            .iter()
+            .flat_map(|((name, architecture), all)| {
+                all.iter()
+                    .map(move |one| format!("{name} {architecture} {} {}", one.from, one.to))
+            })
+            .collect();
+        let wanted = [
+            "demo all 1.0 2.0",
+            "libssl3 amd64 3.0.9-1 3.0.10-1",
+            "libssl3 amd64 3.0.10-1 3.0.11-1",
+        ];
+        assert_eq!(said, wanted);
+        let demo = ("demo".to_owned(), "all".to_owned());
+        let then = at(format!("2026-11-02T{hour}:00:02Z"));
+        assert_eq!(log.upgrades[&demo][0].at, then);
+    }
+    assert_eq!(parse_log(b"", &TimeZone::UTC).begins, None);
+}
+
+#[test]
+fn what_is_mapped_as_data_only_is_not_executed() {
+    let maps = b"7f00-7f01 r--p 00000000 08:01 11 /usr/lib/locale/locale-archive (deleted)\n\
+          7f02-7f03 r--p 00000000 08:01 12 /usr/lib/foo/libfoo.so.1 (deleted)\n\
+          7f03-7f04 r-xp 00001000 08:01 12 /usr/lib/foo/libfoo.so.1 (deleted)\n\
+          7f05-7f06 r-xp 00001000 08:01 13 /usr/lib/foo/libbar.so.1\n";
+    let seen = |path: &str| {
+        is_mapped_to_execute(
+            maps,
+            &HostPath::from_bytes(path.as_bytes()).expect("a path"),
+        )
+    };
+    assert!(!seen("/usr/lib/locale/locale-archive"));
+    assert!(seen("/usr/lib/foo/libfoo.so.1"));
+    assert!(!seen("/usr/lib/foo/libbar.so.1"), "it is there");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn by(finding: &Finding) -> Vec<String> {
 }
 
 /// `a`, `a and b`, `a, b, c and 2 more`.
-fn list(names: &[&str]) -> String {
+pub fn list(names: &[&str]) -> String {
     let printable = |name: &&str| model::printable(name.as_bytes());
     let shown: Vec<String> = names.iter().take(NAMED).map(printable).collect();
     match (names.len().saturating_sub(NAMED), shown.as_slice()) {

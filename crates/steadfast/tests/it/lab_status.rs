@@ -185,6 +185,51 @@ fn what_others_upgraded_keeps_a_finding_open_as_well() {
     assert!(!said.out.contains(CVE), "{said}");
 }
 
+/// Without the log nobody can tell which version it is that still runs: that is unknown, and never
+/// clean.
+#[test]
+fn what_nobody_tells_the_version_of_is_unknown_and_not_closed() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    let newer = with_sleeper("3.0");
+    host.shell(&format!(
+        "apt-get -qq -y upgrade >/dev/null 2>&1 && demo | grep -q 2.0\n\
+         {MAKE}{newer}echo again >> $d/usr/bin/sleeper\nmake demo 3.0 ''\nindex\n\
+         apt-get -qq -y upgrade >/dev/null 2>&1 && demo | grep -q 3.0"
+    ));
+    // It runs what was there before both.
+    host.steadfast(&["vulns", "--os-only"])
+        .expect(1, &["demo 1.0 → 2.0", "a newer version is installed"]);
+    // What is left of the log begins with the second.
+    host.shell(
+        "cd /var/log; mv dpkg.log /root/log; rm -f dpkg.log.1; \
+         grep ' upgrade demo:' /root/log | tail -1 > dpkg.log",
+    );
+    let who = format!("sleeper (process {id}) runs an old file");
+    let older = format!("{who} of demo from before dpkg's log begins, perhaps older than 2.0");
+    host.steadfast(&["vulns", "--os-only"]).expect(3, &[&older]);
+    host.shell("rm /var/log/dpkg.log");
+    let untold = format!("{who} of demo, and which version it is is not known");
+    for words in [&["vulns", "--os-only"][..], &["vulns", CVE]] {
+        host.steadfast(words).expect(3, &[&untold]);
+    }
+    host.steadfast(&["patch", "status"]).expect(1, &[&untold]);
+    // What is of no package; and what users run from elsewhere is theirs.
+    host.shell(&format!(
+        "kill {id}; while test -e /proc/{id}; do sleep 0.05; done; for d in /usr/lib /tmp; do \
+         cp /bin/sleep $d/old-one; setsid $d/old-one 3000 </dev/null >/dev/null 2>&1 & \
+         until grep -q old-one /proc/$!/comm; do sleep 0.05; done; rm $d/old-one; done"
+    ));
+    let said = host
+        .steadfast(&["vulns", "--os-only"])
+        .expect(3, &["runs an old file /usr/lib/old-one, which is of no"]);
+    assert!(!said.out.contains("/tmp/old-one"), "{said}");
+    host.shell("kill $(pidof /usr/lib/old-one old-one)");
+    let said = host.steadfast(&["vulns", "--os-only"]).expect(3, &["0 findings"]);
+    assert!(!said.out.contains("old file"), "{said}");
+}
+
 /// The same bytes as another file, as an undo puts them back, are no old file.
 #[test]
 fn what_an_undo_put_back_is_no_old_file() {

@@ -22,7 +22,7 @@ const NAMED: usize = 6;
 /// Says it, of the findings of what this plan upgraded. The same as `patch status` and `vulns` say
 /// afterwards.
 pub(super) fn say(context: &Context, plan: &Plan) {
-    let open = match open(context, plan) {
+    let (open, unknown) = match open(context, plan) {
         Ok(open) => open,
         Err(why) => {
             crate::say(format_args!(
@@ -31,6 +31,9 @@ pub(super) fn say(context: &Context, plan: &Plan) {
             return;
         }
     };
+    for why in unknown {
+        crate::say(format_args!("unknown: {why}"));
+    }
     let mut by_cause: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
     for finding in &open {
         if let Some(until) = until(finding) {
@@ -61,7 +64,8 @@ pub(super) fn say(context: &Context, plan: &Plan) {
     ));
 }
 
-fn open(context: &Context, plan: &Plan) -> Result<Vec<Finding>, String> {
+/// The findings, and what can't be told.
+fn open(context: &Context, plan: &Plan) -> Result<(Vec<Finding>, Vec<String>), String> {
     let upgrades = plan
         .actions
         .iter()
@@ -83,6 +87,7 @@ fn open(context: &Context, plan: &Plan) -> Result<Vec<Finding>, String> {
     let state = state.map_err(|failure| failure.to_string())?;
     let open = outlook.still_open(state.as_ref(), &runs_old_files())?;
     let mut now = outlook.now().clone();
+    let unknown = open.unknown();
     now.add(open.findings);
     let hostname = host.identity().hostname;
     let waivers = Waivers {
@@ -95,5 +100,5 @@ fn open(context: &Context, plan: &Plan) -> Result<Vec<Finding>, String> {
     };
     let mut findings = waivers.counting(now.findings);
     findings.retain(is_of_it);
-    Ok(findings)
+    Ok((findings, unknown))
 }

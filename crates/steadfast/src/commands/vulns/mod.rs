@@ -235,9 +235,11 @@ fn add_still_open(
             assessment.add(open.findings);
             why
         }
-        Err(why) => Some(why),
+        Err(why) => vec![why],
     };
-    assessment.unknown.extend(why.map(Unknown::of_all));
+    assessment
+        .unknown
+        .extend(why.into_iter().map(Unknown::of_all));
 }
 
 /// The policy that is named, or the default one where there is one; else an empty one.
