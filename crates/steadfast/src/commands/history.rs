@@ -34,7 +34,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         Format::Human => {
             let directory = context.directory().display().to_string();
-            show::history::write(&mut out, &changes, &directory, &Style::for_stdout())?;
+            let at_work = host::lock::is_at_work();
+            let style = Style::for_stdout();
+            show::history::write(&mut out, &changes, &directory, at_work, &style)?;
         }
     }
     out.flush()?;

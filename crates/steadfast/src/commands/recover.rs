@@ -1,6 +1,9 @@
 //! `steadfast recover`: finishes or takes back what was interrupted.
 
-use host::LocalHost;
+use std::time::{Duration, Instant};
+
+use host::{LocalHost, State};
+use model::Change;
 
 use crate::context::{self, Context};
 use crate::duration::Span;
@@ -22,6 +25,9 @@ pub struct Args {
     wait: Span,
 }
 
+/// How often it is looked whether a change is still at work.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.install {
         let host =
@@ -39,5 +45,42 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    context::recover_within(&host, &state, args.wait.0)
+    let pending: Vec<Change> = pending.into_iter().map(|pending| pending.change).collect();
+    let left = await_work(&state, &pending, args.wait.0)?;
+    context::recover_within(&host, &state, left)
+}
+
+/// Waits for a change that is at work, and says so and how it ended. Gives what is left of the time.
+fn await_work(state: &State, pending: &[Change], wait: Duration) -> Result<Duration, Failure> {
+    let until = Instant::now() + wait;
+    let left = || until.saturating_duration_since(Instant::now());
+    let at_work: Vec<&Change> = pending
+        .iter()
+        .filter(|change| !change.state.is_awaiting())
+        .collect();
+    if at_work.is_empty() || !host::lock::is_at_work() {
+        return Ok(wait);
+    }
+    for change in &at_work {
+        crate::say(format_args!(
+            "change {} is at work ({}): waiting for it",
+            change.id,
+            change.state.words()
+        ));
+    }
+    while host::lock::is_at_work() && !left().is_zero() {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    for change in at_work {
+        let record = state.change(change.id).map_err(context::refused)?;
+        let now = record.header.change.state;
+        if now.is_final() {
+            crate::say(format_args!(
+                "change {} ended by itself: it is {}",
+                change.id,
+                now.words()
+            ));
+        }
+    }
+    Ok(left())
 }

@@ -11,11 +11,13 @@ use crate::report::NextStep;
 use crate::report::human::next_steps;
 use crate::style::{Role, Style};
 
-/// Writes the list in the order given. `state` is where the journal is, for an empty one.
+/// Writes the list in the order given. `state` is where the journal is, for an empty one; `at_work`
+/// says whether somebody is at work on what is not finished.
 pub fn write(
     out: &mut dyn Write,
     changes: &[Change],
     state: &str,
+    at_work: bool,
     style: &Style,
 ) -> io::Result<()> {
     let mut paper = Paper::new(out, style);
@@ -36,7 +38,9 @@ pub fn write(
         if let Some(note) = &change.note {
             detail = detail.say(Role::Dim, ": ").plain(note);
         }
-        if !change.state.is_final() {
+        if is_at_work(change, at_work) {
+            detail = detail.say(Role::Wary, "; at work now");
+        } else if !change.state.is_final() {
             let text = format!("; not finished: {}", how(change));
             detail = detail.say(Role::Wary, &text);
         }
@@ -46,7 +50,9 @@ pub fn write(
         paper.indented(LABEL + 2, &detail)?;
     }
     // What is not finished stands in the way of everything else.
-    let unfinished = changes.iter().filter(|change| !change.state.is_final());
+    let unfinished = changes
+        .iter()
+        .filter(|change| !change.state.is_final() && !is_at_work(change, at_work));
     let mut steps: Vec<NextStep> = unfinished.filter_map(ending).collect();
     steps.dedup();
     steps.push(NextStep::new(format!("steadfast show {}", newest.id), ""));
@@ -57,6 +63,10 @@ pub fn write(
         ));
     }
     next_steps(&mut paper, &steps)
+}
+
+const fn is_at_work(change: &Change, at_work: bool) -> bool {
+    at_work && !change.state.is_final() && !change.state.is_awaiting()
 }
 
 /// Which command ends a change that is not finished.

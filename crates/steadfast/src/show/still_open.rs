@@ -5,8 +5,8 @@ use advisory::assess::{Finding, KeptOpen, Until};
 /// Units and processes that are named at once.
 const NAMED: usize = 3;
 
-/// `until cron.service is restarted`, `until a reboot: init.scope still runs old files`; none for
-/// a finding of what is installed.
+/// `until cron.service is restarted`, `until a reboot: init.scope still runs old files`, `since change
+/// c-3 is not finished`; none for a finding of what is installed.
 pub fn until(finding: &Finding) -> Option<String> {
     if let Some(version) = &finding.until_boot_of {
         return Some(format!("until kernel {version} is booted"));
@@ -24,7 +24,7 @@ pub fn until(finding: &Finding) -> Option<String> {
         KeptOpen::RunsOldFiles { .. } => None,
     });
     if let Some(change) = unfinished {
-        return Some(format!("until change {change} is finished"));
+        return Some(format!("since change {change} is not finished"));
     }
     let (reboot, restart, end) = (of(Until::Reboot), of(Until::Restart), of(Until::End));
     if !reboot.is_empty() {
@@ -53,9 +53,23 @@ pub fn until(finding: &Finding) -> Option<String> {
 /// The same, and whether that is since only the version is new.
 pub fn why_open(finding: &Finding) -> Option<String> {
     let until = until(finding)?;
+    // What ends it may bring the old version back.
     Some(match is_unfinished(finding) {
-        true => format!("open {until} (steadfast recover)"),
+        true => {
+            format!("open {until}; unless it is at work, steadfast recover takes it back")
+        }
         false => format!("a newer version is installed: open {until}"),
+    })
+}
+
+/// Of what was asked for by name, where the installed version has the fix.
+pub fn fixed_and_open(finding: &Finding) -> Option<String> {
+    Some(match is_unfinished(finding) {
+        true => why_open(finding)?,
+        false => {
+            let until = until(finding)?;
+            format!("fixed in what is installed, and still running as it was: open {until}")
+        }
     })
 }
 

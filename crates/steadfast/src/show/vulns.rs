@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
 use super::plan::quoted;
-use super::still_open::{is_unfinished, until, why_open};
+use super::still_open::{fixed_and_open, is_unfinished, until, why_open};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
@@ -57,6 +57,21 @@ pub struct Shown<'a> {
     pub expired_waivers: Vec<Expired>,
     /// Waivers that hold here and cover nothing.
     pub idle_waivers: Vec<VulnerabilityWaiver>,
+}
+
+impl Shown<'_> {
+    /// The finding of an older version of this, where something keeps it open.
+    pub fn kept_open(&self, name: &str, subject: &Subject) -> Option<&Finding> {
+        let waived = self.waived.iter().map(|waived| &waived.finding);
+        let mut all = self.assessment.findings.iter().chain(waived);
+        all.find(|finding| {
+            let package = &finding.package;
+            !finding.kept_open.is_empty()
+                && finding.is_about(name)
+                && package.name == subject.name
+                && package.ecosystem == subject.ecosystem
+        })
+    }
 }
 
 /// A vulnerability that was asked for.
@@ -594,7 +609,11 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
                 .filter(|finding| finding.package == *subject)
                 .any(|finding| finding.is_called(&word.name));
             let dormant = dormant.filter(|_| !is_finding);
+            let kept = shown.kept_open(&word.name, subject);
             let (role, label, text) = match verdict {
+                Verdict::Affected { .. } if let Some(open) = kept.and_then(fixed_and_open) => {
+                    (Role::Bad, "open", open)
+                }
                 Verdict::Affected { .. } if let Some(one) = dormant.clone().next() => {
                     (Role::Dim, "dormant", sleeps(one))
                 }
@@ -764,7 +783,7 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
     if found.findings.iter().any(is_unfinished) {
         steps.push(NextStep::new(
             "steadfast recover",
-            "ends what was interrupted",
+            "ends what was interrupted, unless it is at work",
         ));
     }
     if let Some(worst) = found.findings.first() {

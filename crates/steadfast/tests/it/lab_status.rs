@@ -85,6 +85,12 @@ fn what_still_runs_keeps_a_finding_open_everywhere() {
             &format!("a newer version is installed: open {until}"),
         ],
     );
+    // By its name as well: what is installed is not all.
+    let still = "demo 2.0: fixed in what is installed, and still running as it was: open";
+    host.steadfast(&["vulns", CVE]).expect(1, &[still]);
+    let (said, asked) = json(&host, &["vulns", CVE]);
+    let verdict = &asked["asked"][0]["verdicts"][0][1]["verdict"];
+    assert_eq!(verdict, "affected", "{said}");
     let (said, found) = json(&host, &vulns);
     assert_eq!(names(&found["findings"]), [CVE], "{said}");
     assert_eq!(found["findings"][0]["kept_open"][0]["until"], "end");
@@ -226,7 +232,9 @@ fn what_nobody_tells_the_version_of_is_unknown_and_not_closed() {
         .expect(3, &["runs an old file /usr/lib/old-one, which is of no"]);
     assert!(!said.out.contains("/tmp/old-one"), "{said}");
     host.shell("kill $(pidof /usr/lib/old-one old-one)");
-    let said = host.steadfast(&["vulns", "--os-only"]).expect(3, &["0 findings"]);
+    let said = host
+        .steadfast(&["vulns", "--os-only"])
+        .expect(3, &["0 findings"]);
     assert!(!said.out.contains("old file"), "{said}");
 }
 
@@ -262,6 +270,8 @@ fn what_was_interrupted_is_told_everywhere() {
         "{PROGRAM} patch apply --yes > /run/said 2>&1 & \
          until grep -qs 2.0 /usr/share/demo/version && pidof sleep; do sleep 0.1; done; \
          {PROGRAM} patch status > /run/status 2>&1; \
+         {PROGRAM} history > /run/history 2>&1; \
+         {PROGRAM} recover --wait 5s > /run/recover 2>&1; \
          kill -9 $(pidof {PROGRAM} apt-get dpkg sleep) 2>/dev/null; \
          for p in /proc/[0-9]*; do case $(cat $p/comm) in demo.postinst) kill -9 ${{p#/proc/}};; \
            esac; done; true"
@@ -272,6 +282,14 @@ fn what_was_interrupted_is_told_everywhere() {
         "{at_work}"
     );
     assert!(!at_work.contains("steadfast recover"), "{at_work}");
+    let history = host.shell("cat /run/history");
+    assert!(history.contains("; at work now"), "{history}");
+    assert!(!history.contains("steadfast recover"), "{history}");
+    let recover = host.shell("cat /run/recover");
+    assert!(
+        recover.contains("is at work (being applied): waiting for it"),
+        "{recover}"
+    );
     host.wait_for("! pidof apt-get dpkg", Duration::from_secs(30));
 
     let id = host.shell(&format!(
@@ -285,7 +303,7 @@ fn what_was_interrupted_is_told_everywhere() {
         1,
         &[
             "next steadfast recover",
-            &format!("{CVE} in demo, until change {} is finished", id.trim()),
+            &format!("{CVE} in demo, since change {} is not finished", id.trim()),
             "overdue",
         ],
     );
@@ -298,7 +316,7 @@ fn what_was_interrupted_is_told_everywhere() {
         1,
         &[
             "1 finding in 1 package",
-            "is finished",
+            "is not finished",
             "next steadfast recover",
         ],
     );

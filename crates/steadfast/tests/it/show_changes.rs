@@ -52,13 +52,13 @@ pub fn changes() -> Vec<Change> {
 fn history_and_changes_read_as_intended() {
     let style = Style::plain(80, true);
     let mut out = Vec::new();
-    history::write(&mut out, &changes(), "/var/lib/steadfast", &style).expect("a vector");
+    history::write(&mut out, &changes(), "/var/lib/steadfast", false, &style).expect("a vector");
     for one in &changes() {
         out.extend(b"-----\n");
         change::write(&mut out, one, None, &style).expect("a vector");
     }
     out.extend(b"-----\n");
-    history::write(&mut out, &[], "/var/lib/steadfast", &style).expect("a vector");
+    history::write(&mut out, &[], "/var/lib/steadfast", false, &style).expect("a vector");
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(
         text.chars()
@@ -73,12 +73,21 @@ fn an_unfinished_change_says_what_ends_it() {
     let mut all = changes();
     (all[0].state, all[0].ended) = (ChangeState::Applying, None);
     let mut out = Vec::new();
-    history::write(&mut out, &all, "/x", &Style::plain(80, true)).expect("a vector");
+    history::write(&mut out, &all, "/x", false, &Style::plain(80, true)).expect("a vector");
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(
         text.contains("by ana (sudo); not finished: steadfast recover ends it\n"),
         "{text}"
     );
+    // Nothing has to end what somebody is at work on.
+    let mut out = Vec::new();
+    history::write(&mut out, &all, "/x", true, &Style::plain(80, true)).expect("a vector");
+    let at_work = String::from_utf8(out).expect("UTF-8");
+    assert!(
+        at_work.contains("by ana (sudo); at work now\n"),
+        "{at_work}"
+    );
+    assert!(!at_work.contains("steadfast recover"), "{at_work}");
     assert!(text.contains("next      steadfast recover\n"), "{text}");
     assert!(text.contains("          steadfast confirm c-118"), "{text}");
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use model::Component;
 use steadfast::assessing::{Advisories, Terms};
 use steadfast::report::vulnerabilities::{Reported, cyclonedx, sarif};
-use steadfast::show::still_open::{by, until};
+use steadfast::show::still_open::{by, until, why_open};
 use steadfast::show::vulns::{Shown, View, write};
 use steadfast::style::Style;
 
@@ -89,7 +89,7 @@ fn it_says_what_ends_it() {
             vec![KeptOpen::Unfinished {
                 change: "c-3".to_owned(),
             }],
-            "until change c-3 is finished",
+            "since change c-3 is not finished",
         ),
     ];
     for (kept_open, wanted) in cases {
@@ -100,6 +100,15 @@ fn it_says_what_ends_it() {
         assert_eq!(until(&finding).as_deref(), Some(wanted));
         assert_eq!(by(&finding).len(), finding.kept_open.len());
     }
+    let interrupted = Finding {
+        kept_open: vec![KeptOpen::Unfinished {
+            change: "c-3".to_owned(),
+        }],
+        ..plain.clone()
+    };
+    let wanted = "open since change c-3 is not finished; unless it is at work, steadfast recover \
+                  takes it back";
+    assert_eq!(why_open(&interrupted).as_deref(), Some(wanted));
     let booted = Finding {
         until_boot_of: Some("6.1.129-1".to_owned()),
         ..plain.clone()
@@ -169,6 +178,7 @@ fn every_form_has_it() {
     let bill = cyclonedx::document(&reported, &text).ok().expect("a bill");
     let item = &bill["vulnerabilities"][0];
     assert_eq!(item["analysis"]["state"], "exploitable");
+    assert!(item["analysis"]["response"].is_null(), "{item}");
     let detail = item["analysis"]["detail"].as_str().expect("text");
     assert!(detail.contains(open), "{detail}");
     assert_eq!(item["affects"][0]["versions"][0]["version"], "3.0.10-1");

@@ -200,6 +200,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         idle_waivers: waived.idle,
     };
     if !args.names.is_empty() {
+        names::keep_open(&mut shown);
         names::narrow(&mut shown);
     }
     let view = View {

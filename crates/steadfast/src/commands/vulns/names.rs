@@ -121,6 +121,21 @@ pub(super) fn words<'a>(
     Ok(words)
 }
 
+/// What is fixed in the installed version is not, as long as something keeps it open.
+pub(super) fn keep_open(shown: &mut Shown<'_>) {
+    let mut words = std::mem::take(&mut shown.words);
+    for word in &mut words {
+        for (subject, verdict) in &mut word.verdicts {
+            if let Verdict::Fixed { since } = *verdict
+                && shown.kept_open(&word.name, subject).is_some()
+            {
+                *verdict = Verdict::Affected { fixed: Some(since) };
+            }
+        }
+    }
+    shown.words = words;
+}
+
 /// Only what was asked for.
 pub(super) fn narrow(shown: &mut Shown<'_>) {
     let words = &shown.words;
@@ -160,7 +175,11 @@ pub(super) fn exit(shown: &Shown<'_>) -> Exit {
     let of_word = |word: &Word<'_>| {
         let of_verdict = |(subject, verdict): &(Subject, Verdict<'_>)| match verdict {
             Verdict::Unknown { .. } => Exit::Unchecked,
-            Verdict::Affected { .. } if !is_told(shown, subject) => Exit::Findings,
+            Verdict::Affected { .. }
+                if !is_told(shown, subject) && shown.kept_open(&word.name, subject).is_none() =>
+            {
+                Exit::Findings
+            }
             _ => Exit::AsWanted,
         };
         let spoken = match word.spoken {

@@ -141,7 +141,8 @@ impl Bill<'_> {
         };
         analysis.insert("state".to_owned(), json!(state));
         let mut detail = format!("priority {}", ranking.priority.as_str());
-        if let Some(open) = why_open(finding) {
+        let open = why_open(finding);
+        if let Some(open) = &open {
             detail.push_str(&format!("; {open}"));
         }
         match waiver {
@@ -153,7 +154,8 @@ impl Bill<'_> {
                 detail.push_str(&said);
                 analysis.insert("response".to_owned(), json!(["will_not_fix"]));
             }
-            None if finding.fixed.is_some() => {
+            // What is installed already needs no update.
+            None if finding.fixed.is_some() && open.is_none() => {
                 analysis.insert("response".to_owned(), json!(["update"]));
             }
             None => {}
