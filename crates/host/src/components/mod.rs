@@ -70,6 +70,10 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
         0 => Share::Files,
         uid => Share::FilesOf(users.contains(&uid).then_some(uid)),
     };
+    let unowned = read::first_names(unowned, &mut |candidate, more| {
+        collected.charge(share(candidate.owner));
+        collected.say_more_names(candidate, more);
+    });
     read::all(host, &unowned, &mut |candidate, parsed| {
         collected.charge(share(candidate.owner));
         collected.take(candidate, None, parsed);
@@ -321,8 +325,14 @@ impl Collected {
         contents: &found::Contents,
         member_of: &dyn Fn(Option<&String>) -> Option<String>,
     ) {
-        for found in &contents.found {
-            self.found(path, image, found, member_of(found.member.as_ref()));
+        // Whoever has no room left must not cost time instead.
+        match self.shares.get_mut(&self.share) {
+            Some(taken) if taken.left_out > 0 => taken.left_out += contents.found.len(),
+            _ => {
+                for found in &contents.found {
+                    self.found(path, image, found, member_of(found.member.as_ref()));
+                }
+            }
         }
         for why in &contents.unread {
             self.unread(path.clone(), why.clone());
@@ -352,6 +362,16 @@ impl Collected {
             image: image.map(str::to_owned),
         };
         self.add(component, evidence);
+    }
+
+    /// A file has more names than are looked at.
+    fn say_more_names(&mut self, candidate: &Candidate, more: usize) {
+        let why = format!(
+            "this file has {}, by which it is not looked at: the limit is {}",
+            plural(more, "more name"),
+            plural(read::MOST_NAMES, "name")
+        );
+        self.unread(candidate.path.clone(), Reason::Failed { why });
     }
 
     fn unread(&mut self, path: HostPath, why: Reason) {
@@ -388,5 +408,47 @@ impl Collected {
             components: self.components.into_iter().map(with_evidence).collect(),
             unread: self.unread,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::HostPath;
+    use model::component::{Ecosystem, EvidenceKind};
+
+    use super::found::{Contents, Found};
+    use super::{Collected, Share};
+
+    #[test]
+    fn whoever_has_no_room_left_costs_no_time() {
+        let contents = |prefix: &str, count: usize| {
+            let mut contents = Contents::default();
+            for number in 0..count {
+                let name = format!("{prefix}{number}");
+                let how = EvidenceKind::Lockfile;
+                let found = Found::new(Ecosystem::Npm, &name, "1", how).expect("a component");
+                contents.add(found);
+            }
+            contents
+        };
+        let mut collected = Collected::default();
+        let take = |collected: &mut Collected, path: &str, contents: &Contents| {
+            let path = HostPath::from_bytes(path.as_bytes()).expect("a path");
+            collected.contents(&path, None, contents, &|_| None);
+            let taken = collected.shares.get(&collected.share);
+            taken.map_or(0, |taken| taken.left_out)
+        };
+        let user = Share::FilesOf(Some(1000));
+        collected.charge(user);
+        let many = contents(&"n".repeat(1000), 15_000);
+        let deep = |name: &str| format!("/{}/{name}", vec!["d".repeat(240); 16].join("/"));
+        assert_eq!(take(&mut collected, &deep("a"), &many), 0);
+        let left_out = take(&mut collected, &deep("b"), &many);
+        assert!((1..15_000).contains(&left_out), "{left_out}");
+        // What would fit is not tried: a file may have 50,000 components, by each of many names.
+        let few = contents("n", 3);
+        assert_eq!(take(&mut collected, "/a", &few), left_out + 3);
+        collected.charge(Share::FilesOf(Some(1001)));
+        assert_eq!(take(&mut collected, "/a", &few), 0, "others have their own");
     }
 }

@@ -23,6 +23,10 @@ const MOST_THREADS: usize = 4;
 /// What was read before its turn is held up to this; then its reader waits.
 const HELD_LIMIT_BYTES: usize = 64 << 20;
 
+/// Names of one file that are looked at. Tools that save room by links give one file a few; a user
+/// can give it a hundred thousand, each of which proves all that is in it.
+pub const MOST_NAMES: usize = 100;
+
 /// What a file holds, whatever it is called.
 #[derive(Default)]
 pub struct Parsed {
@@ -110,15 +114,44 @@ pub fn all<'a>(
     });
 }
 
-/// The paths of each file. A user can give one archive a hundred thousand names.
+/// Which file this is, when it may have other names that say the same.
+fn shared(candidate: &Candidate) -> Option<(FileId, Kind)> {
+    // Of these, the name or what lies beside them says all.
+    let is_by_path = matches!(candidate.kind, Kind::Gem | Kind::CargoVendored);
+    let id = candidate.linked.filter(|_| !is_by_path)?;
+    Some((id, candidate.kind))
+}
+
+/// Keeps the first names of each file. `say` is told of which files there are more, and how many.
+pub fn first_names<'a>(
+    mut candidates: Vec<&'a Candidate>,
+    say: &mut dyn FnMut(&'a Candidate, usize),
+) -> Vec<&'a Candidate> {
+    // By file: its first name, and how many it has.
+    let mut names: HashMap<(FileId, Kind), (&Candidate, usize)> = HashMap::new();
+    candidates.retain(|candidate| {
+        let Some(id) = shared(candidate) else {
+            return true;
+        };
+        let (_, count) = names.entry(id).or_insert((candidate, 0));
+        *count += 1;
+        *count <= MOST_NAMES
+    });
+    let mut more: Vec<(&Candidate, usize)> = names.into_values().collect();
+    more.retain(|(_, count)| *count > MOST_NAMES);
+    more.sort();
+    for (first, count) in more {
+        say(first, count - MOST_NAMES);
+    }
+    candidates
+}
+
+/// The paths of each file.
 fn files<'a>(candidates: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
     let mut files: Vec<Vec<&Candidate>> = Vec::with_capacity(candidates.len());
     let mut places: HashMap<(FileId, Kind), usize> = HashMap::new();
     for candidate in candidates {
-        // Of these, the name or what lies beside them says all.
-        let is_by_path = matches!(candidate.kind, Kind::Gem | Kind::CargoVendored);
-        let id = candidate.linked.filter(|_| !is_by_path);
-        let place = id.map(|id| *places.entry((id, candidate.kind)).or_insert(files.len()));
+        let place = shared(candidate).map(|file| *places.entry(file).or_insert(files.len()));
         match place.and_then(|place| files.get_mut(place)) {
             Some(file) => file.push(candidate),
             None => files.push(vec![candidate]),

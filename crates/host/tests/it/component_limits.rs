@@ -181,6 +181,27 @@ fn a_file_with_many_names_is_read_once_and_proves_by_each() {
 }
 
 #[test]
+fn a_file_with_more_names_than_are_looked_at_says_so() {
+    let tree = Tree::with(&[("/srv/000/package-lock.json", &lock(1))]);
+    for number in 1..131 {
+        let at = format!("/srv/{number:03}");
+        tree.dir(&at);
+        let link = tree.at(&format!("{at}/package-lock.json"));
+        std::fs::hard_link(tree.at("/srv/000/package-lock.json"), link).expect("a link");
+    }
+    let inventory = inventory(&tree);
+    assert_eq!(inventory.components.len(), 1);
+    assert_eq!(inventory.components[0].evidence.len(), 100);
+    assert_eq!(
+        unread(&inventory),
+        [
+            "/srv/000/package-lock.json: this file has 31 more names, by which it is not looked at: \
+             the limit is 100 names"
+        ]
+    );
+}
+
+#[test]
 fn each_name_of_a_jar_says_what_it_says() {
     let bare = Zip::default()
         .packed("META-INF/MANIFEST.MF", b"Manifest-Version: 1.0\r\n\r\n")

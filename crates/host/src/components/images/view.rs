@@ -97,7 +97,10 @@ pub fn look(
             }
         }
         let mut new = Vec::new();
-        for candidate in &wanted {
+        let wanted = read::first_names(wanted.iter().collect(), &mut |candidate, more| {
+            collected.say_more_names(candidate, more);
+        });
+        for candidate in wanted {
             match known.get(candidate) {
                 Some(parsed) => collected.take(candidate, Some(&image.name), parsed),
                 None => new.push(candidate),
