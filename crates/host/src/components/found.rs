@@ -4,6 +4,8 @@ use model::component::{Ecosystem, EvidenceKind};
 use model::count::plural;
 use model::value::Reason;
 
+use super::source::shortened;
+
 /// Longer names are nobody's: a registry allows some two hundred characters, a path of a Go
 /// module a few hundred.
 const LONGEST_NAME_BYTES: usize = 1024;
@@ -15,7 +17,7 @@ const TEXT_LIMIT_BYTES: usize = 16 << 20;
 /// So many troubles with one file are named.
 const MOST_TROUBLES: usize = 100;
 
-/// Letters of the name of an archive's member.
+/// Letters of the name of an archive's member, which may have 64 KB.
 const MOST_SHOWN: usize = 500;
 
 /// A component that a file speaks of.
@@ -82,7 +84,7 @@ impl Contents {
         self.unread.push(match member {
             "" => reason,
             member => Reason::Failed {
-                why: format!("`{}`: {reason}", shortened(member)),
+                why: format!("`{}`: {reason}", shortened(member, MOST_SHOWN)),
             },
         });
     }
@@ -110,15 +112,8 @@ impl Contents {
     /// About how much memory this takes.
     pub fn held_bytes(&self) -> usize {
         let found = self.found.len() * size_of::<Found>() + self.text_bytes;
-        found + self.unread.len() * size_of::<Reason>()
-    }
-}
-
-/// The beginning of a name that is shown: one in an archive may have 64 KB.
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(MOST_SHOWN) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+        let held = |why: &Reason| size_of::<Reason>() + why.to_string().len();
+        found + self.unread.iter().map(held).sum::<usize>()
     }
 }
 

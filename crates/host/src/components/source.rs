@@ -37,9 +37,25 @@ pub trait Source {
     }
 }
 
+/// Letters of what is wrong with a file: parsers repeat what they don't understand, which may have
+/// as many bytes as the file.
+const MOST_SHOWN: usize = 500;
+
 /// What a file that claims more than it has is called.
 pub fn malformed(why: impl Into<String>) -> Reason {
-    Reason::Malformed { why: why.into() }
+    let mut why = why.into();
+    if why.len() > MOST_SHOWN {
+        why = shortened(&why, MOST_SHOWN);
+    }
+    Reason::Malformed { why }
+}
+
+/// The beginning of a text, when it has more letters than these.
+pub fn shortened(text: &str, letters: usize) -> String {
+    match text.char_indices().nth(letters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn checked(offset: u64, size: u64, length: u64) -> Result<(), Reason> {

@@ -456,6 +456,28 @@ fn hostile_archives_are_refused() {
 }
 
 #[test]
+fn manifests_without_sums_take_room_as_well() {
+    // Crates of the longest names and versions, which have two megabytes.
+    let (name, version) = ("n".repeat(1024), "1".repeat(1024));
+    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\n");
+    let mut bytes = Vec::new();
+    for number in 0..1000 {
+        let at = format!("src/{number}/Cargo.toml");
+        tar_member(&mut bytes, &at, 0o644, b'0', manifest.as_bytes());
+    }
+    bytes.extend([0; 1024]);
+    let read = |left_bytes: u64| {
+        let mut layer = Layer::default();
+        let room = layer.keep((128 << 20) - left_bytes);
+        room.expect("there is room");
+        archive::read(&bytes, &mut layer)
+    };
+    assert_eq!(read(4 << 20), Ok(()));
+    let refused = read(1 << 20).expect_err("it is more than is kept");
+    assert!(refused.to_string().contains("are over the limit"));
+}
+
+#[test]
 fn little_of_an_archive_is_kept() {
     let lists = |line: &[u8], size: usize| {
         let large = line.repeat(size / line.len());

@@ -30,7 +30,8 @@ const HEADER_LIMIT_BYTES: u64 = 1 << 20;
 pub fn read(source: &dyn Source, layer: &mut Layer) -> Result<(), Reason> {
     let mut crates = Crates::default();
     let read = members(source, layer, &mut crates);
-    read.and(crates.end(layer))
+    crates.end(layer);
+    read
 }
 
 /// Crates that `cargo vendor` copied: two files in each directory, of which either comes first.
@@ -41,26 +42,35 @@ struct Crates {
 }
 
 impl Crates {
-    fn take(&mut self, directory: Vec<u8>, name: &[u8], bytes: Vec<u8>) {
+    /// What is held counts on the layer, whether a file of sums comes or not.
+    fn take(
+        &mut self,
+        layer: &mut Layer,
+        directory: Vec<u8>,
+        name: &[u8],
+        bytes: Vec<u8>,
+    ) -> Result<(), Reason> {
+        let role = Role::Speaks(Kind::CargoVendored);
         if name == rust::MANIFEST.as_bytes() {
             let contents = contents(Kind::CargoVendored, &bytes, name);
+            layer.keep(held_bytes(&directory, name, Some(role)) + contents.held_bytes() as u64)?;
             self.manifests.insert(directory, contents);
         } else if rust::is_from_registry(&bytes) == Ok(true) {
+            layer.keep(held_bytes(&directory, name, Some(role)))?;
             self.from_registry.insert(directory);
         }
+        Ok(())
     }
 
-    fn end(self, layer: &mut Layer) -> Result<(), Reason> {
+    fn end(self, layer: &mut Layer) {
         for (directory, contents) in self.manifests {
             if self.from_registry.contains(&directory) {
                 let path = super::layer::join(&directory, rust::MANIFEST.as_bytes());
-                layer.keep(contents.held_bytes() as u64)?;
                 let role = Role::Speaks(Kind::CargoVendored);
                 let file = LayerFile::held(role, Read::Contents(contents));
                 layer.files.insert(path, file);
             }
         }
-        Ok(())
     }
 }
 
@@ -196,8 +206,7 @@ fn member(
     }
     let read = match role {
         Role::Speaks(Kind::CargoVendored) => {
-            crates.take(directory, &name, bytes);
-            return Ok(());
+            return crates.take(layer, directory, &name, bytes);
         }
         Role::Speaks(kind) => {
             let contents = contents(kind, &bytes, &name);
