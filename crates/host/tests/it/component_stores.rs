@@ -458,6 +458,87 @@ fn a_user_names_no_more_stores_than_are_looked_at() {
 }
 
 #[test]
+fn what_a_users_configuration_says_is_not_repeated_at_length() {
+    let conf = |name: &str, place: &str| {
+        let at = format!("/home/ana/.config/containers/storage.conf.d/{name}.conf");
+        file(&at, &format!("[storage]\ngraphroot = \"{place}\"\n"))
+    };
+    // As long as its user's name makes it.
+    let passwd = format!("{0}:x:1000:1000::/home/ana:/bin/sh\n", "a".repeat(30));
+    let tree = tree_of(&[
+        file("/etc/passwd", &passwd),
+        conf("a", &"$USER/".repeat(150_000)),
+        conf("b", &format!("/{}", "$USER/".repeat(600))),
+        conf("c", &"x".repeat(4000)),
+        conf("d", &"/$ELSE".repeat(600)),
+    ]);
+    let said = unread(&inventory(&tree));
+    let shown = |text: &str| format!("{}…", &text[..120]);
+    let by = "/home/ana/.config/containers/storage.conf.d";
+    let unknown = "where images are kept is unknown";
+    let name = format!("{}/", "a".repeat(30));
+    assert_eq!(
+        said,
+        [
+            format!(
+                "{by}/a.conf: {unknown}: `{}` has more than 4096 bytes",
+                shown(&"$USER/".repeat(50))
+            ),
+            format!(
+                "{by}/b.conf: {unknown}: `{}` has more than 4096 bytes",
+                shown(&format!("/{}", name.repeat(10)))
+            ),
+            format!(
+                "{by}/c.conf: {unknown}: `{}` is no place for a store",
+                shown(&"x".repeat(4000))
+            ),
+            format!(
+                "{by}/d.conf: {unknown}: `{}` has a variable that is set elsewhere",
+                shown(&"/$ELSE".repeat(600))
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_a_users_files_cause_is_said_up_to_a_limit() {
+    let uid = if is_root() {
+        1000
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    let at = "/home/ana/.local/share/containers/storage";
+    let list = |line: &dyn Fn(usize) -> String| {
+        let lines: Vec<String> = (0..1000).map(line).collect();
+        format!("[{}]", lines.join(","))
+    };
+    let mut files = vec![
+        file(
+            "/etc/passwd",
+            &format!("ana:x:{uid}:1000::/home/ana:/bin/sh\n"),
+        ),
+        file(
+            &format!("{at}/overlay-images/images.json"),
+            &list(&|number| format!(r#"{{"id": "i{number}", "layer": "a{number}"}}"#)),
+        ),
+        file(
+            &format!("{at}/overlay-layers/layers.json"),
+            &list(&|number| format!(r#"{{"id": "a{number}"}}"#)),
+        ),
+    ];
+    for number in 0..40 {
+        let conf = format!("/home/ana/.config/containers/storage.conf.d/{number}.conf");
+        files.push(file(&conf, "[storage]\ngraphroot = \"nowhere\"\n"));
+    }
+    let said = unread(&inventory(&tree_of(&files)));
+    assert_eq!(said.len(), 1000 + 1);
+    assert_eq!(
+        said[0],
+        format!("/: 40 more troubles with images of the user {uid} are not named")
+    );
+}
+
+#[test]
 fn limits_of_images_are_said() {
     let at = "/var/lib/containers/storage";
     let list = |line: &dyn Fn(usize) -> String| {

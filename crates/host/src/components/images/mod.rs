@@ -66,8 +66,15 @@ pub(crate) fn read(
     collected: &mut Collected,
     entries_seen: &(dyn Fn(u64) + Sync),
 ) {
-    for (path, why) in &stores.unread {
-        collected.say(path.clone(), why.clone());
+    for unread in &stores.unread {
+        let (path, why) = (unread.path.clone(), unread.why.clone());
+        match unread.user {
+            None => collected.say(path, why),
+            Some(_) => {
+                collected.charge(Share::Images(unread.user));
+                collected.unread(path, why);
+            }
+        }
     }
     let mut by_owner: BTreeMap<Option<u32>, Vec<&Store>> = BTreeMap::new();
     for store in &stores.stores {

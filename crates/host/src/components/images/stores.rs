@@ -13,7 +13,7 @@ use model::HostPath;
 use model::value::{FileType, Reason};
 
 use super::{containerd, docker, podman};
-use crate::components::source::malformed;
+use crate::components::source::{malformed, shortened};
 use crate::local::Inner;
 use crate::parse::account::Passwd;
 use crate::probe::accounts;
@@ -26,6 +26,11 @@ const CONFIGURATION_LIMIT_BYTES: u64 = 1 << 20;
 const MOST_IMPORTS: usize = 64;
 /// Configurations, and stores that they name, of one user: a person has two or three.
 const MOST_OF_USER: usize = 100;
+
+/// Of a template of a place, and of what it expands to (limits.h, PATH_MAX).
+const LONGEST_PLACE_BYTES: usize = 4096;
+/// Letters of a place that is none.
+const MOST_SHOWN: usize = 120;
 
 /// The tools, by how they keep images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +54,18 @@ pub struct Store {
 pub(crate) struct Stores {
     /// Each once.
     pub stores: BTreeSet<Store>,
-    pub unread: Vec<(HostPath, Reason)>,
+    pub unread: Vec<Unread>,
+    /// The ordinary user whose files are looked at, or for whom.
+    user: Option<u32>,
     mounts: Mounts,
+}
+
+/// What can't be told of a place.
+pub(crate) struct Unread {
+    pub path: HostPath,
+    pub why: Reason,
+    /// The ordinary user whose files cause it, or who has a store there.
+    pub user: Option<u32>,
 }
 
 /// A place that somebody named.
@@ -99,6 +114,7 @@ impl Stores {
         Self {
             stores: BTreeSet::new(),
             unread: Vec::new(),
+            user: None,
             mounts: Mounts::of(&host.tree),
         }
     }
@@ -126,7 +142,7 @@ impl Stores {
     /// Is this a store that is looked into, or of which is said why not?
     pub(crate) fn knows(&self, path: &HostPath) -> bool {
         self.stores.iter().any(|store| store.path == *path)
-            || self.unread.iter().any(|(unread, _)| unread == path)
+            || self.unread.iter().any(|unread| unread.path == *path)
     }
 
     /// The directories with the files of layers. They are looked at as images, and are no files of
@@ -159,7 +175,11 @@ impl Stores {
     }
 
     fn say(&mut self, path: &HostPath, why: Reason) {
-        self.unread.push((path.clone(), why));
+        self.unread.push(Unread {
+            path: path.clone(),
+            why,
+            user: self.user,
+        });
     }
 
     /// Takes a place that is there and may be looked at.
@@ -307,6 +327,7 @@ impl Stores {
             if home.as_bytes() == b"/" || !seen.insert((home.clone(), user.uid)) {
                 continue;
             }
+            self.user = Some(user.uid).filter(|uid| *uid != 0);
             let own = format!("{}{}", user.home, podman::USERS_STORE);
             self.named_for(host, user, &own, None);
             for (by, template) in for_users {
@@ -326,6 +347,7 @@ impl Stores {
             files.extend(self.drop_ins(host, &directory, "storage.conf.d"));
             self.of_user(host, user, &files);
         }
+        self.user = None;
     }
 
     /// What a user's own configurations name.
@@ -470,15 +492,27 @@ fn unknown(why: &Reason) -> Reason {
 
 /// A place as a path; of a user's, what stands for them is put in.
 fn place(named: &Named<'_>) -> Result<HostPath, Reason> {
+    let too_long = |text: &str| {
+        let shown = shortened(text, MOST_SHOWN);
+        let why = format!("`{shown}` has more than {LONGEST_PLACE_BYTES} bytes");
+        unknown(&malformed(why))
+    };
+    if named.path.len() > LONGEST_PLACE_BYTES {
+        return Err(too_long(named.path));
+    }
     let text = match (named.user, named.by) {
         (Some(user), Some(_)) => expand(named.path, user)?,
         _ => named.path.to_owned(),
     };
+    if text.len() > LONGEST_PLACE_BYTES {
+        return Err(too_long(&text));
+    }
     let path = HostPath::from_bytes(text.as_bytes());
     match path {
         Ok(path) if text.starts_with('/') && path.as_bytes() != b"/" => Ok(path),
         _ => Err(unknown(&malformed(format!(
-            "`{text}` is no place for a store"
+            "`{}` is no place for a store",
+            shortened(&text, MOST_SHOWN)
         )))),
     }
 }
@@ -503,7 +537,8 @@ fn expand(template: &str, user: &Passwd) -> Result<String, Reason> {
             "UID" => expanded.push_str(&user.uid.to_string()),
             _ => {
                 return Err(unknown(&malformed(format!(
-                    "`{template}` has a variable that is set elsewhere"
+                    "`{}` has a variable that is set elsewhere",
+                    shortened(template, MOST_SHOWN)
                 ))));
             }
         }
