@@ -6,7 +6,7 @@
 //! or be read in two ways. What is not vouched for is copied and hashed, and never parsed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -362,7 +362,7 @@ pub fn export(
         feeds: entries,
     };
     let envelope = trust::sign(&manifest, keys);
-    let size_bytes = put(path, |file| {
+    let size_bytes = put(path, None, |file| {
         write(file, path, &envelope, &manifest, |entry, out| {
             let documents = feeds.documents(&entry.sha256);
             let mut from = feeds
@@ -406,6 +406,8 @@ pub fn cosign(
     now: Timestamp,
 ) -> Result<Cosigned, FeedError> {
     let file = File::open(path).map_err(fail("open", path))?;
+    // Whoever may read it, and no other, may do so after it is replaced.
+    let permissions = file.metadata().map_err(fail("read", path))?.permissions();
     let mut reader = Reader {
         input: io::BufReader::with_capacity(256 << 10, file),
         shown: path,
@@ -429,7 +431,7 @@ pub fn cosign(
                 error => reader.refused(format!("gets no further signature: {error}")),
             })?;
     let manifest = verified.get().clone();
-    put(path, |file| {
+    put(path, Some(permissions), |file| {
         let written = write(file, path, &envelope, &manifest, |entry, out| {
             reader.member(entry, out, path)
         })?;
@@ -443,19 +445,37 @@ pub fn cosign(
 }
 
 /// Writes a file beside its place and then into it: nobody copies half a bundle. Made anew, so
-/// that no link that somebody else put there is written through.
-fn put(path: &Path, write: impl FnOnce(&File) -> Result<u64, FeedError>) -> Result<u64, FeedError> {
+/// that no link that somebody else put there is written through. `permissions` are those of a file
+/// that it replaces.
+fn put(
+    path: &Path,
+    permissions: Option<Permissions>,
+    write: impl FnOnce(&File) -> Result<u64, FeedError>,
+) -> Result<u64, FeedError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o644)
+        // Nobody else reads what a replaced file may have kept to its owner.
+        .mode(if permissions.is_some() { 0o600 } else { 0o644 })
         .open(&temporary)
         .map_err(fail("create", &temporary))?;
     let written = write(&file).and_then(|size_bytes| {
+        if let Some(permissions) = permissions {
+            let failed = fail("set the mode of", &temporary);
+            file.set_permissions(permissions).map_err(failed)?;
+        }
         std::fs::rename(&temporary, path).map_err(fail("write", path))?;
+        // Without this, a crash may bring back what was there before.
+        let directory = match path.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(fail("sync", directory))?;
         Ok(size_bytes)
     });
     written.inspect_err(|_| {

@@ -197,7 +197,14 @@ fn a_second_person_signs_what_the_first_did() {
     fs::write(&path, &alone).expect("ours");
     refuse(&many, &[1], 2, "more than 16 signatures");
 
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs::set_permissions(&path, mode(0o640)).expect("ours");
     let cosigned = cosign(&path, &[key(2), key(1)], &keys(&[1]), on(2)).expect("a good bundle");
+    let kept = fs::metadata(&path).expect("ours").permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&kept) & 0o7777,
+        0o640
+    );
     assert_eq!(cosigned.by, [key(1).public().id()]);
     let taken = receive(&Bench::new(), &path, &both, 2).expect("both signed");
     assert_eq!(taken.from.made, on(1), "it is as old as it was");
