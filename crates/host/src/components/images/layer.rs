@@ -105,17 +105,6 @@ impl Layer {
         })
     }
 
-    /// Does this layer hide a file of a lower one?
-    pub fn hides(&self, path: &[u8]) -> bool {
-        if self.taken.contains(path) {
-            return true;
-        }
-        let slashes = (0..path.len()).filter(|at| path[*at] == b'/');
-        slashes
-            .map(|at| &path[..at.max(1)])
-            .any(|above| self.taken.contains(above) || self.opaque.contains(above))
-    }
-
     /// Takes a whiteout for what it says; false when the name is none.
     pub fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> bool {
         if name == OPAQUE {

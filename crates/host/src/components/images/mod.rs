@@ -171,7 +171,7 @@ fn of_owner(
             collected.unread(place.path().clone(), why.clone());
         }
     }
-    let left_out = view::look(host, &images, &layers, collected);
+    let left_out = view::look(host, &images, &layers, room, collected);
     if let Some(store) = own.first().filter(|_| left_out > 0) {
         let why = format!(
             "left out: {}, whose files are more than are looked at",

@@ -17,6 +17,10 @@ pub struct Limits {
     layers: usize,
     /// What is read of databases.
     database_bytes: u64,
+    /// Looking at what is seen of images, in parts of which a processor does one or two in a
+    /// nanosecond: 200 images of 30 layers, each with 20,000 files that may speak and 400 packages,
+    /// need twenty thousand million.
+    work: u64,
 }
 
 /// A registry's mirror has ten thousand images.
@@ -25,6 +29,7 @@ const OF_ROOT: Limits = Limits {
     places: 400_000,
     layers: 4096,
     database_bytes: 1 << 30,
+    work: 50_000_000_000,
 };
 /// A developer has a few hundred.
 const OF_USER: Limits = Limits {
@@ -32,12 +37,14 @@ const OF_USER: Limits = Limits {
     places: 80_000,
     layers: 4096,
     database_bytes: 128 << 20,
+    work: 25_000_000_000,
 };
 const OF_USERS: Limits = Limits {
     images: 20_000,
     places: 400_000,
     layers: 16_384,
     database_bytes: 1 << 30,
+    work: 50_000_000_000,
 };
 
 /// What is left for the stores of one owner.
@@ -62,6 +69,7 @@ impl Room {
             places: OF_USER.places.min(users.places),
             layers: OF_USER.layers.min(users.layers),
             database_bytes: OF_USER.database_bytes.min(users.database_bytes),
+            work: OF_USER.work.min(users.work),
         };
         Self::new(left, Some(*users))
     }
@@ -89,6 +97,7 @@ impl Room {
         users.places -= first.places - self.left.places;
         users.layers -= first.layers - self.left.layers;
         users.database_bytes -= first.database_bytes - self.left.database_bytes;
+        users.work -= first.work - self.left.work;
     }
 
     /// May one more image, of so many layers, be looked at?
@@ -138,6 +147,18 @@ impl Room {
                 false
             }
         }
+    }
+
+    /// May so much be done? When not, nothing more is.
+    pub fn work(&mut self, work: u64) -> bool {
+        let left = self.left.work.checked_sub(work);
+        self.left.work = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// How much may still be done.
+    pub const fn work_left(&self) -> u64 {
+        self.left.work
     }
 
     /// A database had more entries than are taken.
