@@ -10,8 +10,8 @@ use advisory::kernel::Kernel;
 use advisory::matching::SIGNED_KERNELS;
 use advisory::rank::{Clocks, Exposure, HumanImpact};
 use host::feeds::{FeedError, Feeds, Held};
+use host::packages::old_files::OldFiles;
 use host::packages::reach::Running;
-use host::packages::users::Process;
 use host::{Create, LocalHost, State};
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
@@ -180,15 +180,11 @@ impl<'a> Outlook<'a> {
     ///
     /// # Errors
     /// In words.
-    pub fn still_open(
-        &self,
-        state: Option<&State>,
-        running: &[Process],
-    ) -> Result<StillOpen, String> {
+    pub fn still_open(&self, state: Option<&State>, old: &OldFiles) -> Result<StillOpen, String> {
         let exposure = |component: &Component| self.running.of(component);
         still_open(&still_open::Question {
             state,
-            running,
+            old,
             components: self.components,
             now: &self.now,
             assess: &|components| {

@@ -10,12 +10,13 @@ use advisory::assess::{Assessment, Finding, KeptOpen, Until};
 use advisory::version::Order;
 use host::State;
 use host::feeds::FeedError;
-use host::packages::log::{Log, Logged, logged};
-use host::packages::old_files::{is_executed, is_of_packages};
+use host::packages::log::{Log, logged};
+use host::packages::old_files::{OldFiles, is_executed, is_of_packages};
 use host::packages::reach::{LIST_LIMIT_BYTES, files_in, files_of, lists_of};
 use host::packages::users::Process;
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
+use model::count::{first_of, plural};
 use model::{ChangeId, ChangeState, Component, Effect, HostPath, PackageUpgrade};
 
 use crate::assessing::{NewVersion, effects, with_versions, without_rebuild};
@@ -25,8 +26,8 @@ use crate::show::still_open::list;
 pub struct Question<'a> {
     /// The journal, where there is one.
     pub state: Option<&'a State>,
-    /// Those that run old files ([`host::packages::old_files`]).
-    pub running: &'a [Process],
+    /// What runs old files.
+    pub old: &'a OldFiles,
     pub components: &'a [Component],
     /// What the feeds say of these components.
     pub now: &'a Assessment,
@@ -65,15 +66,16 @@ impl StillOpen {
 /// When the journal or a feed can't be read, in words.
 pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
     let fail = |error: &dyn std::fmt::Display| format!("what upgrades left running: {error}");
+    let running = question.old.running.as_slice();
     let mut open = Open::default();
     if let Some(state) = question.state {
-        open.by_us(state, question.running)
-            .map_err(|error| fail(&error))?;
+        open.by_us(state, running).map_err(|error| fail(&error))?;
     }
-    if !question.running.is_empty() {
-        open.by_others(question.components, question.running, &logged());
+    if !running.is_empty() {
+        open.by_others(question.components, running, &logged());
     }
-    let untold = open.untold(question.components, question.running);
+    let mut untold = open.untold(question.components, running);
+    untold.extend(unseen(&question.old.unseen));
     if open.versions.is_empty() {
         return Ok(StillOpen {
             untold,
@@ -135,7 +137,8 @@ impl Open {
                 if old.is_empty() {
                     continue;
                 }
-                let first = first_seen(upgrades.iter().map(|one| one.at), process);
+                let at: Vec<Timestamp> = upgrades.iter().map(|one| one.at).collect();
+                let first = first_seen(&at, process, &old, Known::End);
                 if first.is_some() {
                     let old = old.into_iter().cloned();
                     self.told.extend(old.map(|path| (process.id, path)));
@@ -166,7 +169,8 @@ impl Open {
                 if old.is_empty() {
                     continue;
                 }
-                let first = first_seen(upgrades.iter().map(|one: &Logged| one.at), process);
+                let at: Vec<Timestamp> = upgrades.iter().map(|one| one.at).collect();
+                let first = first_seen(&at, process, &old, Known::Begin);
                 let from = &first.map_or(newest, |first| &upgrades[first]).from;
                 if first.is_some() {
                     let mut is_news = false;
@@ -254,11 +258,17 @@ impl Open {
                 "{subject}, and which version it is is not known: its findings may be open"
             ));
         }
+        let mut asked_of = 0;
         for (path, processes) in by_file {
             if owned.contains(path) {
                 continue;
             }
-            let executed = processes.iter().filter(|one| is_executed(one.id, path));
+            let mut is_code = |process: &&&Process| {
+                let is_asked = asked_of < MOST_ASKED;
+                asked_of += usize::from(is_asked);
+                !is_asked || is_executed(process.id, path)
+            };
+            let executed = processes.iter().filter(&mut is_code);
             let names: BTreeSet<String> = executed.map(|process| who(process)).collect();
             if !names.is_empty() {
                 let subject = subject(&names, &path.to_string());
@@ -271,7 +281,7 @@ impl Open {
         let more = said.len().saturating_sub(SENTENCES);
         if more > 0 {
             said.truncate(SENTENCES);
-            let more = model::count::plural(more, "more package or file");
+            let more = plural(more, "more package or file");
             said.push(format!(
                 "whether findings are open in {more} of which old files run"
             ));
@@ -279,6 +289,20 @@ impl Open {
         said
     }
 }
+
+/// Who can't be looked at may run anything.
+fn unseen(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        format!(
+            "what of old files runs in {}: they can't be looked at",
+            first_of(names, SENTENCES)
+        )
+    })
+}
+
+/// Files of no package of which it is asked whether they are code: each costs a look at all that a
+/// process has mapped. The rest counts as code.
+const MOST_ASKED: usize = 256;
 
 /// So much is said of what can't be told; a removed file system would fill pages.
 const SENTENCES: usize = 8;
@@ -324,18 +348,42 @@ struct Upgrade {
     package: PackageUpgrade,
 }
 
-/// How inexactly it is known when a process began, beside the time of a change.
+/// How inexactly it is known when something was, beside the time of a change.
 const INEXACT: SignedDuration = SignedDuration::from_secs(2);
 
-/// The first upgrade that a process saw: it runs what was there before that. None where it began
-/// after all of them.
-fn first_seen(mut upgrades: impl Iterator<Item = Timestamp>, process: &Process) -> Option<usize> {
-    upgrades.position(|at| {
-        process.started.is_none_or(|started| {
-            let at = at.saturating_add(INEXACT);
-            at.is_ok_and(|at| at >= started)
-        })
-    })
+/// Which time of an upgrade is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// When it was over, as our journal has it.
+    End,
+    /// When it began, as dpkg's log has it.
+    Begin,
+}
+
+/// The upgrade that took the oldest of these files away from a process: it runs what was there before
+/// that. By the time at which the file lost its name; where that can't be told, by the time at which
+/// the process began, although it may have what it has from an older one. None where it can't be any
+/// of them.
+fn first_seen(
+    upgrades: &[Timestamp],
+    process: &Process,
+    old: &[&HostPath],
+    known: Known,
+) -> Option<usize> {
+    let later = |at: Timestamp| at.saturating_add(INEXACT).unwrap_or(Timestamp::MAX);
+    let gone = old
+        .iter()
+        .filter_map(|path| process.deleted_at.get(path))
+        .min();
+    let by_file = gone.and_then(|gone| match known {
+        Known::End => upgrades.iter().position(|at| later(*at) >= *gone),
+        Known::Begin => upgrades.iter().rposition(|at| *at <= later(*gone)),
+    });
+    let by_start = || {
+        let saw = |at: &Timestamp| process.started.is_none_or(|started| later(*at) >= started);
+        upgrades.iter().position(saw)
+    };
+    by_file.or_else(by_start)
 }
 
 /// The upgrades from an older version, in their order, by the names of the packages. `finished`

@@ -16,7 +16,7 @@ use model::HostPath;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
 
 use super::reach::is_merged;
-use super::users::{DELETED, Inode, Process, Range, deleted_ranges, maps, processes};
+use super::users::{DELETED, Inode, Process, Range, deleted_ranges, look, maps};
 use crate::act::{LastLink, Root};
 
 /// What is read at most in one look. The libraries that everything maps have some ten MB.
@@ -27,15 +27,26 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// hundreds.
 const MOST_LOOKED_AT: usize = 1000;
 
-/// The processes that run old files; `deleted` has only these.
-pub fn runs_old_files() -> Vec<Process> {
-    let mut compared = Compared::default();
-    let mut all = processes();
-    for process in &mut all {
-        compared.look(process, is_of_packages);
+/// What runs of what is not there any more.
+#[derive(Clone, Debug, Default)]
+pub struct OldFiles {
+    /// The processes that run old files; `deleted` has only these.
+    pub running: Vec<Process>,
+    /// The names of the processes that can't be looked at.
+    pub unseen: Vec<String>,
+}
+
+impl OldFiles {
+    /// Looks at every process.
+    pub fn now() -> Self {
+        let mut compared = Compared::default();
+        let (mut running, unseen) = look();
+        for process in &mut running {
+            compared.look(process, is_of_packages);
+        }
+        running.retain(|process| !process.deleted.is_empty());
+        Self { running, unseen }
     }
-    all.retain(|process| !process.deleted.is_empty());
-    all
 }
 
 /// Has a process a deleted file mapped as something to execute? What is made on the host itself, as
@@ -125,7 +136,9 @@ impl Compared {
                 is_unchanged &= is_same;
                 // Nothing is done to a file without a name any more, but for the last of its names
                 // being taken away.
-                let since = mapped.as_ref().and_then(|mapped| changed_at(&mapped.stat));
+                let stat = mapped.as_ref().map(|mapped| &mapped.stat);
+                let nameless = stat.filter(|stat| stat.stx_nlink == 0);
+                let since = nameless.and_then(changed_at);
                 if let (false, Some(since)) = (is_same, since) {
                     at = Some(at.map_or(since, |at| at.min(since)));
                 }

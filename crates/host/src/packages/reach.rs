@@ -375,7 +375,7 @@ impl<'a> Part<'a> {
 }
 
 /// `nginx (812)`: what a process is called, everybody may read (proc_pid_comm(5)).
-fn named(folder: &Path) -> String {
+pub(super) fn named(folder: &Path) -> String {
     let file = std::fs::File::open(folder.join("comm"));
     let name = file.ok().and_then(|file| read_bounded(file, 4096).ok());
     let name = model::printable(name.unwrap_or_default().trim_ascii_end());

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use model::HostPath;
 use rustix::io::Errno;
 
+use super::reach::named;
+
 /// Maps of one process: a browser has ten thousand lines.
 const LIMIT_BYTES: u64 = 16 << 20;
 
@@ -36,14 +38,27 @@ pub fn own_unit() -> Option<String> {
 
 /// All processes that can be looked at, but for those of the kernel and for ourselves.
 pub fn processes() -> Vec<Process> {
-    let mut found: Vec<Process> = ids()
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(process)
-        .filter(|process| !process.maps.is_empty() || !process.deleted.is_empty())
-        .collect();
+    look().0
+}
+
+/// The same, and the names of those that can't be looked at.
+pub(super) fn look() -> (Vec<Process>, Vec<String>) {
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    let Ok(ids) = ids() else {
+        return (found, vec!["all, since /proc can't be read".to_owned()]);
+    };
+    for id in ids {
+        let folder = Path::new("/proc").join(id.to_string());
+        match process(id, &folder) {
+            Some(process) if process.maps.is_empty() && process.deleted.is_empty() => {}
+            Some(process) => found.push(process),
+            // One that has ended meanwhile hides nothing.
+            None if !folder.exists() => {}
+            None => unseen.push(named(&folder)),
+        }
+    }
     found.sort_by_key(|process: &Process| process.id);
-    found
+    (found, unseen)
 }
 
 /// The ids of all processes but ourselves.
@@ -65,9 +80,8 @@ pub(super) fn maps(folder: &Path) -> Option<Vec<u8>> {
 }
 
 /// None where it can't be looked at.
-fn process(id: u32) -> Option<Process> {
-    let folder = Path::new("/proc").join(id.to_string());
-    let maps = maps(&folder)?;
+fn process(id: u32, folder: &Path) -> Option<Process> {
+    let maps = maps(folder)?;
     let (maps, deleted) = parse_maps(&maps);
     let name = read(&folder.join("comm")).unwrap_or_default();
     let cgroup = read(&folder.join("cgroup")).unwrap_or_default();

@@ -26,7 +26,7 @@ pub fn record(id: &str) -> Vec<u8> {
 
 /// Later than the records are dated.
 fn now() -> Timestamp {
-    "2026-06-02T00:00:00Z".parse().expect("a time")
+    "2026-12-01T00:00:00Z".parse().expect("a time")
 }
 
 impl Bench {
@@ -325,14 +325,14 @@ fn what_is_dated_after_the_import_is_no_age() {
     };
     let good = record("CVE-2026-0001");
     // Clocks differ by hours.
-    let soon = dated("CVE-2026-0002", "2026-06-02T20:00:00Z");
+    let soon = dated("CVE-2026-0002", "2026-12-01T20:00:00Z");
     let never = dated("CVE-2026-0003", "2099-01-01T00:00:00Z");
     let files: [(&str, &[u8]); 3] = [("1.json", &good), ("2.json", &soon), ("3.json", &never)];
     let feed = bench.import(&bench.file("a.tar", &tar(&files)));
     let feed = feed.expect("they can be read").feed;
     assert_eq!(
         feed.newest.expect("dated").to_string(),
-        "2026-06-02T20:00:00Z"
+        "2026-12-01T20:00:00Z"
     );
     assert_eq!((feed.counts.advisories, feed.counts.malformed), (3, 1));
     let said = &feed.counts.malformed_first[0];

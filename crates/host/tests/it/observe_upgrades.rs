@@ -103,9 +103,8 @@ fn maps_hold_files_and_what_became_of_them() {
           7f08-7f09 r--p 00000000 fe:00 14  /opt/a file with blanks\n\
           7ffc-7ffd rw-p 00000000 00:00 0   [stack]\n",
     );
-    let paths = |paths: &BTreeSet<HostPath>| {
-        paths.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let paths =
+        |paths: &BTreeSet<HostPath>| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(paths(&maps), ["/opt/a file with blanks", "/usr/sbin/sshd"]);
     assert_eq!(paths(&deleted), ["/usr/lib/libssl.so.3"]);
 }
@@ -242,7 +241,7 @@ fn the_same_bytes_as_another_file_are_no_old_file() {
     let [since] = since[..] else {
         panic!("{since:?}");
     };
-    let ago = jiff::Timestamp::now().duration_since(since).as_secs();
+    let ago = Timestamp::now().duration_since(since).as_secs();
     assert!((0..60).contains(&ago), "{ago} s ago");
 }
 

@@ -9,7 +9,7 @@ use ::plan::patch::{Patching, User};
 use advisory::assess::Finding;
 use host::act::health::look;
 use host::act::{LastLink, Root};
-use host::packages::old_files::runs_old_files;
+use host::packages::old_files::OldFiles;
 use host::packages::users::{own_unit, processes};
 use host::packages::{
     Broken, Check, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch,
@@ -125,7 +125,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
     let mut unknown: Vec<String> = lists.iter().filter_map(AptLists::unknown_text).collect();
     if let (Patches::Due { within_days, .. }, Some(outlook)) = (patches, &outlook) {
         // As `patch status` reckons: closed is what nothing runs any more.
-        match outlook.still_open(Some(state), &runs_old_files()) {
+        match outlook.still_open(Some(state), &OldFiles::now()) {
             Ok(open) => {
                 unknown.extend(open.unknown());
                 not_closed.extend(waivers.due(open.findings, within(within_days)));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use advisory::assess::{Assessment, Finding};
 use advisory::kernel::{Kernel, Kernels, release_of};
-use host::packages::old_files::runs_old_files;
+use host::packages::old_files::OldFiles;
 use host::packages::users::Process;
 use host::packages::{Held, Pending, kernel, newest_file, pending};
 use host::{LocalHost, State};
@@ -66,10 +66,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let policy = survey::repository(args.policy.as_deref())?;
     let terms = Terms::by(policy.vulnerabilities(), Timestamp::now());
-    let running = runs_old_files();
+    let old = OldFiles::now();
     let mut status = Status {
         format: FORMAT,
-        runs_old_files: by_who(&running),
+        runs_old_files: by_who(&old.running),
         begins: match args.when.times() {
             Some(times) => Some(times.begins(&host)?),
             None => None,
@@ -98,7 +98,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let outlook = match Outlook::of(context.directory(), &host, &components, &terms) {
         Ok(outlook) => {
-            let open = outlook.still_open(state.as_ref(), &running);
+            let open = outlook.still_open(state.as_ref(), &old);
             let open = open.unwrap_or_else(|why| {
                 status.unknown.push(why);
                 StillOpen::default()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use advisory::assess::Finding;
 use host::LocalHost;
-use host::packages::old_files::runs_old_files;
+use host::packages::old_files::OldFiles;
 use jiff::Timestamp;
 use model::{Effect, Plan};
 
@@ -85,7 +85,7 @@ fn open(context: &Context, plan: &Plan) -> Result<(Vec<Finding>, Vec<String>), S
     let outlook = outlook.map_err(|error| error.to_string())?;
     let state = context.existing_journal();
     let state = state.map_err(|failure| failure.to_string())?;
-    let open = outlook.still_open(state.as_ref(), &runs_old_files())?;
+    let open = outlook.still_open(state.as_ref(), &OldFiles::now())?;
     let mut now = outlook.now().clone();
     let unknown = open.unknown();
     now.add(open.findings);

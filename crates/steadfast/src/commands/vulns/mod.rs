@@ -16,7 +16,7 @@ use advisory::waive::waive;
 use clap::ValueEnum;
 use content::Repository;
 use host::feeds::FeedError;
-use host::packages::old_files::runs_old_files;
+use host::packages::old_files::OldFiles;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{Component, PublicClock, Severity, VulnerabilityPolicy};
@@ -224,7 +224,7 @@ fn add_still_open(
         .and_then(|state| {
             still_open(&still_open::Question {
                 state: state.as_ref(),
-                running: &runs_old_files(),
+                old: &OldFiles::now(),
                 components,
                 now: assessment,
                 assess,
