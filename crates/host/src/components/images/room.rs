@@ -17,9 +17,9 @@ pub struct Limits {
     layers: usize,
     /// What is read of databases.
     database_bytes: u64,
-    /// Looking at what is seen of images, in parts of which a processor does one or two in a
+    /// Looking at what is seen of images, in parts of which a processor does one to four in a
     /// nanosecond: 200 images of 30 layers, each with 20,000 files that may speak and 400 packages,
-    /// need twenty thousand million.
+    /// need some 25 thousand million.
     work: u64,
 }
 

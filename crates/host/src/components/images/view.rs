@@ -461,7 +461,7 @@ mod tests {
 
     use model::HostPath;
 
-    use super::{look, seen};
+    use super::{BYTE_WORK, DATABASE_LINE_WORK, LIST_LINE_WORK, OPEN_WORK, look, seen};
     use crate::LocalHost;
     use crate::components::Collected;
     use crate::components::found::Contents;
@@ -542,6 +542,33 @@ mod tests {
         }
         assert!(seen(&stack, &mut room).is_none(), "there is no room");
         assert_eq!(room.work_left(), 0);
+    }
+
+    #[test]
+    fn two_hundred_large_images_have_room() {
+        let place = Place::Directory(HostPath::literal("/layer"));
+        let layers: Vec<Layer> = (0..30)
+            .map(|depth| {
+                let at = "/usr/local/lib/python3.13/site-packages";
+                let file = |name| format!("{at}/package_{depth}_{name}-1.0.dist-info/METADATA");
+                let files: Vec<String> = (0..20_000 / 30).map(file).collect();
+                let files: Vec<&str> = files.iter().map(String::as_str).collect();
+                // Few layers replace a directory.
+                let opaque = ["/var/cache"];
+                layer(&files, &[], if depth == 15 { &opaque } else { &[] })
+            })
+            .collect();
+        let stack: Vec<_> = layers.iter().map(|layer| (&place, layer)).collect();
+        let mut room = Room::of_user(&Room::of_users());
+        let before = room.work_left();
+        assert!(seen(&stack, &mut room).is_some());
+        // 400 packages, whose lists and states have 7 MB and 140,000 lines.
+        let packages = 400 * OPEN_WORK
+            + (7 << 20) * BYTE_WORK
+            + 120_000 * LIST_LINE_WORK
+            + 20_000 * DATABASE_LINE_WORK;
+        let work = before - room.work_left() + packages;
+        assert!(200 * work <= before, "{work}");
     }
 
     #[test]
