@@ -377,7 +377,11 @@ fn first_seen(
         .min();
     let by_file = gone.and_then(|gone| match known {
         Known::End => upgrades.iter().position(|at| later(*at) >= *gone),
-        Known::Begin => upgrades.iter().rposition(|at| *at <= later(*gone)),
+        // Of upgrades that follow on each other so soon, the first.
+        Known::Begin => upgrades
+            .iter()
+            .rfind(|at| *at <= gone)
+            .and_then(|begun| upgrades.iter().position(|at| later(*at) >= *begun)),
     });
     let by_start = || {
         let saw = |at: &Timestamp| process.started.is_none_or(|started| later(*at) >= started);
