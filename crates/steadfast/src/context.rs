@@ -74,14 +74,17 @@ impl Context {
     }
 
     /// The change that a person means: `last`, `c-19`, `19`. The last one is the newest that is in
-    /// effect or in question: what was taken back is past. Steadfast's own part in it, the unit that
-    /// recovers at boot, is meant by nobody.
+    /// effect or in question: what was taken back is past.
     pub fn change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
         let history = state.history().map_err(refused)?;
-        let is_meant = |change: &Change| {
-            !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
-                && change.serves != [OWN]
-        };
+        find(&history, typed, is_in_effect).cloned()
+    }
+
+    /// The same, of what is to be taken back. Steadfast's own part in it, the unit that recovers at
+    /// boot, is meant by nobody who says `last`.
+    pub fn change_to_undo(&self, state: &State, typed: &str) -> Result<Change, Failure> {
+        let history = state.history().map_err(refused)?;
+        let is_meant = |change: &Change| is_in_effect(change) && change.serves != [OWN];
         find(&history, typed, is_meant).cloned()
     }
 
@@ -90,6 +93,10 @@ impl Context {
         let history = state.history().map_err(refused)?;
         find(&history, typed, |_| true).cloned()
     }
+}
+
+fn is_in_effect(change: &Change) -> bool {
+    !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
 }
 
 /// The change by its id, by `last`, or by the id of its plan, in full or shortened.

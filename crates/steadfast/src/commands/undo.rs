@@ -49,7 +49,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.change(&state, &args.change)?;
+    let change = context.change_to_undo(&state, &args.change)?;
     let record = state.change(change.id).map_err(context::refused)?;
     if matches!(change.state, ChangeState::Undone | ChangeState::RolledBack) {
         // Before anything is said of what it would bring back.

@@ -144,6 +144,11 @@ fn an_undo_out_of_order_is_refused() {
     assert_eq!(host.shell("cat /etc/motd"), "2\n");
     host.steadfast(&["undo", "3", "--yes"]).expect(0, &[]);
     host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    // The unit that recovers at boot is no last change, and stays.
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(2, &["no change in effect", "steadfast uninstall"]);
+    host.steadfast(&["show", "last"])
+        .expect(0, &["c-3", "undone"]);
     host.expect_same(&with_roles);
     host.shell("rm -r /etc/steadfast");
     let left = crate::booted::differences(&before, &host.snapshot());
