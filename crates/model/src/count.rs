@@ -27,8 +27,9 @@ pub fn plural(count: usize, one: &str) -> String {
 }
 
 /// The first of these, and how many more there are: `a`, `a, b`, `a, b and 2 more`.
-pub fn first_of(names: &[String], shown: usize) -> String {
-    let first = names[..names.len().min(shown)].join(", ");
+pub fn first_of(names: &[impl AsRef<str>], shown: usize) -> String {
+    let first = names.iter().take(shown).map(AsRef::as_ref);
+    let first = first.collect::<Vec<&str>>().join(", ");
     match names.len().saturating_sub(shown) {
         0 => first,
         more => format!("{first} and {} more", number(more)),

@@ -7,7 +7,7 @@ use advisory::assess::Finding;
 use host::packages::{kernel, owners};
 use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
-use model::count::first_of;
+use model::count::{first_of, plural};
 use model::{ChangeState, Effect, PackageUpgrade, Plan, Risk};
 
 use crate::assessing::{Effects, NewVersion, Outlook, Terms};
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::layout::{Paper, Text};
 use crate::show;
 use crate::show::events::Lines;
-use crate::show::vulns::{plural, unknown_text};
+use crate::show::vulns::unknown_text;
 use crate::still_open::old_version;
 use crate::style::{Role, Style};
 

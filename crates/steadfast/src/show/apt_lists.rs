@@ -4,9 +4,9 @@ use std::io;
 
 use host::packages::Lists;
 use jiff::Timestamp;
+use model::count::plural;
 use serde::Serialize;
 
-use super::vulns::plural;
 use crate::layout::{Paper, Text};
 use crate::style::Role;
 

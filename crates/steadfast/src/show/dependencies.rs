@@ -8,12 +8,13 @@ use advisory::assess::{Assessment, Finding};
 use advisory::remedy::Remedy;
 use host::dependencies::Changed;
 use jiff::Timestamp;
+use model::count::plural;
 use model::dependency::{LockFormat, LockedFrom, Lockfile};
 use serde::Serialize;
 use similar::TextDiff;
 
 use super::plan::quoted as quoted_word;
-use super::vulns::{View, because, feeds, label, plural, priority_role, unknown};
+use super::vulns::{View, because, feeds, label, priority_role, unknown};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;

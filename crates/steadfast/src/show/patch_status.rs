@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use advisory::assess::{FeedState, Finding};
 use jiff::civil::Date;
 use model::Change;
+use model::count::plural;
 use serde::Serialize;
 
 use super::apt_lists::AptLists;
@@ -14,7 +15,6 @@ use super::change::ending;
 use super::history::{minute, state_text};
 use super::patch::{Begins, HeldBack, named, write_begins, write_held};
 use super::still_open::{by, until};
-use super::vulns::plural;
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;

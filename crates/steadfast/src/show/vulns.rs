@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use model::VulnerabilityWaiver;
 use model::component::EvidenceKind;
-pub use model::count::plural;
+use model::count::{first_of, plural};
 use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
@@ -263,7 +263,7 @@ pub(super) fn unknown(
     for ((input, why), findings) in worse_branches(&assessment.findings) {
         let findings = plural(findings, "finding");
         let named = match why == Unseen::Processes.as_str() && !unseen.is_empty() {
-            true => format!(" ({})", few(unseen)),
+            true => format!(" ({})", first_of(unseen, NAMES)),
             false => String::new(),
         };
         say(
@@ -378,16 +378,6 @@ fn rows_of(
 /// So many names stand in a list of them.
 const NAMES: usize = 4;
 
-/// `CVE-2026-0001, CVE-2026-0002 and 7 more`.
-fn few(names: &[impl AsRef<str>]) -> String {
-    let first = names.iter().take(NAMES).map(AsRef::as_ref);
-    let first = first.collect::<Vec<&str>>().join(", ");
-    match names.len().saturating_sub(NAMES) {
-        0 => first,
-        more => format!("{first} and {} more", number(more)),
-    }
-}
-
 /// `overdue`, `14 days`, `no date`, `no fix`.
 pub(super) fn label(finding: &Finding, view: &View) -> (Role, String) {
     let Some(due) = finding.ranking.due() else {
@@ -431,7 +421,7 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
     }
     let mut detail = Text::new().solid(Role::Plain, &worst.name);
     if !worst.about.is_empty() {
-        detail = detail.say(Role::Dim, &format!(" ({})", few(&worst.about)));
+        detail = detail.say(Role::Dim, &format!(" ({})", first_of(&worst.about, NAMES)));
     }
     let more = package.findings.len() - 1;
     if more > 0 {
@@ -581,7 +571,7 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             .copied()
             .collect();
         if !others.is_empty() {
-            let text = few(&others);
+            let text = first_of(&others, NAMES);
             paper.row(Role::Dim, "named by", &Text::new().plain(&text))?;
         }
         if !word.spoken {
@@ -594,7 +584,7 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             let (role, label, text) = match unspoken.is_empty() {
                 true => (Role::Good, "not here", text.to_owned()),
                 false => {
-                    let unspoken = few(&unspoken);
+                    let unspoken = first_of(&unspoken, NAMES);
                     let text = format!("{text}, and no feed speaks of {unspoken}");
                     (Role::Wary, "unknown", text)
                 }

@@ -7,13 +7,13 @@ use advisory::assess::Finding;
 use host::LocalHost;
 use host::packages::old_files::OldFiles;
 use jiff::Timestamp;
+use model::count::plural;
 use model::{Effect, Plan};
 
 use super::due::Waivers;
 use crate::assessing::{Outlook, Terms};
 use crate::context::Context;
 use crate::show::still_open::until;
-use crate::show::vulns::plural;
 use crate::survey;
 
 /// Findings that are named in one line.
