@@ -15,6 +15,9 @@ use crate::act::place::Root;
 /// How often a lock that is held is tried again: flock(2) itself knows no time limit.
 const TRY_EVERY: Duration = Duration::from_millis(25);
 
+/// Nobody is refused sooner: whoever only looks ([`is_at_work`]) holds the lock for a moment.
+const AT_LEAST: Duration = Duration::from_millis(100);
+
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("another change is at work on this host{}", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
@@ -35,7 +38,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the host's lock, waiting at most `wait`.
+    /// Takes the host's lock, waiting at most `wait`, and never less than a tenth of a second.
     pub fn take(root: &Root, wait: Duration) -> Result<Self, LockError> {
         let directory = directory();
         let path = directory.join(name(root));
@@ -63,7 +66,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
-        let until = Instant::now() + wait;
+        let until = Instant::now() + wait.max(AT_LEAST);
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
@@ -95,7 +98,8 @@ impl Drop for Lock {
     }
 }
 
-/// Is a change of this host at work now? Makes nothing, and holds nothing.
+/// Is a change of this host at work now? Makes nothing; holds the lock for a moment, beside others
+/// that look.
 pub fn is_at_work() -> bool {
     let Ok(file) = File::open(directory().join("lock")) else {
         return false;

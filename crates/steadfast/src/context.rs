@@ -24,18 +24,31 @@ const SYSTEM_STATE: &str = "/var/lib/steadfast";
 
 pub struct Context {
     state: PathBuf,
+    /// Nobody named the folder: it is whose account this runs under.
+    is_usual: bool,
 }
 
 impl Context {
     /// `state` as given on the command line.
     pub fn new(state: Option<PathBuf>) -> Self {
         Self {
+            is_usual: state.is_none(),
             state: state.unwrap_or_else(default_state),
         }
     }
 
     pub fn directory(&self) -> &Path {
         &self.state
+    }
+
+    /// Says where root's are, to someone else who found none of their own.
+    pub fn mention_roots(&self, what: &str, command: &str) {
+        let others = !rustix::process::geteuid().is_root() && Path::new(SYSTEM_STATE).is_dir();
+        if self.is_usual && others {
+            crate::say(format_args!(
+                "root's {what} are in {SYSTEM_STATE}: sudo steadfast {command}"
+            ));
+        }
     }
 
     /// The journal, made when there is none.

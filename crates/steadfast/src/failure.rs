@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::ErrorKind;
 
 use content::ContentErrors;
 use miette::{Report, miette};
@@ -14,8 +13,6 @@ pub struct Failure {
     pub exit: Exit,
     /// What went wrong; several, where one look at a policy finds several mistakes.
     pub reports: Vec<Report>,
-    /// Set when writing the output failed.
-    pub io: Option<ErrorKind>,
 }
 
 impl Failure {
@@ -28,7 +25,6 @@ impl Failure {
                 "{}",
                 harmless(&message.to_string())
             )],
-            io: None,
         }
     }
 
@@ -37,7 +33,6 @@ impl Failure {
         Self {
             exit,
             reports: vec![miette!("{}", harmless(&chain(&error)))],
-            io: None,
         }
     }
 
@@ -85,18 +80,16 @@ impl From<ContentErrors> for Failure {
         Self {
             exit: Exit::BadInput,
             reports: errors.into_iter().map(Report::new).collect(),
-            io: None,
         }
     }
 }
 
-/// Writing to standard output failed: the reader went away, or a disk is full.
+/// Writing to standard output failed: a disk is full, say.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self {
             exit: Exit::Unchecked,
             reports: vec![miette!("can't write the output: {error}")],
-            io: Some(error.kind()),
         }
     }
 }

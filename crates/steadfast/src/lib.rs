@@ -11,6 +11,7 @@ pub mod duration;
 pub mod exit;
 pub mod failure;
 pub mod layout;
+pub mod output;
 pub mod progress;
 pub mod prove;
 pub mod reference;

@@ -44,6 +44,8 @@ pub struct StillOpen {
     pub unclear: Vec<String>,
     /// Who runs old files of which nobody can say what version they are, in sentences.
     pub untold: Vec<String>,
+    /// The same by the names of installed packages: none of them is simply fixed.
+    pub doubtful: BTreeMap<String, String>,
 }
 
 impl StillOpen {
@@ -74,11 +76,12 @@ pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
     if !running.is_empty() {
         open.by_others(question.components, running, &logged());
     }
-    let mut untold = open.untold(question.components, running);
+    let (mut untold, doubtful) = open.untold(question.components, running);
     untold.extend(unseen(&question.old.unseen));
     if open.versions.is_empty() {
         return Ok(StillOpen {
             untold,
+            doubtful,
             ..StillOpen::default()
         });
     }
@@ -98,6 +101,7 @@ pub fn still_open(question: &Question<'_>) -> Result<StillOpen, String> {
         findings: findings.collect(),
         unclear,
         untold,
+        doubtful,
     })
 }
 
@@ -217,8 +221,12 @@ impl Open {
     }
 
     /// Who runs old files of which no change of ours and no log tells the version: their findings
-    /// may be open, and nothing else says so.
-    fn untold(&self, components: &[Component], running: &[Process]) -> Vec<String> {
+    /// may be open, and nothing else says so. In sentences, and by package.
+    fn untold(
+        &self,
+        components: &[Component],
+        running: &[Process],
+    ) -> (Vec<String>, BTreeMap<String, String>) {
         let mut by_file: BTreeMap<&HostPath, Vec<&Process>> = BTreeMap::new();
         for process in running {
             let deleted = process.deleted.iter();
@@ -245,18 +253,25 @@ impl Open {
             }
         }
         let mut said = Vec::new();
+        let mut doubtful = BTreeMap::new();
+        let mut doubt = |package: &str, why: String| {
+            said.push(why.clone());
+            doubtful.insert(package.to_owned(), why);
+        };
         for ((package, from), names) in &self.perhaps_older {
             let subject = subject(names, &format!("of {package}"));
-            said.push(format!(
+            let why = format!(
                 "{subject} from before dpkg's log begins, perhaps older than {from}: more of its \
                  findings may be open"
-            ));
+            );
+            doubt(package, why);
         }
         for (package, names) in by_package {
             let subject = subject(&names, &format!("of {package}"));
-            said.push(format!(
+            let why = format!(
                 "{subject}, and which version it is is not known: its findings may be open"
-            ));
+            );
+            doubt(package, why);
         }
         let mut asked_of = 0;
         for (path, processes) in by_file {
@@ -286,7 +301,7 @@ impl Open {
                 "whether findings are open in {more} of which old files run"
             ));
         }
-        said
+        (said, doubtful)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::progress::Progress;
 use crate::show;
 use crate::show::effect::{Seen, describe, is_secret};
@@ -141,7 +142,7 @@ pub fn recover_first(context: &Context) -> Result<(), Failure> {
 pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
     crate::say(format_args!("{said}"));
     let style = Style::for_stdout();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     show::plan::write_left_alone(&mut out, plan, &style)?;
     Ok(Exit::AsWanted)
 }

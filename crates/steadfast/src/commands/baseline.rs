@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::survey::repository;
 
 /// Look at baselines
@@ -60,7 +61,7 @@ fn by_baseline(repository: &content::Repository) -> ByBaseline<'_> {
 
 fn list(args: &List) -> Result<Exit, Failure> {
     let repository = repository(args.policy.as_deref())?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     let baselines = by_baseline(&repository);
     match args.format {
         Format::Json => write_json(
@@ -101,7 +102,7 @@ fn show(args: &Show) -> Result<Exit, Failure> {
         let message = format!("there is no baseline `{typed}`");
         return Err(Failure::new(Exit::BadInput, message, help));
     };
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             let mut value = summary(name, rules);

@@ -9,6 +9,7 @@ use model::Digest;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::progress::Progress;
 
 /// Boot a throwaway host, break ten things, fix them, and take the fixes back
@@ -101,7 +102,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// The story, in five parts.
 fn tell(host: &Container, release: Release) -> Result<Exit, Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(
         out,
         "A {release} host has booted, and ten things are broken on it:"

@@ -6,6 +6,7 @@ use super::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::report;
 use crate::show;
 use crate::style::Style;
@@ -26,7 +27,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         None => Vec::new(),
     };
     changes.sort_by_key(|change| std::cmp::Reverse(change.id.0));
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             let history = serde_json::json!({"format": 1, "changes": changes});
@@ -40,5 +41,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
     }
     out.flush()?;
+    if changes.is_empty() {
+        context.mention_roots("changes", "history");
+    }
     Ok(Exit::AsWanted)
 }

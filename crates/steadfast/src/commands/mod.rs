@@ -21,8 +21,6 @@ pub mod undo;
 pub mod uninstall;
 pub mod vulns;
 
-use std::io::ErrorKind;
-
 use clap::ValueEnum;
 
 use crate::cli::{Cli, Command};
@@ -54,10 +52,6 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Uninstall(args) => uninstall::run(args, &context),
     };
     ended.unwrap_or_else(|failure| {
-        // A reader that has seen enough (`steadfast audit | head`) is no failure.
-        if failure.io == Some(ErrorKind::BrokenPipe) {
-            return Exit::AsWanted;
-        }
         for report in &failure.reports {
             crate::say(format_args!("{report:?}"));
         }

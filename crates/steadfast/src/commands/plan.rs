@@ -11,6 +11,7 @@ use resource::Seen;
 use super::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::progress::Progress;
 use crate::show;
 use crate::style::Style;
@@ -55,7 +56,7 @@ fn write(
     if let Some(path) = output {
         save(path, plan)?;
     }
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match format {
         Format::Json => out.write_all(plan.to_json().as_bytes())?,
         Format::Human => {

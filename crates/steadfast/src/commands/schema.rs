@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::report;
 
 /// Print the JSON Schema of policy files, for editors, or of the report
@@ -28,6 +29,6 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Of::Policy => content::schema(),
         Of::Report => report::json::schema(),
     };
-    report::json::write_value(&mut std::io::stdout().lock(), &schema)?;
+    report::json::write_value(&mut output::stdout(), &schema)?;
     Ok(Exit::AsWanted)
 }

@@ -6,6 +6,7 @@ use super::Format;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::style::Style;
 use crate::{report, show};
 
@@ -24,7 +25,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
     let change = context.shown_change(&state, &args.change)?;
     let record = state.change(change.id).map_err(context::refused)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             let value = serde_json::json!({"format": 1, "change": change, "plan": record.plan});

@@ -16,6 +16,7 @@ use plan::Counts;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::style::Style;
 
 /// Writes a whole report to a file, or to standard output; `what` it is called.
@@ -25,7 +26,7 @@ pub fn deliver(
     render: &dyn Fn(&mut dyn Write, &Style) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     let Some(path) = output else {
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = BufWriter::new(output::stdout());
         render(&mut out, &Style::for_stdout())?;
         out.flush()?;
         return Ok(());

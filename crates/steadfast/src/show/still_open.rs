@@ -53,10 +53,10 @@ pub fn until(finding: &Finding) -> Option<String> {
 /// The same, and whether that is since only the version is new.
 pub fn why_open(finding: &Finding) -> Option<String> {
     let until = until(finding)?;
-    // What ends it may bring the old version back.
+    // What ends it may bring back either version.
     Some(match is_unfinished(finding) {
         true => {
-            format!("open {until}; unless it is at work, steadfast recover takes it back")
+            format!("open {until}; unless it is at work, steadfast recover ends it")
         }
         false => format!("a newer version is installed: open {until}"),
     })

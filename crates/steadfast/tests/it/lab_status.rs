@@ -220,6 +220,9 @@ fn what_nobody_tells_the_version_of_is_unknown_and_not_closed() {
     for words in [&["vulns", "--os-only"][..], &["vulns", CVE]] {
         host.steadfast(words).expect(3, &[&untold]);
     }
+    // Nor is it simply fixed in what is installed.
+    let named = host.steadfast(&["vulns", CVE]);
+    assert!(named.out.contains("demo 3.0") && !named.out.contains("fixed"), "{named}");
     host.steadfast(&["patch", "status"]).expect(1, &[&untold]);
     // What is of no package; and what users run from elsewhere is theirs.
     host.shell(&format!(

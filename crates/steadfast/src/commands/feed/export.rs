@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show;
 use crate::style::Style;
 
@@ -80,7 +81,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     )
     .map_err(refused)?;
     let ids: Vec<_> = keys.iter().map(|key| key.public().id()).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     show::feeds::exported(
         &mut out,
         &args.bundle,

@@ -13,6 +13,7 @@ use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::style::Style;
 use crate::{report, show};
 
@@ -51,7 +52,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let feeds = open(context)?;
     let now = Timestamp::now();
     let taken = feeds::take_in(&feeds, &args.path, name.as_ref(), &accept, now).map_err(refused)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match (args.format, &taken) {
         (Format::Json, Taken::Feed(imported)) => {
             let value = serde_json::json!({

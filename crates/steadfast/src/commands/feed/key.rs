@@ -7,6 +7,7 @@ use host::feeds;
 use super::refused;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show;
 use crate::style::Style;
 
@@ -24,7 +25,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (public, public_path) = feeds::generate(&args.path).map_err(refused)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let style = Style::for_stdout();
     show::feeds::made_key(&mut out, &args.path, &public_path, public.id(), &style)?;
     Ok(Exit::AsWanted)

@@ -13,6 +13,7 @@ use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::style::Style;
 use crate::{report, show};
 
@@ -54,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
     }
     let sources = &records.sources;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             let value = serde_json::json!({"format": 1, "feeds": states, "sources": sources});
@@ -63,6 +64,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Format::Human => show::feeds::list(&mut out, &states, sources, &Style::for_stdout())?,
     }
     out.flush()?;
+    if states.is_empty() && sources.is_empty() {
+        context.mention_roots("feeds", "feed list");
+    }
     let stale = states.is_empty() || states.iter().any(|listed| listed.state.stale);
     // What was never fetched has no age that could be stale.
     let missing = sources.values().any(|source| source.last_update.is_none());

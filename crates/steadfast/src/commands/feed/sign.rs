@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{KeyFolder, refused};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show;
 use crate::style::Style;
 
@@ -49,7 +50,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let cosigned = feeds::cosign(&args.bundle, &signers, &keys, now).map_err(refused)?;
     let ids: Vec<_> = signers.iter().map(|key| key.public().id()).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     show::feeds::cosigned(
         &mut out,
         &args.bundle,

@@ -11,6 +11,7 @@ use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show::feeds::AsOf;
 use crate::style::Style;
 use crate::{report, show};
@@ -47,7 +48,7 @@ pub fn add(args: &AddArgs, context: &Context) -> Result<Exit, Failure> {
     let (insecure_http, unsigned) = (args.insecure_http, args.unsigned);
     let replaced =
         feeds::add(&feeds, &name, &address, insecure_http, unsigned, now).map_err(refused)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let style = Style::for_stdout();
     show::feeds::added(&mut out, name.as_str(), &args.url, replaced, &style)?;
     Ok(Exit::AsWanted)
@@ -95,7 +96,7 @@ pub fn update(args: &UpdateArgs, context: &Context) -> Result<Exit, Failure> {
             Format::Json => values.push(outcome(&updated, as_of)),
             // Each as soon as it is there: the next may take minutes.
             Format::Human if io.is_ok() => {
-                let mut out = BufWriter::new(std::io::stdout().lock());
+                let mut out = BufWriter::new(output::stdout());
                 io = show::feeds::updated(&mut out, &updated, as_of, &style)
                     .and_then(|()| out.flush());
             }
@@ -107,7 +108,7 @@ pub fn update(args: &UpdateArgs, context: &Context) -> Result<Exit, Failure> {
     feeds::update(&feeds, &names, &accept, None, limits, clock, &mut done).map_err(refused)?;
     io?;
     if args.format == Format::Json {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout();
         let value = serde_json::json!({"format": 1, "updates": values});
         report::json::write_value(&mut out, &value)?;
     }

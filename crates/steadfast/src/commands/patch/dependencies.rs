@@ -25,6 +25,7 @@ use crate::commands::feed::refused;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show::dependencies::{Advice, Looked, Made, Outcome, Shown, patch_text};
 use crate::show::vulns::View;
 use crate::style::Style;
@@ -99,7 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         patch,
         assessment,
     };
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => report::json::write_value(&mut out, &shown)?,
         Format::Human => {

@@ -13,6 +13,7 @@ use crate::commands::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::style::Style;
 use crate::{report, show};
 
@@ -47,7 +48,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if let Some(path) = &args.output {
         crate::commands::plan::save(path, plan)?;
     }
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => report::json::write_value(
             &mut out,

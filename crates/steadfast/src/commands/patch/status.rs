@@ -27,6 +27,7 @@ use crate::context::Context;
 use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::show::apt_lists::AptLists;
 use crate::show::patch_status::{Open, Status, Unfinished, Waiting};
 use crate::still_open::{StillOpen, who};
@@ -120,7 +121,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         status.look_at_lists(AptLists::of_host(Timestamp::now()));
     }
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match args.format {
         Format::Json => crate::report::json::write_value(&mut out, &status)?,
         Format::Human => show::patch_status::write(&mut out, &status, today())?,

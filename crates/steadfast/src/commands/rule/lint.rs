@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::commands::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 
 /// Check a policy directory: every error and every doubt, with file and line
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             Ok(none) if none.is_empty() => (Exit::AsWanted, Vec::new()),
             Ok(some) => (Exit::Findings, some.iter().map(said("warning")).collect()),
         };
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = BufWriter::new(output::stdout());
         serde_json::to_writer_pretty(&mut out, &json!({"format": 1, "said": said}))
             .map_err(std::io::Error::from)?;
         writeln!(out)?;

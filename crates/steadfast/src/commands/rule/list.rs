@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::commands::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::survey::repository;
 
 /// List all rules, built-in and of the policy
@@ -24,7 +25,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let repository = repository(args.policy.as_deref())?;
     let mut rules: Vec<_> = repository.rules().collect();
     rules.sort_by_key(|rule| (&rule.baseline, &rule.area, &rule.id));
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             let rules: Vec<_> = rules.iter().map(|rule| super::show::json(rule)).collect();

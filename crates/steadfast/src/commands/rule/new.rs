@@ -6,6 +6,7 @@ use model::RuleId;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 
 /// Print the skeleton of a new rule, ready to be filled in
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     out.write_all(skeleton(&args.id).as_bytes())?;
     Ok(Exit::AsWanted)
 }

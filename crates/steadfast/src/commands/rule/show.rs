@@ -10,6 +10,7 @@ use crate::commands::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::{Paper, Text};
+use crate::output;
 use crate::report::NextStep;
 use crate::report::human::next_steps;
 use crate::style::{Role, Style};
@@ -30,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let repository = repository(args.policy.as_deref())?;
     let rule = super::find(&repository, &args.rule)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut out, &json!({"format": 1, "rule": json(rule)}))

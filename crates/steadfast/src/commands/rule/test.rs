@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::commands::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 use crate::progress::Progress;
 use crate::prove::{Case, Equipment, Proof, Verdict, prove};
 use crate::survey::repository;
@@ -247,7 +248,7 @@ fn report(args: &Args, proofs: &[Proof]) -> Result<Exit, Failure> {
         .count();
     match args.format {
         Format::Json => crate::report::json::write_value(
-            &mut std::io::stdout().lock(),
+            &mut output::stdout(),
             &json!({"format": 1, "steadfast": env!("CARGO_PKG_VERSION"), "proofs": proofs}),
         )?,
         Format::Human => crate::say(format_args!(

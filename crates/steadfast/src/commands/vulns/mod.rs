@@ -4,6 +4,7 @@
 mod matter;
 mod names;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -164,12 +165,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )
         .map_err(refused)?;
     assessment.unknown.splice(..0, matter.unknown());
+    let mut doubtful = BTreeMap::new();
     if matter.is_running() {
         let assess = |components: &[Component]| {
             let exposure = |component: &Component| matter.exposure(component);
             advisories.assess(components, &exposure, &matter.kernel, &terms)
         };
-        add_still_open(&mut assessment, context, components, &assess);
+        doubtful = add_still_open(&mut assessment, context, components, &assess);
     }
     let counts_on_them = show::vulns::needs_processes(&assessment.findings);
     let findings = std::mem::take(&mut assessment.findings);
@@ -200,7 +202,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         idle_waivers: waived.idle,
     };
     if !args.names.is_empty() {
-        names::keep_open(&mut shown);
+        names::keep_open(&mut shown, components, &doubtful);
         names::narrow(&mut shown);
     }
     let view = View {
@@ -208,16 +210,20 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         today,
     };
     write(args, &shown, &view, components, &advisories)?;
+    if advisories.held().is_empty() {
+        context.mention_roots("feeds", "vulns");
+    }
     Ok(exit(&shown.assessment, args.fail_on).or(names::exit(&shown)))
 }
 
-/// A finding is closed when the new version is installed and nothing runs the old one any more.
+/// A finding is closed when the new version is installed and nothing runs the old one any more. Gives
+/// of which packages it can't be told whether their findings are, and why.
 fn add_still_open(
     assessment: &mut Assessment,
     context: &Context,
     components: &[Component],
     assess: &dyn Fn(&[Component]) -> Result<Assessment, FeedError>,
-) {
+) -> BTreeMap<String, String> {
     let open = context
         .existing_journal()
         .map_err(|failure| format!("what upgrades left running: {failure}"))
@@ -230,17 +236,18 @@ fn add_still_open(
                 assess,
             })
         });
-    let why = match open {
+    let (why, doubtful) = match open {
         Ok(open) => {
             let why = open.unknown();
             assessment.add(open.findings);
-            why
+            (why, open.doubtful)
         }
-        Err(why) => vec![why],
+        Err(why) => (vec![why], BTreeMap::new()),
     };
     assessment
         .unknown
         .extend(why.into_iter().map(Unknown::of_all));
+    doubtful
 }
 
 /// The policy that is named, or the default one where there is one; else an empty one.

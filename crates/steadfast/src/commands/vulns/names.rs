@@ -1,6 +1,7 @@
 //! What was asked for by name: which advisories speak of it, under whatever name, and what they
 //! say of each package that is here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use advisory::matching::{self, Subject, Verdict};
@@ -121,15 +122,29 @@ pub(super) fn words<'a>(
     Ok(words)
 }
 
-/// What is fixed in the installed version is not, as long as something keeps it open.
-pub(super) fn keep_open(shown: &mut Shown<'_>) {
+/// What is fixed in the installed version is not, as long as something keeps it open; where nobody can
+/// say which version runs, it is unknown. `doubtful` says so by the names of installed packages.
+pub(super) fn keep_open(
+    shown: &mut Shown<'_>,
+    components: &[Component],
+    doubtful: &BTreeMap<String, String>,
+) {
+    let built = Subject::all(components);
+    let doubt = |subject: &Subject| {
+        let of = built.get(subject)?.iter();
+        let mut installed = of.filter(|one| one.image.is_none() && one.architecture.is_some());
+        installed.find_map(|one| doubtful.get(&one.name))
+    };
     let mut words = std::mem::take(&mut shown.words);
     for word in &mut words {
         for (subject, verdict) in &mut word.verdicts {
-            if let Verdict::Fixed { since } = *verdict
-                && shown.kept_open(&word.name, subject).is_some()
-            {
+            let Verdict::Fixed { since } = *verdict else {
+                continue;
+            };
+            if shown.kept_open(&word.name, subject).is_some() {
                 *verdict = Verdict::Affected { fixed: Some(since) };
+            } else if let Some(why) = doubt(subject) {
+                *verdict = Verdict::Unknown { why: why.clone() };
             }
         }
     }
