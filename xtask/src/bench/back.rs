@@ -243,7 +243,7 @@ impl<'a> Host<'a> {
         self.show(&host, self.pending.after(), "2.0")?;
         let before = State::of(&host)?;
         match way {
-            Way::Steadfast => must(&host, &format!("{PROGRAM} patch apply --yes"))?,
+            Way::Steadfast => must(&host, &confirmed("patch apply"))?,
             Way::Downgrade | Way::Rollback => must(&host, UPGRADE)?,
         };
         let upgraded = State::of(&host)?;
@@ -255,7 +255,7 @@ impl<'a> Host<'a> {
             return Err(Failure(format!("{} was not upgraded", update.package)));
         }
         let line = match way {
-            Way::Steadfast => format!("{PROGRAM} undo last --yes"),
+            Way::Steadfast => confirmed("undo last"),
             Way::Downgrade => {
                 let old = self.pending.updates().iter().filter_map(|update| {
                     Some(format!("{}={}", update.package, update.from.as_ref()?))
@@ -287,6 +287,11 @@ impl<'a> Host<'a> {
         must(host, &format!("set -- {demo}\n{DEMO}"))?;
         must(host, INDEX).map(drop)
     }
+}
+
+/// What may touch how people sign in waits to be confirmed, and is.
+fn confirmed(command: &str) -> String {
+    format!("{PROGRAM} {command} --yes --detach && {PROGRAM} confirm last")
 }
 
 /// The entry of apt's history before the newest, which is the upgrade.

@@ -197,13 +197,7 @@ fn apply_in_peace(host: &Host) {
 }
 
 fn undo_in_peace(host: &Host) {
-    let said = host.steadfast(&UNDO);
-    let waits = said.err.contains("steadfast confirm");
-    said.expect(0, &["undone"]);
-    if waits {
-        host.steadfast(&["confirm", "last"])
-            .expect(0, &["as it was before it"]);
-    }
+    host.steadfast_confirmed(&UNDO).expect(0, &["undone"]);
 }
 
 /// Which moments met which end.

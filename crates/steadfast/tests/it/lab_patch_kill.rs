@@ -17,8 +17,9 @@ use crate::lab_machine_power::say;
 use crate::lab_patch::{expect_same, make_pending};
 use crate::many_kinds::{Moments, rounds};
 
-const APPLY: [&str; 3] = ["patch", "apply", "--yes"];
-const UNDO: [&str; 3] = ["undo", "last", "--yes"];
+/// Nobody waits for the confirmation that some of Debian's updates want.
+const APPLY: [&str; 4] = ["patch", "apply", "--yes", "--detach"];
+const UNDO: [&str; 4] = ["undo", "last", "--yes", "--detach"];
 const RECOVER: [&str; 1] = ["recover"];
 
 /// Loaded before libc into the program, and into nothing that it starts (these get an empty
@@ -108,11 +109,11 @@ impl Scene {
         make_pending(&host, "sleep 0.1; echo state > /var/lib/demo-state");
         let before = host.snapshot();
         let old = host.shell(VERSIONS);
-        host.steadfast(&APPLY).expect(0, &[]);
+        host.steadfast_confirmed(&APPLY).expect(0, &[]);
         let planned = host.snapshot();
         let new = host.shell(VERSIONS);
         assert_ne!(old, new);
-        host.steadfast(&UNDO).expect(0, &[]);
+        host.steadfast_confirmed(&UNDO).expect(0, &[]);
         expect_same(&host, &before);
         Some(Self {
             host,
@@ -133,6 +134,13 @@ impl Scene {
         state.expect("a state").to_owned()
     }
 
+    /// Confirms what waits for it.
+    fn confirm(&self) {
+        if self.newest().starts_with("awaiting_") {
+            self.host.steadfast(&["confirm", "last"]).expect(0, &[]);
+        }
+    }
+
     /// Notes what was interrupted, recovers, and compares. The host is old again afterwards.
     /// Gives the state that was interrupted.
     fn recover(&mut self, when: &str) -> String {
@@ -141,6 +149,7 @@ impl Scene {
         let when = format!("{when}, {interrupted}");
         let said = self.host.steadfast(&RECOVER);
         assert!(matches!(said.code, Some(0 | 4)), "{when}: {said}");
+        self.confirm();
         self.host.shell("test -z \"$(dpkg --audit)\"");
         let versions = self.host.shell(VERSIONS);
         let [old, new] = &self.versions;
@@ -160,7 +169,7 @@ impl Scene {
                 "{when}: not as planned:\n{}",
                 listed(&found)
             );
-            self.host.steadfast(&UNDO).expect(0, &[]);
+            self.host.steadfast_confirmed(&UNDO).expect(0, &[]);
         }
         let mut found = differences(&self.before, &self.host.snapshot());
         found.retain(|found| !found.path.starts_with("/var/cache/apt"));
@@ -221,7 +230,7 @@ fn killed_anywhere_it_ends_old_or_new() {
         // An upgrade of one package takes about two seconds here, its undo half of one.
         let undoes = round % 3 == 2;
         if undoes {
-            scene.host.steadfast(&APPLY).expect(0, &[]);
+            scene.host.steadfast_confirmed(&APPLY).expect(0, &[]);
         }
         let (words, most_ms): (&[&str], u64) = match undoes {
             true => (&UNDO, 700),
@@ -268,7 +277,7 @@ fn reached(state: &str) -> usize {
     let passed = PASSED.iter().position(|passed| *passed == state);
     match (passed, state) {
         (Some(at), _) => at + 1,
-        (None, "committed") => PASSED.len() + 1,
+        (None, "awaiting_confirmation" | "committed") => PASSED.len() + 1,
         // The change before it is the newest.
         (None, _) => 0,
     }
@@ -286,7 +295,9 @@ fn killed_in_every_state(release: Release, with_updates: bool, many: u32, few: u
     let mut moments = Moments::seeded();
     // How often each waits, when nothing happens to it.
     let applies = die_at(&scene.host, &APPLY, 0, 0).expect("it ends");
+    scene.confirm();
     let undoes = die_at(&scene.host, &UNDO, 0, 0).expect("it ends");
+    scene.confirm();
     say(&format!(
         "an apply waits {applies} times, an undo {undoes} times"
     ));
@@ -334,7 +345,7 @@ fn killed_in_every_state(release: Release, with_updates: bool, many: u32, few: u
         }
     }
     for (at, after_us) in undo_at {
-        scene.host.steadfast(&APPLY).expect(0, &[]);
+        scene.host.steadfast_confirmed(&APPLY).expect(0, &[]);
         let ended = die_at(&scene.host, &UNDO, at, after_us);
         scene.recover(&format!("undo, {after_us} us after wait {at}: {ended:?}"));
     }

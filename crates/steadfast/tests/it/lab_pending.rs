@@ -140,11 +140,11 @@ fn taken_and_given_back(case: &Case) {
         expect_as_it_was(case, &host, &before);
     }
     let accepted = case.keeps_data.map(|_| "--accept-data-loss");
-    let apply: Vec<&str> = ["patch", "apply", "--yes"]
+    let apply: Vec<&str> = ["patch", "apply", "--yes", "--detach"]
         .into_iter()
         .chain(accepted)
         .collect();
-    host.steadfast(&apply)
+    host.steadfast_confirmed(&apply)
         .expect(0, &["looked again: it is as planned"]);
     for update in pending.updates() {
         let version = format!("dpkg-query -W -f '${{Version}}' {}", update.package);
@@ -159,7 +159,7 @@ fn taken_and_given_back(case: &Case) {
         assert!(!status.out.contains(&unit), "{unit}: {status}");
     }
 
-    host.steadfast(&["undo", "last", "--yes"])
+    host.steadfast_confirmed(&["undo", "last", "--yes", "--detach"])
         .expect(0, &["checked, and as before"]);
     expect_as_it_was(case, &host, &before);
     assert_eq!(host.shell(STATE), state);

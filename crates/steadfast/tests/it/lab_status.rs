@@ -222,7 +222,10 @@ fn what_nobody_tells_the_version_of_is_unknown_and_not_closed() {
     }
     // Nor is it simply fixed in what is installed.
     let named = host.steadfast(&["vulns", CVE]);
-    assert!(named.out.contains("demo 3.0") && !named.out.contains("fixed"), "{named}");
+    assert!(
+        named.out.contains("demo 3.0") && !named.out.contains("fixed"),
+        "{named}"
+    );
     host.steadfast(&["patch", "status"]).expect(1, &[&untold]);
     // What is of no package; and what users run from elsewhere is theirs.
     host.shell(&format!(

@@ -1,6 +1,6 @@
 //! `steadfast patch plan`: what an upgrade would do to this host, seen on a copy of it.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use host::LocalHost;

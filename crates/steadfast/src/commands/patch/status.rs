@@ -3,7 +3,6 @@
 //! for that.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 
 use advisory::assess::{Assessment, Finding};
