@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
+use std::sync::atomic::{self, AtomicUsize};
 use std::thread;
 
 use jiff::civil::Date;
@@ -338,8 +339,10 @@ fn groups<'a>(
     groups
 }
 
-/// So many subjects are worth a thread of their own.
-const SUBJECTS_PER_THREAD: usize = 500;
+/// So many subjects are worth a second thread.
+const SUBJECTS_OF_TWO: usize = 1000;
+/// So many a thread takes at once: a kernel has thousands of entries, and most have none.
+const SUBJECTS_AT_ONCE: usize = 32;
 
 /// Judges each subject, in their order; many of them on two processors.
 fn judge_all<'a>(
@@ -351,19 +354,29 @@ fn judge_all<'a>(
         let judged = each.map(|group| matching::judge(indexes, &group.subject, &group.components));
         judged.collect::<Result<Vec<_>, _>>()
     };
-    if groups.len() < 2 * SUBJECTS_PER_THREAD {
+    if groups.len() < SUBJECTS_OF_TWO {
         return judge(groups);
     }
-    let (first, second) = groups.split_at(groups.len() / 2);
-    let (mut judged, more) = thread::scope(|scope| {
-        let more = scope.spawn(|| judge(second));
-        (judge(first), more.join())
+    let portions: Vec<&[Group<'_>]> = groups.chunks(SUBJECTS_AT_ONCE).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, atomic::Ordering::Relaxed);
+            let Some(portion) = portions.get(at) else {
+                return Ok(done);
+            };
+            done.push((at, judge(portion)?));
+        }
+    };
+    let (done, more) = thread::scope(|scope| {
+        let more = scope.spawn(work);
+        (work(), more.join())
     });
-    let more = more.unwrap_or_else(|panic| resume_unwind(panic))?;
-    if let Ok(judged) = &mut judged {
-        judged.extend(more);
-    }
-    judged
+    let mut done = done?;
+    done.extend(more.unwrap_or_else(|panic| resume_unwind(panic))?);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().flat_map(|(_, judged)| judged).collect())
 }
 
 /// Findings of the kernel that runs, and of nothing else, which a newer one that is installed does

@@ -98,7 +98,10 @@ impl<'a> Fields<'a> {
 /// which is all of it for the fields that are used here.
 fn stanzas<'a>(bytes: &'a [u8], mut each: impl FnMut(&Fields<'a>)) {
     let mut fields = Fields(Vec::with_capacity(8));
-    for line in bytes.split(|byte| *byte == b'\n') {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+        let line = &bytes[start..end];
+        start = end + 1;
         match line.first() {
             None => {
                 if !fields.0.is_empty() {
@@ -110,7 +113,7 @@ fn stanzas<'a>(bytes: &'a [u8], mut each: impl FnMut(&Fields<'a>)) {
             Some(b' ' | b'\t') => {}
             // Only what is used is looked at: most of the file is dependencies.
             Some(b'P' | b'S' | b'V' | b'A' | b'p' | b's' | b'v' | b'a') => {
-                let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                let Some(colon) = memchr::memchr(b':', line) else {
                     continue;
                 };
                 let (key, value) = (&line[..colon], line[colon + 1..].trim_ascii());

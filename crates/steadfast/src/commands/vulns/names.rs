@@ -81,6 +81,9 @@ pub(super) fn words<'a>(
     advisories: &'a Advisories,
     components: &[Component],
 ) -> Result<Vec<Word<'a>>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let sources = advisories.sources().map_err(refused)?;
     let indexes: Vec<_> = sources.iter().map(|source| source.index).collect();
     let subjects = Subject::all(components);
