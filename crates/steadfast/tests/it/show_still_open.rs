@@ -107,7 +107,7 @@ fn it_says_what_ends_it() {
         ..plain.clone()
     };
     let wanted = "open since change c-3 is not finished; unless it is at work, steadfast recover \
-                  takes it back";
+                  ends it";
     assert_eq!(why_open(&interrupted).as_deref(), Some(wanted));
     let booted = Finding {
         until_boot_of: Some("6.1.129-1".to_owned()),

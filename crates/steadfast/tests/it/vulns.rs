@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -77,13 +77,17 @@ impl Bench {
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        self.command(args).output().expect("the program runs")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+        command
             .env("LANG", "C.UTF-8")
             .arg("--state")
             .arg(self.folder.join("state"))
-            .args(args)
-            .output()
-            .expect("the program runs")
+            .args(args);
+        command
     }
 
     /// `vulns` on the tree, with feeds of any age.
@@ -165,6 +169,33 @@ fn findings_are_shown_by_priority_and_package() {
     insta::assert_snapshot!("vulns", steady(&text));
     let (_, text) = bench.vulns(&["CVE-2026-0001", "CVE-2026-0004", "CVE-2026-0009"]);
     insta::assert_snapshot!("vulns_named", steady(&text));
+}
+
+/// `steadfast vulns | head`, in a pipeline that a gate depends on.
+#[test]
+fn a_reader_that_has_seen_enough_does_not_pass_a_gate() {
+    let bench = Bench::new("closed");
+    bench.feeds(&usual());
+    let root = bench.path("root");
+    for format in ["human", "json", "sarif", "cyclonedx-vex"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let args = ["vulns", "--root", &root, "--format", format];
+        let mut listing = bench.command(&args);
+        let child = listing.stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = child.and_then(std::process::Child::wait_with_output);
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{format}: {output:?}");
+        assert!(output.stderr.is_empty(), "{format}: {output:?}");
+    }
+    // A disk that is full is said.
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut listing = bench.command(&["vulns", "--root", &root]);
+    let output = listing.stdout(full.expect("full(4)")).output();
+    let output = output.expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("can't write the output"), "{said}");
 }
 
 #[test]
