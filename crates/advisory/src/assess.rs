@@ -34,7 +34,7 @@ pub struct Source<'a> {
 pub struct Question<'a> {
     pub components: &'a [Component],
     /// How far each component can be reached on this host.
-    pub exposure: &'a dyn Fn(&Component) -> Exposure,
+    pub exposure: &'a (dyn Fn(&Component) -> Exposure + Sync),
     /// What runs below them.
     pub kernel: &'a Kernel,
     pub human_impact: Option<HumanImpact>,
@@ -207,7 +207,7 @@ impl Assessment {
     /// others in their order.
     pub fn add(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
-        self.findings.sort_by(by_urgency);
+        sort(&mut self.findings);
     }
 }
 
@@ -256,21 +256,25 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     let mut unspoken: BTreeMap<(bool, &str), (String, usize)> = BTreeMap::new();
     let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
     let groups = groups(subjects, &kernels);
-    for (group, judged) in groups.iter().zip(judge_all(&indexes, &groups)?) {
-        let (subject, components) = (&group.subject, &group.components);
-        if group.is_dormant {
-            let affected = judged.iter().filter(|judged| judged.is_affected());
-            let names: Vec<String> = affected.map(|judged| judged.name.to_owned()).collect();
-            if !names.is_empty() {
-                assessment.dormant.push(Dormant {
-                    package: subject.clone(),
-                    components: components.iter().map(|one| one.name.clone()).collect(),
-                    names,
-                    runs: kernels.booted().map(str::to_owned),
-                });
-            }
-            continue;
+    let look_up = |groups: &[Group<'_>]| {
+        let mut found = Found::default();
+        for group in groups {
+            let judged = matching::judge(&indexes, &group.subject, &group.components)?;
+            found.take(group, &judged, question, &scores, kernels.booted())?;
         }
+        Ok(found)
+    };
+    let found = look_up_all(&groups, &look_up)?;
+    let findings = found.iter().map(|found| found.findings.len());
+    assessment.findings.reserve_exact(findings.sum());
+    for found in found {
+        assessment.findings.extend(found.findings);
+        assessment.undetermined.extend(found.undetermined);
+        assessment.not_affected.extend(found.not_affected);
+        assessment.dormant.extend(found.dormant);
+    }
+    for group in groups.iter().filter(|group| !group.is_dormant) {
+        let (subject, components) = (&group.subject, &group.components);
         let coverage = match covered.get(subject.ecosystem.as_str()) {
             Some(known) => known,
             None => {
@@ -283,14 +287,6 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             let of_it = unspoken.entry((is_other, &subject.ecosystem));
             of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
         }
-        let matter = Matter {
-            subject,
-            components,
-            exposure: OnceCell::new(),
-        };
-        for judged in judged {
-            take(&mut assessment, &judged, &matter, question, &scores)?;
-        }
     }
     wait_for_boot(&mut assessment, &kernels);
     let unspoken = unspoken
@@ -301,7 +297,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             unspoken: Some(ecosystem.to_owned()),
         });
     assessment.unknown.extend(unspoken);
-    assessment.findings.sort_by(by_urgency);
+    sort(&mut assessment.findings);
     Ok(assessment)
 }
 
@@ -344,18 +340,13 @@ const SUBJECTS_OF_TWO: usize = 1000;
 /// So many a thread takes at once: a kernel has thousands of entries, and most have none.
 const SUBJECTS_AT_ONCE: usize = 32;
 
-/// Judges each subject, in their order; many of them on two processors.
-fn judge_all<'a>(
-    indexes: &[Index<'a>],
+/// Looks each subject up; many of them on two processors. What is found is in their order.
+fn look_up_all(
     groups: &[Group<'_>],
-) -> Result<Vec<Vec<Judged<'a>>>, IndexError> {
-    let judge = |groups: &[Group<'_>]| {
-        let each = groups.iter();
-        let judged = each.map(|group| matching::judge(indexes, &group.subject, &group.components));
-        judged.collect::<Result<Vec<_>, _>>()
-    };
+    look_up: &(dyn Fn(&[Group<'_>]) -> Result<Found, IndexError> + Sync),
+) -> Result<Vec<Found>, IndexError> {
     if groups.len() < SUBJECTS_OF_TWO {
-        return judge(groups);
+        return Ok(vec![look_up(groups)?]);
     }
     let portions: Vec<&[Group<'_>]> = groups.chunks(SUBJECTS_AT_ONCE).collect();
     let next = AtomicUsize::new(0);
@@ -366,7 +357,7 @@ fn judge_all<'a>(
             let Some(portion) = portions.get(at) else {
                 return Ok(done);
             };
-            done.push((at, judge(portion)?));
+            done.push((at, look_up(portion)?));
         }
     };
     let (done, more) = thread::scope(|scope| {
@@ -376,7 +367,7 @@ fn judge_all<'a>(
     let mut done = done?;
     done.extend(more.unwrap_or_else(|panic| resume_unwind(panic))?);
     done.sort_unstable_by_key(|(at, _)| *at);
-    Ok(done.into_iter().flat_map(|(_, judged)| judged).collect())
+    Ok(done.into_iter().map(|(_, found)| found).collect())
 }
 
 /// Findings of the kernel that runs, and of nothing else, which a newer one that is installed does
@@ -433,6 +424,14 @@ fn is_used(
         }
     }
     Ok(false)
+}
+
+/// Findings are large: they are moved once they are in order, and not at each step of it.
+fn sort(findings: &mut Vec<Finding>) {
+    let mut order: Vec<usize> = (0..findings.len()).collect();
+    order.sort_by(|a, b| by_urgency(&findings[*a], &findings[*b]));
+    let mut places: Vec<Option<Finding>> = findings.drain(..).map(Some).collect();
+    findings.extend(order.into_iter().filter_map(|at| places[at].take()));
 }
 
 /// What sorts findings: what can be mended first, then by priority and date, and then what makes
@@ -496,37 +495,81 @@ struct Matter<'a> {
     exposure: OnceCell<Exposure>,
 }
 
-fn take(
-    assessment: &mut Assessment,
-    judged: &Judged<'_>,
-    matter: &Matter<'_>,
-    question: &Question<'_>,
-    scores: &Scores<'_>,
-) -> Result<(), IndexError> {
-    match &judged.verdict {
-        Verdict::Fixed { .. } => {}
-        Verdict::NotAffected {
-            justification,
-            impact,
-            source,
-        } => assessment.not_affected.push(Dismissed {
-            name: judged.name.to_owned(),
-            package: matter.subject.clone(),
-            justification: (*justification).to_owned(),
-            impact: (*impact).to_owned(),
-            source: (*source).to_owned(),
-        }),
-        Verdict::Unknown { why } => assessment.undetermined.push(Undetermined {
-            name: judged.name.to_owned(),
-            package: matter.subject.clone(),
-            why: why.clone(),
-        }),
-        Verdict::Affected { fixed } => {
-            let finding = finding(judged, *fixed, matter, question, scores)?;
-            assessment.findings.push(finding);
+/// What was found of some subjects.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    undetermined: Vec<Undetermined>,
+    not_affected: Vec<Dismissed>,
+    dormant: Vec<Dormant>,
+}
+
+impl Found {
+    fn take(
+        &mut self,
+        group: &Group<'_>,
+        judged: &[Judged<'_>],
+        question: &Question<'_>,
+        scores: &Scores<'_>,
+        booted: Option<&str>,
+    ) -> Result<(), IndexError> {
+        let (subject, components) = (&group.subject, &group.components);
+        if group.is_dormant {
+            let affected = judged.iter().filter(|judged| judged.is_affected());
+            let names: Vec<String> = affected.map(|judged| judged.name.to_owned()).collect();
+            if !names.is_empty() {
+                self.dormant.push(Dormant {
+                    package: subject.clone(),
+                    components: components.iter().map(|one| one.name.clone()).collect(),
+                    names,
+                    runs: booted.map(str::to_owned),
+                });
+            }
+            return Ok(());
         }
+        let matter = Matter {
+            subject,
+            components,
+            exposure: OnceCell::new(),
+        };
+        for judged in judged {
+            self.take_one(judged, &matter, question, scores)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn take_one(
+        &mut self,
+        judged: &Judged<'_>,
+        matter: &Matter<'_>,
+        question: &Question<'_>,
+        scores: &Scores<'_>,
+    ) -> Result<(), IndexError> {
+        match &judged.verdict {
+            Verdict::Fixed { .. } => {}
+            Verdict::NotAffected {
+                justification,
+                impact,
+                source,
+            } => self.not_affected.push(Dismissed {
+                name: judged.name.to_owned(),
+                package: matter.subject.clone(),
+                justification: (*justification).to_owned(),
+                impact: (*impact).to_owned(),
+                source: (*source).to_owned(),
+            }),
+            Verdict::Unknown { why } => self.undetermined.push(Undetermined {
+                name: judged.name.to_owned(),
+                package: matter.subject.clone(),
+                why: why.clone(),
+            }),
+            Verdict::Affected { fixed } => {
+                let finding = finding(judged, *fixed, matter, question, scores)?;
+                self.findings.push(finding);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn finding(

@@ -238,14 +238,16 @@ pub(crate) fn is_part(name: &str) -> bool {
 }
 
 fn named_release(name: &str) -> Option<&str> {
-    const BEGIN: [&str; 5] = [
-        "linux-image-unsigned-",
-        "linux-image-",
-        "linux-modules-extra-",
-        "linux-modules-",
-        "linux-headers-",
+    const PARTS: [&str; 5] = [
+        "image-unsigned-",
+        "image-",
+        "modules-extra-",
+        "modules-",
+        "headers-",
     ];
-    let rest = BEGIN.iter().find_map(|begin| name.strip_prefix(begin))?;
+    let of_linux = name.strip_prefix("linux-")?;
+    let mut parts = PARTS.iter();
+    let rest = parts.find_map(|part| of_linux.strip_prefix(part))?;
     let release = ["-unsigned", "-dbg"]
         .iter()
         .find_map(|end| rest.strip_suffix(end))

@@ -60,6 +60,10 @@ pub fn waive(
             .collect(),
         ..Outcome::default()
     };
+    if holding.is_empty() {
+        outcome.findings = findings;
+        return outcome;
+    }
     for finding in findings {
         let covering = holding.iter().filter(|waiver| covers(waiver, &finding));
         match covering.max_by_key(|waiver| waiver.expires) {

@@ -72,7 +72,7 @@ impl Advisories {
     pub fn assess(
         &self,
         components: &[Component],
-        exposure: &dyn Fn(&Component) -> Exposure,
+        exposure: &(dyn Fn(&Component) -> Exposure + Sync),
         kernel: &Kernel,
         terms: &Terms,
     ) -> Result<Assessment, FeedError> {

@@ -1,4 +1,4 @@
-//! An index of advisories that somebody made on purpose: its digest is right, and its rows are
+//! An index of advisories that somebody made on purpose: its checksum is right, and its rows are
 //! nonsense. Asking it is an error, or an answer, and never a panic.
 
 #![no_main]

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use model::Digest;
 use model::count::plural;
 
 use super::{
-    Counts, FIXED, Feed, IndexError, MAGIC, NO_DAY, NO_TIME, PREFIX_BYTES, SECTIONS, Section,
-    VERSION, point,
+    CHECKSUM, Counts, Feed, IndexError, MAGIC, NO_DAY, NO_TIME, PREFIX_BYTES, SECTIONS, Section,
+    VERSION, checksum, point,
 };
 use crate::record::{Advisory, Affects, CveId, Epss, Event, Exploited, Statement};
 
@@ -449,7 +448,7 @@ fn assemble(sections: &[Vec<u8>; SECTIONS], texts: &[u8]) -> Result<Vec<u8>, Ind
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend([0; 4]);
-    bytes.extend([0; 32]);
+    bytes.extend([0; CHECKSUM.end - CHECKSUM.start]);
     bytes.extend((head as u64).to_le_bytes());
     bytes.extend(((head + texts.len()) as u64).to_le_bytes());
     let mut at = PREFIX_BYTES;
@@ -461,8 +460,8 @@ fn assemble(sections: &[Vec<u8>; SECTIONS], texts: &[u8]) -> Result<Vec<u8>, Ind
     for section in sections {
         bytes.extend(section);
     }
-    let digest = Digest::of(&bytes[FIXED - 16..]);
-    bytes[16..48].copy_from_slice(digest.as_bytes());
+    let checksum = checksum(&bytes[CHECKSUM.end..]);
+    bytes[CHECKSUM].copy_from_slice(&checksum);
     bytes.extend(texts);
     Ok(bytes)
 }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use model::Digest;
 
-use super::{FIXED, Feed, IndexError, NO_DAY, NO_TIME, SECTIONS, Section, point, width};
+use super::{
+    CHECKSUM, FIXED, Feed, IndexError, NO_DAY, NO_TIME, SECTIONS, Section, checksum, point, width,
+};
 use crate::matching::range::Point;
 use crate::record::{CveId, Epss, Exploited, VexStatus};
 
@@ -86,16 +88,16 @@ fn first_row(
 }
 
 impl<'a> Index<'a> {
-    /// Opens the head, whose length [`super::head_length`] tells. Its digest is checked: a
+    /// Opens the head, whose length [`super::head_length`] tells. Its checksum is checked: a
     /// flipped bit is no advisory that is missing.
     ///
     /// # Errors
     /// When it is not as it was written.
     pub fn open(head: &'a [u8]) -> Result<Self, IndexError> {
-        let digest = head.get(16..48).ok_or(IndexError::NotOne)?;
-        let body = head.get(FIXED - 16..).ok_or(IndexError::NotOne)?;
-        if Digest::of(body).as_bytes() != digest {
-            return Err(IndexError::Damaged("its digest is another"));
+        let written = head.get(CHECKSUM).ok_or(IndexError::NotOne)?;
+        let body = head.get(CHECKSUM.end..).ok_or(IndexError::NotOne)?;
+        if checksum(body) != written {
+            return Err(IndexError::Damaged("its checksum is another"));
         }
         Self::opened(head)
     }

@@ -38,7 +38,10 @@ pub struct Subject {
 
 impl Subject {
     pub fn of(component: &Component) -> Self {
-        let ecosystem = component.ecosystem.to_string();
+        Self::within(component.ecosystem.to_string(), component)
+    }
+
+    fn within(ecosystem: String, component: &Component) -> Self {
         let (name, version) = match &component.source {
             // Debian's signed kernels are built from what `linux` built, and have its versions;
             // their own source is numbered `6.1.119+1`, and no advisory is about it.
@@ -62,11 +65,16 @@ impl Subject {
     /// The subjects of what is installed, each with its components.
     pub fn all(components: &[Component]) -> BTreeMap<Self, Vec<&Component>> {
         let mut subjects: BTreeMap<Self, Vec<&Component>> = BTreeMap::new();
-        for component in components {
-            subjects
-                .entry(Self::of(component))
-                .or_default()
-                .push(component);
+        // Thousands of one ecosystem follow on each other.
+        let of_one = components.chunk_by(|a, b| a.ecosystem == b.ecosystem);
+        for components in of_one {
+            let ecosystem = components[0].ecosystem.to_string();
+            for component in components {
+                subjects
+                    .entry(Self::within(ecosystem.clone(), component))
+                    .or_default()
+                    .push(component);
+            }
         }
         subjects
     }

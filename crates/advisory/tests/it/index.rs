@@ -157,7 +157,7 @@ fn damage_is_noticed() {
 }
 
 proptest! {
-    /// An index whose digest is right and whose rows are nonsense: somebody made it on purpose.
+    /// An index whose checksum is right and whose rows are nonsense: somebody made it on purpose.
     #[test]
     fn nonsense_is_an_error_and_never_a_panic(at in 0_usize..100_000, with in any::<u8>()) {
         let made = usual();

@@ -218,10 +218,10 @@ impl Feeds {
         file.read_exact_at(&mut prefix, 0)
             .map_err(fail("read", &path))?;
         let length = index::head_length(&prefix, size_bytes).map_err(broken)?;
-        let mut head = memory(length).map_err(fail("find memory for", &path))?;
-        file.read_exact_at(&mut head, 0)
+        let mut head = Memory::of(length).map_err(fail("find memory for", &path))?;
+        file.read_exact_at(head.bytes_mut(), 0)
             .map_err(fail("read", &path))?;
-        let feed = Index::open(&head)
+        let feed = Index::open(head.bytes())
             .and_then(|index| index.feed())
             .map_err(broken)?;
         Ok(Held {
@@ -306,14 +306,33 @@ impl Feeds {
     }
 }
 
-/// Memory of this length, in large pages where the kernel has them: eight million bytes are two
-/// thousand page faults, which take longer than reading them. It is a copy; were it the file itself,
-/// whoever cut that short would end this program.
-fn memory(length: usize) -> io::Result<MmapMut> {
-    let memory = MmapMut::map_anon(length)?;
-    // A kernel without large pages refuses, and nothing is lost.
-    let _ = memory.advise(Advice::HugePage);
-    Ok(memory)
+/// Memory in large pages where the kernel has them: eight million bytes are two thousand page
+/// faults, which take longer than reading them. It is a copy; were it the file itself, whoever cut
+/// that short would end this program.
+#[derive(Debug)]
+struct Memory {
+    pages: MmapMut,
+    length: usize,
+}
+
+/// Linux puts what is as long as some of these on their borders (mmap(2)).
+const LARGE_PAGE_BYTES: usize = 2 << 20;
+
+impl Memory {
+    fn of(length: usize) -> io::Result<Self> {
+        let pages = MmapMut::map_anon(length.next_multiple_of(LARGE_PAGE_BYTES))?;
+        // A kernel without large pages refuses, and nothing is lost.
+        let _ = pages.advise(Advice::HugePage);
+        Ok(Self { pages, length })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.pages[..self.length]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.pages[..self.length]
+    }
 }
 
 /// A feed's index, its head in memory.
@@ -324,14 +343,14 @@ pub struct Held {
     pub size_bytes: u64,
     path: PathBuf,
     file: File,
-    head: MmapMut,
+    head: Memory,
 }
 
 impl Held {
     /// # Errors
     /// Never for one that [`Feeds::read`] gave.
     pub fn index(&self) -> Result<Index<'_>, FeedError> {
-        Index::opened(&self.head).map_err(|source| self.broken(source))
+        Index::opened(self.head.bytes()).map_err(|source| self.broken(source))
     }
 
     /// Summary and details of an advisory.
@@ -342,7 +361,7 @@ impl Held {
         // Bounded by the file: a block that claims to be larger can't be read.
         let room = usize::try_from(self.size_bytes).unwrap_or(usize::MAX);
         let mut packed = vec![0; place.packed_bytes.min(room)];
-        let at = self.head.len() as u64 + place.offset_bytes;
+        let at = self.head.length as u64 + place.offset_bytes;
         self.file
             .read_exact_at(&mut packed, at)
             .map_err(fail("read", &self.path))?;

@@ -1,6 +1,7 @@
 //! Packages, from dpkg's own database: it answers for a tree as well as for a running
 //! host, and no program has to be started.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -58,7 +59,14 @@ impl Packages {
         }
         let mut by_name: BTreeMap<String, Vec<PackageRecord>> = BTreeMap::new();
         for record in records {
-            let same_name = by_name.entry(record.name.clone()).or_default();
+            let same_name = match by_name.entry(record.name.clone()) {
+                Entry::Occupied(same_name) => same_name.into_mut(),
+                Entry::Vacant(new) => {
+                    // Room for one: nearly all have one architecture.
+                    new.insert(vec![record]);
+                    continue;
+                }
+            };
             match same_name
                 .iter_mut()
                 .find(|known| known.architecture == record.architecture)

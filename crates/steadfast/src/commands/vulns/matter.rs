@@ -30,6 +30,8 @@ pub(super) struct Matter {
     /// What runs below it.
     pub(super) kernel: Kernel,
     kind: Kind,
+    /// Kept, since all that was read of it is given back with it.
+    _host: Option<LocalHost>,
 }
 
 enum Kind {
@@ -71,6 +73,7 @@ impl Matter {
                 None => Kind::Host(LazyLock::new(Running::now)),
                 Some(_) => Kind::Tree,
             },
+            _host: Some(host),
         })
     }
 
@@ -103,6 +106,7 @@ impl Matter {
             release: model::printable(path.as_os_str().as_bytes()),
             kernel: Kernel::Unknown,
             kind: Kind::Document,
+            _host: None,
         })
     }
 
