@@ -22,7 +22,8 @@ pub(super) fn page() -> String {
     let _ = write!(
         page,
         "\nWhere several hold, the first of {} counts: what could not be checked weighs least, \
-         since a run that also found something must not be read as merely incomplete.\n",
+         since a run that also found something must not be read as merely incomplete. A reader that \
+         has seen enough (`steadfast vulns | head`) changes no code.\n",
         order.join(", ")
     );
     page
