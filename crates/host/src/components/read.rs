@@ -23,9 +23,10 @@ const MOST_THREADS: usize = 4;
 /// What was read before its turn is held up to this; then its reader waits.
 const HELD_LIMIT_BYTES: usize = 64 << 20;
 
-/// Names of one file that are looked at. Tools that save room by links give one file a few; a user
-/// can give it a hundred thousand, each of which proves all that is in it.
-pub const MOST_NAMES: usize = 100;
+/// Names of one file that are looked at. Tools that save room by links give one file a few, and
+/// git's own installation gives it 143; a user can give it a hundred thousand, each of which proves
+/// all that is in it.
+pub const MOST_NAMES: usize = 256;
 
 /// What a file holds, whatever it is called.
 #[derive(Default)]
