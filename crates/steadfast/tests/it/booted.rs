@@ -15,6 +15,10 @@ pub const POLICY: &str = "/etc/steadfast/policy";
 /// and the account tools leave behind when somebody signs in.
 const TRACES: [&str; 4] = [PROGRAM, STATE, "/etc/.pwd.lock", "/var/lib/sudo"];
 
+/// What the confirmation of an apply says, and of an undo.
+pub const APPLY_KEPT: &str = "committed";
+pub const UNDO_KEPT: &str = "as it was before it";
+
 /// A debug build on a machine that many tests share is slow.
 pub const LIMIT: Duration = Duration::from_secs(180);
 
@@ -122,12 +126,13 @@ impl Host {
     }
 
     /// The same of an apply or an undo, detached, that may touch what people sign in with: what then
-    /// waits is confirmed. What Debian publishes next is not known to a test.
+    /// waits is confirmed, which says `kept` ([`APPLY_KEPT`], [`UNDO_KEPT`]). What Debian publishes
+    /// next is not known to a test.
     #[track_caller]
-    pub fn steadfast_confirmed(&self, words: &[&str]) -> Said {
+    pub fn steadfast_confirmed(&self, words: &[&str], kept: &str) -> Said {
         let said = self.steadfast(words);
         if said.code == Some(0) && said.err.contains("steadfast confirm") {
-            self.steadfast(&["confirm", "last"]).expect(0, &[]);
+            self.steadfast(&["confirm", "last"]).expect(0, &[kept]);
         }
         said
     }

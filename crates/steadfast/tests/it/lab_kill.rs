@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lab::{Difference, Exec, Snapshot};
 
-use crate::booted::{Host, POLICY, PROGRAM, Said, differences, listed};
+use crate::booted::{Host, POLICY, PROGRAM, Said, UNDO_KEPT, differences, listed};
 use crate::many_kinds::{
     APPLY, ARRANGED, End, MILESTONES, Moments, RUNNING, TEMPLATE, UNDO, role, rounds,
 };
@@ -197,7 +197,8 @@ fn apply_in_peace(host: &Host) {
 }
 
 fn undo_in_peace(host: &Host) {
-    host.steadfast_confirmed(&UNDO).expect(0, &["undone"]);
+    host.steadfast_confirmed(&UNDO, UNDO_KEPT)
+        .expect(0, &["undone"]);
 }
 
 /// Which moments met which end.

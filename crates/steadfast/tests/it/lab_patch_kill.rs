@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lab::{Exec, Image, Options, Pending, Release, Snapshot, Update};
 
-use crate::booted::{Host, LIMIT, PROGRAM, cache, differences, listed};
+use crate::booted::{APPLY_KEPT, Host, LIMIT, PROGRAM, UNDO_KEPT, cache, differences, listed};
 use crate::lab_machine_power::say;
 use crate::lab_patch::{expect_same, make_pending};
 use crate::many_kinds::{Moments, rounds};
@@ -109,11 +109,11 @@ impl Scene {
         make_pending(&host, "sleep 0.1; echo state > /var/lib/demo-state");
         let before = host.snapshot();
         let old = host.shell(VERSIONS);
-        host.steadfast_confirmed(&APPLY).expect(0, &[]);
+        host.steadfast_confirmed(&APPLY, APPLY_KEPT).expect(0, &[]);
         let planned = host.snapshot();
         let new = host.shell(VERSIONS);
         assert_ne!(old, new);
-        host.steadfast_confirmed(&UNDO).expect(0, &[]);
+        host.steadfast_confirmed(&UNDO, UNDO_KEPT).expect(0, &[]);
         expect_same(&host, &before);
         Some(Self {
             host,
@@ -169,7 +169,9 @@ impl Scene {
                 "{when}: not as planned:\n{}",
                 listed(&found)
             );
-            self.host.steadfast_confirmed(&UNDO).expect(0, &[]);
+            self.host
+                .steadfast_confirmed(&UNDO, UNDO_KEPT)
+                .expect(0, &[]);
         }
         let mut found = differences(&self.before, &self.host.snapshot());
         found.retain(|found| !found.path.starts_with("/var/cache/apt"));
@@ -230,7 +232,10 @@ fn killed_anywhere_it_ends_old_or_new() {
         // An upgrade of one package takes about two seconds here, its undo half of one.
         let undoes = round % 3 == 2;
         if undoes {
-            scene.host.steadfast_confirmed(&APPLY).expect(0, &[]);
+            scene
+                .host
+                .steadfast_confirmed(&APPLY, APPLY_KEPT)
+                .expect(0, &[]);
         }
         let (words, most_ms): (&[&str], u64) = match undoes {
             true => (&UNDO, 700),
@@ -345,7 +350,10 @@ fn killed_in_every_state(release: Release, with_updates: bool, many: u32, few: u
         }
     }
     for (at, after_us) in undo_at {
-        scene.host.steadfast_confirmed(&APPLY).expect(0, &[]);
+        scene
+            .host
+            .steadfast_confirmed(&APPLY, APPLY_KEPT)
+            .expect(0, &[]);
         let ended = die_at(&scene.host, &UNDO, at, after_us);
         scene.recover(&format!("undo, {after_us} us after wait {at}: {ended:?}"));
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lab::{Image, Options, Pending, Release, Snapshot};
 
-use crate::booted::{Host, cache, differences, listed};
+use crate::booted::{APPLY_KEPT, Host, UNDO_KEPT, cache, differences, listed};
 use crate::lab_patch::MAKE;
 
 /// A host and what is pending for it.
@@ -144,7 +144,7 @@ fn taken_and_given_back(case: &Case) {
         .into_iter()
         .chain(accepted)
         .collect();
-    host.steadfast_confirmed(&apply)
+    host.steadfast_confirmed(&apply, APPLY_KEPT)
         .expect(0, &["looked again: it is as planned"]);
     for update in pending.updates() {
         let version = format!("dpkg-query -W -f '${{Version}}' {}", update.package);
@@ -159,7 +159,7 @@ fn taken_and_given_back(case: &Case) {
         assert!(!status.out.contains(&unit), "{unit}: {status}");
     }
 
-    host.steadfast_confirmed(&["undo", "last", "--yes", "--detach"])
+    host.steadfast_confirmed(&["undo", "last", "--yes", "--detach"], UNDO_KEPT)
         .expect(0, &["checked, and as before"]);
     expect_as_it_was(case, &host, &before);
     assert_eq!(host.shell(STATE), state);
