@@ -199,7 +199,7 @@ impl Kernel {
 fn debians(components: &[Component]) -> Option<&Component> {
     components
         .iter()
-        .find(|one| is_package(one) && matches!(one.ecosystem, Ecosystem::Debian { .. }))
+        .find(|one| one.is_own_package() && matches!(one.ecosystem, Ecosystem::Debian { .. }))
 }
 
 /// dpkg's order, which Ubuntu's kernels have as well.
@@ -207,14 +207,10 @@ fn compare(a: &str, b: &str) -> Option<Ordering> {
     Order::Debian.compare(a, b)
 }
 
-fn is_package(component: &Component) -> bool {
-    component.architecture.is_some() && component.image.is_none()
-}
-
 /// The images, each with the kernel that is in it, as uname(2) would tell it.
 fn images(components: &[Component]) -> impl Iterator<Item = (&Component, &str)> + Clone {
     components.iter().filter_map(|component| {
-        let release = image_release(&component.name).filter(|_| is_package(component))?;
+        let release = image_release(&component.name).filter(|_| component.is_own_package())?;
         Some((component, release))
     })
 }
@@ -228,7 +224,7 @@ fn image_release(name: &str) -> Option<&str> {
 
 /// `6.1.0-28-amd64` of a package that belongs to this one kernel.
 pub fn release_of(component: &Component) -> Option<&str> {
-    named_release(&component.name).filter(|_| is_package(component))
+    named_release(&component.name).filter(|_| component.is_own_package())
 }
 
 /// Does a package of this name belong to one kernel alone: its image, its modules, or what modules

@@ -122,6 +122,13 @@ pub struct Component {
     pub image: Option<String>,
 }
 
+impl Component {
+    /// Is it a package of the host's own distribution, and not of an image's?
+    pub const fn is_own_package(&self) -> bool {
+        self.architecture.is_some() && self.image.is_none()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourcePackage {
     pub name: String,

@@ -283,7 +283,7 @@ pub fn with_versions(
     // The host's own packages by their names; of one name there may be several architectures.
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, component) in components.iter().enumerate() {
-        if component.architecture.is_some() && component.image.is_none() {
+        if component.is_own_package() {
             places
                 .entry(component.name.clone())
                 .or_default()

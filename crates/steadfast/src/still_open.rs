@@ -331,7 +331,7 @@ fn subject(names: &BTreeSet<String>, what: &str) -> String {
 
 /// The host's own packages, and their architectures.
 fn of_distribution(components: &[Component]) -> impl Iterator<Item = (&Component, &str)> {
-    let packages = components.iter().filter(|one| one.image.is_none());
+    let packages = components.iter().filter(|one| one.is_own_package());
     packages.filter_map(|one| Some((one, one.architecture.as_deref()?)))
 }
 

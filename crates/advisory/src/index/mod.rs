@@ -102,8 +102,8 @@ pub enum IndexError {
     TooLarge,
 }
 
-/// XXH3 in 128 bits, ten times as fast as a digest. It is there against bits that flip and files that
-/// are torn: whoever may write an index could write its digest as well.
+/// XXH3 in 128 bits, which takes less time than a digest. It is there against bits that flip and
+/// files that are torn: whoever may write an index could write its digest as well.
 pub(crate) fn checksum(body: &[u8]) -> [u8; 16] {
     XxHash3_128::oneshot(body).to_le_bytes()
 }

@@ -135,7 +135,7 @@ pub(super) fn keep_open(
     let built = Subject::all(components);
     let doubt = |subject: &Subject| {
         let of = built.get(subject)?.iter();
-        let mut installed = of.filter(|one| one.image.is_none() && one.architecture.is_some());
+        let mut installed = of.filter(|one| one.is_own_package());
         installed.find_map(|one| doubtful.get(&one.name))
     };
     let mut words = std::mem::take(&mut shown.words);
