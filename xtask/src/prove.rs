@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::process::{ExitCode, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lab::Release;
 
@@ -81,7 +80,10 @@ const IN_CONTAINERS: usize = 16;
 /// Each case takes a while on an emulated processor, and the boot a minute.
 const ON_MACHINES: usize = 4;
 
-/// Proves a random sample of the rules anew, or all of them. The sample is of what is on
+/// Where the drawing begins when nobody says so.
+const SEED: u64 = 9;
+
+/// Proves a drawn sample of the rules anew, or all of them. The sample is of what is on
 /// record as holding: what was never proven, or failed, is the work of `cargo xtask prove`,
 /// and the page says so. What it finds is not kept.
 pub fn sample(exhaustive: bool) -> Result {
@@ -90,11 +92,10 @@ pub fn sample(exhaustive: bool) -> Result {
     }
     let seed = match std::env::var("STEADFAST_SEED") {
         Ok(text) => text.parse().map_err(Failure::of("read STEADFAST_SEED"))?,
-        Err(_) => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |time| time.as_secs()),
+        // A test run is repeatable; another seed is a campaign, run by hand.
+        Err(_) => SEED,
     };
-    println!("STEADFAST_SEED={seed} takes the same rules again");
+    println!("STEADFAST_SEED={seed} draws the sample; another number draws other rules");
     let rules = rules::list()?;
     let proofs = Proofs::read()?;
     let mut random = Random(seed);

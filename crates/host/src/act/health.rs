@@ -118,6 +118,9 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
     all
 }
 
+/// On a busy host systemctl was seen to end well and to say nothing: no answer is no verdict.
+const ASKED_AT_MOST: u32 = 5;
+
 /// Asks systemd about these units, all at once.
 pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     if names.is_empty() {
@@ -129,17 +132,24 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     let properties =
         "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID";
     let arguments = ["show", properties, "--"];
-    let shown = systemctl()?
-        .args(arguments.iter().chain(names).copied())
-        .succeed()?;
-    let seen = parse_show(&shown.stdout);
-    match seen.len() == names.len() {
-        true => Ok(seen),
-        false => Err(ActError::program(
-            "ask systemd about units",
-            format!("{} were named, and {} told of", names.len(), seen.len()),
-        )),
+    let mut told_of = 0;
+    for attempt in 0..ASKED_AT_MOST {
+        if attempt > 0 {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let shown = systemctl()?
+            .args(arguments.iter().chain(names).copied())
+            .succeed()?;
+        let seen = parse_show(&shown.stdout);
+        if seen.len() == names.len() {
+            return Ok(seen);
+        }
+        told_of = seen.len();
     }
+    Err(ActError::program(
+        "ask systemd about units",
+        format!("{} were named, and {told_of} told of", names.len()),
+    ))
 }
 
 /// Asks systemd about one unit.

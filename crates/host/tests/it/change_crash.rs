@@ -143,7 +143,8 @@ fn killed_at_random_moments() {
     let seed = std::env::var("STEADFAST_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()));
+        // A test run is repeatable; other seeds are a campaign, run by hand.
+        .unwrap_or(9);
     say_seed(seed);
     let mut random = seed | 1;
     for round in 0..12 {

@@ -230,7 +230,7 @@ fn an_apply_and_an_undo() {
     // In this order a cut leaves what the next one starts from: an apply that nobody confirmed
     // goes back, and an undo that nobody confirmed leaves the change in effect.
     let mut at = End::Before;
-    for round in 0..rounds(2, 10) {
+    for round in 0..rounds(1, 10) {
         if at == End::Planned {
             undo(&scene.machine);
         }
@@ -239,7 +239,7 @@ fn an_apply_and_an_undo() {
         cut_at(&mut scene.machine, &APPLY, milestone, delay);
         at = scene.boot(&when);
     }
-    for round in 0..rounds(2, 10) {
+    for round in 0..rounds(1, 10) {
         if at == End::Before {
             apply(&scene.machine);
         }

@@ -15,7 +15,7 @@ use lab::{Exec, Image, Options, Pending, Release, Snapshot, Update};
 use crate::booted::{APPLY_KEPT, Host, LIMIT, PROGRAM, UNDO_KEPT, cache, differences, listed};
 use crate::lab_machine_power::say;
 use crate::lab_patch::{expect_same, make_pending};
-use crate::many_kinds::{Moments, rounds};
+use crate::many_kinds::{Moments, all_is_wanted, rounds, todays_updates_are_wanted};
 
 /// Nobody waits for the confirmation that some of Debian's updates want.
 const APPLY: [&str; 4] = ["patch", "apply", "--yes", "--detach"];
@@ -388,18 +388,20 @@ fn killed_in_every_state_of_the_journal() {
     killed_in_every_state(Release::Bookworm, false, many, few);
 }
 
-/// With libraries that what runs has mapped.
+/// Where today's updates are wanted: with libraries that what runs has mapped.
 #[test]
 fn killed_in_every_state_of_the_journal_on_debian_13() {
     let (many, few) = (rounds(8, 40), rounds(4, 20));
-    killed_in_every_state(Release::Trixie, true, many, few);
+    killed_in_every_state(Release::Trixie, todays_updates_are_wanted(), many, few);
 }
 
 /// Some twenty packages at once take a minute each time.
 #[test]
 fn killed_among_all_updates_of_debian_12() {
-    if rounds(0, 1) == 0 {
-        eprintln!("skipped: it takes long, and STEADFAST_EXHAUSTIVE is not 1");
+    if !all_is_wanted() {
+        return;
+    }
+    if !todays_updates_are_wanted() {
         return;
     }
     killed_in_every_state(Release::Bookworm, true, 12, 6);

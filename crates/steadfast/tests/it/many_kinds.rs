@@ -79,6 +79,9 @@ pub const UNDO: [&str; 6] = [
     "10m",
 ];
 
+/// Where the moments begin when nobody says so.
+const SEED: u64 = 9;
+
 /// Moments that a seed decides: any spread will do, as long as the seed brings it back.
 pub struct Moments {
     seed: u64,
@@ -86,7 +89,8 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// `STEADFAST_SEED`, or one of this process's own, which is printed.
+    /// `STEADFAST_SEED`, or always the same: a test run is repeatable, and a campaign with other
+    /// seeds is run by hand.
     #[expect(
         clippy::print_stdout,
         reason = "a failure can be repeated with the seed"
@@ -94,8 +98,8 @@ impl Moments {
     pub fn seeded() -> Self {
         let given = std::env::var("STEADFAST_SEED").ok();
         let seed = given.and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("STEADFAST_SEED={seed} takes the same moments again");
+        let seed = seed.unwrap_or(SEED);
+        println!("STEADFAST_SEED={seed} decides the moments");
         Self {
             seed,
             // Neighbouring seeds are spread, and none is zero, where xorshift would stay.
@@ -129,4 +133,26 @@ pub fn rounds(sample: u32, many: u32) -> u32 {
         Ok("1") => many,
         _ => sample,
     }
+}
+
+/// Is everything tried, and not a sample? (`cargo xtask test --exhaustive`)
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+pub fn all_is_wanted() -> bool {
+    let wanted = rounds(0, 1) == 1;
+    if !wanted {
+        eprintln!("skipped: it takes long, and STEADFAST_EXHAUSTIVE is not 1");
+    }
+    wanted
+}
+
+/// May a test depend on what the distributions have published by today? Only where
+/// `STEADFAST_TODAY` is 1 (`cargo xtask test --today`), so that nothing that they publish breaks a
+/// test run.
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+pub fn todays_updates_are_wanted() -> bool {
+    let wanted = std::env::var_os("STEADFAST_TODAY").is_some_and(|value| value == "1");
+    if !wanted {
+        eprintln!("skipped: it takes today's updates, and STEADFAST_TODAY is not 1");
+    }
+    wanted
 }
