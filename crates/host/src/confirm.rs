@@ -2,7 +2,8 @@
 //! `steadfast confirm` or by signing in anew over SSH. A timer of systemd takes it back when
 //! this process is gone, and the unit that runs at boot when the machine was restarted.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,16 +17,19 @@ use crate::apply::{Applied, ApplyOptions, boot_id};
 use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::install;
-use crate::journal::{Batch, Header, Imaged};
+use crate::journal::{Batch, Header, Imaged, Wait};
 use crate::lock::{Lock, LockError};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::tidy;
 use crate::target::Target;
 use crate::undo;
 
+mod clock;
+mod session;
 mod sign_in;
 
-pub use sign_in::{SignIn, parse_accepted, parse_journal};
+pub use session::{Process, Proof, Session, judge, parse_stat};
+pub use sign_in::{Accepted, Began, SignIn, began, parse_accepted, parse_journal};
 
 /// Carrying out the plan itself may take this long before the guard thinks that it died.
 /// It tries again until it gets the lock, so a longer apply is not cut off.
@@ -77,7 +81,8 @@ impl Guard {
             Self::Systemd { .. } if !root.is_live() => {
                 Err("this tree is not the running host".to_owned())
             }
-            Self::Systemd { .. } | Self::Assumed => Ok(()),
+            Self::Systemd { program } => try_out(program),
+            Self::Assumed => Ok(()),
             Self::None { why } => Err(why.clone()),
         }
     }
@@ -92,7 +97,8 @@ impl Guard {
         state: &State,
         after: Duration,
     ) -> Result<(), String> {
-        self.timer(&timer_name(id, state), state, after)
+        self.timer(&timer_name(id, state), state, after)?;
+        self.watch(id, state)
     }
 
     fn timer(&self, name: &str, state: &State, after: Duration) -> Result<(), String> {
@@ -100,30 +106,59 @@ impl Guard {
             return Ok(());
         };
         let start = || -> Result<(), ActError> {
-            Program::find(&["/usr/bin/systemd-run", "/bin/systemd-run"])?
+            // A second later than the process that waits, which then does it itself.
+            let within = on_startup(
+                manager_began_us()?,
+                clock::monotonic_us(),
+                after + Duration::from_secs(1),
+            );
+            systemd_run()?
                 .args([
                     format!("--unit={name}"),
                     "--description=Take back a Steadfast change that nobody confirmed".to_owned(),
-                    // A second later than the process that waits, which then does it itself;
-                    // and again as long as there is something to take back.
-                    format!("--on-active={}", after.as_secs() + 1),
+                    format!("--on-startup={}ms", within.as_millis()),
                     "--timer-property=AccuracySec=100ms".to_owned(),
+                    // And again as long as there is something to take back.
                     "--timer-property=OnUnitInactiveSec=15".to_owned(),
                     "--property=Type=oneshot".to_owned(),
-                    // It took something back: that is no failure of the host.
-                    "--property=SuccessExitStatus=4".to_owned(),
-                    "--collect".to_owned(),
-                    "--quiet".to_owned(),
-                    "--".to_owned(),
-                    program.display().to_string(),
-                    "recover".to_owned(),
-                    "--state".to_owned(),
-                    state.directory().display().to_string(),
                 ])
+                .args(LASTING.map(|property| format!("--timer-property={property}")))
+                .args(LASTING.map(|property| format!("--property={property}")))
+                .args(recover(program, state))
                 .succeed()
                 .map(drop)
         };
         start().map_err(|error| format!("nothing would take the change back: {error}"))
+    }
+
+    /// A second one beside the timer, that is stopped with none of its names: it looks for a
+    /// sign-in and at the deadline as long as something waits.
+    fn watch(&self, id: ChangeId, state: &State) -> Result<(), String> {
+        let Self::Systemd { program } = self else {
+            return Ok(());
+        };
+        let name = timer_name(id, state).replace("-revert-", "-watch-");
+        // What is left of an undo's, or of an apply's, sees to this wait as well.
+        let start = || -> Result<(), ActError> {
+            if is_active(&format!("{name}.service"))? {
+                return Ok(());
+            }
+            systemd_run()?
+                .args([
+                    format!("--unit={name}"),
+                    "--description=Watch over a Steadfast change until it is confirmed".to_owned(),
+                    "--property=Type=exec".to_owned(),
+                    "--property=Restart=on-failure".to_owned(),
+                    "--property=RestartSec=5".to_owned(),
+                    "--property=StartLimitIntervalSec=0".to_owned(),
+                ])
+                .args(LASTING.map(|property| format!("--property={property}")))
+                .args(recover(program, state))
+                .args(["--watch"])
+                .succeed()
+                .map(drop)
+        };
+        start().map_err(|error| format!("nothing would watch over the change: {error}"))
     }
 
     pub(crate) fn disarm(&self, id: ChangeId, state: &State) {
@@ -131,6 +166,90 @@ impl Guard {
             disarm(id, state);
         }
     }
+}
+
+/// No `isolate` of another target ends them, nor the end of what they would rest on; a
+/// shutdown does, and then the unit at boot sees to it (systemd.unit(5)).
+const LASTING: [&str; 4] = [
+    "DefaultDependencies=no",
+    "IgnoreOnIsolate=yes",
+    "Conflicts=shutdown.target",
+    "Before=shutdown.target",
+];
+
+/// Starting a program that prints its version takes a moment, on a busy host some seconds.
+const TRY_LIMIT: Duration = Duration::from_secs(60);
+
+fn systemd_run() -> Result<Program, ActError> {
+    let program = Program::find(&["/usr/bin/systemd-run", "/bin/systemd-run"])?;
+    Ok(program.args(["--collect", "--quiet"]))
+}
+
+fn systemctl() -> Result<Program, ActError> {
+    Program::find(&["/usr/bin/systemctl", "/bin/systemctl"])
+}
+
+/// What systemd is to run.
+fn recover(program: &Path, state: &State) -> [String; 6] {
+    [
+        // It took something back: that is no failure of the host.
+        "--property=SuccessExitStatus=4".to_owned(),
+        "--".to_owned(),
+        program.display().to_string(),
+        "recover".to_owned(),
+        "--state".to_owned(),
+        state.directory().display().to_string(),
+    ]
+}
+
+/// Has systemd run the copy once, before anything is touched: where it may not be run, as on
+/// a `noexec` mount, nothing would take the change back.
+fn try_out(program: &Path) -> Result<(), String> {
+    let run = || -> Result<(), ActError> {
+        systemd_run()?
+            .args(["--wait", "--service-type=exec"])
+            .args(LASTING.map(|property| format!("--property={property}")))
+            .args(["--".to_owned(), program.display().to_string()])
+            .args(["--version"])
+            .limit(TRY_LIMIT)
+            .succeed()
+            .map(drop)
+    };
+    let mount = || match rustix::fs::statvfs(program) {
+        Ok(at) if at.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) => {
+            ", since its folder is mounted `noexec`"
+        }
+        _ => "",
+    };
+    run().map_err(|error| {
+        format!(
+            "systemd can't run `{}`, which would take it back{}: {error}",
+            program.display(),
+            mount()
+        )
+    })
+}
+
+fn is_active(unit: &str) -> Result<bool, ActError> {
+    let asked = systemctl()?.args(["is-active", "--quiet", unit]).run()?;
+    Ok(asked.succeeded())
+}
+
+/// When systemd itself was started. It keeps this over `daemon-reload` and `daemon-reexec`.
+fn manager_began_us() -> Result<u64, ActError> {
+    let asked = systemctl()?
+        .args(["show", "--property=UserspaceTimestampMonotonic", "--value"])
+        .succeed()?;
+    asked.stdout.trim().parse().map_err(|error| {
+        ActError::program("ask systemd when it was started", std::io::Error::other(error))
+    })
+}
+
+/// The time of a timer, counted from the start of systemd: what is counted from the timer's
+/// own start begins anew with each `daemon-reload`. `OnBootSec=` would be the same but in a
+/// container (systemd.timer(5)).
+pub fn on_startup(began_us: u64, now_us: u64, after: Duration) -> Duration {
+    Duration::from_micros(now_us.saturating_sub(began_us)) + after
 }
 
 /// Changes of two state directories may have one number, and neither may stop the other's
@@ -146,9 +265,7 @@ pub(crate) fn disarm(id: ChangeId, state: &State) {
         return;
     }
     let name = timer_name(id, state);
-    let Ok(program) = Program::find(&["/usr/bin/systemctl", "/bin/systemctl"]) else {
-        return;
-    };
+    let Ok(program) = systemctl() else { return };
     let _ = program
         .args([
             "stop".to_owned(),
@@ -166,6 +283,8 @@ pub enum ConfirmError {
     NotAwaiting { id: ChangeId, state: ChangeState },
     #[error("the time to confirm change {0} is over")]
     TooLate(ChangeId),
+    #[error("this proves nothing about change {id}: it comes from {}", .proof.words())]
+    Unproven { id: ChangeId, proof: Proof },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -182,6 +301,53 @@ pub fn confirm(
     by: &str,
     now: Timestamp,
 ) -> Result<(), ConfirmError> {
+    confirm_as(host, state, id, by, false, now)
+}
+
+/// Whether a person wants a change kept without a proof that somebody can still get in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    Refuse,
+    Accept,
+}
+
+/// The same, asked for by the person at `caller`: only a login that began after the change
+/// proves something. What comes from no login, as a script of the host itself, is kept and
+/// recorded as unproven.
+pub fn confirm_from(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    (by, caller): (&str, &Session),
+    unproven: Unproven,
+    now: Timestamp,
+) -> Result<Proof, ConfirmError> {
+    let header = state.change(id)?.header;
+    let proof = match &header.wait {
+        Some(wait) => judge(caller, &wait.made_by, wait.activated_ms),
+        None => Proof::NoLogin,
+    };
+    let is_refused = matches!(proof, Proof::SameLogin | Proof::EarlierLogin);
+    if header.change.state.is_awaiting() && is_refused && unproven == Unproven::Refuse {
+        return Err(ConfirmError::Unproven { id, proof });
+    }
+    let is_proven = proof == Proof::NewLogin;
+    let by = match is_proven {
+        true => by.to_owned(),
+        false => format!("{by}, without a proof"),
+    };
+    confirm_as(host, state, id, &by, !is_proven, now)?;
+    Ok(proof)
+}
+
+fn confirm_as(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    by: &str,
+    unproven: bool,
+    now: Timestamp,
+) -> Result<(), ConfirmError> {
     let target = Target::of(host)?;
     // Whoever waits for the confirmation holds no lock meanwhile.
     let _lock = Lock::take(&target.root, Duration::from_secs(10))?;
@@ -196,6 +362,7 @@ pub fn confirm(
     if is_over(&header, now) {
         return Err(ConfirmError::TooLate(id));
     }
+    header.change.unproven = unproven;
     let (token, crash) = (header.token.clone(), CrashPoints::none());
     let context = Context::new(&target.root, state.images(), &token, &crash);
     match header.change.state {
@@ -209,9 +376,34 @@ pub fn confirm(
     Ok(())
 }
 
+/// Begins the wait: from now on sign-ins count. Gives its end.
+pub(crate) fn begin(header: &mut Header, now: Timestamp, within: Duration) -> Timestamp {
+    let deadline = now + within;
+    let activated_ms = clock::since_boot_ms();
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    header.activated = Some(now);
+    header.deadline = Some(deadline);
+    header.wait = Some(Wait {
+        activated_ms,
+        deadline_ms: activated_ms.saturating_add(within_ms),
+        made_by: Session::of_caller(),
+    });
+    deadline
+}
+
 /// Past its deadline, or from before a restart of the machine.
 pub(crate) fn is_over(header: &Header, now: Timestamp) -> bool {
-    header.deadline.is_none_or(|deadline| now > deadline) || header.boot != boot_id()
+    header.boot != boot_id() || is_past(header, now, clock::since_boot_ms())
+}
+
+/// Past its deadline, by whichever clock comes first: the time of day may be set back, which
+/// lengthens no wait.
+fn is_past(header: &Header, now: Timestamp, since_boot_ms: u64) -> bool {
+    header.deadline.is_none_or(|deadline| now > deadline)
+        || header
+            .wait
+            .as_ref()
+            .is_some_and(|wait| since_boot_ms > wait.deadline_ms)
 }
 
 pub(crate) fn keep(
@@ -255,6 +447,7 @@ pub(crate) fn wait(
         _ => ChangeState::Committed,
     };
     let mut rounds = 0;
+    let mut passed_over = BTreeSet::new();
     loop {
         let header = state.change(id)?.header;
         match header.change.state {
@@ -268,15 +461,22 @@ pub(crate) fn wait(
             return Ok(Waited::Interrupted);
         }
         let now = (options.now)();
-        if now >= deadline {
+        if now >= deadline || is_past(&header, now, clock::since_boot_ms()) {
             return Ok(Waited::Expired);
         }
-        if rounds % ASK_LOG_EVERY == 0
-            && let Some(by) = sign_in::since(&header)
-            && let Ok(host) = LocalHost::running()
-            && confirm(&host, state, id, &by, now).is_ok()
-        {
-            return Ok(Waited::Confirmed(by));
+        if rounds % ASK_LOG_EVERY == 0 {
+            let since = sign_in::since(&header);
+            if let Some(by) = since.confirmed_by
+                && let Ok(host) = LocalHost::running()
+                && confirm(&host, state, id, &by, now).is_ok()
+            {
+                return Ok(Waited::Confirmed(by));
+            }
+            for why in since.passed_over {
+                if passed_over.insert(why.clone()) {
+                    sink(Event::SignInPassedOver { id, why });
+                }
+            }
         }
         rounds += 1;
         let left = deadline.duration_since(now).unsigned_abs();
@@ -287,7 +487,18 @@ pub(crate) fn wait(
 
 /// A sign-in that keeps the change although nobody waits for it any more.
 pub(crate) fn confirmed_by_sign_in(header: &Header) -> Option<String> {
-    sign_in::since(header)
+    sign_in::since(header).confirmed_by
+}
+
+/// Is there something to do about a change that waits: did its time end, a moment ago so that
+/// the process that waits was first, or has somebody signed in?
+pub fn is_due(header: &Header, now: Timestamp) -> bool {
+    const GRACE: Duration = Duration::from_secs(2);
+    let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(0);
+    let then_ms = clock::since_boot_ms().saturating_sub(grace_ms);
+    header.boot != boot_id()
+        || is_past(header, now - GRACE, then_ms)
+        || confirmed_by_sign_in(header).is_some()
 }
 
 /// What became of a change that somebody else finished.

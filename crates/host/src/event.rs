@@ -71,6 +71,11 @@ pub enum Event {
     Waiting {
         left: Duration,
     },
+    /// Somebody signed in, which confirms nothing.
+    SignInPassedOver {
+        id: ChangeId,
+        why: String,
+    },
     Confirmed {
         id: ChangeId,
         by: String,

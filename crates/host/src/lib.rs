@@ -49,7 +49,7 @@ use model::probe::WalkTests;
 use model::{Observed, Probe, WalkTest};
 
 pub use apply::{Applied, ApplyError, ApplyOptions, Verdict, apply};
-pub use confirm::{ConfirmError, Guard, confirm};
+pub use confirm::{ConfirmError, Guard, Proof, Session, Unproven, confirm, confirm_from};
 pub use crash::CrashPoints;
 pub use error::HostError;
 pub use event::Event;

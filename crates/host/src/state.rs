@@ -115,6 +115,14 @@ pub struct Pending {
     pub change: Change,
     /// Until when it can be confirmed, where it waits for that.
     pub deadline: Option<jiff::Timestamp>,
+    header: Box<Header>,
+}
+
+impl Pending {
+    /// Is the time to confirm it over?
+    pub fn is_over(&self, now: jiff::Timestamp) -> bool {
+        crate::confirm::is_over(&self.header, now)
+    }
 }
 
 impl State {
@@ -196,7 +204,8 @@ impl State {
             .filter(|header| !header.change.state.is_final())
             .map(|header| Pending {
                 deadline: header.deadline,
-                change: header.change,
+                change: header.change.clone(),
+                header: Box::new(header),
             })
             .collect())
     }

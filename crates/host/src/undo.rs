@@ -85,7 +85,10 @@ pub enum UndoError {
         if .0.len() == 1 { "was" } else { "were" }
     )]
     Conflict(Vec<Obstacle>),
-    #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
+    #[error(
+        "change {0} is not finished: `steadfast confirm {0}` keeps it where it waits for that, else \
+         `steadfast recover` comes first"
+    )]
     Pending(ChangeId),
     #[error("an undo that could cut people off is refused here: {0}")]
     NoGuard(String),

@@ -153,6 +153,9 @@ pub struct Change {
     /// What changed while an upgrade was at work, and is not in its write set.
     #[serde(default, skip_serializing_if = "Outside::is_empty")]
     pub outside: Outside,
+    /// It was kept, or its undo was, without a proof that somebody can still get in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
 }
 
 /// Paths that changed while a change was at work, and are none of its own.

@@ -10,7 +10,7 @@ use host::expire::{ExpireError, Expired};
 use host::install::OWN;
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
-    Recovered, Recovery, State, StateError,
+    Pending, Recovered, Recovery, State, StateError,
 };
 use jiff::Timestamp;
 use model::{Change, ChangeId, ChangeState};
@@ -101,6 +101,51 @@ impl Context {
         find(&history, typed, is_meant).cloned()
     }
 
+    /// The change that is typed; where none is, the one that waits to be confirmed, or else
+    /// the last one, as `find` knows it.
+    pub fn waiting_or(
+        &self,
+        state: &State,
+        typed: Option<&str>,
+        find: fn(&Self, &State, &str) -> Result<Change, Failure>,
+    ) -> Result<Change, Failure> {
+        if let Some(typed) = typed {
+            return find(self, state, typed);
+        }
+        let pending = state.pending().map_err(refused)?;
+        let waiting: Vec<&Change> = pending
+            .iter()
+            .map(|one| &one.change)
+            .filter(|change| change.state.is_awaiting())
+            .collect();
+        match waiting.as_slice() {
+            [] => find(self, state, "last"),
+            [one] => Ok((*one).clone()),
+            several => {
+                let ids: Vec<ChangeId> = several.iter().map(|change| change.id).collect();
+                Err(Failure::new(
+                    Exit::BadInput,
+                    format_args!("more than one change waits to be confirmed: {}", names(&ids)),
+                    "name the one that you mean",
+                ))
+            }
+        }
+    }
+
+    /// One line for each change that waits to be confirmed, above whatever a command says:
+    /// who reads that all is well must not miss that it may not stay so.
+    pub fn mention_waiting(&self) {
+        let Ok(Some(state)) = self.existing_journal() else {
+            return;
+        };
+        // What is wrong with the journal, the commands that need it say.
+        for one in state.pending().unwrap_or_default() {
+            if let Some(text) = waiting_text(&one, Timestamp::now()) {
+                crate::say(format_args!("{text}"));
+            }
+        }
+    }
+
     /// The same, of what is only shown: the last one is the newest, whatever became of it.
     pub fn shown_change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
         let history = state.history().map_err(refused)?;
@@ -110,6 +155,28 @@ impl Context {
 
 fn is_in_effect(change: &Change) -> bool {
     !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
+}
+
+/// What people must know of a change that waits.
+pub fn waiting_text(pending: &Pending, now: Timestamp) -> Option<String> {
+    let id = pending.change.id;
+    let what = match pending.change.state {
+        ChangeState::AwaitingConfirmation => "change",
+        ChangeState::AwaitingUndoConfirmation => "the undo of change",
+        _ => return None,
+    };
+    Some(match pending.is_over(now) {
+        true => format!(
+            "{what} {id} is in effect past its deadline, and nobody confirmed it: \
+             sudo steadfast recover takes it back"
+        ),
+        false => format!(
+            "{what} {id} is in effect and not confirmed{}: steadfast confirm {id} keeps it",
+            pending.deadline.map_or_else(String::new, |deadline| {
+                format!(", and is taken back at {deadline:.0}")
+            })
+        ),
+    })
 }
 
 /// The change by its id, by `last`, or by the id of its plan, in full or shortened.

@@ -94,7 +94,10 @@ pub enum ApplyError {
     OtherHost(String),
     #[error("{} that the plan rests on changed since", plural(.0.len(), "observed value"))]
     Changed(Vec<Changed>),
-    #[error("change {0} is not finished: `steadfast recover` or `steadfast confirm` comes first")]
+    #[error(
+        "change {0} is not finished: `steadfast confirm {0}` keeps it where it waits for that, else \
+         `steadfast recover` comes first"
+    )]
     Pending(ChangeId),
     #[error("a change that could cut people off is refused here: {0}")]
     NoGuard(String),
@@ -215,6 +218,7 @@ pub(crate) fn apply_as(
             note: None,
             expired: None,
             outside: Outside::default(),
+            unproven: false,
         },
         token: token.clone(),
         root: target.root.path().to_owned(),
@@ -222,6 +226,7 @@ pub(crate) fn apply_as(
         images: Some(digest_of(&images)),
         activated: None,
         deadline: None,
+        wait: None,
         taken_back: BTreeSet::new(),
         own: origin == Origin::Own,
         secrets: images.iter().any(|image| image.sensitive),

@@ -447,10 +447,8 @@ impl Work<'_> {
     /// we are gone, must be able to.
     fn await_confirmation(&mut self, lock: Lock) -> Result<Applied, StateError> {
         let id = self.id();
-        let activated = (self.options.now)();
-        let deadline = activated + self.options.confirm_within;
-        self.header.activated = Some(activated);
-        self.header.deadline = Some(deadline);
+        let now = (self.options.now)();
+        let deadline = confirm::begin(&mut self.header, now, self.options.confirm_within);
         if let Err(why) =
             self.options
                 .guard

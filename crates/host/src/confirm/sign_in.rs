@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use model::printable;
 use resource::kind::administrators;
 
+use super::clock;
+use super::session::{SETTLING_MS, started_ms};
 use crate::act::place::Root;
 use crate::act::program::Program;
 use crate::journal::Header;
@@ -47,25 +49,85 @@ pub fn parse_accepted(message: &str) -> Option<SignIn> {
     (!account.is_empty() && !from.is_empty()).then_some(SignIn { account, from })
 }
 
-/// Who signed in since the change took effect, as a text for the record.
-pub(super) fn since(header: &Header) -> Option<String> {
-    let activated = header.activated?;
-    let root = Root::live().ok()?;
-    from_journal(activated)?
-        .into_iter()
-        .find(|sign_in| may_administer(&root, &sign_in.account))
-        .map(|sign_in| {
-            format!(
-                "{}, who signed in from {}",
-                printable(sign_in.account.as_bytes()),
-                printable(sign_in.from.as_bytes())
-            )
-        })
+/// One that was logged, and by which process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub sign_in: SignIn,
+    /// The process of the connection, which lives as long as the session.
+    pub pid: u32,
+    /// When it was logged, since the machine was started (CLOCK_MONOTONIC).
+    pub at_us: u64,
+}
+
+/// Since when the connection of a sign-in lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    After,
+    /// It was let in by what was there before the change.
+    Before,
+    /// It ended before anybody looked.
+    Unknown,
+}
+
+/// Judges by the start of the connection's process: sshd makes one for each, which keeps the
+/// configuration that was there at that moment. `accepted_ms` is when the sign-in was logged.
+/// All count from the start of the machine.
+pub fn began(started_ms: Option<u64>, activated_ms: u64, accepted_ms: u64) -> Began {
+    match started_ms {
+        // 10 ms are one step of the clock. A later one is another process of that number.
+        Some(started) if started > accepted_ms.saturating_add(10) => Began::Unknown,
+        Some(started) if started > activated_ms + SETTLING_MS => Began::After,
+        Some(_) => Began::Before,
+        None => Began::Unknown,
+    }
+}
+
+/// What the log says of the time since a change took effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Since {
+    /// Who keeps it, as a text for the record.
+    pub confirmed_by: Option<String>,
+    /// Who else signed in, and why that keeps nothing.
+    pub passed_over: Vec<String>,
+}
+
+/// Who signed in since the change took effect.
+pub(super) fn since(header: &Header) -> Since {
+    let mut since = Since::default();
+    let (Some(activated), Some(wait)) = (header.activated, &header.wait) else {
+        return since;
+    };
+    let Ok(root) = Root::live() else { return since };
+    // Suspended in between, the two clocks differ: what was logged before seems later, and is
+    // judged by its process all the same.
+    let ahead_ms = clock::since_boot_ms().saturating_sub(clock::monotonic_us() / 1000);
+    for accepted in from_journal(activated).unwrap_or_default() {
+        let SignIn { account, from } = &accepted.sign_in;
+        if !may_administer(&root, account) {
+            continue;
+        }
+        let who = printable(account.as_bytes());
+        let accepted_ms = accepted.at_us / 1000 + ahead_ms;
+        match began(started_ms(accepted.pid), wait.activated_ms, accepted_ms) {
+            Began::After => {
+                let from = printable(from.as_bytes());
+                since.confirmed_by = Some(format!("{who}, who signed in from {from}"));
+                return since;
+            }
+            Began::Before => since.passed_over.push(format!(
+                "{who} signed in, over a connection that began before the change"
+            )),
+            Began::Unknown => since.passed_over.push(format!(
+                "{who} signed in and left; when that connection began is unknown"
+            )),
+        }
+    }
+    since
 }
 
 /// Messages that sshd itself wrote. None where there is no journald; log files are no
 /// substitute, since anyone may have a line written there in sshd's name (logger(1)).
-fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
+fn from_journal(activated: Timestamp) -> Option<Vec<Accepted>> {
     let seconds = activated.as_second();
     let ended = Program::find(&["/usr/bin/journalctl", "/bin/journalctl"])
         .ok()?
@@ -73,7 +135,7 @@ fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
             "--quiet".to_owned(),
             "--no-pager".to_owned(),
             "--output=json".to_owned(),
-            "--output-fields=MESSAGE,_UID,_EXE".to_owned(),
+            "--output-fields=MESSAGE,_UID,_EXE,_PID".to_owned(),
             // The newest first, so that a flood of other messages hides none.
             "--reverse".to_owned(),
             "--lines=100".to_owned(),
@@ -99,7 +161,7 @@ fn from_journal(activated: Timestamp) -> Option<Vec<SignIn>> {
 /// (systemd.journal-fields(7)); `_COMM` and the identifier can: a link named `sshd` to a
 /// set-user-id program is enough for the first, logger(1) for the second. A session that ended
 /// before journald looked has no `_EXE`, and confirms nothing.
-pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<SignIn> {
+pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<Accepted> {
     let activated_us = activated.as_microsecond();
     let sign_ins = entries.lines().filter_map(|line| {
         let entry: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -112,7 +174,11 @@ pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<SignIn> {
         if at <= activated_us {
             return None;
         }
-        parse_accepted(field("MESSAGE")?)
+        Some(Accepted {
+            sign_in: parse_accepted(field("MESSAGE")?)?,
+            pid: field("_PID")?.parse().ok()?,
+            at_us: field("__MONOTONIC_TIMESTAMP")?.parse().ok()?,
+        })
     });
     sign_ins.collect()
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::act::package::PackagesBefore;
+use crate::confirm::Session;
 use crate::image::Node;
 
 /// A change's own record; rewritten at each transition.
@@ -28,6 +29,10 @@ pub struct Header {
     pub activated: Option<Timestamp>,
     /// Until when it, or its undo, must be confirmed.
     pub deadline: Option<Timestamp>,
+    /// How the wait is judged, whatever is done to the clock. None where it was begun by an
+    /// older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
     /// Actions of change sets that failed and were taken back, or never begun, while the
     /// others stand.
     pub taken_back: BTreeSet<ActionId>,
@@ -44,6 +49,16 @@ pub struct Header {
     /// it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<GuardedUndo>,
+}
+
+/// What a confirmation is judged by, within one boot of the machine (CLOCK_BOOTTIME).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// When the result, or the undo, took effect.
+    pub activated_ms: u64,
+    pub deadline_ms: u64,
+    /// Who made the change: a confirmation from there shows nothing.
+    pub made_by: Session,
 }
 
 /// The change as it was when an undo began that could cut people off.

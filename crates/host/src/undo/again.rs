@@ -48,6 +48,7 @@ pub(super) fn undo(
     record.header.boot = crate::apply::boot_id();
     record.header.activated = None;
     record.header.deadline = None;
+    record.header.wait = None;
     options.crash.here("before undoing");
     // All that follows may need the room that was kept.
     state.release();
@@ -89,10 +90,7 @@ pub(super) fn undo(
         options.guard.disarm(id, state);
         return ended.map_err(unfinished);
     }
-    let activated = (options.now)();
-    let deadline = activated + options.confirm_within;
-    record.header.activated = Some(activated);
-    record.header.deadline = Some(deadline);
+    let deadline = confirm::begin(&mut record.header, (options.now)(), options.confirm_within);
     record.header.change.state = ChangeState::AwaitingUndoConfirmation;
     state
         .journal()

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use host::confirm::{SignIn, parse_accepted};
+use host::confirm::{
+    Began, Process, Proof, Session, SignIn, began, judge, on_startup, parse_accepted, parse_journal,
+    parse_stat,
+};
 use host::{Applied, ApplyError, ApplyOptions, Event, Guard, Recovery, Verdict};
 use jiff::Timestamp;
 use model::{ChangeId, ChangeState, Plan, Risk};
@@ -183,4 +186,130 @@ fn only_real_sign_ins_are_read() {
         });
         assert_eq!(parse_accepted(message), wanted, "{message}");
     }
+}
+
+/// Lines as journald of Debian 12 and of Debian 13 gives them.
+#[test]
+fn the_process_of_a_connection_is_read() {
+    let lines = [
+        (
+            r#"{"_UID":"0","_EXE":"/usr/sbin/sshd","_PID":"412","__CURSOR":"s=1;i=2d","__REALTIME_TIMESTAMP":"1764470405000001","__MONOTONIC_TIMESTAMP":"90100200","_BOOT_ID":"b1","MESSAGE":"Accepted publickey for ana from 127.0.0.1 port 40022 ssh2: ED25519 SHA256:abc"}"#,
+            (412, 90_100_200),
+        ),
+        (
+            r#"{"__SEQNUM":"45","_UID":"0","_EXE":"/usr/lib/openssh/sshd-session","_PID":"98","__CURSOR":"s=1;i=2d","__REALTIME_TIMESTAMP":"1764470405000001","__MONOTONIC_TIMESTAMP":"7","_BOOT_ID":"b1","MESSAGE":"Accepted publickey for ana from 127.0.0.1 port 40022 ssh2: ED25519 SHA256:abc"}"#,
+            (98, 7),
+        ),
+    ];
+    let activated = Timestamp::from_second(1_764_470_400).expect("a time");
+    for (line, wanted) in lines {
+        let found = parse_journal(line, activated);
+        let [one] = found.as_slice() else {
+            panic!("one sign-in in {line}, not {found:?}");
+        };
+        assert_eq!((one.pid, one.at_us), wanted);
+        assert_eq!(one.sign_in.account, "ana");
+    }
+}
+
+/// The connection counts, not the moment at which the passphrase was typed.
+#[test]
+fn only_a_connection_that_began_after_the_change_counts() {
+    let (activated, accepted) = (50_000, 59_000);
+    let cases = [
+        (Some(49_990), Began::Before),
+        (Some(50_000), Began::Before),
+        // sshd may not have read its new configuration yet.
+        (Some(51_000), Began::Before),
+        (Some(51_010), Began::After),
+        (Some(58_990), Began::After),
+        (Some(59_010), Began::After),
+        // Another process that has its number by now.
+        (Some(59_020), Began::Unknown),
+        (None, Began::Unknown),
+    ];
+    for (started, wanted) in cases {
+        assert_eq!(began(started, activated, accepted), wanted, "{started:?}");
+    }
+    let stats = [
+        (
+            "412 (sshd) S 301 412 412 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9010 17000000 900 1",
+            Some((301, 90_100)),
+        ),
+        (
+            "9 (a) b) (c) S 1 9 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12 17000000 900 1",
+            Some((1, 120)),
+        ),
+        ("412 (sshd) S 301", None),
+        ("", None),
+    ];
+    for (stat, wanted) in stats {
+        assert_eq!(parse_stat(stat), wanted, "{stat}");
+    }
+}
+
+#[test]
+fn a_confirmation_proves_what_its_login_shows() {
+    let process = |pid, started_ms| Process { pid, started_ms };
+    let session = |audit, above: &[(u32, u64)], login: Option<(u32, u64)>| Session {
+        audit,
+        above: above.iter().map(|(pid, at)| process(*pid, *at)).collect(),
+        login: login.map(|(pid, at)| process(pid, at)),
+    };
+    // sudo, a shell and the connection.
+    let made_by = session(Some(4), &[(30, 900), (20, 110), (10, 100)], Some((10, 100)));
+    let activated = 1000;
+    let cases = [
+        // The same shell, another sudo.
+        (
+            session(Some(4), &[(31, 5000), (20, 110), (10, 100)], Some((10, 100))),
+            Proof::SameLogin,
+        ),
+        // A tmux that this login left behind, or began after the change.
+        (session(Some(4), &[(40, 300)], None), Proof::SameLogin),
+        (session(Some(4), &[(40, 5000)], None), Proof::SameLogin),
+        // The same where the kernel keeps no audit sessions.
+        (
+            session(None, &[(31, 5000), (20, 110), (10, 100)], Some((10, 100))),
+            Proof::SameLogin,
+        ),
+        (session(None, &[(41, 5000), (40, 300)], None), Proof::EarlierLogin),
+        // Another terminal that was open before.
+        (
+            session(Some(3), &[(21, 95), (9, 90)], Some((9, 90))),
+            Proof::EarlierLogin,
+        ),
+        // A connection that was open when the change took effect.
+        (
+            session(Some(5), &[(51, 4000), (50, 1500)], Some((50, 1500))),
+            Proof::EarlierLogin,
+        ),
+        (
+            session(Some(5), &[(51, 4000), (50, 2500)], Some((50, 2500))),
+            Proof::NewLogin,
+        ),
+        // That number had another process then.
+        (
+            session(Some(5), &[(20, 4000), (10, 3000)], Some((10, 3000))),
+            Proof::NewLogin,
+        ),
+        (session(None, &[], None), Proof::NoLogin),
+        (session(None, &[(60, 4000)], None), Proof::NoLogin),
+    ];
+    for (caller, wanted) in cases {
+        assert_eq!(judge(&caller, &made_by, activated), wanted, "{caller:?}");
+    }
+}
+
+/// Counted from the start of systemd, so that what is loaded anew ends at the same moment.
+#[test]
+fn the_time_of_the_timer_does_not_begin_anew() {
+    let after = Duration::from_secs(15);
+    let began = 40_000_000;
+    assert_eq!(
+        on_startup(began, 100_000_000, after),
+        Duration::from_secs(75)
+    );
+    // A container's systemd is younger than the machine.
+    assert_eq!(on_startup(99_000_000, 100_000_000, after), after + Duration::from_secs(1));
 }

@@ -202,7 +202,7 @@ fn only_what_sshd_itself_logged_as_root_is_a_sign_in() {
     let entry = |at: &str, uid: &str, exe: &str| {
         format!(
             "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_UID\":\"{uid}\",\"_EXE\":\"{exe}\",\
-             \"MESSAGE\":\"{message}\"}}"
+             \"_PID\":\"77\",\"__MONOTONIC_TIMESTAMP\":\"5\",\"MESSAGE\":\"{message}\"}}"
         )
     };
     let late = "1700000000000001";

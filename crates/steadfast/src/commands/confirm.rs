@@ -1,6 +1,6 @@
 //! `steadfast confirm`: keeps a change that waits to be confirmed.
 
-use host::{ConfirmError, LocalHost};
+use host::{ConfirmError, LocalHost, Proof, Session, Unproven};
 use jiff::Timestamp;
 use model::ChangeState;
 
@@ -10,18 +10,24 @@ use crate::failure::Failure;
 
 /// Keep a change, or an undo, that would otherwise be taken back
 ///
-/// From a connection that was made after the change, this proves that nobody is cut off.
+/// From a login that began after the change, this proves that nobody is cut off. From the
+/// login that made the change, or an earlier one, it proves nothing, and is refused.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sudo steadfast confirm c-19")]
+#[command(
+    after_help = "Examples:\n  sudo steadfast confirm\n  sudo steadfast confirm c-19 --unproven"
+)]
 pub struct Args {
-    /// The change: c-19, 19 or `last`
+    /// The change: c-19, 19 or `last`; without it, the one that waits
     #[arg(value_name = "CHANGE")]
-    change: String,
+    change: Option<String>,
+    /// Keep it from this login too, although that does not show that anyone can sign in
+    #[arg(long)]
+    unproven: bool,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.change(&state, &args.change)?;
+    let change = context.waiting_or(&state, args.change.as_deref(), Context::change)?;
     let is_undo = match change.state {
         ChangeState::Committed => {
             crate::say(format_args!("change {} is committed already", change.id));
@@ -35,12 +41,24 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let by = context::who(&host);
-    host::confirm(&host, &state, change.id, &by, Timestamp::now()).map_err(|error| {
+    let unproven = match args.unproven {
+        true => Unproven::Accept,
+        false => Unproven::Refuse,
+    };
+    let caller = Session::of_caller();
+    let asked_by = (by.as_str(), &caller);
+    let now = Timestamp::now();
+    let proof = host::confirm_from(&host, &state, change.id, asked_by, unproven, now);
+    let proof = proof.map_err(|error| {
         let (exit, help) = match error {
             ConfirmError::NotAwaiting { .. } => {
                 (Exit::BadInput, "steadfast history lists the changes")
             }
             ConfirmError::TooLate(_) => (Exit::TakenBack, "it is being taken back; apply it again"),
+            ConfirmError::Unproven { .. } => (
+                Exit::Findings,
+                "sign in anew, which confirms it; or add --unproven to keep it all the same",
+            ),
             ConfirmError::Lock(_) => (Exit::Findings, "try again"),
             ConfirmError::State(_) | ConfirmError::Act(_) => (
                 Exit::NeedsPerson,
@@ -49,6 +67,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         };
         Failure::with_help(exit, error, help)
     })?;
+    if proof != Proof::NewLogin {
+        crate::say(format_args!(
+            "kept without a proof: nothing shows that anyone can still sign in"
+        ));
+    }
     if is_undo {
         crate::say(format_args!(
             "change {} undone: the host stays as it was before it",

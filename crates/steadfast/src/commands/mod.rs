@@ -30,6 +30,9 @@ use crate::exit::Exit;
 /// Runs the command, and tells people what went wrong, if anything did.
 pub fn run(cli: &Cli) -> Exit {
     let context = Context::new(cli.state.clone());
+    if says_what_waits(&cli.command) {
+        context.mention_waiting();
+    }
     let ended = match &cli.command {
         Command::Audit(args) => audit::run(args),
         Command::Inventory(args) => inventory::run(args),
@@ -57,6 +60,22 @@ pub fn run(cli: &Cli) -> Exit {
         }
         failure.exit
     })
+}
+
+/// Most say what waits to be confirmed before they begin; but those that end the wait, list it
+/// themselves, or have nothing to do with this host.
+fn says_what_waits(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Confirm(_)
+            | Command::Recover(_)
+            | Command::Rule(_)
+            | Command::Baseline(_)
+            | Command::Schema(_)
+            | Command::Demo(_)
+            | Command::Reference(_)
+            | Command::Feed(_)
+    )
 }
 
 /// How a command that lists or shows writes its answer.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use host::{LocalHost, State};
+use jiff::Timestamp;
 use model::Change;
 
 use crate::context::{self, Context};
@@ -23,7 +24,13 @@ pub struct Args {
     /// How long another change may keep this waiting
     #[arg(long, value_name = "TIME", default_value = "10s")]
     wait: Span,
+    /// Stay until no change waits any more, as the guard of one does
+    #[arg(long, hide = true)]
+    watch: bool,
 }
+
+/// How often the guard looks for a sign-in and at the deadline.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a change is still at work.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -39,6 +46,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         crate::say(format_args!("nothing to recover: there is no journal yet"));
         return Ok(Exit::AsWanted);
     };
+    if args.watch {
+        return watch(&state);
+    }
     let pending = state.pending().map_err(context::refused)?;
     if pending.is_empty() {
         crate::say(format_args!("nothing to recover: every change is final"));
@@ -48,6 +58,26 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let pending: Vec<Change> = pending.into_iter().map(|pending| pending.change).collect();
     let left = await_work(&state, &pending, args.wait.0)?;
     context::recover_within(&host, &state, left)
+}
+
+/// Keeps or takes back what waits, as soon as that can be decided.
+fn watch(state: &State) -> Result<Exit, Failure> {
+    loop {
+        let pending = state.pending().map_err(context::refused)?;
+        if pending.is_empty() {
+            return Ok(Exit::AsWanted);
+        }
+        for one in pending.iter().filter(|one| one.change.state.is_awaiting()) {
+            let record = state.change(one.change.id).map_err(context::refused)?;
+            if host::confirm::is_due(&record.header, Timestamp::now()) {
+                let host = LocalHost::running()
+                    .map_err(|error| Failure::because(Exit::Unchecked, error))?;
+                context::recover(&host, state)?;
+                break;
+            }
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
 }
 
 /// Waits for a change that is at work, and says so and how it ended. Gives what is left of the time.

@@ -33,9 +33,10 @@ use crate::style::{Role, Style};
     after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes --confirm-within 5m"
 )]
 pub struct Args {
-    /// The change: c-19, 19, `last`, or the beginning of its plan's id
+    /// The change: c-19, 19, `last`, or the beginning of its plan's id; without it, the one that
+    /// waits, or the last one
     #[arg(value_name = "CHANGE")]
-    change: String,
+    change: Option<String>,
     /// How long an undo that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
@@ -49,7 +50,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.change_to_undo(&state, &args.change)?;
+    let change = context.waiting_or(&state, args.change.as_deref(), Context::change_to_undo)?;
     let record = state.change(change.id).map_err(context::refused)?;
     if matches!(change.state, ChangeState::Undone | ChangeState::RolledBack) {
         // Before anything is said of what it would bring back.

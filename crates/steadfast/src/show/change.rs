@@ -44,6 +44,10 @@ pub fn write(
     if let Some(note) = &change.note {
         paper.row(Role::Wary, "note", &Text::new().plain(note))?;
     }
+    if change.unproven {
+        let text = "kept without a proof that anyone can still sign in";
+        paper.row(Role::Wary, "proof", &Text::new().plain(text))?;
+    }
     if !change.outside.is_empty() {
         let text = super::events::outside(&change.outside);
         paper.row(Role::Wary, "outside", &Text::new().plain(&text))?;

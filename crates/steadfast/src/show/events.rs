@@ -111,6 +111,10 @@ impl<'a> Lines<'a> {
                     &Text::new().plain(&text),
                 )
             }
+            Event::SignInPassedOver { why, .. } => {
+                let text = Text::new().plain(&format!("not enough: {why}"));
+                self.line(self.style.sign(Sign::Waiting), Role::Wary, &text)
+            }
             Event::Confirmed { by, .. } => {
                 let text = Text::new().plain(&format!("kept: {by}"));
                 self.line(self.style.sign(Sign::Done), Role::Good, &text)

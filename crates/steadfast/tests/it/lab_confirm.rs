@@ -121,6 +121,8 @@ fn a_sign_in_confirms_it_although_nobody_waits() {
     let Some(host) = host() else { return };
     people(&host);
     host.steadfast(&apply("15s", &["--detach"])).expect(0, &[]);
+    // The first second is sshd's, to read its configuration.
+    std::thread::sleep(Duration::from_secs(2));
     assert!(sign_in(&host, "ana"), "ana can sign in after the change");
     host.wait_for_state("committed", A_WHILE);
     host.wait_for(
@@ -270,4 +272,95 @@ fn every_state_folder_that_was_used_is_recovered_at_boot() {
     uninstall.extend(other);
     host.steadfast(&uninstall).expect(0, &["removed"]);
     assert_eq!(host.shell(units), "0\n");
+}
+
+/// Whatever is done to systemd and to the clock: at its end the change is taken back.
+#[test]
+fn the_guard_outlives_what_is_done_to_the_host() {
+    let Some(host) = host() else { return };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let before = host.snapshot();
+    let trials = [
+        "systemctl isolate multi-user.target",
+        "for i in 1 2 3 4 5 6; do sleep 2; systemctl daemon-reload; done",
+        // The timers alone are left, and the other way round.
+        "systemctl kill --signal=STOP 'steadfast-watch-*.service'",
+        "systemctl stop 'steadfast-revert-*.timer'",
+    ];
+    for trial in trials {
+        host.steadfast(&apply("8s", &["--detach"])).expect(0, &[]);
+        is_in_effect(&host);
+        host.steadfast(&["audit", "--baseline", "openssh", "--rule", "ssh-root-login"])
+            .expect(0, &["in effect and not confirmed", "steadfast confirm"]);
+        host.shell(trial);
+        host.wait_for(
+            &format!("! {PROGRAM} history --format json | grep -q awaiting"),
+            Duration::from_secs(25),
+        );
+        host.expect_same(&before);
+        host.shell("systemctl kill --signal=KILL 'steadfast-watch-*.service'; true");
+    }
+}
+
+#[test]
+fn a_state_folder_that_nothing_may_be_run_from_is_refused() {
+    let Some(host) = host() else { return };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    host.shell(
+        "mount --bind /var/lib/steadfast /var/lib/steadfast \
+         && mount -o remount,bind,noexec /var/lib/steadfast",
+    );
+    let before = host.snapshot();
+    host.steadfast(&apply("8s", &["--detach"]))
+        .expect(1, &["can't run", "noexec"]);
+    host.expect_same(&before);
+}
+
+/// sshd lets in who began to sign in before the change, for two minutes (LoginGraceTime).
+#[test]
+fn a_connection_from_before_the_change_confirms_nothing() {
+    let Some(host) = host() else { return };
+    people(&host);
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    host.shell(
+        "ssh-keygen -q -p -P '' -N slow -f /root/keys/id \
+         && printf '#!/bin/sh\\nwhile [ ! -e /root/now ]; do sleep 0.2; done; echo slow\\n' > /root/ask \
+         && chmod 755 /root/ask",
+    );
+    host.shell(
+        "SSH_ASKPASS=/root/ask SSH_ASKPASS_REQUIRE=force setsid ssh -i /root/keys/id \
+         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null ana@127.0.0.1 sleep 4 \
+         >/root/slow.log 2>&1 </dev/null & sleep 1",
+    );
+    let running = host.start(&apply("15s", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    std::thread::sleep(Duration::from_secs(2));
+    host.shell("touch /root/now");
+    wait(running).expect(
+        4,
+        &["over a connection that began before the change", "nobody confirmed it in time"],
+    );
+}
+
+/// The shell that made the change shows nothing about a new one.
+#[test]
+fn the_login_that_made_the_change_proves_nothing() {
+    let Some(host) = host() else { return };
+    people(&host);
+    host.shell("sed -i 's/^PermitRootLogin.*/PermitRootLogin yes/' /etc/ssh/sshd_config.d/10-legacy.conf");
+    host.shell("echo 'ana ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ana");
+    host.shell(&format!(
+        "ssh -i /root/keys/id -o BatchMode=yes -o StrictHostKeyChecking=no \
+         -o UserKnownHostsFile=/dev/null ana@127.0.0.1 'sudo {PROGRAM} apply --baseline openssh \
+         --rule ssh-root-login --yes --detach; sudo {PROGRAM} confirm; echo rc $?; \
+         sudo {PROGRAM} confirm --unproven; echo rc $?' >/root/said 2>&1"
+    ));
+    let said = host.shell("cat /root/said");
+    for words in ["the login that made it", "rc 1", "without a proof", "rc 0"] {
+        assert!(said.contains(words), "no `{words}` in {said}");
+    }
+    host.steadfast(&["history", "--format", "json"])
+        .expect(0, &["\"unproven\": true"]);
+    host.steadfast(&["undo", "--yes", "--detach"]).expect(0, &[]);
+    host.steadfast(&["confirm"]).expect(0, &["without a proof"]);
 }

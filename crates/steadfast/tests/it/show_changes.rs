@@ -31,6 +31,7 @@ pub fn changes() -> Vec<Change> {
         note: (!matches!(state, Committed | AwaitingConfirmation)).then(|| HOSTILE.to_owned()),
         expired: None,
         outside: model::Outside::default(),
+        unproven: false,
     })
     .chain([Change {
         id: ChangeId(7),
@@ -44,6 +45,7 @@ pub fn changes() -> Vec<Change> {
         note: None,
         expired: Some("2027-02-21T09:00:00Z".parse().expect("RFC 3339")),
         outside: model::Outside::default(),
+        unproven: false,
     }])
     .collect()
 }
