@@ -236,6 +236,13 @@ pub enum Effect {
         /// are installed again. Empty for an upgrade.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unfinished: Vec<String>,
+        /// Packages that go, as dpkg removes them: their configuration files stay.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removals: Vec<PackageRemoval>,
+        /// Packages that a policy names: marked as wanted by somebody (apt-mark(8)). What comes
+        /// with them is marked as automatic, and what was there keeps its mark.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        named: Vec<String>,
         /// It is stopped when it takes longer, and taken back.
         #[serde(default = "usual_limit_seconds")]
         limit_seconds: u64,
@@ -357,6 +364,14 @@ pub struct PackageUpgrade {
     pub origins: Vec<String>,
     /// SHA-256 of the package file.
     pub archive: Digest,
+}
+
+/// One package that goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PackageRemoval {
+    pub name: String,
+    /// The one that is installed.
+    pub version: String,
 }
 
 /// A package's name without its architecture: `libc6` of `libc6:i386`.

@@ -28,7 +28,9 @@ pub mod waiver;
 pub use change::{Change, ChangeState, Outside};
 pub use component::{Component, Ecosystem, Inventory};
 pub use digest::Digest;
-pub use effect::{AccountOp, Blob, Effect, Inverse, Mode, PackageOp, PackageUpgrade, UnitOp};
+pub use effect::{
+    AccountOp, Blob, Effect, Inverse, Mode, PackageOp, PackageRemoval, PackageUpgrade, UnitOp,
+};
 pub use escape::printable;
 pub use expectation::Expectation;
 pub use facts::{Fact, Facts};

@@ -232,6 +232,10 @@ pub struct Premise {
     /// The value itself, so that a difference can be shown; left out where it may hold a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Observed>,
+    /// As the copy of the host showed it after this action: it holds only then. None: as the host
+    /// itself showed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ActionId>,
 }
 
 /// Paths whose content may hold secrets: never stored in a plan or printed.

@@ -83,6 +83,21 @@ pub fn plan(
     })
 }
 
+/// What passes by `after` and did not by `before`, as a plan over `after` names it.
+pub fn passing_now(wanted: &Wanted, before: &Answers, after: &Answers) -> Vec<LeftAlone> {
+    let passes = |item: &Item<'_>, seen: &Answers| {
+        matches!(item.applies, Applies::Yes)
+            && matches!(item.want.resource.judge(seen), Judgement::Compliant { .. })
+    };
+    items(wanted)
+        .filter(|item| passes(item, after) && !passes(item, before))
+        .filter_map(|item| {
+            let (why, at) = drifts(&item, after).err()?;
+            Some(item.left_alone(why, at))
+        })
+        .collect()
+}
+
 /// The drifts of one resource, or why it is left alone.
 fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<SourceLine>)> {
     let leave = |why: String| Err((why, Vec::new()));
@@ -187,6 +202,7 @@ fn premise(probe: &Probe, observed: &Observed) -> Premise {
         probe: probe.clone(),
         digest: observed.digest,
         seen: may_be_shown(probe, observed).then(|| observed.clone()),
+        after: None,
     }
 }
 

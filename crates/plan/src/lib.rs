@@ -10,6 +10,7 @@ pub mod patch;
 pub mod report;
 pub mod retention;
 pub mod risk;
+pub mod stages;
 pub mod window;
 
 pub use report::{Counts, Report, Score};

@@ -107,6 +107,8 @@ pub fn plan(patching: Patching) -> Plan {
                     packages,
                     writes: writes.into_iter().collect(),
                     unfinished,
+                    removals: Vec::new(),
+                    named: Vec::new(),
                     limit_seconds: selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS),
                 },
                 Inverse::Restore,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::expire::{ExpireError, Expired};
 use host::install::OWN;
+use host::packages::Turn;
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
     Pending, Recovered, Recovery, State, StateError,
@@ -245,6 +246,19 @@ pub fn consent(yes: bool, question: &str) -> Result<bool, Failure> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// One patch at a time: they share the package files and the folder of the copy.
+pub fn take_turn(state: &State) -> Result<Turn, Failure> {
+    match Turn::take(state) {
+        Ok(Some(turn)) => Ok(turn),
+        Ok(None) => Err(Failure::new(
+            Exit::Findings,
+            "another patch is planned or applied on this host now",
+            "nothing was changed; try again later",
+        )),
+        Err(error) => Err(Failure::because(Exit::Unchecked, error)),
+    }
 }
 
 /// The account that runs this, and the one behind `sudo`, as they call themselves: a note

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod failure;
 pub mod layout;
 pub mod output;
+pub mod packages_stage;
 pub mod progress;
 pub mod prove;
 pub mod reference;

@@ -81,11 +81,18 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::Upgrade {
             packages,
             unfinished,
+            removals,
+            named,
             limit_seconds,
             ..
         } => {
-            let limit = Duration::from_secs(*limit_seconds);
-            upgrade::act(context, packages, unfinished, limit)
+            let work = upgrade::Work {
+                packages,
+                removals,
+                named,
+                unfinished,
+            };
+            upgrade::act(context, work, Duration::from_secs(*limit_seconds))
         }
         Effect::PutFile { .. }
         | Effect::MakeDir { .. }
@@ -147,6 +154,10 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
     if action.effect.is_activation() {
         return keep_activation(context, &action.effect);
     }
+    // Whatever is promised of packages, what can be taken back of them is.
+    if let Effect::Package { name, op } = &action.effect {
+        return Ok(Kept::Packages(package::keep(context, name, op)?));
+    }
     if let Inverse::Irreversible { why } = &action.inverse {
         return Ok(Kept::Irreversible { why: why.clone() });
     }
@@ -178,10 +189,6 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
             since: Timestamp::now(),
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
-        Effect::Package { name, op } => {
-            let before = package::keep(context, name, op)?;
-            Ok(Kept::Packages(before))
-        }
         _ => match &action.inverse {
             Inverse::Effect(effect) => {
                 needs_live(context, effect)?;

@@ -177,6 +177,15 @@ pub(super) fn check_name(name: &str) -> Result<(), ActError> {
     }
 }
 
+/// The same for apt-get's `install`, which also removes: `name`, `name=version`, `name-`.
+pub(crate) fn word(name: &str, op: &PackageOp) -> Result<String, ActError> {
+    let last = words(name, op)?.pop().unwrap_or_default();
+    Ok(match op {
+        PackageOp::Install { .. } => last,
+        PackageOp::Remove => format!("{last}-"),
+    })
+}
+
 fn words(name: &str, op: &PackageOp) -> Result<Vec<String>, ActError> {
     check_name(name)?;
     Ok(match op {
@@ -320,7 +329,8 @@ fn is_installed(status: &str) -> bool {
     status.ends_with(" installed")
 }
 
-fn automatic() -> Result<BTreeSet<String>, ActError> {
+/// The packages that are marked as automatic (apt-mark(8)).
+pub(crate) fn automatic() -> Result<BTreeSet<String>, ActError> {
     let ended = Program::find(&["/usr/bin/apt-mark"])?
         .args(["showauto"])
         .succeed()?;

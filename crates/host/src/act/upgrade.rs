@@ -2,17 +2,19 @@
 //! network, with nobody asked anything. Taken back by the before-images of every path that the
 //! rehearsal wrote, the package database's among them.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use model::{HostPath, PackageUpgrade};
+use model::{HostPath, PackageRemoval, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::package::{
-    LOCKS, apt, check_name, failed, lock_holder, named_process, query, unattended,
+    LOCKS, apt_options, automatic, check_name, failed, lock_holder, named_process, query,
+    unattended,
 };
 use super::program::Program;
 use super::{ActError, Context, file};
@@ -47,27 +49,88 @@ pub const NO_CACHES: [&str; 2] = ["-oDir::Cache::pkgcache=", "-oDir::Cache::srcp
 /// What dpkg is asked for first where it left something unfinished (dpkg(1)).
 pub const CONFIGURE: [&str; 4] = ["--force-confdef", "--force-confold", "--configure", "-a"];
 
-/// What apt-get is asked for, on the copy and on the host alike, beside what it is always told.
-/// Packages may be there in the same version, as what is `again` is.
-pub fn arguments(
-    packages: &[PackageUpgrade],
-    archives: &Path,
-    again: bool,
-) -> Result<Vec<String>, ActError> {
+/// What one effect does with packages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work<'a> {
+    pub packages: &'a [PackageUpgrade],
+    pub removals: &'a [PackageRemoval],
+    /// Those that a policy names.
+    pub named: &'a [String],
+    /// What dpkg left unfinished.
+    pub unfinished: &'a [String],
+}
+
+impl Work<'_> {
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.removals.is_empty()
+    }
+
+    /// Packages may be there in the same version.
+    fn is_again(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// The marks that apt-get leaves otherwise, since it takes every package that it is told the
+    /// name of for one that somebody wants: which are to be marked as automatic, and which as wanted.
+    /// `automatic` are those that are marked so before.
+    pub fn marks(&self, automatic: &BTreeSet<String>) -> (Vec<String>, Vec<String>) {
+        let is_named = |name: &String| self.named.contains(name);
+        let marked = |package: &&PackageUpgrade| {
+            !is_named(&package.name)
+                && (package.from.is_none() || automatic.contains(&package.name))
+        };
+        let auto = self.packages.iter().filter(marked);
+        let wanted = self.named.iter().filter(|name| automatic.contains(*name));
+        (
+            auto.map(|package| package.name.clone()).collect(),
+            wanted.cloned().collect(),
+        )
+    }
+
+    /// The programs with their arguments, in turn, on the copy and on the host alike.
+    pub fn programs(
+        &self,
+        archives: &Path,
+        automatic: &BTreeSet<String>,
+    ) -> Result<Vec<(&'static str, Vec<String>)>, ActError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments = [&apt_options()[..], &arguments(*self, archives)?].concat();
+        let mut programs = vec![("/usr/bin/apt-get", arguments)];
+        let (auto, manual) = self.marks(automatic);
+        for (verb, mut names) in [("auto", auto), ("manual", manual)] {
+            if !names.is_empty() {
+                names.insert(0, verb.to_owned());
+                programs.push(("/usr/bin/apt-mark", names));
+            }
+        }
+        Ok(programs)
+    }
+}
+
+/// What apt-get is asked for, beside what it is always told.
+fn arguments(work: Work<'_>, archives: &Path) -> Result<Vec<String>, ActError> {
     let mut words = vec![
         format!("-oDir::Cache::archives={}/", archives.display()),
         "-oAPT::Sandbox::User=root".to_owned(),
         "-oDpkg::Use-Pty=0".to_owned(),
         "--no-download".to_owned(),
-        "--no-remove".to_owned(),
         "--no-install-recommends".to_owned(),
         "install".to_owned(),
     ];
     words.splice(0..0, NO_CACHES.map(str::to_owned));
-    if again {
+    if work.removals.is_empty() {
+        words.insert(0, "--no-remove".to_owned());
+    }
+    if work.is_again() {
         words.insert(0, "--reinstall".to_owned());
     }
-    for package in packages {
+    for removal in work.removals {
+        check_name(&removal.name)?;
+        words.push(format!("{}-", removal.name));
+    }
+    for package in work.packages {
         check_name(&package.name)?;
         check_version(package)?;
         words.push(format!("{}={}", package.name, package.to));
@@ -102,30 +165,24 @@ pub fn check_archives(packages: &[PackageUpgrade], archives: &Path) -> Result<()
 }
 
 /// Upgrades. Believed only when dpkg's database says so, whatever apt's exit code was.
-pub fn act(
-    context: &Context<'_>,
-    packages: &[PackageUpgrade],
-    unfinished: &[String],
-    limit: Duration,
-) -> Result<(), ActError> {
+pub fn act(context: &Context<'_>, work: Work<'_>, limit: Duration) -> Result<(), ActError> {
     let archives = archives(context);
-    check_archives(packages, &archives)?;
-    let again = !unfinished.is_empty();
-    if again {
+    check_archives(work.packages, &archives)?;
+    if work.is_again() {
         let finish = unattended(Program::find(&["/usr/bin/dpkg"])?);
         // What can't be configured is installed again, and what dpkg says in the end counts.
         let _ = finish.args(CONFIGURE).limit(limit).run()?;
     }
-    if !packages.is_empty() {
-        let ended = apt()?
-            .args(arguments(packages, &archives, again)?)
+    for (program, arguments) in work.programs(&archives, &automatic()?)? {
+        let ended = unattended(Program::find(&[program])?)
+            .args(arguments)
             .limit(limit)
             .run()?;
         if !ended.succeeded() {
-            return Err(failed("upgrade packages".to_owned(), &ended));
+            return Err(failed("change packages".to_owned(), &ended));
         }
     }
-    for package in packages {
+    for package in work.packages {
         let now = query(&package.name)?;
         if now.version.as_ref() != Some(&package.to) {
             return Err(ActError::program(
@@ -135,6 +192,14 @@ pub fn act(
                     now.version.as_deref().unwrap_or("not installed"),
                     package.to
                 ),
+            ));
+        }
+    }
+    for removal in work.removals {
+        if let Some(version) = query(&removal.name)?.version {
+            return Err(ActError::program(
+                format!("remove `{}`", removal.name),
+                format!("{version} of it is still installed"),
             ));
         }
     }

@@ -15,7 +15,7 @@ use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Role};
 use crate::state::StateError;
 use crate::take_back::take_back;
-use crate::validate;
+use crate::validate::{self, Laid};
 
 /// The units that were told to start or to read their configuration again, how they were
 /// then, and by which actions.
@@ -99,6 +99,9 @@ impl Work<'_> {
                 action,
                 took: started.elapsed(),
             })?;
+            if matches!(action.effect, Effect::Upgrade { .. }) && finished.is_some() {
+                self.validate_after(action.id)?;
+            }
         }
         let mut done: Vec<&Effect> = Vec::new();
         for action in activations {
@@ -228,26 +231,32 @@ impl Work<'_> {
         batch
     }
 
-    /// What the action rests on is as the plan saw it, unless this change itself changed it.
+    /// What the action rests on is as the plan saw it, unless this change itself changed it. What
+    /// the plan saw on the copy of the host is asked when what the copy had is done here.
     fn still_holds(&self, action: &Action) -> Result<(), ActError> {
-        let ours: BTreeSet<&HostPath> = self
-            .images
-            .iter()
-            .filter(|image| {
-                image.actions.iter().any(|id| {
-                    self.records
-                        .iter()
-                        .any(|record| record.id == *id && record.state != ActionState::Pending)
-                        && *id != action.id
+        let begun = |id: &ActionId| {
+            let record = self.records.iter().find(|record| record.id == *id);
+            record.is_some_and(|record| record.state != ActionState::Pending)
+        };
+        let changed_by_us = |premise: &Premise| {
+            let ours: BTreeSet<&HostPath> = self
+                .images
+                .iter()
+                .filter(|image| {
+                    let mut actions = image.actions.iter();
+                    actions.any(|id| {
+                        *id != action.id && Some(*id) != premise.after && begun(id)
+                    })
                 })
-            })
-            .map(|image| &image.path)
-            .collect();
+                .map(|image| &image.path)
+                .collect();
+            touches(&ours, &premise.probe)
+        };
         let premises: Vec<&Premise> = action
             .rests_on
             .iter()
             .filter_map(|place| self.plan.premises.get(*place as usize))
-            .filter(|premise| is_cheap(&premise.probe) && !touches(&ours, &premise.probe))
+            .filter(|premise| is_cheap(&premise.probe) && !changed_by_us(premise))
             .collect();
         if premises.is_empty() {
             return Ok(());
@@ -256,9 +265,35 @@ impl Work<'_> {
             None => Ok(()),
             Some(changed) => Err(ActError::program(
                 "act on what the plan saw",
-                format!("it changed since: {:?}", changed.probe),
+                format!("{} is not as the plan saw it", named(&changed.probe)),
             )),
         }
+    }
+
+    /// Programs that came with packages, or whose configuration did, are asked now.
+    fn validate_after(&mut self, upgrade: ActionId) -> Result<(), StateError> {
+        let standing = self.standing();
+        let staged: Vec<&Action> = self
+            .plan
+            .actions
+            .iter()
+            .filter(|action| standing.contains(&self.sets.of[&action.id]))
+            .filter(|action| super::work::is_staged(self.plan, action))
+            .filter(|action| action.after.contains(&upgrade))
+            .collect();
+        let mut laid = Laid::default();
+        laid.extend(&staged);
+        let mut asked = BTreeSet::new();
+        for action in staged {
+            let Some(validator) = action.validate.filter(|one| asked.insert(*one)) else {
+                continue;
+            };
+            if let Err(why) = self.ask_now(validator, &laid) {
+                let why = ActError::program("accept the new configuration", why);
+                return self.fail(action, &why);
+            }
+        }
+        Ok(())
     }
 
     /// What an action left, for the undo and for recovery.
@@ -356,6 +391,23 @@ fn record_of(records: &mut [ActionRecord], id: ActionId) -> &mut ActionRecord {
         .iter_mut()
         .find(|record| record.id == id)
         .expect("every action of the plan has a record")
+}
+
+/// What a probe asks, in a few words.
+fn named(probe: &Probe) -> String {
+    match probe {
+        Probe::File { path, .. }
+        | Probe::FileDigest { path }
+        | Probe::Meta { path }
+        | Probe::Dir { path } => format!("`{path}`"),
+        Probe::Unit { name } => format!("the unit `{name}`"),
+        Probe::Package { name } => format!("the package `{name}`"),
+        Probe::Sysctl { key } => format!("the kernel parameter `{key}`"),
+        Probe::Accounts => "the list of accounts".to_owned(),
+        Probe::Mounts => "the list of mounts".to_owned(),
+        Probe::Modules => "the list of kernel modules".to_owned(),
+        _ => "something that was asked".to_owned(),
+    }
 }
 
 /// Worth asking again right before an action: reading a file is, walking a disk is not.

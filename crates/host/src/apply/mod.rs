@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::count::{first_of, plural};
 use model::plan::PLAN_FORMAT;
-use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Risk};
+use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};
@@ -178,7 +178,8 @@ pub(crate) fn apply_as(
     if let Some(pending) = state.pending()?.first() {
         return Err(ApplyError::Pending(pending.change.id));
     }
-    let changed = target.changed(&plan.premises)?;
+    let now = |premise: &&Premise| premise.after.is_none();
+    let changed = target.changed(plan.premises.iter().filter(now))?;
     if !changed.is_empty() {
         return Err(ApplyError::Changed(changed));
     }
@@ -274,7 +275,13 @@ fn summary(plan: &Plan) -> String {
     let mut paths = BTreeSet::new();
     let (mut others, mut packages) = (0, Vec::new());
     for action in &plan.actions {
-        if let Effect::Upgrade { packages: some, .. } = &action.effect {
+        if let Effect::Upgrade {
+            packages: some,
+            removals,
+            ..
+        } = &action.effect
+        {
+            packages.extend(removals.iter().map(|one| format!("{} removed", one.name)));
             packages.extend(some.iter().map(|one| format!("{} {}", one.name, one.to)));
             continue;
         }

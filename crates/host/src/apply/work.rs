@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use model::plan::Validator;
-use model::{Action, ChangeId, ChangeState, Effect, Plan, Risk};
+use model::{Action, ActionId, ChangeId, ChangeState, Effect, Plan, Risk};
 
 use super::images::image_key;
 use super::sets::Sets;
@@ -285,6 +285,7 @@ impl Work<'_> {
             let with_set = self.laid_with(&laid, set);
             let validators: BTreeSet<Validator> = self
                 .actions_of(set)
+                .filter(|action| !is_staged(self.plan, action))
                 .filter_map(|action| action.validate)
                 .collect();
             let mut refused = None;
@@ -353,8 +354,21 @@ impl Work<'_> {
 
     fn laid_with(&self, laid: &Laid, set: u32) -> Laid {
         let mut with_set = laid.clone();
-        with_set.extend(&self.actions_of(set).collect::<Vec<_>>());
+        let now = |action: &&Action| !is_staged(self.plan, action);
+        with_set.extend(&self.actions_of(set).filter(now).collect::<Vec<_>>());
         with_set
+    }
+
+    /// Asks a program in the middle of the change, and tells what it said.
+    pub(super) fn ask_now(&mut self, validator: Validator, laid: &Laid) -> Result<(), String> {
+        let mut asked = Asked::default();
+        self.ask(validator, laid, &mut asked)?;
+        let took = asked.took;
+        match asked.absent {
+            Some(why) => (self.sink)(Event::NotValidated { validator, why }),
+            None => (self.sink)(Event::Accepted { validator, took }),
+        }
+        Ok(())
     }
 
     /// Asks a program about the host with these files; why not, when it says no.
@@ -496,4 +510,15 @@ impl Work<'_> {
         self.whys.push(why.to_owned());
         self.take_everything_back()
     }
+}
+
+/// Is it decided over what packages of the same plan bring? Then nobody can be asked about it before
+/// they are there.
+pub(super) fn is_staged(plan: &Plan, action: &Action) -> bool {
+    let is_upgrade = |id: &ActionId| {
+        let before = plan.actions.iter().find(|before| before.id == *id);
+        before.is_some_and(|before| matches!(before.effect, Effect::Upgrade { .. }))
+    };
+    // A patch restarts what was there before it.
+    plan.selection.patches.is_none() && action.after.iter().any(is_upgrade)
 }

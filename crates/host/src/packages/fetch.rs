@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use model::PackageUpgrade;
+use model::{PackageRemoval, PackageUpgrade};
 use model::component::SourcePackage;
 
 use super::pending::{Pending, UNLOCKED};
@@ -67,6 +67,19 @@ pub struct Fetched {
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.
 pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetched, ActError> {
+    fetch_beside(state, pending, again, &[])
+}
+
+/// The same where other packages go.
+///
+/// # Errors
+/// When something can't be fetched, or is not what it should be. Nothing was installed.
+pub fn fetch_beside(
+    state: &State,
+    pending: Vec<Pending>,
+    again: bool,
+    removals: &[PackageRemoval],
+) -> Result<Fetched, ActError> {
     let archives = archives_below(state.images().directory());
     if !archives.is_dir() {
         std::fs::DirBuilder::new()
@@ -88,13 +101,18 @@ pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetche
             &format!("-oDir::Cache::archives={}/", archives.display()),
             "-oAPT::Sandbox::User=root",
             how,
-            "--no-remove",
+            match removals {
+                [] => "--no-remove",
+                _ => "--remove",
+            },
             "--no-install-recommends",
             "install",
         ];
+        let removed = removals.iter().map(|removal| format!("{}-", removal.name));
         let wanted = pending
             .iter()
-            .map(|pending| format!("{}={}", pending.name, pending.to));
+            .map(|pending| format!("{}={}", pending.name, pending.to))
+            .chain(removed);
         apt().and_then(|apt| {
             apt.args(NO_CACHES)
                 .args(again.then_some("--reinstall"))

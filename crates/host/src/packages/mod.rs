@@ -14,14 +14,16 @@ mod rehearsal;
 pub mod sockets;
 pub mod users;
 mod wait;
+mod wanted;
 
 pub use broken::{Broken, again, broken, parse_broken};
-pub use fetch::{Fetched, Listed, Turn, fetch, listed, parse_listed};
+pub use fetch::{Fetched, Listed, Turn, fetch, fetch_beside, listed, parse_listed};
 pub use kernels::{build_of, kernel, newest_file};
 pub use lists::Lists;
 pub use owners::owners;
 pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
-pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade};
+pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade, rehearse_work};
+pub use wanted::{Together, Wants, read as read_wanted, refused, together};
 pub use wait::{Waited, at_work, wait_for_others};
 
 use crate::act::ActError;

@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::fetch::Fetched;
 use crate::act::ActError;
-use crate::act::package::{APT_VARIABLES, apt_options};
+use crate::act::package::{APT_VARIABLES, automatic};
 use crate::act::program::{Program, end_of};
-use crate::act::upgrade::{CONFIGURE, archives_below, arguments};
-use crate::rehearse::{Place, RehearseError, Rehearsed, Step, rehearse};
+use crate::act::upgrade::{CONFIGURE, Work, archives_below};
+use crate::rehearse::{Look, Place, RehearseError, Rehearsed, Step, rehearse};
 use crate::state::State;
 
 /// A check that takes longer than this tells nothing.
@@ -126,11 +126,30 @@ pub fn rehearse_upgrade(
     data: &[HostPath],
     limit: Duration,
 ) -> Result<UpgradeRehearsed, UpgradeError> {
-    let Fetched {
-        packages,
-        unpacked_bytes,
-    } = fetched;
-    let again = !unfinished.is_empty();
+    let work = Work {
+        packages: &fetched.packages,
+        unfinished,
+        ..Work::default()
+    };
+    let unpacked_bytes = fetched.unpacked_bytes;
+    rehearse_work(state, work, unpacked_bytes, checks, data, limit, &mut |_, _| ())
+}
+
+/// The same of whatever is done with packages. `look` is shown the copy's root when all of it is
+/// done, and only where it went well.
+///
+/// # Errors
+/// When no copy can be made, and when the work fails on it.
+pub fn rehearse_work(
+    state: &State,
+    work: Work<'_>,
+    unpacked_bytes: u64,
+    checks: &[Check],
+    data: &[HostPath],
+    limit: Duration,
+    look: Look<'_>,
+) -> Result<UpgradeRehearsed, UpgradeError> {
+    let again = !work.unfinished.is_empty();
     let archives = archives_below(state.images().directory());
     let step = |check: &Check| Step {
         program: PathBuf::from(&check.argv[0]),
@@ -147,10 +166,10 @@ pub fn rehearse_upgrade(
             others_rest_on_it: false,
         });
     }
-    if !packages.is_empty() {
+    for (program, args) in work.programs(&archives, &automatic()?)? {
         upgrade.push(Step {
-            program: PathBuf::from("/usr/bin/apt-get"),
-            args: [&apt_options()[..], &arguments(packages, &archives, again)?].concat(),
+            program: PathBuf::from(program),
+            args,
             limit,
             others_rest_on_it: true,
         });
@@ -187,7 +206,7 @@ pub fn rehearse_upgrade(
         written_bytes,
         place,
         is_bounded,
-    } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder)?;
+    } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder, look)?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
         Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),

@@ -7,7 +7,7 @@ mod share;
 pub(crate) mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -108,10 +108,14 @@ fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -
     }
 }
 
+/// Is shown the copy's root, and what was written there.
+pub type Look<'a> = &'a mut (dyn FnMut(&Path, &BTreeSet<HostPath>) + Send);
+
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
 /// may write. What they write below `left_out` is not told; new files whose names end with
 /// `ending` are told with their content. `folder` is a place of ours on a disk, for layers that
-/// do not fit into memory; it is gone afterwards.
+/// do not fit into memory; it is gone afterwards. `look` is shown the copy's root after the last
+/// step, where no step failed that others rest on.
 ///
 /// # Errors
 /// When no copy can be made; then nothing ran. How the steps ended is no error.
@@ -122,6 +126,7 @@ pub fn rehearse(
     ending: &str,
     needed_bytes: u64,
     folder: &Path,
+    look: Look<'_>,
 ) -> Result<Rehearsed, RehearseError> {
     let workshop = Workshop::choose(folder, needed_bytes.max(LEAST_ROOM_BYTES))?;
     // Namespaces belong to threads, and this one's ends with it.
@@ -130,6 +135,7 @@ pub fn rehearse(
             .spawn(|| {
                 let copy = Copy::make(&workshop)?;
                 let mut ended = Vec::new();
+                let mut broke_off = false;
                 for step in steps {
                     let full = || workshop.full(&copy.workshop);
                     let watch: Option<Watch<'_>> = match workshop.place {
@@ -141,11 +147,18 @@ pub fn rehearse(
                     let failed = !how.as_ref().is_ok_and(|output| output.status == Some(0));
                     ended.push(how);
                     if failed && step.others_rest_on_it {
+                        broke_off = true;
                         break;
                     }
                 }
                 let unread = || no_copy("read what was written");
                 let writes = writes(&copy.layers, left_out).map_err(unread())?;
+                if !broke_off {
+                    look(
+                        Path::new(OsStr::from_bytes(copy.root.as_bytes())),
+                        &writes,
+                    );
+                }
                 Ok(Rehearsed {
                     steps: ended,
                     contents: contents(&copy.layers, &writes, ending).map_err(unread())?,
@@ -412,7 +425,7 @@ fn own_parts(root: &Path) -> Result<(), RehearseError> {
     // sshd checks nothing without it.
     make_directory(&root.join("run/sshd"), 0o755)?;
     for device in DEVICES {
-        let path = Path::new(std::ffi::OsStr::from_bytes(device.to_bytes()));
+        let path = Path::new(OsStr::from_bytes(device.to_bytes()));
         let at = inside(root, path);
         // A host may lack some. What is bound is the host's own node: its mode and its owner are
         // not to be changed through it, which leaves reading and writing as they are.

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use model::HostPath;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
@@ -78,7 +79,7 @@ pub(super) fn lay_over(
         rustix::mount::unmount(WORKSHOP, UnmountFlags::DETACH).map_err(no_place)?;
     }
     for (path, content) in &laid.0 {
-        let Some(real) = real_path(root, path)? else {
+        let Some(real) = really(root, path, content.is_some())? else {
             continue;
         };
         let written = match content {
@@ -96,6 +97,17 @@ pub(super) fn lay_over(
     }
     mounted.retain(|at| scratch.iter().any(|top| at.starts_with(top)));
     Ok(mounted)
+}
+
+/// Where it is written, which follows a link that stands there; or what is removed, which is the
+/// link itself.
+fn really(root: &Root, path: &HostPath, is_written: bool) -> Result<Option<PathBuf>, String> {
+    match (is_written, path.parent(), path.as_path().file_name()) {
+        (false, Some(parent), Some(name)) => {
+            Ok(real_path(root, &parent)?.map(|parent| parent.join(name)))
+        }
+        _ => real_path(root, path),
+    }
 }
 
 fn make(directory: &Path) -> std::io::Result<()> {

@@ -126,6 +126,7 @@ fn a_changed_premise_is_refused_with_what_changed() {
         probe,
         digest: seen.digest,
         seen: Some(seen),
+        after: None,
     });
     std::fs::write(bench.path("/etc/app.conf"), "somebody was here\n").expect("written");
     match bench.apply(&plan) {

@@ -13,6 +13,7 @@ use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
+use crate::packages_stage::{self, Staged};
 use crate::progress::Progress;
 use crate::show;
 use crate::show::effect::{Seen, describe, is_secret};
@@ -44,6 +45,10 @@ pub struct Args {
     /// Do not wait for the confirmation here; the host takes the change back by itself
     #[arg(long)]
     detach: bool,
+    /// Install packages although no copy of the host can be made to rehearse it on: no undo of
+    /// them is promised
+    #[arg(long)]
+    unrehearsed: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
@@ -55,20 +60,28 @@ const LARGEST_PLAN_BYTES: u64 = 64 << 20;
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
     recover_first(context)?;
-    let (survey, plan) = match &args.file {
-        Some(file) => from_file(file, &progress)?,
-        None => from_selectors(args, &progress)?,
+    let (survey, staged) = match &args.file {
+        Some(file) => from_file(context, file, &progress)?,
+        None => from_selectors(context, args, &progress)?,
     };
+    let plan = &staged.plan;
     if plan.actions.is_empty() {
-        return nothing_to_do(&plan, "nothing to do");
+        return nothing_to_do(plan, "nothing to do");
     }
-    if !args.yes && !consent(&plan, &survey)? {
+    if staged.unforeseen && !args.unrehearsed {
+        return Err(Failure::new(
+            Exit::Findings,
+            "what the packages bring could not be foreseen, so no undo of them is promised",
+            "nothing was changed; look at the plan, then add --unrehearsed",
+        ));
+    }
+    if !args.yes && !consent(plan, &survey)? {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
     let task = Task {
         host: &survey.host,
-        plan: &plan,
+        plan,
         is_root: survey.facts.is_root,
         confirm_within: args.confirm_within,
         detach: args.detach,
@@ -147,7 +160,11 @@ pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
     Ok(Exit::AsWanted)
 }
 
-fn from_selectors(args: &Args, progress: &Progress) -> Result<(Survey, Plan), Failure> {
+fn from_selectors(
+    context: &Context,
+    args: &Args,
+    progress: &Progress,
+) -> Result<(Survey, Staged), Failure> {
     if args.selectors.is_bare() {
         return Err(Failure::new(
             Exit::BadInput,
@@ -155,18 +172,23 @@ fn from_selectors(args: &Args, progress: &Progress) -> Result<(Survey, Plan), Fa
             "name a rule, a role or a baseline: steadfast apply --rule ssh-root-login",
         ));
     }
-    let survey = Survey::take(None, &args.selectors, progress)?;
-    let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
-    Ok((survey, plan))
+    let mut survey = Survey::take(None, &args.selectors, progress)?;
+    let selection = args.selectors.selection(args.all_or_nothing);
+    let staged = packages_stage::plan(context, &mut survey, selection)?;
+    Ok((survey, staged))
 }
 
 /// Reads a saved plan and makes it again: what is carried out is the new one, which is
 /// the same byte for byte.
-fn from_file(path: &Path, progress: &Progress) -> Result<(Survey, Plan), Failure> {
+fn from_file(
+    context: &Context,
+    path: &Path,
+    progress: &Progress,
+) -> Result<(Survey, Staged), Failure> {
     let saved = read(path)?;
-    let survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
-    let now = survey.plan(saved.selection.clone())?;
-    refuse_unless_same(&saved, &now)?;
+    let mut survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
+    let now = packages_stage::plan(context, &mut survey, saved.selection.clone())?;
+    refuse_unless_same(&saved, &now.plan)?;
     Ok((survey, now))
 }
 

@@ -36,7 +36,7 @@ pub fn run(cli: &Cli) -> Exit {
     let ended = match &cli.command {
         Command::Audit(args) => audit::run(args),
         Command::Inventory(args) => inventory::run(args),
-        Command::Plan(args) => plan::run(args),
+        Command::Plan(args) => plan::run(args, &context),
         Command::Apply(args) => apply::run(args, &context),
         Command::Patch(command) => patch::run(command, &context),
         Command::Confirm(args) => confirm::run(args, &context),

@@ -9,9 +9,11 @@ use model::{HostPath, Plan};
 use resource::Seen;
 
 use super::Format;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
+use crate::packages_stage;
 use crate::progress::Progress;
 use crate::show;
 use crate::style::Style;
@@ -19,7 +21,8 @@ use crate::survey::{Selectors, Survey};
 
 /// Show what would change, as diffs, with its risks and how it is taken back
 ///
-/// Changes nothing. A plan that is saved with --output can be applied later; it is carried
+/// Changes nothing. Packages that it takes are fetched and rehearsed on a copy of the host, and the
+/// rest is planned over that copy. A plan that is saved with --output can be applied later; it is carried
 /// out only if it is then still exactly what the host needs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  steadfast plan --rule ssh-root-login\n  \
@@ -38,10 +41,11 @@ pub struct Args {
     format: Format,
 }
 
-pub fn run(args: &Args) -> Result<Exit, Failure> {
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
-    let survey = Survey::take(None, &args.selectors, &progress)?;
-    let plan = survey.plan(args.selectors.selection(args.all_or_nothing))?;
+    let mut survey = Survey::take(None, &args.selectors, &progress)?;
+    let selection = args.selectors.selection(args.all_or_nothing);
+    let plan = packages_stage::plan(context, &mut survey, selection)?.plan;
     let current = |path: &HostPath| content(&survey, path);
     write(&plan, args.output.as_deref(), args.format, &current)
 }

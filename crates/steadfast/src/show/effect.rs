@@ -1,7 +1,7 @@
 //! One line for each thing that is done to a host: what it was, and what it becomes.
 
 use model::count::{first_of, plural};
-use model::effect::{PackageOp, PackageUpgrade};
+use model::effect::{PackageOp, PackageRemoval, PackageUpgrade};
 use model::plan::may_hold_secrets;
 use model::value::{Meta, Value};
 use model::{AccountOp, Action, Answer, Effect, HostPath, Mode, Plan, Probe, UnitOp};
@@ -153,17 +153,12 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
                 unfinished.join(", ")
             )
         }
-        Effect::Upgrade { packages, .. } => match packages.as_slice() {
-            [package] => format!("upgrade {}", upgraded(package, to)),
-            packages => {
-                let names: Vec<String> = packages.iter().map(|one| one.name.clone()).collect();
-                format!(
-                    "upgrade {}: {}",
-                    plural(packages.len(), "package"),
-                    first_of(&names, NAMED)
-                )
-            }
-        },
+        Effect::Upgrade {
+            packages,
+            removals,
+            named,
+            ..
+        } => upgrade(packages, removals, named, to),
         Effect::LoadAuditRules => "load the audit rules into the kernel".to_owned(),
         Effect::Run { argv, .. } if secret => {
             format!("run {}", argv.first().map_or("", String::as_str))
@@ -174,6 +169,50 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
             timeout_ms.div_ceil(1000)
         ),
     }
+}
+
+/// `upgrade openssl 3.0.15 → 3.0.17`, `install nginx, with 14 packages; remove nano 7.2`. What a
+/// policy names is said first.
+fn upgrade(
+    packages: &[PackageUpgrade],
+    removals: &[PackageRemoval],
+    named: &[String],
+    to: &str,
+) -> String {
+    let is_named = |package: &&PackageUpgrade| named.contains(&package.name);
+    let removed = removals
+        .iter()
+        .map(|one| format!("remove {} {}", one.name, one.version));
+    let mut said: Vec<String> = Vec::new();
+    match packages {
+        [] => {}
+        packages if named.is_empty() => said.push(match packages {
+            [package] => format!("upgrade {}", upgraded(package, to)),
+            packages => {
+                let names: Vec<String> = packages.iter().map(|one| one.name.clone()).collect();
+                let number = plural(packages.len(), "package");
+                format!("upgrade {number}: {}", first_of(&names, NAMED))
+            }
+        }),
+        packages => {
+            let named: Vec<String> = packages
+                .iter()
+                .filter(is_named)
+                .map(|package| match &package.from {
+                    Some(from) => format!("{} {from} {to} {}", package.name, package.to),
+                    None => format!("{} {}", package.name, package.to),
+                })
+                .collect();
+            let more = packages.len() - named.len();
+            let with = match more {
+                0 => String::new(),
+                more => format!(", with {} that it needs", plural(more, "package")),
+            };
+            said.push(format!("install {}{with}", first_of(&named, NAMED)));
+        }
+    }
+    said.extend(removed);
+    said.join("; ")
 }
 
 /// Packages that are named where there are many.

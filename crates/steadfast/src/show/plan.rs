@@ -116,9 +116,11 @@ pub fn summary(plan: &Plan) -> String {
             Effect::Upgrade {
                 packages,
                 unfinished,
+                removals,
                 ..
             } => {
-                counts.entry(1).or_insert((0, "package")).0 += packages.len().max(unfinished.len());
+                let number = packages.len().max(unfinished.len()) + removals.len();
+                counts.entry(1).or_insert((0, "package")).0 += number;
                 continue;
             }
             Effect::Account(_) => (2, "account change"),

@@ -47,6 +47,8 @@ fn plan(left_alone: &[&str]) -> Plan {
         packages: vec![package],
         writes: Vec::new(),
         unfinished: Vec::new(),
+        removals: Vec::new(),
+        named: Vec::new(),
         limit_seconds: 1800,
     };
     Plan {

@@ -66,6 +66,7 @@ fn seen(probe: Probe, value: Value) -> Premise {
         probe,
         digest: observed.digest,
         seen: Some(observed),
+        after: None,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use host::packages::{self, Turn, Waited};
-use host::{LocalHost, State};
+use host::packages::{self, Waited};
+use host::LocalHost;
 use model::Plan;
 use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::Selection;
@@ -78,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         times.wait(&host)?;
     }
     let state = context.open_state()?;
-    let _turn = take_turn(&state)?;
+    let _turn = context::take_turn(&state)?;
     wait_for_others(args.wait)?;
     let made = make(selection, &host, &state)?;
     let Made { plan, foretold, .. } = &made;
@@ -155,19 +155,6 @@ fn wait_for_others(limit: Span) -> Result<(), Failure> {
         Waited::Free => Ok(()),
         Waited::StillHeld(holder) => refuse(&format_args!("{holder} still holds dpkg's lock")),
         Waited::Interrupted => refuse(&"interrupted while it waited"),
-    }
-}
-
-/// One patch at a time: they share the package files and the folder of the copy.
-pub(super) fn take_turn(state: &State) -> Result<Turn, Failure> {
-    match Turn::take(state) {
-        Ok(Some(turn)) => Ok(turn),
-        Ok(None) => Err(Failure::new(
-            Exit::Findings,
-            "another patch is planned or applied on this host now",
-            "nothing was changed; try again later",
-        )),
-        Err(error) => Err(Failure::because(Exit::Unchecked, error)),
     }
 }
 

@@ -393,6 +393,7 @@ fn premises(host: &LocalHost) -> Vec<Premise> {
                 digest: seen.digest,
                 seen: Some(seen),
                 probe,
+                after: None,
             }
         })
         .collect()

@@ -7,10 +7,9 @@ use host::LocalHost;
 use serde_json::json;
 
 use super::Which;
-use super::apply::take_turn;
 use super::making::{Made, make, today};
 use crate::commands::Format;
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -42,7 +41,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
-    let _turn = take_turn(&state)?;
+    let _turn = context::take_turn(&state)?;
     let made = make(args.which.selection(), &host, &state)?;
     let Made { plan, foretold, .. } = &made;
     if let Some(path) = &args.output {

@@ -1,0 +1,354 @@
+//! A plan in stages: first the packages, all of them as one action that was rehearsed, then what
+//! was decided over the copy on which they were. What hangs on the packages goes after them and
+//! falls with them; everything else stands by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::plan::LeftAlone;
+use model::{
+    Action, ActionId, Answer, Effect, HostPath, Inverse, Observed, PackageOp, PackageRemoval,
+    PackageUpgrade, Plan, Premise, Probe, Risk, Value,
+};
+use resource::Answers;
+
+use crate::risk;
+
+/// What the packages of a plan take, as it was rehearsed.
+#[derive(Clone, Debug)]
+pub struct Packages {
+    pub packages: Vec<PackageUpgrade>,
+    pub removals: Vec<PackageRemoval>,
+    pub writes: BTreeSet<HostPath>,
+    pub limit_seconds: u64,
+    /// The package manager's database, as it was when all this was found out.
+    pub premises: Vec<Premise>,
+}
+
+/// Why stages can't be made of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    #[error("`{0}` is wanted in two ways: installed, and not")]
+    Contradiction(String),
+    #[error("the package `{name}` is not as {serves} wants it when all is done that apt offers")]
+    NotReached { name: String, serves: String },
+}
+
+/// What a plan wants of packages.
+///
+/// # Errors
+/// When two wants can't both hold.
+pub fn wanted(plan: &Plan) -> Result<BTreeMap<String, PackageOp>, StageError> {
+    let mut all = BTreeMap::new();
+    for (name, op) in packages(plan).filter_map(of_package) {
+        match all.insert(name.to_owned(), op.clone()) {
+            Some(other) if other != *op => {
+                return Err(StageError::Contradiction(name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+fn of_package(action: &Action) -> Option<(&str, &PackageOp)> {
+    match &action.effect {
+        Effect::Package { name, op } => Some((name, op)),
+        _ => None,
+    }
+}
+
+fn packages(plan: &Plan) -> impl Iterator<Item = &Action> {
+    let actions = plan.actions.iter();
+    actions.filter(|action| of_package(action).is_some())
+}
+
+/// The plan where nothing could be rehearsed: no undo of its packages is promised.
+pub fn unforeseen(mut plan: Plan, why: &str) -> Plan {
+    let mut names = Vec::new();
+    for action in &mut plan.actions {
+        if let Effect::Package { name, .. } = &action.effect {
+            names.push(name.clone());
+            action.inverse = Inverse::Irreversible {
+                why: format!("it was not rehearsed: {why}"),
+            };
+        }
+    }
+    plan.left_alone.push(LeftAlone {
+        what: names.join(", "),
+        why: format!(
+            "what the packages bring could not be foreseen: {why}; no undo of them is promised, \
+             what rests on them is a guess, and apply wants --unrehearsed"
+        ),
+        at: Vec::new(),
+    });
+    plan
+}
+
+/// What holds after the packages: as the copy has it where they wrote, and as the host has it
+/// everywhere else. `copy` is asked only where its answer counts.
+pub fn after(
+    probe: &Probe,
+    live: Option<&Observed>,
+    writes: &BTreeSet<HostPath>,
+    copy: impl FnOnce() -> Observed,
+) -> Observed {
+    let host = |otherwise: &dyn Fn() -> Observed| live.cloned().unwrap_or_else(otherwise);
+    match probe {
+        Probe::File { path, .. } | Probe::FileDigest { path } | Probe::Meta { path } => {
+            match is_written(path, live, writes) {
+                true => copy(),
+                false => live.cloned().unwrap_or_else(copy),
+            }
+        }
+        Probe::Dir { path } => {
+            let is_below = |wrote: &HostPath| wrote.is_within(path) || path.is_within(wrote);
+            match writes.iter().any(is_below) {
+                true => copy(),
+                false => live.cloned().unwrap_or_else(copy),
+            }
+        }
+        Probe::Package { .. } => copy(),
+        Probe::Accounts => {
+            const FILES: [&str; 4] = ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow"];
+            match FILES
+                .iter()
+                .any(|path| writes.contains(&HostPath::literal(path)))
+            {
+                true => copy(),
+                false => live.cloned().unwrap_or_else(copy),
+            }
+        }
+        Probe::Unit { .. } => match live.map(|live| &live.answer) {
+            Some(Answer::Known(Value::Unit(unit))) if unit.load_state != "not-found" => {
+                host(&|| unasked())
+            }
+            Some(Answer::Unknown(_)) => host(&|| unasked()),
+            _ => brought(copy()),
+        },
+        // The kernel, what runs, and programs: nothing of a copy says how they will be.
+        _ => host(&unasked),
+    }
+}
+
+/// A unit that is not here yet does not run; whether it will, its package decides, and then it need
+/// not be started.
+fn brought(copy: Observed) -> Observed {
+    match copy.answer {
+        Answer::Known(Value::Unit(mut unit)) => {
+            unit.active_state.get_or_insert("inactive".to_owned());
+            Observed::new(Answer::Known(Value::Unit(unit)))
+        }
+        _ => copy,
+    }
+}
+
+fn unasked() -> Observed {
+    Observed::unknown(model::value::Reason::Unavailable {
+        what: "it is known only when the packages are there: apply what can be, and plan again"
+            .to_owned(),
+    })
+}
+
+fn is_written(path: &HostPath, live: Option<&Observed>, writes: &BTreeSet<HostPath>) -> bool {
+    let touches = |path: &HostPath| {
+        let mut above = Some(path.clone());
+        while let Some(at) = above {
+            if writes.contains(&at) {
+                return true;
+            }
+            above = at.parent();
+        }
+        false
+    };
+    let resolved = match live.map(|live| &live.answer) {
+        Some(Answer::Known(Value::File(file))) => file.resolved.as_ref(),
+        _ => None,
+    };
+    touches(path) || resolved.is_some_and(touches)
+}
+
+/// Puts the packages of `first`, which was made over the host, before `rest`, which was made over
+/// the copy that has them. `now` has what passes on the copy and did not pass on the host: it comes
+/// with the packages, and is not left alone.
+///
+/// # Errors
+/// When the copy is not as wanted either.
+pub fn join(
+    first: &Plan,
+    mut rest: Plan,
+    live: &Answers,
+    rehearsed: Packages,
+    now: &[LeftAlone],
+) -> Result<Plan, StageError> {
+    if let Some((action, (name, _))) =
+        packages(&rest).find_map(|action| Some((action, of_package(action)?)))
+    {
+        return Err(StageError::NotReached {
+            name: name.to_owned(),
+            serves: action.serves.join(", "),
+        });
+    }
+    let asked: Vec<&Action> = packages(first).collect();
+    let serves: BTreeSet<String> = asked
+        .iter()
+        .flat_map(|action| action.serves.iter().cloned())
+        .collect();
+    let mut premises = Premises::default();
+    let mut rests_on: Vec<u32> = rehearsed
+        .premises
+        .iter()
+        .map(|premise| premises.place(premise.clone()))
+        .collect();
+    for place in asked.iter().flat_map(|action| &action.rests_on) {
+        if let Some(premise) = first.premises.get(*place as usize) {
+            rests_on.push(premises.place(premise.clone()));
+        }
+    }
+    rests_on.sort_unstable();
+    rests_on.dedup();
+    let (risk, risk_why) = risk_of(&asked, &rehearsed);
+    let writes = &rehearsed.writes;
+    let mut actions = Vec::with_capacity(rest.actions.len() + 1);
+    let mut hanging_sets = BTreeSet::new();
+    for mut action in rest.actions {
+        let mut hangs = action.serves.iter().any(|name| serves.contains(name));
+        hangs |= action
+            .effect
+            .path()
+            .is_some_and(|path| is_written(path, None, writes));
+        let mut on = Vec::new();
+        for place in &action.rests_on {
+            let Some(premise) = rest.premises.get(*place as usize) else {
+                continue;
+            };
+            let before = live.get(&premise.probe).map(|seen| seen.digest);
+            if before == Some(premise.digest) {
+                on.push(premises.place(premise.clone()));
+                continue;
+            }
+            hangs = true;
+            if can_be_asked_again(&premise.probe) {
+                let mut premise = premise.clone();
+                premise.after = Some(ActionId(0));
+                on.push(premises.place(premise));
+            }
+        }
+        on.sort_unstable();
+        action.rests_on = on;
+        action.id = ActionId(action.id.0 + 1);
+        for before in &mut action.after {
+            before.0 += 1;
+        }
+        if hangs {
+            action.after.insert(0, ActionId(0));
+            hanging_sets.insert(action.change_set);
+        }
+        actions.push(action);
+    }
+    number_sets(&mut actions, &hanging_sets, rest.selection.all_or_nothing);
+    let named = asked.iter().filter_map(|action| match of_package(action)? {
+        (name, PackageOp::Install { .. }) => Some(name.to_owned()),
+        (_, PackageOp::Remove) => None,
+    });
+    let named: BTreeSet<String> = named.collect();
+    actions.insert(
+        0,
+        Action {
+            id: ActionId(0),
+            serves: serves.into_iter().collect(),
+            effect: Effect::Upgrade {
+                packages: rehearsed.packages,
+                writes: rehearsed.writes.into_iter().collect(),
+                unfinished: Vec::new(),
+                removals: rehearsed.removals,
+                named: named.into_iter().collect(),
+                limit_seconds: rehearsed.limit_seconds,
+            },
+            inverse: Inverse::Restore,
+            rests_on,
+            after: Vec::new(),
+            change_set: 0,
+            risk,
+            risk_why,
+            validate: None,
+            sensitive: false,
+        },
+    );
+    rest.left_alone
+        .retain(|left| !now.contains(left) || first.left_alone.contains(left));
+    rest.actions = actions;
+    rest.premises = premises.list;
+    Ok(rest)
+}
+
+/// The worst of what is declared of its packages and of what these bring with them.
+fn risk_of(asked: &[&Action], rehearsed: &Packages) -> (Risk, Option<String>) {
+    let mut worst = (Risk::None, None);
+    for action in asked {
+        if action.risk > worst.0 {
+            worst = (action.risk, action.risk_why.clone());
+        }
+    }
+    let upgraded: Vec<PackageUpgrade> = rehearsed
+        .packages
+        .iter()
+        .filter(|package| package.from.is_some())
+        .cloned()
+        .collect();
+    if !upgraded.is_empty() {
+        worst.0 = worst.0.max(Risk::Service);
+    }
+    if let Some(touched) = risk::of_upgrade(&upgraded)
+        && touched.risk > worst.0
+    {
+        worst = (touched.risk, Some(touched.why));
+    }
+    worst
+}
+
+/// By content: what runs is not the same on a copy, where nothing does.
+const fn can_be_asked_again(probe: &Probe) -> bool {
+    matches!(
+        probe,
+        Probe::File { .. }
+            | Probe::FileDigest { .. }
+            | Probe::Meta { .. }
+            | Probe::Dir { .. }
+            | Probe::Package { .. }
+            | Probe::Accounts
+    )
+}
+
+/// Those that hang on the packages are one set with them; the others keep theirs.
+fn number_sets(actions: &mut [Action], hanging: &BTreeSet<u32>, all: bool) {
+    let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
+    for action in actions {
+        // What is in a set of those goes after the packages too, or an undo in turn would be wrong.
+        if all || hanging.contains(&action.change_set) {
+            action.change_set = 0;
+            continue;
+        }
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX - 1) + 1;
+        action.change_set = *numbers.entry(action.change_set).or_insert(next);
+    }
+}
+
+/// Each once.
+#[derive(Default)]
+struct Premises {
+    list: Vec<Premise>,
+}
+
+impl Premises {
+    fn place(&mut self, premise: Premise) -> u32 {
+        let known = self
+            .list
+            .iter()
+            .position(|known| known.probe == premise.probe && known.after == premise.after);
+        let place = known.unwrap_or_else(|| {
+            self.list.push(premise);
+            self.list.len() - 1
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,314 @@
+//! Packages that a policy wants, on their way into a plan: apt is asked for all of them together,
+//! they are fetched and rehearsed on a copy of the host, and the rest of the plan is made over that
+//! copy. A plan without packages fetches nothing and makes no copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use ::plan::stages::{self, Packages};
+use host::act::upgrade::Work;
+use host::packages::{
+    self, Together, Turn, UpgradeError, UpgradeRehearsed, Wants, fetch_beside, rehearse_work,
+};
+use host::{Host, LocalHost};
+use model::effect::USUAL_LIMIT_SECONDS;
+use model::plan::{LeftAlone, Selection};
+use model::probe::WalkTests;
+use model::{Effect, HostPath, Observed, Plan, Premise, Probe, WalkTest};
+use resource::Answers;
+
+use crate::context::{self, Context};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::survey::{self, Survey};
+
+/// What the package manager's answers rest on.
+const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
+
+/// A plan with its packages, and what it needs while it is looked at and carried out.
+pub struct Staged {
+    pub plan: Plan,
+    /// Its packages could not be rehearsed.
+    pub unforeseen: bool,
+    /// The package files are ours as long as this lives.
+    _turn: Option<Turn>,
+}
+
+/// Why a rehearsal is none.
+enum NoRehearsal {
+    /// No copy can be made here, which is said in the plan.
+    NoCopy(&'static str),
+    Refused(Failure),
+}
+
+impl From<Failure> for NoRehearsal {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+/// The plan for what was selected. Rules whose packages can't be had are left alone, and what is
+/// kept in `survey` afterwards is what the plan was made over.
+pub fn plan(
+    context: &Context,
+    survey: &mut Survey,
+    selection: Selection,
+) -> Result<Staged, Failure> {
+    let first = survey.plan(selection.clone())?;
+    let wants = wanted(&first)?;
+    if wants.is_empty() {
+        return Ok(Staged {
+            plan: first,
+            unforeseen: false,
+            _turn: None,
+        });
+    }
+    let (first, left, together) = possible(survey, first, wants, &selection)?;
+    let staged = match together {
+        Some(together) => rehearsed(context, survey, &first, &together, selection),
+        None => Ok((first.clone(), None)),
+    };
+    let mut staged = match staged {
+        Ok((plan, turn)) => Staged {
+            plan,
+            unforeseen: false,
+            _turn: turn,
+        },
+        Err(NoRehearsal::NoCopy(why)) => Staged {
+            plan: stages::unforeseen(first, why),
+            unforeseen: true,
+            _turn: None,
+        },
+        Err(NoRehearsal::Refused(failure)) => return Err(failure),
+    };
+    staged.plan.left_alone.extend(left);
+    Ok(staged)
+}
+
+fn wanted(plan: &Plan) -> Result<Wants, Failure> {
+    stages::wanted(plan).map_err(|error| {
+        let help = "let both want the same, or leave one of them out";
+        Failure::with_help(Exit::BadInput, error, help)
+    })
+}
+
+/// The plan without the rules whose packages can't be had, which are named; and what the packages
+/// of the others take, none where none is left.
+fn possible(
+    survey: &mut Survey,
+    mut first: Plan,
+    mut wants: Wants,
+    selection: &Selection,
+) -> Result<(Plan, Vec<LeftAlone>, Option<Together>), Failure> {
+    let mut left = Vec::new();
+    loop {
+        if wants.is_empty() {
+            return Ok((first, left, None));
+        }
+        let why = match packages::together(&wants) {
+            Ok(together) => return Ok((first, left, Some(together))),
+            Err(why) => why,
+        };
+        let mut refused = packages::refused(&wants);
+        if refused.is_empty() {
+            // Each can be had, and all of them can't.
+            refused = wants
+                .keys()
+                .map(|name| (name.clone(), why.to_string()))
+                .collect();
+        }
+        let served = serving(&first, &refused);
+        for (rule, (package, why)) in &served {
+            if rule.starts_with("role ") {
+                return Err(Failure::new(
+                    Exit::BadInput,
+                    format_args!("{rule} can't be planned, since of the package `{package}`: {why}"),
+                    "nothing was changed; are the sources right, and the lists fresh: apt-get update",
+                ));
+            }
+            left.push(LeftAlone {
+                what: rule.clone(),
+                why: format!("its package `{package}` can't be had: {why}"),
+                at: Vec::new(),
+            });
+        }
+        let rules = &mut survey.wanted.rules;
+        rules.retain(|rule| !served.contains_key(&rule.meta.id.to_string()));
+        let before = wants.len();
+        first = survey.plan(selection.clone())?;
+        wants = wanted(&first)?;
+        if wants.len() >= before {
+            return Err(Failure::because(Exit::Unchecked, why));
+        }
+    }
+}
+
+/// The rules and roles that want one of these packages, with it and why it can't be had.
+fn serving(
+    plan: &Plan,
+    refused: &BTreeMap<String, String>,
+) -> BTreeMap<String, (String, String)> {
+    let mut all = BTreeMap::new();
+    for action in &plan.actions {
+        let Effect::Package { name, .. } = &action.effect else {
+            continue;
+        };
+        if let Some(why) = refused.get(name) {
+            for rule in &action.serves {
+                all.insert(rule.clone(), (name.clone(), why.clone()));
+            }
+        }
+    }
+    all
+}
+
+fn rehearsed(
+    context: &Context,
+    survey: &mut Survey,
+    first: &Plan,
+    together: &Together,
+    selection: Selection,
+) -> Result<(Plan, Option<Turn>), NoRehearsal> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(NoRehearsal::NoCopy("only root can make a copy of the host"));
+    }
+    packages::check().map_err(|error| {
+        let help = "nothing was changed; look at the repair: steadfast patch plan --repair";
+        Failure::with_help(Exit::Findings, error, help)
+    })?;
+    let premises = premises(&survey.host);
+    let state = context.open_state()?;
+    let turn = context::take_turn(&state)?;
+    crate::say(format_args!(
+        "fetching {}",
+        model::count::plural(together.pending.len(), "package")
+    ));
+    let Together { pending, removals } = together.clone();
+    let fetched = fetch_beside(&state, pending, false, &removals).map_err(|error| {
+        crate::say(format_args!("{error}"));
+        NoRehearsal::NoCopy("its packages can't be fetched here")
+    })?;
+    let named: Vec<String> = wanted(first)?
+        .into_iter()
+        .filter(|(_, op)| !matches!(op, model::PackageOp::Remove))
+        .map(|(name, _)| name)
+        .collect();
+    let work = Work {
+        packages: &fetched.packages,
+        removals: &removals,
+        named: &named,
+        unfinished: &[],
+    };
+    crate::say(format_args!("rehearsing it on a copy of this host"));
+    let mut seen: Option<Result<Answers, Failure>> = None;
+    let limit = Duration::from_secs(USUAL_LIMIT_SECONDS);
+    let mut look = |root: &Path, writes: &BTreeSet<HostPath>| {
+        seen = Some(over_copy(survey, root, writes));
+    };
+    let UpgradeRehearsed { writes, .. } = rehearse_work(
+        &state,
+        work,
+        fetched.unpacked_bytes,
+        &[],
+        &[],
+        limit,
+        &mut look,
+    )
+    .map_err(no_rehearsal)?;
+    let after = seen.ok_or_else(|| {
+        Failure::new(
+            Exit::Unchecked,
+            "the copy of this host was not looked at",
+            "nothing was changed",
+        )
+    })??;
+    let now = ::plan::converge::passing_now(&survey.wanted, &survey.answers, &after);
+    let before = std::mem::replace(&mut survey.answers, after);
+    let rest = survey.plan(selection)?;
+    let packages = Packages {
+        packages: fetched.packages,
+        removals,
+        writes,
+        limit_seconds: USUAL_LIMIT_SECONDS,
+        premises,
+    };
+    let plan = stages::join(first, rest, &before, packages, &now)
+        .map_err(|error| Failure::because(Exit::BadInput, error))?;
+    Ok((plan, Some(turn)))
+}
+
+fn no_rehearsal(error: UpgradeError) -> NoRehearsal {
+    let help = "nothing was changed on this host";
+    match error {
+        UpgradeError::Fails(_) | UpgradeError::NoRoom { .. } => {
+            NoRehearsal::Refused(Failure::with_help(Exit::Findings, error, help))
+        }
+        UpgradeError::Act(_) => {
+            NoRehearsal::Refused(Failure::with_help(Exit::Unchecked, error, help))
+        }
+        UpgradeError::Rehearse(error) => {
+            crate::say(format_args!("{error}"));
+            NoRehearsal::NoCopy("a copy of this host can't be made here")
+        }
+    }
+}
+
+fn premises(host: &LocalHost) -> Vec<Premise> {
+    let premise = |path: &&'static str| {
+        let probe = Probe::FileDigest {
+            path: HostPath::literal(path),
+        };
+        let seen = host.probe(&probe);
+        Premise {
+            digest: seen.digest,
+            seen: Some(seen),
+            probe,
+            after: None,
+        }
+    };
+    DATABASE.iter().map(premise).collect()
+}
+
+/// The answers that hold when the packages are there.
+fn over_copy(
+    survey: &Survey,
+    root: &Path,
+    writes: &BTreeSet<HostPath>,
+) -> Result<Answers, Failure> {
+    let copy =
+        LocalHost::offline(root).map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let over = OverCopy {
+        copy,
+        before: &survey.answers,
+        writes,
+    };
+    Ok(survey::observe(&over, &survey.wanted, &Progress::hidden()))
+}
+
+/// The host as it will be: the copy where packages wrote, and what the host said everywhere else.
+struct OverCopy<'a> {
+    copy: LocalHost,
+    before: &'a Answers,
+    writes: &'a BTreeSet<HostPath>,
+}
+
+impl Host for OverCopy<'_> {
+    fn probe(&self, probe: &Probe) -> Observed {
+        let copy = || self.copy.probe(probe);
+        stages::after(probe, self.before.get(probe), self.writes, copy)
+    }
+
+    fn walk(
+        &self,
+        tests: &WalkTests,
+        _: &(dyn Fn(u64) + Sync),
+    ) -> BTreeMap<WalkTest, Observed> {
+        let walked = |test: &WalkTest| {
+            let probe = Probe::Walk { test: *test };
+            (*test, self.probe(&probe))
+        };
+        tests.iter().map(walked).collect()
+    }
+}
