@@ -13,7 +13,7 @@ use model::count::plural;
 use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
-use crate::act::{ActError, Context, LastLink, health, runtime};
+use crate::act::{ActError, Context, LastLink, health, package, runtime};
 use crate::apply::{ApplyOptions, image_key};
 use crate::elsewhere;
 use crate::event::Event;
@@ -445,6 +445,7 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         }
     }
     obstacles.extend(changed_values(record, &standing));
+    obstacles.extend(made_in_places(context, record, &standing)?);
     match obstacles.is_empty() {
         true => Ok(merged),
         false => Err(UndoError::Conflict(obstacles)),
@@ -662,6 +663,35 @@ fn holds_others(
         ),
         difference: None,
     }))
+}
+
+/// What others made since in the places of packages that an older version of us installed, whose
+/// writes nobody noted: it would go with them.
+fn made_in_places(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+    standing: &BTreeSet<ActionId>,
+) -> Result<Vec<Obstacle>, ActError> {
+    let mut obstacles = Vec::new();
+    for action in record
+        .actions
+        .iter()
+        .filter(|one| standing.contains(&one.id))
+    {
+        if let Kept::Packages(before) = &action.kept {
+            let made = package::made_since(context, before)?;
+            obstacles.extend(made.into_iter().map(|path| {
+                Obstacle {
+                what: model::printable(path.as_os_str().as_encoded_bytes()),
+                why: "it was made or changed since in a place of the packages, and would go with \
+                      them: keep it elsewhere first"
+                    .to_owned(),
+                difference: None,
+            }
+            }));
+        }
+    }
+    Ok(obstacles)
 }
 
 /// Running values that are neither what we set nor what was there before.

@@ -124,7 +124,9 @@ fn possible(
             if rule.starts_with("role ") {
                 return Err(Failure::new(
                     Exit::BadInput,
-                    format_args!("{rule} can't be planned, since of the package `{package}`: {why}"),
+                    format_args!(
+                        "{rule} can't be planned, since of the package `{package}`: {why}"
+                    ),
                     "nothing was changed; are the sources right, and the lists fresh: apt-get update",
                 ));
             }
@@ -146,10 +148,7 @@ fn possible(
 }
 
 /// The rules and roles that want one of these packages, with it and why it can't be had.
-fn serving(
-    plan: &Plan,
-    refused: &BTreeMap<String, String>,
-) -> BTreeMap<String, (String, String)> {
+fn serving(plan: &Plan, refused: &BTreeMap<String, String>) -> BTreeMap<String, (String, String)> {
     let mut all = BTreeMap::new();
     for action in &plan.actions {
         let Effect::Package { name, .. } = &action.effect else {
@@ -300,11 +299,7 @@ impl Host for OverCopy<'_> {
         stages::after(probe, self.before.get(probe), self.writes, copy)
     }
 
-    fn walk(
-        &self,
-        tests: &WalkTests,
-        _: &(dyn Fn(u64) + Sync),
-    ) -> BTreeMap<WalkTest, Observed> {
+    fn walk(&self, tests: &WalkTests, _: &(dyn Fn(u64) + Sync)) -> BTreeMap<WalkTest, Observed> {
         let walked = |test: &WalkTest| {
             let probe = Probe::Walk { test: *test };
             (*test, self.probe(&probe))

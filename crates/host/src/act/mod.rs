@@ -9,6 +9,7 @@ pub mod file;
 pub mod health;
 pub(crate) mod names;
 pub mod package;
+pub mod package_places;
 pub mod place;
 pub mod program;
 #[doc(hidden)]

@@ -13,6 +13,7 @@ use model::{Digest, HostPath, PackageOp};
 use rustix::process::{Flock, FlockType};
 use serde::{Deserialize, Serialize};
 
+use super::package_places;
 use super::place::{LastLink, Root};
 use super::program::{Ended, Program};
 use super::{ActError, Context};
@@ -475,7 +476,55 @@ fn held_locks() -> impl Iterator<Item = Option<i32>> {
     })
 }
 
-/// The same packages, versions and marks as before. Doing it twice changes nothing.
+/// What brings one package back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is as it was.
+    Nothing,
+    /// dpkg had not heard of it.
+    Gone,
+    /// Only its configuration files were there.
+    Removed,
+    /// In this version.
+    Install(String),
+}
+
+impl PackageState {
+    /// dpkg's word; it also has one for what it only heard of, as the one side of a conflict.
+    fn known_status(&self) -> Option<&str> {
+        let status = self.status.as_deref();
+        status.filter(|status| !status.ends_with(" not-installed"))
+    }
+
+    /// From how it is `now` back to this.
+    pub fn way_from(&self, now: &Self) -> Way {
+        if now.version == self.version && now.known_status() == self.known_status() {
+            return Way::Nothing;
+        }
+        match (&self.version, self.known_status()) {
+            (Some(version), _) => Way::Install(version.clone()),
+            (None, Some(_)) => Way::Removed,
+            (None, None) => Way::Gone,
+        }
+    }
+}
+
+/// What people and programs have made in the places of the packages that would go.
+pub fn made_since(
+    context: &Context<'_>,
+    before: &PackagesBefore,
+) -> Result<BTreeSet<PathBuf>, ActError> {
+    let mut names = Vec::new();
+    for package in &before.packages {
+        if package.way_from(&query(&package.name)?) == Way::Gone {
+            names.push(package.name.clone());
+        }
+    }
+    package_places::made(context, &names)
+}
+
+/// The same packages, versions and marks as before. Doing it twice changes nothing. What others made
+/// in the packages' places stays, and is named.
 pub fn take_back(context: &Context<'_>, before: &PackagesBefore) -> Result<(), ActError> {
     // A kill inside dpkg leaves packages half configured.
     let ended = dpkg()?.args(["--configure", "-a"]).run()?;
@@ -483,53 +532,98 @@ pub fn take_back(context: &Context<'_>, before: &PackagesBefore) -> Result<(), A
         return Err(failed("finish what dpkg had begun".to_owned(), &ended));
     }
     let workshop = Workshop::new(context)?;
-    let (mut remove, mut purge, mut install) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, package) in before.packages.iter().enumerate() {
-        let now = query(&package.name)?;
-        if now.version == package.version && now.status == package.status {
-            continue;
-        }
-        match (&package.version, &package.status) {
-            (Some(version), _) => {
-                let archive = package.archive.ok_or_else(|| {
-                    ActError::program(
-                        format!("put back {} {version}", package.name),
-                        "its package file was not secured",
-                    )
-                })?;
-                let path = workshop.path.join(format!("{number}.deb"));
-                std::fs::File::create(&path)
-                    .and_then(|mut file| {
-                        let mut stored = context
-                            .images
-                            .open(&archive)
-                            .map_err(std::io::Error::other)?;
-                        std::io::copy(&mut stored, &mut file)
-                    })
-                    .map_err(|error| {
-                        ActError::program(format!("put back {} {version}", package.name), error)
-                    })?;
-                install.push(path.display().to_string());
+    let made = made_since(context, before)?;
+    // dpkg gives up on long chains of dependencies, and gets further when it is asked again.
+    let mut left = usize::MAX;
+    let mut said = None;
+    loop {
+        let (mut gone, mut remove, mut install) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, package) in before.packages.iter().enumerate() {
+            let now = query(&package.name)?;
+            match package.way_from(&now) {
+                Way::Nothing => {}
+                // Its configuration files stay with what others made beside them.
+                Way::Gone if !made.is_empty() => {
+                    if !now
+                        .status
+                        .is_some_and(|status| status.ends_with(" config-files"))
+                    {
+                        gone.push(package.name.clone());
+                    }
+                }
+                Way::Gone => gone.push(package.name.clone()),
+                Way::Removed => remove.push(package.name.clone()),
+                Way::Install(version) => {
+                    install.push(unpacked(context, &workshop, number, package, &version)?);
+                }
             }
-            // Only its configuration files were there.
-            (None, Some(_)) => remove.push(package.name.clone()),
-            (None, None) => purge.push(package.name.clone()),
+        }
+        let todo = gone.len() + remove.len() + install.len();
+        if todo == 0 {
+            break;
+        }
+        if todo >= left {
+            let what = "put the packages back".to_owned();
+            return Err(match said {
+                Some(ended) => failed(what, &ended),
+                None => ActError::program(what, "dpkg does not say why it does not"),
+            });
+        }
+        left = todo;
+        let goes = if made.is_empty() {
+            "--purge"
+        } else {
+            "--remove"
+        };
+        // What is asked to go does so in one call where it may: each may need another.
+        if goes == "--remove" {
+            gone.append(&mut remove);
+        }
+        for (verb, names) in [(goes, gone), ("--remove", remove), ("--install", install)] {
+            if !names.is_empty() {
+                let ended = dpkg()?.args([verb]).args(names).run()?;
+                if !ended.succeeded() || said.is_none() {
+                    said = Some(ended);
+                }
+            }
         }
     }
-    for (verb, names) in [
-        ("--purge", purge),
-        ("--remove", remove),
-        ("--install", install),
-    ] {
-        if names.is_empty() {
-            continue;
-        }
-        let ended = dpkg()?.args([verb]).args(names).run()?;
-        if !ended.succeeded() {
-            return Err(failed("put the packages back".to_owned(), &ended));
-        }
+    restore_marks(before)?;
+    match made.is_empty() {
+        true => Ok(()),
+        false => Err(ActError::program(
+            "take the packages' places back as well",
+            format!(
+                "they are removed, and what was made or changed there since is kept: {}",
+                package_places::named(&made)
+            ),
+        )),
     }
-    restore_marks(before)
+}
+
+/// The package's file out of the images, where dpkg can read it.
+fn unpacked(
+    context: &Context<'_>,
+    workshop: &Workshop,
+    number: usize,
+    package: &PackageState,
+    version: &str,
+) -> Result<String, ActError> {
+    let what = || format!("put back {} {version}", package.name);
+    let archive = package
+        .archive
+        .ok_or_else(|| ActError::program(what(), "its package file was not secured"))?;
+    let path = workshop.path.join(format!("{number}.deb"));
+    std::fs::File::create(&path)
+        .and_then(|mut file| {
+            let mut stored = context
+                .images
+                .open(&archive)
+                .map_err(std::io::Error::other)?;
+            std::io::copy(&mut stored, &mut file)
+        })
+        .map_err(|error| ActError::program(what(), error))?;
+    Ok(path.display().to_string())
 }
 
 fn restore_marks(before: &PackagesBefore) -> Result<(), ActError> {
@@ -552,10 +646,10 @@ fn restore_marks(before: &PackagesBefore) -> Result<(), ActError> {
 
 /// Are the packages again as they were?
 pub fn is_back(before: &PackagesBefore) -> bool {
-    before.packages.iter().all(|package| {
-        query(&package.name)
-            .is_ok_and(|now| now.version == package.version && now.status == package.status)
-    })
+    let is_back = |package: &PackageState| {
+        query(&package.name).is_ok_and(|now| package.way_from(&now) == Way::Nothing)
+    };
+    before.packages.iter().all(is_back)
 }
 
 /// A folder for package files beside the images, gone when it is done with.

@@ -12,10 +12,13 @@ use crate::act::health::{self, Health, Watched};
 use crate::act::{self, ActError, Context, LastLink, unit};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Role};
-use crate::state::StateError;
+use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Role};
+use crate::state::{StateError, digest_of};
 use crate::take_back::take_back;
 use crate::validate::{self, Laid};
+
+/// A service that makes more files at its start than this keeps data there.
+const MOST_ADOPTED: usize = 1000;
 
 /// The units that were told to start or to read their configuration again, how they were
 /// then, and by which actions.
@@ -244,13 +247,14 @@ impl Work<'_> {
                 .iter()
                 .filter(|image| {
                     let mut actions = image.actions.iter();
-                    actions.any(|id| {
-                        *id != action.id && Some(*id) != premise.after && begun(id)
-                    })
+                    actions.any(|id| *id != action.id && Some(*id) != premise.after && begun(id))
                 })
                 .map(|image| &image.path)
                 .collect();
             touches(&ours, &premise.probe)
+                || self
+                    .leads_to(&premise.probe)
+                    .is_some_and(|led| ours.contains(&led))
         };
         let premises: Vec<&Premise> = action
             .rests_on
@@ -268,6 +272,15 @@ impl Work<'_> {
                 format!("{} is not as the plan saw it", named(&changed.probe)),
             )),
         }
+    }
+
+    /// The file that a probe of content reads, where links lead to it.
+    fn leads_to(&self, probe: &Probe) -> Option<HostPath> {
+        let (Probe::File { path, .. } | Probe::FileDigest { path }) = probe else {
+            return None;
+        };
+        let place = self.target.root.find(path, LastLink::Follow).ok()?;
+        Some(place.path)
     }
 
     /// Programs that came with packages, or whose configuration did, are asked now.
@@ -312,6 +325,7 @@ impl Work<'_> {
 
     /// Directories' times are known when all is done.
     pub(super) fn record_after(&mut self) -> Result<(), StateError> {
+        self.adopt();
         match super::is_large(self.plan) {
             true => self.state.images().sync_together(|| self.capture_after()),
             false => self.capture_after(),
@@ -325,6 +339,79 @@ impl Work<'_> {
         self.state.journal().write(batch)?;
         self.options.crash.here("after-images recorded");
         Ok(())
+    }
+
+    /// What programs made by now in the directories that packages of this change brought is the
+    /// change's own: a service that has just started makes its caches and its keys there.
+    pub(super) fn adopt(&mut self) {
+        let (images, digest) = (self.images.clone(), self.header.images);
+        if !self.find_adopted() {
+            return;
+        }
+        let change = self.id();
+        let mut batch = Batch::default();
+        for image in &self.images {
+            batch = batch.put(change, image_key(image), image);
+        }
+        batch = batch.put(change, "", &self.header);
+        // What is not in the journal is not known to be ours.
+        if self.state.journal().write(batch).is_err() {
+            self.images = images;
+            self.header.images = digest;
+        }
+    }
+
+    /// Was there any?
+    fn find_adopted(&mut self) -> bool {
+        let upgrades: BTreeSet<ActionId> = self
+            .plan
+            .actions
+            .iter()
+            .filter(|action| matches!(action.effect, Effect::Upgrade { .. }))
+            .map(|action| action.id)
+            .collect();
+        let mut open: Vec<(HostPath, BTreeSet<ActionId>)> = self
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
+            .filter(|image| !image.actions.is_disjoint(&upgrades))
+            .map(|image| (image.path.clone(), image.actions.clone()))
+            .collect();
+        let mut known: BTreeSet<HostPath> = self
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched)
+            .map(|image| image.path.clone())
+            .collect();
+        let mut adopted = 0;
+        while let Some((directory, actions)) = open.pop() {
+            // A link leads to what is not the change's.
+            let there = directory.as_path().symlink_metadata();
+            if !self.target.root.is_live() || !there.is_ok_and(|there| there.is_dir()) {
+                continue;
+            }
+            let names = self.target.root.list(&directory).ok().flatten();
+            for name in names.unwrap_or_default() {
+                let Ok(path) = directory.join(&name) else {
+                    continue;
+                };
+                if adopted >= MOST_ADOPTED || !known.insert(path.clone()) {
+                    continue;
+                }
+                adopted += 1;
+                self.images.retain(|image| image.path != path);
+                let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
+                image.actions.clone_from(&actions);
+                image.sensitive = model::plan::may_hold_secrets(&path);
+                self.images.push(image);
+                open.push((path, actions.clone()));
+            }
+        }
+        if adopted > 0 {
+            self.images.sort_by(|a, b| a.path.cmp(&b.path));
+            self.header.images = Some(digest_of(&self.images));
+        }
+        adopted > 0
     }
 
     fn capture_after(&mut self) -> Result<(), StateError> {

@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use model::{PackageRemoval, PackageUpgrade};
 use model::component::SourcePackage;
+use model::{PackageRemoval, PackageUpgrade};
 
 use super::pending::{Pending, UNLOCKED};
 use crate::act::package::apt;

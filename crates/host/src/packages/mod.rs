@@ -23,8 +23,8 @@ pub use lists::Lists;
 pub use owners::owners;
 pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
 pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade, rehearse_work};
-pub use wanted::{Together, Wants, read as read_wanted, refused, together};
 pub use wait::{Waited, at_work, wait_for_others};
+pub use wanted::{Together, Wants, read as read_wanted, refused, together};
 
 use crate::act::ActError;
 use crate::act::upgrade::check_clean;

@@ -132,7 +132,15 @@ pub fn rehearse_upgrade(
         ..Work::default()
     };
     let unpacked_bytes = fetched.unpacked_bytes;
-    rehearse_work(state, work, unpacked_bytes, checks, data, limit, &mut |_, _| ())
+    rehearse_work(
+        state,
+        work,
+        unpacked_bytes,
+        checks,
+        data,
+        limit,
+        &mut |_, _| (),
+    )
 }
 
 /// The same of whatever is done with packages. `look` is shown the copy's root when all of it is
@@ -206,7 +214,15 @@ pub fn rehearse_work(
         written_bytes,
         place,
         is_bounded,
-    } = rehearse(&steps, &variables, &left_out, BESIDE, needed_bytes, &folder, look)?;
+    } = rehearse(
+        &steps,
+        &variables,
+        &left_out,
+        BESIDE,
+        needed_bytes,
+        &folder,
+        look,
+    )?;
     let why_not = |how: Option<&Result<Output, String>>| match how {
         Some(Ok(output)) if output.status == Some(0) => None,
         Some(Ok(output)) => Some(end_of(&output.stdout, &output.stderr)),

@@ -154,10 +154,7 @@ pub fn rehearse(
                 let unread = || no_copy("read what was written");
                 let writes = writes(&copy.layers, left_out).map_err(unread())?;
                 if !broke_off {
-                    look(
-                        Path::new(OsStr::from_bytes(copy.root.as_bytes())),
-                        &writes,
-                    );
+                    look(Path::new(OsStr::from_bytes(copy.root.as_bytes())), &writes);
                 }
                 Ok(Rehearsed {
                     steps: ended,

@@ -45,4 +45,5 @@ mod observe_support;
 mod observe_units;
 mod observe_upgrades;
 mod observe_walk;
+mod packages_wanted;
 mod scenes;

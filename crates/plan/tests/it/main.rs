@@ -7,5 +7,6 @@ mod data;
 mod patch;
 mod retention;
 mod risk;
+mod stages;
 mod support;
 mod window;

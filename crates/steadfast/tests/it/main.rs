@@ -18,6 +18,7 @@ mod lab_machine_kernel;
 mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
+mod lab_packages;
 mod lab_patch;
 mod lab_patch_kill;
 mod lab_patch_more;

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use host::packages::{self, Waited};
 use host::LocalHost;
+use host::packages::{self, Waited};
 use model::Plan;
 use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::Selection;

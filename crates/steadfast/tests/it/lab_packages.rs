@@ -1,0 +1,81 @@
+//! "Package, its configuration file, its service" on a fresh host, in one apply: rehearsed, planned
+//! over the copy, applied as planned, and taken back by what it wrote.
+
+use crate::booted::Host;
+use crate::lab_patch::{MAKE, expect_same};
+
+/// A service with its configuration, a default that people remove, and a library that comes along.
+const DEMO: &str = r#"
+d=/root/build/helper; mkdir -p $d/usr/share/helper; echo 1 > $d/usr/share/helper/it
+make helper 1.0 ''
+d=/root/build/demo; mkdir -p $d/usr/lib/systemd/system $d/etc/demo $d/DEBIAN
+printf '# theirs\nsetting = 1\n' > $d/etc/demo/demo.conf
+echo '/etc/demo/demo.conf' > $d/DEBIAN/conffiles
+printf '[Unit]\nDescription=A demo\n[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' \
+  > $d/usr/lib/systemd/system/demod.service
+make demo 1.0 'date +%N > /etc/demo/made
+ln -sf demo.conf /etc/demo/default
+mkdir -p /etc/systemd/system/multi-user.target.wants
+ln -sf /usr/lib/systemd/system/demod.service /etc/systemd/system/multi-user.target.wants/demod.service
+if test -d /run/systemd/system; then systemctl daemon-reload; systemctl start demod; fi' 'Depends: helper
+'
+index
+"#;
+
+const ROLE: &str = "  - package: {name: demo}
+  - key_value: {path: /etc/demo/demo.conf, syntax: equals, key: setting, value: mine, notify: demod}
+  - file: {path: /etc/demo/default, absent: true}
+  - service: {name: demod, enabled: true, running: true}
+";
+
+#[test]
+fn a_role_is_planned_over_its_packages_and_taken_back() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!("{MAKE}{DEMO}"));
+    host.role("app", ROLE);
+    host.role("nothing", "  - package: {name: bash}\n");
+    host.role("odd", "  - package: {name: nosuchpkg}\n");
+    let before = host.snapshot();
+    const SELECTED: [&str; 2] = ["--role", "app"];
+    let with = |words: &[&'static str]| [words, &SELECTED].concat();
+    host.steadfast(&with(&["plan", "--output", "/run/plan.json"]))
+        .expect(
+            1,
+            &[
+                "install demo 1.0, with 1 package that it needs",
+                "rehearsed on a copy of this host",
+                "-setting = 1",
+                "+setting = mine",
+                "/etc/demo/default",
+            ],
+        );
+    let saved = host.shell("cat /run/plan.json");
+    assert!(saved.contains("/etc/demo/made"), "the write set: {saved}");
+    // Nothing was installed, and a plan without packages rehearses nothing.
+    host.shell("! dpkg -s demo 2>/dev/null");
+    let said = host.steadfast(&["plan", "--role", "nothing"]);
+    let said = said.expect(0, &["nothing to do"]);
+    assert!(!said.err.contains("rehearsing"), "{said}");
+    // What can't be had is known when it is planned.
+    host.steadfast(&["plan", "--role", "odd"])
+        .expect(2, &["role odd", "Unable to locate package nosuchpkg"]);
+
+    host.steadfast(&["apply", "/run/plan.json", "--yes"])
+        .expect(0, &["is still what this host needs", "is in effect"]);
+    assert_eq!(
+        host.shell("cat /etc/demo/demo.conf; apt-mark showauto helper; apt-mark showmanual demo"),
+        "# theirs\nsetting = mine\nhelper\ndemo\n"
+    );
+    host.shell(
+        "systemctl is-active demod && ! test -e /etc/demo/default && test -s /etc/demo/made",
+    );
+    let said = host.steadfast(&with(&["apply", "--yes"]));
+    let said = said.expect(0, &["nothing to do"]);
+    assert!(!said.err.contains("rehearsing"), "{said}");
+
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.shell("! systemctl is-active demod && test -z \"$(dpkg --audit)\"");
+    expect_same(&host, &before);
+}
