@@ -665,29 +665,20 @@ fn holds_others(
     }))
 }
 
-/// What others made since in the places of packages that an older version of us installed, whose
-/// writes nobody noted: it would go with them.
+/// What others made since in the places of packages whose writes nobody noted: it would go with them.
 fn made_in_places(
     context: &Context<'_>,
     record: &ChangeRecord,
     standing: &BTreeSet<ActionId>,
 ) -> Result<Vec<Obstacle>, ActError> {
     let mut obstacles = Vec::new();
-    for action in record
-        .actions
-        .iter()
-        .filter(|one| standing.contains(&one.id))
-    {
-        if let Kept::Packages(before) = &action.kept {
+    for action in &record.actions {
+        if let (true, Kept::Packages(before)) = (standing.contains(&action.id), &action.kept) {
             let made = package::made_since(context, before)?;
-            obstacles.extend(made.into_iter().map(|path| {
-                Obstacle {
-                what: model::printable(path.as_os_str().as_encoded_bytes()),
-                why: "it was made or changed since in a place of the packages, and would go with \
-                      them: keep it elsewhere first"
-                    .to_owned(),
+            obstacles.extend(made.iter().map(|path| Obstacle {
+                what: path.display().to_string(),
+                why: package::MADE_SINCE.to_owned(),
                 difference: None,
-            }
             }));
         }
     }

@@ -509,6 +509,10 @@ impl PackageState {
     }
 }
 
+/// Why an undo does not touch them.
+pub const MADE_SINCE: &str = "it was made or changed since in a place of the packages, and would go \
+                              with them: keep it elsewhere first";
+
 /// What people and programs have made in the places of the packages that would go.
 pub fn made_since(
     context: &Context<'_>,
