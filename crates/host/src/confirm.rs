@@ -241,7 +241,10 @@ fn manager_began_us() -> Result<u64, ActError> {
         .args(["show", "--property=UserspaceTimestampMonotonic", "--value"])
         .succeed()?;
     asked.stdout.trim().parse().map_err(|error| {
-        ActError::program("ask systemd when it was started", std::io::Error::other(error))
+        ActError::program(
+            "ask systemd when it was started",
+            std::io::Error::other(error),
+        )
     })
 }
 

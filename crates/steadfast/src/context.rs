@@ -126,7 +126,10 @@ impl Context {
                 let ids: Vec<ChangeId> = several.iter().map(|change| change.id).collect();
                 Err(Failure::new(
                     Exit::BadInput,
-                    format_args!("more than one change waits to be confirmed: {}", names(&ids)),
+                    format_args!(
+                        "more than one change waits to be confirmed: {}",
+                        names(&ids)
+                    ),
                     "name the one that you mean",
                 ))
             }

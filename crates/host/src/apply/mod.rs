@@ -3,6 +3,7 @@
 //! people off stays only when somebody confirms it.
 
 mod actions;
+mod apart;
 mod ending;
 mod images;
 mod sets;
@@ -175,8 +176,13 @@ pub(crate) fn apply_as(
     }
     let lock = Lock::take(&target.root, options.lock_wait)?;
     elsewhere::claim(&lock, state)?;
-    if let Some(pending) = state.pending()?.first() {
-        return Err(ApplyError::Pending(pending.change.id));
+    for pending in state.pending()? {
+        let id = pending.change.id;
+        let is_held_up =
+            !pending.change.state.is_awaiting() || !apart::is_apart(plan, &state.change(id)?.plan);
+        if is_held_up {
+            return Err(ApplyError::Pending(id));
+        }
     }
     let now = |premise: &&Premise| premise.after.is_none();
     let changed = target.changed(plan.premises.iter().filter(now))?;

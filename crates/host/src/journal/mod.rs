@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
-pub use record::{ActionRecord, ActionState, GuardedUndo, Header, Imaged, Kept, Role, UndoTo, Wait};
+pub use record::{
+    ActionRecord, ActionState, GuardedUndo, Header, Imaged, Kept, Role, UndoTo, Wait,
+};
 
 /// Separates these authentication codes from any other use of the key.
 const DOMAIN: &[u8] = b"steadfast journal record v1";

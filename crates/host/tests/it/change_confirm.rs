@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use host::confirm::{
-    Began, Process, Proof, Session, SignIn, began, judge, on_startup, parse_accepted, parse_journal,
-    parse_stat,
+    Began, Process, Proof, Session, SignIn, began, judge, on_startup, parse_accepted,
+    parse_journal, parse_stat,
 };
 use host::{Applied, ApplyError, ApplyOptions, Event, Guard, Recovery, Verdict};
 use jiff::Timestamp;
@@ -262,7 +262,11 @@ fn a_confirmation_proves_what_its_login_shows() {
     let cases = [
         // The same shell, another sudo.
         (
-            session(Some(4), &[(31, 5000), (20, 110), (10, 100)], Some((10, 100))),
+            session(
+                Some(4),
+                &[(31, 5000), (20, 110), (10, 100)],
+                Some((10, 100)),
+            ),
             Proof::SameLogin,
         ),
         // A tmux that this login left behind, or began after the change.
@@ -273,7 +277,10 @@ fn a_confirmation_proves_what_its_login_shows() {
             session(None, &[(31, 5000), (20, 110), (10, 100)], Some((10, 100))),
             Proof::SameLogin,
         ),
-        (session(None, &[(41, 5000), (40, 300)], None), Proof::EarlierLogin),
+        (
+            session(None, &[(41, 5000), (40, 300)], None),
+            Proof::EarlierLogin,
+        ),
         // Another terminal that was open before.
         (
             session(Some(3), &[(21, 95), (9, 90)], Some((9, 90))),
@@ -311,5 +318,91 @@ fn the_time_of_the_timer_does_not_begin_anew() {
         Duration::from_secs(75)
     );
     // A container's systemd is younger than the machine.
-    assert_eq!(on_startup(99_000_000, 100_000_000, after), after + Duration::from_secs(1));
+    assert_eq!(
+        on_startup(99_000_000, 100_000_000, after),
+        after + Duration::from_secs(1)
+    );
+}
+
+/// Elsewhere, and of no risk: either can be taken back without the other.
+#[test]
+fn what_waits_holds_up_only_what_is_near() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("/opt")).expect("a folder is made");
+    let detached = ApplyOptions {
+        detach: true,
+        ..options()
+    };
+    let applied = apply(&bench, &detached, &mut |_| {});
+    assert!(
+        matches!(applied, Ok(Applied::AwaitingConfirmation(..))),
+        "{applied:?}"
+    );
+    let near = ["/etc/app.conf", "/etc/beside.conf"];
+    for path in near {
+        let refused = bench.apply(&bench.plan([put(path, "x\n")]));
+        let Err(error @ ApplyError::Pending(ChangeId(1))) = refused else {
+            panic!("{path}: {refused:?}");
+        };
+        assert!(
+            error.to_string().contains("steadfast confirm c-1"),
+            "{error}"
+        );
+    }
+    let refused = apply(&bench, &detached, &mut |_| {});
+    assert!(
+        matches!(refused, Err(ApplyError::Pending(_))),
+        "{refused:?}"
+    );
+    let apart = bench.apply(&bench.plan([put("/opt/apart.conf", "x\n")]));
+    assert!(matches!(apart, Ok(Applied::Committed(_))), "{apart:?}");
+    let later = Timestamp::now() + Duration::from_secs(600);
+    let none = host::CrashPoints::none();
+    let wait = Duration::from_secs(5);
+    host::recover(
+        &bench.host(),
+        &bench.open(),
+        later,
+        wait,
+        &none,
+        &mut |_| {},
+    )
+    .expect("recovery runs");
+    assert_eq!(bench.read("/opt/apart.conf"), "x\n");
+    let states: Vec<ChangeState> = bench
+        .open()
+        .history()
+        .expect("a history")
+        .iter()
+        .map(|one| one.state)
+        .collect();
+    assert_eq!(states, [ChangeState::RolledBack, ChangeState::Committed]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_lengthens_no_wait() {
+    let bench = Bench::new();
+    let before = bench.snapshot();
+    let detached = ApplyOptions {
+        detach: true,
+        confirm_within: Duration::from_millis(200),
+        ..options()
+    };
+    let applied = apply(&bench, &detached, &mut |_| {});
+    assert!(applied.is_ok(), "{applied:?}");
+    let (wait, none) = (Duration::from_secs(5), host::CrashPoints::none());
+    let until = std::time::Instant::now() + wait;
+    while bench.snapshot() != before {
+        assert!(std::time::Instant::now() < until, "it is taken back");
+        let an_hour_ago = Timestamp::now() - Duration::from_secs(3600);
+        let recovered = host::recover(
+            &bench.host(),
+            &bench.open(),
+            an_hour_ago,
+            wait,
+            &none,
+            &mut |_| {},
+        );
+        recovered.expect("recovery runs");
+    }
 }

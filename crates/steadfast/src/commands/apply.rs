@@ -151,6 +151,21 @@ pub fn recover_first(context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// The same of what waits past its deadline; what else is not finished, the command itself
+/// may be meant to end.
+pub fn recover_overdue(context: &Context) -> Result<(), Failure> {
+    let Some(state) = context.existing_journal()? else {
+        return Ok(());
+    };
+    let now = jiff::Timestamp::now();
+    let pending = state.pending().map_err(context::refused)?;
+    let mut waiting = pending.iter().filter(|one| one.change.state.is_awaiting());
+    match waiting.any(|one| one.is_over(now)) {
+        true => recover_first(context),
+        false => Ok(()),
+    }
+}
+
 /// Already as wanted, or what is not can't be fixed here: then a script has to know.
 pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
     crate::say(format_args!("{said}"));

@@ -69,6 +69,8 @@ fn says_what_waits(command: &Command) -> bool {
         command,
         Command::Confirm(_)
             | Command::Recover(_)
+            // Deals with it first, and says so.
+            | Command::Apply(_)
             | Command::Rule(_)
             | Command::Baseline(_)
             | Command::Schema(_)

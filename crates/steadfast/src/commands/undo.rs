@@ -49,6 +49,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if rustix::process::geteuid().is_root() {
+        super::apply::recover_overdue(context)?;
+    }
     let state = context.needed_state()?;
     let change = context.waiting_or(&state, args.change.as_deref(), Context::change_to_undo)?;
     let record = state.change(change.id).map_err(context::refused)?;

@@ -338,7 +338,10 @@ fn a_connection_from_before_the_change_confirms_nothing() {
     host.shell("touch /root/now");
     wait(running).expect(
         4,
-        &["over a connection that began before the change", "nobody confirmed it in time"],
+        &[
+            "over a connection that began before the change",
+            "nobody confirmed it in time",
+        ],
     );
 }
 
@@ -347,7 +350,9 @@ fn a_connection_from_before_the_change_confirms_nothing() {
 fn the_login_that_made_the_change_proves_nothing() {
     let Some(host) = host() else { return };
     people(&host);
-    host.shell("sed -i 's/^PermitRootLogin.*/PermitRootLogin yes/' /etc/ssh/sshd_config.d/10-legacy.conf");
+    host.shell(
+        "sed -i 's/^PermitRootLogin.*/PermitRootLogin yes/' /etc/ssh/sshd_config.d/10-legacy.conf",
+    );
     host.shell("echo 'ana ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ana");
     host.shell(&format!(
         "ssh -i /root/keys/id -o BatchMode=yes -o StrictHostKeyChecking=no \
@@ -361,6 +366,7 @@ fn the_login_that_made_the_change_proves_nothing() {
     }
     host.steadfast(&["history", "--format", "json"])
         .expect(0, &["\"unproven\": true"]);
-    host.steadfast(&["undo", "--yes", "--detach"]).expect(0, &[]);
+    host.steadfast(&["undo", "--yes", "--detach"])
+        .expect(0, &[]);
     host.steadfast(&["confirm"]).expect(0, &["without a proof"]);
 }
