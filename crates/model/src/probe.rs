@@ -93,3 +93,29 @@ pub enum WalkTest {
 
 /// A set of walk tests, ordered.
 pub type WalkTests = BTreeSet<WalkTest>;
+
+/// What it looks at, as a person would name it.
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { path, .. } | Self::FileDigest { path } | Self::Meta { path } => {
+                write!(f, "`{path}`")
+            }
+            Self::Dir { path } => write!(f, "what is in `{path}`"),
+            Self::Tool { tool, .. } => match tool {
+                Tool::SshdEffective => f.write_str("what `sshd -T` says"),
+                Tool::NginxDump => f.write_str("what `nginx -T` says"),
+                Tool::Getent => f.write_str("what `getent` says"),
+            },
+            Self::Unit { name } => write!(f, "the unit `{name}`"),
+            Self::Sysctl { key } => write!(f, "the kernel parameter `{key}`"),
+            Self::Package { name } => write!(f, "the package `{name}`"),
+            Self::Mounts => f.write_str("what is mounted"),
+            Self::Accounts => f.write_str("the accounts and groups"),
+            Self::Modules => f.write_str("the kernel's modules"),
+            Self::AuditRules => f.write_str("the loaded audit rules"),
+            Self::Walk { .. } => f.write_str("what the walk over all files finds"),
+            Self::Command { argv, .. } => write!(f, "what `{}` says", argv.join(" ")),
+        }
+    }
+}
