@@ -328,7 +328,11 @@ fn copy_program(state: &State, running: &Path) -> Result<(), ApplyError> {
     io::copy(&mut source, &mut file)
         .and_then(|_| file.sync_all())
         .and_then(|()| std::fs::rename(&temporary, &path))
-        .map_err(&fail)?;
+        .map_err(|error| {
+            // It would take the room that is missing.
+            let _ = std::fs::remove_file(&temporary);
+            fail(error)
+        })?;
     sync_directory(&directory)?;
     Ok(())
 }

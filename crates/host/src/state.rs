@@ -31,6 +31,12 @@ pub enum Create {
 pub enum StateError {
     #[error("there is no state directory `{}`", .0.display())]
     Missing(PathBuf),
+    /// Key, before-images or the program's copy are there, so changes were recorded.
+    #[error(
+        "the journal `{}` is missing or empty, and there is what earlier changes left beside it",
+        .0.display()
+    )]
+    LostJournal(PathBuf),
     #[error("refused to use {}", untrusted(directory.as_deref(), path, why))]
     Untrusted {
         /// The state directory; none for a file of another kind.
@@ -79,7 +85,10 @@ impl StateError {
             Self::Journal(error) => error.is_full(),
             Self::Act(error) => error.is_full(),
             Self::NoRoom { .. } => true,
-            Self::Missing(_) | Self::Untrusted { .. } | Self::NoSuchChange(_) => false,
+            Self::Missing(_)
+            | Self::LostJournal(_)
+            | Self::Untrusted { .. }
+            | Self::NoSuchChange(_) => false,
         }
     }
 }
@@ -156,6 +165,7 @@ impl State {
         for path in [&images, &journal, &directory.join("key")] {
             trust_private(path)?;
         }
+        refuse_lost_journal(&directory, &images, &journal)?;
         let key = read_key(&directory.join("key"), journal.exists())?;
         if !journal.exists() {
             // Made with its mode before SQLite would make it with another.
@@ -277,7 +287,18 @@ impl State {
     /// and `beside_bytes` for what is on the same file system.
     pub(crate) fn reserve(&self, beside_bytes: u64) -> Result<(), StateError> {
         let wanted = RESERVE_BYTES + beside_bytes;
-        self.reserve_between(wanted, wanted)
+        self.reserve_between(wanted, wanted)?;
+        // What an earlier change needed is given back.
+        let path = self.directory.join("reserve");
+        let is_larger = |metadata: std::fs::Metadata| metadata.len() > wanted;
+        if path.metadata().is_ok_and(is_larger) {
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_len(wanted))
+                .map_err(fail("shrink", &path))?;
+        }
+        Ok(())
     }
 
     /// As much as is usual, or at least so much.
@@ -494,6 +515,27 @@ pub(crate) fn trust_private(path: &Path) -> Result<(), StateError> {
         path: path.to_owned(),
         why,
     })
+}
+
+/// A journal that is missing or empty beside what only a journal's changes leave is damage: on
+/// a new host there is nothing yet.
+fn refuse_lost_journal(directory: &Path, images: &Path, journal: &Path) -> Result<(), StateError> {
+    let has_content = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    // What SQLite wrote last may be in its write-ahead log alone.
+    if has_content(journal) || has_content(&directory.join("journal.db-wal")) {
+        return Ok(());
+    }
+    // The reserve is taken by a change that the journal has; the key alone may be left by a
+    // first run that was cut short.
+    let has_images = std::fs::read_dir(images)
+        .map_err(fail("list", images))?
+        .filter_map(Result::ok)
+        .any(|entry| crate::image::digest_of_name(&entry.file_name()).is_some());
+    let left = ["reserve", "bin"].map(|name| directory.join(name));
+    if has_images || left.iter().any(|path| path.exists()) {
+        return Err(StateError::LostJournal(journal.to_owned()));
+    }
+    Ok(())
 }
 
 /// The key that authenticates this host's records, made at the first use.

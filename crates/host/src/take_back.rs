@@ -269,6 +269,10 @@ fn foreign(
     image: &Imaged,
 ) -> Option<String> {
     let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None).ok()?;
+    // Its content is not ours to judge: only its metadata was changed.
+    if image.before.is_unread() {
+        return None;
+    }
     let now = current.content()?;
     let put = match &action.effect {
         Effect::PutFile { content, .. } => Some(Digest::of(content.as_bytes())),

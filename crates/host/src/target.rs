@@ -1,6 +1,6 @@
 //! What is changed: the running host, or, for tests, a tree in which only files are changed.
 
-use model::{Observed, Premise, Probe};
+use model::{Answer, Observed, Premise, Probe, Value};
 
 use crate::act::{ActError, Root};
 use crate::{Host, LocalHost};
@@ -51,16 +51,18 @@ impl Target {
         self.host.identity()
     }
 
-    /// The premises that hold no more.
+    /// The premises that hold no more. `own_prefix` is how the names of this change's own
+    /// temporary files begin, which are no part of what a directory holds.
     pub(crate) fn changed<'a>(
         &self,
         premises: impl IntoIterator<Item = &'a Premise>,
+        own_prefix: Option<&str>,
     ) -> Result<Vec<Changed>, ActError> {
         let host = self.again()?;
         Ok(premises
             .into_iter()
             .filter_map(|premise| {
-                let now = host.probe(&premise.probe);
+                let now = without_own(host.probe(&premise.probe), own_prefix);
                 (now.digest != premise.digest).then(|| Changed {
                     probe: premise.probe.clone(),
                     before: premise.seen.clone(),
@@ -69,4 +71,21 @@ impl Target {
             })
             .collect())
     }
+}
+
+/// A listing without this change's own temporary files.
+fn without_own(observed: Observed, own_prefix: Option<&str>) -> Observed {
+    let (Some(prefix), Answer::Known(Value::Dir(entries))) = (own_prefix, &observed.answer) else {
+        return observed;
+    };
+    let is_own = |name: &[u8]| name.starts_with(prefix.as_bytes());
+    if !entries.iter().any(|entry| is_own(entry.name.as_bytes())) {
+        return observed;
+    }
+    let others = entries
+        .iter()
+        .filter(|entry| !is_own(entry.name.as_bytes()))
+        .cloned()
+        .collect();
+    Observed::new(Answer::Known(Value::Dir(others)))
 }

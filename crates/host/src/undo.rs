@@ -603,6 +603,7 @@ fn invert_attributes(
         // The content is new, so is its time.
         modified: now.modified,
         extended: invert(&before.extended, &left.extended, &now.extended)?,
+        flags: invert(&before.flags, &left.flags, &now.flags)?,
     })
 }
 

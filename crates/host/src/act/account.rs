@@ -167,7 +167,7 @@ fn make_home(
                 path,
                 target: target.clone(),
             },
-            Node::Absent | Node::Other { .. } => continue,
+            Node::Absent | Node::Unread { .. } | Node::Other { .. } => continue,
         };
         file::act(context, &effect)?;
     }

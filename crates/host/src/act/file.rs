@@ -8,14 +8,14 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use model::{Blob, Effect, HostPath, Mode};
-use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, RenameFlags, Timespec};
+use rustix::fs::{AtFlags, FileType, Gid, IFlags, Mode as RawMode, OFlags, RenameFlags, Timespec};
 use rustix::fs::{Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
 use super::place::{LastLink, Place, Rights};
 use super::rights::with_rights;
 use super::{ActError, Context, Names};
-use crate::image::node::{extended, through_proc};
+use crate::image::node::{extended, kept_flags, through_proc};
 use crate::image::{Attributes, FileTime, Node};
 
 /// POSIX ACLs as the kernel keeps them (acl(5)).
@@ -49,9 +49,16 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             refuse_extra_links(&place)?;
             let mut wanted = new_attributes(context, &place, *mode, owner, group, old)?;
             wanted.modified = None;
-            with_rights(context.root, &place, as_user.as_deref(), || {
-                put_file(context, &place, &mut content.as_bytes(), &wanted)
-            })
+            if current_is_other(&current, content) {
+                drop_privilege(&mut wanted, mode.is_some());
+            }
+            put_file(
+                context,
+                &place,
+                as_user.as_deref(),
+                &mut content.as_bytes(),
+                &wanted,
+            )
         }
         Effect::MakeDir {
             path,
@@ -62,9 +69,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         } => {
             let place = context.root.find(path, LastLink::Itself)?;
             let wanted = new_attributes(context, &place, Some(*mode), owner, group, None)?;
-            with_rights(context.root, &place, as_user.as_deref(), || {
-                make_directory(context, &place, &wanted)
-            })
+            make_directory(context, &place, as_user.as_deref(), &wanted)
         }
         Effect::Remove { path } => {
             let place = context.root.find(path, LastLink::Itself)?;
@@ -79,9 +84,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
                     "there is something else than a link",
                 ));
             }
-            with_rights(context.root, &place, None, || {
-                put_link(context, &place, target, None)
-            })
+            put_link(context, &place, target, None)
         }
         Effect::SetMeta {
             path,
@@ -94,7 +97,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             if place.shared {
                 refuse_extra_links(&place)?;
             }
-            let current = Node::at(&place, None)?;
+            let current = Node::unread_at(&place)?;
             let Some(old) = current.attributes() else {
                 return Err(ActError::refused(
                     &place.path,
@@ -127,6 +130,8 @@ pub(crate) struct Wanted {
     extended: Option<BTreeMap<String, Blob>>,
     /// None: left to the kernel.
     modified: Option<FileTime>,
+    /// None: whatever the kernel gives (a directory's flags are inherited).
+    flags: Option<u32>,
 }
 
 impl From<&Attributes> for Wanted {
@@ -137,6 +142,7 @@ impl From<&Attributes> for Wanted {
             gid: attributes.gid,
             extended: Some(attributes.extended.clone()),
             modified: Some(attributes.modified),
+            flags: Some(attributes.flags),
         }
     }
 }
@@ -178,7 +184,45 @@ fn new_attributes(
         gid,
         extended: old.map(|old| old.extended.clone()),
         modified: old.map(|old| old.modified),
+        flags: old.map(|old| old.flags),
     })
+}
+
+fn current_is_other(current: &Node, content: &Blob) -> bool {
+    current.content() != Some(model::Digest::of(content.as_bytes()))
+}
+
+/// Bits and capabilities that other bytes had are not given to new ones unsaid.
+fn drop_privilege(wanted: &mut Wanted, mode_is_said: bool) {
+    if !mode_is_said {
+        wanted.mode = Mode::new(wanted.mode.bits() & !SET_ID);
+    }
+    if let Some(extended) = &mut wanted.extended {
+        extended.remove(CAPABILITY);
+    }
+}
+
+/// Set-user-ID and set-group-ID (inode(7)).
+const SET_ID: u32 = 0o6000;
+
+/// Whoever owned the file until it was given over may still hold it open, and write it: it
+/// must not be able to do what they can't.
+fn refuse_privilege(place: &Place, wanted: &Wanted) -> Result<(), ActError> {
+    let Rights::Account { uid, .. } = place.rights else {
+        return Ok(());
+    };
+    let has_bits = wanted.mode.bits() & SET_ID != 0;
+    let has_capability = wanted
+        .extended
+        .as_ref()
+        .is_some_and(|extended| extended.contains_key(CAPABILITY));
+    match (has_bits || has_capability) && (wanted.uid != uid || has_capability) {
+        true => Err(ActError::refused(
+            &place.path,
+            format!("a file with set-ID bits or capabilities in a directory of user id {uid}"),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Replacing or removing one name of a file with several would part them, and no undo could
@@ -198,21 +242,29 @@ fn refuse_extra_links(place: &Place) -> Result<(), ActError> {
     }
 }
 
+/// What has a name in somebody's directory is made and renamed with their rights; the very
+/// file that was made is then given its owner through its handle, whoever that is.
 fn put_file(
     context: &Context<'_>,
     place: &Place,
+    as_user: Option<&str>,
     content: &mut dyn Read,
     wanted: &Wanted,
 ) -> Result<(), ActError> {
+    refuse_privilege(place, wanted)?;
     let name = context.temporary_name();
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(&place.dir, &name, flags, RawMode::from_raw_mode(0o600))
-        .map_err(place.fail("create a file beside"))?;
+    let fd = with_rights(context.root, place, as_user, || {
+        rustix::fs::openat(&place.dir, &name, flags, RawMode::from_raw_mode(0o600))
+            .map_err(place.fail("create a file beside"))
+    })?;
     context.crash.here("temporary file created");
     let written = write_content(context, place, fd, content, wanted).and_then(|()| {
         context.crash.here("temporary file synced");
-        rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
-            .map_err(place.fail("replace"))
+        with_rights(context.root, place, as_user, || {
+            rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
+                .map_err(place.fail("replace"))
+        })
     });
     if written.is_err() {
         // The error that counts is the first one; what stays is swept by name later.
@@ -273,27 +325,46 @@ fn sync(context: &Context<'_>, place: &Place) -> Result<(), ActError> {
     }
 }
 
-fn make_directory(context: &Context<'_>, place: &Place, wanted: &Wanted) -> Result<(), ActError> {
+fn make_directory(
+    context: &Context<'_>,
+    place: &Place,
+    as_user: Option<&str>,
+    wanted: &Wanted,
+) -> Result<(), ActError> {
     let name = context.temporary_name();
-    rustix::fs::mkdirat(&place.dir, &name, RawMode::from_raw_mode(0o700))
-        .map_err(place.fail("create a directory beside"))?;
-    context.crash.here("temporary directory created");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let made = rustix::fs::openat(&place.dir, &name, flags, RawMode::empty())
-        .map_err(place.fail("open the directory beside"))
-        .and_then(|fd| {
+    let opened = with_rights(context.root, place, as_user, || {
+        rustix::fs::mkdirat(&place.dir, &name, RawMode::from_raw_mode(0o700))
+            .map_err(place.fail("create a directory beside"))?;
+        context.crash.here("temporary directory created");
+        let fd = rustix::fs::openat(&place.dir, &name, flags, RawMode::empty())
+            .map_err(place.fail("open the directory beside"))?;
+        // Its owner may have put another one there, which need not be theirs.
+        let made = rustix::fs::fstat(&fd).map_err(place.fail("look at"))?;
+        match place.rights {
+            Rights::Account { uid, .. } if made.st_uid != uid => Err(ActError::refused(
+                &place.path,
+                "it was replaced while we looked",
+            )),
+            _ => Ok(fd),
+        }
+    });
+    let made = opened
+        .and_then(|fd: OwnedFd| {
             change_attributes(place, &fd, wanted)?;
             rustix::fs::fsync(&fd).map_err(place.fail("sync"))
         })
         .and_then(|()| {
-            rustix::fs::renameat_with(
-                &place.dir,
-                &name,
-                &place.dir,
-                &*place.name,
-                RenameFlags::NOREPLACE,
-            )
-            .map_err(place.fail("create the directory"))
+            with_rights(context.root, place, as_user, || {
+                rustix::fs::renameat_with(
+                    &place.dir,
+                    &name,
+                    &place.dir,
+                    &*place.name,
+                    RenameFlags::NOREPLACE,
+                )
+                .map_err(place.fail("create the directory"))
+            })
         });
     if made.is_err() {
         let _ = rustix::fs::unlinkat(&place.dir, &name, AtFlags::REMOVEDIR);
@@ -323,23 +394,35 @@ fn put_link(
     exact: Option<(u32, u32, FileTime)>,
 ) -> Result<(), ActError> {
     let name = context.temporary_name();
-    rustix::fs::symlinkat(target.as_bytes(), &place.dir, &name)
-        .map_err(place.fail("create a link beside"))?;
+    with_rights(context.root, place, None, || {
+        rustix::fs::symlinkat(target.as_bytes(), &place.dir, &name)
+            .map_err(place.fail("create a link beside"))
+    })?;
     context.crash.here("temporary link created");
     let placed = (|| {
         if let Some((uid, gid, modified)) = exact {
-            let stat = rustix::fs::statat(&place.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(place.fail("look at"))?;
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let link = rustix::fs::openat(&place.dir, &name, flags, RawMode::empty())
+                .map_err(place.fail("open the link beside"))?;
+            let stat = rustix::fs::fstat(&link).map_err(place.fail("look at"))?;
+            // Whoever owns the directory may have put something else there.
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink || stat.st_nlink > 1 {
+                return Err(ActError::refused(
+                    &place.path,
+                    "it was replaced while we looked",
+                ));
+            }
             if (stat.st_uid, stat.st_gid) != (uid, gid) {
                 rustix::fs::chownat(
-                    &place.dir,
-                    &name,
+                    &link,
+                    "",
                     Some(Uid::from_raw(uid)),
                     Some(Gid::from_raw(gid)),
-                    AtFlags::SYMLINK_NOFOLLOW,
+                    AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW,
                 )
                 .map_err(place.fail("change the owner of"))?;
             }
+            // utimensat(2) takes no handle of a link before Linux 5.8.
             rustix::fs::utimensat(
                 &place.dir,
                 &name,
@@ -348,8 +431,10 @@ fn put_link(
             )
             .map_err(place.fail("set the time of"))?;
         }
-        rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
-            .map_err(place.fail("replace"))
+        with_rights(context.root, place, None, || {
+            rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
+                .map_err(place.fail("replace"))
+        })
     })();
     if placed.is_err() {
         let _ = rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty());
@@ -453,10 +538,28 @@ fn change_attributes(place: &Place, fd: &impl AsFd, wanted: &Wanted) -> Result<(
     }
     rustix::fs::fchmod(fd, RawMode::from_raw_mode(wanted.mode.bits()))
         .map_err(place.fail("change the mode of"))?;
+    if let Some(flags) = wanted.flags {
+        set_flags(place, fd, IFlags::from_bits_retain(flags))?;
+    }
     if let Some(modified) = wanted.modified {
         rustix::fs::futimens(fd, &times(modified)).map_err(place.fail("set the time of"))?;
     }
     Ok(())
+}
+
+/// The flags of chattr(1) that are kept; those that are not stay as the file system gave them.
+fn set_flags(place: &Place, fd: &impl AsFd, wanted: IFlags) -> Result<(), ActError> {
+    let Ok(now) = rustix::fs::ioctl_getflags(fd) else {
+        // The file system has none, so there were none.
+        return Ok(());
+    };
+    let target = (now - kept_flags()) | wanted;
+    match target == now {
+        true => Ok(()),
+        false => {
+            rustix::fs::ioctl_setflags(fd, target).map_err(place.fail("set the flags (chattr) of"))
+        }
+    }
 }
 
 fn change_special(place: &Place, fd: &OwnedFd, wanted: &Wanted) -> Result<(), ActError> {
@@ -508,15 +611,26 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
     let same_kind = match (&current, node) {
         (Node::File { content: a, .. }, Node::File { content: b, .. }) => a == b,
         (Node::Directory { .. }, Node::Directory { .. })
+        | (Node::File { .. } | Node::Unread { .. }, Node::Unread { .. })
         | (Node::Other { .. }, Node::Other { .. }) => true,
         _ => false,
     };
     if same_kind && let Some(attributes) = node.attributes() {
         let mut wanted = Wanted::from(attributes);
-        if matches!(node, Node::Directory { .. }) {
+        // The time of what others write is theirs.
+        if matches!(node, Node::Directory { .. } | Node::Unread { .. }) {
             wanted.modified = None;
         }
         return set_attributes(context, &place, &wanted);
+    }
+    if node.is_unread() {
+        return Err(ActError::refused(
+            path,
+            format!(
+                "there is {} where a file was of which only the metadata was changed",
+                current.kind()
+            ),
+        ));
     }
     // A rename can't put a file over a directory, nor the other way round.
     let is_directory = matches!(current, Node::Directory { .. });
@@ -531,6 +645,7 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
             ..
         } => {
             if let Some(name) = context.bulk.take(path) {
+                // Staged only where nobody else can write the directory.
                 rustix::fs::renameat(&place.dir, &name, &place.dir, &*place.name)
                     .map_err(place.fail("replace"))?;
                 context.crash.here("file renamed");
@@ -538,22 +653,18 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
             }
             let mut content = context.images.open(content)?;
             let wanted = Wanted::from(attributes);
-            with_rights(context.root, &place, None, || {
-                put_file(context, &place, &mut content, &wanted)
-            })
+            put_file(context, &place, None, &mut content, &wanted)
         }
         Node::Directory { attributes } => {
             let wanted = Wanted::from(attributes);
             if matches!(
                 current,
-                Node::Absent | Node::File { .. } | Node::Link { .. }
+                Node::Absent | Node::File { .. } | Node::Unread { .. } | Node::Link { .. }
             ) {
                 if !matches!(current, Node::Absent) {
                     with_rights(context.root, &place, None, || remove(context, &place))?;
                 }
-                with_rights(context.root, &place, None, || {
-                    make_directory(context, &place, &wanted)
-                })
+                make_directory(context, &place, None, &wanted)
             } else {
                 set_attributes(context, &place, &wanted)
             }
@@ -563,10 +674,8 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
             uid,
             gid,
             modified,
-        } => with_rights(context.root, &place, None, || {
-            put_link(context, &place, target, Some((*uid, *gid, *modified)))
-        }),
-        Node::Other { .. } => Err(ActError::refused(
+        } => put_link(context, &place, target, Some((*uid, *gid, *modified))),
+        Node::Other { .. } | Node::Unread { .. } => Err(ActError::refused(
             path,
             "a device, pipe or socket can't be made again",
         )),

@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
     }
 
     /// A leading dot keeps it out of the globs with which programs read their directories.
-    fn temporary_prefix(&self) -> String {
+    pub(crate) fn temporary_prefix(&self) -> String {
         format!(".steadfast-{}-", self.token)
     }
 

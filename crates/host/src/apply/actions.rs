@@ -63,6 +63,25 @@ impl Told {
 }
 
 impl Work<'_> {
+    /// An action that can't be carried out, or not be put back: its set is not begun.
+    pub(super) fn refuse(&mut self, action: ActionId, why: String) {
+        let set = self.sets.of[&action];
+        if !self.standing().contains(&set) {
+            return;
+        }
+        (self.sink)(Event::Failed {
+            action,
+            why: why.clone(),
+        });
+        let failed = self.sets.with_dependents(self.plan, set);
+        for action in &self.plan.actions {
+            if failed.contains(&self.sets.of[&action.id]) {
+                self.unreachable.extend(action.serves.iter().cloned());
+            }
+        }
+        self.give_up(set, why);
+    }
+
     /// A set is not begun, nor is any that depends on it.
     pub(super) fn give_up(&mut self, set: u32, why: String) {
         let failed = self.sets.with_dependents(self.plan, set);
@@ -265,11 +284,12 @@ impl Work<'_> {
         if premises.is_empty() {
             return Ok(());
         }
-        match self.target.changed(premises)?.first() {
+        let own = self.context.temporary_prefix();
+        match self.target.changed(premises, Some(&own))?.first() {
             None => Ok(()),
             Some(changed) => Err(ActError::program(
                 "act on what the plan saw",
-                format!("{} is not as the plan saw it", named(&changed.probe)),
+                format!("{} is not as the plan saw it", changed.probe),
             )),
         }
     }
@@ -316,8 +336,10 @@ impl Work<'_> {
         for image in &mut self.images {
             if image.role == Role::Touched && image.actions.contains(&action.id) {
                 let last = LastLink::Itself;
-                let (_, node) = Node::capture(&self.target.root, &image.path, last, images)?;
-                image.after = Some(node);
+                image.after = Some(match image.before.is_unread() {
+                    true => Node::unread(&self.target.root, &image.path)?,
+                    false => Node::capture(&self.target.root, &image.path, last, images)?.1,
+                });
             }
         }
         Ok(())
@@ -416,13 +438,12 @@ impl Work<'_> {
 
     fn capture_after(&mut self) -> Result<(), StateError> {
         for image in &mut self.images {
-            let (_, node) = Node::capture(
-                &self.target.root,
-                &image.path,
-                LastLink::Itself,
-                Some(self.state.images()),
-            )?;
-            image.after = Some(node);
+            let images = Some(self.state.images());
+            let last = LastLink::Itself;
+            image.after = Some(match image.before.is_unread() {
+                true => Node::unread(&self.target.root, &image.path)?,
+                false => Node::capture(&self.target.root, &image.path, last, images)?.1,
+            });
         }
         Ok(())
     }
@@ -478,23 +499,6 @@ fn record_of(records: &mut [ActionRecord], id: ActionId) -> &mut ActionRecord {
         .iter_mut()
         .find(|record| record.id == id)
         .expect("every action of the plan has a record")
-}
-
-/// What a probe asks, in a few words.
-fn named(probe: &Probe) -> String {
-    match probe {
-        Probe::File { path, .. }
-        | Probe::FileDigest { path }
-        | Probe::Meta { path }
-        | Probe::Dir { path } => format!("`{path}`"),
-        Probe::Unit { name } => format!("the unit `{name}`"),
-        Probe::Package { name } => format!("the package `{name}`"),
-        Probe::Sysctl { key } => format!("the kernel parameter `{key}`"),
-        Probe::Accounts => "the list of accounts".to_owned(),
-        Probe::Mounts => "the list of mounts".to_owned(),
-        Probe::Modules => "the list of kernel modules".to_owned(),
-        _ => "something that was asked".to_owned(),
-    }
 }
 
 /// Worth asking again right before an action: reading a file is, walking a disk is not.

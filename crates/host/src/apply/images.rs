@@ -3,21 +3,31 @@
 
 use std::collections::BTreeMap;
 
-use model::{HostPath, Plan};
+use model::{ActionId, Effect, HostPath, Plan};
 
+use super::{Origin, changeable};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Imaged, Role};
+use crate::state::State;
 
 pub(crate) fn image_key(image: &Imaged) -> String {
     format!("{:?}", image.path)
 }
 
-/// The before-images of all that the plan touches, and what else its inverses need.
+/// The before-images, the records of the actions, and the actions that can't be carried out
+/// or not be put back, with the cause.
+type Taken = (Vec<Imaged>, Vec<ActionRecord>, Vec<(ActionId, String)>);
+
+/// The before-images of all that the plan touches, and what else its inverses need. What can't
+/// be imaged or put back costs its own action.
 pub(super) fn images(
     context: &Context<'_>,
+    state: &State,
     plan: &Plan,
-) -> Result<(Vec<Imaged>, Vec<ActionRecord>), ActError> {
+    origin: Origin,
+) -> Result<Taken, ActError> {
+    let mut refused = Vec::new();
     let mut images: BTreeMap<HostPath, Imaged> = BTreeMap::new();
     let mut records = Vec::with_capacity(plan.actions.len());
     for action in &plan.actions {
@@ -29,7 +39,19 @@ pub(super) fn images(
             again: None,
         });
         for (path, last) in act::touched(context, &action.effect)? {
-            let (path, before) = Node::capture(context.root, &path, last, Some(context.images))?;
+            let captured = changeable::check(context, state, &action.effect, &path, last, origin)
+                .and_then(|()| capture(context, &action.effect, &path, last));
+            let (path, before) = match captured {
+                Ok(captured) => captured,
+                // The whole change needs room, and one way back of many paths needs all.
+                Err(error) if error.is_full() || action.effect.path().is_none() => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    refused.push((action.id, error.to_string()));
+                    continue;
+                }
+            };
             if let Some(parent) = path.parent().filter(|parent| parent.parent().is_some()) {
                 if !images.contains_key(&parent) {
                     let (parent, before) =
@@ -45,7 +67,11 @@ pub(super) fn images(
             let sensitive = action.sensitive || model::plan::may_hold_secrets(&path);
             let image = images
                 .entry(path.clone())
-                .or_insert_with(|| Imaged::new(path, Role::Touched, before));
+                .or_insert_with(|| Imaged::new(path, Role::Touched, before.clone()));
+            if image.before.is_unread() {
+                // Another action changes its content.
+                image.before = before;
+            }
             if image.role == Role::Parent {
                 // Now it is changed itself; those in it no longer decide when it goes back.
                 image.role = Role::Touched;
@@ -55,5 +81,18 @@ pub(super) fn images(
             image.actions.insert(action.id);
         }
     }
-    Ok((images.into_values().collect(), records))
+    Ok((images.into_values().collect(), records, refused))
+}
+
+/// A change of metadata needs no content, so neither its size nor who writes it meanwhile.
+fn capture(
+    context: &Context<'_>,
+    effect: &Effect,
+    path: &HostPath,
+    last: LastLink,
+) -> Result<(HostPath, Node), ActError> {
+    match effect {
+        Effect::SetMeta { .. } => Ok((path.clone(), Node::unread(context.root, path)?)),
+        _ => Node::capture(context.root, path, last, Some(context.images)),
+    }
 }

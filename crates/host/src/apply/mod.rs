@@ -4,19 +4,20 @@
 
 mod actions;
 mod apart;
+mod changeable;
 mod ending;
 mod images;
 mod sets;
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::count::{first_of, plural};
 use model::plan::PLAN_FORMAT;
-use model::{Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
+use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};
@@ -185,8 +186,23 @@ pub(crate) fn apply_as(
         }
     }
     let now = |premise: &&Premise| premise.after.is_none();
-    let changed = target.changed(plan.premises.iter().filter(now))?;
-    if !changed.is_empty() {
+    let changed = target.changed(plan.premises.iter().filter(now), None)?;
+    // A change of mode rests on a file that somebody writes; what rests on something else
+    // does not wait for that.
+    let resting = resting_on(plan, &changed);
+    let is_of_an_action = |changed: &Changed| {
+        let mut places = (0u32..).zip(&plan.premises);
+        let place = places.find(|(_, premise)| premise.probe == changed.probe);
+        place.is_some_and(|(place, _)| {
+            let mut actions = plan.actions.iter();
+            actions.any(|action| action.rests_on.contains(&place))
+        })
+    };
+    if !changed.is_empty()
+        && (plan.selection.all_or_nothing
+            || resting.len() == plan.actions.len()
+            || !changed.iter().all(is_of_an_action))
+    {
         return Err(ApplyError::Changed(changed));
     }
     if plan.risk() >= Risk::Connectivity {
@@ -207,10 +223,10 @@ pub(crate) fn apply_as(
     let taken = match is_large(plan) {
         true => state
             .images()
-            .sync_together(|| images::images(&context, plan)),
-        false => images::images(&context, plan),
+            .sync_together(|| images::images(&context, state, plan, origin)),
+        false => images::images(&context, state, plan, origin),
     };
-    let (images, records) = taken.inspect_err(|_| state.images().forget_fresh())?;
+    let (images, records, refused) = taken.inspect_err(|_| state.images().forget_fresh())?;
     let id = next_id(state)?;
     let header = Header {
         change: Change {
@@ -254,7 +270,11 @@ pub(crate) fn apply_as(
         sets,
         down: BTreeSet::new(),
         whys: Vec::new(),
+        unreachable: BTreeSet::new(),
     };
+    for (action, why) in resting.into_iter().chain(refused) {
+        work.refuse(action, why);
+    }
     if let Err(error) = work.record().and_then(|()| work.keep_room()) {
         return work.never_begun(error);
     }
@@ -262,6 +282,22 @@ pub(crate) fn apply_as(
         Ok(applied) => Ok(applied),
         Err(source) => work.give_way(source),
     }
+}
+
+/// The actions that rest on what changed since, and what that is.
+fn resting_on(plan: &Plan, changed: &[Changed]) -> BTreeMap<ActionId, String> {
+    let places: BTreeMap<u32, &Changed> = (0u32..)
+        .zip(&plan.premises)
+        .filter_map(|(place, premise)| {
+            let is_it = |changed: &&Changed| changed.probe == premise.probe;
+            Some((place, changed.iter().find(is_it)?))
+        })
+        .collect();
+    let resting = plan.actions.iter().filter_map(|action| {
+        let changed = action.rests_on.iter().find_map(|place| places.get(place))?;
+        Some((action.id, format!("{} changed since", changed.probe)))
+    });
+    resting.collect()
 }
 
 /// Does it touch so many paths that waiting for the disk for each takes minutes?

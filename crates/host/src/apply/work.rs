@@ -49,6 +49,9 @@ pub(super) struct Work<'a> {
     pub(super) down: BTreeSet<u32>,
     /// Why what failed did so.
     pub(super) whys: Vec<String>,
+    /// What can't be reached in full, since an action for it was refused before anything was
+    /// touched. What else was done for it stands.
+    pub(super) unreachable: BTreeSet<String>,
 }
 
 impl Work<'_> {
@@ -412,6 +415,14 @@ impl Work<'_> {
                 .map(|action| self.sets.of[&action.id]);
             let sets: BTreeSet<u32> = sets.collect();
             let why = format!("{what} is not as wanted afterwards: {why}");
+            if self.unreachable.contains(&what) {
+                (self.sink)(Event::NotReached {
+                    what,
+                    why: why.clone(),
+                });
+                self.whys.push(why);
+                continue;
+            }
             // A goal that no action serves was not reached by anything that stands.
             let sets = if sets.is_empty() {
                 self.standing()

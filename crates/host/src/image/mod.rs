@@ -22,7 +22,7 @@ use crate::act::ActError;
 
 /// A file that is larger than this is not imaged, so it is not changed either: 1 GiB holds
 /// every file that a policy has a reason to replace.
-const IMAGE_LIMIT_BYTES: u64 = 1 << 30;
+pub(crate) const IMAGE_LIMIT_BYTES: u64 = 1 << 30;
 
 /// The store of contents below a state directory.
 #[derive(Debug)]

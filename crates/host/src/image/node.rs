@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 
 use model::{Blob, Digest, HostPath, Mode};
-use rustix::fs::{FileType, Mode as RawMode, OFlags, Stat};
+use rustix::fs::{FileType, IFlags, Mode as RawMode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,23 @@ pub struct Attributes {
     /// Names are ASCII in practice; one that is not UTF-8 can't be kept and is an error.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extended: BTreeMap<String, Blob>,
+    /// Inode flags that people set with chattr(1), and that a new inode would not have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+fn is_zero(flags: &u32) -> bool {
+    *flags == 0
+}
+
+/// The flags that are kept (FS_IOC_GETFLAGS(2const)): `S`, `d`, `A` and `D` of chattr(1). The
+/// others are the file system's own, or refuse a change altogether.
+pub(crate) fn kept_flags() -> IFlags {
+    IFlags::SYNC | IFlags::NODUMP | IFlags::NOATIME | IFlags::DIRSYNC
 }
 
 /// A path's before-image or after-image.
@@ -43,6 +60,11 @@ pub enum Node {
     File {
         content: Digest,
         size_bytes: u64,
+        attributes: Attributes,
+    },
+    /// A regular file of which only the metadata is changed: its content is neither read nor
+    /// kept, so it may have any size, and may be written meanwhile.
+    Unread {
         attributes: Attributes,
     },
     Directory {
@@ -88,6 +110,16 @@ impl Node {
                 };
                 let stat = rustix::fs::fstat(&file).map_err(place.fail("look at"))?;
                 let attributes = Attributes::of(&file, &stat, place)?;
+                // Too large to be kept, so its content is not what is changed.
+                if images.is_none() && is_beyond_an_image(&stat) {
+                    return Ok(Self::Unread { attributes });
+                }
+                if is_beyond_an_image(&stat) {
+                    return Err(ActError::refused(
+                        &place.path,
+                        "it is larger than a before-image may be (1 GiB)",
+                    ));
+                }
                 let fail = |source| ActError::path("read", &place.path, source);
                 let (content, size_bytes) = match images {
                     Some(images) => images.store(&mut file).map_err(fail)?,
@@ -124,9 +156,35 @@ impl Node {
         }
     }
 
+    /// What is at `path` now, without its content where it is a regular file.
+    pub fn unread(root: &Root, path: &HostPath) -> Result<Self, ActError> {
+        match root.find(path, LastLink::Itself) {
+            Ok(place) => Self::unread_at(&place),
+            Err(error) if error.is_missing() => Ok(Self::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn unread_at(place: &Place) -> Result<Self, ActError> {
+        let is_file = place
+            .stat()?
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        let Some(file) = is_file.then(|| place.open_file()).transpose()?.flatten() else {
+            return Self::at(place, None);
+        };
+        let stat = rustix::fs::fstat(&file).map_err(place.fail("look at"))?;
+        let attributes = Attributes::of(&file, &stat, place)?;
+        Ok(Self::Unread { attributes })
+    }
+
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Unread { .. })
+    }
+
     pub fn attributes(&self) -> Option<&Attributes> {
         match self {
             Self::File { attributes, .. }
+            | Self::Unread { attributes }
             | Self::Directory { attributes }
             | Self::Other { attributes } => Some(attributes),
             Self::Absent | Self::Link { .. } => None,
@@ -143,13 +201,30 @@ impl Node {
     /// The same thing, times left out: a directory's time changes with its entries, and a
     /// file that was saved again with the same bytes is still what it was.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.timeless() == other.timeless()
+        let (one, other) = (self.timeless(), other.timeless());
+        match (&one, &other) {
+            (
+                Self::Unread { attributes: one },
+                Self::File {
+                    attributes: other, ..
+                },
+            )
+            | (
+                Self::File {
+                    attributes: one, ..
+                },
+                Self::Unread { attributes: other },
+            ) => one == other,
+            _ => one == other,
+        }
     }
 
     /// Equal down to the modification time, except that a directory's is judged apart.
     pub fn exactly(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Directory { .. }, Self::Directory { .. }) => self.same_as(other),
+            (Self::Directory { .. }, Self::Directory { .. })
+            | (Self::Unread { .. }, _)
+            | (_, Self::Unread { .. }) => self.same_as(other),
             _ => self == other,
         }
     }
@@ -162,6 +237,7 @@ impl Node {
         let mut node = self.clone();
         match &mut node {
             Self::File { attributes, .. }
+            | Self::Unread { attributes }
             | Self::Directory { attributes }
             | Self::Other { attributes } => attributes.modified = NONE,
             Self::Link { modified, .. } => *modified = NONE,
@@ -173,7 +249,7 @@ impl Node {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Absent => "nothing",
-            Self::File { .. } => "a file",
+            Self::File { .. } | Self::Unread { .. } => "a file",
             Self::Directory { .. } => "a directory",
             Self::Link { .. } => "a link",
             Self::Other { .. } => "a special file",
@@ -198,15 +274,22 @@ impl Attributes {
             gid: stat.st_gid,
             modified: FileTime::of(stat),
             extended: BTreeMap::new(),
+            flags: 0,
         }
     }
 
     fn of(fd: &impl AsFd, stat: &Stat, place: &Place) -> Result<Self, ActError> {
         Ok(Self {
             extended: extended(fd, place)?,
+            // A file system that has no flags says so in several ways.
+            flags: rustix::fs::ioctl_getflags(fd).map_or(0, |flags| (flags & kept_flags()).bits()),
             ..Self::plain(stat)
         })
     }
+}
+
+fn is_beyond_an_image(stat: &Stat) -> bool {
+    u64::try_from(stat.st_size).is_ok_and(|size| size > super::IMAGE_LIMIT_BYTES)
 }
 
 /// Every extended attribute that this process may see: ACLs (`system.posix_acl_*`), file

@@ -140,6 +140,10 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
             continue;
         }
         let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
+        if image.before.is_unread() {
+            image.redo = Some(Node::unread(context.root, &image.path)?);
+            continue;
+        }
         let (_, mut now) = look(None)?;
         // What we left is stored already, and a full disk has no room for it twice.
         if now

@@ -293,7 +293,8 @@ fn node(directory: BorrowedFd<'_>, name: &CStr, stat: &Statx) -> Node {
         mode: Mode::new(mode),
         uid: stat.stx_uid,
         gid: stat.stx_gid,
-        size_bytes: if regular { stat.stx_size } else { 0 },
+        // What is looked for is who may do what: a file that grows meanwhile is the same.
+        size_bytes: 0,
         hard_links: if regular {
             u64::from(stat.stx_nlink)
         } else {

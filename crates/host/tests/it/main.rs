@@ -6,6 +6,7 @@ mod change_apply;
 mod change_confirm;
 mod change_crash;
 mod change_expire;
+mod change_files;
 mod change_full;
 mod change_hostile;
 mod change_images;
