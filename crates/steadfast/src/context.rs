@@ -301,6 +301,13 @@ pub fn refused(error: StateError) -> Failure {
         let help = "nothing was touched; make room on this file system, and try again";
         return Failure::with_help(Exit::Findings, error, help);
     }
+    if matches!(error, StateError::LostJournal(_) | StateError::Journal(_)) {
+        let help = "nothing was touched. Put the whole folder back from a backup; without one, \
+                    move it away (`mv /var/lib/steadfast /var/lib/steadfast.damaged`): then \
+                    Steadfast begins anew, and what was changed before can't be undone by it. The \
+                    before-images stay in `images` of the folder that was moved";
+        return Failure::with_help(Exit::NeedsPerson, error, help);
+    }
     Failure::with_help(
         Exit::NeedsPerson,
         error,

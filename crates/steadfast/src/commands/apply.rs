@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
@@ -248,6 +249,19 @@ fn plan_again(plan: &Plan) -> String {
     show::plan::command(command, &plan.selection)
 }
 
+/// A file to be read whole. A pipe would be waited for without end, and a device may have no
+/// end.
+fn regular_file(path: &Path) -> std::io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("it is not a regular file")),
+    }
+}
+
 pub fn read(path: &Path) -> Result<Plan, Failure> {
     let cannot = |why: String| {
         Failure::new(
@@ -256,7 +270,7 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
             "make one with: steadfast plan --rule ID --output plan.json",
         )
     };
-    let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
+    let file = regular_file(path).map_err(|error| cannot(error.to_string()))?;
     let mut text = String::new();
     file.take(LARGEST_PLAN_BYTES + 1)
         .read_to_string(&mut text)
