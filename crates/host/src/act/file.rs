@@ -208,7 +208,7 @@ const SET_ID: u32 = 0o6000;
 /// Whoever owned the file until it was given over may still hold it open, and write it: it
 /// must not be able to do what they can't.
 fn refuse_privilege(place: &Place, wanted: &Wanted) -> Result<(), ActError> {
-    let Rights::Account { uid, .. } = place.rights else {
+    let Rights::Account { uid, gid } = place.rights else {
         return Ok(());
     };
     let has_bits = wanted.mode.bits() & SET_ID != 0;
@@ -216,7 +216,7 @@ fn refuse_privilege(place: &Place, wanted: &Wanted) -> Result<(), ActError> {
         .extended
         .as_ref()
         .is_some_and(|extended| extended.contains_key(CAPABILITY));
-    match (has_bits || has_capability) && (wanted.uid != uid || has_capability) {
+    match has_capability || has_bits && (wanted.uid, wanted.gid) != (uid, gid) {
         true => Err(ActError::refused(
             &place.path,
             format!("a file with set-ID bits or capabilities in a directory of user id {uid}"),

@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use model::{Effect, HostPath};
-use rustix::fs::{AtFlags, IFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{
+    AtFlags, FileType, IFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags,
+};
 
 use super::Origin;
-use crate::act::place::Place;
+use crate::act::place::{Place, Rights};
 use crate::act::{ActError, Context, LastLink};
 use crate::state::State;
 
@@ -55,8 +57,22 @@ pub(super) fn check(
         return refuse("it is what takes back a change that nobody confirms");
     }
     let replaces = !matches!(effect, Effect::SetMeta { .. });
+    if replaces && has_foreign_bits(&place)? {
+        return refuse("it has set-ID bits that its directory's owner must not be able to make");
+    }
     mounts(&place, replaces)?;
     flags(&place, replaces)
+}
+
+/// A file like this, in a directory of an account, is never made anew: see `act::file`.
+fn has_foreign_bits(place: &Place) -> Result<bool, ActError> {
+    let Rights::Account { uid, gid } = place.rights else {
+        return Ok(false);
+    };
+    Ok(place.stat()?.is_some_and(|stat| {
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_file && stat.st_mode & 0o6000 != 0 && (stat.st_uid, stat.st_gid) != (uid, gid)
+    }))
 }
 
 fn mounts(place: &Place, replaces: bool) -> Result<(), ActError> {
@@ -102,10 +118,9 @@ fn flags(place: &Place, replaces: bool) -> Result<(), ActError> {
     }
     let open = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let is_plain = place.stat()?.is_some_and(|stat| {
-        use rustix::fs::FileType::{Directory, RegularFile};
         matches!(
-            rustix::fs::FileType::from_raw_mode(stat.st_mode),
-            Directory | RegularFile
+            FileType::from_raw_mode(stat.st_mode),
+            FileType::Directory | FileType::RegularFile
         )
     });
     if !is_plain {

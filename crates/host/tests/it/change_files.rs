@@ -118,6 +118,10 @@ fn a_set_id_file_is_not_given_to_root_in_a_directory_of_an_account() {
         "{applied:?}"
     );
     assert_same(&before, &bench.snapshot(), "taken back");
+    // Nor could one that is there be put back.
+    let precious = bench.path("/home/eve/app/precious");
+    std::fs::set_permissions(precious, PermissionsExt::from_mode(0o4755)).expect("a mode");
+    refused(&bench, remove("/home/eve/app/precious"), "set-ID bits");
 }
 
 #[test]
