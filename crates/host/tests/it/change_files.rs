@@ -143,6 +143,7 @@ fn resting_on(bench: &Bench, mut plan: Plan, probe: Probe) -> Plan {
         digest: bench.host().probe(&probe).digest,
         seen: None,
         probe,
+        after: None,
     });
     plan.actions[0].rests_on = vec![0];
     plan
