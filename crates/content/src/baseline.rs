@@ -319,7 +319,15 @@ fn read_rule(
         None => Vec::new(),
     };
     // Everything is looked at before anything is given up, so that one run names all.
-    let id = keys.value("rule", problems);
+    let id: Option<RuleId> = keys.value("rule", problems);
+    if let (Some(id), Some(node)) = (&id, keys.node("rule"))
+        && id.role().is_some()
+    {
+        problems.push(
+            ContentError::new(format!("`{id}` is not a rule id"), keys.place_of(node))
+                .help("that is the form of a role's wants; a rule has a plain name"),
+        );
+    }
     let title = keys.text("title", problems);
     let severity = keys.value("severity", problems);
     let why = keys.text("why", problems);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::Environment;
 use model::facts::Facts;
 use model::value::Reason;
-use model::{BaselineName, Fact, ResourceKey, RoleName, RuleId, RuleMeta};
+use model::{BaselineName, Fact, ResourceKey, RoleName, RuleId, RuleMeta, Severity};
 use resource::wanted::{WantedBaseline, WantedRole};
 use resource::{Applies, Resource, Wanted, WantedResource, WantedRule};
 
@@ -21,6 +21,9 @@ use crate::role::Role;
 use crate::template::{self, Failure, Renderer, Touched};
 use crate::vocabulary::Context;
 use crate::want::{NotThere, Want};
+
+/// Of a role's want where neither it nor its role says.
+const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
 /// What is asked of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -269,6 +272,7 @@ impl<'a> Compiler<'a> {
                 .into_iter()
                 .map(|(resource, place)| WantedResource {
                     resource,
+                    severity: None,
                     declared_at: place.source_line(),
                 })
                 .collect(),
@@ -347,21 +351,26 @@ impl<'a> Compiler<'a> {
         };
         // What another role wants just the same is wanted once. What a rule wants as well
         // stays: the rule may be one that fixes nothing here.
-        let fresh: Vec<(Resource, Place)> = wants
+        let severities = role.want.iter().map(|want| want.severity);
+        let (fresh, severities): (Vec<(Resource, Place)>, Vec<_>) = wants
             .into_iter()
-            .filter(|(resource, _)| {
+            .zip(severities)
+            .filter(|((resource, _), _)| {
                 self.claims
                     .get(&resource.key())
                     .is_none_or(|claim| !claim.by_role || claim.resource != *resource)
             })
-            .collect();
+            .unzip();
         self.claim(&fresh, true);
         Some(WantedRole {
             name: role.name.clone(),
+            severity: role.severity.unwrap_or(DEFAULT_SEVERITY),
             want: fresh
                 .into_iter()
-                .map(|(resource, place)| WantedResource {
+                .zip(severities)
+                .map(|((resource, place), severity)| WantedResource {
                     resource,
+                    severity,
                     declared_at: place.source_line(),
                 })
                 .collect(),

@@ -24,6 +24,8 @@ pub struct SourceText {
     line_starts: Vec<usize>,
     /// The text as it may be shown.
     shown: NamedSource<String>,
+    /// Why it is no text that a template could be: said only where something asks for it.
+    odd: Option<String>,
 }
 
 impl SourceText {
@@ -38,7 +40,27 @@ impl SourceText {
             text,
             line_starts,
             shown,
+            odd: None,
         })
+    }
+
+    /// A file beside a role that nothing can be read from, and why.
+    pub(crate) fn odd(name: String, path_below: String, path: HostPath, why: String) -> Arc<Self> {
+        let shown = NamedSource::new(printable(&name), String::new());
+        Arc::new(Self {
+            name,
+            path_below,
+            path,
+            text: String::new(),
+            line_starts: vec![0],
+            shown,
+            odd: Some(why),
+        })
+    }
+
+    /// Why nothing can be read from it, if that is so.
+    pub(crate) fn why_odd(&self) -> Option<&str> {
+        self.odd.as_deref()
     }
 
     pub fn name(&self) -> &str {

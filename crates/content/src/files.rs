@@ -146,17 +146,32 @@ impl PolicyFiles {
     pub(crate) fn texts(&self, problems: &mut Problems) -> BTreeMap<String, Arc<SourceText>> {
         let mut texts = BTreeMap::new();
         for (path, bytes) in &self.files {
-            if let Some(text) = problems.keep(self.text(path, bytes)) {
-                texts.insert(path.clone(), text);
+            match self.text(path, bytes) {
+                Ok(text) => {
+                    texts.insert(path.clone(), text);
+                }
+                // A keyring or a logo beside a role is nobody's mistake until a role takes it
+                // for a template.
+                Err(error) if is_beside_a_role(path) => {
+                    let name = shown(&self.shown_root, path);
+                    let odd =
+                        SourceText::odd(name, path.clone(), self.full(path), error.to_string());
+                    texts.insert(path.clone(), odd);
+                }
+                Err(error) => problems.push(error),
             }
         }
         texts
     }
 
+    fn full(&self, path: &str) -> HostPath {
+        let root = self.root.clone().unwrap_or_else(|| HostPath::literal("/"));
+        root.join(path).unwrap_or(root)
+    }
+
     fn text(&self, path: &str, bytes: &[u8]) -> Result<Arc<SourceText>, ContentError> {
         let name = shown(&self.shown_root, path);
-        let full = self.root.clone().unwrap_or_else(|| HostPath::literal("/"));
-        let full = full.join(path).unwrap_or(full);
+        let full = self.full(path);
         let refused = |why: &str| {
             ContentError::without_place(format!("`{}` {why}", model::printable(name.as_bytes())))
         };
@@ -185,6 +200,13 @@ impl PolicyFiles {
             .help("write it as an escape in double quotes, as in \"\\e\"")),
         }
     }
+}
+
+/// Is it a file that only a role's `template` can ask for, and no policy file itself?
+pub(crate) fn is_beside_a_role(path: &str) -> bool {
+    path.strip_prefix("roles/").is_some_and(|name| {
+        name.contains('/') || !(name.ends_with(".yaml") || name.ends_with(".yml"))
+    })
 }
 
 fn shown(root: &str, path: &str) -> String {

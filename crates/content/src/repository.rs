@@ -12,7 +12,7 @@ use model::{BaselineName, RoleName, RuleId, VulnerabilityPolicy, VulnerabilityWa
 
 use crate::baseline::{self, BaselineFile, Condition, Rule, Tailoring};
 use crate::error::{ContentError, ContentErrors, Place, Problems, SourceText, suggestion};
-use crate::files::PolicyFiles;
+use crate::files::{PolicyFiles, is_beside_a_role};
 use crate::read::Reading;
 use crate::role::{self, Role};
 use crate::template::TemplateFiles;
@@ -356,6 +356,19 @@ impl Repository {
 
     fn add_waivers(&mut self, waived: Vec<(Waiver, Place)>, problems: &mut Problems) {
         for (waiver, place) in waived {
+            if let Some(role) = waiver.rule.role() {
+                if self.roles.keys().any(|name| name.as_str() == role) {
+                    self.waivers.push(waiver);
+                } else {
+                    let known = self.roles.keys().map(RoleName::as_str);
+                    problems.push(
+                        ContentError::new(format!("unknown role `{role}`"), place)
+                            .maybe_help(suggestion(role, known))
+                            .or_help("a role is a file of the policy: `roles/NAME.yaml`"),
+                    );
+                }
+                continue;
+            }
             if self.rule(&waiver.rule).is_none() {
                 let known = self.rules.iter().map(|rule| rule.id.as_str());
                 problems.push(
@@ -395,7 +408,7 @@ enum FileKind {
 impl Sorted {
     fn take(&mut self, path: String, text: Arc<SourceText>, problems: &mut Problems) {
         let is_yaml = path.ends_with(".yaml");
-        let kind = if path.ends_with(".yml") {
+        let kind = if path.ends_with(".yml") && !is_beside_a_role(&path) {
             problems.push(
                 ContentError::new("a policy file with another ending", Place::new(&text, 0..0))
                     .help("policy files end in `.yaml`: rename it"),

@@ -1,15 +1,16 @@
 //! Role files: what a host of some purpose should have, without a rule's metadata.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use model::RoleName;
+use model::{RoleName, Severity};
 
 use crate::error::{ContentError, Place, Problems, SourceText};
 use crate::keys::{Keys, Shape, items};
 use crate::param::{Params, read_params};
 use crate::read::Reading;
 use crate::want::Want;
-use crate::yaml::Node;
+use crate::yaml::{Node, Tree};
 
 /// A role as it is declared.
 #[derive(Clone, Debug)]
@@ -17,13 +18,22 @@ pub struct Role {
     pub name: RoleName,
     pub description: Option<String>,
     pub params: Params,
+    /// Of its wants that do not say.
+    pub severity: Option<Severity>,
     pub place: Place,
     pub(crate) includes: Vec<(RoleName, Place)>,
     pub(crate) want: Vec<Want>,
 }
 
 const ROLE: Shape<'_> = Shape {
-    known: &["role", "description", "params", "include", "want"],
+    known: &[
+        "role",
+        "description",
+        "severity",
+        "params",
+        "include",
+        "want",
+    ],
     needed: &["role"],
 };
 
@@ -54,14 +64,14 @@ pub(crate) fn read_file(
     let mut want = Vec::new();
     if let Some(list) = keys.node("want") {
         for item in items(list, "want", source, problems)? {
-            want.extend(Want::read(
-                item,
-                source,
-                &names,
-                &sample,
-                reading.templates,
-                problems,
-            ));
+            let (item, severity) = apart(item);
+            let severity = severity.map(|node| {
+                crate::typed::read(node, "severity", source)
+                    .map_err(|refused: crate::typed::Refused| refused.error)
+            });
+            let severity = severity.and_then(|read| problems.keep(read));
+            let read = Want::read(&item, source, &names, &sample, reading.templates, problems);
+            want.extend(read.map(|want| want.weighing(severity)));
         }
     }
     if want.is_empty() && includes.is_empty() && keys.node("want").is_none() {
@@ -88,8 +98,31 @@ pub(crate) fn read_file(
         name,
         description: keys.value("description", problems),
         params,
+        severity: keys
+            .node("severity")
+            .and_then(|_| keys.value("severity", problems)),
         place: keys.place(),
         includes,
         want,
     })
+}
+
+/// A want without its `severity:`, and that; a kind has no key of this name beside it.
+fn apart(item: &Node) -> (Cow<'_, Node>, Option<&Node>) {
+    let Tree::Map(entries) = &item.tree else {
+        return (Cow::Borrowed(item), None);
+    };
+    let Some(said) = entries.iter().find(|entry| entry.key == "severity") else {
+        return (Cow::Borrowed(item), None);
+    };
+    let others = entries
+        .iter()
+        .filter(|entry| entry.key != "severity")
+        .cloned()
+        .collect();
+    let want = Node {
+        span: item.span.clone(),
+        tree: Tree::Map(others),
+    };
+    (Cow::Owned(want), Some(&said.value))
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::baseline::TestHost;
 use crate::param::ParamType;
 
-/// One schema per kind of policy file, by its name: `role`, `baseline`, `waivers`, `patches`,
+/// One schema per kind of policy file, by its name: `role`, `baseline`, `tailoring`
+/// (a baseline that extends another), `waivers`, `patches`,
 /// `vulnerabilities`.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -27,6 +28,9 @@ pub fn schema() -> Value {
     definitions.extend(plain.take_definitions(true));
     let text = json!({"type": ["string", "number", "boolean"]});
     let name = json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,99}$"});
+    let rule_or_want = json!({
+        "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,99}(/[a-z_]+:.+)?$",
+    });
     let value = json!({"type": ["string", "number", "boolean", "array"]});
     let releases = json!({
         "type": "object",
@@ -42,6 +46,7 @@ pub fn schema() -> Value {
     );
     let params = json!({"type": "object", "additionalProperties": param});
     let want = json!({"type": "array", "items": resource.clone()});
+    let weighed = weighed(&resource, &definitions, &severity);
     let run = closed(
         &["run"],
         json!({"run": {"type": "array", "items": text.clone()}}),
@@ -59,7 +64,7 @@ pub fn schema() -> Value {
     let rule = closed(
         &["rule"],
         json!({
-            "rule": name.clone(), "title": text.clone(), "severity": severity,
+            "rule": name.clone(), "title": text.clone(), "severity": severity.clone(),
             "why": text.clone(), "area": text.clone(), "applies": text.clone(), "profile": text.clone(),
             "params": {"type": "object"}, "want": want.clone(), "risk": risk,
             "tests": {"type": "array", "items": test}, "off": text.clone(),
@@ -76,8 +81,9 @@ pub fn schema() -> Value {
     let role = closed(
         &["role"],
         json!({
-            "role": name.clone(), "description": text.clone(), "params": params,
-            "include": {"type": "array", "items": name.clone()}, "want": want,
+            "role": name.clone(), "description": text.clone(), "severity": severity, "params": params,
+            "include": {"type": "array", "items": name.clone()},
+            "want": {"type": "array", "items": weighed},
         }),
     );
     let waiver = |of: &str, mut own: Value| {
@@ -95,7 +101,7 @@ pub fn schema() -> Value {
         )
     };
     let waiver = json!({"anyOf": [
-        waiver("rule", json!({"rule": name})),
+        waiver("rule", json!({"rule": rule_or_want})),
         waiver("vulnerability", json!({"vulnerability": text.clone(), "package": text.clone()})),
     ]});
     let mut vulnerabilities = plain
@@ -124,11 +130,33 @@ pub fn schema() -> Value {
     };
     json!({
         "role": whole("A role of Steadfast", role),
+        "tailoring": whole("A tailoring of a baseline of Steadfast", baseline.clone()),
         "baseline": whole("A baseline of Steadfast", baseline),
         "waivers": whole("Waivers of Steadfast", json!({"type": "array", "items": waiver})),
         "patches": whole("What Steadfast minds with patches", patches),
         "vulnerabilities": vulnerabilities,
     })
+}
+
+/// A role's want: a resource, and how bad it is when it is not met.
+fn weighed(resource: &Value, definitions: &Map<String, Value>, severity: &Value) -> Value {
+    let named = resource.get("$ref").and_then(Value::as_str);
+    let name = named.and_then(|to| to.rsplit('/').next());
+    let mut weighed = name
+        .and_then(|name| definitions.get(name))
+        .unwrap_or(resource)
+        .clone();
+    for key in ["oneOf", "anyOf"] {
+        let Some(Value::Array(kinds)) = weighed.get_mut(key) else {
+            continue;
+        };
+        for kind in kinds {
+            if let Some(Value::Object(properties)) = kind.get_mut("properties") {
+                properties.insert("severity".to_owned(), severity.clone());
+            }
+        }
+    }
+    weighed
 }
 
 /// A mapping with these keys and no others.

@@ -90,6 +90,13 @@ fn check_file(
     let Some(source) = templates.get(path) else {
         return;
     };
+    if let Some(why) = source.why_odd() {
+        problems.push(
+            ContentError::without_place(why.to_owned())
+                .help("a role names it as a template, and templates are text"),
+        );
+        return;
+    }
     let checked = match params {
         Some(params) => template::check(source.text(), params),
         None => template::check_without_names(source.text()),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::Expectation;
+use model::{Expectation, Severity};
 use resource::Resource;
 
 use crate::error::{ContentError, Place, Problems, SourceText};
@@ -22,6 +22,8 @@ pub(crate) struct Want {
     fixed: Option<Resource>,
     /// The template file of a `template`, by its path below the policy's root.
     template: Option<String>,
+    /// How bad it is when a role's want is not met, where it says.
+    pub(crate) severity: Option<Severity>,
 }
 
 impl Want {
@@ -48,6 +50,7 @@ impl Want {
             source: Arc::clone(source),
             fixed: None,
             template: None,
+            severity: None,
         };
         problems.keep(want.check_kind())?;
         let before = problems.len();
@@ -74,6 +77,11 @@ impl Want {
             return None;
         }
         Some(want)
+    }
+
+    /// The same, of this severity.
+    pub(crate) fn weighing(self, severity: Option<Severity>) -> Self {
+        Self { severity, ..self }
     }
 
     pub(crate) fn place(&self) -> Place {

@@ -76,9 +76,96 @@ macro_rules! name {
     };
 }
 
-name!(
-    /// A rule's id, unique over all baselines: `ssh-root-login`.
-    RuleId, "rule id");
+/// What a finding is about: a rule, unique over all baselines (`ssh-root-login`), or one want
+/// of a role, as `ROLE/kind:key` (`web/file:/etc/motd`), whatever the order of its list.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct RuleId(String);
+
+impl RuleId {
+    /// The id of a rule.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn new(text: impl Into<String>) -> Result<Self, BadName> {
+        let text = text.into();
+        if is_name(&text) {
+            Ok(Self(text))
+        } else {
+            Err(Self::bad(&text))
+        }
+    }
+
+    /// The id of what a role wants.
+    pub fn of_want(role: &RoleName, key: &ResourceKey) -> Self {
+        let name = crate::printable(key.name.as_bytes());
+        Self(format!("{role}/{}:{name}", key.kind))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The role whose want it is; none for a rule.
+    pub fn role(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(role, _)| role)
+    }
+
+    fn bad(text: &str) -> BadName {
+        BadName {
+            what: "rule id",
+            text: crate::printable(text.as_bytes()),
+        }
+    }
+}
+
+/// Has the text the form of [`RuleId::of_want`]?
+fn is_id_of_want(text: &str) -> bool {
+    let parts = text
+        .split_once('/')
+        .and_then(|(role, rest)| Some((role, rest.split_once(':')?)));
+    parts.is_some_and(|(role, (kind, name))| {
+        let in_kind = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        is_name(role)
+            && !kind.is_empty()
+            && kind.bytes().all(in_kind)
+            && !name.is_empty()
+            && !name.chars().any(char::is_control)
+    })
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl TryFrom<String> for RuleId {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        if is_name(&text) || is_id_of_want(&text) {
+            Ok(Self(text))
+        } else {
+            Err(Self::bad(&text))
+        }
+    }
+}
+
+impl From<RuleId> for String {
+    fn from(id: RuleId) -> Self {
+        id.0
+    }
+}
+
+impl FromStr for RuleId {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        Self::new(text)
+    }
+}
 name!(
     /// A baseline's name: `debian`, `openssh`.
     BaselineName, "baseline name");

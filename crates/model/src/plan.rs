@@ -200,6 +200,10 @@ pub enum Validator {
     SystemdUnit,
     /// `apt-get --print-uris update`, offline: are the sources readable
     AptSources,
+    /// `nft --check --file /etc/nftables.conf`
+    Nftables,
+    /// `logrotate --debug /etc/logrotate.conf`
+    Logrotate,
 }
 
 impl Validator {
@@ -210,6 +214,8 @@ impl Validator {
             Self::Nginx => "nginx -t",
             Self::SystemdUnit => "systemd-analyze verify",
             Self::AptSources => "apt-get --print-uris",
+            Self::Nftables => "nft --check",
+            Self::Logrotate => "logrotate --debug",
         }
     }
 }
@@ -222,6 +228,16 @@ pub struct LeftAlone {
     pub why: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub at: Vec<SourceLine>,
+}
+
+impl LeftAlone {
+    /// How the reason of what is as wanted already begins: plans keep words only.
+    pub const PASSES: &str = "passes already";
+
+    /// Is it left alone since it is as wanted?
+    pub fn passes(&self) -> bool {
+        self.why.starts_with(Self::PASSES)
+    }
 }
 
 /// An observed value that the plan rests on.

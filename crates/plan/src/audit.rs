@@ -2,17 +2,20 @@
 
 use jiff::civil::Date;
 use model::finding::{AppliedWaiver, Drifted};
-use model::{Finding, Outcome, Waiver};
-use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedRule};
+use model::{BaselineName, Finding, Outcome, RuleId, RuleMeta, Waiver};
+use resource::wanted::WantedRole;
+use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedResource, WantedRule};
 
-/// The findings of every rule, worst severity first, then by rule id.
+/// The findings of every rule and of every want of the roles, worst severity first, then by rule id.
 ///
 /// `today` is the date in UTC, by which waivers expire.
 pub fn findings(wanted: &Wanted, seen: &Answers, hostname: &str, today: Date) -> Vec<Finding> {
     let mut findings: Vec<Finding> = wanted
         .rules
         .iter()
-        .map(|rule| waive(judge(rule, seen), &wanted.waivers, hostname, today))
+        .map(|rule| judge(rule, seen))
+        .chain(wanted.roles.iter().flat_map(|role| of_role(role, seen)))
+        .map(|finding| waive(finding, &wanted.waivers, hostname, today))
         .collect();
     findings.sort_by(|a, b| (b.rule.severity, &a.rule.id).cmp(&(a.rule.severity, &b.rule.id)));
     findings
@@ -29,30 +32,35 @@ pub fn expired_waivers(waivers: &[Waiver], today: Date) -> Vec<Waiver> {
 
 fn judge(rule: &WantedRule, seen: &Answers) -> Finding {
     match &rule.applies {
-        Applies::No(why) => return finding(rule, Outcome::NotApplicable, Some(why.clone())),
+        Applies::No(why) => return finding(&rule.meta, Outcome::NotApplicable, Some(why.clone())),
         Applies::SwitchedOff(why) => {
             let reason = format!("switched off: {why}");
-            return finding(rule, Outcome::NotApplicable, Some(reason));
+            return finding(&rule.meta, Outcome::NotApplicable, Some(reason));
         }
         Applies::Unknown(reason) => {
-            return finding(rule, Outcome::Unknown, Some(reason.to_string()));
+            return finding(&rule.meta, Outcome::Unknown, Some(reason.to_string()));
         }
         Applies::Yes | Applies::NotProven(_) => {}
     }
-    let mut judged = Judged::default();
-    for want in &rule.want {
+    Judged::of(&rule.want, seen).finding(&rule.meta, &rule.applies)
+}
+
+/// One finding for each want of a role: it has no rule's metadata, so it says whose it is.
+fn of_role<'a>(role: &'a WantedRole, seen: &'a Answers) -> impl Iterator<Item = Finding> + 'a {
+    let own = BaselineName::new(role.name.as_str()).expect("a role's name has a baseline's form");
+    role.want.iter().map(move |want| {
         let key = want.resource.key();
-        match want.resource.judge(seen) {
-            Judgement::Compliant { .. } => judged.compliant += 1,
-            Judgement::Drift(drifts) => judged
-                .drifts
-                .extend(drifts.into_iter().map(|drift| (key.to_string(), drift))),
-            Judgement::NotApplicable(why) => judged.not_applicable.push(why),
-            Judgement::Unknown(reason) => judged.unknown.push(reason.to_string()),
-            Judgement::Error(why) => judged.errors.push(why),
-        }
-    }
-    judged.finding(rule)
+        let meta = RuleMeta {
+            id: RuleId::of_want(&role.name, &key),
+            baseline: own.clone(),
+            title: format!("{key} is as the role wants it"),
+            severity: want.severity.unwrap_or(role.severity),
+            why: format!("The role `{}` of the policy declares it.", role.name),
+            area: format!("role {}", role.name),
+            risk: want.resource.risk(),
+        };
+        Judged::of(std::slice::from_ref(want), seen).finding(&meta, &Applies::Yes)
+    })
 }
 
 /// What the parts of one rule came to.
@@ -66,15 +74,32 @@ struct Judged {
 }
 
 impl Judged {
+    fn of(wants: &[WantedResource], seen: &Answers) -> Self {
+        let mut judged = Self::default();
+        for want in wants {
+            let key = want.resource.key();
+            match want.resource.judge(seen) {
+                Judgement::Compliant { .. } => judged.compliant += 1,
+                Judgement::Drift(drifts) => judged
+                    .drifts
+                    .extend(drifts.into_iter().map(|drift| (key.to_string(), drift))),
+                Judgement::NotApplicable(why) => judged.not_applicable.push(why),
+                Judgement::Unknown(reason) => judged.unknown.push(reason.to_string()),
+                Judgement::Error(why) => judged.errors.push(why),
+            }
+        }
+        judged
+    }
+
     /// The worst part decides: a failure that was seen stands whatever else could not be
     /// told; what could not be told is never a pass; and a rule none of whose parts
     /// applies does not apply.
-    fn finding(self, rule: &WantedRule) -> Finding {
+    fn finding(self, rule: &RuleMeta, applies: &Applies) -> Finding {
         if !self.drifts.is_empty() {
-            let not_proven = matches!(rule.applies, Applies::NotProven(_));
+            let not_proven = matches!(applies, Applies::NotProven(_));
             let fixable = !not_proven && self.drifts.iter().all(|(_, drift)| is_fixable(drift));
             let doubts: Vec<String> = self.errors.into_iter().chain(self.unknown).collect();
-            let reason = match &rule.applies {
+            let reason = match applies {
                 Applies::NotProven(label) => Some(label.clone()),
                 _ => (!doubts.is_empty()).then(|| doubts.join("; ")),
             };
@@ -108,9 +133,9 @@ pub(crate) fn is_fixable(drift: &Drift) -> bool {
     !drift.edits.is_empty() || !drift.activate.is_empty()
 }
 
-fn finding(rule: &WantedRule, outcome: Outcome, reason: Option<String>) -> Finding {
+fn finding(rule: &RuleMeta, outcome: Outcome, reason: Option<String>) -> Finding {
     Finding {
-        rule: rule.meta.clone(),
+        rule: rule.clone(),
         outcome,
         reason,
         drifts: Vec::new(),

@@ -4,6 +4,7 @@
 //! The edits of all drifted resources are folded path by path, ordered, and tied into
 //! change sets. The same input gives the same plan.
 
+mod bring;
 mod fold;
 mod order;
 
@@ -42,6 +43,8 @@ pub fn plan(
 ) -> Result<Plan, ConvergeError> {
     let mut left_alone = Vec::new();
     let mut drifted = Vec::new();
+    // The items of `drifted`, in its order.
+    let mut behind = Vec::new();
     let mut premises = Premises::default();
     for item in items(wanted) {
         let drifts = match drifts(&item, seen) {
@@ -69,6 +72,19 @@ pub fn plan(
             rests_on,
             drifts,
         });
+        behind.push(item);
+    }
+    for at in (0..drifted.len()).rev() {
+        if let Some(unit) = bring::missing(&drifted[at], seen)
+            && !drifted.iter().any(|other| bring::may_bring(other, &unit))
+        {
+            let unit = model::printable(unit.as_bytes());
+            let why = format!(
+                "by hand: there is no {unit}, and nothing in this plan brings it: name the package or the file that does"
+            );
+            left_alone.push(behind[at].left_alone(why, Vec::new()));
+            drifted.remove(at);
+        }
     }
     let steps = fold::fold(order::in_natural_order(drifted), seen)?;
     let actions = order::tie(steps, selection.all_or_nothing);
@@ -110,7 +126,9 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
     }
     match item.want.resource.judge(seen) {
         Judgement::Drift(drifts) => Ok(drifts),
-        Judgement::Compliant { observed, at } => Err((format!("passes already ({observed})"), at)),
+        Judgement::Compliant { observed, at } => {
+            Err((format!("{} ({observed})", LeftAlone::PASSES), at))
+        }
         Judgement::NotApplicable(why) => leave(format!("does not apply: {why}")),
         Judgement::Unknown(reason) => leave(format!("unknown: {reason}")),
         Judgement::Error(why) => leave(format!("error: {why}")),

@@ -19,6 +19,9 @@ pub struct Report {
     pub took_ms: u64,
     pub host: HostSummary,
     pub baselines: Vec<BaselineSummary>,
+    /// The roles that the host was held to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleSummary>,
     pub score: Score,
     pub counts: Counts,
     /// Ordered by severity from the worst, then by rule id.
@@ -51,6 +54,13 @@ pub struct BaselineSummary {
     pub proven: bool,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RoleSummary {
+    pub name: String,
+    /// Each want is a finding of its own.
+    pub wants: usize,
+}
+
 /// From 0 to 100, by weight: passed over passed, failed, unknown and error. None when
 /// nothing counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +83,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Was nothing found out, neither good nor bad?
+    pub const fn nothing_judged(&self) -> bool {
+        self.pass + self.fail + self.fixed + self.waived == 0
+    }
+
     pub fn of(findings: &[Finding]) -> Self {
         let mut counts = Self::default();
         for finding in findings {

@@ -2,7 +2,7 @@
 //! Nothing in it is a template any more.
 
 use model::value::Reason;
-use model::{BaselineName, RoleName, RuleMeta, SourceLine, Waiver};
+use model::{BaselineName, RoleName, RuleMeta, Severity, SourceLine, Waiver};
 
 use crate::Resource;
 
@@ -53,12 +53,16 @@ pub enum Applies {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WantedRole {
     pub name: RoleName,
+    /// How bad it is when one of its wants is not met, where the want does not say.
+    pub severity: Severity,
     pub want: Vec<WantedResource>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct WantedResource {
     pub resource: Resource,
+    /// A want of a role may weigh otherwise than its role; a rule's weigh as the rule does.
+    pub severity: Option<Severity>,
     /// Where it is declared, in its policy.
     pub declared_at: SourceLine,
 }

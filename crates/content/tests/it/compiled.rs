@@ -393,3 +393,57 @@ fn a_role_keeps_what_an_unproven_rule_wants_as_well() {
     assert!(matches!(wanted.rules[0].applies, Applies::NotProven(_)));
     assert_eq!(wanted.roles[0].want.len(), 1);
 }
+
+#[test]
+fn a_role_and_its_wants_have_a_severity() {
+    let text = "role: web\nseverity: high\nwant:\n  \
+        - package: {name: nginx}\n  - package: {name: curl}\n    severity: low\n";
+    let request = Request {
+        baselines: Baselines::None,
+        roles: vec!["web".parse().expect("a name")],
+        ..Request::default()
+    };
+    let files = [
+        ("roles/web.yaml", text),
+        (
+            "waivers.yaml",
+            "- {rule: 'web/package:curl', hosts: ['*'], reason: r, owner: ana, approver: li, \
+             expires: 2999-12-31}\n",
+        ),
+    ];
+    let wanted = compiled(&files, &host(&[]), &request);
+    let role = &wanted.roles[0];
+    assert_eq!(role.severity, Severity::High);
+    let own: Vec<_> = role.want.iter().map(|want| want.severity).collect();
+    assert_eq!(own, [None, Some(Severity::Low)]);
+    assert_eq!(wanted.waivers[0].rule.role(), Some("web"));
+    // Where nothing is said it is medium.
+    let plain = text.replace("severity: high\n", "");
+    let wanted = compiled(&[("roles/web.yaml", &plain)], &host(&[]), &request);
+    assert_eq!(wanted.roles[0].severity, Severity::Medium);
+}
+
+/// Case F15 of 2026-11-30: a file that no role asks for made the whole policy unreadable.
+#[test]
+fn odd_files_beside_a_role_matter_only_to_who_asks_for_them() {
+    let logo: &[u8] = b"\x7fELF\x01\x02\xff";
+    let large = vec![b'a'; 2 << 20];
+    let parse = |role: &str| {
+        Repository::parse(&[PolicyFiles::from_bytes([
+            ("roles/web.yaml", role.as_bytes()),
+            ("roles/web/logo.png", logo),
+            ("roles/web/compose.yml", b"a: b\n"),
+            ("roles/key.gpg", logo),
+            ("roles/web/large", large.as_slice()),
+        ])])
+    };
+    if let Err(errors) = parse("role: web\nwant: [package: {name: nginx}]\n") {
+        panic!("{}", errors.plain());
+    }
+    let asks = "role: web\nwant: [template: {path: /srv/x, source: logo.png}]\n";
+    let said = parse(asks).expect_err("it is no text").plain();
+    assert!(
+        said.contains("logo.png") && said.contains("UTF-8"),
+        "{said}"
+    );
+}

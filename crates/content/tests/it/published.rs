@@ -96,7 +96,14 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     }
     assert_eq!(
         keys(&schema["role"]),
-        ["role", "description", "params", "include", "want"]
+        [
+            "role",
+            "description",
+            "severity",
+            "params",
+            "include",
+            "want"
+        ]
     );
     for key in keys(&schema["vulnerabilities"]) {
         let text = format!("{key}: nonsense");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::{Action, ActionId, Effect, HostPath};
-use resource::Phase;
+use model::{AccountOp, Action, ActionId, Effect, HostPath};
+use resource::{Drift, Edit, Phase};
 
 use super::Drifting;
 use super::fold::Step;
@@ -13,20 +13,98 @@ use super::fold::Step;
 /// before it, and before nothing that follows.
 pub(super) fn in_natural_order(drifted: Vec<Drifting>) -> Vec<Drifting> {
     let mut latest = Phase::Source;
-    let mut keyed: Vec<(Phase, usize, Drifting)> = drifted
+    let mut keyed: Vec<((Phase, Rank, usize), Drifting)> = Vec::new();
+    for (place, item) in drifted.into_iter().enumerate() {
+        let phase = match item.phase {
+            Phase::AsListed => latest,
+            phase => phase,
+        };
+        latest = latest.max(phase);
+        match item.phase {
+            Phase::Account => keyed.extend(
+                accounts(item)
+                    .into_iter()
+                    .map(|(rank, item)| ((phase, rank, place), item)),
+            ),
+            // What keeps its place goes after the accounts before it.
+            _ => keyed.push(((phase, Rank::Members, place), item)),
+        }
+    }
+    keyed.sort_by_key(|(key, _)| *key);
+    keyed.into_iter().map(|(_, item)| item).collect()
+}
+
+/// The order among accounts: a group is there before the account that it is the main group of,
+/// and an account before it is a member.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Groups,
+    Users,
+    Members,
+}
+
+/// The parts of what one resource wants of accounts, by their rank.
+fn accounts(item: Drifting) -> Vec<(Rank, Drifting)> {
+    let mut parts: BTreeMap<Rank, Vec<Drift>> = BTreeMap::new();
+    for drift in item.drifts {
+        let mut edits: BTreeMap<Rank, Vec<Edit>> = BTreeMap::new();
+        for edit in drift.edits {
+            edits.entry(rank(&edit)).or_default().push(edit);
+        }
+        // What takes effect with the drift comes after all of it.
+        let mut activate = drift.activate;
+        let last = edits.keys().next_back().copied().unwrap_or(Rank::Users);
+        edits.entry(last).or_default();
+        for (rank, edits) in edits {
+            parts.entry(rank).or_default().push(Drift {
+                observed: drift.observed.clone(),
+                wanted: drift.wanted.clone(),
+                at: drift.at.clone(),
+                note: drift.note.clone(),
+                edits,
+                by_hand: drift.by_hand.clone(),
+                activate: match rank == last {
+                    true => std::mem::take(&mut activate),
+                    false => Vec::new(),
+                },
+            });
+        }
+    }
+    parts
         .into_iter()
-        .enumerate()
-        .map(|(place, item)| {
-            let phase = match item.phase {
-                Phase::AsListed => latest,
-                phase => phase,
+        .map(|(rank, drifts)| {
+            let part = Drifting {
+                serves: item.serves.clone(),
+                risk: item.risk,
+                phase: item.phase,
+                rests_on: item.rests_on.clone(),
+                drifts,
             };
-            latest = latest.max(phase);
-            (phase, place, item)
+            (rank, part)
         })
-        .collect();
-    keyed.sort_by_key(|(phase, place, _)| (*phase, *place));
-    keyed.into_iter().map(|(.., item)| item).collect()
+        .collect()
+}
+
+fn rank(edit: &Edit) -> Rank {
+    let Edit::Act {
+        effect: Effect::Account(op),
+        ..
+    } = edit
+    else {
+        return Rank::Users;
+    };
+    match op {
+        AccountOp::CreateGroup { .. } => Rank::Groups,
+        AccountOp::AddMember { .. }
+        | AccountOp::RemoveMember { .. }
+        | AccountOp::RemoveGroup { .. } => Rank::Members,
+        AccountOp::CreateUser { .. }
+        | AccountOp::RemoveUser { .. }
+        | AccountOp::SetShell { .. }
+        | AccountOp::LockPassword { .. }
+        | AccountOp::SetAgeing { .. }
+        | AccountOp::SetUid { .. } => Rank::Users,
+    }
 }
 
 /// Turns steps into actions with ids, dependencies and change sets.

@@ -4,7 +4,9 @@ use jiff::civil::{Date, date};
 use model::value::Reason;
 use model::{Finding, Outcome, RuleId, Severity, Waiver};
 use plan::{Counts, Score};
+use resource::wanted::WantedRole;
 use resource::{Applies, WantedRule};
+use serde_json::json;
 
 use crate::support::{Memory, rule, sysctl, wanted};
 
@@ -181,4 +183,93 @@ fn the_score_weighs_by_severity() {
         (2, 1, 1, 1)
     );
     assert_eq!(Score::of(&[]).with_waivers, None);
+}
+
+/// A role that wants these, each a resource with its own severity where it has one.
+fn role(name: &str, want: &[(serde_json::Value, Option<Severity>)]) -> WantedRole {
+    let resources: Vec<serde_json::Value> = want.iter().map(|(json, _)| json.clone()).collect();
+    let mut wants = rule("x", Severity::Low, &resources).want;
+    for (made, (_, severity)) in wants.iter_mut().zip(want) {
+        made.severity = *severity;
+    }
+    WantedRole {
+        name: model::RoleName::new(name).expect("a name"),
+        severity: Severity::Medium,
+        want: wants,
+    }
+}
+
+fn audit_role(role: WantedRole, waivers: Vec<Waiver>) -> Vec<Finding> {
+    let files = [("/etc/motd", "edited by hand\n"), ("/etc/issue", "ours\n")];
+    let host = Memory::new(&files, &[("a.good", "1"), ("a.bad", "0")]);
+    let wanted = resource::Wanted {
+        roles: vec![role],
+        waivers,
+        ..resource::Wanted::default()
+    };
+    let mut asked = crate::support::wanted(vec![rule("x", Severity::Low, &[])]);
+    asked.rules[0].want.clone_from(&wanted.roles[0].want);
+    let answers = host.answers(&asked);
+    plan::audit::findings(&wanted, &answers, "web-03", TODAY)
+}
+
+/// Case F4 of 2026-11-30: eight drifts by hand were "No rule applies to this host", rc 0.
+#[test]
+fn each_want_of_a_role_is_a_finding_with_evidence() {
+    let file = |path: &str, text: &str| json!({"file": {"path": path, "content": text}});
+    let want = [
+        (file("/etc/motd", "ours\n"), None),
+        (file("/etc/issue", "ours\n"), None),
+        (file("/etc/logrotate.d/shop", "x\n"), Some(Severity::High)),
+        (sysctl("a.bad", 1), Some(Severity::Low)),
+        (sysctl("a.good", 1), None),
+    ];
+    let findings = audit_role(role("web", &want), Vec::new());
+    let said: Vec<String> = findings
+        .iter()
+        .map(|finding| {
+            format!(
+                "{} {} {} {}",
+                finding.rule.severity,
+                finding.rule.id,
+                finding.outcome.as_str(),
+                finding.drifts.len()
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "high web/file:/etc/logrotate.d/shop fail 1",
+            "medium web/file:/etc/issue pass 0",
+            "medium web/file:/etc/motd fail 1",
+            "medium web/sysctl:a.good pass 0",
+            "low web/sysctl:a.bad fail 1",
+        ]
+    );
+    let motd = &findings[2].drifts[0];
+    assert_eq!(motd.at[0].to_string(), "/etc/motd", "{motd:?}");
+    assert!(!motd.observed.is_empty() && !motd.wanted.is_empty());
+    // The order of the list is nobody's business.
+    let mut turned = want;
+    turned.reverse();
+    assert_eq!(audit_role(role("web", &turned), Vec::new()), findings);
+    assert!(!Counts::of(&findings).nothing_judged());
+}
+
+#[test]
+fn a_want_of_a_role_can_be_waived() {
+    let id = "web/sysctl:a.bad".to_owned();
+    let waiver = Waiver {
+        rule: RuleId::try_from(id).expect("the form of a want"),
+        ..waiver("web-*", TODAY)
+    };
+    let findings = audit_role(role("web", &[(sysctl("a.bad", 1), None)]), vec![waiver]);
+    assert_eq!(findings[0].outcome, Outcome::Waived);
+}
+
+#[test]
+fn where_nothing_could_be_judged_that_is_known() {
+    let findings = audit_role(role("web", &[(sysctl("a.absent", 1), None)]), Vec::new());
+    assert!(Counts::of(&findings).nothing_judged(), "{findings:?}");
 }

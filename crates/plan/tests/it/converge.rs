@@ -246,3 +246,82 @@ fn edits_that_undo_each_other_are_refused() {
         assert!(plan.is_ok(), "{one} {two}: {plan:?}");
     }
 }
+
+/// The answers of a host that has no unit and no account of its own.
+fn bare(wanted: &Wanted) -> resource::Answers {
+    use model::value::AccountsSeen;
+    let mut answers = resource::Answers::default();
+    for _ in 0..4 {
+        let resources = wanted.rules.iter().flat_map(|rule| &rule.want);
+        let probes: Vec<_> = resources
+            .flat_map(|want| want.resource.probes(&answers))
+            .filter(|probe| !answers.contains(probe))
+            .collect();
+        for probe in probes {
+            let answer = match &probe {
+                model::Probe::Accounts => {
+                    model::Answer::Known(model::Value::Accounts(AccountsSeen {
+                        accounts: Vec::new(),
+                        groups: Vec::new(),
+                        other_sources: Vec::new(),
+                        malformed: Vec::new(),
+                        shadow_unknown: None,
+                    }))
+                }
+                _ => model::Answer::Absent,
+            };
+            answers.insert(probe, model::Observed::new(answer));
+        }
+    }
+    answers
+}
+
+/// Case F14 of 2026-11-30: "start nosuch.service" was planned.
+#[test]
+fn a_unit_that_nothing_brings_is_left_alone_with_the_reason() {
+    let service = json!({"service": {"name": "shop", "running": true}});
+    let unit = json!({"file": {"path": "/etc/systemd/system/shop.service", "content": "[Unit]\n"}});
+    let other =
+        json!({"file": {"path": "/etc/systemd/system/else.service", "content": "[Unit]\n"}});
+    let package = json!({"package": {"name": "shop"}});
+    let starts = |want: &[Json]| {
+        let wanted = wanted(vec![rule("one", Severity::Low, want)]);
+        let plan = converge(&wanted, &bare(&wanted), host(), Selection::default()).expect("a plan");
+        let started = plan
+            .actions
+            .iter()
+            .any(|action| matches!(action.effect, Effect::Unit { .. }));
+        let named = plan
+            .left_alone
+            .iter()
+            .any(|left| left.why.contains("shop.service"));
+        assert_ne!(started, named, "{plan:#?}");
+        started
+    };
+    assert!(!starts(std::slice::from_ref(&service)));
+    assert!(!starts(&[other, service.clone()]));
+    assert!(starts(&[unit, service.clone()]));
+    assert!(starts(&[service, package]));
+}
+
+/// Case F10 of 2026-11-30: a member was added before there was such an account.
+#[test]
+fn a_group_is_made_before_its_accounts_and_has_members_after_them() {
+    let group = json!({"group": {"name": "sshusers", "members": ["ana"]}});
+    let user = json!({"user": {"name": "ana"}});
+    for want in [[group.clone(), user.clone()], [user, group]] {
+        let wanted = wanted(vec![rule("one", Severity::Low, &want)]);
+        let plan = converge(&wanted, &bare(&wanted), host(), Selection::default()).expect("a plan");
+        let order: Vec<&str> = plan
+            .actions
+            .iter()
+            .filter_map(|action| match &action.effect {
+                Effect::Account(model::AccountOp::CreateGroup { .. }) => Some("group"),
+                Effect::Account(model::AccountOp::CreateUser { .. }) => Some("user"),
+                Effect::Account(model::AccountOp::AddMember { .. }) => Some("member"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(order, ["group", "user", "member"], "{plan:#?}");
+    }
+}

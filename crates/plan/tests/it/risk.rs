@@ -362,6 +362,7 @@ fn an_action_has_the_worse_of_what_is_declared_and_what_is_touched() {
     let wanted = resource::Wanted {
         roles: vec![WantedRole {
             name: model::RoleName::new("web").expect("a name"),
+            severity: model::Severity::Medium,
             want: want.clone(),
         }],
         ..resource::Wanted::default()

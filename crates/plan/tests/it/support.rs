@@ -162,6 +162,7 @@ pub fn rule(id: &str, severity: Severity, want: &[Json]) -> WantedRule {
             .map(|json| WantedResource {
                 resource: serde_json::from_value::<Resource>(json.clone())
                     .expect("test resources are valid"),
+                severity: None,
                 declared_at: policy.clone(),
             })
             .collect(),

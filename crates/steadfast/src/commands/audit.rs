@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{Fact, Outcome, Severity};
-use plan::report::{BaselineSummary, HostSummary, REPORT_FORMAT};
+use plan::report::{BaselineSummary, HostSummary, REPORT_FORMAT, RoleSummary};
 use plan::{Counts, Report, Score};
-use resource::wanted::WantedBaseline;
+use resource::wanted::{WantedBaseline, WantedRole};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -83,6 +83,7 @@ fn assemble(survey: &Survey, root: Option<&PathBuf>, started: Instant) -> Report
         took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         host: host_summary(survey, root),
         baselines: baseline_summaries(survey),
+        roles: role_summaries(survey),
         score: Score::of(&findings),
         counts: Counts::of(&findings),
         expired_waivers: plan::audit::expired_waivers(&survey.wanted.waivers, today),
@@ -152,6 +153,14 @@ fn baseline_summaries(survey: &Survey) -> Vec<BaselineSummary> {
     survey.wanted.baselines.iter().map(summary).collect()
 }
 
+fn role_summaries(survey: &Survey) -> Vec<RoleSummary> {
+    let summary = |role: &WantedRole| RoleSummary {
+        name: role.name.to_string(),
+        wants: role.want.len(),
+    };
+    survey.wanted.roles.iter().map(summary).collect()
+}
+
 fn write(args: &Args, report: &Report) -> Result<(), Failure> {
     let render = |out: &mut dyn Write, style: &Style| render(out, args, report, style);
     report::deliver(args.output.as_deref(), "report", &render)
@@ -192,7 +201,15 @@ fn next_steps(args: &Args, report: &Report) -> Vec<NextStep> {
         .find(|finding| finding.fixable);
     if let (Some(finding), None) = (worst, &args.root) {
         let mut selection = args.selectors.selection(false);
-        selection.rules = vec![finding.rule.id.to_string()];
+        // A want of a role has no plan of its own: its role has.
+        match finding.rule.id.role() {
+            None => selection.rules = vec![finding.rule.id.to_string()],
+            Some(role) => {
+                selection.roles = vec![role.to_owned()];
+                selection.rules.clear();
+                selection.baselines.clear();
+            }
+        }
         steps.push(NextStep::new(
             show::plan::command("steadfast plan", &selection),
             "shows the fix, changes nothing",
@@ -216,7 +233,7 @@ fn exit(report: &Report, fail_on: Severity) -> Exit {
     } else {
         Exit::AsWanted
     };
-    exit.or(if unchecked {
+    exit.or(if unchecked || report.counts.nothing_judged() {
         Exit::Unchecked
     } else {
         Exit::AsWanted

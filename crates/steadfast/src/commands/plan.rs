@@ -5,8 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use model::{HostPath, Plan};
-use resource::Seen;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use model::{HostPath, Outcome, Plan};
+use resource::{Seen, Wanted};
 
 use super::Format;
 use crate::context::Context;
@@ -47,7 +49,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let selection = args.selectors.selection(args.all_or_nothing);
     let plan = packages_stage::plan(context, &mut survey, selection)?.plan;
     let current = |path: &HostPath| content(&survey, path);
-    write(&plan, args.output.as_deref(), args.format, &current)
+    let exit = write(&plan, args.output.as_deref(), args.format, &current)?;
+    Ok(exit.or(of_roles(&survey)))
+}
+
+/// What a role wants and the plan has no step for is neither done nor known to be as wanted.
+fn of_roles(survey: &Survey) -> Exit {
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let roles = Wanted {
+        roles: survey.wanted.roles.clone(),
+        ..Wanted::default()
+    };
+    let hostname = &survey.facts.hostname;
+    let findings = ::plan::audit::findings(&roles, &survey.answers, hostname, today);
+    let exits = findings.iter().map(|finding| match finding.outcome {
+        Outcome::Fail => Exit::Findings,
+        Outcome::Unknown | Outcome::Error => Exit::Unchecked,
+        _ => Exit::AsWanted,
+    });
+    exits.fold(Exit::AsWanted, Exit::or)
 }
 
 /// Saves the plan where that is asked for, and shows it.

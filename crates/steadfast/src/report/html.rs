@@ -32,6 +32,8 @@ struct Page {
     version: String,
     found: String,
     baselines: Vec<Baseline>,
+    /// The roles with the number of their wants; empty for none.
+    roles: String,
     unproven: String,
     /// Does what could not be checked explain much of the score?
     mostly_unchecked: bool,
@@ -187,6 +189,12 @@ impl Page {
                     proven: baseline.proven,
                 })
                 .collect(),
+            roles: report
+                .roles
+                .iter()
+                .map(|role| format!("role {} ({} wants)", clean(&role.name), role.wants))
+                .collect::<Vec<_>>()
+                .join(", "),
             unproven: report
                 .baselines
                 .iter()

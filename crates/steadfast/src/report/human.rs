@@ -67,6 +67,12 @@ fn header(paper: &mut Paper<'_>, report: &Report) -> io::Result<()> {
         .baselines
         .iter()
         .map(|baseline| format!("{} ({})", baseline.name, count(baseline.rules, "rule")))
+        .chain(
+            report
+                .roles
+                .iter()
+                .map(|role| format!("role {} ({})", role.name, count(role.wants, "want"))),
+        )
         .collect();
     if !using.is_empty() {
         paper.row(Role::Dim, "using", &list(&using))?;

@@ -9,6 +9,7 @@ pub mod vulnerabilities;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use model::Severity;
@@ -31,10 +32,12 @@ pub fn deliver(
         out.flush()?;
         return Ok(());
     };
-    let written = File::create(path).map(BufWriter::new).and_then(|mut out| {
-        render(&mut out, &Style::plain(100, true))?;
-        out.flush()
-    });
+    let written = create_private(path)
+        .map(BufWriter::new)
+        .and_then(|mut out| {
+            render(&mut out, &Style::plain(100, true))?;
+            out.flush()
+        });
     written.map_err(|error| {
         Failure::new(
             Exit::BadInput,
@@ -44,6 +47,16 @@ pub fn deliver(
     })?;
     crate::say(format_args!("{what} written to {}", path.display()));
     Ok(())
+}
+
+/// A report lists a host's weak points, so a new one is its maker's alone.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Does what could not be checked explain much of the score? Then it is said beside the score: a

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
+use super::secrets;
+
 /// Unchanged lines shown round a change.
 const CONTEXT: usize = 2;
 /// Files larger than this are compared by size and digest: a person does not read them.
@@ -91,7 +93,15 @@ pub fn compare(old: Option<&[u8]>, new: &[u8]) -> Difference {
         }
     }
     let only_space = differs_in_space_only(&lines);
+    let has_key = lines.iter().any(|line| secrets::is_key_border(&line.text))
+        || old
+            .iter()
+            .chain(&new)
+            .any(|line| secrets::is_key_border(line));
     for line in &mut lines {
+        if line.kind != LineKind::Remark {
+            line.text = secrets::hidden(&line.text, has_key).into_owned();
+        }
         let exact = only_space && matches!(line.kind, LineKind::Added | LineKind::Removed);
         line.text = shown(&line.text, exact);
     }

@@ -14,5 +14,6 @@ pub mod history;
 pub mod patch;
 pub mod patch_status;
 pub mod plan;
+pub mod secrets;
 pub mod still_open;
 pub mod vulns;

@@ -28,6 +28,8 @@ const FILES: usize = 100;
 const STEPS: usize = 60;
 /// Names in one list.
 const NAMES: usize = 6;
+/// So many of what is as wanted already are named; more are counted.
+const MOST_PASSING: usize = 1;
 /// A longer line of a file is cut.
 const LINE_CHARACTERS: usize = 500;
 
@@ -539,8 +541,10 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
         return Ok(());
     }
     paper.blank()?;
+    let passing = all.iter().filter(|one| one.passes()).count();
+    let folded = passing > MOST_PASSING;
     let mut reasons: Vec<(&str, Vec<&LeftAlone>)> = Vec::new();
-    for one in all {
+    for one in all.iter().filter(|one| !(folded && one.passes())) {
         match reasons.iter_mut().find(|(why, _)| *why == one.why) {
             Some((_, group)) => group.push(one),
             None => reasons.push((&one.why, vec![one])),
@@ -562,7 +566,21 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
         paper.row(Role::Dim, label, &text)?;
         label = "";
     }
+    if folded {
+        let text = format!(
+            "{} as wanted already (--format json lists them)",
+            are(passing)
+        );
+        paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+    }
     Ok(())
+}
+
+fn are(number: usize) -> String {
+    match number {
+        1 => "1 is".to_owned(),
+        n => format!("{n} are"),
+    }
 }
 
 /// The command line that asks for `selection` again.

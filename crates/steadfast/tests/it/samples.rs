@@ -120,6 +120,7 @@ pub fn report(mut findings: Vec<Finding>) -> Report {
                 proven: true,
             },
         ],
+        roles: Vec::new(),
         score: Score::of(&findings),
         counts: Counts::of(&findings),
         findings,

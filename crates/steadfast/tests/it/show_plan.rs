@@ -517,3 +517,47 @@ fn diffs_are_exact() {
     assert_eq!(compare(Some(b"\xff"), b"x"), Difference::Opaque);
     assert_eq!(compare(None, &vec![b'x'; 300_000]), Difference::Opaque);
 }
+
+/// Case F7 of 2026-11-30, and 15 of the day of patching.
+#[test]
+fn lines_that_look_like_secrets_are_not_shown() {
+    use steadfast::show::secrets::hidden;
+    let cases = [
+        ("DB_PASSWORD=S3cret", "DB_PASSWORD=(not shown)"),
+        ("secret_password = hunter1", "secret_password = (not shown)"),
+        ("  api_token: abc", "  api_token: (not shown)"),
+        (
+            "\"client_secret\": \"abc\",",
+            "\"client_secret\": (not shown)",
+        ),
+        ("requirepass foobared", "requirepass (not shown)"),
+        (
+            "url = https://me:pw@host/x",
+            "url = https://me:(not shown)@host/x",
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(hidden(line, false), expected);
+    }
+    let kept = [
+        "PasswordAuthentication no",
+        "passwd:         files systemd",
+        "%admin ALL=(ALL) NOPASSWD: ALL",
+        "password requisite pam_pwquality.so retry=3",
+        "Defaults passwd_tries=3",
+        "password = no",
+        "password=",
+        "deb http://deb.debian.org/debian bookworm main",
+    ];
+    for line in kept {
+        assert_eq!(hidden(line, false), line);
+    }
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj\n-----END PRIVATE KEY-----\n";
+    let Difference::Lines(lines) = compare(None, key.as_bytes()) else {
+        panic!("text has lines")
+    };
+    assert!(
+        !lines.iter().any(|line| line.text.contains("MIIE")),
+        "{lines:?}"
+    );
+}

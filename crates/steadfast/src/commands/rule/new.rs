@@ -25,7 +25,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// A rule that loads and can be proven as it is.
 pub fn skeleton(id: &RuleId) -> String {
     format!(
-        r#"# One rule of your own. `steadfast rule lint` checks it, `steadfast rule test` proves it.
+        r#"# yaml-language-server: $schema=../baseline.schema.json
+# `steadfast schema baseline > policy/baseline.schema.json` makes that file, for editors.
+# One rule of your own. `steadfast rule lint` checks it, `steadfast rule test` proves it.
 baseline: site
 releases: {{debian: ["12", "13"]}}
 rules:
