@@ -149,16 +149,6 @@ fn needs(validator: Validator) -> Needs {
             directory: None,
             any_address: true,
         },
-        // It asks the kernel for what is loaded: that of its own, empty network.
-        Validator::Nftables => Needs {
-            keep: CapabilitySet::DAC_READ_SEARCH | CapabilitySet::NET_ADMIN,
-            ..reading
-        },
-        // It opens its state file, and looks at directories that it would make.
-        Validator::Logrotate => Needs {
-            scratch: &["/var/lib"],
-            ..reading
-        },
         // It makes the directories of its lists.
         Validator::AptSources => Needs {
             scratch: &["/var"],
@@ -190,18 +180,6 @@ fn program(validator: Validator, laid: &Laid) -> Result<Option<(PathBuf, Vec<OsS
                 arguments,
             )
         }
-        Validator::Nftables => (
-            &["/usr/sbin/nft"],
-            ["--check", "--file", "/etc/nftables.conf"]
-                .map(str::to_owned)
-                .to_vec(),
-        ),
-        Validator::Logrotate => (
-            &["/usr/sbin/logrotate"],
-            ["--debug", "/etc/logrotate.conf"]
-                .map(str::to_owned)
-                .to_vec(),
-        ),
         Validator::AptSources => (
             &["/usr/bin/apt-get"],
             // Nothing is fetched, so there is nothing to do as another user.

@@ -200,10 +200,6 @@ pub enum Validator {
     SystemdUnit,
     /// `apt-get --print-uris update`, offline: are the sources readable
     AptSources,
-    /// `nft --check --file /etc/nftables.conf`
-    Nftables,
-    /// `logrotate --debug /etc/logrotate.conf`
-    Logrotate,
 }
 
 impl Validator {
@@ -214,8 +210,6 @@ impl Validator {
             Self::Nginx => "nginx -t",
             Self::SystemdUnit => "systemd-analyze verify",
             Self::AptSources => "apt-get --print-uris",
-            Self::Nftables => "nft --check",
-            Self::Logrotate => "logrotate --debug",
         }
     }
 }

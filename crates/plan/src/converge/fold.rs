@@ -405,7 +405,7 @@ fn activation_rank(effect: &Effect) -> u8 {
 
 /// The program that must accept a changed file, by where the file lies.
 fn validator(path: &HostPath) -> Option<Validator> {
-    const PROGRAMS: [(&str, Validator); 11] = [
+    const PROGRAMS: [(&str, Validator); 7] = [
         ("/etc/ssh/sshd_config", Validator::Sshd),
         ("/etc/ssh/sshd_config.d", Validator::Sshd),
         ("/etc/sudoers", Validator::Sudoers),
@@ -413,10 +413,6 @@ fn validator(path: &HostPath) -> Option<Validator> {
         ("/etc/nginx", Validator::Nginx),
         ("/etc/systemd/system", Validator::SystemdUnit),
         ("/etc/apt/sources.list.d", Validator::AptSources),
-        ("/etc/nftables.conf", Validator::Nftables),
-        ("/etc/nftables.d", Validator::Nftables),
-        ("/etc/logrotate.conf", Validator::Logrotate),
-        ("/etc/logrotate.d", Validator::Logrotate),
     ];
     PROGRAMS
         .into_iter()
@@ -433,7 +429,6 @@ pub(crate) fn validator_of_unit(effect: &Effect) -> Option<Validator> {
         } => match name.as_str() {
             "ssh.service" | "sshd.service" => Some(Validator::Sshd),
             "nginx.service" => Some(Validator::Nginx),
-            "nftables.service" => Some(Validator::Nftables),
             _ => None,
         },
         _ => None,

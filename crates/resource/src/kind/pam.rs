@@ -161,12 +161,20 @@ impl Kind for Pam {
             }
             stacks.push((*facility, stack));
         }
+        let mut drifts: Vec<Drift> = stacks
+            .iter()
+            .flat_map(|(facility, stack)| stack.misled(facility))
+            .map(|misled| refused_success(&misled))
+            .collect();
+        if !drifts.is_empty() {
+            // Whatever else is wanted: first, people sign in again.
+            return Judgement::Drift(drifts);
+        }
         let missing: Vec<&str> = stacks
             .iter()
             .filter(|(facility, stack)| !self.is_on(facility, stack))
             .map(|(facility, _)| *facility)
             .collect();
-        let mut drifts = Vec::new();
         if !missing.is_empty() {
             let drift = self.turn_on(&stacks, seen);
             if drift.edits.is_empty() {
@@ -487,6 +495,45 @@ impl Pam {
             new_file: None,
             as_user: None,
         })
+    }
+}
+
+/// A right password that is refused, and the jump that mends it.
+fn refused_success(misled: &pam_stack::Misled<'_>) -> Drift {
+    let (call, lands_on) = (&misled.entry.call, &misled.lands_on.call);
+    let edit = misled.entry.text.as_ref().and_then(|text| {
+        let old = format!("success={}", misled.jump);
+        let from = text.find(&old)?;
+        Some(Edit::Content {
+            path: misled.entry.at.path.clone(),
+            change: ContentEdit::Piece {
+                line: misled.entry.at.line.unwrap_or(1),
+                old: text.clone(),
+                from,
+                to: from + old.len(),
+                instead: format!("success={}", misled.needed),
+            },
+            new_file: None,
+            as_user: None,
+        })
+    });
+    let by_hand = edit.is_none().then(|| {
+        format!(
+            "make the success of {} jump over {} entries",
+            call.module, misled.needed
+        )
+    });
+    Drift {
+        observed: format!(
+            "a right password is refused: the success of {} leads to {}",
+            call.module, lands_on.module
+        ),
+        wanted: "a right password is accepted".to_owned(),
+        at: vec![misled.entry.at.clone()],
+        note: Some("nobody can sign in, sudo or su with a password".to_owned()),
+        edits: edit.into_iter().collect(),
+        by_hand,
+        ..Drift::default()
     }
 }
 

@@ -62,7 +62,66 @@ impl Call {
     }
 }
 
+/// A success that is answered as a failure.
+pub struct Misled<'a> {
+    pub entry: &'a Entry,
+    /// How many entries it jumps over, and over how many it must.
+    pub jump: usize,
+    pub needed: usize,
+    /// What it lands on.
+    pub lands_on: &'a Entry,
+}
+
+impl Call {
+    /// `success=N` of a control in brackets (pam.d(5)): the next N modules are jumped over.
+    fn success_jump(&self) -> Option<usize> {
+        let inner = self.control.strip_prefix('[')?.strip_suffix(']')?;
+        let mut words = inner.split_whitespace();
+        words.find_map(|word| word.strip_prefix("success=")?.parse().ok())
+    }
+
+    /// Does it fail, whoever signs in?
+    fn always_fails(&self) -> bool {
+        self.module == "pam_deny.so"
+            || self.module == "pam_faillock.so" && self.argument("authfail").is_some()
+    }
+}
+
 impl Stack {
+    /// The modules of a facility whose success lands on one that always fails: nobody signs in
+    /// then, with the right password either. So pam-auth-update(8) leaves a stack into whose
+    /// block a line was written by hand.
+    pub fn misled(&self, facility: &str) -> Vec<Misled<'_>> {
+        let entries: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.call.facility == facility)
+            .collect();
+        let misled = |at: usize| {
+            let entry = *entries.get(at)?;
+            let jump = entry.call.success_jump()?;
+            let lands_on = *entries.get(at + 1 + jump)?;
+            if !lands_on.call.always_fails() {
+                return None;
+            }
+            let needed = jump
+                + entries
+                    .iter()
+                    .skip(at + 1 + jump)
+                    .take_while(|entry| entry.call.always_fails())
+                    .count();
+            // Behind the last there is nothing that could succeed.
+            entries.get(at + 1 + needed)?;
+            Some(Misled {
+                entry,
+                jump,
+                needed,
+                lands_on,
+            })
+        };
+        (0..entries.len()).filter_map(misled).collect()
+    }
+
     pub fn module<'a>(&'a self, facility: &str, module: &str) -> Option<&'a Entry> {
         self.entries
             .iter()

@@ -345,3 +345,37 @@ proptest! {
         }
     }
 }
+
+/// What pam-auth-update made of a stack into whose block faillock was written: the jump is the one
+/// of its own profile again, and success lands on the line that always fails.
+#[test]
+fn a_success_that_is_refused_is_found_and_mended() {
+    let auth = "\
+# here are the per-package modules (the \"Primary\" block)
+auth\trequired\t\t\tpam_faillock.so preauth
+auth\t[success=1 default=ignore]\tpam_unix.so nullok
+auth\t[default=die]\t\t\tpam_faillock.so authfail
+auth\trequisite\t\t\tpam_deny.so
+auth\trequired\t\t\tpam_permit.so
+";
+    let account = format!("account\trequired\t\t\tpam_faillock.so\n{ACCOUNT}");
+    let host = host()
+        .file("/etc/pam.d/common-auth", auth)
+        .file("/etc/pam.d/common-account", &account);
+    // `success=1` jumps over one entry, authfail, and lands on pam_deny.
+    let after = check(
+        "pam: {module: faillock}",
+        &host,
+        "drift: a right password is refused: the success of pam_unix.so leads to pam_deny.so, \
+         wanted a right password is accepted @ /etc/pam.d/common-auth:3",
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/common-auth"),
+        Some(auth.replace("success=1", "success=2"))
+    );
+    check(
+        "pam: {module: faillock}",
+        &after,
+        "ok: on @ /etc/pam.d/common-auth:2 @ /etc/pam.d/common-account:1",
+    );
+}
