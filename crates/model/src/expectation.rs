@@ -1,6 +1,7 @@
 //! An expectation: an exact value, or a bound together with the value to set
 //! when the bound fails, so that a host that is stricter than asked passes.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -91,13 +92,14 @@ impl Expectation {
     }
 
     fn holds_by(&self, seen: &str, same: impl Fn(&str, &str) -> bool) -> bool {
-        let number = || seen.trim().parse::<i64>().ok();
+        let at_most = |most: i64| compared(seen, most).is_some_and(Ordering::is_le);
+        let at_least = |least: i64| compared(seen, least).is_some_and(Ordering::is_ge);
         match self {
             Self::Exactly(value) => same(seen, &value.to_string()),
             Self::OneOf(one) => one.one_of.iter().any(|v| same(seen, &v.to_string())),
-            Self::AtMost(bound) => number().is_some_and(|n| n <= bound.at_most),
-            Self::AtLeast(bound) => number().is_some_and(|n| n >= bound.at_least),
-            Self::Between(bound) => number().is_some_and(|n| (bound.from..=bound.to).contains(&n)),
+            Self::AtMost(bound) => at_most(bound.at_most),
+            Self::AtLeast(bound) => at_least(bound.at_least),
+            Self::Between(bound) => at_least(bound.from) && at_most(bound.to),
         }
     }
 
@@ -118,6 +120,34 @@ impl Expectation {
     }
 }
 
+/// How a number, whole or with a fraction (`2.5`, `+.5`), stands to a whole one; none when the text
+/// is no number.
+fn compared(text: &str, other: i64) -> Option<Ordering> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number.cmp(&other));
+    }
+    let is_negative = text.starts_with('-');
+    let (whole, fraction) = text.trim_start_matches(['+', '-']).split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    let is_whole = fraction.bytes().all(|byte| byte == b'0');
+    Some(match (is_negative, is_whole) {
+        (false, true) => whole.cmp(&other),
+        (true, true) => (-whole).cmp(&other),
+        // Between `whole` and the next one away from zero.
+        (false, false) => whole.cmp(&other).then(Ordering::Greater),
+        (true, false) => (-whole).cmp(&other).then(Ordering::Less),
+    })
+}
+
 /// As a report words it: `no`, `at most 4`, `one of no, prohibit-password`.
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,6 +166,47 @@ impl fmt::Display for Expectation {
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtLeast, AtMost, Between, Expectation, Scalar};
+
+    #[test]
+    fn numbers_may_have_a_fraction() {
+        let most = |at_most: i64| {
+            let set = Scalar::Int(at_most);
+            Expectation::AtMost(AtMost { at_most, set })
+        };
+        let least = |at_least: i64| {
+            let set = Scalar::Int(at_least);
+            Expectation::AtLeast(AtLeast { at_least, set })
+        };
+        let between = |from: i64, to: i64| {
+            let set = Scalar::Int(from);
+            Expectation::Between(Between { from, to, set })
+        };
+        let cases = [
+            (between(0, 15), "2.5", true),
+            (between(0, 15), "+2.5", true),
+            (between(0, 15), ".5", true),
+            (between(0, 15), "15.0", true),
+            (between(0, 15), "15.1", false),
+            (between(0, 15), "-0.5", false),
+            (most(2), "2.5", false),
+            (most(3), "2.5", true),
+            (least(3), "2.5", false),
+            (least(-1), "-0.5", true),
+            (least(-1), "-1.5", false),
+            (most(5), "", false),
+            (most(5), ".", false),
+            (most(5), "1.x", false),
+            (most(5), "five", false),
+        ];
+        for (expectation, seen, wanted) in cases {
+            assert_eq!(expectation.holds(seen), wanted, "{expectation} {seen}");
         }
     }
 }

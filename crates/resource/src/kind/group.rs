@@ -1,7 +1,7 @@
 //! `group`: a group in `/etc/group`, and who is in it.
 
 use model::plan::Risk;
-use model::value::GroupSeen;
+use model::value::{AccountSeen, AccountsSeen, GroupSeen};
 use model::{AccountOp, HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,8 +26,9 @@ pub struct Group {
     /// A new group gets an id from the range of system groups.
     #[serde(default)]
     pub system: bool,
-    /// Exactly these are listed as members; not given: the list is left as it is. Accounts
-    /// whose primary group it is need not be listed.
+    /// Exactly these are members; not given: the list is left as it is. An account whose
+    /// primary group it is is a member without being listed; the account that has the group's
+    /// name is left out.
     #[serde(default)]
     pub members: Option<Vec<String>>,
 }
@@ -99,7 +100,7 @@ impl Kind for Group {
                     ..Drift::default()
                 })
             }
-            (Some(group), false) => self.compare(group),
+            (Some(group), false) => self.compare(group, accounts),
         }
     }
 
@@ -124,7 +125,7 @@ impl Group {
         }
     }
 
-    fn compare(&self, group: &GroupSeen) -> Judgement {
+    fn compare(&self, group: &GroupSeen, accounts: &AccountsSeen) -> Judgement {
         let mut drifts = Vec::new();
         if let Some(gid) = self.gid.filter(|gid| *gid != group.gid) {
             drifts.push(Drift {
@@ -139,7 +140,29 @@ impl Group {
             });
         }
         if let Some(wanted) = &self.members {
-            let missing = wanted.iter().filter(|user| !group.members.contains(user));
+            // Whom the kernel gives the group at each login, listed or not (credentials(7)).
+            let has_as_primary = |user: &AccountSeen| user.gid == group.gid;
+            let primary: Vec<&AccountSeen> = accounts
+                .accounts
+                .iter()
+                .filter(|user| has_as_primary(user) && user.name != self.name)
+                .collect();
+            let is_primary = |name: &String| primary.iter().any(|user| user.name == *name);
+            for user in primary.iter().filter(|user| !wanted.contains(&user.name)) {
+                let name = printable(user.name.as_bytes());
+                drifts.push(Drift {
+                    observed: format!("it is the primary group of `{name}`"),
+                    wanted: listed(wanted),
+                    at: vec![SourceLine::new(HostPath::literal("/etc/passwd"), user.line)],
+                    by_hand: Some(format!(
+                        "give the account another primary group: usermod --gid GROUP {name}"
+                    )),
+                    ..Drift::default()
+                });
+            }
+            let missing = wanted
+                .iter()
+                .filter(|user| !group.members.contains(user) && !is_primary(user));
             let extra = group.members.iter().filter(|user| !wanted.contains(user));
             let edits: Vec<_> = missing
                 .map(|user| self.add(user))

@@ -325,6 +325,31 @@ fn groups_and_their_members() {
     }
 }
 
+/// `usermod -g shadow bob`: bob reads what the group reads, though no list names him.
+#[test]
+fn a_primary_group_is_membership() {
+    let host = host(
+        &[
+            "root:set:0:0:/root:/bin/bash",
+            "bob:set:1000:42:/home/bob:/bin/bash",
+        ],
+        &["root:0:", "shadow:42:"],
+    );
+    for (yaml, expected) in [
+        (
+            "{name: shadow, members: []}",
+            "drift: it is the primary group of `bob`, wanted no members @ /etc/passwd:2 (by hand: give the account another primary group: usermod --gid GROUP bob)",
+        ),
+        (
+            "{name: shadow, members: [bob]}",
+            "ok: gid 42 @ /etc/group:2",
+        ),
+        ("{name: root, members: []}", "ok: gid 0 @ /etc/group:1"),
+    ] {
+        check(&format!("group: {yaml}"), &host, expected);
+    }
+}
+
 #[test]
 fn mistakes_are_refused_at_load() {
     for (yaml, why) in [
