@@ -34,7 +34,7 @@ const ALWAYS: [&str; 10] = [
 /// When the upgrade of a change began; none where it is of no upgrade.
 pub(crate) fn since(records: &[ActionRecord]) -> Option<Timestamp> {
     records.iter().find_map(|record| match record.kept {
-        Kept::Upgrade { since } => Some(since),
+        Kept::Upgrade { since, .. } => Some(since),
         _ => None,
     })
 }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{ChangeId, ChangeState};
+use model::count::first_of;
+use model::{ChangeId, ChangeState, Risk};
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};
@@ -43,8 +44,11 @@ pub enum Recovery {
         deadline: Timestamp,
         undo: bool,
     },
-    /// An interrupted undo was completed, or one that waited was confirmed.
-    Undone,
+    /// An interrupted undo was completed, or one that waited was confirmed. `seen` says whether
+    /// everything was looked at, and is as it was before the change.
+    Undone {
+        seen: bool,
+    },
     /// An undo that nobody confirmed was taken back: the change is in effect again, checked
     /// path by path.
     UndoTakenBack {
@@ -105,7 +109,7 @@ fn one(
     let ChangeRecord {
         mut header,
         plan,
-        mut actions,
+        actions,
         images,
     } = record;
     let id = header.change.id;
@@ -159,7 +163,7 @@ fn one(
             if !restarted && let Some(by) = confirm::confirmed_by_sign_in(&record.header) {
                 undo::again::keep(state, record, &by, now)?;
                 confirm::disarm(id, state);
-                return Ok(Recovery::Undone);
+                return Ok(Recovery::Undone { seen: false });
             }
             if !confirm::is_over(&record.header, now) {
                 return Ok(Recovery::StillAwaiting {
@@ -197,14 +201,17 @@ fn one(
             let finished = undo::finish(&context, state, record, now, sink)?;
             confirm::disarm(id, state);
             return Ok(match finished {
-                undo::Finished::Undone => Recovery::Undone,
+                undo::Finished::Undone { proof, .. } => Recovery::Undone {
+                    seen: proof.is_some(),
+                },
                 undo::Finished::Stuck(why) => Recovery::NeedsHuman { why },
             });
         }
         ChangeState::Committed
         | ChangeState::Undone
         | ChangeState::RolledBack
-        | ChangeState::NeedsHuman => {
+        | ChangeState::NeedsHuman
+        | ChangeState::KeptAsItIs => {
             return Ok(Recovery::AsPlanned {
                 why: "it is final".to_owned(),
             });
@@ -215,6 +222,30 @@ fn one(
         (ChangeState::RollingBack, Some(note)) => vec![note.clone()],
         _ => vec![why.to_owned()],
     };
+    let record = ChangeRecord {
+        header,
+        plan,
+        actions,
+        images,
+    };
+    if let Some(why) = without_images(&context, &record)? {
+        let mut header = record.header;
+        header.change.state = ChangeState::NeedsHuman;
+        header.change.ended = Some(now);
+        header.change.note = Some(why.clone());
+        state
+            .journal()
+            .write(Batch::default().put(id, "", &header))
+            .map_err(StateError::from)?;
+        confirm::disarm(id, state);
+        return Ok(Recovery::NeedsHuman { why: vec![why] });
+    }
+    let ChangeRecord {
+        mut header,
+        plan,
+        mut actions,
+        images,
+    } = record;
     let applied = finish_taking_back(
         &context,
         state,
@@ -233,6 +264,26 @@ fn one(
             why: why.join("; "),
         },
     })
+}
+
+/// Why nothing of it is taken back: a before-image is missing or damaged. What could cut people off
+/// goes back as far as it can all the same.
+fn without_images(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+) -> Result<Option<String>, RecoverError> {
+    if record.plan.risk() >= Risk::Connectivity {
+        return Ok(None);
+    }
+    let begun = undo::standing(record);
+    let missing = undo::missing_images(context, record, &begun)?;
+    let names: Vec<String> = missing.iter().map(|path| format!("`{path}`")).collect();
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "the before-image of {} is missing or damaged: nothing was taken back",
+            first_of(&names, 8)
+        )
+    }))
 }
 
 fn take_undo_back(

@@ -209,9 +209,18 @@ impl State {
 
     /// Changes that are not final: interrupted, at work, or waiting to be confirmed.
     pub fn pending(&self) -> Result<Vec<Pending>, StateError> {
+        self.listed(|state| !state.is_final())
+    }
+
+    /// The same, and those that need a person.
+    pub fn unended(&self) -> Result<Vec<Pending>, StateError> {
+        self.listed(|state| !state.is_final() || state == ChangeState::NeedsHuman)
+    }
+
+    fn listed(&self, which: impl Fn(ChangeState) -> bool) -> Result<Vec<Pending>, StateError> {
         let headers = self.journal.headers()?.into_iter();
         Ok(headers
-            .filter(|header| !header.change.state.is_final())
+            .filter(|header| which(header.change.state))
             .map(|header| Pending {
                 deadline: header.deadline,
                 change: header.change.clone(),

@@ -1,7 +1,7 @@
 //! Taking actions back: the same for a change set that failed, for an interrupted change, for
 //! one that nobody confirmed, and for an undo. Every step can be done twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
@@ -14,11 +14,31 @@ use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
 use crate::state::StateError;
 
+/// Every path, value, unit and package of a taking back was looked at when it was over, and is
+/// as it was. Nothing makes one but [`Outcome::proof`], and nothing is called as it was without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsBefore {
+    seen: usize,
+}
+
+impl AsBefore {
+    /// So many paths and values were looked at.
+    pub const fn seen(&self) -> usize {
+        self.seen
+    }
+}
+
 /// How a taking back went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What could not be put back, and why. Empty: all is as it was, and was checked.
+    /// What could not be put back, and why.
     pub stuck: Vec<String>,
+    /// What was told to go back, and can't be looked at.
+    pub unseen: Vec<String>,
+    /// Files that were seen to be as they were, and that units wrote anew when they started.
+    pub anew: Vec<HostPath>,
+    /// Values, units and packages that were looked at, and are as they were.
+    pub values: usize,
     /// Something of it only for want of room.
     pub is_full: bool,
     /// Paths that were checked, and how many are as they were.
@@ -27,6 +47,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Was everything seen to be as it was?
+    pub fn proof(&self) -> Option<AsBefore> {
+        let all = self.stuck.is_empty() && self.unseen.is_empty() && self.anew.is_empty();
+        (all && self.same == self.paths).then_some(AsBefore {
+            seen: self.paths + self.values,
+        })
+    }
+
     /// Tells whoever watches how it went.
     pub fn tell(&self, id: ChangeId, sink: &mut dyn FnMut(Event)) {
         for why in &self.stuck {
@@ -131,13 +159,21 @@ pub fn take_back(
         }
     }
     context.crash.here("directory times set");
+    let mut was_back = BTreeSet::new();
     if context.root.is_live() {
+        // What a unit's start writes anew is told apart from what did not go back.
+        was_back = back_before_starts(context, plan, &chosen, &concerned);
         let watched = repeat_activations(context, plan, records, &chosen, &mut outcome);
         settle_units(context, records, &chosen, &mut outcome);
         stay_up(&watched, &mut outcome);
         context.crash.here("units watched");
     }
-    check(context, &concerned, records, &chosen, &mut outcome);
+    let seen = Seen {
+        context,
+        images: &concerned,
+        was_back: &was_back,
+    };
+    check(&seen, journal, records, &chosen, &mut outcome);
     drop(dpkg);
     outcome
 }
@@ -255,7 +291,7 @@ fn put_paths_back<'a>(
 /// When an upgrade began that did not come to its end.
 fn cut_short(record: &ActionRecord) -> Option<Timestamp> {
     match (&record.kept, &record.state) {
-        (Kept::Upgrade { since }, ActionState::Begun | ActionState::Failed { .. }) => Some(*since),
+        (Kept::Upgrade { since, .. }, ActionState::Begun | ActionState::Failed { .. }) => Some(*since),
         _ => None,
     }
 }
@@ -321,7 +357,21 @@ fn repeat_activations(
     };
     let mut repeated: Vec<&Effect> = Vec::new();
     let mut watched = Vec::new();
-    for action in &plan.actions {
+    // A unit that goes back to rest has nothing to read, and is not brought up.
+    let rests = |effect: &Effect| {
+        unit::told(effect).is_some_and(|told| {
+            records.iter().any(|record| {
+                let rests = matches!(&record.kept, Kept::Unit { name, active: Some(false), .. }
+                    if name == told);
+                rests && chosen.contains(&record.id) && begun(&record.id)
+            })
+        })
+    };
+    let mut actions: Vec<&Action> = plan.actions.iter().collect();
+    if let Err(error) = unit::sort_as_started(&mut actions, |action| unit::told(&action.effect)) {
+        outcome.stuck.push(error.to_string());
+    }
+    for action in actions {
         let concerned = chosen.contains(&action.id) && begun(&action.id)
             || action
                 .after
@@ -331,6 +381,9 @@ fn repeat_activations(
             continue;
         }
         repeated.push(&action.effect);
+        if rests(&action.effect) {
+            continue;
+        }
         let kept = record(action.id).map_or(&Kept::Nothing, |record| &record.kept);
         match repeat(context, &action.effect, kept) {
             Ok(unit) => watched.extend(unit),
@@ -338,7 +391,40 @@ fn repeat_activations(
         }
         context.crash.here("activation repeated");
     }
+    for record in records.iter().filter(|record| chosen.contains(&record.id)) {
+        if let Kept::Upgrade { ran, boot, .. } = &record.kept
+            && begun(&record.id)
+            && *boot == crate::apply::boot_id()
+        {
+            match bring_up_what_ran(ran) {
+                Ok(units) => watched.extend(units),
+                Err(error) => outcome.stuck.push(error.to_string()),
+            }
+            context.crash.here("what ran runs again");
+        }
+    }
     watched
+}
+
+/// What an upgrade ended, and what could not live with it, runs again, in systemd's order.
+fn bring_up_what_ran(ran: &[String]) -> Result<Vec<Watched>, act::ActError> {
+    let names: Vec<&str> = ran.iter().map(String::as_str).collect();
+    let seen = health::look(&names)?;
+    let both = names.into_iter().zip(seen);
+    let mut down: Vec<&str> = both
+        .filter(|(_, seen)| seen.has_ended())
+        .map(|(name, _)| name)
+        .collect();
+    unit::sort_as_started(&mut down, |name| Some(*name))?;
+    let mut watched = Vec::new();
+    for name in down {
+        if unit::is_gone(name)? {
+            continue;
+        }
+        unit::bring_up(name)?;
+        watched.push(Watched::now(name)?);
+    }
+    Ok(watched)
 }
 
 /// Tells it again. A unit that ran before is brought up, whatever became of it.
@@ -414,32 +500,109 @@ fn settle_units(
     }
 }
 
-/// Looks at everything again: a taking back is believed only when it is seen.
-fn check(
+/// The files that are as they were before any unit is started again. Only what a unit may have
+/// been told to start is worth the look.
+fn back_before_starts<'a>(
     context: &Context<'_>,
-    images: &[&Imaged],
-    records: &[ActionRecord],
+    plan: &Plan,
+    chosen: &BTreeSet<ActionId>,
+    images: &[&'a Imaged],
+) -> BTreeSet<&'a HostPath> {
+    let starts = plan.actions.iter().any(|action| {
+        let is_upgrade = matches!(action.effect, Effect::Upgrade { .. });
+        (action.effect.is_activation() || is_upgrade)
+            && (chosen.contains(&action.id) || action.after.iter().any(|id| chosen.contains(id)))
+    });
+    if !starts {
+        return BTreeSet::new();
+    }
+    let files = images.iter().filter(|image| {
+        image.role == Role::Touched && matches!(image.before, Node::File { .. })
+    });
+    files
+        .filter(|image| {
+            Node::capture(context.root, &image.path, LastLink::Itself, None)
+                .is_ok_and(|(_, node)| node.exactly(&image.before))
+        })
+        .map(|image| &image.path)
+        .collect()
+}
+
+/// What the last look needs.
+struct Seen<'a> {
+    context: &'a Context<'a>,
+    images: &'a [&'a Imaged],
+    /// Files that were as they were before units were started.
+    was_back: &'a BTreeSet<&'a HostPath>,
+}
+
+/// Looks at everything again: a taking back is believed only when it is seen. An action of which
+/// anything is not as it was counts as standing, so that the next undo tries it again.
+fn check(
+    seen: &Seen<'_>,
+    (journal, id): (&Journal, ChangeId),
+    records: &mut [ActionRecord],
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
 ) {
-    for image in images.iter().filter(|image| image.role == Role::Touched) {
-        outcome.paths += 1;
-        match Node::capture(context.root, &image.path, LastLink::Itself, None) {
-            Ok((_, node)) if node.exactly(&image.before) => outcome.same += 1,
-            Ok((_, node)) if outcome.stuck.is_empty() => outcome.stuck.push(format!(
-                "`{}` is {}, and not as it was",
-                image.path,
-                node.kind()
-            )),
-            Ok(_) => {}
-            Err(error) => outcome.stuck.push(error.to_string()),
+    let mut failed: BTreeMap<ActionId, String> = BTreeMap::new();
+    let known = !outcome.stuck.is_empty();
+    for image in seen.images {
+        if image.role != Role::Touched {
+            continue;
         }
+        outcome.paths += 1;
+        let why = match Node::capture(seen.context.root, &image.path, LastLink::Itself, None) {
+            Ok((_, node)) if node.exactly(&image.before) => {
+                outcome.same += 1;
+                continue;
+            }
+            Ok((_, node)) if seen.was_back.contains(&image.path) => {
+                match node.same_as(&image.before) {
+                    true => outcome.same += 1,
+                    false => outcome.anew.push(image.path.clone()),
+                }
+                continue;
+            }
+            Ok((_, node)) => {
+                let why = format!("`{}` is {}, and not as it was", image.path, node.kind());
+                if !known {
+                    outcome.stuck.push(why.clone());
+                }
+                why
+            }
+            Err(error) => {
+                outcome.stuck.push(error.to_string());
+                error.to_string()
+            }
+        };
+        let concerned = image.actions.intersection(chosen);
+        failed.extend(concerned.map(|action| (*action, why.clone())));
     }
     for record in records.iter().filter(|record| chosen.contains(&record.id)) {
-        if record.state == ActionState::TakenBack && act::is_back(&record.kept) == Some(false) {
-            outcome
-                .stuck
-                .push(format!("{} is not taken back", record.id));
+        if record.state != ActionState::TakenBack {
+            continue;
+        }
+        match act::is_back(&record.kept) {
+            Some(true) => outcome.values += usize::from(record.kept != Kept::Nothing),
+            Some(false) => {
+                let why = format!("{} is not taken back", record.id);
+                outcome.stuck.push(why.clone());
+                failed.insert(record.id, why);
+            }
+            None => outcome.unseen.push(format!("{} was told to go back", record.id)),
+        }
+    }
+    for (action, why) in failed {
+        let record = records.iter_mut().find(|record| record.id == action);
+        let Some(record) = record.filter(|record| record.state == ActionState::TakenBack) else {
+            continue;
+        };
+        record.state = ActionState::Failed { why };
+        let batch = Batch::default().put(id, ActionRecord::key(record.id), record);
+        if let Err(error) = journal.write(batch) {
+            outcome.is_full |= error.is_full();
+            outcome.stuck.push(error.to_string());
         }
     }
 }

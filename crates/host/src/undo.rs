@@ -6,7 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) mod again;
+pub mod choice;
+pub mod look_again;
 mod since;
+
+pub use choice::Choice;
 
 use jiff::Timestamp;
 use model::count::plural;
@@ -26,7 +30,7 @@ use crate::merge::merge;
 use crate::outside;
 use crate::room::{self, Back};
 use crate::state::{ChangeRecord, State, StateError};
-use crate::take_back::take_back;
+use crate::take_back::{AsBefore, Outcome, take_back};
 use crate::target::Target;
 
 /// Larger files than this are not merged: they are not configuration.
@@ -35,11 +39,13 @@ const MERGE_LIMIT_BYTES: u64 = 1 << 20;
 /// How an undo ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undone {
-    /// Everything is as it was before the change, checked, except for `merged` files: those
-    /// hold what others changed since, without our lines.
+    /// Taken back. `merged` files hold what others changed since, without our lines.
     Done {
         id: ChangeId,
         merged: Vec<HostPath>,
+        /// None where anything was not seen to be as it was: `left` says what.
+        proof: Option<AsBefore>,
+        left: Left,
     },
     /// In effect, and taken back by the guard unless somebody confirms it.
     AwaitingConfirmation(ChangeId, Timestamp),
@@ -52,6 +58,19 @@ pub enum Undone {
         id: ChangeId,
         why: Vec<String>,
     },
+}
+
+/// What an undo leaves otherwise than it was before the change, and says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Steps that are in effect as before, and can be undone later: a place or an action each.
+    pub standing: Vec<String>,
+    /// Changed by others since, and left as they are now, as was asked for.
+    pub theirs: Vec<HostPath>,
+    /// Put back, seen to be as they were, and written anew by units that were started then.
+    pub anew: Vec<HostPath>,
+    /// Told to go back; whether it did can't be looked at.
+    pub unseen: Vec<String>,
 }
 
 /// What stands in the way of an undo at one path.
@@ -78,6 +97,12 @@ pub enum UndoError {
     },
     #[error("change {id} can't be taken back: {why}")]
     Irreversible { id: ChangeId, why: String },
+    #[error("change {id} can't be taken back: the before-image of `{}`{} is missing or damaged",
+        .paths.first().map(ToString::to_string).unwrap_or_default(),
+        match .paths.len() { 0 | 1 => String::new(), all => format!(" (and of {} more)", all - 1) })]
+    NoImage { id: ChangeId, paths: Vec<HostPath> },
+    #[error("{0}")]
+    Choice(String),
     #[error("change {id} can no longer be undone: its before-images expired on {}", at.strftime("%Y-%m-%d"))]
     Expired { id: ChangeId, at: Timestamp },
     #[error("{} {} changed by someone else since",
@@ -137,6 +162,21 @@ pub fn undo(
     options: &ApplyOptions<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Undone, UndoError> {
+    undo_chosen(host, state, id, &Choice::default(), options, sink)
+}
+
+/// Takes back what was chosen of a committed change; the rest stays in effect.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_chosen(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    choice: &Choice,
+    options: &ApplyOptions<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Undone, UndoError> {
     let target = Target::of(host)?;
     let lock = Lock::take(&target.root, options.lock_wait)?;
     elsewhere::claim(&lock, state)?;
@@ -144,6 +184,8 @@ pub fn undo(
         return Err(UndoError::Pending(pending.change.id));
     }
     let mut record = state.change(id)?;
+    forget_claims(&mut record);
+    record.header.leaves = choice.leaves(&record).map_err(UndoError::Choice)?;
     refuse_unless_undoable(state, &target, &record)?;
     let is_guarded = standing_risk(&record) >= Risk::Connectivity;
     if is_guarded {
@@ -156,7 +198,8 @@ pub fn undo(
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
-    let merged = with_room(&context, state, &mut record, is_guarded).inspect_err(|_| {
+    let decided = with_room(&context, state, &mut record, is_guarded, choice);
+    let Decided { merged, theirs } = decided.inspect_err(|_| {
         state.images().forget_fresh();
         state.reserve_again();
     })?;
@@ -165,7 +208,7 @@ pub fn undo(
     }
     if is_guarded {
         return again::undo(
-            &target, state, &context, record, merged, options, lock, sink,
+            &target, state, &context, record, Decided { merged, theirs }, options, lock, sink,
         );
     }
     record.header.change.state = ChangeState::Undoing;
@@ -200,8 +243,22 @@ pub fn undo(
         outside::tell(&images, state, began, sink);
     }
     match finished {
-        Finished::Undone => Ok(Undone::Done { id, merged }),
+        Finished::Undone { proof, left } => Ok(Undone::Done {
+            id,
+            merged,
+            proof: proof.filter(|_| theirs.is_empty()),
+            left: Left { theirs, ..left },
+        }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
+    }
+}
+
+/// A taking back that did not come to its end proves nothing of what it did: all of it is tried
+/// again, also of a change whose record says otherwise.
+fn forget_claims(record: &mut ChangeRecord) {
+    let state = record.header.change.state;
+    if matches!(state, ChangeState::NeedsHuman | ChangeState::KeptAsItIs) {
+        record.header.taken_back.clear();
     }
 }
 
@@ -236,12 +293,16 @@ fn with_room(
     state: &State,
     record: &mut ChangeRecord,
     is_guarded: bool,
-) -> Result<Vec<HostPath>, UndoError> {
-    let merged = match decide(context, record) {
+    choice: &Choice,
+) -> Result<Decided, UndoError> {
+    let decided = match decide(context, record, choice) {
         Err(error) if error.is_full() => {
             state.release();
+            let leaves = std::mem::take(&mut record.header.leaves);
             *record = state.change(record.header.change.id)?;
-            decide(context, record)?
+            forget_claims(record);
+            record.header.leaves = leaves;
+            decide(context, record, choice)?
         }
         decided => decided?,
     };
@@ -269,7 +330,7 @@ fn with_room(
         from_bytes: room::size_bytes(to),
     });
     room::check(context, state, back.chain(forth))?;
-    Ok(merged)
+    Ok(decided)
 }
 
 fn refuse_unless_undoable(
@@ -303,7 +364,7 @@ fn refuse_unless_undoable(
     for change in state.history()? {
         let stands = matches!(
             change.state,
-            ChangeState::Committed | ChangeState::NeedsHuman
+            ChangeState::Committed | ChangeState::NeedsHuman | ChangeState::KeptAsItIs
         );
         if change.id <= id || !stands {
             continue;
@@ -320,18 +381,19 @@ fn refuse_unless_undoable(
     Ok(())
 }
 
-/// The actions of a change that are in effect.
-fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
-    record
-        .actions
-        .iter()
-        .filter(|action| {
-            !matches!(
-                action.state,
-                ActionState::Pending | ActionState::Skipped { .. } | ActionState::TakenBack
-            )
+/// The actions that were begun, but for those that were taken back while others stayed, and for
+/// those that this undo leaves. One that a stuck taking back calls taken back is among them.
+pub(crate) fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
+    let header = &record.header;
+    let actions = record.actions.iter();
+    actions
+        .filter(|action| match action.state {
+            ActionState::Pending | ActionState::Skipped { .. } => false,
+            ActionState::TakenBack => !header.taken_back.contains(&action.id),
+            ActionState::Begun | ActionState::Done | ActionState::Failed { .. } => true,
         })
         .map(|action| action.id)
+        .filter(|id| !header.leaves.contains(id))
         .collect()
 }
 
@@ -367,12 +429,27 @@ fn things(record: &ChangeRecord) -> BTreeSet<String> {
     paths.chain(others).collect()
 }
 
-/// Decides for every path what it becomes, and notes it in the record. Gives the files that
-/// will not be byte for byte as before.
-fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPath>, UndoError> {
+/// The files that will not be byte for byte as before.
+#[derive(Debug, Default)]
+struct Decided {
+    /// Hold what others changed since, without our lines.
+    merged: Vec<HostPath>,
+    /// Left as others have made them since.
+    theirs: Vec<HostPath>,
+}
+
+/// Decides for every path what it becomes, and notes it in the record.
+fn decide(
+    context: &Context<'_>,
+    record: &mut ChangeRecord,
+    choice: &Choice,
+) -> Result<Decided, UndoError> {
+    let id = record.header.change.id;
     let standing = standing(record);
+    let leaves = record.header.leaves.clone();
     let mut obstacles = Vec::new();
     let mut merged = Vec::new();
+    let mut theirs = Vec::new();
     let upgrades: BTreeSet<ActionId> = record
         .plan
         .actions
@@ -393,8 +470,11 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
         let (_, mut current) = look(None)?;
         let after = image.after.clone().unwrap_or_else(|| image.before.clone());
+        // What an undo before this one has decided, and carried out.
+        let earlier = image.undo.take().map(|undo| undo.to);
         if image.role == Role::Parent {
-            if directory_time(&current) != directory_time(&after) {
+            let is_left = !image.actions.is_disjoint(&leaves);
+            if is_left || directory_time(&current) != directory_time(&after) {
                 image.undo = Some(UndoTo {
                     from: current.clone(),
                     to: current,
@@ -409,6 +489,9 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
         // A link to a directory is only a link.
         let is_directory = matches!(current, Node::Directory { .. });
         let decision = match image.actions.is_disjoint(&upgrades) {
+            _ if earlier.as_ref().is_some_and(|to| *to == current && *to != image.before) => {
+                Ok(Decision::Become(current.clone()))
+            }
             true => decide_path(context.images, image, &after, &current),
             false => {
                 decide_upgraded(context.images, image, &after, &current).map_err(Stop::Obstacle)
@@ -428,6 +511,16 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
                 }
                 image.undo = Some(UndoTo { from: current, to });
             }
+            Err(Stop::Obstacle(_))
+                if choice.keep_theirs && image.actions.is_disjoint(&upgrades) =>
+            {
+                theirs.push(image.path.clone());
+                image.undo = Some(UndoTo {
+                    from: current.clone(),
+                    to: current,
+                });
+                continue;
+            }
             Err(Stop::Obstacle(mut obstacle)) => {
                 // Thousands may be in the way, and a few of them are read by somebody.
                 if obstacles.len() >= DIFFERENCES_SHOWN {
@@ -441,15 +534,52 @@ fn decide(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Vec<HostPa
             && is_directory
             && let Some(obstacle) = holds_others(context, &image.path, &touched)?
         {
+            if choice.keep_theirs {
+                theirs.push(image.path.clone());
+                let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
+                image.undo = Some(UndoTo {
+                    from: current.clone(),
+                    to: current,
+                });
+                continue;
+            }
             obstacles.push(obstacle);
         }
     }
     obstacles.extend(changed_values(record, &standing));
     obstacles.extend(made_in_places(context, record, &standing)?);
+    let missing = missing_images(context, record, &standing)?;
+    if !missing.is_empty() {
+        return Err(UndoError::NoImage { id, paths: missing });
+    }
     match obstacles.is_empty() {
-        true => Ok(merged),
+        true => Ok(Decided { merged, theirs }),
         false => Err(UndoError::Conflict(obstacles)),
     }
+}
+
+/// The paths whose content is to be put back, and is not in the store as it was stored.
+pub(crate) fn missing_images(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+    which: &BTreeSet<ActionId>,
+) -> Result<Vec<HostPath>, ActError> {
+    let mut missing = Vec::new();
+    for image in &record.images {
+        if image.role != Role::Touched || image.actions.is_disjoint(which) {
+            continue;
+        }
+        let to = image.undo.as_ref().map_or(&image.before, |undo| &undo.to);
+        let Some(content) = to.content() else {
+            continue;
+        };
+        let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
+        // What is there already needs no image.
+        if current.content() != Some(content) && context.images.open(&content).is_err() {
+            missing.push(image.path.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// What an upgrade wrote goes back as it was, or not at all: a program or a database that is half
@@ -712,7 +842,7 @@ fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<O
 
 /// How the carrying out of an undo ended.
 pub(crate) enum Finished {
-    Undone,
+    Undone { proof: Option<AsBefore>, left: Left },
     Stuck(Vec<String>),
 }
 
@@ -726,15 +856,32 @@ pub(crate) fn finish(
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
-    let stuck = carry_out(context, state, &mut record, sink)?;
-    end(&mut record.header, &stuck, now);
-    let batch = Batch::default().put(id, "", &record.header);
+    let (outcome, left) = carry_out(context, state, &mut record, sink)?;
+    match outcome.stuck.is_empty() {
+        true => done(&mut record, now),
+        false => {
+            let change = &mut record.header.change;
+            change.ended = Some(now);
+            change.state = ChangeState::NeedsHuman;
+            change.note = Some(outcome.stuck.join("; "));
+            record.header.leaves.clear();
+        }
+    }
+    let mut batch = Batch::default().put(id, "", &record.header);
+    if record.header.change.undone_in_part {
+        for image in &record.images {
+            batch = batch.put(id, image_key(image), image);
+        }
+    }
     state.journal().write(batch)?;
     context.crash.here("undone");
     state.reserve_again();
-    Ok(match stuck.is_empty() {
-        true => Finished::Undone,
-        false => Finished::Stuck(stuck),
+    Ok(match outcome.stuck.is_empty() {
+        true => Finished::Undone {
+            proof: outcome.proof().filter(|_| left.standing.is_empty()),
+            left,
+        },
+        false => Finished::Stuck(outcome.stuck),
     })
 }
 
@@ -744,7 +891,7 @@ fn carry_out(
     state: &State,
     record: &mut ChangeRecord,
     sink: &mut dyn FnMut(Event),
-) -> Result<Vec<String>, StateError> {
+) -> Result<(Outcome, Left), StateError> {
     let chosen = standing_or_undone(record);
     let id = record.header.change.id;
     state.release();
@@ -776,23 +923,50 @@ fn carry_out(
     );
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
-    Ok(outcome.stuck)
+    let left = Left {
+        standing: choice::names(record, &record.header.leaves),
+        theirs: Vec::new(),
+        anew: outcome.anew.clone(),
+        unseen: outcome.unseen.clone(),
+    };
+    Ok((outcome, left))
 }
 
 /// In an undo that was interrupted, some actions are taken back already; they are looked at
 /// again, since their neighbours' directories are not done.
 fn standing_or_undone(record: &ChangeRecord) -> BTreeSet<ActionId> {
-    let down = &record.header.taken_back;
+    let Header {
+        taken_back, leaves, ..
+    } = &record.header;
     let actions = record.plan.actions.iter().map(|action| action.id);
-    actions.filter(|id| !down.contains(id)).collect()
+    actions
+        .filter(|id| !taken_back.contains(id) && !leaves.contains(id))
+        .collect()
 }
 
-fn end(header: &mut Header, stuck: &[String], now: Timestamp) {
-    header.change.ended = Some(now);
-    if stuck.is_empty() {
-        header.change.state = ChangeState::Undone;
-    } else {
-        header.change.state = ChangeState::NeedsHuman;
-        header.change.note = Some(stuck.join("; "));
+/// What was chosen is taken back, and was looked at. A change of which something stays is in effect
+/// with the rest.
+pub(crate) fn done(record: &mut ChangeRecord, now: Timestamp) {
+    let chosen = standing_or_undone(record);
+    let leaves = std::mem::take(&mut record.header.leaves);
+    record.header.change.ended = Some(now);
+    if leaves.is_empty() {
+        record.header.change.state = ChangeState::Undone;
+        return;
     }
+    record.header.taken_back.extend(chosen);
+    for image in &mut record.images {
+        image.undo = None;
+    }
+    let left = choice::names(record, &leaves).len();
+    let change = &mut record.header.change;
+    change.state = ChangeState::Committed;
+    change.undone_in_part = true;
+    change.note = Some(format!(
+        "taken back in part; {} still in effect",
+        match left {
+            1 => "1 place is".to_owned(),
+            more => format!("{more} places are"),
+        }
+    ));
 }

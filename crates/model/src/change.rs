@@ -38,6 +38,8 @@ pub enum ChangeState {
     RolledBack,
     /// Final until a person acts: neither as before nor as planned.
     NeedsHuman,
+    /// Final: neither as before nor as planned, and somebody has decided that it stays so.
+    KeptAsItIs,
 }
 
 impl ChangeState {
@@ -56,6 +58,7 @@ impl ChangeState {
             Self::RollingBack => "rolling_back",
             Self::RolledBack => "rolled_back",
             Self::NeedsHuman => "needs_human",
+            Self::KeptAsItIs => "kept_as_it_is",
         }
     }
 
@@ -74,6 +77,7 @@ impl ChangeState {
             Self::RollingBack => "being taken back",
             Self::RolledBack => "taken back already",
             Self::NeedsHuman => "in need of a person",
+            Self::KeptAsItIs => "kept as it is",
         }
     }
 
@@ -81,7 +85,11 @@ impl ChangeState {
     pub const fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Committed | Self::Undone | Self::RolledBack | Self::NeedsHuman
+            Self::Committed
+                | Self::Undone
+                | Self::RolledBack
+                | Self::NeedsHuman
+                | Self::KeptAsItIs
         )
     }
 
@@ -104,7 +112,11 @@ impl ChangeState {
                 | (S::Validating, S::AwaitingConfirmation | S::Committed)
                 | (S::AwaitingConfirmation, S::Committed)
                 | (S::Committed, S::Undoing)
-                | (S::NeedsHuman, S::Undoing)
+                | (
+                    S::NeedsHuman,
+                    S::Undoing | S::Undone | S::RolledBack | S::KeptAsItIs
+                )
+                | (S::KeptAsItIs, S::Undoing)
                 | (
                     S::Undoing,
                     S::Undone
@@ -156,6 +168,9 @@ pub struct Change {
     /// It was kept, or its undo was, without a proof that somebody can still get in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unproven: bool,
+    /// Some of it was taken back on request; the rest is in effect, and can be undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone_in_part: bool,
 }
 
 /// Paths that changed while a change was at work, and are none of its own.

@@ -388,14 +388,17 @@ pub fn recover_within(
             Recovery::StillAwaiting { deadline, .. } => format!(
                 "in effect, and taken back at {deadline:.0} unless `steadfast confirm {id}` keeps it"
             ),
-            Recovery::Undone => "undone: the host is as it was before the change".to_owned(),
+            Recovery::Undone { seen: true } => {
+                "undone: the host is as it was before the change".to_owned()
+            }
+            Recovery::Undone { seen: false } => "undone".to_owned(),
             Recovery::UndoTakenBack { why } => {
                 exit = exit.or(Exit::TakenBack);
                 format!("the undo was taken back, and the change is in effect again: {why}")
             }
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
-                format!("needs a person: {}", why.join("; "))
+                format!("needs a person: {}; next: steadfast recover {id}", why.join("; "))
             }
         };
         crate::say(format_args!(
@@ -404,6 +407,33 @@ pub fn recover_within(
         ));
     }
     Ok(exit)
+}
+
+/// Does a change need a person?
+pub fn needs_person(state: &State) -> Result<bool, Failure> {
+    let history = state.history().map_err(refused)?;
+    let mut states = history.iter().map(|change| change.state);
+    Ok(states.any(|state| state == ChangeState::NeedsHuman))
+}
+
+/// Names every change in need of a person. Who may not read the journal is told nothing here.
+pub fn mention_needy(context: &Context) {
+    let Ok(Some(state)) = context.existing_journal() else {
+        return;
+    };
+    let Ok(history) = state.history() else {
+        return;
+    };
+    for change in history {
+        if change.state == ChangeState::NeedsHuman {
+            crate::say(format_args!(
+                "change {id} needs a person ({}): steadfast recover {id} says what differs, and \
+                 what ends it",
+                model::printable(change.summary.as_bytes()),
+                id = change.id
+            ));
+        }
+    }
 }
 
 /// Lets before-images go that are kept no longer. Behind a command that did something else,

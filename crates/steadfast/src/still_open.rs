@@ -426,7 +426,8 @@ fn replaced(
             | ChangeState::AwaitingUndoConfirmation
             | ChangeState::Undone
             | ChangeState::RolledBack
-            | ChangeState::NeedsHuman => continue,
+            | ChangeState::NeedsHuman
+            | ChangeState::KeptAsItIs => continue,
         };
         if change.serves != [plan::patch::SERVES] || !(is_unfinished || finished) {
             continue;

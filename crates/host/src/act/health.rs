@@ -1,6 +1,7 @@
 //! Is a unit up, and does it stay up? systemd's own words (systemctl(1), `show`), and what
 //! follows from them for a unit that was told to start or to read its configuration again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::ActError;
@@ -14,6 +15,8 @@ const STAYS_UP: Duration = Duration::from_secs(2);
 /// systemd has finished its jobs when the watch begins; what is still on its way is started
 /// by something else, and most services take a few seconds for that.
 const WATCH_LIMIT: Duration = Duration::from_secs(30);
+/// A change waits so long for a unit that systemd starts again.
+const RESTART_LIMIT: Duration = Duration::from_secs(90);
 /// One `systemctl show` for all units together takes 5 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -31,6 +34,8 @@ pub struct Seen {
     /// A socket, a timer or a bus name starts it when it is needed, so it may rest meanwhile.
     is_on_demand: bool,
     main_process: Option<u32>,
+    /// After which time systemd starts it again when it ended (`RestartSec=`).
+    restart_after: Option<Duration>,
 }
 
 /// How a unit is that was up, or was started.
@@ -64,8 +69,24 @@ impl Seen {
         self.main_process
     }
 
+    /// Did something that ran before end, other than by resting until it is needed?
+    pub fn has_ended(&self) -> bool {
+        let rests = self.active_state == "inactive" && (self.is_oneshot || self.is_on_demand);
+        !self.is_up() && !rests
+    }
+
     pub fn has_failed(&self) -> bool {
         self.active_state == "failed"
+    }
+
+    /// One that ended once may have been ended by another that was restarted: for how long does
+    /// systemd still have it wait, or has just had it? None where it does not start it again, has
+    /// done so more than once, or does so after longer than a change can wait.
+    pub fn restarts_once(&self, now: &Self) -> Option<Duration> {
+        let ended_once = now.restarts == self.restarts + 1
+            || now.restarts == self.restarts && now.sub_state.starts_with("auto-restart");
+        now.restart_after
+            .filter(|after| ended_once && *after <= RESTART_LIMIT)
     }
 
     /// `self` was seen before, `now` is how it is now.
@@ -109,6 +130,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
                 "Type" => seen.is_oneshot = value == "oneshot",
                 "MainPID" => seen.main_process = value.parse().ok().filter(|id| *id != 0),
+                "RestartUSec" => seen.restart_after = parse_span(value),
                 "TriggeredBy" | "BusName" => seen.is_on_demand |= !value.is_empty(),
                 _ => {}
             }
@@ -116,6 +138,26 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
         all.push(seen);
     }
     all
+}
+
+/// A time span as systemd prints it (systemd.time(7)): `100ms`, `1min 30s`. None for `infinity`.
+fn parse_span(text: &str) -> Option<Duration> {
+    let mut all = Duration::ZERO;
+    for part in text.split_whitespace() {
+        let digits = part.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = part.split_at(digits);
+        let seconds = match unit {
+            "us" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return None,
+        };
+        all += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+    }
+    Some(all)
 }
 
 /// On a busy host systemctl was seen to end well and to say nothing: no answer is no verdict.
@@ -130,7 +172,7 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
         check_name(name)?;
     }
     let properties =
-        "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID";
+        "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,RestartUSec";
     let arguments = ["show", properties, "--"];
     let mut told_of = 0;
     for attempt in 0..ASKED_AT_MOST {
@@ -193,25 +235,34 @@ pub fn watch(watched: &[Watched]) -> Result<Vec<(String, String)>, ActError> {
     if watched.is_empty() || !is_booted() || is_booting()? {
         return Ok(Vec::new());
     }
-    let mut left: Vec<&Watched> = watched.iter().collect();
+    let mut left: Vec<(&Watched, Instant)> = Vec::new();
     let mut down: Vec<(String, String)> = Vec::new();
-    let began = Instant::now();
-    let mut steady_since = began;
+    let mut steady_since = Instant::now();
+    // Since when each is waited for: one that systemd starts again begins anew, once.
+    left.extend(watched.iter().map(|unit| (unit, steady_since)));
+    let mut again: BTreeSet<&str> = BTreeSet::new();
     loop {
-        let names: Vec<&str> = left.iter().map(|unit| unit.name.as_str()).collect();
+        let names: Vec<&str> = left.iter().map(|(unit, _)| unit.name.as_str()).collect();
         let mut still = Vec::with_capacity(left.len());
-        for (unit, now) in left.iter().zip(look(&names)?) {
-            match unit.seen.health(&now) {
-                Health::Up | Health::Rests => still.push(*unit),
-                Health::Starting if began.elapsed() < WATCH_LIMIT => {
+        for (&(unit, mut since), now) in left.iter().zip(look(&names)?) {
+            let once = unit.seen.restarts_once(&now);
+            if once.is_some() && again.insert(&unit.name) {
+                since = Instant::now();
+                steady_since = since;
+            }
+            let limit = WATCH_LIMIT + once.unwrap_or_default();
+            match (unit.seen.health(&now), once) {
+                (Health::Up | Health::Rests, _) => still.push((unit, since)),
+                (Health::Down(_), Some(_)) if now.is_up() => still.push((unit, since)),
+                (Health::Starting, _) | (Health::Down(_), Some(_)) if since.elapsed() < limit => {
                     steady_since = Instant::now();
-                    still.push(*unit);
+                    still.push((unit, since));
                 }
-                Health::Starting => {
-                    let limit = WATCH_LIMIT.as_secs();
+                (Health::Starting, _) => {
+                    let limit = limit.as_secs();
                     down.push((unit.name.clone(), format!("it is not up after {limit} s")));
                 }
-                Health::Down(why) => down.push((unit.name.clone(), why)),
+                (Health::Down(why), _) => down.push((unit.name.clone(), why)),
             }
         }
         left = still;

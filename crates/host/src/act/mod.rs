@@ -188,6 +188,11 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
         }
         Effect::Upgrade { .. } => Ok(Kept::Upgrade {
             since: Timestamp::now(),
+            ran: match context.root.is_live() && unit::is_booted() {
+                true => unit::running()?,
+                false => Vec::new(),
+            },
+            boot: crate::apply::boot_id(),
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         _ => match &action.inverse {

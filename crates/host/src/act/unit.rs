@@ -1,7 +1,7 @@
 //! systemd units: what is enabled is a set of links below `/etc/systemd/system`, imaged like
 //! any other path, and what runs is asked of systemd.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,6 +129,86 @@ pub fn bring_up(name: &str) -> Result<(), ActError> {
     forget_failure(name)?;
     // One that waits to be started again is only started at once when it is restarted.
     act_now(name, "restart")
+}
+
+/// The services, sockets, timers and paths that run, but for those of somebody's session and those
+/// that were made for a moment.
+pub fn running() -> Result<Vec<String>, ActError> {
+    let listed = systemctl()?
+        .args([
+            "list-units",
+            "--type=service,socket,timer,path",
+            "--state=active,reloading",
+            "--no-legend",
+            "--plain",
+        ])
+        .succeed()?;
+    let names = listed.stdout.lines();
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    Ok(names
+        .filter(|name| check_name(name).is_ok())
+        .filter(|name| !["user@", "user-runtime-dir@", "run-"].iter().any(|of| name.starts_with(of)))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Brings what names units into the order in which systemd would start these together: each behind
+/// those that it comes `After=` (systemd.unit(5)). What names none, and what has no order, keeps
+/// its place.
+pub fn sort_as_started<T>(
+    items: &mut [T],
+    name: impl Fn(&T) -> Option<&str>,
+) -> Result<(), ActError> {
+    let names: BTreeSet<String> = items.iter().filter_map(&name).map(str::to_owned).collect();
+    if names.len() < 2 || !is_booted() {
+        return Ok(());
+    }
+    let mut after: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for unit in &names {
+        check_name(unit)?;
+        let shown = systemctl()?
+            .args(["show", "--property=After", "--value", "--", unit])
+            .succeed()?;
+        let all = shown.stdout.split_whitespace();
+        let among = all.filter(|one| names.contains(*one) && one != unit);
+        after.insert(unit.clone(), among.map(str::to_owned).collect());
+    }
+    let ranks = start_ranks(&after);
+    // The places that units take stay theirs, and what stands between stays between.
+    let places: Vec<usize> = (0..items.len())
+        .filter(|at| items.get(*at).is_some_and(|item| name(item).is_some()))
+        .collect();
+    for end in (1..places.len()).rev() {
+        for at in 0..end {
+            let (left, right) = (places[at], places[at + 1]);
+            let rank = |at: usize| name(&items[at]).and_then(|unit| ranks.get(unit)).copied();
+            if rank(left) > rank(right) {
+                items.swap(left, right);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many units at most must be started before each of them, one behind the other. Units in a
+/// circle have no order, as for systemd.
+pub fn start_ranks(after: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, usize> {
+    let mut ranks: BTreeMap<String, usize> = after.keys().map(|unit| (unit.clone(), 0)).collect();
+    for _ in 0..after.len() {
+        let mut is_settled = true;
+        for (unit, before) in after {
+            let least = before.iter().filter_map(|one| ranks.get(one)).max();
+            let least = least.map_or(0, |rank| rank + 1).min(after.len());
+            if ranks.get(unit).is_some_and(|rank| *rank < least) {
+                ranks.insert(unit.clone(), least);
+                is_settled = false;
+            }
+        }
+        if is_settled {
+            break;
+        }
+    }
+    ranks
 }
 
 /// Makes systemd forget that the unit failed, and how often it was started.

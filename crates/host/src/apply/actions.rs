@@ -41,7 +41,9 @@ impl Told {
             return Ok(());
         }
         let after = health::look_at(name)?;
-        if let Health::Down(why) = before.health(&after) {
+        if let Health::Down(why) = before.health(&after)
+            && before.restarts_once(&after).is_none()
+        {
             return Err(ActError::program(format!("keep `{name}` up"), why));
         }
         let watched = Watched::new(name, &before, after);
@@ -97,11 +99,17 @@ impl Work<'_> {
     /// Actions in the plan's order, activations at the end. Only a failure of the journal is
     /// an error here; an action that fails costs its set.
     pub(super) fn act_all(&mut self) -> Result<(), StateError> {
-        let (activations, actions): (Vec<&Action>, Vec<&Action>) = self
+        let (mut activations, actions): (Vec<&Action>, Vec<&Action>) = self
             .plan
             .actions
             .iter()
             .partition(|action| action.effect.is_activation());
+        if self.context.root.is_live() {
+            // Without an answer the plan's order is kept; what it breaks is seen by the watch.
+            drop(unit::sort_as_started(&mut activations, |one| {
+                unit::told(&one.effect)
+            }));
+        }
         let mut finished: Option<ActionId> = None;
         let mut told = Told::default();
         for action in actions {

@@ -217,10 +217,15 @@ impl Work<'_> {
         self.commit()
     }
 
+    /// Did something fail, or not go back with its set?
     fn has_stuck(&self) -> bool {
-        self.records
-            .iter()
-            .any(|record| matches!(record.state, ActionState::Failed { .. }))
+        self.records.iter().any(|record| match record.state {
+            ActionState::Failed { .. } => true,
+            ActionState::Begun | ActionState::Done => {
+                self.down.contains(&self.sets.of[&record.id])
+            }
+            ActionState::Pending | ActionState::Skipped { .. } | ActionState::TakenBack => false,
+        })
     }
 
     fn commit(&mut self) -> Result<Applied, StateError> {

@@ -36,6 +36,9 @@ pub struct Header {
     /// Actions of change sets that failed and were taken back, or never begun, while the
     /// others stand.
     pub taken_back: BTreeSet<ActionId>,
+    /// Actions that the undo that is under way leaves as they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub leaves: BTreeSet<ActionId>,
     /// Done by Steadfast for itself: its recovery units.
     #[serde(default)]
     pub own: bool,
@@ -180,6 +183,11 @@ pub enum Kept {
     /// When an upgrade began: what was made before is none of its own.
     Upgrade {
         since: Timestamp,
+        /// Units that ran then, and run again when it is taken back in the same boot.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ran: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),

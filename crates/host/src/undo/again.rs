@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{ActionId, ChangeState, HostPath, Plan};
 
-use super::{UndoError, Undone, carry_out, standing};
+use super::{Decided, Left, UndoError, Undone, carry_out, done, standing};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::apply::{ApplyOptions, image_key};
 use crate::confirm;
@@ -30,12 +30,13 @@ pub(super) fn undo(
     state: &State,
     context: &Context<'_>,
     mut record: ChangeRecord,
-    merged: Vec<HostPath>,
+    decided: Decided,
     options: &ApplyOptions<'_>,
     lock: Lock,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Undone, UndoError> {
     let id = record.header.change.id;
+    let Decided { merged, theirs } = decided;
     prepare(context, &mut record)?;
     let was = record.header.change.clone();
     record.header.undo = Some(GuardedUndo {
@@ -73,8 +74,15 @@ pub(super) fn undo(
     state.images().keep_fresh();
     options.crash.here("undo guarded");
     let unfinished = |source| UndoError::Unfinished { id, source };
-    let mut why = carry_out(context, state, &mut record, sink)
-        .unwrap_or_else(|error| vec![error.to_string()]);
+    let (mut proof, mut left, mut why) = (None, Left::default(), Vec::new());
+    match carry_out(context, state, &mut record, sink) {
+        Ok((outcome, others)) => {
+            proof = outcome.proof().filter(|_| theirs.is_empty() && others.standing.is_empty());
+            left = Left { theirs, ..others };
+            why.extend(outcome.stuck);
+        }
+        Err(error) => why.push(error.to_string()),
+    }
     if why.is_empty() && (options.interrupted)() {
         why.push("interrupted".to_owned());
     }
@@ -109,9 +117,16 @@ pub(super) fn undo(
         confirm::Waited::Confirmed(by) => {
             options.guard.disarm(id, state);
             sink(Event::Confirmed { id, by });
-            return Ok(Undone::Done { id, merged });
+            return Ok(Undone::Done {
+                id,
+                merged,
+                proof,
+                left,
+            });
         }
-        confirm::Waited::EndedElsewhere(header) => return Ok(ended(&header, merged)),
+        confirm::Waited::EndedElsewhere(header) => {
+            return Ok(ended(&header, merged, left));
+        }
         confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
         confirm::Waited::Expired => "nobody confirmed it in time",
     };
@@ -123,7 +138,7 @@ pub(super) fn undo(
     // It may have been confirmed or taken back while we reached for the lock.
     let record = state.change(id).map_err(unfinished)?;
     if record.header.change.state != awaited {
-        return Ok(ended(&record.header, merged));
+        return Ok(ended(&record.header, merged, left));
     }
     let why = vec![why.to_owned()];
     let ended = take_undo_back(context, state, record, (options.now)(), why, sink);
@@ -197,10 +212,12 @@ pub(crate) fn keep(
 ) -> Result<(), StateError> {
     let asked = record.header.undo.take().map(|undo| undo.by);
     forget(&mut record);
-    record.header.change.state = ChangeState::Undone;
-    record.header.change.ended = Some(now);
+    done(&mut record, now);
+    record.header.deadline = None;
     let asked = asked.map_or_else(String::new, |asked| format!("undo asked for by {asked}, "));
-    record.header.change.note = Some(format!("{asked}confirmed by {by}"));
+    let part = record.header.change.note.filter(|_| record.header.change.undone_in_part);
+    let part = part.map_or_else(String::new, |part| format!("{part}; "));
+    record.header.change.note = Some(format!("{part}{asked}confirmed by {by}"));
     write(state, &record)
 }
 
@@ -305,6 +322,7 @@ fn settle(record: &mut ChangeRecord, stuck: &[String], why: &[String], now: Time
         image.undo = None;
     }
     let was = record.header.undo.take();
+    record.header.leaves.clear();
     let change = &mut record.header.change;
     let because = match why.is_empty() {
         true => "its undo was taken back".to_owned(),
@@ -326,11 +344,25 @@ fn settle(record: &mut ChangeRecord, stuck: &[String], why: &[String], now: Time
 }
 
 /// What became of an undo that somebody else finished.
-fn ended(header: &Header, merged: Vec<HostPath>) -> Undone {
+fn ended(header: &Header, merged: Vec<HostPath>, left: Left) -> Undone {
     let id = header.change.id;
     let why: Vec<String> = header.change.note.iter().cloned().collect();
     match header.change.state {
-        ChangeState::Undone => Undone::Done { id, merged },
+        // Somebody else ended it: what they left was not looked at here.
+        ChangeState::Undone => Undone::Done {
+            id,
+            merged,
+            proof: None,
+            left,
+        },
+        ChangeState::Committed if header.change.undone_in_part && header.deadline.is_none() => {
+            Undone::Done {
+                id,
+                merged,
+                proof: None,
+                left,
+            }
+        }
         ChangeState::Committed => Undone::TakenBack { id, why },
         ChangeState::AwaitingUndoConfirmation | ChangeState::Redoing => {
             let deadline = header.deadline.unwrap_or(header.change.started);

@@ -33,6 +33,12 @@ pub fn run(cli: &Cli) -> Exit {
     if says_what_waits(&cli.command) {
         context.mention_waiting();
     }
+    if matches!(
+        cli.command,
+        Command::Audit(_) | Command::Plan(_) | Command::Apply(_) | Command::Patch(_)
+    ) {
+        crate::context::mention_needy(&context);
+    }
     let ended = match &cli.command {
         Command::Audit(args) => audit::run(args),
         Command::Inventory(args) => inventory::run(args),

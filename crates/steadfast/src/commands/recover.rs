@@ -2,22 +2,36 @@
 
 use std::time::{Duration, Instant};
 
-use host::{LocalHost, State};
+use host::{Difference, LocalHost, LookError, State};
 use jiff::Timestamp;
-use model::Change;
+use model::count::plural;
+use model::{Change, ChangeState};
 
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show;
 
-/// Finish or take back what a crash or a power cut interrupted
+/// Finish or take back what a crash or a power cut interrupted, and see to what needs a person
 ///
 /// Runs by itself at boot, and before any command that changes something. It acts only on
-/// records that this host wrote.
+/// records that this host wrote. With a change that needs a person it looks again at all that
+/// the change touched, and says what is not as it was before; where nothing differs, the change
+/// ends there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sudo steadfast recover")]
+#[command(
+    after_help = "Examples:\n  sudo steadfast recover\n  sudo steadfast recover c-4\n  \
+    sudo steadfast recover --keep-as-it-is c-4\n\n\
+    Exits with 5 while a change needs a person."
+)]
 pub struct Args {
+    /// The change that needs a person, and is looked at again: c-4, 4, `last`
+    #[arg(value_name = "CHANGE")]
+    change: Option<String>,
+    /// End a change that needs a person: what is there now stays, and who decided that is recorded
+    #[arg(long, requires = "change")]
+    keep_as_it_is: bool,
     /// Put the recovery unit and a copy of this program in place now, as the first apply does
     #[arg(long)]
     install: bool,
@@ -49,15 +63,111 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.watch {
         return watch(&state);
     }
+    if let Some(typed) = &args.change {
+        return see_to(args, context, &state, typed);
+    }
     let pending = state.pending().map_err(context::refused)?;
     if pending.is_empty() {
-        crate::say(format_args!("nothing to recover: every change is final"));
-        return Ok(Exit::AsWanted);
+        return needy(&state);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let pending: Vec<Change> = pending.into_iter().map(|pending| pending.change).collect();
     let left = await_work(&state, &pending, args.wait.0)?;
-    context::recover_within(&host, &state, left)
+    let exit = context::recover_within(&host, &state, left)?;
+    Ok(match context::needs_person(&state)? {
+        true => exit.or(Exit::NeedsPerson),
+        false => exit,
+    })
+}
+
+/// Says of each change in need of a person what differs and what ends it.
+fn needy(state: &State) -> Result<Exit, Failure> {
+    let history = state.history().map_err(context::refused)?;
+    let mut needy = history
+        .iter()
+        .filter(|change| change.state == ChangeState::NeedsHuman)
+        .peekable();
+    if needy.peek().is_none() {
+        crate::say(format_args!("nothing to recover: every change is final"));
+        return Ok(Exit::AsWanted);
+    }
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    for change in needy {
+        let differences = host::undo::look_again::differing(&host, state, change.id);
+        match differences {
+            Ok(differences) => say_differing(change, &differences),
+            Err(error) => crate::say(format_args!(
+                "change {} needs a person, and can't be looked at: {error}",
+                change.id
+            )),
+        }
+    }
+    Ok(Exit::NeedsPerson)
+}
+
+/// Looks at one change again, or ends it as it is.
+fn see_to(args: &Args, context: &Context, state: &State, typed: &str) -> Result<Exit, Failure> {
+    let change = context.change_to_undo(state, typed)?;
+    let id = change.id;
+    let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let (now, wait) = (Timestamp::now(), args.wait.0);
+    let seen = match args.keep_as_it_is {
+        true => host::keep_as_it_is(&host, state, id, &context::who(&host), now, wait),
+        false => host::look_again(&host, state, id, now, wait),
+    };
+    let differences = seen.map_err(|error| match &error {
+        LookError::NeedsNobody { .. } => Failure::with_help(
+            Exit::BadInput,
+            error,
+            "steadfast history lists the changes; steadfast recover without a name ends what was \
+             interrupted",
+        ),
+        LookError::Lock(_) => Failure::with_help(Exit::Findings, error, "try again later"),
+        _ => Failure::because(Exit::NeedsPerson, error),
+    })?;
+    if args.keep_as_it_is {
+        crate::say(format_args!(
+            "change {id} is ended, and kept as it is: {} otherwise than before it",
+            plural(differences.len(), "place")
+        ));
+        say_each(&differences);
+        return Ok(Exit::AsWanted);
+    }
+    if differences.is_empty() {
+        crate::say(format_args!(
+            "change {id}: looked at again, everything is as it was before it; it is ended"
+        ));
+        return Ok(Exit::AsWanted);
+    }
+    say_differing(&change, &differences);
+    Ok(Exit::NeedsPerson)
+}
+
+/// Differences that are listed; `show --format json` has them all.
+const LISTED: usize = 40;
+
+fn say_differing(change: &Change, differences: &[Difference]) {
+    let id = change.id;
+    crate::say(format_args!(
+        "change {id} needs a person: {} not as before it",
+        match differences.len() {
+            1 => "1 place is".to_owned(),
+            more => format!("{more} places are"),
+        }
+    ));
+    say_each(differences);
+    for step in show::change::endings(change) {
+        crate::say(format_args!("next: {} ({})", step.command, step.note));
+    }
+}
+
+fn say_each(differences: &[Difference]) {
+    for Difference { what, how } in differences.iter().take(LISTED) {
+        crate::say(format_args!("  {what}: {how}"));
+    }
+    if let Some(more) = differences.len().checked_sub(LISTED + 1) {
+        crate::say(format_args!("  and {} more", more + 1));
+    }
 }
 
 /// Keeps or takes back what waits, as soon as that can be decided.

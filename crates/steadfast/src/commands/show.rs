@@ -2,6 +2,9 @@
 
 use std::io::{BufWriter, Write};
 
+use host::{Difference, LocalHost, State};
+use model::{Change, ChangeState};
+
 use super::Format;
 use crate::context::{self, Context};
 use crate::exit::Exit;
@@ -25,16 +28,43 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
     let change = context.shown_change(&state, &args.change)?;
     let record = state.change(change.id).map_err(context::refused)?;
+    let differs = match change.state {
+        ChangeState::NeedsHuman => differing(&state, &change),
+        _ => None,
+    };
     let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
-            let value = serde_json::json!({"format": 1, "change": change, "plan": record.plan});
+            let mut value = serde_json::json!({"format": 1, "change": change, "plan": record.plan});
+            if let (Some(differs), Some(object)) = (&differs, value.as_object_mut()) {
+                object.insert("differs".to_owned(), serde_json::json!(differs));
+            }
             report::json::write_value(&mut out, &value)?;
         }
         Format::Human => {
-            show::change::write(&mut out, &change, Some(&record.plan), &Style::for_stdout())?;
+            let style = Style::for_stdout();
+            if let Some(differs) = &differs {
+                writeln!(out, "not as before it:")?;
+                for one in differs {
+                    writeln!(out, "  {}: {}", one.what, one.how)?;
+                }
+                writeln!(out)?;
+            }
+            show::change::write(&mut out, &change, Some(&record.plan), &style)?;
         }
     }
     out.flush()?;
     Ok(Exit::AsWanted)
+}
+
+/// What is not as it was before a change in need of a person; none where that can't be looked at.
+fn differing(state: &State, change: &Change) -> Option<Vec<Difference>> {
+    let host = LocalHost::running().ok()?;
+    match host::undo::look_again::differing(&host, state, change.id) {
+        Ok(differences) => Some(differences),
+        Err(error) => {
+            crate::say(format_args!("what differs can't be looked at: {error}"));
+            None
+        }
+    }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use advisory::assess::Finding;
 use host::packages::{kernel, owners};
-use host::{ApplyOptions, LocalHost, Obstacle, UndoError, Undone};
+use host::{ApplyOptions, Choice, LocalHost, Obstacle, UndoError, Undone};
 use jiff::Timestamp;
 use model::count::{first_of, plural};
-use model::{ChangeState, Effect, PackageUpgrade, Plan, Risk};
+use model::{ChangeState, Effect, HostPath, PackageUpgrade, Plan, Risk};
 
 use crate::assessing::{Effects, NewVersion, Outlook, Terms};
 use crate::context::{self, Context};
@@ -30,13 +30,24 @@ use crate::style::{Role, Style};
 /// change is put into effect again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes --confirm-within 5m"
+    after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes --confirm-within 5m\n  \
+    sudo steadfast undo c-19 --except /etc/motd\n  sudo steadfast undo c-19 --keep-theirs\n\n\
+    Of a change that is undone in part the rest is in effect, and is undone by another undo."
 )]
 pub struct Args {
     /// The change: c-19, 19, `last`, or the beginning of its plan's id; without it, the one that
     /// waits, or the last one
     #[arg(value_name = "CHANGE")]
     change: Option<String>,
+    /// Take back only what the change did to this place, or to what is in it
+    #[arg(long, value_name = "PATH")]
+    only: Vec<HostPath>,
+    /// Leave in effect what the change did to this place, or to what is in it
+    #[arg(long, value_name = "PATH")]
+    except: Vec<HostPath>,
+    /// Leave files that someone else changed since as they are now, and take the rest back
+    #[arg(long)]
+    keep_theirs: bool,
     /// How long an undo that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
@@ -65,7 +76,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         show::change::write(&mut err, &change, Some(&record.plan), &Style::for_stderr())?;
         err.flush()?;
     }
-    brings_back(&record.plan, context.directory());
+    match change.state {
+        // What of it is back already is not known before it is looked at.
+        ChangeState::NeedsHuman | ChangeState::KeptAsItIs => crate::say(format_args!(
+            "change {}: everything that it touched is looked at again, and what is not as before \
+             it is put back",
+            change.id
+        )),
+        _ => brings_back(&record.plan, context.directory()),
+    }
     let question = format!("take back change {}?", change.id);
     if !context::consent(args.yes, &question)? {
         crate::say(format_args!("nothing was changed"));
@@ -85,7 +104,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut err = std::io::stderr();
     let live = err.is_terminal();
     let mut lines = Lines::new(&mut err, Some(&record.plan), &style, live);
-    let undone = host::undo(&host, &state, change.id, &options, &mut |event| {
+    let choice = Choice {
+        only: args.only.clone(),
+        except: args.except.clone(),
+        keep_theirs: args.keep_theirs,
+    };
+    let undone = host::undo_chosen(&host, &state, change.id, &choice, &options, &mut |event| {
         // Nobody may be reading; the journal has it all.
         drop(lines.show(&event));
     })
@@ -224,20 +248,43 @@ fn first_names(findings: &[Finding]) -> String {
 
 fn conclude(undone: &Undone) -> Exit {
     match undone {
-        Undone::Done { id, merged } if merged.is_empty() => {
-            crate::say(format_args!(
-                "change {id} undone: the host is as it was before it"
-            ));
-            Exit::AsWanted
-        }
-        Undone::Done { id, merged } => {
-            crate::say(format_args!(
-                "change {id} undone. Not byte-identical, because someone else changed these since, \
-                 and keeps what they wrote:"
-            ));
-            for path in merged {
-                crate::say(format_args!("  {path}"));
+        Undone::Done {
+            id,
+            merged,
+            proof,
+            left,
+        } => {
+            match (proof, left.standing.is_empty()) {
+                // Nothing but a proof makes these words.
+                (Some(_), true) if merged.is_empty() => crate::say(format_args!(
+                    "change {id} undone: the host is as it was before it"
+                )),
+                (_, true) => crate::say(format_args!("change {id} undone")),
+                (_, false) => crate::say(format_args!(
+                    "change {id} undone in part; the rest is undone by: steadfast undo {id}"
+                )),
             }
+            let paths = |paths: &[HostPath]| -> Vec<String> {
+                paths.iter().map(ToString::to_string).collect()
+            };
+            say_left("still in effect", &left.standing);
+            say_left(
+                "not byte-identical, because someone else changed these since, and keeps what they \
+                 wrote",
+                &paths(merged),
+            );
+            say_left(
+                "left as they are now, because someone else changed these since",
+                &paths(&left.theirs),
+            );
+            say_left(
+                "put back, and written anew since by the units that were started",
+                &paths(&left.anew),
+            );
+            say_left(
+                "told to go back, and can't be looked at",
+                &left.unseen,
+            );
             Exit::AsWanted
         }
         Undone::AwaitingConfirmation(id, deadline) => {
@@ -262,6 +309,17 @@ fn conclude(undone: &Undone) -> Exit {
     }
 }
 
+/// Says which places are otherwise than before, and why.
+fn say_left(why: &str, what: &[String]) {
+    if what.is_empty() {
+        return;
+    }
+    crate::say(format_args!("{why}:"));
+    for one in what {
+        crate::say(format_args!("  {one}"));
+    }
+}
+
 /// Does it upgrade packages?
 fn upgrades(plan: &Plan) -> bool {
     let mut effects = plan.actions.iter().map(|action| &action.effect);
@@ -282,7 +340,8 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
                          what was there before it, and undo again; or leave the change"
                     }
                     false => {
-                        "nothing was touched; put these places in order by hand, or leave the change"
+                        "nothing was touched; put these places in order by hand, leave them as they \
+                         are (--keep-theirs), or leave what the change did there (--except PATH)"
                     }
                 },
             )
@@ -299,6 +358,11 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             Exit::BadInput,
             "nothing was touched; what it changed can only be changed forwards",
         ),
+        UndoError::NoImage { .. } => (
+            Exit::NeedsPerson,
+            "nothing was touched; --except PATH takes the rest back",
+        ),
+        UndoError::Choice(_) => (Exit::BadInput, "nothing was touched"),
         UndoError::NotCommitted { .. } => (Exit::BadInput, "steadfast history lists the changes"),
         UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),
         UndoError::Irreversible { .. } => (Exit::NeedsPerson, "nothing was touched"),

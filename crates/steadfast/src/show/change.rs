@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use model::{Change, ChangeState, Effect, Plan};
 
 use super::effect::{Seen, describe, is_secret, upgraded};
-use super::history::{minute, role, state_text};
+use super::history::{minute, role, standing_text};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::{count, next_steps};
@@ -26,7 +26,7 @@ pub fn write(
         &Text::new()
             .say(Role::Strong, &format!("change {}", change.id))
             .gap(3)
-            .say(role(change.state), state_text(change.state)),
+            .say(role(change.state), standing_text(change)),
     )?;
     paper.blank()?;
     let row = |paper: &mut Paper<'_>, label: &str, text: &str| {
@@ -69,18 +69,46 @@ pub fn write(
         ChangeState::Committed if change.expired.is_some() => return Ok(()),
         ChangeState::Committed => NextStep::new(format!("steadfast undo {}", change.id), ""),
         ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
-        _ => match ending(change) {
-            Some(step) => step,
-            None => return Ok(()),
-        },
+        _ => {
+            let steps = endings(change);
+            return match steps.is_empty() {
+                true => Ok(()),
+                false => next_steps(&mut paper, &steps),
+            };
+        }
     };
     next_steps(&mut paper, &[step])
+}
+
+/// All that can be done about a change that is not final, or that a person has to see to.
+pub(crate) fn endings(change: &Change) -> Vec<NextStep> {
+    let id = change.id;
+    match change.state {
+        ChangeState::NeedsHuman => vec![
+            NextStep::new(
+                format!("steadfast recover {id}"),
+                "looks again, and says what differs",
+            ),
+            NextStep::new(
+                format!("steadfast undo {id}"),
+                "tries again to take it back",
+            ),
+            NextStep::new(
+                format!("steadfast recover --keep-as-it-is {id}"),
+                "ends it: what is there now stays",
+            ),
+        ],
+        _ => ending(change).into_iter().collect(),
+    }
 }
 
 /// What ends a change that is not final, or that a person has to see to.
 pub(crate) fn ending(change: &Change) -> Option<NextStep> {
     Some(match change.state {
-        ChangeState::Committed | ChangeState::Undone | ChangeState::RolledBack => return None,
+        ChangeState::Committed
+        | ChangeState::Undone
+        | ChangeState::RolledBack
+        | ChangeState::KeptAsItIs => return None,
         ChangeState::AwaitingConfirmation => {
             NextStep::new(format!("steadfast confirm {}", change.id), "keeps it")
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use model::{Change, ChangeState};
 
-use super::change::ending;
+use super::change::{ending, endings};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
@@ -26,7 +26,7 @@ pub fn write(
         return paper.line(&Text::new().plain(&text));
     };
     for change in changes {
-        let text = state_text(change.state);
+        let text = standing_text(change);
         let body = Text::new()
             .solid(Role::Plain, &minute(change.started))
             .gap(2)
@@ -40,7 +40,7 @@ pub fn write(
         }
         if is_at_work(change, at_work) {
             detail = detail.say(Role::Wary, "; at work now");
-        } else if !change.state.is_final() {
+        } else if needs_ending(change) {
             let text = format!("; not finished: {}", how(change));
             detail = detail.say(Role::Wary, &text);
         }
@@ -52,8 +52,8 @@ pub fn write(
     // What is not finished stands in the way of everything else.
     let unfinished = changes
         .iter()
-        .filter(|change| !change.state.is_final() && !is_at_work(change, at_work));
-    let mut steps: Vec<NextStep> = unfinished.filter_map(ending).collect();
+        .filter(|change| needs_ending(change) && !is_at_work(change, at_work));
+    let mut steps: Vec<NextStep> = unfinished.flat_map(endings).collect();
     steps.dedup();
     steps.push(NextStep::new(format!("steadfast show {}", newest.id), ""));
     if newest.state == ChangeState::Committed && newest.expired.is_none() {
@@ -63,6 +63,11 @@ pub fn write(
         ));
     }
     next_steps(&mut paper, &steps)
+}
+
+/// Does somebody, or some command, have to end it?
+const fn needs_ending(change: &Change) -> bool {
+    !change.state.is_final() || matches!(change.state, ChangeState::NeedsHuman)
 }
 
 const fn is_at_work(change: &Change, at_work: bool) -> bool {
@@ -88,6 +93,14 @@ pub(crate) fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// Where a change stands, in words.
+pub(crate) const fn standing_text(change: &Change) -> &'static str {
+    match change.state {
+        ChangeState::Committed if change.undone_in_part => "undone in part",
+        state => state_text(state),
+    }
+}
+
 /// A state in words.
 pub(crate) const fn state_text(state: ChangeState) -> &'static str {
     match state {
@@ -104,6 +117,7 @@ pub(crate) const fn state_text(state: ChangeState) -> &'static str {
         ChangeState::RollingBack => "being taken back",
         ChangeState::RolledBack => "failed, taken back",
         ChangeState::NeedsHuman => "needs a person",
+        ChangeState::KeptAsItIs => "kept as it is",
     }
 }
 
@@ -112,7 +126,7 @@ pub(crate) const fn role(state: ChangeState) -> Role {
         ChangeState::Committed => Role::Good,
         ChangeState::NeedsHuman => Role::Critical,
         ChangeState::RolledBack | ChangeState::RollingBack => Role::Bad,
-        ChangeState::Undone => Role::Dim,
+        ChangeState::Undone | ChangeState::KeptAsItIs => Role::Dim,
         _ => Role::Wary,
     }
 }

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 
 use advisory::assess::{FeedState, Finding};
 use jiff::civil::Date;
-use model::Change;
+use model::{Change, ChangeState};
 use model::count::plural;
 use serde::Serialize;
 
 use super::apt_lists::AptLists;
-use super::change::ending;
+use super::change::endings;
 use super::history::{minute, state_text};
 use super::patch::{Begins, HeldBack, named, write_begins, write_held};
 use super::still_open::{by, until};
@@ -24,7 +24,8 @@ use crate::style::{Role, Sign, Style};
 #[derive(Debug, Default, Serialize)]
 pub struct Status {
     pub format: u32,
-    /// Changes that are not finished: interrupted, at work, or waiting to be confirmed.
+    /// Changes that are not finished: interrupted, at work, waiting to be confirmed, or in need of a
+    /// person.
     pub unfinished: Vec<Unfinished>,
     /// Each unit, or process without one, with the old files that it has mapped.
     pub runs_old_files: BTreeMap<String, Vec<String>>,
@@ -194,6 +195,9 @@ fn unfinished(paper: &mut Paper<'_>, all: &[Unfinished]) -> io::Result<()> {
                 format!(" is at work now ({state}, since {since})"),
             ),
             (false, true) => (Role::Wary, format!(" {state}, since {since}")),
+            (false, false) if change.state == ChangeState::NeedsHuman => {
+                (Role::Critical, format!(" {state}, since {since}"))
+            }
             (false, false) => (
                 Role::Critical,
                 format!(" was interrupted while it was {state}, since {since}"),
@@ -204,7 +208,9 @@ fn unfinished(paper: &mut Paper<'_>, all: &[Unfinished]) -> io::Result<()> {
             .say(role, &text)
             .plain(&format!(": {}", change.summary));
         paper.line(&text)?;
-        steps.extend(ending(change).filter(|_| !at_work));
+        if !at_work {
+            steps.extend(endings(change));
+        }
     }
     steps.dedup();
     next_steps(paper, &steps)?;

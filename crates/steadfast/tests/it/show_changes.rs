@@ -32,6 +32,7 @@ pub fn changes() -> Vec<Change> {
         expired: None,
         outside: model::Outside::default(),
         unproven: false,
+        undone_in_part: false,
     })
     .chain([Change {
         id: ChangeId(7),
@@ -46,6 +47,7 @@ pub fn changes() -> Vec<Change> {
         expired: Some("2027-02-21T09:00:00Z".parse().expect("RFC 3339")),
         outside: model::Outside::default(),
         unproven: false,
+        undone_in_part: false,
     }])
     .collect()
 }

@@ -152,7 +152,7 @@ fn plan_of(args: &Args) -> String {
 
 /// What is not final: nothing else is as it seems before that is ended.
 fn look_at_unfinished(status: &mut Status, state: &State) {
-    let pending = match state.pending() {
+    let pending = match state.unended() {
         Ok(pending) => pending,
         Err(error) => {
             return status
@@ -164,7 +164,9 @@ fn look_at_unfinished(status: &mut Status, state: &State) {
     status.unfinished = pending
         .into_iter()
         .map(|pending| Unfinished {
-            at_work: at_work && !pending.change.state.is_awaiting(),
+            at_work: at_work
+                && !pending.change.state.is_awaiting()
+                && !pending.change.state.is_final(),
             command: show::change::ending(&pending.change).map(|step| step.command),
             change: pending.change,
         })

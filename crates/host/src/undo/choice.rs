@@ -1,0 +1,173 @@
+//! Which part of a change an undo takes back. What rests on a part goes with it, or the undo is
+//! refused with the reason: half of a step is none.
+
+use std::collections::BTreeSet;
+
+use model::{Action, ActionId, HostPath};
+
+use super::standing;
+use crate::journal::Role;
+use crate::state::ChangeRecord;
+
+/// What is taken back of a change: all of it, unless something is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Only what changed these places, or places in them.
+    pub only: Vec<HostPath>,
+    /// Not what changed these.
+    pub except: Vec<HostPath>,
+    /// What others changed since is left as it is now.
+    pub keep_theirs: bool,
+}
+
+impl Choice {
+    /// The actions that stand, and stay so. None: all goes back.
+    pub(super) fn leaves(&self, record: &ChangeRecord) -> Result<BTreeSet<ActionId>, String> {
+        if self.only.is_empty() && self.except.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let id = record.header.change.id;
+        let standing = standing(record);
+        for path in self.only.iter().chain(&self.except) {
+            if touching(record, &standing, path).is_empty() {
+                return Err(format!("nothing of change {id} that is in effect is at `{path}`"));
+            }
+        }
+        let mut goes: BTreeSet<ActionId> = match self.only.is_empty() {
+            true => standing.clone(),
+            false => self.only.iter().flat_map(|path| touching(record, &standing, path)).collect(),
+        };
+        for path in &self.except {
+            for action in touching(record, &standing, path) {
+                goes.remove(&action);
+            }
+        }
+        let is_activation = |id: &ActionId| {
+            action(record, *id).is_some_and(|action| action.effect.is_activation())
+        };
+        // Programs are told again of what goes back, whatever was named.
+        let tells = |id: &ActionId, goes: &BTreeSet<ActionId>| {
+            action(record, *id)
+                .is_some_and(|action| action.after.iter().any(|before| goes.contains(before)))
+        };
+        goes.retain(|id| !is_activation(id));
+        let told: Vec<ActionId> = standing
+            .iter()
+            .copied()
+            .filter(|id| is_activation(id) && tells(id, &goes))
+            .collect();
+        goes.extend(told);
+        let stays: BTreeSet<ActionId> = standing.difference(&goes).copied().collect();
+        if stays.iter().all(is_activation) {
+            return Ok(BTreeSet::new());
+        }
+        if goes.iter().all(is_activation) {
+            return Err(format!("nothing of change {id} is left to take back then"));
+        }
+        self.refuse_halves(record, &goes, &stays)?;
+        Ok(stays)
+    }
+
+    /// Refuses where what stays rests on what goes, or a step is cut in two.
+    fn refuse_halves(
+        &self,
+        record: &ChangeRecord,
+        goes: &BTreeSet<ActionId>,
+        stays: &BTreeSet<ActionId>,
+    ) -> Result<(), String> {
+        let touched = || record.images.iter().filter(|image| image.role == Role::Touched);
+        for image in touched() {
+            let path = &image.path;
+            let is_named = |named: &[HostPath]| named.iter().any(|one| path.is_within(one));
+            let goes_back = !image.actions.is_disjoint(goes);
+            if goes_back && !image.actions.is_disjoint(stays) {
+                return Err(format!(
+                    "`{path}` was changed by more than one step, of which one stays: name what the \
+                     others changed too"
+                ));
+            }
+            if goes_back && (!self.only.is_empty() && !is_named(&self.only)) {
+                return Err(format!(
+                    "one step changed `{path}` together with what was named, and goes back as one: \
+                     name `{path}` too"
+                ));
+            }
+            // A directory that the change made can't go while a place in it stays.
+            let holds = |other: &&crate::journal::Imaged| {
+                other.path != *path
+                    && other.path.is_within(path)
+                    && !other.actions.is_disjoint(stays)
+            };
+            if goes_back
+                && image.before == crate::image::Node::Absent
+                && let Some(inside) = touched().find(holds)
+            {
+                return Err(format!(
+                    "`{}` would stay, and is in `{path}`, which goes",
+                    inside.path
+                ));
+            }
+        }
+        for id in stays {
+            let Some(planned) = action(record, *id) else {
+                continue;
+            };
+            if planned.effect.is_activation() {
+                continue;
+            }
+            let rests = planned.after.iter().find(|before| goes.contains(before));
+            if let Some(before) = rests {
+                let name = |id: ActionId| {
+                    let of: BTreeSet<ActionId> = [id].into();
+                    names(record, &of).join(", ")
+                };
+                return Err(format!(
+                    "{} rests on {}, and would stay while that goes",
+                    name(*id),
+                    name(*before)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn action(record: &ChangeRecord, id: ActionId) -> Option<&Action> {
+    record.plan.actions.iter().find(|action| action.id == id)
+}
+
+/// The actions that stand and changed the place, or one in it.
+fn touching(
+    record: &ChangeRecord,
+    standing: &BTreeSet<ActionId>,
+    path: &HostPath,
+) -> BTreeSet<ActionId> {
+    let images = record.images.iter();
+    images
+        .filter(|image| image.role == Role::Touched && image.path.is_within(path))
+        .flat_map(|image| image.actions.intersection(standing).copied())
+        .collect()
+}
+
+/// What these actions changed: their places, or what they are called where they have none.
+pub(super) fn names(record: &ChangeRecord, of: &BTreeSet<ActionId>) -> Vec<String> {
+    let mut names = Vec::new();
+    for id in of {
+        if action(record, *id).is_some_and(|action| action.effect.is_activation()) {
+            continue;
+        }
+        let images = record.images.iter();
+        let before = names.len();
+        names.extend(
+            images
+                .filter(|image| image.role == Role::Touched && image.actions.contains(id))
+                .map(|image| image.path.to_string()),
+        );
+        if names.len() == before {
+            names.push(id.to_string());
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,170 @@
+//! What a person can do with a change that is neither as before nor as planned, besides undoing
+//! it: look again, and keep it as it is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{ChangeId, ChangeState};
+
+use super::{since, standing};
+use crate::LocalHost;
+use crate::act::{self, ActError, LastLink};
+use crate::image::Node;
+use crate::journal::{ActionState, Batch, Role};
+use crate::lock::{Lock, LockError};
+use crate::state::{ChangeRecord, State, StateError};
+use crate::target::Target;
+
+/// What is not as it was before the change.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// A path, or what else it is.
+    pub what: String,
+    /// What it is now, and what it was.
+    pub how: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error("change {id} needs no person: it is {}", .state.words())]
+    NeedsNobody { id: ChangeId, state: ChangeState },
+    #[error("change {0} was made in another tree than the one that is looked at")]
+    OtherRoot(ChangeId),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+/// Looks at everything that a change in need of a person touched, and gives what is not as it
+/// was. Where nothing differs the change ends: it is taken back.
+///
+/// # Errors
+/// When it needs no person, or can't be looked at.
+pub fn look_again(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    now: Timestamp,
+    lock_wait: Duration,
+) -> Result<Vec<Difference>, LookError> {
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let mut record = needy(state, &target, id)?;
+    let differences = differences(&target, &record)?;
+    if differences.is_empty() {
+        let note = "looked at again: everything is as it was before it";
+        end(state, &mut record, ChangeState::RolledBack, now, note)?;
+    }
+    Ok(differences)
+}
+
+/// What a change in need of a person left otherwise than it was before it; nothing is recorded.
+///
+/// # Errors
+/// As [`look_again`].
+pub fn differing(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+) -> Result<Vec<Difference>, LookError> {
+    let target = Target::of(host)?;
+    let record = needy(state, &target, id)?;
+    Ok(differences(&target, &record)?)
+}
+
+/// Ends a change in need of a person: what is there now stays.
+///
+/// # Errors
+/// When it needs no person, or the journal can't be written.
+pub fn keep_as_it_is(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    by: &str,
+    now: Timestamp,
+    lock_wait: Duration,
+) -> Result<Vec<Difference>, LookError> {
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let mut record = needy(state, &target, id)?;
+    let differences = differences(&target, &record)?;
+    let before = record.header.change.note.take();
+    let before = before.map_or_else(String::new, |before| format!("; before that: {before}"));
+    let note = format!("kept as it is by {by} at {now:.0}{before}");
+    end(state, &mut record, ChangeState::KeptAsItIs, now, &note)?;
+    Ok(differences)
+}
+
+fn needy(state: &State, target: &Target, id: ChangeId) -> Result<ChangeRecord, LookError> {
+    let record = state.change(id)?;
+    let now = record.header.change.state;
+    if now != ChangeState::NeedsHuman {
+        return Err(LookError::NeedsNobody { id, state: now });
+    }
+    if record.header.root != target.root.path() {
+        return Err(LookError::OtherRoot(id));
+    }
+    Ok(record)
+}
+
+fn end(
+    state: &State,
+    record: &mut ChangeRecord,
+    to: ChangeState,
+    now: Timestamp,
+    note: &str,
+) -> Result<(), StateError> {
+    let header = &mut record.header;
+    debug_assert!(header.change.state.allows(to), "no such transition");
+    header.change.state = to;
+    header.change.ended = Some(now);
+    header.change.note = Some(note.to_owned());
+    let batch = Batch::default().put(header.change.id, "", header);
+    Ok(state.journal().write(batch)?)
+}
+
+/// All that the actions of the change touched and kept, looked at now.
+fn differences(target: &Target, record: &ChangeRecord) -> Result<Vec<Difference>, ActError> {
+    let mut all = ChangeRecord::clone(record);
+    all.header.taken_back.clear();
+    all.header.leaves.clear();
+    let begun = standing(&all);
+    let mut found = Vec::new();
+    for image in &record.images {
+        if image.role != Role::Touched || image.actions.is_disjoint(&begun) {
+            continue;
+        }
+        let (_, now) = Node::capture(&target.root, &image.path, LastLink::Itself, None)?;
+        if !now.exactly(&image.before) {
+            found.push(Difference {
+                what: image.path.to_string(),
+                how: match now.same_as(&image.before) {
+                    true => "only its time is another than before".to_owned(),
+                    false => since::told(&image.before, &now),
+                },
+            });
+        }
+    }
+    for action in &record.actions {
+        let was_begun = !matches!(
+            action.state,
+            ActionState::Pending | ActionState::Skipped { .. }
+        );
+        if !was_begun {
+            continue;
+        }
+        let how = match act::is_back(&action.kept) {
+            Some(true) => continue,
+            Some(false) => "it is not as it was before",
+            None => "whether it is as it was can't be looked at",
+        };
+        found.push(Difference {
+            what: action.id.to_string(),
+            how: how.to_owned(),
+        });
+    }
+    Ok(found)
+}
