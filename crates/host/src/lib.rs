@@ -58,8 +58,8 @@ pub use local::LocalHost;
 pub use observe::{Progress, observe};
 pub use recover::{RecoverError, Recovered, Recovery, recover};
 pub use state::{ChangeRecord, Create, Pending, State, StateError};
-pub use target::Changed;
 pub use take_back::AsBefore;
+pub use target::Changed;
 pub use undo::look_again::{Difference, LookError, keep_as_it_is, look_again};
 pub use undo::{Choice, Left, Obstacle, UndoError, Undone, undo, undo_chosen};
 

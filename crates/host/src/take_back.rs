@@ -291,7 +291,9 @@ fn put_paths_back<'a>(
 /// When an upgrade began that did not come to its end.
 fn cut_short(record: &ActionRecord) -> Option<Timestamp> {
     match (&record.kept, &record.state) {
-        (Kept::Upgrade { since, .. }, ActionState::Begun | ActionState::Failed { .. }) => Some(*since),
+        (Kept::Upgrade { since, .. }, ActionState::Begun | ActionState::Failed { .. }) => {
+            Some(*since)
+        }
         _ => None,
     }
 }
@@ -516,9 +518,9 @@ fn back_before_starts<'a>(
     if !starts {
         return BTreeSet::new();
     }
-    let files = images.iter().filter(|image| {
-        image.role == Role::Touched && matches!(image.before, Node::File { .. })
-    });
+    let files = images
+        .iter()
+        .filter(|image| image.role == Role::Touched && matches!(image.before, Node::File { .. }));
     files
         .filter(|image| {
             Node::capture(context.root, &image.path, LastLink::Itself, None)
@@ -590,7 +592,9 @@ fn check(
                 outcome.stuck.push(why.clone());
                 failed.insert(record.id, why);
             }
-            None => outcome.unseen.push(format!("{} was told to go back", record.id)),
+            None => outcome
+                .unseen
+                .push(format!("{} was told to go back", record.id)),
         }
     }
     for (action, why) in failed {

@@ -208,7 +208,14 @@ pub fn undo_chosen(
     }
     if is_guarded {
         return again::undo(
-            &target, state, &context, record, Decided { merged, theirs }, options, lock, sink,
+            &target,
+            state,
+            &context,
+            record,
+            Decided { merged, theirs },
+            options,
+            lock,
+            sink,
         );
     }
     record.header.change.state = ChangeState::Undoing;
@@ -474,7 +481,11 @@ fn decide(
         let earlier = image.undo.take().map(|undo| undo.to);
         if image.role == Role::Parent {
             let is_left = !image.actions.is_disjoint(&leaves);
-            if is_left || directory_time(&current) != directory_time(&after) {
+            // An undo that did not work out has put the time back already.
+            let is_ours = [&after, &image.before]
+                .iter()
+                .any(|ours| directory_time(ours) == directory_time(&current));
+            if is_left || !is_ours {
                 image.undo = Some(UndoTo {
                     from: current.clone(),
                     to: current,
@@ -489,7 +500,10 @@ fn decide(
         // A link to a directory is only a link.
         let is_directory = matches!(current, Node::Directory { .. });
         let decision = match image.actions.is_disjoint(&upgrades) {
-            _ if earlier.as_ref().is_some_and(|to| *to == current && *to != image.before) => {
+            _ if earlier
+                .as_ref()
+                .is_some_and(|to| *to == current && *to != image.before) =>
+            {
                 Ok(Decision::Become(current.clone()))
             }
             true => decide_path(context.images, image, &after, &current),
@@ -536,7 +550,8 @@ fn decide(
         {
             if choice.keep_theirs {
                 theirs.push(image.path.clone());
-                let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
+                let (_, current) =
+                    Node::capture(context.root, &image.path, LastLink::Itself, None)?;
                 image.undo = Some(UndoTo {
                     from: current.clone(),
                     to: current,

@@ -85,11 +85,7 @@ impl ChangeState {
     pub const fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Committed
-                | Self::Undone
-                | Self::RolledBack
-                | Self::NeedsHuman
-                | Self::KeptAsItIs
+            Self::Committed | Self::Undone | Self::RolledBack | Self::NeedsHuman | Self::KeptAsItIs
         )
     }
 

@@ -398,7 +398,10 @@ pub fn recover_within(
             }
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
-                format!("needs a person: {}; next: steadfast recover {id}", why.join("; "))
+                format!(
+                    "needs a person: {}; next: steadfast recover {id}",
+                    why.join("; ")
+                )
             }
         };
         crate::say(format_args!(

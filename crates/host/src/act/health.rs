@@ -83,8 +83,11 @@ impl Seen {
     /// systemd still have it wait, or has just had it? None where it does not start it again, has
     /// done so more than once, or does so after longer than a change can wait.
     pub fn restarts_once(&self, now: &Self) -> Option<Duration> {
-        let ended_once = now.restarts == self.restarts + 1
-            || now.restarts == self.restarts && now.sub_state.starts_with("auto-restart");
+        let waits = now.sub_state.starts_with("auto-restart");
+        let ended_once = match waits {
+            true => now.restarts == self.restarts,
+            false => now.restarts == self.restarts + 1 && !now.has_failed(),
+        };
         now.restart_after
             .filter(|after| ended_once && *after <= RESTART_LIMIT)
     }
@@ -171,8 +174,7 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     for name in names {
         check_name(name)?;
     }
-    let properties =
-        "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,RestartUSec";
+    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,RestartUSec";
     let arguments = ["show", properties, "--"];
     let mut told_of = 0;
     for attempt in 0..ASKED_AT_MOST {

@@ -147,7 +147,11 @@ pub fn running() -> Result<Vec<String>, ActError> {
     let names = names.filter_map(|line| line.split_whitespace().next());
     Ok(names
         .filter(|name| check_name(name).is_ok())
-        .filter(|name| !["user@", "user-runtime-dir@", "run-"].iter().any(|of| name.starts_with(of)))
+        .filter(|name| {
+            !["user@", "user-runtime-dir@", "run-"]
+                .iter()
+                .any(|of| name.starts_with(of))
+        })
         .map(str::to_owned)
         .collect())
 }

@@ -221,9 +221,7 @@ impl Work<'_> {
     fn has_stuck(&self) -> bool {
         self.records.iter().any(|record| match record.state {
             ActionState::Failed { .. } => true,
-            ActionState::Begun | ActionState::Done => {
-                self.down.contains(&self.sets.of[&record.id])
-            }
+            ActionState::Begun | ActionState::Done => self.down.contains(&self.sets.of[&record.id]),
             ActionState::Pending | ActionState::Skipped { .. } | ActionState::TakenBack => false,
         })
     }

@@ -77,7 +77,9 @@ pub(super) fn undo(
     let (mut proof, mut left, mut why) = (None, Left::default(), Vec::new());
     match carry_out(context, state, &mut record, sink) {
         Ok((outcome, others)) => {
-            proof = outcome.proof().filter(|_| theirs.is_empty() && others.standing.is_empty());
+            proof = outcome
+                .proof()
+                .filter(|_| theirs.is_empty() && others.standing.is_empty());
             left = Left { theirs, ..others };
             why.extend(outcome.stuck);
         }
@@ -215,7 +217,11 @@ pub(crate) fn keep(
     done(&mut record, now);
     record.header.deadline = None;
     let asked = asked.map_or_else(String::new, |asked| format!("undo asked for by {asked}, "));
-    let part = record.header.change.note.filter(|_| record.header.change.undone_in_part);
+    let part = record
+        .header
+        .change
+        .note
+        .filter(|_| record.header.change.undone_in_part);
     let part = part.map_or_else(String::new, |part| format!("{part}; "));
     record.header.change.note = Some(format!("{part}{asked}confirmed by {by}"));
     write(state, &record)

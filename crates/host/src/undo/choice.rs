@@ -30,21 +30,26 @@ impl Choice {
         let standing = standing(record);
         for path in self.only.iter().chain(&self.except) {
             if touching(record, &standing, path).is_empty() {
-                return Err(format!("nothing of change {id} that is in effect is at `{path}`"));
+                return Err(format!(
+                    "nothing of change {id} that is in effect is at `{path}`"
+                ));
             }
         }
         let mut goes: BTreeSet<ActionId> = match self.only.is_empty() {
             true => standing.clone(),
-            false => self.only.iter().flat_map(|path| touching(record, &standing, path)).collect(),
+            false => self
+                .only
+                .iter()
+                .flat_map(|path| touching(record, &standing, path))
+                .collect(),
         };
         for path in &self.except {
             for action in touching(record, &standing, path) {
                 goes.remove(&action);
             }
         }
-        let is_activation = |id: &ActionId| {
-            action(record, *id).is_some_and(|action| action.effect.is_activation())
-        };
+        let is_activation =
+            |id: &ActionId| action(record, *id).is_some_and(|action| action.effect.is_activation());
         // Programs are told again of what goes back, whatever was named.
         let tells = |id: &ActionId, goes: &BTreeSet<ActionId>| {
             action(record, *id)
@@ -75,7 +80,12 @@ impl Choice {
         goes: &BTreeSet<ActionId>,
         stays: &BTreeSet<ActionId>,
     ) -> Result<(), String> {
-        let touched = || record.images.iter().filter(|image| image.role == Role::Touched);
+        let touched = || {
+            record
+                .images
+                .iter()
+                .filter(|image| image.role == Role::Touched)
+        };
         for image in touched() {
             let path = &image.path;
             let is_named = |named: &[HostPath]| named.iter().any(|one| path.is_within(one));

@@ -229,6 +229,30 @@ impl Bench {
         )
     }
 
+    pub fn undo_chosen(
+        &self,
+        id: u64,
+        choice: &host::Choice,
+    ) -> Result<host::Undone, host::UndoError> {
+        host::undo_chosen(
+            &self.host(),
+            &self.open(),
+            model::ChangeId(id),
+            choice,
+            &options(),
+            &mut |_| {},
+        )
+    }
+
+    /// Takes the before-image of this content out of the store; what puts it back.
+    pub fn lose_image(&self, content: &str) -> impl Fn() + use<> {
+        let name = model::Digest::of(content.as_bytes()).to_string();
+        let image = self.state.join("images").join(name);
+        let away = self.state.join("lost");
+        std::fs::rename(&image, &away).expect("an image");
+        move || std::fs::rename(&away, &image).expect("the image is back")
+    }
+
     pub fn recover(&self, crash: &CrashPoints) -> Vec<host::Recovered> {
         self.try_recover(crash).expect("recovery runs")
     }

@@ -113,7 +113,7 @@ fn check_recovered(bench: &Bench, before: &Snapshot, planned: &Snapshot, at: &st
     for recovered in &recovered {
         let as_before = matches!(
             recovered.outcome,
-            Recovery::AsBefore { .. } | Recovery::NothingTouched | Recovery::Undone
+            Recovery::AsBefore { .. } | Recovery::NothingTouched | Recovery::Undone { .. }
         );
         assert_eq!(as_before, &now == before, "{at}: the report is right");
     }

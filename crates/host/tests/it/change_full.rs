@@ -258,7 +258,7 @@ fn an_undo_that_loses_its_room_is_completed_later() {
         std::fs::remove_file(disk.path.join("filler")).expect("removed");
         let recovered = bench.recover(&CrashPoints::none());
         assert!(
-            matches!(&recovered[..], [one] if one.outcome == host::Recovery::Undone),
+            matches!(&recovered[..], [one] if one.outcome == host::Recovery::Undone { seen: true }),
             "{recovered:?}"
         );
         assert_same(&before, &bench.snapshot(), "recovered");

@@ -307,6 +307,72 @@ fn what_systemd_says_of_a_unit_is_judged() {
     }
 }
 
+/// Case 3 of a day of patching: a unit that another one ended by its restart has its `RestartSec`.
+#[test]
+fn a_unit_that_systemd_starts_again_has_the_time_for_it_once() {
+    let text = [
+        "ActiveState=active\nNRestarts=0\nRestartUSec=1min",
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=0\nRestartUSec=1min",
+        "ActiveState=active\nNRestarts=1\nRestartUSec=1min 500ms",
+        "ActiveState=active\nNRestarts=2\nRestartUSec=1min",
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=1\nRestartUSec=1min",
+        "ActiveState=failed\nNRestarts=0\nRestartUSec=1min",
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=0\nRestartUSec=1h",
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=0\nRestartUSec=infinity",
+    ];
+    let seen = parse_show(&text.join("\n\n"));
+    let has = |at: usize| {
+        seen[0]
+            .restarts_once(&seen[at])
+            .map(|time| time.as_millis())
+    };
+    let found: Vec<Option<u128>> = (0..seen.len()).map(has).collect();
+    let none = None;
+    assert_eq!(
+        found,
+        [
+            none,
+            Some(60_000),
+            Some(60_500),
+            none,
+            none,
+            none,
+            none,
+            none
+        ]
+    );
+}
+
+/// Case 3 of a day of patching: the alphabet is no order of units.
+#[test]
+fn units_are_told_in_the_order_in_which_systemd_starts_them() {
+    let after = |unit: &str, all: &[&str]| {
+        let all = all.iter().map(|one| (*one).to_owned()).collect();
+        (unit.to_owned(), all)
+    };
+    let units = [
+        after(
+            "app.service",
+            &["pg_receivewal@15-main.service", "gone.service"],
+        ),
+        after("loop-a.service", &["loop-b.service"]),
+        after("loop-b.service", &["loop-a.service"]),
+        after(
+            "pg_receivewal@15-main.service",
+            &["postgresql@15-main.service"],
+        ),
+        after("postgresql@15-main.service", &[]),
+    ];
+    let ranks = host::act::unit::start_ranks(&units.into());
+    assert_eq!(ranks["postgresql@15-main.service"], 0);
+    assert_eq!(ranks["pg_receivewal@15-main.service"], 1);
+    assert_eq!(ranks["app.service"], 2);
+    assert!(
+        ranks.contains_key("loop-a.service"),
+        "a circle comes to an end"
+    );
+}
+
 #[test]
 fn what_programs_say_is_read() {
     let install = Install::parse(

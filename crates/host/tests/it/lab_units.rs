@@ -416,7 +416,7 @@ fn check_recovered(at: &str, before: &Units, planned: &Units) {
         assert!(
             matches!(
                 recovered.outcome,
-                Recovery::AsBefore { .. } | Recovery::Undone
+                Recovery::AsBefore { .. } | Recovery::Undone { .. }
             ),
             "{at}: {recovered:?}"
         );

@@ -281,10 +281,7 @@ fn conclude(undone: &Undone) -> Exit {
                 "put back, and written anew since by the units that were started",
                 &paths(&left.anew),
             );
-            say_left(
-                "told to go back, and can't be looked at",
-                &left.unseen,
-            );
+            say_left("told to go back, and can't be looked at", &left.unseen);
             Exit::AsWanted
         }
         Undone::AwaitingConfirmation(id, deadline) => {

@@ -1,12 +1,13 @@
 //! Shows what happens while a plan is carried out, or a change is taken back: a line
 //! for each thing that was done, with its time, and at the end what is true now.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use host::Event;
 use model::count::plural;
-use model::{Action, ActionId, ChangeId, Effect, Outside, Plan, UnitOp};
+use model::{Action, ActionId, ChangeId, Effect, HostPath, Outside, Plan, UnitOp};
 
 use super::effect::{Seen, describe, is_secret};
 use crate::layout::{Paper, Text};
@@ -36,6 +37,9 @@ pub struct Lines<'a> {
     stuck: bool,
     /// Paths that were put back, since the last end.
     put_back: usize,
+    /// All of them: where a set's taking back did not work out, the whole change goes back, and
+    /// what was said is not said again.
+    told: BTreeSet<HostPath>,
     /// What was said of failures, longest last.
     said: Vec<String>,
 }
@@ -56,6 +60,7 @@ impl<'a> Lines<'a> {
             taken_back: false,
             stuck: false,
             put_back: 0,
+            told: BTreeSet::new(),
             said: Vec::new(),
         }
     }
@@ -126,9 +131,11 @@ impl<'a> Lines<'a> {
                 &Text::new().plain("taking it back"),
             ),
             Event::TakingBack { why, .. } => {
+                self.stuck = false;
                 let why = if self.is_said(why) { "" } else { why };
                 self.failed("taking it back", why)
             }
+            Event::PutBack { path } if !self.told.insert(path.clone()) => Ok(()),
             Event::PutBack { .. } if self.put_back >= PATHS => {
                 self.put_back += 1;
                 Ok(())
@@ -149,6 +156,10 @@ impl<'a> Lines<'a> {
                 for path in found.paths.iter().take(OUTSIDE) {
                     paper.indented(5, &Text::new().plain(&path.to_string()))?;
                 }
+                Ok(())
+            }
+            Event::Stuck { why, .. } if self.said.contains(why) => {
+                self.stuck = true;
                 Ok(())
             }
             Event::Stuck { why, .. } => {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use advisory::assess::{FeedState, Finding};
 use jiff::civil::Date;
-use model::{Change, ChangeState};
 use model::count::plural;
+use model::{Change, ChangeState};
 use serde::Serialize;
 
 use super::apt_lists::AptLists;
