@@ -72,6 +72,9 @@ pub fn due(changes: &[Held], now: Timestamp, rule: &Retention) -> Vec<ChangeId> 
 const fn may_expire(state: ChangeState) -> bool {
     matches!(
         state,
-        ChangeState::Committed | ChangeState::Undone | ChangeState::RolledBack
+        ChangeState::Committed
+            | ChangeState::Undone
+            | ChangeState::RolledBack
+            | ChangeState::KeptAsItIs
     )
 }

@@ -44,13 +44,14 @@ fn kill_releases() -> &'static [Release] {
     }
 }
 
-const SCENES: [(&str, fn()); 9] = [
+const SCENES: [(&str, fn()); 10] = [
     ("gone a second later", gone_a_second_later),
     ("started too often", started_too_often),
     ("started often by others", started_often_by_others),
     ("not running before", not_running_before),
     ("many at once", many_at_once),
     ("undo", undo_brings_up),
+    ("undo, told and started", undo_lets_rest),
     ("kills, stands", kills_stands),
     ("kills, fails", kills_fails),
     ("kills, undo", kills_undo),
@@ -274,6 +275,23 @@ fn undo_brings_up() {
     );
     let id = commit(&tell("demo", "fine too\n", UnitOp::Reload));
     run(&["/usr/bin/systemctl", "stop", "demo.service"]);
+    undo(id);
+    assert_eq!(
+        (activity("demo"), read("demo")),
+        ("inactive".into(), "fine\n".into())
+    );
+}
+
+/// Case F8: a unit that the change told and started rests again after the undo, as before.
+fn undo_lets_rest() {
+    make_service("demo", "");
+    let effects = [
+        put(&conf("demo"), "fine too\n"),
+        unit("demo.service", UnitOp::Reload),
+        unit("demo.service", UnitOp::Start),
+    ];
+    let id = commit(&plan(effects));
+    assert_eq!(activity("demo"), "active");
     undo(id);
     assert_eq!(
         (activity("demo"), read("demo")),
