@@ -35,6 +35,9 @@ pub use sign_in::{Accepted, Began, SignIn, began, parse_accepted, parse_journal}
 /// It tries again until it gets the lock, so a longer apply is not cut off.
 pub(crate) const APPLY_LIMIT: Duration = Duration::from_secs(600);
 
+/// sshd is told to read its configuration, and does so a moment later.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// How often a waiting change looks for its confirmation.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Asking the system's log costs a process, so it is asked less often.
@@ -380,8 +383,14 @@ fn confirm_as(
 }
 
 /// Begins the wait: from now on sign-ins count. Gives its end.
-pub(crate) fn begin(header: &mut Header, now: Timestamp, within: Duration) -> Timestamp {
+pub(crate) fn begin(header: &mut Header, options: &ApplyOptions<'_>) -> Timestamp {
+    if matches!(options.guard, Guard::Systemd { .. }) {
+        // Who is let in while sshd still has what it had before proves nothing.
+        std::thread::sleep(SETTLING);
+    }
+    let (now, within) = ((options.now)(), options.confirm_within);
     let deadline = now + within;
+    let connections = session::connections();
     let activated_ms = clock::since_boot_ms();
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     header.activated = Some(now);
@@ -389,6 +398,7 @@ pub(crate) fn begin(header: &mut Header, now: Timestamp, within: Duration) -> Ti
     header.wait = Some(Wait {
         activated_ms,
         deadline_ms: activated_ms.saturating_add(within_ms),
+        connections,
         made_by: Session::of_caller(),
     });
     deadline

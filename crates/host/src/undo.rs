@@ -289,6 +289,16 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
             *up = now.is_up() || *up && now.has_failed();
             *boot = crate::apply::boot_id();
         }
+        if let Kept::Upgrade { ran, .. } = &mut action.kept {
+            let names: Vec<&str> = ran.iter().map(String::as_str).collect();
+            let seen = health::look(&names)?;
+            let mut seen = seen.iter();
+            // One that somebody has stopped since stays so.
+            ran.retain(|_| {
+                seen.next()
+                    .is_some_and(|now| !now.has_ended() || now.has_failed())
+            });
+        }
     }
     Ok(())
 }
@@ -927,7 +937,7 @@ fn carry_out(
         })
         .collect();
     let journal = (state.journal(), id);
-    let outcome = take_back(
+    let mut outcome = take_back(
         context,
         journal,
         &record.plan,
@@ -936,6 +946,7 @@ fn carry_out(
         &|id| chosen.contains(&id),
         sink,
     );
+    look_at_the_rest(context, &record.images, &chosen, &mut outcome);
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let left = Left {
@@ -945,6 +956,31 @@ fn carry_out(
         unseen: outcome.unseen.clone(),
     };
     Ok((outcome, left))
+}
+
+/// A proof is of the whole change: what was taken back before, or holds what others wrote, is
+/// looked at too.
+fn look_at_the_rest(
+    context: &Context<'_>,
+    images: &[Imaged],
+    chosen: &BTreeSet<ActionId>,
+    outcome: &mut Outcome,
+) {
+    for image in images.iter().filter(|image| image.role == Role::Touched) {
+        let becomes = image.undo.as_ref().map(|undo| &undo.to);
+        let is_decided_otherwise = becomes.is_some_and(|to| !to.same_as(&image.before));
+        if !image.actions.is_disjoint(chosen) && !is_decided_otherwise {
+            // The taking back has looked.
+            continue;
+        }
+        let now = Node::capture(context.root, &image.path, LastLink::Itself, None);
+        if !now.is_ok_and(|(_, now)| now.same_as(&image.before)) {
+            let path = &image.path;
+            outcome
+                .unseen
+                .push(format!("`{path}` is not as it was before the change"));
+        }
+    }
 }
 
 /// In an undo that was interrupted, some actions are taken back already; they are looked at

@@ -375,7 +375,7 @@ pub fn recover_within(
             Recovery::NothingTouched => "nothing had been touched".to_owned(),
             Recovery::AsBefore { why } => {
                 exit = exit.or(Exit::TakenBack);
-                format!("taken back, the host is as it was before: {why}")
+                format!("taken back, and checked path by path: {why}")
             }
             Recovery::AsPlanned { why } => format!("the host is as planned: {why}"),
             Recovery::StillAwaiting {

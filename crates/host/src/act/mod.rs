@@ -297,8 +297,19 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
 /// Is it again as it was kept? None where there is no way to tell.
 pub fn is_back(kept: &Kept) -> Option<bool> {
     match kept {
-        // Whether it is up is watched, not looked at once.
-        Kept::Nothing | Kept::Told { .. } | Kept::Upgrade { .. } => Some(true),
+        Kept::Nothing => Some(true),
+        // While the host boots, starting and stopping is only asked for.
+        Kept::Told { .. } | Kept::Upgrade { .. } if unit::is_booting().unwrap_or(false) => None,
+        Kept::Told { name, up, boot } => {
+            let ran = *up && *boot == crate::apply::boot_id() && unit::is_booted();
+            Some(!ran || health::look_at(name).is_ok_and(|now| now.is_up()))
+        }
+        Kept::Upgrade { ran, boot, .. } => {
+            let is_asked = !ran.is_empty() && *boot == crate::apply::boot_id() && unit::is_booted();
+            let names: Vec<&str> = ran.iter().map(String::as_str).collect();
+            let are_up = |seen: Vec<health::Seen>| seen.iter().all(|one| !one.has_ended());
+            Some(!is_asked || health::look(&names).is_ok_and(are_up))
+        }
         Kept::Sysctl { key, before } => Some(runtime::sysctl(key).is_ok_and(|now| now == *before)),
         Kept::Mount { path, before } => {
             Some(runtime::mount_options(path).is_ok_and(|now| now == *before))

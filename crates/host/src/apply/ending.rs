@@ -54,6 +54,9 @@ pub(crate) fn finish_taking_back(
         true => ChangeState::RolledBack,
         false => ChangeState::NeedsHuman,
     };
+    let anew = outcome.anew.iter();
+    why.extend(anew.map(|path| format!("`{path}` was written anew when a service started")));
+    why.extend(outcome.unseen);
     why.extend(outcome.stuck);
     header.change.ended = Some(now);
     header.change.note = (!why.is_empty()).then(|| why.join("; "));

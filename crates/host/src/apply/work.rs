@@ -476,8 +476,7 @@ impl Work<'_> {
     /// we are gone, must be able to.
     fn await_confirmation(&mut self, lock: Lock) -> Result<Applied, StateError> {
         let id = self.id();
-        let now = (self.options.now)();
-        let deadline = confirm::begin(&mut self.header, now, self.options.confirm_within);
+        let deadline = confirm::begin(&mut self.header, self.options);
         if let Err(why) =
             self.options
                 .guard

@@ -1,6 +1,7 @@
 //! From which login a command was called, and since when that login lasts. A login that is
 //! older than a change shows nothing about it: it was let in by what was there before.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,6 @@ const LOGINS: [&str; 4] = [
 const MOST_STEPS: usize = 64;
 /// Processes that are looked at for the login of an audit session.
 const MOST_PROCESSES: usize = 100_000;
-
-/// What begins within this time of a change may still have been let in by what was there
-/// before: sshd reads its configuration a moment after it is told to.
-pub(super) const SETTLING_MS: u64 = 1000;
 
 /// Numbers come again, so that only both together name a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +71,7 @@ pub fn judge(caller: &Session, made_by: &Session, activated_ms: u64) -> Proof {
     if is_same_audit || caller.above.iter().any(shares) {
         return Proof::SameLogin;
     }
-    let is_new = |process: &Process| process.started_ms > activated_ms + SETTLING_MS;
+    let is_new = |process: &Process| process.started_ms > activated_ms;
     match (&caller.login, caller.above.last()) {
         (Some(login), _) if is_new(login) => Proof::NewLogin,
         (Some(_), _) => Proof::EarlierLogin,
@@ -94,9 +91,16 @@ pub fn parse_stat(stat: &str) -> Option<(u32, u64)> {
     Some((parent, ticks.checked_mul(10)?))
 }
 
-/// When the process began; none where it is gone.
-pub(super) fn started_ms(pid: u32) -> Option<u64> {
-    stat(pid).map(|(_, started_ms)| started_ms)
+/// The numbers of sshd's processes that there are now (`sshd`, and since OpenSSH 9.8
+/// `sshd-session` and `sshd-auth`).
+pub(super) fn connections() -> Option<BTreeSet<u32>> {
+    let is_sshd = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.trim_end() == "sshd" || name.starts_with("sshd-"))
+    };
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Some(pids.filter(is_sshd).collect())
 }
 
 fn stat(pid: u32) -> Option<(u32, u64)> {
@@ -170,7 +174,7 @@ fn login_of(audit: u32) -> Option<Process> {
         .filter_map(|pid| {
             Some(Process {
                 pid,
-                started_ms: started_ms(pid)?,
+                started_ms: stat(pid)?.1,
             })
         })
         .min_by_key(|process| process.started_ms)

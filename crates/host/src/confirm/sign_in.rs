@@ -1,14 +1,13 @@
 //! Has a person who may administer this host signed in over SSH since? Only a new
 //! authentication counts: a monitoring probe that connects and leaves proves nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::printable;
 use resource::kind::administrators;
 
-use super::clock;
-use super::session::{SETTLING_MS, started_ms};
 use crate::act::place::Root;
 use crate::act::program::Program;
 use crate::journal::Header;
@@ -53,10 +52,8 @@ pub fn parse_accepted(message: &str) -> Option<SignIn> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub sign_in: SignIn,
-    /// The process of the connection, which lives as long as the session.
+    /// The process of the connection.
     pub pid: u32,
-    /// When it was logged, since the machine was started (CLOCK_MONOTONIC).
-    pub at_us: u64,
 }
 
 /// Since when the connection of a sign-in lasts.
@@ -65,19 +62,18 @@ pub enum Began {
     After,
     /// It was let in by what was there before the change.
     Before,
-    /// It ended before anybody looked.
+    /// Nobody knows which connections there were.
     Unknown,
 }
 
-/// Judges by the start of the connection's process: sshd makes one for each, which keeps the
-/// configuration that was there at that moment. `accepted_ms` is when the sign-in was logged.
-/// All count from the start of the machine.
-pub fn began(started_ms: Option<u64>, activated_ms: u64, accepted_ms: u64) -> Began {
-    match started_ms {
-        // 10 ms are one step of the clock. A later one is another process of that number.
-        Some(started) if started > accepted_ms.saturating_add(10) => Began::Unknown,
-        Some(started) if started > activated_ms + SETTLING_MS => Began::After,
-        Some(_) => Began::Before,
+/// Judges by the connection's process: sshd makes one for each, which keeps the configuration
+/// that was there at that moment. One whose number is among those that there were when the change
+/// took effect was let in by what was there before, and a number that came again is on the safe
+/// side.
+pub fn began(pid: u32, connections: Option<&BTreeSet<u32>>) -> Began {
+    match connections {
+        Some(connections) if connections.contains(&pid) => Began::Before,
+        Some(_) => Began::After,
         None => Began::Unknown,
     }
 }
@@ -98,17 +94,13 @@ pub(super) fn since(header: &Header) -> Since {
         return since;
     };
     let Ok(root) = Root::live() else { return since };
-    // Suspended in between, the two clocks differ: what was logged before seems later, and is
-    // judged by its process all the same.
-    let ahead_ms = clock::since_boot_ms().saturating_sub(clock::monotonic_us() / 1000);
     for accepted in from_journal(activated).unwrap_or_default() {
         let SignIn { account, from } = &accepted.sign_in;
         if !may_administer(&root, account) {
             continue;
         }
         let who = printable(account.as_bytes());
-        let accepted_ms = accepted.at_us / 1000 + ahead_ms;
-        match began(started_ms(accepted.pid), wait.activated_ms, accepted_ms) {
+        match began(accepted.pid, wait.connections.as_ref()) {
             Began::After => {
                 let from = printable(from.as_bytes());
                 since.confirmed_by = Some(format!("{who}, who signed in from {from}"));
@@ -118,7 +110,7 @@ pub(super) fn since(header: &Header) -> Since {
                 "{who} signed in, over a connection that began before the change"
             )),
             Began::Unknown => since.passed_over.push(format!(
-                "{who} signed in and left; when that connection began is unknown"
+                "{who} signed in; when that connection began is unknown"
             )),
         }
     }
@@ -177,7 +169,6 @@ pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<Accepted> {
         Some(Accepted {
             sign_in: parse_accepted(field("MESSAGE")?)?,
             pid: field("_PID")?.parse().ok()?,
-            at_us: field("__MONOTONIC_TIMESTAMP")?.parse().ok()?,
         })
     });
     sign_ins.collect()

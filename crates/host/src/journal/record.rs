@@ -60,6 +60,9 @@ pub struct Wait {
     /// When the result, or the undo, took effect.
     pub activated_ms: u64,
     pub deadline_ms: u64,
+    /// The numbers of sshd's processes then: over whose connection somebody signs in, was
+    /// connected before. None where they could not be listed, and no sign-in counts.
+    pub connections: Option<BTreeSet<u32>>,
     /// Who made the change: a confirmation from there shows nothing.
     pub made_by: Session,
 }

@@ -100,7 +100,7 @@ pub(super) fn undo(
         options.guard.disarm(id, state);
         return ended.map_err(unfinished);
     }
-    let deadline = confirm::begin(&mut record.header, (options.now)(), options.confirm_within);
+    let deadline = confirm::begin(&mut record.header, options);
     record.header.change.state = ChangeState::AwaitingUndoConfirmation;
     state
         .journal()

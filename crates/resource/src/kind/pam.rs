@@ -3,8 +3,8 @@
 //! Debian makes `/etc/pam.d/common-*` with pam-auth-update(8) from profiles. We edit those
 //! files in place instead of adding a profile: the edit is shown line by line before it is
 //! made, and taken back byte for byte. What we add goes, where the order allows it, before the
-//! managed block, which pam-auth-update keeps; where it must stand inside, pam-auth-update
-//! notices a local change, says so, and leaves the file alone from then on.
+//! managed block, which pam-auth-update keeps; where it must stand inside, it stands so that the
+//! jumps of the managed lines stay as pam-auth-update writes them, since it writes them anew.
 
 use model::expectation::Scalar;
 use model::plan::Risk;
@@ -164,7 +164,7 @@ impl Kind for Pam {
         let mut drifts: Vec<Drift> = stacks
             .iter()
             .flat_map(|(facility, stack)| stack.misled(facility))
-            .map(|misled| refused_success(&misled))
+            .map(|misled| self.refused_success(&misled, seen))
             .collect();
         if !drifts.is_empty() {
             // Whatever else is wanted: first, people sign in again.
@@ -479,6 +479,33 @@ impl Pam {
         }
     }
 
+    /// A right password that is refused, and what leads it on.
+    fn refused_success(&self, misled: &pam_stack::Misled<'_>, seen: &Answers) -> Drift {
+        let (call, lands_on) = (&misled.entry.call, &misled.lands_on.call);
+        let service = std::str::from_utf8(misled.entry.at.path.file_name()).ok();
+        let edit = service
+            .filter(|_| self.module == PamModule::Faillock)
+            .and_then(|service| self.lines_for(service, seen));
+        let by_hand = edit.is_none().then(|| {
+            format!(
+                "make the success of {} lead past {}",
+                call.module, lands_on.module
+            )
+        });
+        Drift {
+            observed: format!(
+                "a right password is refused: the success of {} leads to {}",
+                call.module, lands_on.module
+            ),
+            wanted: "a right password is accepted".to_owned(),
+            at: vec![misled.entry.at.clone()],
+            note: Some("nobody can sign in, sudo or su with a password".to_owned()),
+            edits: edit.into_iter().collect(),
+            by_hand,
+            ..Drift::default()
+        }
+    }
+
     /// The edit that puts the module into one stack; none when the stack is not of the form
     /// that we know how to change.
     fn lines_for(&self, service: &str, seen: &Answers) -> Option<Edit> {
@@ -495,45 +522,6 @@ impl Pam {
             new_file: None,
             as_user: None,
         })
-    }
-}
-
-/// A right password that is refused, and the jump that mends it.
-fn refused_success(misled: &pam_stack::Misled<'_>) -> Drift {
-    let (call, lands_on) = (&misled.entry.call, &misled.lands_on.call);
-    let edit = misled.entry.text.as_ref().and_then(|text| {
-        let old = format!("success={}", misled.jump);
-        let from = text.find(&old)?;
-        Some(Edit::Content {
-            path: misled.entry.at.path.clone(),
-            change: ContentEdit::Piece {
-                line: misled.entry.at.line.unwrap_or(1),
-                old: text.clone(),
-                from,
-                to: from + old.len(),
-                instead: format!("success={}", misled.needed),
-            },
-            new_file: None,
-            as_user: None,
-        })
-    });
-    let by_hand = edit.is_none().then(|| {
-        format!(
-            "make the success of {} jump over {} entries",
-            call.module, misled.needed
-        )
-    });
-    Drift {
-        observed: format!(
-            "a right password is refused: the success of {} leads to {}",
-            call.module, lands_on.module
-        ),
-        wanted: "a right password is accepted".to_owned(),
-        at: vec![misled.entry.at.clone()],
-        note: Some("nobody can sign in, sudo or su with a password".to_owned()),
-        edits: edit.into_iter().collect(),
-        by_hand,
-        ..Drift::default()
     }
 }
 

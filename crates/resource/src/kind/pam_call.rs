@@ -5,7 +5,7 @@
 //! is put in makes the jumps over its place longer by one.
 
 use super::pam::PamModule;
-use super::pam_stack::{Call, What, lines};
+use super::pam_stack::{Call, Line, What, lines, misled};
 
 /// The text with the module called; unchanged where it is called already. None when the stack
 /// is not of the form that Debian makes.
@@ -26,7 +26,17 @@ pub fn turn_on(text: &str, module: PamModule, extra: &str) -> Option<String> {
                 if deny < unix {
                     return None;
                 }
-                stack.put(deny, "auth\t[default=die]\t\t\tpam_faillock.so authfail")?;
+                stack.put_keeping_jumps(deny, "auth\t[default=die]\t\t\tpam_faillock.so authfail");
+            }
+            // pam-auth-update(8) writes the jumps of its own modules anew, over `pam_deny.so` and
+            // to what follows. So they stay as it writes them, and what stands there now, in the
+            // place of `pam_deny.so`, leads a success on.
+            if stack.refuses_success() {
+                let deny = stack.find(|call| call.module == "pam_deny.so")?;
+                stack.put_keeping_jumps(deny, "auth\t[success=1 default=ignore]\tpam_permit.so");
+            }
+            if stack.refuses_success() {
+                return None;
             }
         }
         (PamModule::Faillock, "account") => {
@@ -101,6 +111,26 @@ impl Stack {
             .iter()
             .position(|line| line.starts_with("# here are the per-package modules"));
         self.insert(header.unwrap_or(first), line);
+    }
+
+    /// Before entry `at`; the jumps that led there lead to the new line.
+    fn put_keeping_jumps(&mut self, at: usize, line: &str) {
+        let number = self.calls[at].0;
+        self.insert(number, line);
+        if let [
+            Line {
+                what: What::Module(call),
+                ..
+            },
+        ] = lines(line).as_slice()
+        {
+            self.calls.insert(at, (number, call.clone()));
+        }
+    }
+
+    fn refuses_success(&self) -> bool {
+        let calls: Vec<&Call> = self.calls.iter().map(|(_, call)| call).collect();
+        !misled(&calls).is_empty()
     }
 
     /// Before entry `at`.

@@ -65,11 +65,19 @@ impl Call {
 /// A success that is answered as a failure.
 pub struct Misled<'a> {
     pub entry: &'a Entry,
-    /// How many entries it jumps over, and over how many it must.
-    pub jump: usize,
-    pub needed: usize,
     /// What it lands on.
     pub lands_on: &'a Entry,
+}
+
+/// Of the calls of one facility, those whose success lands on one that always fails, and where.
+pub fn misled(calls: &[&Call]) -> Vec<(usize, usize)> {
+    (0..calls.len())
+        .filter_map(|at| {
+            let lands_on = at + 1 + calls.get(at)?.success_jump()?;
+            let is_refused = calls.get(lands_on)?.always_fails();
+            is_refused.then_some((at, lands_on))
+        })
+        .collect()
 }
 
 impl Call {
@@ -80,10 +88,11 @@ impl Call {
         words.find_map(|word| word.strip_prefix("success=")?.parse().ok())
     }
 
-    /// Does it fail, whoever signs in?
+    /// Does it fail, whoever signs in, and does that count?
     fn always_fails(&self) -> bool {
-        self.module == "pam_deny.so"
-            || self.module == "pam_faillock.so" && self.argument("authfail").is_some()
+        let fails = self.module == "pam_deny.so"
+            || self.module == "pam_faillock.so" && self.argument("authfail").is_some();
+        fails && self.is_mandatory()
     }
 }
 
@@ -97,29 +106,16 @@ impl Stack {
             .iter()
             .filter(|entry| entry.call.facility == facility)
             .collect();
-        let misled = |at: usize| {
-            let entry = *entries.get(at)?;
-            let jump = entry.call.success_jump()?;
-            let lands_on = *entries.get(at + 1 + jump)?;
-            if !lands_on.call.always_fails() {
-                return None;
-            }
-            let needed = jump
-                + entries
-                    .iter()
-                    .skip(at + 1 + jump)
-                    .take_while(|entry| entry.call.always_fails())
-                    .count();
-            // Behind the last there is nothing that could succeed.
-            entries.get(at + 1 + needed)?;
-            Some(Misled {
-                entry,
-                jump,
-                needed,
-                lands_on,
+        let calls: Vec<&Call> = entries.iter().map(|entry| &entry.call).collect();
+        misled(&calls)
+            .into_iter()
+            .filter_map(|(at, lands_on)| {
+                Some(Misled {
+                    entry: entries.get(at)?,
+                    lands_on: entries.get(lands_on)?,
+                })
             })
-        };
-        (0..entries.len()).filter_map(misled).collect()
+            .collect()
     }
 
     pub fn module<'a>(&'a self, facility: &str, module: &str) -> Option<&'a Entry> {

@@ -63,9 +63,10 @@ fn faillock_stands_around_the_password_check() {
 # managed by pam-auth-update
 auth\trequired\t\t\tpam_faillock.so preauth
 # here are the per-package modules (the \"Primary\" block)
-auth\t[success=2 default=ignore]\tpam_unix.so nullok
+auth\t[success=1 default=ignore]\tpam_unix.so nullok
 # here's the fallback if no module succeeds
 auth\t[default=die]\t\t\tpam_faillock.so authfail
+auth\t[success=1 default=ignore]\tpam_permit.so
 auth\trequisite\t\t\tpam_deny.so
 auth\trequired\t\t\tpam_permit.so
 # end of pam-auth-update config
@@ -79,7 +80,7 @@ auth\trequired\t\t\tpam_permit.so
 }
 
 #[test]
-fn several_ways_to_sign_in_jump_over_the_new_line() {
+fn several_ways_to_sign_in_lead_past_the_new_line() {
     let auth = AUTH.replace(
         "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n",
         "auth\t[success=2 default=ignore]\tpam_unix.so nullok\nauth\t[success=1 default=ignore]\tpam_sss.so use_first_pass\n",
@@ -91,11 +92,11 @@ fn several_ways_to_sign_in_jump_over_the_new_line() {
     );
     let text = after.content("/etc/pam.d/common-auth").unwrap_or_default();
     assert!(
-        text.contains("[success=3 default=ignore]\tpam_unix.so"),
+        text.contains("[success=2 default=ignore]\tpam_unix.so"),
         "{text}"
     );
     assert!(
-        text.contains("[success=2 default=ignore]\tpam_sss.so"),
+        text.contains("[success=1 default=ignore]\tpam_sss.so"),
         "{text}"
     );
 }
@@ -371,7 +372,10 @@ auth\trequired\t\t\tpam_permit.so
     );
     assert_eq!(
         after.content("/etc/pam.d/common-auth"),
-        Some(auth.replace("success=1", "success=2"))
+        Some(auth.replace(
+            "auth\trequisite",
+            "auth\t[success=1 default=ignore]\tpam_permit.so\nauth\trequisite"
+        ))
     );
     check(
         "pam: {module: faillock}",

@@ -40,6 +40,8 @@ pub struct Lines<'a> {
     /// All of them: where a set's taking back did not work out, the whole change goes back, and
     /// what was said is not said again.
     told: BTreeSet<HostPath>,
+    /// Why something could not be put back, as it was said already.
+    said_stuck: BTreeSet<String>,
     /// What was said of failures, longest last.
     said: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl<'a> Lines<'a> {
             stuck: false,
             put_back: 0,
             told: BTreeSet::new(),
+            said_stuck: BTreeSet::new(),
             said: Vec::new(),
         }
     }
@@ -158,12 +161,13 @@ impl<'a> Lines<'a> {
                 }
                 Ok(())
             }
-            Event::Stuck { why, .. } if self.said.contains(why) => {
+            Event::Stuck { why, .. } if self.said_stuck.contains(why) => {
                 self.stuck = true;
                 Ok(())
             }
             Event::Stuck { why, .. } => {
                 self.stuck = true;
+                self.said_stuck.insert(why.clone());
                 self.failed("could not be put back", why)
             }
             Event::Committed { id } => {

@@ -257,7 +257,8 @@ fn a_second_apply_waits_or_is_refused() {
     }
 }
 
-/// While one waits to be confirmed, its way back must find what it left.
+/// While one waits to be confirmed, its way back must find what it left: what has nothing to do
+/// with it goes on, and what is near it, or could cut people off, waits.
 #[test]
 fn a_change_that_waits_keeps_others_away() {
     let Some(host) = Host::installed() else {
@@ -276,8 +277,20 @@ fn a_change_that_waits_keeps_others_away() {
     ];
     let waiting = [&ssh[..], &["--confirm-within", "25s", "--detach"]].concat();
     host.steadfast(&waiting).expect(0, &[]);
-    host.steadfast(&["apply", "--role", "motd", "--yes"])
+    let near = [
+        "apply",
+        "--baseline",
+        "openssh",
+        "--rule",
+        "ssh-max-tries",
+        "--yes",
+    ];
+    host.steadfast(&near)
         .expect(5, &["c-2", "steadfast confirm"]);
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(0, &["is in effect"]);
+    host.steadfast(&["undo", "c-3", "--yes"])
+        .expect(5, &["c-2"]);
     let other = [
         "--state",
         "/var/lib/other",
@@ -291,6 +304,7 @@ fn a_change_that_waits_keeps_others_away() {
         &format!("! {PROGRAM} history --format json | grep -q awaiting"),
         Duration::from_secs(90),
     );
+    host.steadfast(&["undo", "c-3", "--yes"]).expect(0, &[]);
     let found = crate::booted::differences(&before, &host.snapshot());
     let found: Vec<_> = found
         .into_iter()

@@ -19,6 +19,7 @@ mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
 mod lab_packages;
+mod lab_pam;
 mod lab_patch;
 mod lab_patch_kill;
 mod lab_patch_more;

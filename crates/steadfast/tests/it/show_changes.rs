@@ -91,7 +91,7 @@ fn an_unfinished_change_says_what_ends_it() {
         at_work.contains("by ana (sudo); at work now\n"),
         "{at_work}"
     );
-    assert!(!at_work.contains("steadfast recover"), "{at_work}");
+    assert!(!at_work.contains("steadfast recover\n"), "{at_work}");
     assert!(text.contains("next      steadfast recover\n"), "{text}");
     assert!(text.contains("          steadfast confirm c-118"), "{text}");
 }
