@@ -37,7 +37,10 @@ pub enum AccountTest {
     DuplicateName,
     /// Two groups share a name. By hand.
     DuplicateGroupName,
-    /// A system account has a login shell. The fix sets `/usr/sbin/nologin`.
+    /// A system account has a login shell. The fix sets `/usr/sbin/nologin`. Left out are shells
+    /// that allow one purpose only (git-shell), and the accounts to which a package of Debian gives
+    /// a shell on purpose, at the home that it gives them: `su postgres -c` is how a database is
+    /// administered.
     SystemWithShell,
     /// A system account has a password. The fix locks it.
     SystemWithPassword,
@@ -120,6 +123,28 @@ const NO_LOGIN: [&str; 9] = [
     "/sbin/shutdown",
     "/usr/sbin/shutdown",
 ];
+
+/// Accounts that a package makes with a shell on purpose: name, home, shell, as the maintainer's
+/// scripts of postgresql-common, backuppc, gitolite3, sbuild and buildd have them (Debian 12).
+const MEANT_TO_HAVE_ONE: [(&str, &str, &str); 5] = [
+    ("postgres", "/var/lib/postgresql", "/bin/bash"),
+    ("backuppc", "/var/lib/backuppc", "/bin/sh"),
+    ("gitolite3", "/var/lib/gitolite3", "/bin/bash"),
+    ("sbuild", "/var/lib/sbuild", "/bin/bash"),
+    ("buildd", "/var/lib/buildd", "/bin/bash"),
+];
+/// Nobody can work with these, but for the one purpose that they have.
+const RESTRICTED: [&str; 1] = ["/usr/bin/git-shell"];
+
+/// Is the shell of a system account meant to be there?
+fn is_meant_to_have_shell(account: &AccountSeen) -> bool {
+    let seen = (
+        account.name.as_str(),
+        account.home.as_str(),
+        account.shell.as_str(),
+    );
+    RESTRICTED.contains(&seen.2) || MEANT_TO_HAVE_ONE.contains(&seen)
+}
 
 /// Can someone work with this shell? An empty field means `/bin/sh` (passwd(5)).
 pub fn is_login_shell(shell: &str) -> bool {
@@ -213,6 +238,7 @@ impl AccountsWhere {
             AccountTest::SystemWithShell => meant()
                 .filter(is_system)
                 .filter(|account| is_login_shell(&account.shell))
+                .filter(|account| !is_meant_to_have_shell(account))
                 .map(|account| {
                     self.fixed(
                         account,

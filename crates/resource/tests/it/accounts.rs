@@ -494,6 +494,34 @@ fn login_defs_says_where_people_begin() {
     );
 }
 
+/// With another shell, `su postgres -c` and every job and backup behind it ends.
+#[test]
+fn shells_that_packages_mean_are_left() {
+    let all = |lines: &[&str]| {
+        host(
+            &[&["root:set:0:0:/root:/bin/bash"], lines].concat(),
+            &["root:0:"],
+        )
+    };
+    let test = "accounts_where: {test: system_with_shell}";
+    let meant = all(&[
+        "postgres:none:108:115:/var/lib/postgresql:/bin/bash",
+        "svc:none:109:116:/srv/git:/usr/bin/git-shell",
+    ]);
+    check(test, &meant, "ok: none");
+    // Another home, or another shell, is not the package's.
+    for line in [
+        "postgres:none:108:115:/tmp:/bin/bash",
+        "postgres:none:108:115:/var/lib/postgresql:/bin/zsh",
+    ] {
+        let shell = line.rsplit(':').next().unwrap_or_default();
+        let expected = format!(
+            "drift: `postgres` has the shell {shell}, wanted no login shell @ /etc/passwd:2"
+        );
+        check(test, &all(&[line]), &expected);
+    }
+}
+
 #[test]
 fn homes() {
     let host = host(
