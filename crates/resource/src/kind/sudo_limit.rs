@@ -5,7 +5,7 @@ use model::{Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::sudoers::{self, Grant, Scope, SettingValue, Sudoers};
+use super::sudoers::{self, Grant, Scope, Setting, SettingValue, Sudoers};
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
 
 /// Something that no rule in `/etc/sudoers`, or in what it includes, may give away.
@@ -213,6 +213,13 @@ impl SudoLimit {
             .settings()
             .filter(|setting| {
                 setting.name == "authenticate" && setting.value == SettingValue::Flag(false)
+            })
+            // Of two settings for the same, the last one wins (sudoers(5)).
+            .filter(|setting| {
+                let for_the_same =
+                    |other: &&Setting| other.name == setting.name && other.scope == setting.scope;
+                let last = sudoers.settings().filter(for_the_same).last();
+                last.is_none_or(|last| last.value == SettingValue::Flag(false))
             })
             .filter_map(|setting| {
                 let who = match &setting.scope {

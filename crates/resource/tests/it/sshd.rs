@@ -339,6 +339,14 @@ fn options_that_add_up_lose_words_from_each_line() {
     );
     check(
         "sshd: {option: AllowGroups, value: ssh}",
+        &debian(&[
+            ("10-a.conf", "AllowGroups ssh\n"),
+            ("20-b.conf", "AllowGroups ssh\n"),
+        ]),
+        "ok: ssh @ /etc/ssh/sshd_config.d/10-a.conf:1",
+    );
+    check(
+        "sshd: {option: AllowGroups, value: ssh}",
         &debian(&[]),
         "drift: not set, wanted ssh",
     );

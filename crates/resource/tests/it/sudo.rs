@@ -186,6 +186,28 @@ fn no_authentication() {
     }
 }
 
+/// `sudo -n id` with the first of these: a password is required.
+#[test]
+fn the_last_setting_for_authentication_wins() {
+    let judged = |text: &str, expected: &str| {
+        let host = debian(&[("x", text)]);
+        check("sudo_limit: {forbid: no_authentication}", &host, expected);
+    };
+    judged(
+        "Defaults !authenticate\nDefaults authenticate\n",
+        "ok: no such rule",
+    );
+    judged(
+        "Defaults authenticate\nDefaults !authenticate\n",
+        "drift: no password is asked of everyone, wanted sudo asks for a password @ /etc/sudoers.d/x:2",
+    );
+    // What holds for one user is not overruled by what holds for everyone.
+    judged(
+        "Defaults:deploy !authenticate\nDefaults authenticate\n",
+        "drift: no password is asked of `deploy`, wanted sudo asks for a password @ /etc/sudoers.d/x:1",
+    );
+}
+
 #[test]
 fn rights_for_everyone_and_lists_of_exclusions_are_for_people() {
     check(

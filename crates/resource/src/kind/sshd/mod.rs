@@ -111,6 +111,17 @@ impl Kind for Sshd {
     }
 }
 
+/// A name that two files list is one.
+fn without_repeats<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut once: Vec<&str> = Vec::new();
+    for word in words {
+        if !once.contains(&word) {
+            once.push(word);
+        }
+    }
+    once.join(" ")
+}
+
 /// A YAML reader may take `yes` and `no` for booleans; sshd has no others.
 fn in_sshds_words(value: &Expectation) -> Expectation {
     let word = |scalar: &Scalar| match scalar {
@@ -262,7 +273,8 @@ impl Question<'_> {
 
     fn in_effect(&self, effective: &Effective) -> Result<Current, Judgement> {
         let value = if words::adds_up(&self.option) {
-            effective.words(&self.option).join(" ")
+            let words = effective.words(&self.option);
+            without_repeats(words.iter().map(String::as_str))
         } else if let Some(value) = effective.value(&self.option) {
             self.canonical(value).unwrap_or_else(|| value.to_owned())
         } else if effective::is_never_printed(&self.option) {
@@ -315,7 +327,7 @@ impl Question<'_> {
                 .flat_map(|line| &line.args)
                 .map(String::as_str)
                 .collect();
-            words.join(" ")
+            without_repeats(words)
         } else {
             if words::last_may_win(&self.option) && all().count() > 1 {
                 return None;
