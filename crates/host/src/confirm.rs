@@ -524,6 +524,8 @@ pub(crate) fn ended(header: &Header) -> Applied {
             id,
             why,
             verified: true,
+            // Whoever ended it has looked; what is there now was not looked at here.
+            seen: false,
         },
         ChangeState::AwaitingConfirmation => {
             Applied::AwaitingConfirmation(id, header.deadline.unwrap_or(header.change.started))

@@ -33,6 +33,8 @@ pub enum Recovery {
     NothingTouched,
     /// The host is as it was before, checked path by path.
     AsBefore {
+        /// All of it was looked at, and is as it was; else `why` says what is not.
+        seen: bool,
         why: String,
     },
     /// The host is as planned.
@@ -260,7 +262,8 @@ fn one(
     confirm::disarm(id, state);
     Ok(match applied {
         Applied::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
-        _ => Recovery::AsBefore {
+        applied => Recovery::AsBefore {
+            seen: matches!(applied, Applied::TakenBack { seen: true, .. }),
             why: why.join("; "),
         },
     })

@@ -35,6 +35,9 @@ pub struct Outcome {
     pub stuck: Vec<String>,
     /// What was told to go back, and can't be looked at.
     pub unseen: Vec<String>,
+    /// Paths of the change that were looked at, are not as they were before it, and were not to go
+    /// back now: what others wrote stays in them.
+    pub differing: Vec<HostPath>,
     /// Files that were seen to be as they were, and that units wrote anew when they started.
     pub anew: Vec<HostPath>,
     /// Values, units and packages that were looked at, and are as they were.
@@ -49,7 +52,10 @@ pub struct Outcome {
 impl Outcome {
     /// Was everything seen to be as it was?
     pub fn proof(&self) -> Option<AsBefore> {
-        let all = self.stuck.is_empty() && self.unseen.is_empty() && self.anew.is_empty();
+        let all = self.stuck.is_empty()
+            && self.unseen.is_empty()
+            && self.differing.is_empty()
+            && self.anew.is_empty();
         (all && self.same == self.paths).then_some(AsBefore {
             seen: self.paths + self.values,
         })

@@ -71,6 +71,8 @@ pub struct Left {
     pub anew: Vec<HostPath>,
     /// Told to go back; whether it did can't be looked at.
     pub unseen: Vec<String>,
+    /// Looked at, and not as they were before the change: what others wrote stays in them.
+    pub differing: Vec<HostPath>,
 }
 
 /// What stands in the way of an undo at one path.
@@ -954,6 +956,7 @@ fn carry_out(
         theirs: Vec::new(),
         anew: outcome.anew.clone(),
         unseen: outcome.unseen.clone(),
+        differing: outcome.differing.clone(),
     };
     Ok((outcome, left))
 }
@@ -975,10 +978,7 @@ fn look_at_the_rest(
         }
         let now = Node::capture(context.root, &image.path, LastLink::Itself, None);
         if !now.is_ok_and(|(_, now)| now.same_as(&image.before)) {
-            let path = &image.path;
-            outcome
-                .unseen
-                .push(format!("`{path}` is not as it was before the change"));
+            outcome.differing.push(image.path.clone());
         }
     }
 }

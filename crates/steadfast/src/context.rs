@@ -373,7 +373,11 @@ pub fn recover_within(
     for Recovered { id, outcome } in recovered {
         let said = match outcome {
             Recovery::NothingTouched => "nothing had been touched".to_owned(),
-            Recovery::AsBefore { why } => {
+            Recovery::AsBefore { why, seen: true } => {
+                exit = exit.or(Exit::TakenBack);
+                format!("taken back, the host is as it was before: {why}")
+            }
+            Recovery::AsBefore { why, seen: false } => {
                 exit = exit.or(Exit::TakenBack);
                 format!("taken back, and checked path by path: {why}")
             }
@@ -510,6 +514,7 @@ pub fn install_recovery(host: &LocalHost, state: &State) -> Result<(), Failure> 
                 id,
                 why,
                 verified: true,
+                ..
             }
             | Applied::PartlyTakenBack { id, why },
         ) => (Exit::TakenBack, id, why),

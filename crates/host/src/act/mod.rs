@@ -302,7 +302,9 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         Kept::Told { .. } | Kept::Upgrade { .. } if unit::is_booting().unwrap_or(false) => None,
         Kept::Told { name, up, boot } => {
             let ran = *up && *boot == crate::apply::boot_id() && unit::is_booted();
-            Some(!ran || health::look_at(name).is_ok_and(|now| now.is_up()))
+            // What came with a package went with it.
+            let is_gone = || unit::is_gone(name).unwrap_or(false);
+            Some(!ran || health::look_at(name).is_ok_and(|now| now.is_up()) || is_gone())
         }
         Kept::Upgrade { ran, boot, .. } => {
             let is_asked = !ran.is_empty() && *boot == crate::apply::boot_id() && unit::is_booted();

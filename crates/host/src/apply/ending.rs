@@ -50,6 +50,7 @@ pub(crate) fn finish_taking_back(
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let verified = outcome.stuck.is_empty();
+    let seen = outcome.proof().is_some();
     header.change.state = match verified {
         true => ChangeState::RolledBack,
         false => ChangeState::NeedsHuman,
@@ -64,7 +65,12 @@ pub(crate) fn finish_taking_back(
     context.crash.here("taken back");
     state.reserve_again();
     Ok(match verified {
-        true => Applied::TakenBack { id, why, verified },
+        true => Applied::TakenBack {
+            id,
+            why,
+            verified,
+            seen,
+        },
         false => Applied::NeedsHuman { id, why },
     })
 }

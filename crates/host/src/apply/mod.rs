@@ -74,11 +74,13 @@ pub enum Applied {
         id: ChangeId,
         why: Vec<String>,
     },
-    /// Everything was taken back, and `verified` against the before-images.
+    /// Everything was taken back, and `verified` against the before-images. `seen`: all of it was
+    /// looked at in the end, and is as it was; else `why` says what is not, or can't be looked at.
     TakenBack {
         id: ChangeId,
         why: Vec<String>,
         verified: bool,
+        seen: bool,
     },
     /// Neither as before nor as planned.
     NeedsHuman {

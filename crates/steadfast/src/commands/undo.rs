@@ -282,6 +282,13 @@ fn conclude(undone: &Undone) -> Exit {
                 &paths(&left.anew),
             );
             say_left("told to go back, and can't be looked at", &left.unseen);
+            let others: Vec<HostPath> = left
+                .differing
+                .iter()
+                .filter(|path| !merged.contains(path) && !left.theirs.contains(path))
+                .cloned()
+                .collect();
+            say_left("not as they were before the change", &paths(&others));
             Exit::AsWanted
         }
         Undone::AwaitingConfirmation(id, deadline) => {

@@ -200,12 +200,12 @@ pub fn boot(machine: &mut Machine, when: &str) -> String {
 
 fn apply(machine: &Machine) {
     run(machine, &steadfast(&APPLY), 0);
-    run(machine, &steadfast(&["confirm", "last"]), 0);
+    run(machine, &steadfast(&["confirm", "last", "--unproven"]), 0);
 }
 
 fn undo(machine: &Machine) {
     run(machine, &steadfast(&UNDO), 0);
-    run(machine, &steadfast(&["confirm", "last"]), 0);
+    run(machine, &steadfast(&["confirm", "last", "--unproven"]), 0);
 }
 
 #[expect(clippy::print_stdout, reason = "which moments met which end")]

@@ -112,7 +112,7 @@ fn what_others_changed_since_is_kept() {
     host.steadfast(&apply).expect(0, &[]);
     host.shell("sed -i 's/^e = .*/e = ours/' /etc/lines.conf");
     host.steadfast(&["undo", "last", "--yes"])
-        .expect(0, &["Not byte-identical", "/etc/lines.conf"]);
+        .expect(0, &["not byte-identical", "/etc/lines.conf"]);
     let text = host.shell("cat /etc/lines.conf");
     assert_eq!(text, "a = 1\nb = 2\nc = 3\nd = 4\ne = ours\n");
 
@@ -287,10 +287,6 @@ fn a_change_that_waits_keeps_others_away() {
     ];
     host.steadfast(&near)
         .expect(5, &["c-2", "steadfast confirm"]);
-    host.steadfast(&["apply", "--role", "motd", "--yes"])
-        .expect(0, &["is in effect"]);
-    host.steadfast(&["undo", "c-3", "--yes"])
-        .expect(5, &["c-2"]);
     let other = [
         "--state",
         "/var/lib/other",
@@ -300,6 +296,10 @@ fn a_change_that_waits_keeps_others_away() {
         "--yes",
     ];
     host.steadfast(&other).expect(1, &[STATE]);
+    host.steadfast(&["apply", "--role", "motd", "--yes"])
+        .expect(0, &["is in effect"]);
+    host.steadfast(&["undo", "c-3", "--yes"])
+        .expect(5, &["c-2"]);
     host.wait_for(
         &format!("! {PROGRAM} history --format json | grep -q awaiting"),
         Duration::from_secs(90),
