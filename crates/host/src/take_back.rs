@@ -587,8 +587,22 @@ fn check(
         let concerned = image.actions.intersection(chosen);
         failed.extend(concerned.map(|action| (*action, why.clone())));
     }
+    // A unit that goes back to rest is looked at as that, and not as one that was told something.
+    let resting: BTreeSet<&String> = records
+        .iter()
+        .filter(|record| chosen.contains(&record.id))
+        .filter_map(|record| match &record.kept {
+            Kept::Unit {
+                name,
+                active: Some(false),
+                ..
+            } => Some(name),
+            _ => None,
+        })
+        .collect();
     for record in records.iter().filter(|record| chosen.contains(&record.id)) {
-        if record.state != ActionState::TakenBack {
+        let rests = matches!(&record.kept, Kept::Told { name, .. } if resting.contains(name));
+        if record.state != ActionState::TakenBack || rests {
             continue;
         }
         match act::is_back(&record.kept) {
