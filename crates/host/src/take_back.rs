@@ -8,7 +8,7 @@ use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
 use crate::act::health::{self, Watched};
 use crate::act::upgrade::DpkgLock;
-use crate::act::{self, Context, LastLink, bulk, file, unit, upgrade};
+use crate::act::{self, Context, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
@@ -121,10 +121,7 @@ pub fn take_back(
         let Some(record) = records.iter_mut().find(|record| record.id == action.id) else {
             continue;
         };
-        if matches!(
-            record.state,
-            ActionState::Pending | ActionState::Skipped { .. }
-        ) {
+        if !record.state.was_begun() {
             continue;
         }
         // A package's own configuration files are put back over what dpkg does with them.
@@ -312,12 +309,8 @@ fn foreign(
     record: &ActionRecord,
     image: &Imaged,
 ) -> Option<String> {
-    let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None).ok()?;
-    // Its content is not ours to judge: only its metadata was changed.
-    if image.before.is_unread() {
-        return None;
-    }
-    let now = current.content()?;
+    // Where only metadata was changed there is no content to judge.
+    let now = image.now(context.root, None).ok()?.content()?;
     let put = match &action.effect {
         Effect::PutFile { content, .. } => Some(Digest::of(content.as_bytes())),
         _ => None,
@@ -355,26 +348,12 @@ fn repeat_activations(
 ) -> Vec<Watched> {
     let record = |id: ActionId| records.iter().find(|record| record.id == id);
     // What was never begun left nothing to be read.
-    let begun = |id: &ActionId| {
-        record(*id).is_some_and(|record| {
-            !matches!(
-                record.state,
-                ActionState::Pending | ActionState::Skipped { .. }
-            )
-        })
-    };
+    let begun = |id: &ActionId| record(*id).is_some_and(|record| record.state.was_begun());
     let mut repeated: Vec<&Effect> = Vec::new();
     let mut watched = Vec::new();
     // A unit that goes back to rest has nothing to read, and is not brought up.
-    let rests = |effect: &Effect| {
-        unit::told(effect).is_some_and(|told| {
-            records.iter().any(|record| {
-                let rests = matches!(&record.kept, Kept::Unit { name, active: Some(false), .. }
-                    if name == told);
-                rests && chosen.contains(&record.id) && begun(&record.id)
-            })
-        })
-    };
+    let resting = goes_to_rest(records.iter().filter(|record| chosen.contains(&record.id)));
+    let rests = |effect: &Effect| unit::told(effect).is_some_and(|told| resting.contains(told));
     let mut actions: Vec<&Action> = plan.actions.iter().collect();
     if let Err(error) = unit::sort_as_started(&mut actions, |action| unit::told(&action.effect)) {
         outcome.stuck.push(error.to_string());
@@ -529,10 +508,27 @@ fn back_before_starts<'a>(
         .filter(|image| image.role == Role::Touched && matches!(image.before, Node::File { .. }));
     files
         .filter(|image| {
-            Node::capture(context.root, &image.path, LastLink::Itself, None)
-                .is_ok_and(|(_, node)| node.exactly(&image.before))
+            let now = image.now(context.root, None);
+            now.is_ok_and(|now| now.exactly(&image.before))
         })
         .map(|image| &image.path)
+        .collect()
+}
+
+/// The units that did not run before these actions, and that were started or stopped by them.
+pub(crate) fn goes_to_rest<'a>(
+    records: impl Iterator<Item = &'a ActionRecord>,
+) -> BTreeSet<&'a str> {
+    records
+        .filter(|record| record.state.was_begun())
+        .filter_map(|record| match &record.kept {
+            Kept::Unit {
+                name,
+                active: Some(false),
+                ..
+            } => Some(name.as_str()),
+            _ => None,
+        })
         .collect()
 }
 
@@ -560,19 +556,19 @@ fn check(
             continue;
         }
         outcome.paths += 1;
-        let why = match Node::capture(seen.context.root, &image.path, LastLink::Itself, None) {
-            Ok((_, node)) if node.exactly(&image.before) => {
+        let why = match image.now(seen.context.root, None) {
+            Ok(node) if node.exactly(&image.before) => {
                 outcome.same += 1;
                 continue;
             }
-            Ok((_, node)) if seen.was_back.contains(&image.path) => {
+            Ok(node) if seen.was_back.contains(&image.path) => {
                 match node.same_as(&image.before) {
                     true => outcome.same += 1,
                     false => outcome.anew.push(image.path.clone()),
                 }
                 continue;
             }
-            Ok((_, node)) => {
+            Ok(node) => {
                 let why = format!("`{}` is {}, and not as it was", image.path, node.kind());
                 if !known {
                     outcome.stuck.push(why.clone());
@@ -588,20 +584,10 @@ fn check(
         failed.extend(concerned.map(|action| (*action, why.clone())));
     }
     // A unit that goes back to rest is looked at as that, and not as one that was told something.
-    let resting: BTreeSet<&String> = records
-        .iter()
-        .filter(|record| chosen.contains(&record.id))
-        .filter_map(|record| match &record.kept {
-            Kept::Unit {
-                name,
-                active: Some(false),
-                ..
-            } => Some(name),
-            _ => None,
-        })
-        .collect();
+    let resting = goes_to_rest(records.iter().filter(|record| chosen.contains(&record.id)));
     for record in records.iter().filter(|record| chosen.contains(&record.id)) {
-        let rests = matches!(&record.kept, Kept::Told { name, .. } if resting.contains(name));
+        let rests =
+            matches!(&record.kept, Kept::Told { name, .. } if resting.contains(name.as_str()));
         if record.state != ActionState::TakenBack || rests {
             continue;
         }

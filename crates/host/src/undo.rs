@@ -469,13 +469,7 @@ fn decide(
     let mut obstacles = Vec::new();
     let mut merged = Vec::new();
     let mut theirs = Vec::new();
-    let upgrades: BTreeSet<ActionId> = record
-        .plan
-        .actions
-        .iter()
-        .filter(|action| matches!(action.effect, Effect::Upgrade { .. }))
-        .map(|action| action.id)
-        .collect();
+    let upgrades = crate::apply::upgrades(&record.plan);
     let touched: BTreeMap<HostPath, Node> = record
         .images
         .iter()
@@ -976,8 +970,8 @@ fn look_at_the_rest(
             // The taking back has looked.
             continue;
         }
-        let now = Node::capture(context.root, &image.path, LastLink::Itself, None);
-        if !now.is_ok_and(|(_, now)| now.same_as(&image.before)) {
+        let now = image.now(context.root, None);
+        if !now.is_ok_and(|now| now.same_as(&image.before)) {
             outcome.differing.push(image.path.clone());
         }
     }

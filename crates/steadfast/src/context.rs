@@ -136,15 +136,17 @@ impl Context {
         }
     }
 
-    /// One line for each change that waits to be confirmed, above whatever a command says:
-    /// who reads that all is well must not miss that it may not stay so.
-    pub fn mention_waiting(&self) {
+    /// One line for each change that waits to be confirmed or needs a person and of which `which`
+    /// holds, above whatever a command says: who reads that all is well must not miss it.
+    pub fn mention_unended(&self, which: impl Fn(ChangeState) -> bool) {
         let Ok(Some(state)) = self.existing_journal() else {
             return;
         };
         // What is wrong with the journal, the commands that need it say.
-        for one in state.pending().unwrap_or_default() {
-            if let Some(text) = waiting_text(&one, Timestamp::now()) {
+        for one in state.unended().unwrap_or_default() {
+            if which(one.change.state)
+                && let Some(text) = unended_text(&one, Timestamp::now())
+            {
                 crate::say(format_args!("{text}"));
             }
         }
@@ -161,12 +163,19 @@ fn is_in_effect(change: &Change) -> bool {
     !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
 }
 
-/// What people must know of a change that waits.
-pub fn waiting_text(pending: &Pending, now: Timestamp) -> Option<String> {
+/// What people must know of a change that waits, or that needs a person.
+fn unended_text(pending: &Pending, now: Timestamp) -> Option<String> {
     let id = pending.change.id;
     let what = match pending.change.state {
         ChangeState::AwaitingConfirmation => "change",
         ChangeState::AwaitingUndoConfirmation => "the undo of change",
+        ChangeState::NeedsHuman => {
+            let summary = model::printable(pending.change.summary.as_bytes());
+            return Some(format!(
+                "change {id} needs a person ({summary}): steadfast recover {id} says what differs, \
+                 and what ends it"
+            ));
+        }
         _ => return None,
     };
     Some(match pending.is_over(now) {
@@ -421,26 +430,6 @@ pub fn needs_person(state: &State) -> Result<bool, Failure> {
     let history = state.history().map_err(refused)?;
     let mut states = history.iter().map(|change| change.state);
     Ok(states.any(|state| state == ChangeState::NeedsHuman))
-}
-
-/// Names every change in need of a person. Who may not read the journal is told nothing here.
-pub fn mention_needy(context: &Context) {
-    let Ok(Some(state)) = context.existing_journal() else {
-        return;
-    };
-    let Ok(history) = state.history() else {
-        return;
-    };
-    for change in history {
-        if change.state == ChangeState::NeedsHuman {
-            crate::say(format_args!(
-                "change {id} needs a person ({}): steadfast recover {id} says what differs, and \
-                 what ends it",
-                model::printable(change.summary.as_bytes()),
-                id = change.id
-            ));
-        }
-    }
 }
 
 /// Lets before-images go that are kept no longer. Behind a command that did something else,

@@ -254,7 +254,8 @@ fn no_rehearsal(error: UpgradeError) -> NoRehearsal {
     }
 }
 
-fn premises(host: &LocalHost) -> Vec<Premise> {
+/// What the package manager's answers rest on, as it is now.
+pub(crate) fn premises(host: &LocalHost) -> Vec<Premise> {
     let premise = |path: &&'static str| {
         let probe = Probe::FileDigest {
             path: HostPath::literal(path),

@@ -343,11 +343,7 @@ impl Work<'_> {
         let images = (!super::is_large(self.plan)).then(|| self.state.images());
         for image in &mut self.images {
             if image.role == Role::Touched && image.actions.contains(&action.id) {
-                let last = LastLink::Itself;
-                image.after = Some(match image.before.is_unread() {
-                    true => Node::unread(&self.target.root, &image.path)?,
-                    false => Node::capture(&self.target.root, &image.path, last, images)?.1,
-                });
+                image.after = Some(image.now(&self.target.root, images)?);
             }
         }
         Ok(())
@@ -374,8 +370,12 @@ impl Work<'_> {
     /// What programs made by now in the directories that packages of this change brought is the
     /// change's own: a service that has just started makes its caches and its keys there.
     pub(super) fn adopt(&mut self) {
+        let upgrades = upgrades(self.plan);
+        if upgrades.is_empty() {
+            return;
+        }
         let (images, digest) = (self.images.clone(), self.header.images);
-        if !self.find_adopted() {
+        if !self.find_adopted(&upgrades) {
             return;
         }
         let change = self.id();
@@ -392,19 +392,12 @@ impl Work<'_> {
     }
 
     /// Was there any?
-    fn find_adopted(&mut self) -> bool {
-        let upgrades: BTreeSet<ActionId> = self
-            .plan
-            .actions
-            .iter()
-            .filter(|action| matches!(action.effect, Effect::Upgrade { .. }))
-            .map(|action| action.id)
-            .collect();
+    fn find_adopted(&mut self, upgrades: &BTreeSet<ActionId>) -> bool {
         let mut open: Vec<(HostPath, BTreeSet<ActionId>)> = self
             .images
             .iter()
             .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
-            .filter(|image| !image.actions.is_disjoint(&upgrades))
+            .filter(|image| !image.actions.is_disjoint(upgrades))
             .map(|image| (image.path.clone(), image.actions.clone()))
             .collect();
         let mut known: BTreeSet<HostPath> = self
@@ -446,12 +439,7 @@ impl Work<'_> {
 
     fn capture_after(&mut self) -> Result<(), StateError> {
         for image in &mut self.images {
-            let images = Some(self.state.images());
-            let last = LastLink::Itself;
-            image.after = Some(match image.before.is_unread() {
-                true => Node::unread(&self.target.root, &image.path)?,
-                false => Node::capture(&self.target.root, &image.path, last, images)?.1,
-            });
+            image.after = Some(image.now(&self.target.root, Some(self.state.images()))?);
         }
         Ok(())
     }
@@ -507,6 +495,15 @@ fn record_of(records: &mut [ActionRecord], id: ActionId) -> &mut ActionRecord {
         .iter_mut()
         .find(|record| record.id == id)
         .expect("every action of the plan has a record")
+}
+
+/// The actions that bring or remove packages.
+pub(crate) fn upgrades(plan: &model::Plan) -> BTreeSet<ActionId> {
+    let actions = plan.actions.iter();
+    actions
+        .filter(|action| matches!(action.effect, Effect::Upgrade { .. }))
+        .map(|action| action.id)
+        .collect()
 }
 
 /// Worth asking again right before an action: reading a file is, walking a disk is not.

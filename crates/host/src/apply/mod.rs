@@ -19,6 +19,8 @@ use model::count::{first_of, plural};
 use model::plan::PLAN_FORMAT;
 use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
 
+pub(crate) use actions::upgrades;
+
 use crate::LocalHost;
 use crate::act::{ActError, Context};
 use crate::confirm::Guard;

@@ -8,9 +8,11 @@ use model::{ActionId, Change, ChangeState, Digest, Effect, HostPath, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::act::ActError;
 use crate::act::package::PackagesBefore;
+use crate::act::place::{LastLink, Root};
 use crate::confirm::Session;
-use crate::image::Node;
+use crate::image::{Images, Node};
 
 /// A change's own record; rewritten at each transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,14 @@ pub struct UndoTo {
 }
 
 impl Imaged {
+    /// What is at the path now; its content only where that was read before the change, too.
+    pub(crate) fn now(&self, root: &Root, images: Option<&Images>) -> Result<Node, ActError> {
+        match self.before.is_unread() {
+            true => Node::unread(root, &self.path),
+            false => Ok(Node::capture(root, &self.path, LastLink::Itself, images)?.1),
+        }
+    }
+
     pub fn new(path: HostPath, role: Role, before: Node) -> Self {
         Self {
             path,
@@ -215,6 +225,13 @@ pub enum ActionState {
     Skipped {
         why: String,
     },
+}
+
+impl ActionState {
+    /// May it have done anything?
+    pub(crate) fn was_begun(&self) -> bool {
+        !matches!(self, Self::Pending | Self::Skipped { .. })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

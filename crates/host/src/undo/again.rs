@@ -158,7 +158,7 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
         }
         let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
         if image.before.is_unread() {
-            image.redo = Some(Node::unread(context.root, &image.path)?);
+            image.redo = Some(image.now(context.root, None)?);
             continue;
         }
         let (_, mut now) = look(None)?;

@@ -8,11 +8,11 @@ use model::{ChangeId, ChangeState};
 
 use super::{since, standing};
 use crate::LocalHost;
-use crate::act::{self, ActError, LastLink};
-use crate::image::Node;
-use crate::journal::{ActionState, Batch, Role};
+use crate::act::{self, ActError};
+use crate::journal::{Batch, Kept, Role};
 use crate::lock::{Lock, LockError};
 use crate::state::{ChangeRecord, State, StateError};
+use crate::take_back::goes_to_rest;
 use crate::target::Target;
 
 /// What is not as it was before the change.
@@ -50,10 +50,11 @@ pub fn look_again(
     now: Timestamp,
     lock_wait: Duration,
 ) -> Result<Vec<Difference>, LookError> {
-    let target = Target::of(host)?;
-    let _lock = Lock::take(&target.root, lock_wait)?;
-    let mut record = needy(state, &target, id)?;
-    let differences = differences(&target, &record)?;
+    let Looked {
+        _lock,
+        mut record,
+        differences,
+    } = look(host, state, id, lock_wait)?;
     if differences.is_empty() {
         let note = "looked at again: everything is as it was before it";
         end(state, &mut record, ChangeState::RolledBack, now, note)?;
@@ -87,15 +88,40 @@ pub fn keep_as_it_is(
     now: Timestamp,
     lock_wait: Duration,
 ) -> Result<Vec<Difference>, LookError> {
-    let target = Target::of(host)?;
-    let _lock = Lock::take(&target.root, lock_wait)?;
-    let mut record = needy(state, &target, id)?;
-    let differences = differences(&target, &record)?;
+    let Looked {
+        _lock,
+        mut record,
+        differences,
+    } = look(host, state, id, lock_wait)?;
     let before = record.header.change.note.take();
     let before = before.map_or_else(String::new, |before| format!("; before that: {before}"));
     let note = format!("kept as it is by {by} at {now:.0}{before}");
     end(state, &mut record, ChangeState::KeptAsItIs, now, &note)?;
     Ok(differences)
+}
+
+/// A change in need of a person, with nobody else at work.
+struct Looked {
+    _lock: Lock,
+    record: ChangeRecord,
+    differences: Vec<Difference>,
+}
+
+fn look(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    lock_wait: Duration,
+) -> Result<Looked, LookError> {
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let record = needy(state, &target, id)?;
+    let differences = differences(&target, &record)?;
+    Ok(Looked {
+        _lock,
+        record,
+        differences,
+    })
 }
 
 fn needy(state: &State, target: &Target, id: ChangeId) -> Result<ChangeRecord, LookError> {
@@ -137,7 +163,7 @@ fn differences(target: &Target, record: &ChangeRecord) -> Result<Vec<Difference>
         if image.role != Role::Touched || image.actions.is_disjoint(&begun) {
             continue;
         }
-        let (_, now) = Node::capture(&target.root, &image.path, LastLink::Itself, None)?;
+        let now = image.now(&target.root, None)?;
         if !now.exactly(&image.before) {
             found.push(Difference {
                 what: image.path.to_string(),
@@ -148,12 +174,12 @@ fn differences(target: &Target, record: &ChangeRecord) -> Result<Vec<Difference>
             });
         }
     }
+    // A unit that rested before is looked at as that, and not as one that was told something.
+    let resting = goes_to_rest(record.actions.iter());
     for action in &record.actions {
-        let was_begun = !matches!(
-            action.state,
-            ActionState::Pending | ActionState::Skipped { .. }
-        );
-        if !was_begun {
+        let rests =
+            matches!(&action.kept, Kept::Told { name, .. } if resting.contains(name.as_str()));
+        if !action.state.was_begun() || rests {
             continue;
         }
         let how = match act::is_back(&action.kept) {

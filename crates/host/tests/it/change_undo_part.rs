@@ -50,6 +50,11 @@ fn standing(undone: Result<Undone, UndoError>) -> Vec<String> {
     }
 }
 
+fn first(bench: &Bench) -> model::Change {
+    let record = bench.open().change(ChangeId(1));
+    record.expect("a record").header.change
+}
+
 #[test]
 fn a_part_goes_back_and_the_rest_later() {
     let cases: [(Choice, &[&str]); 3] = [
@@ -65,12 +70,7 @@ fn a_part_goes_back_and_the_rest_later() {
         let before = bench.snapshot();
         committed(&bench);
         assert_eq!(standing(bench.undo_chosen(1, &choice)), left, "{choice:?}");
-        let change = bench
-            .open()
-            .change(ChangeId(1))
-            .expect("a record")
-            .header
-            .change;
+        let change = first(&bench);
         assert_eq!(change.state, ChangeState::Committed);
         assert!(change.undone_in_part, "{change:?}");
         assert_ne!(before, bench.snapshot());
@@ -78,12 +78,7 @@ fn a_part_goes_back_and_the_rest_later() {
         std::fs::write(bench.path("/etc/hostname"), "theirs\n").expect("written");
         std::fs::write(bench.path("/etc/hostname"), "bench\n").expect("written");
         assert!(standing(bench.undo(1, CrashPoints::none())).is_empty());
-        let change = bench
-            .open()
-            .change(ChangeId(1))
-            .expect("a record")
-            .header
-            .change;
+        let change = first(&bench);
         assert_eq!(change.state, ChangeState::Undone);
         for path in ["/etc/app.conf", "/etc/open.conf"] {
             assert_eq!(before.get(path), bench.snapshot().get(path), "{choice:?}");

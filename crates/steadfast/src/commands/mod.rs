@@ -22,6 +22,7 @@ pub mod uninstall;
 pub mod vulns;
 
 use clap::ValueEnum;
+use model::ChangeState;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -30,14 +31,15 @@ use crate::exit::Exit;
 /// Runs the command, and tells people what went wrong, if anything did.
 pub fn run(cli: &Cli) -> Exit {
     let context = Context::new(cli.state.clone());
-    if says_what_waits(&cli.command) {
-        context.mention_waiting();
-    }
-    if matches!(
-        cli.command,
-        Command::Audit(_) | Command::Plan(_) | Command::Apply(_) | Command::Patch(_)
-    ) {
-        crate::context::mention_needy(&context);
+    let (waits, needy) = (
+        says_what_waits(&cli.command),
+        says_what_needs_a_person(&cli.command),
+    );
+    if waits || needy {
+        context.mention_unended(|state| match state {
+            ChangeState::NeedsHuman => needy,
+            _ => waits,
+        });
     }
     let ended = match &cli.command {
         Command::Audit(args) => audit::run(args),
@@ -83,6 +85,15 @@ fn says_what_waits(command: &Command) -> bool {
             | Command::Demo(_)
             | Command::Reference(_)
             | Command::Feed(_)
+    )
+}
+
+/// Those that judge a host, or change it, say what is neither as before nor as planned; the others
+/// list it themselves.
+fn says_what_needs_a_person(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Audit(_) | Command::Plan(_) | Command::Apply(_) | Command::Patch(_)
     )
 }
 

@@ -121,8 +121,6 @@ fn a_sign_in_confirms_it_although_nobody_waits() {
     let Some(host) = host() else { return };
     people(&host);
     host.steadfast(&apply("15s", &["--detach"])).expect(0, &[]);
-    // The first second is sshd's, to read its configuration.
-    std::thread::sleep(Duration::from_secs(2));
     assert!(sign_in(&host, "ana"), "ana can sign in after the change");
     host.wait_for_state("committed", A_WHILE);
     host.wait_for(
@@ -334,7 +332,6 @@ fn a_connection_from_before_the_change_confirms_nothing() {
     );
     let running = host.start(&apply("15s", &[]));
     host.wait_for_state("awaiting_confirmation", A_WHILE);
-    std::thread::sleep(Duration::from_secs(2));
     host.shell("touch /root/now");
     wait(running).expect(
         4,

@@ -17,7 +17,7 @@ use host::packages::{
 };
 use host::rehearse::Place;
 use host::state::trust_as_roots;
-use host::{Host, LocalHost, State};
+use host::{LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -25,7 +25,7 @@ use model::count::plural;
 use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
-use model::{HostPath, Plan, Premise, Probe};
+use model::{HostPath, Plan};
 use rustix::fs::FileType;
 
 use super::due::{self, Waivers, closing_due, held_back, new_version, within};
@@ -35,14 +35,12 @@ use crate::assessing::{NewVersion, Outlook, Terms};
 use crate::context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::packages_stage::premises;
 use crate::show::apt_lists::AptLists;
 use crate::show::diff::{self, Difference, LineKind};
 use crate::show::history::state_text;
 use crate::show::patch::Foretold;
 use crate::survey;
-
-/// What the package manager's answers rest on.
-const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
 
 /// Programs that say whether their configuration and their libraries still fit, where they are
 /// installed.
@@ -379,24 +377,6 @@ fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
         left.insert(own, "Steadfast itself runs in it".to_owned());
     }
     left
-}
-
-fn premises(host: &LocalHost) -> Vec<Premise> {
-    DATABASE
-        .iter()
-        .map(|path| {
-            let probe = Probe::FileDigest {
-                path: HostPath::literal(path),
-            };
-            let seen = host.probe(&probe);
-            Premise {
-                digest: seen.digest,
-                seen: Some(seen),
-                probe,
-                after: None,
-            }
-        })
-        .collect()
 }
 
 /// A configuration file that stays as the administrator wrote it.
