@@ -228,6 +228,14 @@ impl LeftAlone {
     /// How the reason of what is as wanted already begins: plans keep words only.
     pub const PASSES: &str = "passes already";
 
+    /// The same, of what a look at the host says can't be done or not be taken back.
+    pub const IMPOSSIBLE: &str = "can't be done:";
+
+    /// Is it left alone since it can't be done?
+    pub fn is_impossible(&self) -> bool {
+        self.why.starts_with(Self::IMPOSSIBLE)
+    }
+
     /// Is it left alone since it is as wanted?
     pub fn passes(&self) -> bool {
         self.why.starts_with(Self::PASSES)

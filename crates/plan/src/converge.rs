@@ -7,6 +7,7 @@
 mod bring;
 mod fold;
 mod order;
+mod parents;
 
 pub(crate) use fold::validator_of_unit;
 
@@ -86,6 +87,7 @@ pub fn plan(
             drifted.remove(at);
         }
     }
+    parents::add_missing(&mut drifted, seen);
     let steps = fold::fold(order::in_natural_order(drifted), seen)?;
     let actions = order::tie(steps, selection.all_or_nothing);
     left_alone.dedup();

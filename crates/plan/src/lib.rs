@@ -6,6 +6,7 @@ pub mod audit;
 pub mod compare;
 pub mod converge;
 pub mod data;
+pub mod outlook;
 pub mod patch;
 pub mod report;
 pub mod retention;

@@ -15,6 +15,7 @@ pub mod kind;
 pub mod metadata;
 pub mod mount;
 pub mod notify;
+pub mod parents;
 pub mod registry;
 pub mod syntax;
 pub mod wanted;
@@ -45,6 +46,12 @@ pub trait Kind {
     /// All probes that are needed, as far as `seen` tells. It is asked again with their
     /// answers until it names nothing new; four rounds at most.
     fn probes(&self, seen: &Answers) -> Vec<Probe>;
+
+    /// What it makes where there is nothing yet: directories that are missing above it are made
+    /// with it. None: it makes nothing, or sees to its directory itself.
+    fn makes(&self) -> Option<&model::HostPath> {
+        None
+    }
 
     /// Does the host comply? Only called when every probe that was named has an answer.
     fn judge(&self, seen: &Answers) -> Judgement;

@@ -1,7 +1,7 @@
 //! The one place where a kind is registered.
 
 use model::plan::Risk;
-use model::{Probe, ResourceKey};
+use model::{HostPath, Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -35,7 +35,7 @@ use crate::kind::sysctl::Sysctl;
 use crate::kind::template::Template;
 use crate::kind::unit_option::UnitOption;
 use crate::kind::user::User;
-use crate::{Answers, Judgement, Kind, Phase};
+use crate::{Answers, Judgement, Kind, Phase, parents};
 
 macro_rules! kinds {
     ($($variant:ident($type:ty)),* $(,)?) => {
@@ -55,7 +55,13 @@ macro_rules! kinds {
             }
 
             pub fn probes(&self, seen: &Answers) -> Vec<Probe> {
-                match self { $(Self::$variant(kind) => kind.probes(seen),)* }
+                let mut probes = match self { $(Self::$variant(kind) => kind.probes(seen),)* };
+                probes.extend(self.makes().into_iter().flat_map(|path| parents::probes(path, seen)));
+                probes
+            }
+
+            pub fn makes(&self) -> Option<&HostPath> {
+                match self { $(Self::$variant(kind) => kind.makes(),)* }
             }
 
             pub fn judge(&self, seen: &Answers) -> Judgement {

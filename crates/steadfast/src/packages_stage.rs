@@ -56,7 +56,7 @@ pub fn plan(
     survey: &mut Survey,
     selection: Selection,
 ) -> Result<Staged, Failure> {
-    let first = survey.plan(selection.clone())?;
+    let first = survey.plan(context, selection.clone())?;
     let wants = wanted(&first)?;
     if wants.is_empty() {
         return Ok(Staged {
@@ -65,7 +65,7 @@ pub fn plan(
             _turn: None,
         });
     }
-    let (first, left, together) = possible(survey, first, wants, &selection)?;
+    let (first, left, together) = possible(context, survey, first, wants, &selection)?;
     let staged = match together {
         Some(together) => rehearsed(context, survey, &first, &together, selection),
         None => Ok((first.clone(), None)),
@@ -97,6 +97,7 @@ fn wanted(plan: &Plan) -> Result<Wants, Failure> {
 /// The plan without the rules whose packages can't be had, which are named; and what the packages
 /// of the others take, none where none is left.
 fn possible(
+    context: &Context,
     survey: &mut Survey,
     mut first: Plan,
     mut wants: Wants,
@@ -139,7 +140,7 @@ fn possible(
         let rules = &mut survey.wanted.rules;
         rules.retain(|rule| !served.contains_key(&rule.meta.id.to_string()));
         let before = wants.len();
-        first = survey.plan(selection.clone())?;
+        first = survey.plan(context, selection.clone())?;
         wants = wanted(&first)?;
         if wants.len() >= before {
             return Err(Failure::because(Exit::Unchecked, why));
@@ -225,7 +226,7 @@ fn rehearsed(
     })??;
     let now = ::plan::converge::passing_now(&survey.wanted, &survey.answers, &after);
     let before = std::mem::replace(&mut survey.answers, after);
-    let rest = survey.plan(selection)?;
+    let rest = survey.plan(context, selection)?;
     let packages = Packages {
         packages: fetched.packages,
         removals,

@@ -13,6 +13,7 @@ use model::plan::Selection;
 use model::{Facts, Plan};
 use resource::{Answers, Resource, Wanted};
 
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -152,14 +153,27 @@ impl Survey {
     }
 
     /// The plan for what was selected.
-    pub fn plan(&self, selection: Selection) -> Result<Plan, Failure> {
-        plan::converge::plan(&self.wanted, &self.answers, self.host.identity(), selection).map_err(
-            |error| {
-                let help = "let both want the same, or leave one of them out";
-                Failure::with_help(Exit::BadInput, error, help)
-            },
-        )
+    pub fn plan(&self, context: &Context, selection: Selection) -> Result<Plan, Failure> {
+        planned(context, &self.host, &self.wanted, &self.answers, selection)
     }
+}
+
+/// The plan for what is wanted, without what a look at the host says can't be done.
+pub fn planned(
+    context: &Context,
+    host: &LocalHost,
+    wanted: &Wanted,
+    answers: &Answers,
+    selection: Selection,
+) -> Result<Plan, Failure> {
+    let plan =
+        plan::converge::plan(wanted, answers, host.identity(), selection).map_err(|error| {
+            let help = "let both want the same, or leave one of them out";
+            Failure::with_help(Exit::BadInput, error, help)
+        })?;
+    let outlook = host::outlook(host, context.directory(), &plan)
+        .map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    Ok(plan::outlook::regard(plan, &outlook))
 }
 
 /// Roles that are asked for by themselves come without the baselines that fit the host.

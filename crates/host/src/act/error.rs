@@ -58,6 +58,11 @@ impl ActError {
         ))
     }
 
+    /// Is something on the way no directory?
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Self::Path { source, .. } if source.kind() == io::ErrorKind::NotADirectory)
+    }
+
     /// Was there no room left?
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Path { source, .. } if says_full(source))

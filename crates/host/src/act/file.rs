@@ -227,7 +227,7 @@ fn refuse_privilege(place: &Place, wanted: &Wanted) -> Result<(), ActError> {
 
 /// Replacing or removing one name of a file with several would part them, and no undo could
 /// join them again; in a directory that others write, the other name may be anyone's file.
-fn refuse_extra_links(place: &Place) -> Result<(), ActError> {
+pub(crate) fn refuse_extra_links(place: &Place) -> Result<(), ActError> {
     match place.stat()? {
         Some(stat)
             if stat.st_nlink > 1

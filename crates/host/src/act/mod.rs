@@ -124,6 +124,14 @@ fn needs_live(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
     ))
 }
 
+/// Is a link at the end of the effect's path followed?
+pub(crate) const fn last_link(effect: &Effect) -> LastLink {
+    match effect {
+        Effect::PutFile { .. } => LastLink::Follow,
+        _ => LastLink::Itself,
+    }
+}
+
 /// The paths whose before-images make an action's way back, and how each is to be read.
 pub fn touched(
     context: &Context<'_>,
@@ -131,11 +139,11 @@ pub fn touched(
 ) -> Result<Vec<(HostPath, LastLink)>, ActError> {
     needs_live(context, effect)?;
     match effect {
-        Effect::PutFile { path, .. } => Ok(vec![(path.clone(), LastLink::Follow)]),
-        Effect::MakeDir { path, .. }
+        Effect::PutFile { path, .. }
+        | Effect::MakeDir { path, .. }
         | Effect::Remove { path }
         | Effect::Link { path, .. }
-        | Effect::SetMeta { path, .. } => Ok(vec![(path.clone(), LastLink::Itself)]),
+        | Effect::SetMeta { path, .. } => Ok(vec![(path.clone(), last_link(effect))]),
         Effect::Account(op) => account::touched(context.root, op),
         Effect::Unit { name, op } => unit::touched(context.root, name, *op),
         Effect::Package { name, op } => package::touched(context.root, name, op),

@@ -1,17 +1,23 @@
-//! Can this path be changed, and put back? Asked of every path of a plan before anything is
-//! touched, so that no change is begun whose way back is known to fail.
+//! Can this path be changed, and put back? Asked of every path of a plan when it is made, and
+//! again before anything is touched, so that no change is promised or begun whose way back is
+//! known to fail.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use model::{Effect, HostPath};
+use ::plan::outlook::Outlook;
+use model::{ActionId, Effect, HostPath, Plan};
 use rustix::fs::{
     AtFlags, FileType, IFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags,
 };
 
 use super::Origin;
+use crate::LocalHost;
+use crate::act::file::refuse_extra_links;
 use crate::act::place::{Place, Rights};
-use crate::act::{ActError, Context, LastLink};
-use crate::state::State;
+use crate::act::{ActError, LastLink, Root, last_link};
+use crate::image::node::{BEYOND_AN_IMAGE, is_beyond_an_image};
+use crate::target::Target;
 
 /// What binds the journal to its host (machine-id(5)): with another one no change could be
 /// undone any more.
@@ -22,19 +28,25 @@ const GUARD: &str = "/etc/systemd/system/steadfast-re";
 /// # Errors
 /// When it can't, with the cause.
 pub(super) fn check(
-    context: &Context<'_>,
-    state: &State,
+    root: &Root,
+    state: &Path,
     effect: &Effect,
     path: &HostPath,
     last: LastLink,
     origin: Origin,
 ) -> Result<(), ActError> {
     // Packages bring thousands of paths, and their own tools say what stops them.
-    if effect.path().is_none() {
+    if is_of_packages(effect) {
         return Ok(());
     }
-    let place = match context.root.find(path, last) {
+    let place = match root.find(path, last) {
         Ok(place) => place,
+        Err(error) if error.is_blocked() => {
+            return Err(ActError::refused(
+                path,
+                "something on the way to it is not a directory",
+            ));
+        }
         // It lies in a directory that the plan makes.
         Err(error) if error.is_missing() => return Ok(()),
         Err(error) => return Err(error),
@@ -43,25 +55,151 @@ pub(super) fn check(
     if place.path.as_path() == Path::new(MACHINE_ID) {
         return refuse("it is what binds Steadfast's journal to this host: no undo would work");
     }
-    let real = context.root.path().join(
+    let real = root.path().join(
         place
             .path
             .as_path()
             .strip_prefix("/")
             .unwrap_or(place.path.as_path()),
     );
-    if real.starts_with(state.directory()) {
+    if real.starts_with(state) {
         return refuse("it lies in Steadfast's own state directory");
     }
     if origin == Origin::Policy && place.path.to_string().starts_with(GUARD) {
         return refuse("it is what takes back a change that nobody confirms");
     }
     let replaces = !matches!(effect, Effect::SetMeta { .. });
+    if let Effect::PutFile { .. } | Effect::Remove { .. } | Effect::SetMeta { .. } = effect
+        && (replaces || place.shared)
+    {
+        refuse_extra_links(&place)?;
+    }
+    if replaces && place.stat()?.is_some_and(|stat| is_beyond_an_image(&stat)) {
+        return refuse(BEYOND_AN_IMAGE);
+    }
     if replaces && has_foreign_bits(&place)? {
         return refuse("it has set-ID bits that its directory's owner must not be able to make");
     }
     mounts(&place, replaces)?;
     flags(&place, replaces)
+}
+
+pub(super) const fn is_of_packages(effect: &Effect) -> bool {
+    matches!(effect, Effect::Package { .. } | Effect::Upgrade { .. })
+}
+
+/// What this host says of each action of a plan, where it says something, as far as whoever asks
+/// may look. Read-only.
+///
+/// # Errors
+/// When the host can't be looked at.
+pub fn outlook(
+    host: &LocalHost,
+    state: &Path,
+    plan: &Plan,
+) -> Result<BTreeMap<ActionId, Outlook>, ActError> {
+    let root = Target::of(host)?.root;
+    let made = Made::by(plan);
+    let mut outlook = BTreeMap::new();
+    for action in &plan.actions {
+        let Some(path) = action.effect.path() else {
+            continue;
+        };
+        let last = last_link(&action.effect);
+        match check(&root, state, &action.effect, path, last, Origin::Policy) {
+            Err(ActError::Refused { path, why }) => {
+                outlook.insert(action.id, Outlook::Impossible(format!("{path}: {why}")));
+                continue;
+            }
+            // What this user may not look at, root may: apply looks again.
+            Err(_) => continue,
+            Ok(()) => {}
+        }
+        match root.find(path, last) {
+            Ok(place) => {
+                if let Some(what) = dropped(&place, &action.effect)? {
+                    outlook.insert(action.id, Outlook::Drops(what));
+                }
+            }
+            Err(error) if error.is_missing() => {
+                if let Some(directory) = path.parent().filter(|above| !made.brings(above)) {
+                    let why = format!(
+                        "{path}: there is no {directory}, and nothing in this plan makes it"
+                    );
+                    outlook.insert(action.id, Outlook::Impossible(why));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(outlook)
+}
+
+/// What new content goes without: see `act::file`.
+fn dropped(place: &Place, effect: &Effect) -> Result<Option<String>, ActError> {
+    let Effect::PutFile { mode, .. } = effect else {
+        return Ok(None);
+    };
+    let Some(stat) = place.stat()? else {
+        return Ok(None);
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let mut lost = Vec::new();
+    if mode.is_none() && stat.st_mode & 0o4000 != 0 {
+        lost.push("set-user-ID bit");
+    }
+    if mode.is_none() && stat.st_mode & 0o2000 != 0 {
+        lost.push("set-group-ID bit");
+    }
+    let mut capability = [0; 64];
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let has_capability = rustix::fs::openat(&place.dir, &*place.name, flags, Mode::empty())
+        .and_then(|file| rustix::fs::fgetxattr(file, "security.capability", &mut capability))
+        .is_ok();
+    if has_capability {
+        lost.push("capabilities");
+    }
+    Ok((!lost.is_empty()).then(|| {
+        format!(
+            "{} loses its {}, which its old content had",
+            place.path,
+            lost.join(" and ")
+        )
+    }))
+}
+
+/// The directories that a plan makes.
+struct Made {
+    directories: BTreeSet<HostPath>,
+    /// It has actions that may make any.
+    anything: bool,
+}
+
+impl Made {
+    fn by(plan: &Plan) -> Self {
+        let made = plan
+            .actions
+            .iter()
+            .filter_map(|action| match &action.effect {
+                Effect::MakeDir { path, .. } | Effect::Link { path, .. } => Some(path.clone()),
+                _ => None,
+            });
+        Self {
+            directories: made.collect(),
+            anything: plan.actions.iter().any(|action| {
+                matches!(action.effect, Effect::Account(_) | Effect::Run { .. })
+                    || is_of_packages(&action.effect)
+            }),
+        }
+    }
+
+    fn brings(&self, directory: &HostPath) -> bool {
+        self.anything
+            || std::iter::successors(Some(directory.clone()), HostPath::parent)
+                .any(|above| self.directories.contains(&above))
+    }
 }
 
 /// A file like this, in a directory of an account, is never made anew: see `act::file`.

@@ -39,12 +39,19 @@ pub(super) fn images(
             again: None,
         });
         for (path, last) in act::touched(context, &action.effect)? {
-            let captured = changeable::check(context, state, &action.effect, &path, last, origin)
-                .and_then(|()| capture(context, &action.effect, &path, last));
+            let captured = changeable::check(
+                context.root,
+                state.directory(),
+                &action.effect,
+                &path,
+                last,
+                origin,
+            )
+            .and_then(|()| capture(context, &action.effect, &path, last));
             let (path, before) = match captured {
                 Ok(captured) => captured,
                 // The whole change needs room, and one way back of many paths needs all.
-                Err(error) if error.is_full() || action.effect.path().is_none() => {
+                Err(error) if error.is_full() || changeable::is_of_packages(&action.effect) => {
                     return Err(error);
                 }
                 Err(error) => {

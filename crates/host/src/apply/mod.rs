@@ -20,6 +20,7 @@ use model::plan::PLAN_FORMAT;
 use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
 
 pub(crate) use actions::upgrades;
+pub use changeable::outlook;
 
 use crate::LocalHost;
 use crate::act::{ActError, Context};

@@ -115,10 +115,7 @@ impl Node {
                     return Ok(Self::Unread { attributes });
                 }
                 if is_beyond_an_image(&stat) {
-                    return Err(ActError::refused(
-                        &place.path,
-                        "it is larger than a before-image may be (1 GiB)",
-                    ));
+                    return Err(ActError::refused(&place.path, BEYOND_AN_IMAGE));
                 }
                 let fail = |source| ActError::path("read", &place.path, source);
                 let (content, size_bytes) = match images {
@@ -288,7 +285,10 @@ impl Attributes {
     }
 }
 
-fn is_beyond_an_image(stat: &Stat) -> bool {
+/// Why such a file is not changed.
+pub(crate) const BEYOND_AN_IMAGE: &str = "it is larger than a before-image may be (1 GiB)";
+
+pub(crate) fn is_beyond_an_image(stat: &Stat) -> bool {
     u64::try_from(stat.st_size).is_ok_and(|size| size > super::IMAGE_LIMIT_BYTES)
 }
 

@@ -4,7 +4,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use host::{Applied, CrashPoints, Create, Host, State, StateError, Undone, Verdict};
-use model::{Effect, Mode, Plan, Premise, Probe};
+use model::{Effect, HostPath, Mode, Plan, Premise, Probe};
+use plan::outlook::Outlook;
 use rustix::fs::{IFlags, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -344,11 +345,26 @@ fn set_flags(path: &Path, flags: IFlags) -> bool {
     rustix::fs::ioctl_setflags(&fd, flags).is_ok()
 }
 
+fn outlook(bench: &Bench, plan: &Plan) -> Vec<Outlook> {
+    let said = host::outlook(&bench.host(), &bench.state, plan).expect("a look");
+    said.into_values().collect()
+}
+
 /// What is refused costs its own set, leaves everything as it was, and names the cause.
 #[track_caller]
 fn refused(bench: &Bench, effect: Effect, cause: &str) {
     let before = bench.snapshot();
-    let applied = bench.apply(&bench.plan([effect])).expect("an end");
+    let plan = bench.plan([effect]);
+    // A plan that is made from the host says so already.
+    let said = outlook(bench, &plan);
+    let [Outlook::Impossible(why)] = &said[..] else {
+        panic!("{cause}: {said:?}");
+    };
+    assert!(
+        why.contains(cause) && why.starts_with('/'),
+        "{cause}: {why}"
+    );
+    let applied = bench.apply(&plan).expect("an end");
     let Applied::TakenBack {
         why,
         verified: true,
@@ -386,10 +402,48 @@ fn what_can_not_be_put_back_is_refused_before_anything_is_touched() {
         refused(&bench, put("/etc/app.d/new", "x"), "directory is immutable");
         assert!(set_flags(&bench.path("/etc/app.d"), IFlags::empty()));
     }
+    std::fs::hard_link(bench.path("/etc/app.conf"), bench.path("/etc/second")).expect("a link");
+    refused(&bench, put("/etc/app.conf", "new\n"), "2 names");
+    std::fs::remove_file(bench.path("/etc/second")).expect("removed");
+    refused(&bench, put("/etc/app.conf/x", "new\n"), "not a directory");
     let root = Mounted::bound(&bench.root);
     let flags = MountFlags::RDONLY | MountFlags::BIND;
     rustix::mount::mount_remount(&root.path, flags, c"").expect("read-only");
     refused(&bench, put("/etc/app.conf", "new\n"), "read-only");
+}
+
+/// Cases F14 and A14 of 2026-11-30.
+#[test]
+fn a_look_at_the_host_tells_missing_directories_and_lost_privilege() {
+    let bench = Bench::new();
+    let absent = outlook(&bench, &bench.plan([put("/etc/none/x", "x\n")]));
+    let [Outlook::Impossible(why)] = &absent[..] else {
+        panic!("{absent:?}");
+    };
+    assert!(why.contains("there is no /etc/none"), "{why}");
+    let directory = Effect::MakeDir {
+        path: HostPath::literal("/etc/none"),
+        mode: Mode::new(0o755),
+        owner: None,
+        group: None,
+        as_user: None,
+    };
+    let made = bench.plan([directory, put("/etc/none/x", "x\n")]);
+    assert_eq!(outlook(&bench, &made), []);
+    let set_id = bench.path("/etc/app.conf");
+    std::fs::set_permissions(&set_id, PermissionsExt::from_mode(0o4755)).expect("a mode");
+    let mut new = bench.plan([put("/etc/app.conf", "x\n")]);
+    let said = outlook(&bench, &new);
+    let [Outlook::Drops(what)] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(what.contains("set-user-ID bit"), "{what}");
+    let Effect::PutFile { mode, .. } = &mut new.actions[0].effect else {
+        panic!("a file");
+    };
+    *mode = Some(Mode::new(0o4755));
+    // Who says the mode means it.
+    assert_eq!(outlook(&bench, &new), []);
 }
 
 #[test]

@@ -13,25 +13,47 @@ use super::fold::Step;
 /// before it, and before nothing that follows.
 pub(super) fn in_natural_order(drifted: Vec<Drifting>) -> Vec<Drifting> {
     let mut latest = Phase::Source;
-    let mut keyed: Vec<((Phase, Rank, usize), Drifting)> = Vec::new();
+    let mut deepest = 0;
+    let mut keyed: Vec<((Phase, Rank, usize, usize), Drifting)> = Vec::new();
     for (place, item) in drifted.into_iter().enumerate() {
         let phase = match item.phase {
             Phase::AsListed => latest,
             phase => phase,
         };
         latest = latest.max(phase);
+        deepest = deepest.max(depth(&item));
+        let depth = match item.phase {
+            Phase::AsListed => deepest,
+            _ => depth(&item),
+        };
         match item.phase {
             Phase::Account => keyed.extend(
                 accounts(item)
                     .into_iter()
-                    .map(|(rank, item)| ((phase, rank, place), item)),
+                    .map(|(rank, item)| ((phase, rank, 0, place), item)),
             ),
             // What keeps its place goes after the accounts before it.
-            _ => keyed.push(((phase, Rank::Members, place), item)),
+            _ => keyed.push(((phase, Rank::Members, depth, place), item)),
         }
     }
     keyed.sort_by_key(|(key, _)| *key);
     keyed.into_iter().map(|(_, item)| item).collect()
+}
+
+/// A directory is made after the one that holds it, however they are listed.
+fn depth(item: &Drifting) -> usize {
+    if item.phase != Phase::Directory {
+        return 0;
+    }
+    let edits = item.drifts.iter().flat_map(|drift| &drift.edits);
+    let made = edits.filter_map(|edit| match edit {
+        Edit::Act {
+            effect: Effect::MakeDir { path, .. },
+            ..
+        } => Some(path.components().count()),
+        _ => None,
+    });
+    made.min().unwrap_or_default()
 }
 
 /// The order among accounts: a group is there before the account that it is the main group of,

@@ -325,3 +325,41 @@ fn a_group_is_made_before_its_accounts_and_has_members_after_them() {
         assert_eq!(order, ["group", "user", "member"], "{plan:#?}");
     }
 }
+
+/// Case F14 of 2026-11-30: `directory: {path: /srv/a/b/c}` was planned, and failed in the middle.
+#[test]
+fn missing_directories_above_are_made_from_the_top() {
+    let directory = |path: &str| json!({"directory": {"path": path, "mode": "0750"}});
+    let file = |path: &str| json!({"file": {"path": path, "content": "x\n"}});
+    let made = |want: &[Json]| -> Vec<String> {
+        let wanted = wanted(vec![rule("one", Severity::Low, want)]);
+        let plan = converge(&wanted, &bare(&wanted), host(), Selection::default()).expect("a plan");
+        for action in &plan.actions {
+            assert!(action.after.iter().all(|before| before.0 < action.id.0));
+            assert_eq!(action.change_set, 0, "{plan:#?}");
+        }
+        let effects = plan.actions.iter().map(|action| match &action.effect {
+            Effect::MakeDir { path, mode, .. } => format!("{mode} {path}"),
+            Effect::PutFile { path, .. } | Effect::Link { path, .. } => path.to_string(),
+            other => panic!("{other:?}"),
+        });
+        effects.collect()
+    };
+    assert_eq!(
+        made(&[directory("/srv/a/b/c")]),
+        [
+            "0755 /srv",
+            "0755 /srv/a",
+            "0755 /srv/a/b",
+            "0750 /srv/a/b/c"
+        ]
+    );
+    // What is declared is made as it is declared, wherever it stands in the list.
+    assert_eq!(
+        made(&[file("/a/b/c/f"), directory("/a/b")]),
+        ["0755 /a", "0750 /a/b", "0755 /a/b/c", "/a/b/c/f"]
+    );
+    let link = json!({"link": {"path": "/a/l", "target": "b"}});
+    let key = json!({"key_value": {"path": "/a/k", "syntax": "equals", "key": "k", "value": "v"}});
+    assert_eq!(made(&[link, key]), ["0755 /a", "/a/l", "/a/k"]);
+}

@@ -4,6 +4,7 @@ mod audit;
 mod compare;
 mod converge;
 mod data;
+mod outlook;
 mod patch;
 mod retention;
 mod risk;

@@ -372,9 +372,9 @@ fn an_action_has_the_worse_of_what_is_declared_and_what_is_touched() {
     let answers = Memory::default().answers(&crate::support::wanted(vec![as_rule]));
     let plan = converge(&wanted, &answers, host(), Default::default()).expect("a plan");
     assert_eq!(plan.risk(), Risk::Connectivity, "{plan:#?}");
-    let why = plan.actions[0].risk_why.as_deref();
+    let file = plan.actions.last().expect("the directories, and the file");
     assert_eq!(
-        why,
+        file.risk_why.as_deref(),
         Some("/etc/ssh/sshd_config.d/10-own.conf: sshd reads it")
     );
 }

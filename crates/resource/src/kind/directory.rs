@@ -15,7 +15,7 @@ use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
-    /// The absolute path. Its parent must be there.
+    /// The absolute path. Missing directories above it are made, with mode 0755.
     pub path: HostPath,
     /// Permission bits: `"0755"`, or `{at_most: "0755"}`. A new directory gets 0755.
     #[serde(default)]
@@ -49,6 +49,11 @@ impl Kind for Directory {
             probes.push(Probe::Dir { path });
         }
         probes
+    }
+
+    fn makes(&self) -> Option<&HostPath> {
+        let is_made = !self.absent && !matches!(self.mode, Some(ModeWanted::AtMost(_)));
+        is_made.then_some(&self.path)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

@@ -20,6 +20,7 @@ use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, 
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The absolute path. Without `content`, a link is followed, and what it points to is meant.
+    /// With it, missing directories above are made, with mode 0755.
     pub path: HostPath,
     /// The whole content, byte for byte, its final newline included.
     #[serde(default)]
@@ -54,6 +55,10 @@ impl Kind for File {
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         self.regular().probes(seen)
+    }
+
+    fn makes(&self) -> Option<&HostPath> {
+        (!self.absent && self.content.is_some()).then_some(&self.path)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

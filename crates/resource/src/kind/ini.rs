@@ -15,7 +15,7 @@ use crate::{Answers, Judgement, Kind, Phase, Syntax};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ini {
-    /// The absolute path of the file. A missing file is made; its directory must be there.
+    /// The absolute path of the file. A missing file is made, and the directories above it, with mode 0755.
     pub path: HostPath,
     /// The section's name without brackets; a missing one is added at the end. Empty for the
     /// lines before the first section.
@@ -55,6 +55,10 @@ impl Kind for Ini {
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         self.assigned().probes(seen)
+    }
+
+    fn makes(&self) -> Option<&HostPath> {
+        Some(&self.path)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

@@ -14,7 +14,7 @@ use crate::{Answers, Judgement, Kind, NewFile, Phase, Syntax};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyValue {
-    /// The absolute path of the file. A missing file is made; its directory must be there.
+    /// The absolute path of the file. A missing file is made, and the directories above it, with mode 0755.
     pub path: HostPath,
     /// How the file is written.
     pub syntax: KeyValueSyntax,
@@ -82,6 +82,10 @@ impl Kind for KeyValue {
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         self.assigned().probes(seen)
+    }
+
+    fn makes(&self) -> Option<&HostPath> {
+        Some(&self.path)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

@@ -36,6 +36,10 @@ impl Kind for Link {
         }]
     }
 
+    fn makes(&self) -> Option<&HostPath> {
+        Some(&self.path)
+    }
+
     fn judge(&self, seen: &Answers) -> Judgement {
         let at = vec![SourceLine::file(self.path.clone())];
         let (observed, at) = match seen.meta(&self.path) {

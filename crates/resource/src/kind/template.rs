@@ -51,6 +51,10 @@ impl Kind for Template {
         self.regular().probes(seen)
     }
 
+    fn makes(&self) -> Option<&HostPath> {
+        Some(&self.path)
+    }
+
     fn judge(&self, seen: &Answers) -> Judgement {
         if self.rendered.is_none() {
             return Judgement::Error(format!("`{}` was not rendered", self.source));

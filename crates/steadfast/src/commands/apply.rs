@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
+use model::plan::LeftAlone;
 use model::{HostPath, Plan};
 use plan::compare::{Difference, differences};
 
@@ -67,7 +68,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let plan = &staged.plan;
     if plan.actions.is_empty() {
-        return nothing_to_do(plan, "nothing to do");
+        return nothing_to_do(plan, show::plan::nothing(plan));
     }
     if staged.unforeseen && !args.unrehearsed {
         return Err(Failure::new(
@@ -86,9 +87,19 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         is_root: survey.facts.is_root,
         confirm_within: args.confirm_within,
         detach: args.detach,
-        verify: &|plan| verify(&survey, plan),
+        verify: &|plan| verify(context, &survey, plan),
     };
-    carry_out(context, &task)
+    let exit = carry_out(context, &task)?;
+    Ok(exit.or(say_what_is_left_out(plan)))
+}
+
+/// What can't be done is not as wanted afterwards, and whoever applied hears it last.
+fn say_what_is_left_out(plan: &Plan) -> Exit {
+    let impossible = plan.left_alone.iter().filter(|one| one.is_impossible());
+    impossible.fold(Exit::AsWanted, |_, one| {
+        crate::say(format_args!("left out for {}: {}", one.what, one.why));
+        Exit::Findings
+    })
 }
 
 /// A plan that somebody agreed to.
@@ -173,7 +184,10 @@ pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
     let style = Style::for_stdout();
     let mut out = output::stdout();
     show::plan::write_left_alone(&mut out, plan, &style)?;
-    Ok(Exit::AsWanted)
+    Ok(match plan.left_alone.iter().any(LeftAlone::is_impossible) {
+        true => Exit::Findings,
+        false => Exit::AsWanted,
+    })
 }
 
 fn from_selectors(
@@ -319,7 +333,7 @@ pub fn ask() -> Result<bool, Failure> {
 }
 
 /// Looks again, and asks what there is still to do for the same selection.
-fn verify(survey: &Survey, plan: &Plan) -> Verdict {
+fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
     let progress = Progress::hidden();
     let again = |error: String| Verdict {
         failed: vec![("the whole plan".to_owned(), error)],
@@ -331,7 +345,7 @@ fn verify(survey: &Survey, plan: &Plan) -> Verdict {
     };
     let answers = survey::observe(&host, &survey.wanted, &progress);
     let selection = plan.selection.clone();
-    match plan::converge::plan(&survey.wanted, &answers, plan.host.clone(), selection) {
+    match survey::planned(context, &host, &survey.wanted, &answers, selection) {
         Ok(rest) => Verdict {
             failed: rest
                 .actions
@@ -346,7 +360,7 @@ fn verify(survey: &Survey, plan: &Plan) -> Verdict {
                 })
                 .collect(),
         },
-        Err(error) => again(error.to_string()),
+        Err(failure) => again(failure.to_string()),
     }
 }
 

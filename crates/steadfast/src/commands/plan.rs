@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use model::plan::LeftAlone;
 use model::{HostPath, Outcome, Plan};
 use resource::{Seen, Wanted};
 
@@ -88,7 +89,9 @@ fn write(
         }
     }
     out.flush()?;
-    Ok(if plan.actions.is_empty() {
+    let is_all_done =
+        plan.actions.is_empty() && !plan.left_alone.iter().any(LeftAlone::is_impossible);
+    Ok(if is_all_done {
         Exit::AsWanted
     } else {
         Exit::Findings

@@ -101,10 +101,18 @@ pub fn write_left_alone(out: &mut dyn Write, plan: &Plan, style: &Style) -> io::
     left_alone(&mut Paper::new(out, style), &plan.left_alone)
 }
 
+/// A plan without actions, in words.
+pub fn nothing(plan: &Plan) -> &'static str {
+    match plan.left_alone.iter().any(LeftAlone::is_impossible) {
+        true => "nothing can be done",
+        false => "nothing to do",
+    }
+}
+
 /// `2 files, 1 kernel parameter, 1 reload`: what the plan touches, counted.
 pub fn summary(plan: &Plan) -> String {
     if plan.actions.is_empty() {
-        return "nothing to do".to_owned();
+        return nothing(plan).to_owned();
     }
     let mut paths = BTreeSet::new();
     let mut counts: BTreeMap<usize, (usize, &str)> = BTreeMap::new();

@@ -25,6 +25,7 @@ mod lab_patch_kill;
 mod lab_patch_more;
 mod lab_pending;
 mod lab_pending_lists;
+mod lab_plan_says;
 mod lab_refuse;
 mod lab_status;
 mod lab_stays_up;
