@@ -31,6 +31,7 @@ pub mod packages;
 pub mod parse;
 pub mod patience;
 pub mod probe;
+pub mod records;
 pub mod recover;
 pub mod rehearse;
 mod room;

@@ -12,6 +12,7 @@ use crate::act::{self, Context, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
+use crate::records::shared;
 use crate::state::StateError;
 
 /// Every path, value, unit and package of a taking back was looked at when it was over, and is
@@ -241,7 +242,8 @@ fn put_paths_back<'a>(
     // What was not there goes from the leaves up, what was there comes from the root down.
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
-        && let Err(error) = upgrade::lock_dpkg()
+        && let Err(error) = stop_what_goes(context, &mine)
+            .and_then(|()| upgrade::lock_dpkg())
             .map(|lock| *dpkg = Some(lock))
             .and_then(|()| upgrade::sweep(context, writes, cut_short(record)))
             .and_then(|()| {
@@ -262,7 +264,9 @@ fn put_paths_back<'a>(
             stuck.push(why);
             continue;
         }
-        match file::put_back(context, &image.path, &image.before) {
+        let put_back = clear(context, record, image)
+            .and_then(|()| file::put_back(context, &image.path, &image.before));
+        match put_back {
             Ok(()) => {
                 reload |= [&b"/etc/systemd/"[..], b"/usr/lib/systemd/"]
                     .iter()
@@ -289,6 +293,43 @@ fn put_paths_back<'a>(
         stuck.push(error.to_string());
     }
     stuck
+}
+
+/// Services that came with packages end before their files go.
+fn stop_what_goes(context: &Context<'_>, images: &[&Imaged]) -> Result<(), act::ActError> {
+    if !context.root.is_live() || !unit::is_booted() {
+        return Ok(());
+    }
+    let goes = images.iter().filter(|image| image.before == Node::Absent);
+    let files: BTreeSet<HostPath> = goes.map(|image| image.path.clone()).collect();
+    unit::stop_all(&unit::at_work_of(&files)?)
+}
+
+/// Empties a directory that packages brought, and that goes: of all where that was accepted, else
+/// of what their services wrote when they were stopped.
+fn clear(
+    context: &Context<'_>,
+    record: &ActionRecord,
+    image: &Imaged,
+) -> Result<(), act::ActError> {
+    let Kept::Upgrade {
+        since,
+        undone_since,
+        ..
+    } = &record.kept
+    else {
+        return Ok(());
+    };
+    if image.before != Node::Absent {
+        return Ok(());
+    }
+    let born_since = match image.all {
+        true => None,
+        // There people write, and not services that are stopped.
+        false if image.path.is_within(&HostPath::literal("/etc")) => return Ok(()),
+        false => Some(undone_since.unwrap_or(*since)),
+    };
+    file::clear_directory(context, &image.path, born_since)
 }
 
 /// When an upgrade began that did not come to its end.
@@ -324,7 +365,10 @@ fn foreign(
     // What an unfinished change of accounts wrote is not known beforehand, nor what dpkg does
     // with configuration files.
     let is_file = matches!(action.effect, Effect::PutFile { .. });
-    let is_upgrade = matches!(action.effect, Effect::Upgrade { .. });
+    // A database of many is written by others at any time, and what it was to become was decided by
+    // what was in it.
+    let is_decided = image.undo.is_some() && shared(&image.path).is_some();
+    let is_upgrade = matches!(action.effect, Effect::Upgrade { .. }) && !is_decided;
     let open_ended = matches!(record.kept, Kept::Packages(_))
         || is_upgrade
         || record.state == ActionState::Begun && !is_file;

@@ -3,38 +3,37 @@
 //! else changed since, only our own lines are inverted; where that can't be told apart, the
 //! undo is refused with the difference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+mod accounts;
 pub(crate) mod again;
 pub mod choice;
+mod decide;
 pub mod look_again;
 mod since;
+mod upgraded;
 
 pub use choice::Choice;
+pub(crate) use decide::missing_images;
+use decide::{Decided, decide};
 
 use jiff::Timestamp;
 use model::count::plural;
-use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
+use model::{ActionId, ChangeId, ChangeState, HostPath, Risk};
 
 use crate::LocalHost;
-use crate::act::{ActError, Context, LastLink, health, package, runtime};
+use crate::act::{ActError, Context, LastLink, health, linker};
 use crate::apply::{ApplyOptions, image_key};
 use crate::elsewhere;
 use crate::event::Event;
-use crate::image::{Attributes, Images, Node};
-use crate::journal::{
-    ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role, UndoTo,
-};
+use crate::image::Node;
+use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role};
 use crate::lock::{Lock, LockError};
-use crate::merge::merge;
 use crate::outside;
 use crate::room::{self, Back};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{AsBefore, Outcome, take_back};
 use crate::target::Target;
-
-/// Larger files than this are not merged: they are not configuration.
-const MERGE_LIMIT_BYTES: u64 = 1 << 20;
 
 /// How an undo ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +72,8 @@ pub struct Left {
     pub unseen: Vec<String>,
     /// Looked at, and not as they were before the change: what others wrote stays in them.
     pub differing: Vec<HostPath>,
+    /// Packages that others need by now and accounts of which something is left: with the reason.
+    pub stays: Vec<String>,
 }
 
 /// What stands in the way of an undo at one path.
@@ -201,7 +202,11 @@ pub fn undo_chosen(
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
     let decided = with_room(&context, state, &mut record, is_guarded, choice);
-    let Decided { merged, theirs } = decided.inspect_err(|_| {
+    let Decided {
+        merged,
+        theirs,
+        stays,
+    } = decided.inspect_err(|_| {
         state.images().forget_fresh();
         state.reserve_again();
     })?;
@@ -214,7 +219,11 @@ pub fn undo_chosen(
             state,
             &context,
             record,
-            Decided { merged, theirs },
+            Decided {
+                merged,
+                theirs,
+                stays,
+            },
             options,
             lock,
             sink,
@@ -255,8 +264,12 @@ pub fn undo_chosen(
         Finished::Undone { proof, left } => Ok(Undone::Done {
             id,
             merged,
-            proof: proof.filter(|_| theirs.is_empty()),
-            left: Left { theirs, ..left },
+            proof: proof.filter(|_| theirs.is_empty() && stays.is_empty()),
+            left: Left {
+                theirs,
+                stays,
+                ..left
+            },
         }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
     }
@@ -291,7 +304,11 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
             *up = now.is_up() || *up && now.has_failed();
             *boot = crate::apply::boot_id();
         }
-        if let Kept::Upgrade { ran, .. } = &mut action.kept {
+        if let Kept::Upgrade {
+            ran, undone_since, ..
+        } = &mut action.kept
+        {
+            *undone_since = Some(Timestamp::now());
             let names: Vec<&str> = ran.iter().map(String::as_str).collect();
             let seen = health::look(&names)?;
             let mut seen = seen.iter();
@@ -380,6 +397,7 @@ fn refuse_unless_undoable(
         }
     }
     let ours = things(record);
+    let packaged = packaged(record);
     for change in state.history()? {
         let stands = matches!(
             change.state,
@@ -388,8 +406,15 @@ fn refuse_unless_undoable(
         if change.id <= id || !stands {
             continue;
         }
-        let theirs = things(&state.change(change.id)?);
-        if let Some(what) = ours.intersection(&theirs).next() {
+        let later = state.change(change.id)?;
+        let theirs = things(&later);
+        // What packages of both wrote is told apart by package, and by entry.
+        let packaged: BTreeSet<String> = packaged
+            .intersection(&self::packaged(&later))
+            .cloned()
+            .collect();
+        let mut both = ours.intersection(&theirs);
+        if let Some(what) = both.find(|what| !packaged.contains(*what)) {
             return Err(UndoError::OutOfOrder {
                 id,
                 later: change.id,
@@ -413,6 +438,16 @@ pub(crate) fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
         })
         .map(|action| action.id)
         .filter(|id| !header.leaves.contains(id))
+        .collect()
+}
+
+/// The paths that packages of a change wrote, and no other action of it.
+fn packaged(record: &ChangeRecord) -> BTreeSet<String> {
+    let upgrades = crate::apply::upgrades(&record.plan);
+    let images = record.images.iter();
+    images
+        .filter(|image| image.role == Role::Touched && image.actions.is_subset(&upgrades))
+        .map(|image| image.path.to_string())
         .collect()
 }
 
@@ -446,419 +481,6 @@ fn things(record: &ChangeRecord) -> BTreeSet<String> {
             | Kept::Irreversible { .. } => Vec::new(),
         });
     paths.chain(others).collect()
-}
-
-/// The files that will not be byte for byte as before.
-#[derive(Debug, Default)]
-struct Decided {
-    /// Hold what others changed since, without our lines.
-    merged: Vec<HostPath>,
-    /// Left as others have made them since.
-    theirs: Vec<HostPath>,
-}
-
-/// Decides for every path what it becomes, and notes it in the record.
-fn decide(
-    context: &Context<'_>,
-    record: &mut ChangeRecord,
-    choice: &Choice,
-) -> Result<Decided, UndoError> {
-    let id = record.header.change.id;
-    let standing = standing(record);
-    let leaves = record.header.leaves.clone();
-    let mut obstacles = Vec::new();
-    let mut merged = Vec::new();
-    let mut theirs = Vec::new();
-    let upgrades = crate::apply::upgrades(&record.plan);
-    let touched: BTreeMap<HostPath, Node> = record
-        .images
-        .iter()
-        .filter(|image| image.role == Role::Touched)
-        .map(|image| (image.path.clone(), image.before.clone()))
-        .collect();
-    for image in &mut record.images {
-        if image.actions.is_disjoint(&standing) {
-            continue;
-        }
-        let look = |images| Node::capture(context.root, &image.path, LastLink::Itself, images);
-        let (_, mut current) = look(None)?;
-        let after = image.after.clone().unwrap_or_else(|| image.before.clone());
-        // What an undo before this one has decided, and carried out.
-        let earlier = image.undo.take().map(|undo| undo.to);
-        if image.role == Role::Parent {
-            let is_left = !image.actions.is_disjoint(&leaves);
-            // An undo that did not work out has put the time back already.
-            let is_ours = [&after, &image.before]
-                .iter()
-                .any(|ours| directory_time(ours) == directory_time(&current));
-            if is_left || !is_ours {
-                image.undo = Some(UndoTo {
-                    from: current.clone(),
-                    to: current,
-                });
-            }
-            continue;
-        }
-        if !current.same_as(&after) && !current.same_as(&image.before) {
-            // It will be merged, or shown.
-            (_, current) = look(Some(context.images))?;
-        }
-        // A link to a directory is only a link.
-        let is_directory = matches!(current, Node::Directory { .. });
-        let decision = match image.actions.is_disjoint(&upgrades) {
-            _ if earlier
-                .as_ref()
-                .is_some_and(|to| *to == current && *to != image.before) =>
-            {
-                Ok(Decision::Become(current.clone()))
-            }
-            true => decide_path(context.images, image, &after, &current),
-            false => {
-                decide_upgraded(context.images, image, &after, &current).map_err(Stop::Obstacle)
-            }
-        };
-        match decision {
-            Ok(Decision::Exact) => {}
-            Ok(Decision::Leave) => {
-                image.undo = Some(UndoTo {
-                    from: current.clone(),
-                    to: current,
-                });
-            }
-            Ok(Decision::Become(to)) => {
-                if matches!(to, Node::File { .. }) {
-                    merged.push(image.path.clone());
-                }
-                image.undo = Some(UndoTo { from: current, to });
-            }
-            Err(Stop::Obstacle(_))
-                if choice.keep_theirs && image.actions.is_disjoint(&upgrades) =>
-            {
-                theirs.push(image.path.clone());
-                image.undo = Some(UndoTo {
-                    from: current.clone(),
-                    to: current,
-                });
-                continue;
-            }
-            Err(Stop::Obstacle(mut obstacle)) => {
-                // Thousands may be in the way, and a few of them are read by somebody.
-                if obstacles.len() >= DIFFERENCES_SHOWN {
-                    obstacle.difference = None;
-                }
-                obstacles.push(obstacle);
-            }
-            Err(Stop::Failed(error)) => return Err(error.into()),
-        }
-        if image.before == Node::Absent
-            && is_directory
-            && let Some(obstacle) = holds_others(context, &image.path, &touched)?
-        {
-            if choice.keep_theirs {
-                theirs.push(image.path.clone());
-                let (_, current) =
-                    Node::capture(context.root, &image.path, LastLink::Itself, None)?;
-                image.undo = Some(UndoTo {
-                    from: current.clone(),
-                    to: current,
-                });
-                continue;
-            }
-            obstacles.push(obstacle);
-        }
-    }
-    obstacles.extend(changed_values(record, &standing));
-    obstacles.extend(made_in_places(context, record, &standing)?);
-    let missing = missing_images(context, record, &standing)?;
-    if !missing.is_empty() {
-        return Err(UndoError::NoImage { id, paths: missing });
-    }
-    match obstacles.is_empty() {
-        true => Ok(Decided { merged, theirs }),
-        false => Err(UndoError::Conflict(obstacles)),
-    }
-}
-
-/// The paths whose content is to be put back, and is not in the store as it was stored.
-pub(crate) fn missing_images(
-    context: &Context<'_>,
-    record: &ChangeRecord,
-    which: &BTreeSet<ActionId>,
-) -> Result<Vec<HostPath>, ActError> {
-    let mut missing = Vec::new();
-    for image in &record.images {
-        if image.role != Role::Touched || image.actions.is_disjoint(which) {
-            continue;
-        }
-        let to = image.undo.as_ref().map_or(&image.before, |undo| &undo.to);
-        let Some(content) = to.content() else {
-            continue;
-        };
-        let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
-        // What is there already needs no image.
-        if current.content() != Some(content) && context.images.open(&content).is_err() {
-            missing.push(image.path.clone());
-        }
-    }
-    Ok(missing)
-}
-
-/// What an upgrade wrote goes back as it was, or not at all: a program or a database that is half
-/// of one version is none. A cache that was made anew since is as good as another.
-fn decide_upgraded(
-    images: &Images,
-    image: &Imaged,
-    after: &Node,
-    current: &Node,
-) -> Result<Decision, Obstacle> {
-    if current.same_as(after) || current.same_as(&image.before) {
-        return Ok(Decision::Exact);
-    }
-    if image.path.is_within(&HostPath::literal("/var/cache")) {
-        return Ok(Decision::Leave);
-    }
-    // dpkg's copy of what its database was before the last change of it. Where the database itself
-    // is not as it was left, that is a conflict of its own.
-    if image.path == HostPath::literal("/var/lib/dpkg/status-old") {
-        return Ok(Decision::Exact);
-    }
-    Err(Obstacle {
-        what: image.path.to_string(),
-        why: format!(
-            "it was changed since the upgrade, and is not written over: {}",
-            since::told(after, current)
-        ),
-        difference: difference(images, image, after, current),
-    })
-}
-
-enum Decision {
-    /// Back to the before-image.
-    Exact,
-    /// It is as before already.
-    Leave,
-    /// Our part is inverted, the rest stays.
-    Become(Node),
-}
-
-/// Why a path has no decision.
-enum Stop {
-    Obstacle(Obstacle),
-    Failed(ActError),
-}
-
-impl From<Obstacle> for Stop {
-    fn from(obstacle: Obstacle) -> Self {
-        Self::Obstacle(obstacle)
-    }
-}
-
-fn decide_path(
-    images: &Images,
-    image: &Imaged,
-    after: &Node,
-    current: &Node,
-) -> Result<Decision, Stop> {
-    // A directory is the same when its entries' times differ; that is judged below.
-    if current == &image.before {
-        return Ok(Decision::Leave);
-    }
-    if current.same_as(after) {
-        return match (&image.before, current) {
-            // Entries came or went since: the time is not ours to put back.
-            (
-                Node::Directory { attributes },
-                Node::Directory {
-                    attributes: current,
-                },
-            ) if directory_time(after) != Some(current.modified) => {
-                let mut attributes = attributes.clone();
-                attributes.modified = current.modified;
-                Ok(Decision::Become(Node::Directory { attributes }))
-            }
-            _ => Ok(Decision::Exact),
-        };
-    }
-    if current.same_as(&image.before) {
-        return Ok(Decision::Leave);
-    }
-    let obstacle = |why: &str| Obstacle {
-        what: image.path.to_string(),
-        why: why.to_owned(),
-        difference: difference(images, image, after, current),
-    };
-    let (before, left, now) = match (&image.before, after, current) {
-        (
-            Node::File { .. } | Node::Absent,
-            Node::File {
-                attributes: left, ..
-            },
-            Node::File {
-                attributes: now, ..
-            },
-        ) => (image.before.attributes(), left, now),
-        _ => {
-            return Err(obstacle(&format!(
-                "it is {} now, and was {} when we left it",
-                current.kind(),
-                after.kind()
-            ))
-            .into());
-        }
-    };
-    let Some(before) = before else {
-        return Err(obstacle("we made it, and someone has changed it since").into());
-    };
-    let attributes = invert_attributes(before, left, now).ok_or_else(|| {
-        obstacle("its owner, mode or attributes were changed by someone else since")
-    })?;
-    let read = |node: &Node| {
-        node.content().ok_or("it is not a file").and_then(|digest| {
-            images
-                .read(&digest, MERGE_LIMIT_BYTES)
-                .map_err(|_| "it is too large to tell the changes apart")
-        })
-    };
-    let (base, ours, theirs) = read(after)
-        .and_then(|base| Ok((base, read(&image.before)?, read(current)?)))
-        .map_err(obstacle)?;
-    let content =
-        merge(&base, &ours, &theirs).map_err(|conflict| obstacle(&conflict.to_string()))?;
-    let digest = images.store_bytes(&content).map_err(|error| {
-        Stop::Failed(ActError::path("store what becomes of", &image.path, error))
-    })?;
-    Ok(Decision::Become(Node::File {
-        content: digest,
-        size_bytes: content.len() as u64,
-        attributes,
-    }))
-}
-
-/// Puts back what we changed of owner, mode and attributes, and keeps what others changed.
-/// None when both changed the same thing.
-fn invert_attributes(
-    before: &Attributes,
-    left: &Attributes,
-    now: &Attributes,
-) -> Option<Attributes> {
-    fn invert<T: PartialEq + Clone>(before: &T, left: &T, now: &T) -> Option<T> {
-        if before == left {
-            return Some(now.clone());
-        }
-        (now == left || now == before).then(|| before.clone())
-    }
-    Some(Attributes {
-        mode: invert(&before.mode, &left.mode, &now.mode)?,
-        uid: invert(&before.uid, &left.uid, &now.uid)?,
-        gid: invert(&before.gid, &left.gid, &now.gid)?,
-        // The content is new, so is its time.
-        modified: now.modified,
-        extended: invert(&before.extended, &left.extended, &now.extended)?,
-        flags: invert(&before.flags, &left.flags, &now.flags)?,
-    })
-}
-
-/// Of so many conflicts the contents are shown.
-const DIFFERENCES_SHOWN: usize = 20;
-
-/// May anybody read it on the host? What only some may read is shown to nobody else: a terminal's
-/// output ends in logs and in tickets.
-fn is_public(node: &Node) -> bool {
-    node.attributes()
-        .is_none_or(|attributes| attributes.mode.bits() & 0o004 != 0)
-}
-
-/// The text that was left and the one that is there now, where they are no secrets.
-fn difference(
-    images: &Images,
-    image: &Imaged,
-    after: &Node,
-    current: &Node,
-) -> Option<(String, String)> {
-    let is_public = [&image.before, after, current].into_iter().all(is_public);
-    if image.sensitive || !is_public || after.content() == current.content() {
-        return None;
-    }
-    let text = |node: &Node| {
-        let bytes = images.read(&node.content()?, MERGE_LIMIT_BYTES).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        (!text.contains('\0')).then_some(text)
-    };
-    Some((text(after)?, text(current)?))
-}
-
-fn directory_time(node: &Node) -> Option<crate::image::FileTime> {
-    match node {
-        Node::Directory { attributes } => Some(attributes.modified),
-        _ => None,
-    }
-}
-
-/// A directory that we made can't go while it holds what is not ours.
-fn holds_others(
-    context: &Context<'_>,
-    path: &HostPath,
-    touched: &BTreeMap<HostPath, Node>,
-) -> Result<Option<Obstacle>, ActError> {
-    let Some(names) = context.root.list(path)? else {
-        return Ok(None);
-    };
-    let strange = names.into_iter().find(|name| {
-        let inside = path.join(name);
-        !inside.is_ok_and(|inside| touched.get(&inside) == Some(&Node::Absent))
-    });
-    Ok(strange.map(|name| Obstacle {
-        what: path.to_string(),
-        why: format!(
-            "we made this directory, and someone has put `{}` into it since",
-            model::printable(&name)
-        ),
-        difference: None,
-    }))
-}
-
-/// What others made since in the places of packages whose writes nobody noted: it would go with them.
-fn made_in_places(
-    context: &Context<'_>,
-    record: &ChangeRecord,
-    standing: &BTreeSet<ActionId>,
-) -> Result<Vec<Obstacle>, ActError> {
-    let mut obstacles = Vec::new();
-    for action in &record.actions {
-        if let (true, Kept::Packages(before)) = (standing.contains(&action.id), &action.kept) {
-            let made = package::made_since(context, before)?;
-            obstacles.extend(made.iter().map(|path| Obstacle {
-                what: path.display().to_string(),
-                why: package::MADE_SINCE.to_owned(),
-                difference: None,
-            }));
-        }
-    }
-    Ok(obstacles)
-}
-
-/// Running values that are neither what we set nor what was there before.
-fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<Obstacle> {
-    let mut obstacles = Vec::new();
-    for action in &record.plan.actions {
-        let kept = record
-            .actions
-            .iter()
-            .find(|kept| kept.id == action.id && standing.contains(&kept.id));
-        if let (Effect::Sysctl { key, value }, Some(Kept::Sysctl { before, .. })) =
-            (&action.effect, kept.map(|kept| &kept.kept))
-            && let Ok(now) = runtime::sysctl(key)
-            && !runtime::same_value(&now, value)
-            && !runtime::same_value(&now, before)
-        {
-            obstacles.push(Obstacle {
-                what: format!("kernel parameter {key}"),
-                why: format!("it is `{now}` now, we had set it to `{value}`"),
-                difference: None,
-            });
-        }
-    }
-    obstacles
 }
 
 /// How the carrying out of an undo ended.
@@ -924,6 +546,7 @@ fn carry_out(
         .images
         .iter()
         .filter(|image| image.role == Role::Touched || image.undo.is_none())
+        .filter(|image| !is_made_anew(image))
         .cloned()
         .map(|mut image| {
             if let Some(undo) = &image.undo {
@@ -942,17 +565,30 @@ fn carry_out(
         &|id| chosen.contains(&id),
         sink,
     );
+    if record.images.iter().any(is_made_anew)
+        && context.root.is_live()
+        && let Err(error) = linker::make_cache()
+    {
+        outcome.stuck.push(error.to_string());
+    }
     look_at_the_rest(context, &record.images, &chosen, &mut outcome);
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let left = Left {
         standing: choice::names(record, &record.header.leaves),
         theirs: Vec::new(),
+        stays: Vec::new(),
         anew: outcome.anew.clone(),
         unseen: outcome.unseen.clone(),
         differing: outcome.differing.clone(),
     };
     Ok((outcome, left))
+}
+
+/// The cache of libraries is made from what is there, where that is not what was there before.
+fn is_made_anew(image: &Imaged) -> bool {
+    let is_left = |undo: &crate::journal::UndoTo| undo.from == undo.to;
+    upgraded::is_linker_cache(&image.path) && image.undo.as_ref().is_some_and(is_left)
 }
 
 /// A proof is of the whole change: what was taken back before, or holds what others wrote, is

@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use jiff::Timestamp;
 use model::{Blob, Effect, HostPath, Mode};
 use rustix::fs::{AtFlags, FileType, Gid, IFlags, Mode as RawMode, OFlags, RenameFlags, Timespec};
-use rustix::fs::{Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{Statx, StatxFlags, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
 use super::place::{LastLink, Place, Rights};
@@ -680,6 +681,82 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
             "a device, pipe or socket can't be made again",
         )),
     }
+}
+
+/// Deep trees are nobody's data.
+const MOST_DEPTH: usize = 200;
+
+/// Removes what is in a directory: all of it, or only files that were made since, which needs a file
+/// system that tells (statx(2)). Nothing where there is no directory; links are not followed.
+pub fn clear_directory(
+    context: &Context<'_>,
+    path: &HostPath,
+    born_since: Option<Timestamp>,
+) -> Result<(), ActError> {
+    let place = match context.root.find(path, LastLink::Itself) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match place.stat()? {
+        Some(stat) if is_directory(stat.st_mode) => {
+            clear(&place, &place.dir, &place.name, born_since, MOST_DEPTH)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn clear(
+    place: &Place,
+    parent: &OwnedFd,
+    name: &[u8],
+    born_since: Option<Timestamp>,
+    depth: usize,
+) -> Result<(), ActError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory =
+        rustix::fs::openat(parent, name, flags, RawMode::empty()).map_err(place.fail("open"))?;
+    let listing = rustix::fs::Dir::read_from(&directory).map_err(place.fail("list"))?;
+    for entry in listing {
+        let entry = entry.map_err(place.fail("list"))?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = rustix::fs::statx(
+            &directory,
+            name,
+            AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
+            StatxFlags::TYPE | StatxFlags::BTIME,
+        )
+        .map_err(place.fail("look into"))?;
+        if born_since.is_some_and(|since| !is_born_since(&stat, since)) {
+            continue;
+        }
+        let flags = match is_directory(u32::from(stat.stx_mode)) {
+            true if depth == 0 => return Err(ActError::refused(&place.path, "it is too deep")),
+            true => {
+                clear(place, &directory, name.to_bytes(), born_since, depth - 1)?;
+                AtFlags::REMOVEDIR
+            }
+            false => AtFlags::empty(),
+        };
+        match rustix::fs::unlinkat(&directory, name, flags) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(place.fail("empty")(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Only where the file system tells when a file was made.
+pub(super) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
+    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let born = Timestamp::new(
+        stat.stx_btime.tv_sec,
+        i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default(),
+    );
+    told && born.is_ok_and(|born| born >= since)
 }
 
 /// Sets a directory's modification time, when its entries are back.

@@ -7,6 +7,7 @@ pub mod bulk;
 mod error;
 pub mod file;
 pub mod health;
+pub mod linker;
 pub(crate) mod names;
 pub mod package;
 pub mod package_places;
@@ -201,6 +202,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 false => Vec::new(),
             },
             boot: crate::apply::boot_id(),
+            undone_since: None,
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         _ => match &action.inverse {
@@ -245,7 +247,17 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
         Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
         // The way back of its way back is the effect itself.
         Kept::Effect(_) => Kept::Effect(Box::new(action.effect.clone())),
-        Kept::Nothing | Kept::Upgrade { .. } | Kept::Irreversible { .. } => kept.clone(),
+        Kept::Upgrade { since, .. } => Kept::Upgrade {
+            since: *since,
+            // What runs now runs again: also what came with the packages.
+            ran: match context.root.is_live() && unit::is_booted() {
+                true => unit::running()?,
+                false => Vec::new(),
+            },
+            boot: crate::apply::boot_id(),
+            undone_since: None,
+        },
+        Kept::Nothing | Kept::Irreversible { .. } => kept.clone(),
     })
 }
 

@@ -156,6 +156,94 @@ pub fn running() -> Result<Vec<String>, ActError> {
         .collect())
 }
 
+/// Directories of unit files and of scripts of System V that systemd makes units of.
+fn is_of_a_unit(path: &HostPath) -> bool {
+    let mut tops = UNIT_DIRECTORIES.iter().chain(&["/etc/init.d"]);
+    path.parent()
+        .is_some_and(|parent| tops.any(|top| parent.as_bytes() == top.as_bytes()))
+}
+
+/// The units that come from these files and are not at rest: those that instances of a template
+/// are, and those that systemd made of a script, too.
+pub fn at_work_of(files: &BTreeSet<HostPath>) -> Result<BTreeSet<String>, ActError> {
+    // `/lib` is a link to `/usr/lib` now, and systemd names either.
+    let merged = |text: &str| match text.strip_prefix("/lib/") {
+        Some(rest) => format!("/usr/lib/{rest}"),
+        None => text.to_owned(),
+    };
+    let files: BTreeSet<String> = files
+        .iter()
+        .filter(|path| is_of_a_unit(path))
+        .filter_map(|path| str::from_utf8(path.as_bytes()).ok().map(merged))
+        .collect();
+    let mut found = BTreeSet::new();
+    if files.is_empty() || !is_booted() {
+        return Ok(found);
+    }
+    let listed = systemctl()?
+        .args([
+            "list-units",
+            "--type=service,socket,timer,path,mount,target",
+            "--all",
+            "--no-legend",
+            "--plain",
+        ])
+        .succeed()?;
+    // `●` stands before a unit that failed where a terminal could show it.
+    let names: Vec<&str> = listed
+        .stdout
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches(['●', '*', ' '])
+                .split_whitespace()
+                .next()
+        })
+        .filter(|name| check_name(name).is_ok())
+        .collect();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let properties = "--property=Id,ActiveState,FragmentPath,SourcePath";
+    let shown = systemctl()?
+        .args(["show", properties, "--"].into_iter().chain(names))
+        .succeed()?;
+    for unit in shown.stdout.split("\n\n") {
+        let value = |name: &str| {
+            let mut lines = unit.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        };
+        let is_at_rest = value("ActiveState").is_none_or(|state| state == "inactive");
+        let mut paths = ["FragmentPath", "SourcePath"].into_iter().filter_map(value);
+        if !is_at_rest && paths.any(|path| files.contains(&merged(path))) {
+            found.extend(value("Id").map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+/// Stops these together, so that none starts another again, and has systemd forget how they ended.
+pub fn stop_all(names: &BTreeSet<String>) -> Result<(), ActError> {
+    for name in names {
+        check_name(name)?;
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let booting = is_booting()?.then_some("--no-block");
+    let words = ["stop"].into_iter().chain(booting).chain(["--"]);
+    systemctl()?
+        .args(words.chain(names.iter().map(String::as_str)))
+        .succeed()?;
+    systemctl()?
+        .args(
+            ["reset-failed", "--"]
+                .into_iter()
+                .chain(names.iter().map(String::as_str)),
+        )
+        .run()?;
+    Ok(())
+}
+
 /// Brings what names units into the order in which systemd would start these together: each behind
 /// those that it comes `After=` (systemd.unit(5)). What names none, and what has no order, keeps
 /// its place.

@@ -434,10 +434,5 @@ fn is_born_since(path: &HostPath, since: Timestamp) -> bool {
         return false;
     };
     let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
-    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
-    let born = Timestamp::new(
-        stat.stx_btime.tv_sec,
-        i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default(),
-    );
-    is_file && told && born.is_ok_and(|born| born >= since)
+    is_file && file::is_born_since(&stat, since)
 }

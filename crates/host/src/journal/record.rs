@@ -117,6 +117,18 @@ pub struct Imaged {
     /// What was there before an undo that must be confirmed, and is again when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo: Option<Node>,
+    /// While it is being undone, a directory that goes with all that is in it by then: data whose
+    /// loss was accepted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The way of one path through an undo.
@@ -145,6 +157,7 @@ impl Imaged {
             sensitive: false,
             undo: None,
             redo: None,
+            all: false,
         }
     }
 }
@@ -201,6 +214,10 @@ pub enum Kept {
         ran: Vec<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// When its undo began: what services wrote since then into directories that go with them
+        /// is none of anybody's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undone_since: Option<Timestamp>,
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),

@@ -22,6 +22,7 @@ pub use kernels::{build_of, kernel, newest_file};
 pub use lists::Lists;
 pub use owners::owners;
 pub use pending::{Held, Pending, held, parse_pending, pending, with_needed};
+pub use reach::files_in;
 pub use rehearsal::{Check, Room, UpgradeError, UpgradeRehearsed, rehearse_upgrade, rehearse_work};
 pub use wait::{Waited, at_work, wait_for_others};
 pub use wanted::{Together, Wants, read as read_wanted, refused, together};

@@ -36,7 +36,11 @@ pub(super) fn undo(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Undone, UndoError> {
     let id = record.header.change.id;
-    let Decided { merged, theirs } = decided;
+    let Decided {
+        merged,
+        theirs,
+        stays,
+    } = decided;
     prepare(context, &mut record)?;
     let was = record.header.change.clone();
     record.header.undo = Some(GuardedUndo {
@@ -79,8 +83,12 @@ pub(super) fn undo(
         Ok((outcome, others)) => {
             proof = outcome
                 .proof()
-                .filter(|_| theirs.is_empty() && others.standing.is_empty());
-            left = Left { theirs, ..others };
+                .filter(|_| theirs.is_empty() && stays.is_empty() && others.standing.is_empty());
+            left = Left {
+                theirs,
+                stays,
+                ..others
+            };
             why.extend(outcome.stuck);
         }
         Err(error) => why.push(error.to_string()),

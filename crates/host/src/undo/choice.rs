@@ -18,6 +18,8 @@ pub struct Choice {
     pub except: Vec<HostPath>,
     /// What others changed since is left as it is now.
     pub keep_theirs: bool,
+    /// Data that was written since into places that packages of the change made goes with them.
+    pub accept_data_loss: bool,
 }
 
 impl Choice {

@@ -2,6 +2,7 @@
 //! and process file systems, the kernel's own, and the layers of containers are left out;
 //! every other mount is walked on its own, and a directory tree that is mounted twice once.
 
+pub(crate) mod owned;
 pub(crate) mod ownership;
 mod permissions;
 pub(crate) mod since;

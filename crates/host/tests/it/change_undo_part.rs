@@ -134,7 +134,7 @@ fn a_drifted_file_is_left_as_it_is_where_that_is_asked_for() {
     match bench.undo_chosen(1, &choice) {
         Ok(Undone::Done { proof, left, .. }) => {
             assert_eq!(proof, None, "it is not as it was");
-            assert_eq!(left.theirs, paths(&["/etc/app.conf", "/etc/new.d"]));
+            assert_eq!(left.theirs, paths(&["/etc/app.conf", "/etc/new.d/theirs"]));
         }
         other => panic!("not undone: {other:?}"),
     }

@@ -49,4 +49,5 @@ mod observe_units;
 mod observe_upgrades;
 mod observe_walk;
 mod packages_wanted;
+mod records_bytes;
 mod scenes;

@@ -48,6 +48,9 @@ pub struct Args {
     /// Leave files that someone else changed since as they are now, and take the rest back
     #[arg(long)]
     keep_theirs: bool,
+    /// Delete the data that was written since into directories of packages that go
+    #[arg(long, conflicts_with = "keep_theirs")]
+    accept_data_loss: bool,
     /// How long an undo that could cut people off waits for a new sign-in
     #[arg(long, value_name = "TIME", default_value = "2m")]
     confirm_within: Span,
@@ -108,6 +111,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         only: args.only.clone(),
         except: args.except.clone(),
         keep_theirs: args.keep_theirs,
+        accept_data_loss: args.accept_data_loss,
     };
     let undone = host::undo_chosen(&host, &state, change.id, &choice, &options, &mut |event| {
         // Nobody may be reading; the journal has it all.
@@ -136,16 +140,32 @@ fn brings_back(plan: &Plan, state: &Path) {
     if packages.is_empty() {
         return;
     }
-    let old = packages.iter().map(|package| match &package.from {
-        Some(from) => format!("{} {from}", package.name),
-        None => format!("{} (goes)", package.name),
-    });
-    let old: Vec<String> = old.collect();
-    crate::say(format_args!(
-        "this brings back the older versions of {}: {}",
-        plural(packages.len(), "package"),
-        first_of(&old, NAMED)
-    ));
+    let (old, new): (Vec<_>, Vec<_>) = packages
+        .iter()
+        .partition::<Vec<&PackageUpgrade>, _>(|package| package.from.is_some());
+    if !new.is_empty() {
+        let names: Vec<String> = new.iter().map(|package| package.name.clone()).collect();
+        crate::say(format_args!(
+            "{} that came with this: {}",
+            match new.len() {
+                1 => "1 package goes".to_owned(),
+                more => format!("{more} packages go"),
+            },
+            first_of(&names, NAMED)
+        ));
+    }
+    if !old.is_empty() {
+        let named = |package: &&PackageUpgrade| {
+            let from = package.from.as_deref().unwrap_or_default();
+            format!("{} {from}", package.name)
+        };
+        let names: Vec<String> = old.iter().map(named).collect();
+        crate::say(format_args!(
+            "this brings back the older versions of {}: {}",
+            plural(old.len(), "package"),
+            first_of(&names, NAMED)
+        ));
+    }
     takes_kernel(&packages);
     let brought = brought(&packages, state);
     match &brought {
@@ -268,6 +288,7 @@ fn conclude(undone: &Undone) -> Exit {
                 paths.iter().map(ToString::to_string).collect()
             };
             say_left("still in effect", &left.standing);
+            say_left("stays, since others have it by now", &left.stays);
             say_left(
                 "not byte-identical, because someone else changed these since, and keeps what they \
                  wrote",
@@ -339,9 +360,9 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
                 Exit::NeedsPerson,
                 match upgrades(plan) {
                     true => {
-                        "nothing was touched; keep elsewhere what you want of these, put back what \
-                         the upgrade left (a packaged file: apt-get install --reinstall PACKAGE) or \
-                         what was there before it, and undo again; or leave the change"
+                        "nothing was touched; --keep-theirs leaves these as they are where that \
+                         can be, and takes the rest back; a packaged file is put back by apt-get \
+                         install --reinstall PACKAGE"
                     }
                     false => {
                         "nothing was touched; put these places in order by hand, leave them as they \

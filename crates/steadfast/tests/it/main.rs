@@ -29,6 +29,7 @@ mod lab_plan_says;
 mod lab_refuse;
 mod lab_status;
 mod lab_stays_up;
+mod lab_undo_later;
 mod lab_validate;
 mod lab_vulns;
 mod lab_whole;

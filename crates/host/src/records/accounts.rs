@@ -1,0 +1,38 @@
+//! Accounts and groups that a change made, by passwd(5) and group(5).
+
+use std::collections::BTreeMap;
+
+/// Name and number of the accounts, or of the groups, of a file.
+fn numbers(file: &[u8]) -> BTreeMap<String, u32> {
+    let lines = file.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let name = str::from_utf8(fields.next()?).ok()?;
+            let number = str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
+            (!name.is_empty()).then(|| (name.to_owned(), number))
+        })
+        .collect()
+}
+
+/// Those that were not there before, that the change left, and that are there now with the same
+/// number. Each is the content of one file.
+pub fn made(before: &[u8], left: &[u8], now: &[u8]) -> BTreeMap<String, u32> {
+    let (before, left, now) = (numbers(before), numbers(left), numbers(now));
+    left.into_iter()
+        .filter(|(name, number)| !before.contains_key(name) && now.get(name) == Some(number))
+        .collect()
+}
+
+/// The accounts whose main group has this number.
+pub fn in_main_group(passwd: &[u8], gid: u32) -> Vec<String> {
+    let gid = gid.to_string();
+    let lines = passwd.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let name = str::from_utf8(fields.next()?).ok()?;
+            (fields.nth(2)? == gid.as_bytes()).then(|| name.to_owned())
+        })
+        .collect()
+}

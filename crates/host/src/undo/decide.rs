@@ -1,0 +1,974 @@
+//! What becomes of each path of a change that is undone: everything is decided before anything is
+//! touched. Files of one owner are told apart by line; what packages wrote goes as a whole; shared
+//! databases by entry; what others made or need stays, or stands in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::count::plural;
+use model::{ActionId, Effect, HostPath};
+
+use super::upgraded::{self, Packages};
+use super::{Choice, Obstacle, UndoError, since, standing};
+use crate::act::{ActError, Context, LastLink, package, runtime};
+use crate::apply::upgrades;
+use crate::image::{Attributes, FileTime, Images, Node};
+use crate::journal::{Imaged, Kept, Role, UndoTo};
+use crate::merge::merge;
+use crate::records::{Shared, shared};
+use crate::state::{ChangeRecord, digest_of};
+
+/// Larger files than this are not merged: they are not configuration.
+const MERGE_LIMIT_BYTES: u64 = 1 << 20;
+
+/// Below these, what an install made is where programs keep data. What is made of it since is
+/// one thing: a database of which half is taken away is none.
+const DATA: [&str; 8] = [
+    "/home",
+    "/opt",
+    "/srv",
+    "/var/lib",
+    "/var/mail",
+    "/var/opt",
+    "/var/spool",
+    "/var/www",
+];
+/// Of package managers and of systemd: not data, but notes on what is installed.
+const NOTES: [&str; 6] = [
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/lib/pam",
+    "/var/lib/python",
+    "/var/lib/systemd",
+    "/var/lib/ucf",
+];
+
+/// The files that will not be byte for byte as before, and what else stays.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// Hold what others changed since, without our lines.
+    pub(super) merged: Vec<HostPath>,
+    /// Left as others have made them since.
+    pub(super) theirs: Vec<HostPath>,
+    /// Packages and accounts that stay, and why.
+    pub(super) stays: Vec<String>,
+}
+
+/// Decides for every path what it becomes, and notes it in the record.
+pub(super) fn decide(
+    context: &Context<'_>,
+    record: &mut ChangeRecord,
+    choice: &Choice,
+) -> Result<Decided, UndoError> {
+    let id = record.header.change.id;
+    let standing = standing(record);
+    let upgrades: BTreeSet<ActionId> = upgrades(&record.plan)
+        .intersection(&standing)
+        .copied()
+        .collect();
+    let packages = match upgrades.is_empty() {
+        true => None,
+        false => Packages::of(context, &record.images, &upgrades)?,
+    };
+    let mut deciding = Deciding {
+        context,
+        choice,
+        upgrades: &upgrades,
+        packages: packages.as_ref(),
+        decided: Decided::default(),
+        obstacles: Vec::new(),
+        ways: BTreeMap::new(),
+    };
+    deciding.add_what_goes_along(record)?;
+    deciding.look_at_paths(record, &standing)?;
+    deciding.settle_data(record);
+    deciding.settle_rest(record)?;
+    deciding.settle_shared(record)?;
+    let Deciding {
+        mut decided,
+        mut obstacles,
+        ways,
+        ..
+    } = deciding;
+    let is_merged = |way: &Way| matches!(way.verdict, Verdict::Become(Node::File { .. }));
+    let merged = ways.iter().filter(|(_, way)| is_merged(way));
+    decided.merged = merged.map(|(path, _)| path.clone()).collect();
+    for image in &mut record.images {
+        let Some(way) = ways.get(&image.path) else {
+            continue;
+        };
+        image.undo = match &way.verdict {
+            Verdict::Exact | Verdict::Blocked(_) => None,
+            Verdict::Leave | Verdict::Stay => Some(UndoTo {
+                from: way.current.clone(),
+                to: way.current.clone(),
+            }),
+            Verdict::Become(to) => Some(UndoTo {
+                from: way.current.clone(),
+                to: to.clone(),
+            }),
+        };
+    }
+    obstacles.extend(changed_values(record, &standing));
+    obstacles.extend(made_in_places(context, record, &standing)?);
+    let missing = missing_images(context, record, &standing)?;
+    if !missing.is_empty() {
+        return Err(UndoError::NoImage { id, paths: missing });
+    }
+    if !obstacles.is_empty() {
+        // Thousands may be in the way, and a few of them are read by somebody.
+        for obstacle in obstacles.iter_mut().skip(DIFFERENCES_SHOWN) {
+            obstacle.difference = None;
+        }
+        return Err(UndoError::Conflict(obstacles));
+    }
+    Ok(decided)
+}
+
+/// One path on its way.
+struct Way {
+    current: Node,
+    verdict: Verdict,
+    /// Of packages alone.
+    is_packaged: bool,
+}
+
+struct Deciding<'a> {
+    context: &'a Context<'a>,
+    choice: &'a Choice,
+    upgrades: &'a BTreeSet<ActionId>,
+    packages: Option<&'a Packages>,
+    decided: Decided,
+    obstacles: Vec<Obstacle>,
+    ways: BTreeMap<HostPath, Way>,
+}
+
+impl Deciding<'_> {
+    /// What goes along with packages and is in no write set: files that only their newer versions
+    /// have, and directories of logs in which nothing was logged.
+    fn add_what_goes_along(&self, record: &mut ChangeRecord) -> Result<(), UndoError> {
+        let Some(packages) = self.packages else {
+            return Ok(());
+        };
+        let mut added = Vec::new();
+        for path in packages.only_newer.iter().chain(&packages.logs) {
+            let (_, now) = Node::capture(self.context.root, path, LastLink::Itself, None)?;
+            let goes = match &now {
+                Node::Absent => false,
+                // Others' files in it are seen when it is looked at.
+                Node::Directory { .. } if packages.logs.contains(path) => {
+                    let names = self.context.root.list(path)?;
+                    names.is_some_and(|names| names.is_empty())
+                }
+                Node::File { .. } => {
+                    packages.only_newer.contains(path)
+                        && packages.is_packaged(self.context, path)?
+                }
+                Node::Directory { .. } | Node::Link { .. } => packages.only_newer.contains(path),
+                _ => false,
+            };
+            if goes {
+                let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
+                image.after = Some(now);
+                image.actions.clone_from(self.upgrades);
+                added.push(image);
+            }
+        }
+        added.retain(|image| !has(record, &image.path));
+        if !added.is_empty() {
+            record.images.extend(added);
+            record.images.sort_by(|a, b| a.path.cmp(&b.path));
+            record.header.images = Some(digest_of(&record.images));
+        }
+        Ok(())
+    }
+
+    /// What is there at each path now, and what that means.
+    fn look_at_paths(
+        &mut self,
+        record: &mut ChangeRecord,
+        standing: &BTreeSet<ActionId>,
+    ) -> Result<(), UndoError> {
+        let leaves = record.header.leaves.clone();
+        let made: BTreeSet<HostPath> = record
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
+            .map(|image| image.path.clone())
+            .collect();
+        for image in &mut record.images {
+            if image.actions.is_disjoint(standing) {
+                continue;
+            }
+            image.all = false;
+            let look =
+                |images| Node::capture(self.context.root, &image.path, LastLink::Itself, images);
+            let (_, mut current) = look(None)?;
+            let after = image.after.clone().unwrap_or_else(|| image.before.clone());
+            // What an undo before this one has decided, and carried out.
+            let earlier = image.undo.take().map(|undo| undo.to);
+            if image.role == Role::Parent {
+                let is_left = !image.actions.is_disjoint(&leaves);
+                // An undo that did not work out has put the time back already.
+                let is_ours = [&after, &image.before]
+                    .iter()
+                    .any(|ours| directory_time(ours) == directory_time(&current));
+                if is_left || !is_ours {
+                    image.undo = Some(UndoTo {
+                        from: current.clone(),
+                        to: current,
+                    });
+                }
+                continue;
+            }
+            let is_packaged = !image.actions.is_disjoint(self.upgrades);
+            let is_shared = is_packaged && shared(&image.path).is_some();
+            if is_shared || !current.same_as(&after) && !current.same_as(&image.before) {
+                // It will be merged, or shown.
+                (_, current) = look(Some(self.context.images))?;
+            }
+            let verdict = match is_packaged {
+                _ if earlier
+                    .as_ref()
+                    .is_some_and(|to| *to == current && *to != image.before) =>
+                {
+                    Ok(Verdict::Become(current.clone()))
+                }
+                false => decide_path(self.context.images, image, &after, &current),
+                true => self.look_at_packaged(image, &after, &current, &made),
+            };
+            let verdict = match verdict {
+                Ok(verdict) => verdict,
+                Err(Stop::Obstacle(obstacle)) => Verdict::Blocked(obstacle),
+                Err(Stop::Failed(error)) => return Err(error.into()),
+            };
+            self.ways.insert(
+                image.path.clone(),
+                Way {
+                    current,
+                    verdict,
+                    is_packaged,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn look_at_packaged(
+        &self,
+        image: &Imaged,
+        after: &Node,
+        current: &Node,
+        made: &BTreeSet<HostPath>,
+    ) -> Result<Verdict, Stop> {
+        if let Some(packages) = self.packages {
+            if packages
+                .stays(&image.path, &|path| made.contains(path))
+                .is_some()
+            {
+                return Ok(Verdict::Stay);
+            }
+            if let Some(verdict) = upgraded::by_kind(packages, image, after, current) {
+                return Ok(verdict);
+            }
+            if matches!(shared(&image.path), Some(Shared::Entries(_))) {
+                // Decided by entry, when it is known what else goes.
+                return Ok(Verdict::Leave);
+            }
+            if packages.keeps_any() && packages.is_collected(image) {
+                return Ok(Verdict::Stay);
+            }
+            let is_changed = !current.same_as(after) && !current.same_as(&image.before);
+            if is_changed
+                && image.before == Node::Absent
+                && packages
+                    .is_packaged(self.context, &image.path)
+                    .map_err(Stop::Failed)?
+            {
+                return Ok(Verdict::Exact);
+            }
+        }
+        let decided = decide_upgraded(self.context.images, image, after, current)?;
+        match (&decided, &image.before, current) {
+            // Entries came or went since: the time is not ours to put back.
+            (
+                Verdict::Exact,
+                Node::Directory { attributes },
+                Node::Directory {
+                    attributes: current,
+                },
+            ) if directory_time(after) != Some(current.modified)
+                && attributes.modified != current.modified =>
+            {
+                let mut attributes = attributes.clone();
+                attributes.modified = current.modified;
+                Ok(Verdict::Become(Node::Directory { attributes }))
+            }
+            _ => Ok(decided),
+        }
+    }
+
+    /// Places of data: as they are now they stay or go as a whole.
+    fn settle_data(&mut self, record: &mut ChangeRecord) {
+        let places = self.places_of_data(record);
+        for place in places {
+            let blocked: Vec<HostPath> = self
+                .ways
+                .iter()
+                .filter(|(path, way)| {
+                    path.is_within(&place) && matches!(way.verdict, Verdict::Blocked(_))
+                })
+                .map(|(path, _)| path.clone())
+                .collect();
+            let strange = self.strangers(record, &place);
+            if blocked.is_empty() && strange.is_empty() {
+                continue;
+            }
+            if self.choice.accept_data_loss {
+                for path in blocked {
+                    if let Some(way) = self.ways.get_mut(&path) {
+                        way.verdict = Verdict::Exact;
+                    }
+                }
+                for image in &mut record.images {
+                    image.all |= image.path.is_within(&place) && image.role == Role::Touched;
+                }
+                continue;
+            }
+            if self.choice.keep_theirs {
+                for (path, way) in &mut self.ways {
+                    if path.is_within(&place) {
+                        way.verdict = Verdict::Leave;
+                    }
+                }
+                self.decided.theirs.push(place);
+                continue;
+            }
+            let first = blocked.iter().chain(&strange).min();
+            let first = first.map_or_else(String::new, |path| format!("; `{path}` is one of them"));
+            self.obstacles.push(Obstacle {
+                what: place.to_string(),
+                why: format!(
+                    "data lies there that was written since: {}{first}; --keep-theirs leaves all of \
+                     the directory, --accept-data-loss deletes it",
+                    plural(blocked.len() + strange.len(), "path")
+                ),
+                difference: None,
+            });
+            for path in blocked {
+                // Said above, once.
+                if let Some(way) = self.ways.get_mut(&path) {
+                    way.verdict = Verdict::Exact;
+                }
+            }
+            for (path, way) in &mut self.ways {
+                if path.is_within(&place) && matches!(way.current, Node::Directory { .. }) {
+                    way.verdict = Verdict::Leave;
+                }
+            }
+        }
+    }
+
+    /// The topmost directories in which programs keep data, and that packages of the change made.
+    fn places_of_data(&self, record: &ChangeRecord) -> Vec<HostPath> {
+        let within = |path: &HostPath, tops: &[&'static str]| {
+            tops.iter()
+                .any(|top| path.is_within(&HostPath::literal(top)))
+        };
+        let mut places: Vec<HostPath> = Vec::new();
+        // A directory comes before what lies in it.
+        for image in &record.images {
+            let Some(way) = self.ways.get(&image.path) else {
+                continue;
+            };
+            if way.is_packaged
+                && image.before == Node::Absent
+                && matches!(way.current, Node::Directory { .. })
+                && !matches!(way.verdict, Verdict::Stay)
+                && within(&image.path, &DATA)
+                && !within(&image.path, &NOTES)
+                && !places.iter().any(|place| image.path.is_within(place))
+            {
+                places.push(image.path.clone());
+            }
+        }
+        places
+    }
+
+    /// What lies in directories that the change made, below this one, and is none of the change's.
+    fn strangers(&self, record: &ChangeRecord, place: &HostPath) -> Vec<HostPath> {
+        let mut found = Vec::new();
+        for image in &record.images {
+            let is_made = image.role == Role::Touched && image.before == Node::Absent;
+            if is_made && image.path.is_within(place) {
+                found.extend(self.strangers_in(&image.path));
+            }
+        }
+        found
+    }
+
+    fn strangers_in(&self, directory: &HostPath) -> Vec<HostPath> {
+        let is_directory = |way: &Way| matches!(way.current, Node::Directory { .. });
+        if !self.ways.get(directory).is_some_and(is_directory) {
+            return Vec::new();
+        }
+        let names = self.context.root.list(directory).ok().flatten();
+        names
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|name| directory.join(name).ok())
+            .filter(|path| !self.ways.contains_key(path))
+            .collect()
+    }
+
+    /// What still stands in the way, and the directories in which something stays: from the leaves
+    /// up.
+    fn settle_rest(&mut self, record: &ChangeRecord) -> Result<(), UndoError> {
+        let mut holds: BTreeSet<HostPath> = BTreeSet::new();
+        for image in record.images.iter().rev() {
+            let Some(way) = self.ways.get(&image.path) else {
+                continue;
+            };
+            let mut verdict = way.verdict.clone();
+            if let Verdict::Blocked(obstacle) = verdict {
+                let is_half = self
+                    .packages
+                    .is_some_and(|packages| packages.is_half(image));
+                let may_stay = !way.is_packaged
+                    || image.before == Node::Absent
+                    || self.packages.is_some() && !is_half;
+                verdict = match self.choice.keep_theirs && may_stay {
+                    true => {
+                        self.decided.theirs.push(image.path.clone());
+                        Verdict::Leave
+                    }
+                    false => {
+                        self.obstacles.push(obstacle);
+                        Verdict::Exact
+                    }
+                };
+            }
+            let goes = image.before == Node::Absent && matches!(verdict, Verdict::Exact);
+            let is_directory = matches!(way.current, Node::Directory { .. });
+            if goes && is_directory && !image.all {
+                match self.strangers_in(&image.path).first() {
+                    Some(strange) if self.choice.keep_theirs => {
+                        self.decided.theirs.push(strange.clone());
+                        verdict = Verdict::Leave;
+                    }
+                    Some(strange) => self.obstacles.push(Obstacle {
+                        what: image.path.to_string(),
+                        why: format!(
+                            "we made this directory, and someone has put `{}` into it since",
+                            model::printable(strange.file_name())
+                        ),
+                        difference: None,
+                    }),
+                    None if holds.contains(&image.path) => verdict = Verdict::Leave,
+                    None => {}
+                }
+            }
+            let is_there = !matches!(way.current, Node::Absent);
+            let stays = match &verdict {
+                Verdict::Exact => image.before != Node::Absent,
+                Verdict::Become(to) => *to != Node::Absent,
+                Verdict::Leave | Verdict::Stay => is_there,
+                Verdict::Blocked(_) => true,
+            };
+            if stays && let Some(parent) = image.path.parent() {
+                holds.insert(parent);
+            }
+            if let Some(way) = self.ways.get_mut(&image.path) {
+                way.verdict = verdict;
+            }
+        }
+        self.decided.theirs.sort();
+        self.obstacles.sort_by(|a, b| a.what.cmp(&b.what));
+        Ok(())
+    }
+
+    /// Databases that many share: by entry. Accounts whose files or processes are left stay.
+    fn settle_shared(&mut self, record: &mut ChangeRecord) -> Result<(), UndoError> {
+        let Some(packages) = self.packages else {
+            return Ok(());
+        };
+        for pair in &packages.outlook.clashes {
+            self.obstacles.push(Obstacle {
+                what: pair.clone(),
+                why: "these packages can't be on one host, and both would be".to_owned(),
+                difference: None,
+            });
+        }
+        let (goes, unit_files) = self.what_goes(record);
+        let stay = packages.accounts(
+            self.context,
+            &record.images,
+            &|path: &HostPath| goes.contains(path) || path.is_within(&HostPath::literal("/run")),
+            &unit_files,
+        )?;
+        self.decided.stays.extend(packages.told());
+        let told = |what: &str, of: &BTreeMap<String, String>| -> Vec<String> {
+            of.iter()
+                .map(|(name, why)| format!("{what} {name}: {why}"))
+                .collect()
+        };
+        self.decided.stays.extend(told("account", &stay.users));
+        self.decided.stays.extend(told("group", &stay.groups));
+        let mut links = Vec::new();
+        let mut verdicts = Vec::new();
+        for image in &record.images {
+            let Some(Shared::Entries(form)) = shared(&image.path) else {
+                continue;
+            };
+            let Some(way) = self.ways.get(&image.path) else {
+                continue;
+            };
+            if !way.is_packaged {
+                continue;
+            }
+            let after = image.after.as_ref().unwrap_or(&image.before);
+            let merged = packages.entries(self.context, image, form, &stay, &way.current);
+            let merged = match merged {
+                Ok(Some(merged)) => merged,
+                Ok(None) => {
+                    match decide_upgraded(self.context.images, image, after, &way.current) {
+                        Ok(verdict) => verdicts.push((image.path.clone(), verdict)),
+                        Err(obstacle) => self.obstacles.push(obstacle),
+                    }
+                    continue;
+                }
+                Err(why) => {
+                    self.obstacles.push(Obstacle {
+                        what: image.path.to_string(),
+                        why,
+                        difference: difference(self.context.images, image, after, &way.current),
+                    });
+                    continue;
+                }
+            };
+            let verdict = self.entries_become(image, after, &way.current, &merged)?;
+            if upgraded::is_alternatives(&image.path) && !matches!(verdict, Verdict::Exact) {
+                let now = upgraded::reads(self.context.images, &way.current).unwrap_or_default();
+                links.extend(upgraded::links(self.context, &image.path, &merged, &now));
+            }
+            verdicts.push((image.path.clone(), verdict));
+        }
+        for (path, verdict) in verdicts {
+            if let Some(way) = self.ways.get_mut(&path) {
+                way.verdict = verdict;
+            }
+        }
+        self.settle_links(record, links)
+    }
+
+    /// The paths that go, and the unit files among them.
+    fn what_goes(&self, record: &ChangeRecord) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
+        let mut goes = BTreeSet::new();
+        for image in &record.images {
+            let Some(way) = self.ways.get(&image.path) else {
+                continue;
+            };
+            let is_gone = match &way.verdict {
+                Verdict::Exact => image.before == Node::Absent,
+                Verdict::Become(to) => *to == Node::Absent,
+                _ => false,
+            };
+            // An owner that it gets back is none of the change's.
+            let is_back = matches!(way.verdict, Verdict::Exact) && image.before != Node::Absent;
+            if is_gone || is_back {
+                goes.insert(image.path.clone());
+            }
+        }
+        let unit_files = record
+            .images
+            .iter()
+            .filter(|image| image.before == Node::Absent && goes.contains(&image.path))
+            .map(|image| image.path.clone())
+            .collect();
+        (goes, unit_files)
+    }
+
+    fn entries_become(
+        &self,
+        image: &Imaged,
+        after: &Node,
+        current: &Node,
+        merged: &[u8],
+    ) -> Result<Verdict, UndoError> {
+        let before = upgraded::reads(self.context.images, &image.before);
+        if before.as_deref() == Some(merged) {
+            let is_ours = current.same_as(after) || current.same_as(&image.before);
+            if is_ours || current.attributes() == after.attributes() {
+                return Ok(Verdict::Exact);
+            }
+        }
+        if merged.is_empty() && image.before == Node::Absent {
+            return Ok(Verdict::Exact);
+        }
+        let Node::File {
+            attributes: now, ..
+        } = current
+        else {
+            // What is not there has no entries of others.
+            return Ok(Verdict::Leave);
+        };
+        let attributes = match (image.before.attributes(), after.attributes()) {
+            (Some(before), Some(left)) => {
+                invert_attributes(before, left, now).unwrap_or_else(|| now.clone())
+            }
+            _ => now.clone(),
+        };
+        let content = self
+            .context
+            .images
+            .store_bytes(merged)
+            .map_err(|error| ActError::path("store what becomes of", &image.path, error))?;
+        Ok(Verdict::Become(Node::File {
+            content,
+            size_bytes: merged.len() as u64,
+            attributes,
+        }))
+    }
+
+    /// The links of alternatives follow what their databases become.
+    fn settle_links(
+        &mut self,
+        record: &mut ChangeRecord,
+        links: Vec<(HostPath, Option<Vec<u8>>)>,
+    ) -> Result<(), UndoError> {
+        let mut added = Vec::new();
+        for (path, leads) in links {
+            let (_, current) = Node::capture(self.context.root, &path, LastLink::Itself, None)?;
+            let becomes = match (&current, leads) {
+                (Node::Absent | Node::Link { .. }, None) => Node::Absent,
+                (Node::Link { target, .. }, Some(leads)) if target.as_bytes() == leads => {
+                    current.clone()
+                }
+                (
+                    Node::Link {
+                        uid, gid, modified, ..
+                    },
+                    Some(leads),
+                ) => Node::Link {
+                    target: leads.into(),
+                    uid: *uid,
+                    gid: *gid,
+                    modified: *modified,
+                },
+                (Node::Absent, Some(leads)) => Node::Link {
+                    target: leads.into(),
+                    uid: 0,
+                    gid: 0,
+                    modified: FileTime {
+                        seconds: jiff::Timestamp::now().as_second(),
+                        nanoseconds: 0,
+                    },
+                },
+                // update-alternatives(1) leaves what is no link, too.
+                _ => continue,
+            };
+            let verdict = match becomes == current {
+                true => Verdict::Leave,
+                false => Verdict::Become(becomes),
+            };
+            match self.ways.get_mut(&path) {
+                Some(way) => {
+                    self.obstacles.retain(|one| one.what != path.to_string());
+                    self.decided.theirs.retain(|one| *one != path);
+                    let before = record.images.iter().find(|image| image.path == path);
+                    let is_before =
+                        |node: &Node| before.is_some_and(|image| image.before.same_as(node));
+                    way.verdict = match &verdict {
+                        Verdict::Become(node) if is_before(node) => Verdict::Exact,
+                        _ => verdict,
+                    };
+                }
+                None if matches!(verdict, Verdict::Become(_)) && !has(record, &path) => {
+                    let mut image = Imaged::new(path.clone(), Role::Touched, current.clone());
+                    image.after = Some(current.clone());
+                    image.actions.clone_from(self.upgrades);
+                    added.push(image);
+                    self.ways.insert(
+                        path,
+                        Way {
+                            current,
+                            verdict,
+                            is_packaged: true,
+                        },
+                    );
+                }
+                None => {}
+            }
+        }
+        if !added.is_empty() {
+            record.images.extend(added);
+            record.images.sort_by(|a, b| a.path.cmp(&b.path));
+            record.header.images = Some(digest_of(&record.images));
+        }
+        Ok(())
+    }
+}
+
+fn has(record: &ChangeRecord, path: &HostPath) -> bool {
+    let mut images = record.images.iter();
+    images.any(|image| image.role == Role::Touched && image.path == *path)
+}
+
+/// The paths whose content is to be put back, and is not in the store as it was stored.
+pub(crate) fn missing_images(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+    which: &BTreeSet<ActionId>,
+) -> Result<Vec<HostPath>, ActError> {
+    let mut missing = Vec::new();
+    for image in &record.images {
+        if image.role != Role::Touched || image.actions.is_disjoint(which) {
+            continue;
+        }
+        let to = image.undo.as_ref().map_or(&image.before, |undo| &undo.to);
+        let Some(content) = to.content() else {
+            continue;
+        };
+        let (_, current) = Node::capture(context.root, &image.path, LastLink::Itself, None)?;
+        // What is there already needs no image.
+        if current.content() != Some(content) && context.images.open(&content).is_err() {
+            missing.push(image.path.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// What an upgrade wrote goes back as it was, or not at all: a program or a database that is half
+/// of one version is none. A cache that was made anew since is as good as another.
+fn decide_upgraded(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Result<Verdict, Obstacle> {
+    if current.same_as(after) || current.same_as(&image.before) {
+        return Ok(Verdict::Exact);
+    }
+    if image.path.is_within(&HostPath::literal("/var/cache")) {
+        return Ok(Verdict::Leave);
+    }
+    Err(Obstacle {
+        what: image.path.to_string(),
+        why: format!(
+            "it was changed since the upgrade, and is not written over: {}",
+            since::told(after, current)
+        ),
+        difference: difference(images, image, after, current),
+    })
+}
+
+/// What becomes of a path.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// Back to the before-image.
+    Exact,
+    /// It stays as it is now, and is nobody's concern: as before already, or a copy that others keep.
+    Leave,
+    /// Our part is inverted, the rest stays.
+    Become(Node),
+    /// It stays as it is for the sake of a package that stays.
+    Stay,
+    /// Somebody has changed it since.
+    Blocked(Obstacle),
+}
+
+/// Why a path has no decision.
+enum Stop {
+    Obstacle(Obstacle),
+    Failed(ActError),
+}
+
+impl From<Obstacle> for Stop {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::Obstacle(obstacle)
+    }
+}
+
+fn decide_path(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Result<Verdict, Stop> {
+    // A directory is the same when its entries' times differ; that is judged below.
+    if current == &image.before {
+        return Ok(Verdict::Leave);
+    }
+    if current.same_as(after) {
+        return match (&image.before, current) {
+            // Entries came or went since: the time is not ours to put back.
+            (
+                Node::Directory { attributes },
+                Node::Directory {
+                    attributes: current,
+                },
+            ) if directory_time(after) != Some(current.modified) => {
+                let mut attributes = attributes.clone();
+                attributes.modified = current.modified;
+                Ok(Verdict::Become(Node::Directory { attributes }))
+            }
+            _ => Ok(Verdict::Exact),
+        };
+    }
+    if current.same_as(&image.before) {
+        return Ok(Verdict::Leave);
+    }
+    let obstacle = |why: &str| Obstacle {
+        what: image.path.to_string(),
+        why: why.to_owned(),
+        difference: difference(images, image, after, current),
+    };
+    let (before, left, now) = match (&image.before, after, current) {
+        (
+            Node::File { .. } | Node::Absent,
+            Node::File {
+                attributes: left, ..
+            },
+            Node::File {
+                attributes: now, ..
+            },
+        ) => (image.before.attributes(), left, now),
+        _ => {
+            return Err(obstacle(&format!(
+                "it is {} now, and was {} when we left it",
+                current.kind(),
+                after.kind()
+            ))
+            .into());
+        }
+    };
+    let Some(before) = before else {
+        return Err(obstacle("we made it, and someone has changed it since").into());
+    };
+    let attributes = invert_attributes(before, left, now).ok_or_else(|| {
+        obstacle("its owner, mode or attributes were changed by someone else since")
+    })?;
+    let read = |node: &Node| {
+        node.content().ok_or("it is not a file").and_then(|digest| {
+            images
+                .read(&digest, MERGE_LIMIT_BYTES)
+                .map_err(|_| "it is too large to tell the changes apart")
+        })
+    };
+    let (base, ours, theirs) = read(after)
+        .and_then(|base| Ok((base, read(&image.before)?, read(current)?)))
+        .map_err(obstacle)?;
+    let content =
+        merge(&base, &ours, &theirs).map_err(|conflict| obstacle(&conflict.to_string()))?;
+    let digest = images.store_bytes(&content).map_err(|error| {
+        Stop::Failed(ActError::path("store what becomes of", &image.path, error))
+    })?;
+    Ok(Verdict::Become(Node::File {
+        content: digest,
+        size_bytes: content.len() as u64,
+        attributes,
+    }))
+}
+
+/// Puts back what we changed of owner, mode and attributes, and keeps what others changed.
+/// None when both changed the same thing.
+fn invert_attributes(
+    before: &Attributes,
+    left: &Attributes,
+    now: &Attributes,
+) -> Option<Attributes> {
+    fn invert<T: PartialEq + Clone>(before: &T, left: &T, now: &T) -> Option<T> {
+        if before == left {
+            return Some(now.clone());
+        }
+        (now == left || now == before).then(|| before.clone())
+    }
+    Some(Attributes {
+        mode: invert(&before.mode, &left.mode, &now.mode)?,
+        uid: invert(&before.uid, &left.uid, &now.uid)?,
+        gid: invert(&before.gid, &left.gid, &now.gid)?,
+        // The content is new, so is its time.
+        modified: now.modified,
+        extended: invert(&before.extended, &left.extended, &now.extended)?,
+        flags: invert(&before.flags, &left.flags, &now.flags)?,
+    })
+}
+
+/// Of so many conflicts the contents are shown.
+const DIFFERENCES_SHOWN: usize = 20;
+
+/// May anybody read it on the host? What only some may read is shown to nobody else: a terminal's
+/// output ends in logs and in tickets.
+fn is_public(node: &Node) -> bool {
+    node.attributes()
+        .is_none_or(|attributes| attributes.mode.bits() & 0o004 != 0)
+}
+
+/// The text that was left and the one that is there now, where they are no secrets.
+fn difference(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Option<(String, String)> {
+    let is_public = [&image.before, after, current].into_iter().all(is_public);
+    if image.sensitive || !is_public || after.content() == current.content() {
+        return None;
+    }
+    let text = |node: &Node| {
+        let bytes = images.read(&node.content()?, MERGE_LIMIT_BYTES).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        (!text.contains('\0')).then_some(text)
+    };
+    Some((text(after)?, text(current)?))
+}
+
+fn directory_time(node: &Node) -> Option<FileTime> {
+    match node {
+        Node::Directory { attributes } => Some(attributes.modified),
+        _ => None,
+    }
+}
+
+/// What others made since in the places of packages whose writes nobody noted: it would go with them.
+fn made_in_places(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+    standing: &BTreeSet<ActionId>,
+) -> Result<Vec<Obstacle>, ActError> {
+    let mut obstacles = Vec::new();
+    for action in &record.actions {
+        if let (true, Kept::Packages(before)) = (standing.contains(&action.id), &action.kept) {
+            let made = package::made_since(context, before)?;
+            obstacles.extend(made.iter().map(|path| Obstacle {
+                what: path.display().to_string(),
+                why: package::MADE_SINCE.to_owned(),
+                difference: None,
+            }));
+        }
+    }
+    Ok(obstacles)
+}
+
+/// Running values that are neither what we set nor what was there before.
+fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    for action in &record.plan.actions {
+        let kept = record
+            .actions
+            .iter()
+            .find(|kept| kept.id == action.id && standing.contains(&kept.id));
+        if let (Effect::Sysctl { key, value }, Some(Kept::Sysctl { before, .. })) =
+            (&action.effect, kept.map(|kept| &kept.kept))
+            && let Ok(now) = runtime::sysctl(key)
+            && !runtime::same_value(&now, value)
+            && !runtime::same_value(&now, before)
+        {
+            obstacles.push(Obstacle {
+                what: format!("kernel parameter {key}"),
+                why: format!("it is `{now}` now, we had set it to `{value}`"),
+                difference: None,
+            });
+        }
+    }
+    obstacles
+}

@@ -1,0 +1,484 @@
+//! What becomes of the packages of a change that is undone weeks later: which go, which stay since
+//! others need them by now, whose each path is, and what shared databases become by entry.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
+
+use md5::{Digest as _, Md5};
+use model::{ActionId, HostPath};
+
+use super::accounts::{self, Stay};
+use super::decide::Verdict;
+use crate::act::{ActError, Context, LastLink, unit};
+use crate::image::{Images, Node};
+use crate::journal::{Imaged, Role};
+use crate::packages::files_in;
+use crate::records::alternatives::Group;
+use crate::records::entries::{Three, without};
+use crate::records::packages::{Outlook, Stays, conffiles, outlook};
+use crate::records::{ALTERNATIVES, Form, INFO, LINKER_CACHE, STATUS, Shared, shared};
+
+/// dpkg's database of a desktop has 6 MB, a list of files some MB.
+const DATABASE_BYTES: u64 = 64 << 20;
+/// Scripts of packages have some ten kB.
+const SCRIPT_BYTES: u64 = 1 << 20;
+
+/// The packages of one undo.
+pub(super) struct Packages {
+    pub(super) outlook: Outlook,
+    /// Of which packages of the change a path is, by their lists.
+    owners: HashMap<HostPath, BTreeSet<String>>,
+    /// What packages that stay say in their scripts.
+    scripts: Vec<(String, Vec<u8>)>,
+    /// The packaged content of files of packages that go and were upgraded since, by MD5.
+    newer: HashMap<HostPath, String>,
+    /// Which files only the newer versions have.
+    pub(super) only_newer: BTreeSet<HostPath>,
+    /// Directories of logs that only packages that go list.
+    pub(super) logs: BTreeSet<HostPath>,
+}
+
+impl Packages {
+    /// None where the change brought no packages, or its records of them are not there: then
+    /// every difference is a conflict.
+    pub(super) fn of(
+        context: &Context<'_>,
+        images: &[Imaged],
+        upgrades: &BTreeSet<ActionId>,
+    ) -> Result<Option<Self>, ActError> {
+        let status = HostPath::literal(STATUS);
+        let mut mine = images
+            .iter()
+            .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(upgrades));
+        let Some(image) = mine.find(|image| image.path == status) else {
+            return Ok(None);
+        };
+        let stored = |node: &Node| context.images.read(&node.content()?, DATABASE_BYTES).ok();
+        let both = (
+            stored(&image.before),
+            image.after.as_ref().and_then(stored),
+            context.root.read(&status, DATABASE_BYTES)?,
+        );
+        let (Some(before), Some(left), Some(now)) = both else {
+            return Ok(None);
+        };
+        let mut packages = Self {
+            outlook: outlook(&before, &left, &now),
+            owners: HashMap::new(),
+            scripts: Vec::new(),
+            newer: HashMap::new(),
+            only_newer: BTreeSet::new(),
+            logs: BTreeSet::new(),
+        };
+        packages.read_lists(context, images, &now)?;
+        Ok(Some(packages))
+    }
+
+    /// By the lists that are there now, and by those that the change left.
+    fn read_lists(
+        &mut self,
+        context: &Context<'_>,
+        images: &[Imaged],
+        status: &[u8],
+    ) -> Result<(), ActError> {
+        let info = HostPath::literal(INFO);
+        let mine: BTreeSet<String> = self
+            .outlook
+            .goes
+            .keys()
+            .chain(&self.outlook.returns)
+            .chain(self.outlook.stays.keys())
+            .cloned()
+            .collect();
+        let known: BTreeSet<&HostPath> = images
+            .iter()
+            .filter(|image| image.role == Role::Touched)
+            .map(|image| &image.path)
+            .collect();
+        let mut of_others: BTreeSet<HostPath> = BTreeSet::new();
+        let mut of_newer: BTreeSet<HostPath> = BTreeSet::new();
+        let mut logs = BTreeSet::new();
+        for name in context.root.list(&info)?.unwrap_or_default() {
+            let Some((stem, "list")) = split(&name) else {
+                continue;
+            };
+            let Ok(path) = info.join(&name) else { continue };
+            let list = context
+                .root
+                .read(&path, DATABASE_BYTES)?
+                .unwrap_or_default();
+            let Some(key) = key_of(&mine, stem) else {
+                of_others.extend(files_in(&list));
+                continue;
+            };
+            let goes = self.outlook.goes.contains_key(&key);
+            for path in files_in(&list) {
+                if goes && path.is_within(&HostPath::literal("/var/log")) {
+                    logs.insert(path.clone());
+                }
+                if self.outlook.newer.contains(&key) && !known.contains(&path) {
+                    of_newer.insert(path.clone());
+                }
+                if !goes {
+                    of_others.insert(path.clone());
+                }
+                self.owners.entry(path).or_default().insert(key.clone());
+            }
+        }
+        for image in images.iter().filter(|image| image.role == Role::Touched) {
+            let Some((stem, ending)) = info_file(&image.path) else {
+                continue;
+            };
+            let Some(key) = key_of(&mine, stem) else {
+                continue;
+            };
+            self.owners
+                .entry(image.path.clone())
+                .or_default()
+                .insert(key.clone());
+            let left = image.after.as_ref().and_then(Node::content);
+            if ending != "list" || left.is_none() {
+                continue;
+            }
+            let content = left.and_then(|left| context.images.read(&left, DATABASE_BYTES).ok());
+            for path in files_in(&content.unwrap_or_default()) {
+                self.owners.entry(path).or_default().insert(key.clone());
+            }
+        }
+        self.only_newer = of_newer.difference(&of_others).cloned().collect();
+        self.logs = logs.difference(&of_others).cloned().collect();
+        self.read_sums(context, status)?;
+        self.read_scripts(context)
+    }
+
+    /// Of what the newer versions consist: a file with that content is theirs and nobody else's.
+    fn read_sums(&mut self, context: &Context<'_>, status: &[u8]) -> Result<(), ActError> {
+        for key in self.outlook.newer.clone() {
+            for (path, sum) in conffiles(status, &key) {
+                if let Ok(path) = HostPath::from_bytes(path.as_bytes()) {
+                    self.newer.insert(path, sum);
+                }
+            }
+            for file in files_of(&key, "md5sums") {
+                let sums = context
+                    .root
+                    .read(&file, DATABASE_BYTES)?
+                    .unwrap_or_default();
+                for line in String::from_utf8_lossy(&sums).lines() {
+                    let Some((sum, path)) = line.split_once("  ") else {
+                        continue;
+                    };
+                    let path = files_in(format!("/{path}").as_bytes());
+                    self.newer
+                        .extend(path.into_iter().map(|path| (path, sum.to_owned())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_scripts(&mut self, context: &Context<'_>) -> Result<(), ActError> {
+        for (key, why) in &self.outlook.stays {
+            if !matches!(why, Stays::NeededBy(_)) {
+                continue;
+            }
+            for ending in ["preinst", "postinst", "config", "triggers"] {
+                for file in files_of(key, ending) {
+                    let script = context.root.read(&file, SCRIPT_BYTES)?.unwrap_or_default();
+                    self.scripts.push((key.clone(), script));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The package for whose sake a path stays as it is now.
+    pub(super) fn stays(&self, path: &HostPath, made: &dyn Fn(&HostPath) -> bool) -> Option<&str> {
+        let of = |path: &HostPath| -> Option<&BTreeSet<String>> { self.owners.get(path) };
+        let stays = |key: &String| {
+            self.outlook
+                .stays
+                .get_key_value(key)
+                .map(|(key, _)| key.as_str())
+        };
+        if let Some(owners) = of(path) {
+            return owners.iter().find_map(stays);
+        }
+        // What a package's scripts made is in no list: it is of whom its directory is, or whose
+        // scripts speak of it.
+        let mut above = path.parent();
+        while let Some(directory) = above.filter(|directory| made(directory)) {
+            if let Some(owners) = of(&directory) {
+                return owners
+                    .iter()
+                    .all(|key| stays(key).is_some())
+                    .then(|| owners.iter().find_map(stays))?;
+            }
+            above = directory.parent();
+        }
+        let named = |(key, script): &(String, Vec<u8>)| {
+            memchr::memmem::find(script, path.as_bytes()).map(|_| key.clone())
+        };
+        let key = self.scripts.iter().find_map(named)?;
+        stays(&key)
+    }
+
+    /// Is what is there the packaged content of a newer version of a package that goes?
+    pub(super) fn is_packaged(
+        &self,
+        context: &Context<'_>,
+        path: &HostPath,
+    ) -> Result<bool, ActError> {
+        if info_file(path).is_some() {
+            let owners = self.owners.get(path);
+            return Ok(owners
+                .is_some_and(|owners| owners.iter().all(|key| self.outlook.newer.contains(key))));
+        }
+        let Some(sum) = self.newer.get(path) else {
+            return Ok(false);
+        };
+        let place = context.root.find(path, LastLink::Itself)?;
+        let Some(mut file) = place.open_file()? else {
+            return Ok(false);
+        };
+        let mut md5 = Md5::new();
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(length) => md5.update(&chunk[..length]),
+                Err(error) => return Err(ActError::path("read", path, error)),
+            }
+        }
+        let hex: String = md5
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(hex == *sum)
+    }
+
+    /// Is the path a program's or a library's, of a package that is there before and afterwards:
+    /// half of one version is none?
+    pub(super) fn is_half(&self, image: &Imaged) -> bool {
+        image.before != Node::Absent
+            && self.owners.contains_key(&image.path)
+            && !image.path.is_within(&HostPath::literal("/etc"))
+    }
+
+    /// Does anything stay because others need it?
+    pub(super) fn keeps_any(&self) -> bool {
+        !self.outlook.stays.is_empty()
+    }
+
+    /// Written for all packages together, by a trigger of one, and of no package itself.
+    pub(super) fn is_collected(&self, image: &Imaged) -> bool {
+        image.path.is_within(&HostPath::literal("/usr"))
+            && matches!(image.before, Node::File { .. })
+            && !self.owners.contains_key(&image.path)
+    }
+
+    /// The accounts that are somebody's by now.
+    pub(super) fn accounts(
+        &self,
+        context: &Context<'_>,
+        images: &[Imaged],
+        goes: &(dyn Fn(&HostPath) -> bool + Sync),
+        unit_files: &BTreeSet<HostPath>,
+    ) -> Result<Stay, ActError> {
+        let three = |path: &'static str| -> Result<accounts::Three, ActError> {
+            let path = HostPath::literal(path);
+            let found = images
+                .iter()
+                .find(|image| image.role == Role::Touched && image.path == path);
+            let Some((before, left)) = found.and_then(|image| {
+                let read = |node: &Node| context.images.read(&node.content()?, DATABASE_BYTES).ok();
+                Some((read(&image.before)?, read(image.after.as_ref()?)?))
+            }) else {
+                return Ok(accounts::Three::default());
+            };
+            let now = context
+                .root
+                .read(&path, DATABASE_BYTES)?
+                .unwrap_or_default();
+            Ok(accounts::Three { before, left, now })
+        };
+        let stops = unit::at_work_of(unit_files)?;
+        accounts::stay(&three("/etc/passwd")?, &three("/etc/group")?, goes, &stops)
+    }
+
+    /// Must an entry of this name stay in the database at `path`?
+    fn entry_stays(&self, path: &HostPath, stay: &Stay, entry: &str) -> bool {
+        let is_of = |of: &BTreeMap<String, String>| of.contains_key(entry);
+        match path.as_bytes() {
+            b"/etc/passwd" | b"/etc/shadow" => return is_of(&stay.users),
+            b"/etc/group" | b"/etc/gshadow" => return is_of(&stay.groups),
+            b"/etc/subuid" | b"/etc/subgid" => {
+                let name = entry.split(':').next().unwrap_or(entry);
+                return stay.users.contains_key(name);
+            }
+            // apt marks packages of every architecture under the host's own.
+            b"/var/lib/apt/extended_states" => {
+                let name = |key: &str| key.split(':').next().map(str::to_owned);
+                let mut stay = self.outlook.stays.keys();
+                return stay.any(|key| name(key) == name(entry));
+            }
+            _ => {}
+        }
+        if self.outlook.stays.contains_key(entry) {
+            return true;
+        }
+        let is_kept = |word: &str| {
+            let named = |key: &String| key.split(':').next() == Some(word);
+            let is_path = || {
+                let path = files_in(word.as_bytes());
+                let owners = path.first().and_then(|path| self.owners.get(path));
+                owners.is_some_and(|all| all.iter().any(|key| self.outlook.stays.contains_key(key)))
+            };
+            self.outlook.stays.keys().any(named) || word.starts_with('/') && is_path()
+        };
+        // `postgresql-common/ssl` of debconf; `/usr/share/mime mime-support` of triggers.
+        entry.split_whitespace().any(is_kept)
+            || entry.split_once('/').is_some_and(|(name, _)| is_kept(name))
+    }
+
+    /// What a shared database becomes, and what it had of the change that stays.
+    pub(super) fn entries(
+        &self,
+        context: &Context<'_>,
+        image: &Imaged,
+        form: Form,
+        stay: &Stay,
+        current: &Node,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let read = |node: &Node| match node {
+            Node::Absent => Some(Vec::new()),
+            _ => context.images.read(&node.content()?, DATABASE_BYTES).ok(),
+        };
+        let after = image.after.as_ref().unwrap_or(&image.before);
+        let all = (read(&image.before), read(after), read(current));
+        let (Some(before), Some(left), Some(now)) = all else {
+            return Ok(None);
+        };
+        let three = Three {
+            before: &before,
+            left: &left,
+            now: &now,
+        };
+        let stays = |entry: &str| self.entry_stays(&image.path, stay, entry);
+        without(form, three, &stays)
+            .map(Some)
+            .map_err(|clash| clash.to_string())
+    }
+
+    /// For people: which packages stay, and why.
+    pub(super) fn told(&self) -> Vec<String> {
+        let stays = self.outlook.stays.iter();
+        stays
+            .map(|(key, why)| {
+                let name = key.split(':').next().unwrap_or(key);
+                format!("package {name}: {}", why.words())
+            })
+            .collect()
+    }
+}
+
+/// The links of a group of alternatives as they should be, by their paths. `merged` is what its
+/// database becomes.
+pub(super) fn links(
+    context: &Context<'_>,
+    database: &HostPath,
+    merged: &[u8],
+    now: &[u8],
+) -> Vec<(HostPath, Option<Vec<u8>>)> {
+    let group = Group::parse(merged);
+    let old = Group::parse(now);
+    let name = database.file_name();
+    let Ok(inner) = HostPath::literal("/etc/alternatives").join(name) else {
+        return Vec::new();
+    };
+    let led_to = match Node::capture(context.root, &inner, LastLink::Itself, None) {
+        Ok((_, Node::Link { target, .. })) => target.as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    let mut wanted: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+    // What only the old group had goes.
+    if let Some(old) = old {
+        wanted.extend(old.links(name, None));
+    }
+    if let Some(group) = group {
+        let choice = group.leads_to(&led_to).map(<[u8]>::to_vec);
+        wanted.extend(group.links(name, choice.as_deref()));
+    }
+    wanted
+        .into_iter()
+        .filter_map(|(path, leads)| Some((files_in(&path).into_iter().next()?, leads)))
+        .collect()
+}
+
+/// Is the database one of a group of alternatives?
+pub(super) fn is_alternatives(path: &HostPath) -> bool {
+    path.is_within(&HostPath::literal(ALTERNATIVES))
+}
+
+/// What is decided by what a shared file is, whoever changed it since.
+pub(super) fn by_kind(
+    packages: &Packages,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Option<Verdict> {
+    match shared(&image.path)? {
+        Shared::Entries(_) => None,
+        // What the database was before it was last written: others have written it since.
+        Shared::Backup if !current.same_as(after) => Some(Verdict::Leave),
+        Shared::Backup => None,
+        Shared::LinkerCache => {
+            let is_ours = current.same_as(after) || current.same_as(&image.before);
+            (packages.keeps_any() || !is_ours).then_some(Verdict::Leave)
+        }
+    }
+}
+
+/// Is the path made anew by ldconfig(8)?
+pub(super) fn is_linker_cache(path: &HostPath) -> bool {
+    *path == HostPath::literal(LINKER_CACHE)
+}
+
+pub(super) fn reads(images: &Images, node: &Node) -> Option<Vec<u8>> {
+    match node {
+        Node::Absent => Some(Vec::new()),
+        _ => images.read(&node.content()?, DATABASE_BYTES).ok(),
+    }
+}
+
+/// `libc6:amd64` and `list` of `libc6:amd64.list`.
+fn split(name: &[u8]) -> Option<(&str, &str)> {
+    str::from_utf8(name).ok()?.rsplit_once('.')
+}
+
+fn info_file(path: &HostPath) -> Option<(&str, &str)> {
+    let rest = path.as_bytes().strip_prefix(INFO.as_bytes())?;
+    split(rest.strip_prefix(b"/")?)
+}
+
+/// Of which of these packages a file in dpkg's info is: `NAME` alone, or `NAME:ARCHITECTURE`.
+fn key_of(keys: &BTreeSet<String>, stem: &str) -> Option<String> {
+    if stem.contains(':') {
+        return keys.get(stem).cloned();
+    }
+    let from = format!("{stem}:");
+    let key = keys.range(from.clone()..).next()?;
+    key.starts_with(&from).then(|| key.clone())
+}
+
+fn files_of(key: &str, ending: &str) -> Vec<HostPath> {
+    let name = key.split(':').next().unwrap_or(key);
+    [
+        format!("{INFO}/{name}.{ending}"),
+        format!("{INFO}/{key}.{ending}"),
+    ]
+    .iter()
+    .filter_map(|path| HostPath::from_bytes(path.as_bytes()).ok())
+    .collect()
+}
