@@ -1,6 +1,7 @@
 //! What the feeds say of all that is installed: findings with their ranking, and what could not
 //! be told.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -253,8 +254,8 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         feeds: assessment.feeds.clone(),
     };
     // Those of a distribution before the others.
-    let mut unspoken: BTreeMap<(bool, &str), (String, usize)> = BTreeMap::new();
-    let mut covered: BTreeMap<&str, Coverage> = BTreeMap::new();
+    let mut unspoken: BTreeMap<(bool, Cow<'_, str>), (String, usize)> = BTreeMap::new();
+    let mut covered: BTreeMap<Cow<'_, str>, Coverage> = BTreeMap::new();
     let groups = groups(subjects, &kernels);
     let look_up = |groups: &[Group<'_>]| {
         let mut found = Found::default();
@@ -275,16 +276,17 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     }
     for group in groups.iter().filter(|group| !group.is_dormant) {
         let (subject, components) = (&group.subject, &group.components);
-        let coverage = match covered.get(subject.ecosystem.as_str()) {
+        let ecosystem = subject.record().ecosystem;
+        let coverage = match covered.get(&ecosystem) {
             Some(known) => known,
             None => {
-                let coverage = matching::coverage(&indexes, &subject.ecosystem)?;
-                covered.entry(&subject.ecosystem).or_insert(coverage)
+                let coverage = matching::coverage(&indexes, &ecosystem)?;
+                covered.entry(ecosystem.clone()).or_insert(coverage)
             }
         };
         if let Coverage::Unspoken(why) = coverage {
             let is_other = components.iter().any(|one| is_other(one));
-            let of_it = unspoken.entry((is_other, &subject.ecosystem));
+            let of_it = unspoken.entry((is_other, ecosystem));
             of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
         }
     }
@@ -294,7 +296,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         .map(|((_, ecosystem), (why, packages))| Unknown {
             why,
             packages: Some(packages),
-            unspoken: Some(ecosystem.to_owned()),
+            unspoken: Some(ecosystem.into_owned()),
         });
     assessment.unknown.extend(unspoken);
     sort(&mut assessment.findings);
@@ -412,15 +414,14 @@ fn is_used(
     if counts.known_exploited + counts.epss_scores + counts.vex_statements > 0 {
         return Ok(true);
     }
-    let mut last = "";
-    for subject in subjects.keys().filter(|subject| {
-        // Sorted by their ecosystems.
-        let is_new = subject.ecosystem != last;
-        last = &subject.ecosystem;
-        is_new
-    }) {
-        if source.index.covers(&subject.ecosystem)?.is_some() {
-            return Ok(true);
+    let mut asked: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+    for subject in subjects.keys() {
+        let ecosystem = subject.record().ecosystem;
+        if !asked.contains(&ecosystem) {
+            if source.index.covers(&ecosystem)?.is_some() {
+                return Ok(true);
+            }
+            asked.insert(ecosystem);
         }
     }
     Ok(false)

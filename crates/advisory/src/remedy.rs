@@ -54,10 +54,13 @@ pub fn remedy(
     let Some(order) = order_of(&subject.ecosystem) else {
         return Ok(Remedy::default());
     };
+    // Of a backport, a later one is of the same release.
+    let ecosystem = subject.record().ecosystem.into_owned();
     let affecting = |version: &str, place: Place| -> Result<BTreeSet<&str>, IndexError> {
         let other = Subject {
             version: version.to_owned(),
-            ..subject.clone()
+            ecosystem: ecosystem.clone(),
+            name: subject.name.clone(),
         };
         let judged = judge_place(indexes, &other, place, components)?;
         let affected = judged.iter().filter(|one| {
@@ -139,8 +142,9 @@ fn candidates<'a>(
     order: Order,
 ) -> Result<Vec<(&'a str, Place)>, IndexError> {
     let mut all: Vec<(&'a str, Place)> = Vec::new();
+    let record = subject.record();
     for index in indexes {
-        for entry in index.entries(&subject.ecosystem, &subject.name)? {
+        for entry in index.entries(&record.ecosystem, &subject.name)? {
             for written in entry?.points()?.written() {
                 let (version, place) = match written? {
                     Written::Point(Point::Fixed(version)) => (version, Place::At),
@@ -149,7 +153,7 @@ fn candidates<'a>(
                     }
                     _ => continue,
                 };
-                let is_above = match order.compare(version, &subject.version) {
+                let is_above = match order.compare(version, record.version) {
                     Some(Ordering::Greater) => true,
                     Some(Ordering::Equal) => place == Place::JustAbove,
                     Some(Ordering::Less) | None => false,

@@ -1,12 +1,14 @@
 //! Which advisories are true of what is installed.
 //!
 //! Backport-aware: a distribution's package is judged by its source package in its release, and
-//! what the distribution declared fixed is fixed, whatever upstream's version says. A release
-//! that no feed speaks of is unknown, never safe.
+//! what the distribution declared fixed is fixed, whatever upstream's version says. What was
+//! backported into a release is a version of the next one, and is judged there ([`Record`]). A
+//! release that no feed speaks of is unknown, never safe.
 
 pub mod range;
 mod vex;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -78,6 +80,53 @@ impl Subject {
         }
         subjects
     }
+}
+
+/// What a subject is looked up as: where its advisories are, and the version that they know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<'s> {
+    pub ecosystem: Cow<'s, str>,
+    pub version: &'s str,
+}
+
+impl Subject {
+    /// Of nearly all subjects the subject itself. `6.12.9-1~bpo12+1` is 6.12.9-1 of the release
+    /// after Debian 12, rebuilt: "backports are packages taken from the next Debian release"
+    /// (backports.debian.org). The record of Debian 12 is about other code, and in dpkg's order the
+    /// rebuilt one is before the one that has the fix.
+    pub fn record(&self) -> Record<'_> {
+        let of_next = match order_of(&self.ecosystem) {
+            Some(Order::Debian) => backport(&self.version),
+            _ => None,
+        };
+        match of_next {
+            Some((version, release)) => Record {
+                ecosystem: Cow::Owned(format!("Debian:{release}")),
+                version,
+            },
+            None => Record {
+                ecosystem: Cow::Borrowed(&self.ecosystem),
+                version: &self.version,
+            },
+        }
+    }
+}
+
+/// The version that a backport was built from, and the release that it is of.
+fn backport(version: &str) -> Option<(&str, u32)> {
+    let (built_from, made_for) = version.rsplit_once("~bpo")?;
+    let digits = made_for.find(|letter: char| !letter.is_ascii_digit())?;
+    let (release, rest) = made_for.split_at(digits);
+    if built_from.is_empty() || !rest.starts_with('+') {
+        return None;
+    }
+    let release: u32 = release.parse().ok()?;
+    // Debian 5 to 7 were written with their point release: `~bpo70+1`.
+    let release = match release {
+        50..=79 => release / 10,
+        release => release,
+    };
+    Some((built_from, release.checked_add(1)?))
 }
 
 /// Is an advisory true of a subject?
@@ -249,8 +298,9 @@ fn bundled<'a>(
         Verdict::NotAffected { .. } => 0,
     };
     let mut worst: Option<Judged<'a>> = None;
+    let record = subject.record();
     for index in indexes {
-        for entry in index.entries(&subject.ecosystem, &subject.name)? {
+        for entry in index.entries(&record.ecosystem, &subject.name)? {
             let entry = entry?;
             let advisory = entry.advisory()?;
             let related = advisory.related()?.into_iter();
@@ -258,7 +308,7 @@ fn bundled<'a>(
             let Some(related) = related.next() else {
                 continue;
             };
-            let Some(verdict) = verdict(&entry, subject, Place::At, order)? else {
+            let Some(verdict) = verdict(&entry, record.version, Place::At, order)? else {
                 continue;
             };
             let mut judged = Judged {
@@ -302,10 +352,11 @@ fn all<'a>(
     let mut bundles: Vec<(Judged<'a>, Vec<&'a str>)> = Vec::new();
     // By the word of one feed, whatever another one says.
     let mut fixed: Vec<&'a str> = Vec::new();
+    let record = subject.record();
     for index in indexes {
-        for entry in index.entries(&subject.ecosystem, &subject.name)? {
+        for entry in index.entries(&record.ecosystem, &subject.name)? {
             let entry = entry?;
-            let Some(verdict) = verdict(&entry, subject, place, order)? else {
+            let Some(verdict) = verdict(&entry, record.version, place, order)? else {
                 continue;
             };
             let advisory = entry.advisory()?;
@@ -447,7 +498,7 @@ fn fold<'a>(
 /// None where the version never was affected.
 fn verdict<'a>(
     entry: &AffectedRow<'a>,
-    subject: &Subject,
+    version: &str,
     place: Place,
     order: Order,
 ) -> Result<Option<Verdict<'a>>, IndexError> {
@@ -456,7 +507,6 @@ fn verdict<'a>(
         return Ok(Some(Verdict::Unknown { why }));
     }
     let points = entry.points()?;
-    let version = subject.version.as_str();
     // Nearly all that a distribution says has this form, and takes one comparison.
     if let Some(fixed) = points.until()? {
         let fixed = fixed.filter(|fixed| *fixed != "0");

@@ -427,3 +427,125 @@ fn a_newer_feed_does_not_take_a_fix_back() {
         assert_eq!(judged.expect("a good index").len(), 0);
     }
 }
+
+/// A record about several releases: (release, fix), none without a fix.
+fn of_releases(id: &str, name: &str, releases: &[(&str, Option<&str>)]) -> String {
+    let affected: Vec<String> = releases
+        .iter()
+        .map(|(release, fix)| {
+            let fixed = fix.map(|fix| format!(r#",{{"fixed":"{fix}"}}"#));
+            format!(
+                r#"{{"package":{{"ecosystem":"{release}","name":"{name}"}},"ranges":[{{"type":
+                "ECOSYSTEM","events":[{{"introduced":"0"}}{}]}}]}}"#,
+                fixed.unwrap_or_default()
+            )
+        })
+        .collect();
+    let affected = affected.join(",");
+    format!(r#"{{"schema_version":"1.6.0","id":"{id}","affected":[{affected}]}}"#)
+}
+
+#[test]
+fn a_backport_is_judged_by_the_release_that_it_is_of() {
+    let made = made(
+        &[
+            &of_releases(
+                "CVE-2025-0001",
+                "samba",
+                &[("Debian:12", None), ("Debian:13", Some("2:4.19.3+dfsg-1"))],
+            ),
+            // Mended in the very version that was backported, which dpkg's order has above it.
+            &of_releases(
+                "CVE-2025-0002",
+                "linux",
+                &[
+                    ("Debian:12", Some("6.13.2-1")),
+                    ("Debian:13", Some("6.12.9-1")),
+                ],
+            ),
+            &of_releases(
+                "CVE-2024-57917",
+                "linux",
+                &[
+                    ("Debian:12", Some("6.1.128-1")),
+                    ("Debian:13", Some("6.12.10-1")),
+                ],
+            ),
+            &of_releases("CVE-2025-0003", "bash", &[("Debian:8", Some("2.1-1"))]),
+        ],
+        |_| {},
+    );
+    let samba = |version| package("samba", "samba", version, Some("12"));
+    let linux = |version| package("linux-image-6.12.9+bpo-amd64", "linux", version, Some("12"));
+    let signed = Component {
+        source: Some(SourcePackage {
+            name: "linux-signed-amd64".to_owned(),
+            version: "6.12.9+1~bpo12+1".to_owned(),
+        }),
+        ..linux("6.12.9-1~bpo12+1")
+    };
+    let bash = |version| package("bash", "bash", version, Some("11"));
+    let cases = [
+        (
+            samba("2:4.21.3+dfsg-6~bpo12+1"),
+            "CVE-2025-0001",
+            fixed("2:4.19.3+dfsg-1"),
+        ),
+        // Not a backport.
+        (
+            samba("2:4.17.12+dfsg-0+deb12u1"),
+            "CVE-2025-0001",
+            affected(None),
+        ),
+        (
+            linux("6.12.9-1~bpo12+1"),
+            "CVE-2025-0002",
+            fixed("6.12.9-1"),
+        ),
+        (signed.clone(), "CVE-2025-0002", fixed("6.12.9-1")),
+        (
+            linux("6.12.9-1~bpo12+1"),
+            "CVE-2024-57917",
+            affected(Some("6.12.10-1")),
+        ),
+        (signed.clone(), "CVE-2024-57917", affected(Some("6.12.10-1"))),
+        // Rebuilt once more, and left over from an upgrade of the release.
+        (
+            linux("6.12.9-1~bpo12+2"),
+            "CVE-2024-57917",
+            affected(Some("6.12.10-1")),
+        ),
+        (
+            package("samba", "samba", "2:4.19.3+dfsg-1~bpo12+1", Some("13")),
+            "CVE-2025-0001",
+            fixed("2:4.19.3+dfsg-1"),
+        ),
+        (bash("2.0-1~bpo70+1"), "CVE-2025-0003", affected(Some("2.1-1"))),
+        // Made for a stable release, from which nothing else follows.
+        (samba("2:4.18~deb12u1"), "CVE-2025-0001", affected(None)),
+    ];
+    for (component, name, expected) in cases {
+        assert_eq!(
+            verdict(&[&made], &component, name),
+            expected,
+            "{} {name}",
+            component.version
+        );
+    }
+    let found = assessed(&[&made], &[signed]);
+    let names: Vec<_> = found.findings.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["CVE-2024-57917"]);
+    assert_eq!(found.findings[0].package.ecosystem, "Debian:12");
+    let about = |why: &str| found.unknown.iter().any(|one| one.why.contains(why));
+    assert!(!about("speaks of Debian"), "{:?}", found.unknown);
+    // Its release is not spoken of: what is said of the one that it runs on is about other code.
+    let later = package("samba", "samba", "2:4.23-1~bpo13+1", Some("13"));
+    let found = assessed(&[&made], &[later]);
+    assert_eq!(found.findings, []);
+    let why = found.unknown.iter().map(|one| (&*one.why, one.packages));
+    let why: Vec<_> = why.collect();
+    assert!(
+        why.contains(&("no feed speaks of Debian:14", Some(1))),
+        "{why:?}"
+    );
+}

@@ -626,7 +626,12 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
                 Verdict::Unknown { why } => (Role::Wary, "unknown", why.clone()),
             };
             let by = word.by.get(subject);
-            let by = by.map_or_else(String::new, |by| format!(" ({by})"));
+            let record = subject.record().ecosystem;
+            let by = match by {
+                Some(by) => format!(" ({by})"),
+                None if record != subject.ecosystem => format!(" (a backport, judged by {record})"),
+                None => String::new(),
+            };
             let text = format!("{} {}: {text}{by}", subject.name, subject.version);
             paper.row(role, label, &Text::new().plain(&text))?;
         }
