@@ -18,11 +18,11 @@ use model::count::plural;
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
-use crate::kernel::{Dormant, Kernel, Kernels, is_part};
+use crate::kernel::{Dormant, Kernel, Kernels, has_no_code, is_part};
 use crate::matching::{self, Coverage, Judged, Subject, Verdict};
 use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
-use crate::version::order_of;
+use crate::version::{Order, order_of};
 
 /// A feed's index, and what it is of.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ pub struct Assessment {
     pub not_affected: Vec<Dismissed>,
     /// Of installed kernels that do not run.
     pub dormant: Vec<Dormant>,
+    /// What is known of packages and is no vulnerability.
+    pub warnings: Vec<Warning>,
     pub feeds: Vec<FeedState>,
     pub components: usize,
     /// Of a distribution, these are source packages.
@@ -94,6 +96,10 @@ pub struct Finding {
     pub cvss: Option<String>,
     /// Whoever makes it is still looking whether it is affected.
     pub under_investigation: bool,
+    /// The packages of the module that it is in; whoever uses none of them is not affected. Empty
+    /// for all of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
     /// The version of the installed kernel that closes it when it is booted, where this is a
     /// finding of the one that runs.
     pub until_boot_of: Option<String>,
@@ -140,6 +146,20 @@ impl Finding {
         let mut about = self.about.iter();
         self.is_called(name) || about.any(|own| own.eq_ignore_ascii_case(name))
     }
+}
+
+/// What a database knows of a package, and what is no vulnerability in it: that nobody keeps it up
+/// any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    pub name: String,
+    /// In the database's word: `unmaintained`, `unsound`, `notice`.
+    pub informs: String,
+    pub package: Subject,
+    /// The files that prove that it is here.
+    pub evidence: Vec<Evidence>,
+    /// The first version of which it is not said, where there is one.
+    pub fixed: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -241,6 +261,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         unknown: unknown_of(&feeds),
         not_affected: Vec::new(),
         dormant: Vec::new(),
+        warnings: Vec::new(),
         components: question.components.len(),
         packages: subjects.len(),
         others: subjects
@@ -256,6 +277,8 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     // Those of a distribution before the others.
     let mut unspoken: BTreeMap<(bool, Cow<'_, str>), (String, usize)> = BTreeMap::new();
     let mut covered: BTreeMap<Cow<'_, str>, Coverage> = BTreeMap::new();
+    // Of which it can't be told what they are called where advisories are looked up.
+    let mut nameless: BTreeMap<&'static str, usize> = BTreeMap::new();
     let groups = groups(subjects, &kernels);
     let look_up = |groups: &[Group<'_>]| {
         let mut found = Found::default();
@@ -273,6 +296,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         assessment.undetermined.extend(found.undetermined);
         assessment.not_affected.extend(found.not_affected);
         assessment.dormant.extend(found.dormant);
+        assessment.warnings.extend(found.warnings);
     }
     for group in groups.iter().filter(|group| !group.is_dormant) {
         let (subject, components) = (&group.subject, &group.components);
@@ -288,9 +312,19 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
             let is_other = components.iter().any(|one| is_other(one));
             let of_it = unspoken.entry((is_other, ecosystem));
             of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
+        } else if let Some(why) = unnamed(subject, components)
+            && !matching::is_known(&indexes, subject)?
+        {
+            *nameless.entry(why).or_default() += 1;
         }
     }
     wait_for_boot(&mut assessment, &kernels);
+    let nameless = nameless.into_iter().map(|(why, packages)| Unknown {
+        why: why.to_owned(),
+        packages: Some(packages),
+        unspoken: None,
+    });
+    assessment.unknown.extend(nameless);
     let unspoken = unspoken
         .into_iter()
         .map(|((_, ecosystem), (why, packages))| Unknown {
@@ -303,11 +337,29 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     Ok(assessment)
 }
 
+/// Why it may be another name than the one under which its advisories are, where it may be.
+fn unnamed(subject: &Subject, components: &[&Component]) -> Option<&'static str> {
+    let has_source = |one: &&Component| one.source.is_some() || one.ecosystem.purl_type() != "deb";
+    if !components.iter().all(has_source) {
+        return Some(
+            "nothing says what these packages were built from, and the feeds know no source \
+             package of their names",
+        );
+    }
+    let order = order_of(&subject.ecosystem)?;
+    matching::has_no_group(order, &subject.name).then_some(
+        "these Java archives do not say their group, and the feeds know no artifact of their \
+         names",
+    )
+}
+
 /// Components of one subject, which run or could, or which are all dormant.
 struct Group<'a> {
     subject: Subject,
     components: Vec<&'a Component>,
     is_dormant: bool,
+    /// They hold no code of the kernel.
+    has_no_code: bool,
 }
 
 fn groups<'a>(
@@ -319,22 +371,35 @@ fn groups<'a>(
         let dormant: Vec<&Component> = components
             .extract_if(.., |component| kernels.is_dormant(component))
             .collect();
+        let rest_has_no_code = is_kernel(&subject)
+            && components
+                .iter()
+                .all(|component| has_no_code(&component.name));
+        // Beside a kernel of their version, headers are no second one.
+        let is_told = rest_has_no_code && !dormant.is_empty();
         if !dormant.is_empty() {
             groups.push(Group {
                 subject: subject.clone(),
                 components: dormant,
                 is_dormant: true,
+                has_no_code: false,
             });
         }
-        if !components.is_empty() {
+        if !components.is_empty() && !is_told {
             groups.push(Group {
                 subject,
                 components,
-                is_dormant: false,
+                is_dormant: rest_has_no_code,
+                has_no_code: rest_has_no_code,
             });
         }
     }
     groups
+}
+
+/// The source that Debian's kernels, and what belongs to them, are built from.
+fn is_kernel(subject: &Subject) -> bool {
+    order_of(&subject.ecosystem) == Some(Order::Debian) && subject.name == "linux"
 }
 
 /// So many subjects are worth a second thread.
@@ -503,6 +568,7 @@ struct Found {
     undetermined: Vec<Undetermined>,
     not_affected: Vec<Dismissed>,
     dormant: Vec<Dormant>,
+    warnings: Vec<Warning>,
 }
 
 impl Found {
@@ -523,7 +589,8 @@ impl Found {
                     package: subject.clone(),
                     components: components.iter().map(|one| one.name.clone()).collect(),
                     names,
-                    runs: booted.map(str::to_owned),
+                    runs: booted.filter(|_| !group.has_no_code).map(str::to_owned),
+                    has_no_code: group.has_no_code,
                 });
             }
             return Ok(());
@@ -564,6 +631,17 @@ impl Found {
                 package: matter.subject.clone(),
                 why: why.clone(),
             }),
+            Verdict::Affected { fixed } if let Some(informs) = judged.informational => {
+                let evidence = matter.components.iter().flat_map(|one| &one.evidence);
+                let evidence: BTreeSet<&Evidence> = evidence.collect();
+                self.warnings.push(Warning {
+                    name: judged.name.to_owned(),
+                    informs: informs.to_owned(),
+                    package: matter.subject.clone(),
+                    evidence: evidence.into_iter().cloned().collect(),
+                    fixed: fixed.map(str::to_owned),
+                });
+            }
             Verdict::Affected { fixed } => {
                 let finding = finding(judged, *fixed, matter, question, scores)?;
                 self.findings.push(finding);
@@ -629,6 +707,7 @@ fn finding(
         urgency: judged.urgency.map(str::to_owned),
         cvss: cvss.map(str::to_owned),
         under_investigation: judged.investigated,
+        packages: judged.packages.iter().map(|&one| one.to_owned()).collect(),
         until_boot_of: None,
         kept_open: Vec::new(),
         ranking: rank(&facts, question.clocks),

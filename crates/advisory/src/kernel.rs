@@ -38,8 +38,11 @@ pub struct Dormant {
     pub components: Vec<String>,
     /// The vulnerabilities.
     pub names: Vec<String>,
-    /// The version that runs instead; none in a container.
+    /// The version that runs instead; none in a container, and of what never runs.
     pub runs: Option<String>,
+    /// Headers and the like: no code of the kernel is in them, and so none of its vulnerabilities
+    /// can be used.
+    pub has_no_code: bool,
 }
 
 /// Which of the installed kernels runs.
@@ -231,6 +234,23 @@ pub fn release_of(component: &Component) -> Option<&str> {
 /// for it are built with? `linux-image-amd64` only names the newest.
 pub(crate) fn is_part(name: &str) -> bool {
     named_release(name).is_some()
+}
+
+/// Is a package of this name built from a kernel's source without having any of its code that
+/// runs? What names the newest image, and has nothing in it, is one of these.
+pub(crate) fn has_no_code(name: &str) -> bool {
+    const BEGINNINGS: [&str; 8] = [
+        "linux-libc-dev",
+        "linux-headers-",
+        "linux-kbuild-",
+        "linux-compiler-",
+        "linux-config-",
+        "linux-source",
+        "linux-doc",
+        "linux-support-",
+    ];
+    let names_newest = name.starts_with("linux-image-") && named_release(name).is_none();
+    names_newest || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
 }
 
 fn named_release(name: &str) -> Option<&str> {

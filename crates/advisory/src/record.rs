@@ -33,6 +33,11 @@ pub struct Affected {
     pub affects: Affects,
     /// The distribution's own word on how much it matters: `unimportant`, `end-of-life`.
     pub urgency: Option<String>,
+    /// Where it is no vulnerability but something to know about the package: `unmaintained`,
+    /// `unsound`, `notice` (RustSec, "informational").
+    pub informational: Option<String>,
+    /// Of a Go module, the packages that it is about; empty for all of it.
+    pub packages: Vec<String>,
 }
 
 /// Which versions are affected.

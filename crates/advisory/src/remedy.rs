@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::index::{Index, IndexError, Written};
 use crate::matching::range::{Place, Point};
-use crate::matching::{Subject, Verdict, judge_place};
+use crate::matching::{Subject, Verdict, entries, judge_place};
 use crate::version::{Order, order_of};
 
 /// So many versions are tried, the nearest first. The package with the most advisories of all
@@ -65,16 +65,18 @@ pub fn remedy(
         let judged = judge_place(indexes, &other, place, components)?;
         let affected = judged.iter().filter(|one| {
             // What can't be told of a version does not recommend it.
-            matches!(
-                one.verdict,
-                Verdict::Affected { .. } | Verdict::Unknown { .. }
-            )
+            one.informational.is_none()
+                && matches!(
+                    one.verdict,
+                    Verdict::Affected { .. } | Verdict::Unknown { .. }
+                )
         });
         Ok(affected.map(|one| one.name).collect())
     };
     let judged = judge_place(indexes, subject, Place::At, components)?;
     let (mut present, mut unclear) = (BTreeSet::new(), BTreeSet::new());
-    for one in &judged {
+    // What is known of a package and is no vulnerability is no reason to go elsewhere.
+    for one in judged.iter().filter(|one| one.informational.is_none()) {
         match one.verdict {
             Verdict::Affected { .. } => drop(present.insert(one.name)),
             Verdict::Unknown { .. } => drop(unclear.insert(one.name)),
@@ -85,7 +87,7 @@ pub fn remedy(
         return Ok(Remedy::default());
     }
     let mut tried = Vec::new();
-    for (version, place) in candidates(indexes, subject, order)? {
+    for (version, place) in candidates(indexes, subject, components, order)? {
         let mut left = affecting(version, place)?;
         // Was as unclear before.
         left.retain(|name| !unclear.contains(name));
@@ -139,12 +141,13 @@ fn written_as(order: Order, present: &str, version: &str) -> String {
 fn candidates<'a>(
     indexes: &[Index<'a>],
     subject: &Subject,
+    components: &[&Component],
     order: Order,
 ) -> Result<Vec<(&'a str, Place)>, IndexError> {
     let mut all: Vec<(&'a str, Place)> = Vec::new();
     let record = subject.record();
-    for index in indexes {
-        for entry in index.entries(&record.ecosystem, &subject.name)? {
+    for (_, entries) in entries(indexes, &record, subject, components, order)? {
+        for entry in entries {
             for written in entry?.points()?.written() {
                 let (version, place) = match written? {
                     Written::Point(Point::Fixed(version)) => (version, Place::At),

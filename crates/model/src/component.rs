@@ -120,6 +120,10 @@ pub struct Component {
     /// The container image that holds it; none for the host's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Of a Go module, which of its packages are used; of a Java archive that does not say its
+    /// group, which packages its classes are in. Empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
 }
 
 impl Component {

@@ -330,6 +330,7 @@ pub fn with_versions(
                         origin: None,
                         evidence: own.evidence.clone(),
                         image: None,
+                        packages: Vec::new(),
                     }),
                     _ => unclear.push(new.name.clone()),
                 }

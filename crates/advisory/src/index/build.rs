@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use model::count::plural;
 
 use super::{
-    CHECKSUM, Counts, Feed, IndexError, MAGIC, NO_DAY, NO_TIME, PREFIX_BYTES, SECTIONS, Section,
-    VERSION, checksum, point,
+    ARTIFACT, CHECKSUM, Counts, Feed, IndexError, MAGIC, NO_DAY, NO_TIME, PREFIX_BYTES, SECTIONS,
+    Section, VERSION, checksum, flag, point,
 };
-use crate::record::{Advisory, Affects, CveId, Epss, Event, Exploited, Statement};
+use crate::record::{Advisory, Affected, Affects, CveId, Epss, Event, Exploited, Statement};
+use crate::version::{Order, order_of};
 
 /// Texts are compressed in blocks of about so many bytes: one is what somebody who wants to see
 /// an advisory has to wait for.
@@ -49,7 +50,7 @@ struct Row {
 struct AffectedIn {
     ecosystem: u32,
     name: u32,
-    undetermined: bool,
+    flags: u32,
     urgency: u32,
     points: Vec<(u32, u32)>,
 }
@@ -88,9 +89,33 @@ impl Strings {
         Ok(place)
     }
 
+    /// What was put at this place.
+    fn at(&self, place: u32) -> &str {
+        let at = place as usize;
+        let length = self::place(&self.heap, at) as usize;
+        str::from_utf8(&self.heap[at + 4..at + 4 + length]).expect("it was put there as text")
+    }
+
     fn put_all(&mut self, texts: &[String]) -> Result<Vec<u32>, IndexError> {
         texts.iter().map(|text| self.put(text)).collect()
     }
+}
+
+fn flags(entry: &Affected) -> u32 {
+    let mut flags = 0;
+    if entry.affects == Affects::Undetermined {
+        flags |= flag::UNDETERMINED;
+    }
+    if entry.informational.is_some() {
+        flags |= flag::INFORMATIONAL;
+    }
+    flags
+}
+
+/// The number at this place of a row.
+fn place(row: &[u8], at: usize) -> u32 {
+    let bytes = row[at..at + 4].try_into();
+    u32::from_le_bytes(bytes.expect("four bytes"))
 }
 
 fn small(number: usize) -> Result<u32, IndexError> {
@@ -136,11 +161,12 @@ impl Builder {
             affected.push(AffectedIn {
                 ecosystem: self.strings.put(&entry.ecosystem)?,
                 name: self.strings.put(&entry.name)?,
-                undetermined: entry.affects == Affects::Undetermined,
-                urgency: self
-                    .strings
-                    .put(entry.urgency.as_deref().unwrap_or_default())?,
-                points: self.points(&entry.affects)?,
+                flags: flags(entry),
+                urgency: {
+                    let said = entry.informational.as_ref().or(entry.urgency.as_ref());
+                    self.strings.put(said.map_or("", |said| said))?
+                },
+                points: self.points(entry)?,
             });
         }
         // What matters is which vulnerabilities a distribution's advisory is about; a CVE's record
@@ -167,11 +193,14 @@ impl Builder {
         Ok(())
     }
 
-    fn points(&mut self, affects: &Affects) -> Result<Vec<(u32, u32)>, IndexError> {
-        let Affects::Versions { ranges, exactly } = affects else {
-            return Ok(Vec::new());
-        };
+    fn points(&mut self, entry: &Affected) -> Result<Vec<(u32, u32)>, IndexError> {
         let mut points = Vec::new();
+        for package in &entry.packages {
+            points.push((point::PACKAGE, self.strings.put(package)?));
+        }
+        let Affects::Versions { ranges, exactly } = &entry.affects else {
+            return Ok(points);
+        };
         for (at, range) in ranges.iter().enumerate() {
             if at > 0 {
                 points.push((point::NEXT_RANGE, 0));
@@ -317,13 +346,8 @@ impl Builder {
         Ok(())
     }
 
-    fn write_packages(&self, sections: &mut [Vec<u8>; SECTIONS]) -> Result<(), IndexError> {
-        let text = |place: u32| {
-            let at = place as usize;
-            let length = self.strings.heap[at..at + 4].try_into();
-            let length = u32::from_le_bytes(length.expect("four bytes")) as usize;
-            &self.strings.heap[at + 4..at + 4 + length]
-        };
+    fn write_packages(&mut self, sections: &mut [Vec<u8>; SECTIONS]) -> Result<(), IndexError> {
+        let text = |place: u32| self.strings.at(place).as_bytes();
         let mut entries: Vec<(u32, u32, u32, &AffectedIn)> = Vec::new();
         let mut coverage: BTreeMap<&[u8], (u32, i32, u32)> = BTreeMap::new();
         for (at, row) in self.advisories.iter().enumerate() {
@@ -356,8 +380,7 @@ impl Builder {
             for (_, _, advisory, entry) in &entries[at..at + same] {
                 let start = small(points.len() / super::width::POINT)?;
                 let count = small(entry.points.len())?;
-                let flags = u32::from(entry.undetermined);
-                for number in [*advisory, start, count, flags, entry.urgency] {
+                for number in [*advisory, start, count, entry.flags, entry.urgency] {
                     affected.extend(number.to_le_bytes());
                 }
                 for (kind, version) in &entry.points {
@@ -373,10 +396,46 @@ impl Builder {
             row.extend(newest.to_le_bytes());
             row.extend(count.to_le_bytes());
         }
+        let packages = self.with_artifacts(packages)?;
         sections[Section::Packages as usize] = packages;
         sections[Section::Affected as usize] = affected;
         sections[Section::Points as usize] = points;
         Ok(())
+    }
+
+    /// Of Maven's packages another row each, by which they are found without their groups. It leads
+    /// to the same entries.
+    fn with_artifacts(&mut self, packages: Vec<u8>) -> Result<Vec<u8>, IndexError> {
+        let mut rows: Vec<[u8; super::width::PACKAGE]> = Vec::new();
+        let mut more = Vec::new();
+        for row in packages.chunks_exact(super::width::PACKAGE) {
+            let row: [u8; super::width::PACKAGE] = row.try_into().expect("a whole row");
+            rows.push(row);
+            let text = |at: usize| self.strings.at(place(&row, at));
+            let (ecosystem, name) = (text(0), text(4));
+            if order_of(ecosystem) == Some(Order::Maven)
+                && let Some((group, artifact)) = name.split_once(':')
+            {
+                more.push((row, format!("{ARTIFACT}{artifact}:{group}")));
+            }
+        }
+        if more.is_empty() {
+            return Ok(packages);
+        }
+        for (mut row, name) in more {
+            row[4..8].copy_from_slice(&self.strings.put(&name)?.to_le_bytes());
+            rows.push(row);
+        }
+        rows.sort_by(|a, b| {
+            let key = |row| {
+                (
+                    self.strings.at(place(row, 0)),
+                    self.strings.at(place(row, 4)),
+                )
+            };
+            key(a).cmp(&key(b))
+        });
+        Ok(rows.concat())
     }
 
     fn write_scores(&self, sections: &mut [Vec<u8>; SECTIONS]) {

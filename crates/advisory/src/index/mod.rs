@@ -30,7 +30,7 @@ use twox_hash::XxHash3_128;
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFADVIDX";
 /// Of the format: an index of another version is built again from its feed.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Magic, version, reserved, checksum, length of the head, length of the file.
 pub(crate) const FIXED: usize = 8 + 4 + 4 + 16 + 8 + 8;
 /// Where the checksum is, which is of all that comes after it.
@@ -82,7 +82,20 @@ pub(crate) mod point {
     pub const NEXT_RANGE: u32 = 5;
     /// This version, whatever the ranges say.
     pub const EXACTLY: u32 = 6;
+    /// No version: a package of the module that it is about.
+    pub const PACKAGE: u32 = 7;
 }
+
+/// What an entry is, besides its points.
+pub(crate) mod flag {
+    pub const UNDETERMINED: u32 = 1;
+    /// No vulnerability: what stands in the place of the urgency is what it informs of.
+    pub const INFORMATIONAL: u32 = 2;
+}
+
+/// What the names of a table of packages begin with that are looked up without their groups:
+/// `:spring-beans:org.springframework`. No package's own name does.
+pub(crate) const ARTIFACT: char = ':';
 
 /// A date that isn't known.
 pub(crate) const NO_DAY: i32 = i32::MIN;

@@ -9,7 +9,8 @@ use jiff::civil::Date;
 use model::Digest;
 
 use super::{
-    CHECKSUM, FIXED, Feed, IndexError, NO_DAY, NO_TIME, SECTIONS, Section, checksum, point, width,
+    ARTIFACT, CHECKSUM, FIXED, Feed, IndexError, NO_DAY, NO_TIME, SECTIONS, Section, checksum,
+    flag, point, width,
 };
 use crate::matching::range::Point;
 use crate::record::{CveId, Epss, Exploited, VexStatus};
@@ -183,7 +184,8 @@ impl<'a> Index<'a> {
         };
         let at = first_row(table, width::PACKAGE, order)?;
         let (mut next, mut left) = (0, 0);
-        if let Ok(row) = row(table, width::PACKAGE, at)
+        if !name.starts_with(ARTIFACT)
+            && let Ok(row) = row(table, width::PACKAGE, at)
             && self.string(u32_at(row, 0)?)? == ecosystem
             && self.string(u32_at(row, 4)?)? == name
         {
@@ -194,6 +196,36 @@ impl<'a> Index<'a> {
             next,
             left,
         })
+    }
+
+    /// What the feed says of Maven's packages of this artifact, whatever their groups: each group
+    /// with its entries.
+    pub fn groups_of(&self, artifact: &str) -> Result<Vec<(&'a str, Entries<'a>)>, IndexError> {
+        const MAVEN: &str = "Maven";
+        let wanted = format!("{ARTIFACT}{artifact}:");
+        let table = self.table(Section::Packages);
+        let order = |row: &[u8]| {
+            let first = self.string(u32_at(row, 0)?)?.cmp(MAVEN);
+            Ok(match first {
+                Ordering::Equal => self.string(u32_at(row, 4)?)?.cmp(&wanted),
+                other => other,
+            })
+        };
+        let first = first_row(table, width::PACKAGE, order)? as usize;
+        let mut found = Vec::new();
+        for row in table.chunks_exact(width::PACKAGE).skip(first) {
+            let name = self.string(u32_at(row, 4)?)?;
+            let group = name.strip_prefix(&*wanted);
+            let Some(group) =
+                group.filter(|_| self.string(u32_at(row, 0).unwrap_or(0)) == Ok(MAVEN))
+            else {
+                break;
+            };
+            let (next, left) = (u32_at(row, 8)?, u32_at(row, 12)?);
+            let index = *self;
+            found.push((group, Entries { index, next, left }));
+        }
+        Ok(found)
     }
 
     fn advisory(&self, at: u32) -> Result<AdvisoryRow<'a>, IndexError> {
@@ -365,6 +397,12 @@ pub struct Entries<'a> {
     left: u32,
 }
 
+impl Entries<'_> {
+    pub const fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+}
+
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<AffectedRow<'a>, IndexError>;
 
@@ -397,12 +435,38 @@ impl<'a> AffectedRow<'a> {
     }
 
     pub fn is_undetermined(&self) -> Result<bool, IndexError> {
-        Ok(u32_at(self.row, 12)? & 1 != 0)
+        Ok(u32_at(self.row, 12)? & flag::UNDETERMINED != 0)
     }
 
+    /// The distribution's own word on how much it matters.
     pub fn urgency(&self) -> Result<Option<&'a str>, IndexError> {
         let urgency = self.index.string(u32_at(self.row, 16)?)?;
-        Ok(Some(urgency).filter(|urgency| !urgency.is_empty()))
+        let is_urgency = !urgency.is_empty() && !self.is_informational()?;
+        Ok(Some(urgency).filter(|_| is_urgency))
+    }
+
+    /// What it informs of, where it is no vulnerability.
+    pub fn informational(&self) -> Result<Option<&'a str>, IndexError> {
+        match self.is_informational()? {
+            true => self.index.string(u32_at(self.row, 16)?).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn is_informational(&self) -> Result<bool, IndexError> {
+        Ok(u32_at(self.row, 12)? & flag::INFORMATIONAL != 0)
+    }
+
+    /// The packages of the module that it is about; empty for all of it.
+    pub fn packages(&self) -> Result<Vec<&'a str>, IndexError> {
+        let points = self.points()?;
+        let rows = points.rows.chunks_exact(width::POINT);
+        // They stand first.
+        rows.map_while(|row| match u32_at(row, 0) {
+            Ok(point::PACKAGE) => Some(u32_at(row, 4).and_then(|place| self.index.string(place))),
+            _ => None,
+        })
+        .collect()
     }
 
     pub fn points(&self) -> Result<Points<'a>, IndexError> {
@@ -436,7 +500,9 @@ pub enum Written<'a> {
 impl<'a> Points<'a> {
     pub fn written(&self) -> impl Iterator<Item = Result<Written<'a>, IndexError>> + use<'a> {
         let index = self.index;
-        self.rows.chunks_exact(width::POINT).map(move |row| {
+        let is_version = |row: &&[u8]| u32_at(row, 0) != Ok(point::PACKAGE);
+        let rows = self.rows.chunks_exact(width::POINT).filter(is_version);
+        rows.map(move |row| {
             let version = index.string(u32_at(row, 4)?)?;
             Ok(match u32_at(row, 0)? {
                 point::INTRODUCED => Written::Point(Point::Introduced(version)),

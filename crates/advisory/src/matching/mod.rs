@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use model::{Component, Ecosystem};
 use serde::Serialize;
 
-use crate::index::{AdvisoryRow, AffectedRow, Index, IndexError, Naming, Points, Written};
+use crate::index::{AdvisoryRow, AffectedRow, Entries, Index, IndexError, Naming, Points, Written};
 use crate::version::{Order, order_of};
 use range::{Evaluation, Place};
 
@@ -168,6 +168,11 @@ pub struct Judged<'a> {
     pub fix_published: Option<Date>,
     /// VEX says that its author is still looking.
     pub investigated: bool,
+    /// What it informs of, where it is no vulnerability: `unmaintained`.
+    pub informational: Option<&'a str>,
+    /// The packages of the module that it is about, of those that are used where that is known;
+    /// empty for all of it.
+    pub packages: Vec<&'a str>,
 }
 
 impl Judged<'_> {
@@ -319,6 +324,8 @@ fn bundled<'a>(
                 also: Vec::new(),
                 fix_published: advisory.published()?,
                 investigated: false,
+                informational: None,
+                packages: Vec::new(),
             };
             vex::apply(indexes, &mut judged, subject, components)?;
             let is_worse = |known: &Judged<'a>| weight(&judged.verdict) > weight(&known.verdict);
@@ -353,12 +360,26 @@ fn all<'a>(
     // By the word of one feed, whatever another one says.
     let mut fixed: Vec<&'a str> = Vec::new();
     let record = subject.record();
-    for index in indexes {
-        for entry in index.entries(&record.ecosystem, &subject.name)? {
+    for (group, entries) in entries(indexes, &record, subject, components, order)? {
+        for entry in entries {
             let entry = entry?;
-            let Some(verdict) = verdict(&entry, record.version, place, order)? else {
+            let Some(mut verdict) = verdict(&entry, record.version, place, order)? else {
                 continue;
             };
+            let packages = entry.packages()?;
+            let Some(packages) = used(packages, components) else {
+                continue;
+            };
+            if let (Verdict::Affected { .. }, Some(group)) = (&verdict, group)
+                && !is_of_group(group, components)
+            {
+                let artifact = subject.name.rsplit(':').next().unwrap_or_default();
+                let why = format!(
+                    "its group is not known: it may be {group}:{artifact}, which is affected, or \
+                     another one of this name"
+                );
+                verdict = Verdict::Unknown { why };
+            }
             let advisory = entry.advisory()?;
             let name = usual_name(&advisory)?;
             let related = match has_bundles(order) && !name.starts_with("CVE-") {
@@ -378,6 +399,8 @@ fn all<'a>(
                 also: Vec::new(),
                 fix_published: None,
                 investigated: false,
+                informational: entry.informational()?,
+                packages,
             };
             if !related.is_empty() {
                 bundles.push((judged, related));
@@ -403,6 +426,92 @@ fn all<'a>(
         vex::apply(indexes, judged, subject, components)?;
     }
     Ok(found.into_values().collect())
+}
+
+/// What the feeds say of a subject's name, the newest feed first. A Java archive that does not say
+/// its group is looked up by its artifact: each group that has one of this name, and what is said
+/// of it.
+pub(crate) fn entries<'a>(
+    indexes: &[Index<'a>],
+    record: &Record<'_>,
+    subject: &Subject,
+    components: &[&Component],
+    order: Order,
+) -> Result<Vec<(Option<&'a str>, Entries<'a>)>, IndexError> {
+    let mut found = Vec::with_capacity(indexes.len());
+    if has_no_group(order, &subject.name) {
+        of_groups(indexes, &subject.name, &mut found)?;
+        return Ok(found);
+    }
+    let mut is_known = false;
+    for index in indexes {
+        let entries = index.entries(&record.ecosystem, &subject.name)?;
+        is_known |= !entries.is_empty();
+        found.push((None, entries));
+    }
+    // What a manifest calls the group may be another one than Maven's.
+    let is_said_by_manifest = components.iter().any(|one| !one.packages.is_empty());
+    if let (Order::Maven, false, true) = (order, is_known, is_said_by_manifest)
+        && let Some((_, artifact)) = subject.name.split_once(':')
+    {
+        of_groups(indexes, artifact, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn of_groups<'a>(
+    indexes: &[Index<'a>],
+    artifact: &str,
+    found: &mut Vec<(Option<&'a str>, Entries<'a>)>,
+) -> Result<(), IndexError> {
+    for index in indexes {
+        let groups = index.groups_of(artifact)?.into_iter();
+        found.extend(groups.map(|(group, entries)| (Some(group), entries)));
+    }
+    Ok(())
+}
+
+/// "groupId:artifactId" is what Maven's packages are called; an archive by itself may not say the
+/// first.
+pub(crate) fn has_no_group(order: Order, name: &str) -> bool {
+    order == Order::Maven && !name.contains(':')
+}
+
+/// Does any feed know the name of a subject?
+pub(crate) fn is_known(indexes: &[Index<'_>], subject: &Subject) -> Result<bool, IndexError> {
+    let Some(order) = order_of(&subject.ecosystem) else {
+        return Ok(false);
+    };
+    let entries = entries(indexes, &subject.record(), subject, &[], order)?;
+    Ok(entries.iter().any(|(_, entries)| !entries.is_empty()))
+}
+
+/// Of the packages that an advisory is about, those that are used, or all where that is not known.
+/// None when none of them is: the advisory is about something else.
+fn used<'a>(about: Vec<&'a str>, components: &[&Component]) -> Option<Vec<&'a str>> {
+    let is_known = components.iter().all(|one| !one.packages.is_empty());
+    if about.is_empty() || components.is_empty() || !is_known {
+        return Some(about);
+    }
+    let is_used = |package: &&str| {
+        let mut of_all = components.iter().flat_map(|one| &one.packages);
+        of_all.any(|used| used == package)
+    };
+    let used: Vec<&str> = about.into_iter().filter(is_used).collect();
+    (!used.is_empty()).then_some(used)
+}
+
+/// Do the classes of an archive lie where those of this group do? Maven Central gives a group to
+/// whoever has its domain ("reverse domain name notation"): its first two words, and packages have
+/// the same; what follows often differs, as in `org.apache.commons:commons-lang3`.
+fn is_of_group(group: &str, components: &[&Component]) -> bool {
+    let wanted = group.split('.').count().min(2);
+    let has_it = |package: &String| {
+        let same = group.split('.').zip(package.split('.'));
+        same.take_while(|(a, b)| a == b).count() >= wanted
+    };
+    let mut components = components.iter();
+    components.any(|component| component.packages.iter().any(has_it))
 }
 
 /// The number of the CVE, where it has one.

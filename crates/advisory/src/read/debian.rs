@@ -143,6 +143,8 @@ impl Packages<'_> {
             let urgency = said.urgency.as_deref();
             affected.push(Affected {
                 ecosystem: ecosystem.to_owned(),
+                informational: None,
+                packages: Vec::new(),
                 name: package.to_owned(),
                 affects: affects(said)?,
                 urgency: match urgency {

@@ -88,6 +88,9 @@ struct Entry<'a> {
     severity: Option<Vec<Severity<'a>>>,
     #[serde(borrow, default)]
     ecosystem_specific: Option<Specific<'a>>,
+    /// Read where it may say something: a distribution's has nothing.
+    #[serde(borrow, default)]
+    database_specific: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +125,22 @@ struct Point<'a> {
 struct Specific<'a> {
     #[serde(borrow, default)]
     urgency: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    imports: Option<&'a RawValue>,
+}
+
+/// Go's: "imports … the packages that contain vulnerable code" (go.dev/security/vuln/database).
+#[derive(Deserialize)]
+struct Import<'a> {
+    #[serde(borrow, default)]
+    path: Text<'a>,
+}
+
+/// RustSec's (osv_advisory.rs of rustsec).
+#[derive(Default, Deserialize)]
+struct OfRustSec<'a> {
+    #[serde(borrow, default)]
+    informational: Option<Text<'a>>,
 }
 
 /// A record of PyPI's database: the same, in YAML. A number that stands bare there is text here.
@@ -172,6 +191,8 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refusal> {
             name: order.normal_name(&name("a package's name", package)?),
             affects: affects(&entry, order)?,
             urgency: urgency(&entry)?,
+            informational: informational(&entry, ecosystem)?,
+            packages: imports(&entry, order)?,
             ecosystem: name("an ecosystem", ecosystem)?,
         });
     }
@@ -225,6 +246,43 @@ fn urgency(entry: &Entry<'_>) -> Result<Option<String>, Refusal> {
     }
 }
 
+/// What RustSec says about a crate that is no vulnerability in it.
+fn informational(entry: &Entry<'_>, ecosystem: &str) -> Result<Option<String>, Refusal> {
+    let Some(said) = entry.database_specific.filter(|_| ecosystem == "crates.io") else {
+        return Ok(None);
+    };
+    // Another database may have anything there.
+    let said: OfRustSec<'_> = serde_json::from_str(said.get()).unwrap_or_default();
+    match said.informational.as_deref() {
+        None | Some("") => Ok(None),
+        Some(what) => name("what it informs of", what).map(Some),
+    }
+}
+
+fn imports(entry: &Entry<'_>, order: Order) -> Result<Vec<String>, Refusal> {
+    let said = entry.ecosystem_specific.as_ref();
+    let Some(listed) = said
+        .and_then(|said| said.imports)
+        .filter(|_| order == Order::Go)
+    else {
+        return Ok(Vec::new());
+    };
+    let listed: Option<Vec<Import<'_>>> = serde_json::from_str(listed.get())?;
+    let listed = listed.unwrap_or_default();
+    if listed.len() > MOST_LISTED {
+        return Err(Refusal(format!("lists more than {MOST_LISTED} packages")));
+    }
+    let mut packages = Vec::with_capacity(listed.len());
+    for import in &listed {
+        // One without a path says that it is not known which: all may be.
+        if import.path.is_empty() {
+            return Ok(Vec::new());
+        }
+        packages.push(name("a package's path", &import.path)?);
+    }
+    Ok(packages)
+}
+
 fn affects(entry: &Entry<'_>, order: Order) -> Result<Affects, Refusal> {
     let mut ranges = Vec::new();
     // Commits say nothing about what is installed here.
@@ -271,7 +329,10 @@ fn events(range: &Range<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
             said += 1;
         }
         if let Some(text) = &point.fixed {
-            events.push(Event::Fixed(version(text)?));
+            events.push(match before(text, order) {
+                Some(last) => Event::LastAffected(last),
+                None => Event::Fixed(version(text)?),
+            });
             said += 1;
         }
         if let Some(text) = &point.last_affected {
@@ -310,6 +371,20 @@ fn events(range: &Range<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
         events.sort_by(|a, b| compare(order, &at(a), &at(b)).unwrap_or(Ordering::Equal));
     }
     Ok(events)
+}
+
+/// RustSec writes "above 0.4.20" as `fixed: 0.4.21-0`: a place in the order of versions, and no
+/// version that anybody published. What is said is that 0.4.20 is the last one.
+fn before(fixed: &str, order: Order) -> Option<String> {
+    let release = fixed
+        .strip_suffix("-0")
+        .filter(|_| order == Order::Semantic)?;
+    let (begin, patch) = release.rsplit_once('.')?;
+    let patch: u64 = patch.parse().ok()?;
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    let last = patch.checked_sub(1)?;
+    (begin.split('.').count() == 2 && begin.split('.').all(is_number))
+        .then(|| format!("{begin}.{last}"))
 }
 
 /// `0` is before every version.

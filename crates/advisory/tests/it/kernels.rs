@@ -66,7 +66,7 @@ fn what_runs_has_the_findings() {
         &'a [&'a str],
         &'a [&'a str],
     );
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 23] = [
         (
             "before the upgrade",
             &[(IMAGE_28, old)],
@@ -130,10 +130,43 @@ fn what_runs_has_the_findings() {
         ),
         (
             "what belongs to no single kernel",
-            &[("linux-libc-dev", old), (IMAGE_28, old), (IMAGE_32, new)],
+            &[("linux-perf", old), (IMAGE_28, old), (IMAGE_32, new)],
             &runs_32,
             &["1@119", "2@119", "3@119", "3@129"],
             &["1,2,3@119"],
+        ),
+        (
+            "headers beside a kernel that does not run",
+            &[("linux-libc-dev", old), (IMAGE_28, old), (IMAGE_32, new)],
+            &runs_32,
+            &["3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "headers alone are no kernel",
+            &[
+                ("linux-libc-dev", old),
+                ("linux-headers-amd64", old),
+                ("linux-headers-6.1.0-28-amd64", old),
+                ("linux-kbuild-6.1", old),
+            ],
+            &Kernel::Unknown,
+            &[],
+            &["1,2,3@119"],
+        ),
+        (
+            "headers that were upgraded before the kernel was booted",
+            &[("linux-libc-dev", new), (IMAGE_28, old)],
+            &runs_28,
+            &["1@119", "2@119", "3@119"],
+            &["3@129"],
+        ),
+        (
+            "headers, and a program that has code",
+            &[("linux-libc-dev", old), ("bpftool", old)],
+            &Kernel::Unknown,
+            &["1@119", "2@119", "3@119"],
+            &[],
         ),
         (
             // As an undo of its upgrade leaves it, after the reboot.

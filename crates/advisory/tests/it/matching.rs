@@ -508,7 +508,11 @@ fn a_backport_is_judged_by_the_release_that_it_is_of() {
             "CVE-2024-57917",
             affected(Some("6.12.10-1")),
         ),
-        (signed.clone(), "CVE-2024-57917", affected(Some("6.12.10-1"))),
+        (
+            signed.clone(),
+            "CVE-2024-57917",
+            affected(Some("6.12.10-1")),
+        ),
         // Rebuilt once more, and left over from an upgrade of the release.
         (
             linux("6.12.9-1~bpo12+2"),
@@ -520,7 +524,11 @@ fn a_backport_is_judged_by_the_release_that_it_is_of() {
             "CVE-2025-0001",
             fixed("2:4.19.3+dfsg-1"),
         ),
-        (bash("2.0-1~bpo70+1"), "CVE-2025-0003", affected(Some("2.1-1"))),
+        (
+            bash("2.0-1~bpo70+1"),
+            "CVE-2025-0003",
+            affected(Some("2.1-1")),
+        ),
         // Made for a stable release, from which nothing else follows.
         (samba("2:4.18~deb12u1"), "CVE-2025-0001", affected(None)),
     ];
@@ -548,4 +556,167 @@ fn a_backport_is_judged_by_the_release_that_it_is_of() {
         why.contains(&("no feed speaks of Debian:14", Some(1))),
         "{why:?}"
     );
+}
+
+/// GO-2026-5932 as Go's database has it: one package of a module, without a fix.
+const OPENPGP: &str = r#"{"schema_version":"1.3.1","id":"GO-2026-5932","affected":[{"package":
+    {"ecosystem":"Go","name":"golang.org/x/crypto"},"ranges":[{"type":"SEMVER","events":
+    [{"introduced":"0"}]}],"ecosystem_specific":{"imports":[{"path":"golang.org/x/crypto/openpgp"},
+    {"path":"golang.org/x/crypto/openpgp/packet"}]}}]}"#;
+
+#[test]
+fn an_advisory_about_some_packages_of_a_module_is_about_no_other() {
+    let made = made(&[OPENPGP], |_| {});
+    let using = |packages: &[&str]| Component {
+        packages: packages.iter().map(|&one| one.to_owned()).collect(),
+        ..component(Ecosystem::Go, "golang.org/x/crypto", "v0.54.0")
+    };
+    // (packages that are used, those of the finding; none where there is no finding)
+    let both = [
+        "golang.org/x/crypto/openpgp",
+        "golang.org/x/crypto/openpgp/packet",
+    ];
+    let cases: [(&[&str], Option<&[&str]>); 4] = [
+        (&[], Some(&both)),
+        (&["golang.org/x/crypto/ssh"], None),
+        (&["golang.org/x/crypto/openpgp/armor"], None),
+        (&["golang.org/x/crypto/ssh", both[1]], Some(&both[1..])),
+    ];
+    for (packages, expected) in cases {
+        let found = assessed(&[&made], &[using(packages)]);
+        let of_finding = found.findings.first().map(|one| &*one.packages);
+        let expected = expected.map(|expected| expected.to_vec());
+        let of_finding = of_finding.map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(of_finding, expected, "{packages:?}");
+    }
+    // Of two programs one may use it, or one can't be told.
+    let found = assessed(&[&made], &[using(&["golang.org/x/crypto/ssh"]), using(&[])]);
+    assert_eq!(found.findings.len(), 1);
+}
+
+#[test]
+fn an_archive_without_a_group_is_found_or_said_to_be_unknown() {
+    let events = r#"{"introduced":"0"},{"fixed":"5.3.18"}"#;
+    let spring = record(
+        "GHSA-36p3-wjmg-h94x",
+        "Maven",
+        "org.springframework:spring-beans",
+        events,
+        r#""aliases":["CVE-2022-22965"],"#,
+    );
+    let other = record("GHSA-other", "Maven", "commons-io:commons-io", events, "");
+    let made = made(&[&spring, &other], |_| {});
+    let jar = |name: &str, version: &str, packages: &[&str]| Component {
+        packages: packages.iter().map(|&one| one.to_owned()).collect(),
+        ..component(Ecosystem::Maven, name, version)
+    };
+    let classes = ["org.springframework.beans"];
+    // (component, findings, undetermined, packages that can't be told)
+    let cases = [
+        (jar("spring-beans", "5.3.17", &classes), 1, 0, 0),
+        (
+            jar("org.springframework:spring-beans", "5.3.17", &[]),
+            1,
+            0,
+            0,
+        ),
+        (jar("spring-beans", "5.3.18", &classes), 0, 0, 0),
+        // A document, or classes that lie elsewhere: it may be another one of this name.
+        (jar("spring-beans", "5.3.17", &[]), 0, 1, 0),
+        (
+            jar("spring-beans", "5.3.17", &["com.example.beans"]),
+            0,
+            1,
+            0,
+        ),
+        (
+            jar("commons-io", "2.6", &["org.apache.commons.io"]),
+            0,
+            1,
+            0,
+        ),
+        // No feed knows it, and what it is called in Maven's repository is not known.
+        (jar("app", "1.0", &["com.example.app"]), 0, 0, 1),
+        (jar("com.example:app", "1.0", &[]), 0, 0, 0),
+    ];
+    for (component, findings, undetermined, nameless) in cases {
+        let found = assessed(&[&made], std::slice::from_ref(&component));
+        let told: usize = found.unknown.iter().filter_map(|one| one.packages).sum();
+        assert_eq!(
+            (found.findings.len(), found.undetermined.len(), told),
+            (findings, undetermined, nameless),
+            "{component:?}"
+        );
+    }
+    // By its name in the table of artifacts nothing is found.
+    let trick = jar(":spring-beans:org.springframework", "5.3.17", &[]);
+    assert_eq!(assessed(&[&made], &[trick]).findings, []);
+}
+
+#[test]
+fn a_package_of_which_nobody_says_what_it_was_built_from_is_unknown() {
+    let events = r#"{"introduced":"0"},{"fixed":"9"}"#;
+    let made = made(
+        &[
+            &record("CVE-2026-0001", "Debian:12", "glibc", events, ""),
+            &record("CVE-2026-0002", "Debian:12", "bash", events, ""),
+        ],
+        |_| {},
+    );
+    // (package, its source, findings, packages that can't be told)
+    for (name, source, findings, nameless) in [
+        ("libc6", None, 0, 1),
+        // A binary package may be called as its source, and this one is.
+        ("bash", None, 1, 0),
+        ("libc6", Some("glibc"), 1, 0),
+        ("libacl1", Some("acl"), 0, 0),
+    ] {
+        let mut component = package(name, source.unwrap_or(name), "2", Some("12"));
+        component.source = component.source.filter(|_| source.is_some());
+        let found = assessed(&[&made], &[component]);
+        let told: usize = found.unknown.iter().filter_map(|one| one.packages).sum();
+        assert_eq!((found.findings.len(), told), (findings, nameless), "{name}");
+    }
+}
+
+/// RUSTSEC-2020-0056 as RustSec has it.
+#[test]
+fn what_is_no_vulnerability_is_a_warning() {
+    let stdweb = r#"{"id":"RUSTSEC-2020-0056","affected":[{"package":{"ecosystem":"crates.io",
+        "name":"stdweb"},"database_specific":{"categories":[],"cvss":null,"informational":
+        "unmaintained"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0.0.0-0"},
+        {"fixed":"0.4.21-0"}]}]}]}"#;
+    let hole = stdweb
+        .replace("RUSTSEC-2020-0056", "RUSTSEC-2020-9999")
+        .replace(
+            r#","informational":
+        "unmaintained""#,
+            "",
+        );
+    let component = component(Ecosystem::CratesIo, "stdweb", "0.4.20");
+    let made_of = |records: &[&str]| made(records, |_| {});
+    let informed = made_of(&[stdweb]);
+    let found = assessed(&[&informed], std::slice::from_ref(&component));
+    assert_eq!(found.findings, []);
+    let told: Vec<_> = found
+        .warnings
+        .iter()
+        .map(|one| (&*one.name, &*one.informs, one.fixed.as_deref()))
+        .collect();
+    assert_eq!(told, [("RUSTSEC-2020-0056", "unmaintained", None)]);
+    let later = Component {
+        version: "0.4.21".to_owned(),
+        ..component.clone()
+    };
+    assert_eq!(assessed(&[&informed], &[later]).warnings, []);
+    // A vulnerability of that form is a finding, and what closes it is above 0.4.20.
+    let both = made_of(&[stdweb, &hole]);
+    let found = assessed(&[&both], std::slice::from_ref(&component));
+    assert_eq!(found.findings.len(), 1);
+    let subject = Subject::of(&component);
+    let remedy = advisory::remedy::remedy(&[both.index()], &subject, &[&component]);
+    let remedy = remedy.expect("a good index");
+    let to = remedy.to.expect("there is one");
+    assert_eq!((&*to.version, to.above), ("0.4.20", true));
+    assert_eq!(remedy.closes, ["RUSTSEC-2020-9999"]);
 }

@@ -79,6 +79,7 @@ pub fn package(name: &str, source: &str, version: &str, release: Option<&str>) -
             member: None,
         }],
         image: None,
+        packages: Vec::new(),
     }
 }
 

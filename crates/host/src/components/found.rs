@@ -29,6 +29,8 @@ pub struct Found {
     pub how: EvidenceKind,
     /// The way inside the archive.
     pub member: Option<String>,
+    /// As [`model::Component::packages`].
+    pub packages: Vec<String>,
 }
 
 impl Found {
@@ -44,12 +46,14 @@ impl Found {
             version: version.to_owned(),
             how,
             member: None,
+            packages: Vec::new(),
         })
     }
 
     fn text_bytes(&self) -> usize {
         let member = self.member.as_ref().map_or(0, String::len);
-        self.name.len() + self.version.len() + member
+        let packages = self.packages.iter().map(String::len);
+        self.name.len() + self.version.len() + member + packages.sum::<usize>()
     }
 }
 

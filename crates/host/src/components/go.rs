@@ -106,21 +106,25 @@ pub const VENDORED_LIMIT_BYTES: u64 = 8 << 20;
 /// "## explicit", then the packages, each on its line; what is only replaced, and what is only
 /// wanted by others, has none (cmd/go/internal/modcmd/vendor.go).
 pub fn parse_vendored(bytes: &[u8]) -> Vec<Found> {
-    let mut all = Vec::new();
-    let mut module = None;
+    let mut all: Vec<Found> = Vec::new();
+    let mut module: Option<Found> = None;
     for line in bytes.split(|byte| *byte == b'\n') {
         let Ok(line) = str::from_utf8(line) else {
-            module = None;
+            all.extend(module.take().filter(is_copied));
             continue;
         };
         let line = line.trim();
-        if line.is_empty() || line.starts_with("##") {
+        if line.is_empty() || line.starts_with("##") || line.contains(char::is_control) {
             continue;
         }
         let Some(line) = line.strip_prefix("# ") else {
-            all.extend(module.take());
+            // What is not listed was not copied, and is not used.
+            if let Some(module) = &mut module {
+                module.packages.push(line.to_owned());
+            }
             continue;
         };
+        all.extend(module.take().filter(is_copied));
         let words: Vec<&str> = line.split_whitespace().collect();
         let (name, version) = match words[..] {
             [name, version] | [name, version, "=>", _] => (name, version),
@@ -132,7 +136,12 @@ pub fn parse_vendored(bytes: &[u8]) -> Vec<Found> {
             .then(|| Found::new(Ecosystem::Go, name, version, EvidenceKind::Metadata))
             .flatten();
     }
+    all.extend(module.filter(is_copied));
     all
+}
+
+fn is_copied(module: &Found) -> bool {
+    !module.packages.is_empty()
 }
 
 /// `go1.22.1`, and the text that `go version -m` shows.

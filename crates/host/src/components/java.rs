@@ -1,6 +1,9 @@
 //! Java archives: jars, and wars and ears with jars in them, jars within jars. What Maven wrote
-//! into one (`pom.properties`) is best; else its manifest and the name of the file are asked.
+//! into one (`pom.properties`) is best; else its manifest and the name of the file are asked, and
+//! the packages of its classes tell whose it may be.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use model::component::{Ecosystem, EvidenceKind};
@@ -46,6 +49,8 @@ pub struct Own {
     /// Of the contents, those that it has itself and not by an archive in it.
     poms: Range<usize>,
     manifest: Manifest,
+    /// Where its classes are, those that hold the most first.
+    packages: Vec<String>,
 }
 
 impl Own {
@@ -62,7 +67,8 @@ impl Own {
         if poms.len() == 1 || poms.iter().any(is_own) {
             return None;
         }
-        let found = self.manifest.component(stem)?;
+        let mut found = self.manifest.component(stem)?;
+        found.packages.extend(self.packages.iter().cloned());
         Some(Found {
             member: Some(format!("{inside}META-INF/MANIFEST.MF")),
             ..found
@@ -105,8 +111,13 @@ fn archive(
             Err(reason) => contents.unread(&at, reason),
         }
     }
+    let poms = first..contents.found.len();
     let own = Own {
-        poms: first..contents.found.len(),
+        packages: match poms.len() {
+            1 => Vec::new(),
+            _ => packages(archive.members.iter().map(|member| &*member.name)),
+        },
+        poms,
         manifest,
     };
     for member in archive.members.iter().filter(|it| is_archive(&it.name)) {
@@ -130,6 +141,41 @@ fn archive(
     }
     Some(own)
 }
+
+/// So much of a package's name tells whose it is.
+const WORDS_OF_PACKAGE: usize = 3;
+/// An archive that others were put into has many.
+const MOST_PACKAGES: usize = 8;
+
+/// The beginnings of the packages that classes are in: `org.springframework.beans`.
+fn packages<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in members {
+        let Some((folder, _)) = name
+            .strip_suffix(b".class")
+            .and_then(|name| str::from_utf8(name).ok())
+            .and_then(|name| name.rsplit_once('/'))
+        else {
+            continue;
+        };
+        // `META-INF/versions/9`, `WEB-INF/classes`: not where the archive's own ones are.
+        if folder.contains("-INF/") || folder.contains(char::is_control) {
+            continue;
+        }
+        let end = folder.match_indices('/').nth(WORDS_OF_PACKAGE - 1);
+        let begin = &folder[..end.map_or(folder.len(), |(at, _)| at)];
+        if begin.len() <= LONGEST_PACKAGE_BYTES {
+            *counts.entry(begin).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(name, count)| (Reverse(*count), *name));
+    let first = counts.iter().take(MOST_PACKAGES);
+    first.map(|(name, _)| name.replace('/', ".")).collect()
+}
+
+/// Three words; the language allows any length.
+const LONGEST_PACKAGE_BYTES: usize = 256;
 
 /// `META-INF/maven/GROUP/ARTIFACT/pom.properties`
 fn is_pom(name: &[u8]) -> bool {
@@ -180,6 +226,7 @@ pub struct Manifest {
     vendor_id: Option<String>,
     bundle: Option<String>,
     bundle_version: Option<String>,
+    module: Option<String>,
 }
 
 impl Manifest {
@@ -216,6 +263,7 @@ impl Manifest {
             bundle: value("bundle-symbolicname")
                 .map(|name| name.split(';').next().unwrap_or_default().trim().to_owned()),
             bundle_version: value("bundle-version"),
+            module: value("automatic-module-name"),
         }
     }
 
@@ -243,14 +291,22 @@ impl Manifest {
             .filter(|id| id.contains('.'))
             .or_else(|| {
                 let bundle = bundle?;
-                let before = bundle.strip_suffix(artifact)?.strip_suffix('.');
                 // `org.apache.commons.lang3` of `commons-lang3` tells the group only roughly.
-                Some(before.unwrap_or(bundle))
+                bundle.strip_suffix(artifact)?.strip_suffix('.')
             });
         let name = match group {
             Some(group) => format!("{group}:{artifact}"),
             None => artifact.to_owned(),
         };
-        maven(&name, version)
+        let mut found = maven(&name, version)?;
+        // A manifest may say anything: what it calls the group is where one may begin to look.
+        let hints = [group, bundle, self.module.as_deref()]
+            .into_iter()
+            .flatten();
+        let hints = hints.filter(|hint| hint.contains('.') && !hint.contains(char::is_control));
+        let hints = hints.filter(|hint| hint.len() <= LONGEST_PACKAGE_BYTES);
+        found.packages.extend(hints.map(str::to_owned));
+        found.packages.dedup();
+        Some(found)
     }
 }

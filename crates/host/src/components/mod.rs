@@ -284,7 +284,8 @@ impl Collected {
             + length(&component.origin)
             + length(&component.image)
             + evidence.path.as_bytes().len()
-            + length(&evidence.member);
+            + length(&evidence.member)
+            + component.packages.iter().map(String::len).sum::<usize>();
         let is_roots = self.share.is_roots();
         let taken = self.shares.entry(self.share).or_default();
         let fits = match is_roots {
@@ -360,6 +361,7 @@ impl Collected {
             origin: None,
             evidence: Vec::new(),
             image: image.map(str::to_owned),
+            packages: found.packages.clone(),
         };
         self.add(component, evidence);
     }

@@ -153,6 +153,7 @@ pub fn add_apk(
             origin: None,
             evidence: Vec::new(),
             image: image.map(str::to_owned),
+            packages: Vec::new(),
         };
         collected.add(component, evidence.clone());
     });
@@ -224,5 +225,6 @@ pub fn component(
         origin,
         evidence: Vec::new(),
         image: None,
+        packages: Vec::new(),
     }
 }

@@ -32,6 +32,9 @@ const LONGEST_MISSING: usize = 120;
 /// that holds it.
 pub const EVIDENCE: &str = "steadfast:evidence ";
 pub const IMAGE: &str = "steadfast:image ";
+/// A package of a module or an archive ([`Component::packages`]); in CycloneDX the name of a
+/// property, without the space.
+pub const PACKAGE: &str = "steadfast:package ";
 /// And the comment of a document that is not whole.
 pub const UNREAD: &str = "could not be read: ";
 
@@ -117,6 +120,7 @@ impl Reading<'_> {
                 continue;
             };
             component.image = property("steadfast:image").map(str::to_owned);
+            component.packages = few(properties_of(item, PACKAGE));
             if is_package(&component) {
                 component.origin = text(item, "publisher").map(str::to_owned);
                 if let Some(source) = own_source(&property).or_else(|| trivy_source(&property)) {
@@ -144,6 +148,7 @@ impl Reading<'_> {
             if let Some(mut component) = self.known(purl) {
                 let said = |what: &'static str| own_annotations(item, what);
                 component.image = said(IMAGE).next().map(str::to_owned);
+                component.packages = few(said(PACKAGE));
                 if is_package(&component) {
                     let supplier = text(item, "supplier");
                     let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
@@ -275,6 +280,23 @@ fn says_incomplete(missing: &[String]) -> String {
     }
 }
 
+/// What our own documents say of a component in CycloneDX's properties.
+fn properties_of<'a>(item: &'a Value, what: &'static str) -> impl Iterator<Item = &'a str> {
+    let properties = list(&item["properties"]).iter();
+    let properties = properties.filter(move |property| property["name"] == what.trim_end());
+    properties.filter_map(|property| text(property, "value"))
+}
+
+/// Packages that are used. Of a list that goes on and on none is known: what stands at its end would
+/// otherwise count as not used.
+fn few<'a>(packages: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut packages: Vec<String> = packages.take(MOST_PLACES + 1).map(str::to_owned).collect();
+    if packages.len() > MOST_PLACES {
+        packages.clear();
+    }
+    packages
+}
+
 /// What our own documents say of a package in SPDX's annotations (SPDX 2.3, 12).
 fn own_annotations<'a>(item: &'a Value, what: &'static str) -> impl Iterator<Item = &'a str> {
     let comments = list(&item["annotations"]).iter();
@@ -352,18 +374,22 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
         origin: None,
         evidence: Vec::new(),
         image: None,
+        packages: Vec::new(),
     };
     if is_package(&component) {
         component.architecture = qualifier("arch").map(str::to_owned);
-        // `openssl@3.0.1`, or `openssl` where the version is the same.
-        let upstream = qualifier("upstream").unwrap_or(&component.name);
-        let (name, version) = match upstream.split_once('@') {
-            Some((name, version)) => (name, version),
-            None => (upstream, component.version.as_str()),
-        };
-        component.source = Some(SourcePackage {
-            name: name.to_owned(),
-            version: version.to_owned(),
+        // `openssl@3.0.1`, or `openssl` where the version is the same. A package without one may be
+        // built from a source of another name, which nothing tells. apk's origins are not looked up.
+        let own_name = Some(component.name.as_str()).filter(|_| purl.ty() != "deb");
+        component.source = qualifier("upstream").or(own_name).map(|upstream| {
+            let (name, version) = match upstream.split_once('@') {
+                Some((name, version)) => (name, version),
+                None => (upstream, component.version.as_str()),
+            };
+            SourcePackage {
+                name: name.to_owned(),
+                version: version.to_owned(),
+            }
         });
     }
     Some(component)

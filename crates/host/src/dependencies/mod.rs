@@ -308,6 +308,7 @@ impl Folder {
                 member: None,
             }],
             image: None,
+            packages: Vec::new(),
         };
         packages.map(component).collect()
     }

@@ -32,6 +32,35 @@ fn check(kind: Kind, bytes: &[u8], wanted: &[&str]) {
     assert_eq!(unread, [""; 0]);
 }
 
+/// What of a module was copied is what is used of it.
+#[test]
+fn copies_of_go_say_which_packages_they_are() {
+    let bytes = b"# golang.org/x/crypto v0.54.0\n## explicit; go 1.20\ngolang.org/x/crypto/ssh\n\
+        golang.org/x/crypto/ssh/agent\n# example.org/here => ./here\nexample.org/here/a\n\
+        # example.org/last v1.0.0\nexample.org/last\n# example.org/replaced => example.org/b v1\n"
+        .to_vec();
+    let found = contents(Kind::GoVendored, &bytes, b"modules.txt").found;
+    let told: Vec<(&str, Vec<&str>)> = found
+        .iter()
+        .map(|one| {
+            (
+                &*one.name,
+                one.packages.iter().map(String::as_str).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "golang.org/x/crypto",
+                vec!["golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"]
+            ),
+            ("example.org/last", vec!["example.org/last"]),
+        ]
+    );
+}
+
 const METADATA: &[u8] = b"Metadata-Version: 2.1\nName: pip\nVersion: 23.0.1\n\nText\n";
 
 #[test]

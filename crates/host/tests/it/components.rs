@@ -177,6 +177,60 @@ fn go_programs() {
     refused(Kind::Program, "tool", &program, "cut off");
 }
 
+/// Whose an archive may be that does not say its group: the packages of its classes.
+#[test]
+fn jars_without_a_group() {
+    let packages = |name: &str, manifest: &str, members: &[&str]| {
+        let mut zip = Zip::default().stored("META-INF/MANIFEST.MF", manifest.as_bytes());
+        for member in members {
+            zip = zip.stored(member, b"");
+        }
+        let found = contents(Kind::Java, &zip.build(), name.as_bytes()).found;
+        let told = found.into_iter().map(|one| (one.name, one.packages));
+        told.collect::<Vec<_>>()
+    };
+    let spring = "Implementation-Title: spring-beans\nAutomatic-Module-Name: spring.beans\n\
+        Implementation-Version: 5.3.17\n";
+    let classes = [
+        "org/springframework/beans/BeanUtils.class",
+        "org/springframework/beans/factory/BeanFactory.class",
+        "META-INF/versions/9/com/example/X.class",
+        "org/springframework/README",
+        "module-info.class",
+        "com/example/A.class",
+    ];
+    assert_eq!(
+        packages("spring-beans-5.3.17.jar", spring, &classes),
+        [(
+            "spring-beans".to_owned(),
+            ["spring.beans", "org.springframework.beans", "com.example"]
+                .map(str::to_owned)
+                .to_vec()
+        )]
+    );
+    // What a bundle is called is no group, where it does not end with the artifact.
+    let bundle = "Bundle-SymbolicName: org.apache.commons.lang3\n";
+    assert_eq!(
+        packages("commons-lang3-3.9.jar", bundle, &[]),
+        [(
+            "commons-lang3".to_owned(),
+            vec!["org.apache.commons.lang3".to_owned()]
+        )]
+    );
+    // Maven has said it.
+    let own = jar("g", "a", "1").stored("org/a/A.class", b"").build();
+    assert_eq!(
+        contents(Kind::Java, &own, b"a.jar").found[0].packages,
+        [""; 0]
+    );
+    // Many packages: the largest.
+    let many: Vec<String> = (0..40).map(|n| format!("a/b/c{n}/X.class")).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.push("a/b/c30/Y.class");
+    let found = packages("x-1.jar", "", &many);
+    assert_eq!((found[0].1.len(), &*found[0].1[0]), (8, "a.b.c30"));
+}
+
 #[test]
 fn jars() {
     let log4j = jar("org.apache.logging.log4j", "log4j-core", "2.14.1");
@@ -684,6 +738,12 @@ fn inventories_of_others_are_read() {
         "{unread:?}"
     );
     assert!(unread[1].contains("`nuget`"), "{unread:?}");
+    // Without its source, a package of Debian is built from nobody knows what.
+    let (told, _) = told_by(
+        r#"{"bomFormat": "CycloneDX", "components": [{"type": "library", "name": "libc6", "purl":
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?distro=debian-12"}]}"#,
+    );
+    assert_eq!(told, ["Debian:12 libc6 2.36-9+deb12u1"]);
     let (told, unread) = told_by(
         r#"{"spdxVersion": "SPDX-2.3", "packages": [
         {"name": "root", "primaryPackagePurpose": "OPERATING-SYSTEM"},

@@ -76,6 +76,7 @@ fn component(ecosystem: Ecosystem, name: &str, evidence: &Path, how: EvidenceKin
             member: None,
         }],
         image: None,
+        packages: Vec::new(),
     }
 }
 

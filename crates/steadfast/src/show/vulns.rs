@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use advisory::assess::{Assessment, FeedState, Finding, Unknown};
+use advisory::assess::{Assessment, FeedState, Finding, Unknown, Warning};
 use advisory::kernel::Dormant;
 use advisory::matching::{Subject, Verdict};
 use advisory::rank::{Clock, Decision, Known, Name, Timeline, Unseen};
@@ -138,6 +138,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
     )?;
     waivers(&mut paper, shown, view)?;
     dormant(&mut paper, &shown.assessment.dormant)?;
+    warnings(&mut paper, &shown.assessment.warnings, view)?;
     dismissed(&mut paper, &shown.assessment, view)?;
     steps(&mut paper, shown, view)
 }
@@ -159,17 +160,22 @@ fn lead<'a>(shown: &'a Shown<'_>) -> Option<&'a Unknown> {
         Some(distribution) => one.unspoken.as_ref() == Some(distribution),
         None => false,
     };
-    let packages: usize = unspoken().filter_map(|one| one.packages).sum();
+    let packages = untold(found);
     unspoken().find(of_distribution).or_else(|| {
         let mut all = match packages == found.packages {
             true => found
                 .unknown
                 .iter()
-                .filter(|one| packages == 0 || one.unspoken.is_some()),
+                .filter(|one| packages == 0 || one.packages.is_some()),
             false => return None,
         };
         all.next()
     })
+}
+
+/// The packages of which nothing can be told.
+fn untold(found: &Assessment) -> usize {
+    found.unknown.iter().filter_map(|one| one.packages).sum()
 }
 
 fn head(paper: &mut Paper<'_>, shown: &Shown<'_>, lead: Option<&Unknown>) -> io::Result<()> {
@@ -184,14 +190,17 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>, lead: Option<&Unknown>) -> io:
         .iter()
         .filter(|finding| finding.fixed.is_some())
         .count();
-    let mut text = Text::new().say(
-        Role::Strong,
-        &format!(
+    let is_all_told = found.unknown.is_empty() && found.undetermined.is_empty();
+    let said = match found.findings.is_empty() && !is_all_told {
+        // That there is none is known of what could be told, and of nothing else.
+        true => "no finding in what can be told".to_owned(),
+        false => format!(
             "{} in {}",
             plural(found.findings.len(), "finding"),
             plural(packages.len(), "package")
         ),
-    );
+    };
+    let mut text = Text::new().say(Role::Strong, &said);
     if !found.findings.is_empty() {
         text = text.plain(&format!(", {} with a fix", number(fixed)));
     }
@@ -205,6 +214,12 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>, lead: Option<&Unknown>) -> io:
     };
     let sources = plural(found.packages - found.others, "source package");
     text = text.plain(&format!("; {}, {sources}{others} looked at", shown.release));
+    // Where it leads, it says so already.
+    let untold = untold(found);
+    if untold > 0 && lead.is_none() {
+        let text_of = format!(", {} of them can't be told", number(untold));
+        text = text.say(Role::Wary, &text_of);
+    }
     paper.line(&text)
 }
 
@@ -441,6 +456,9 @@ fn row(paper: &mut Paper<'_>, package: &Package<'_>, view: &View) -> io::Result<
     if let Some(text) = why_open(worst) {
         paper.indented(LABEL, &Text::new().say(Role::Wary, &text))?;
     }
+    if let Some(text) = only_in(worst) {
+        paper.indented(LABEL, &Text::new().say(Role::Dim, &text))?;
+    }
     if view.verbose {
         for finding in &package.findings {
             in_full(paper, finding, view)?;
@@ -527,6 +545,9 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
     if let Some(until) = until(finding) {
         body = body.say(Role::Wary, &format!("; {until}"));
     }
+    if let Some(only) = only_in(finding) {
+        body = body.say(Role::Dim, &format!("; {only}"));
+    }
     if finding.under_investigation {
         body = body.say(Role::Dim, "; its makers are still looking");
     }
@@ -607,6 +628,12 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
                 Verdict::Affected { .. } if let Some(one) = dormant.clone().next() => {
                     (Role::Dim, "dormant", sleeps(one))
                 }
+                Verdict::Affected { .. }
+                    if let Some(warning) = warned(shown, &word.name, subject) =>
+                {
+                    let text = format!("{}; no vulnerability", warning.informs);
+                    (Role::Dim, "warning", text)
+                }
                 Verdict::Affected { fixed: Some(fixed) } => {
                     (Role::Bad, "affected", format!("fixed in {fixed}"))
                 }
@@ -641,6 +668,11 @@ fn asked(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
         }
     }
     waivers(paper, shown, view)
+}
+
+fn warned<'a>(shown: &'a Shown<'_>, name: &str, subject: &Subject) -> Option<&'a Warning> {
+    let mut warnings = shown.assessment.warnings.iter();
+    warnings.find(|one| one.package == *subject && one.name.eq_ignore_ascii_case(name))
 }
 
 /// Apart from the findings: what somebody answers for, and until when.
@@ -722,7 +754,12 @@ fn dormant(paper: &mut Paper<'_>, dormant: &[Dormant]) -> io::Result<()> {
             plural(one.names.len(), "vulnerability"),
             sleeps(one)
         );
-        paper.row_hanging(Role::Dim, "dormant", LABEL + 2, &Text::new().plain(&text))?;
+        let label = if one.has_no_code {
+            "no code"
+        } else {
+            "dormant"
+        };
+        paper.row_hanging(Role::Dim, label, LABEL + 2, &Text::new().plain(&text))?;
         if one.runs.is_some() {
             let names = one.components.join(" ");
             let text = format!("to be rid of it: sudo apt-get remove {names}");
@@ -732,8 +769,43 @@ fn dormant(paper: &mut Paper<'_>, dormant: &[Dormant]) -> io::Result<()> {
     Ok(())
 }
 
+/// What is known of packages and is no vulnerability.
+fn warnings(paper: &mut Paper<'_>, warnings: &[Warning], view: &View) -> io::Result<()> {
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    paper.blank()?;
+    let rows = if view.verbose { usize::MAX } else { ROWS / 2 };
+    for one in warnings.iter().take(rows) {
+        let text = format!(
+            "{} {}: {} ({}); no vulnerability",
+            one.package.name, one.package.version, one.informs, one.name
+        );
+        paper.row_hanging(Role::Dim, "warning", LABEL + 2, &Text::new().plain(&text))?;
+    }
+    let more = warnings.len().saturating_sub(rows);
+    if more > 0 {
+        let text = format!("{} more; --verbose shows them", number(more));
+        paper.row(Role::Dim, "", &Text::new().say(Role::Dim, &text))?;
+    }
+    Ok(())
+}
+
+/// The packages of a module that a finding is in, where it is not in all of it.
+pub fn only_in(finding: &Finding) -> Option<String> {
+    (!finding.packages.is_empty()).then(|| {
+        format!(
+            "only in {}; what uses none of these is not affected",
+            first_of(&finding.packages, NAMES)
+        )
+    })
+}
+
 /// Why it does not run.
 pub fn sleeps(dormant: &Dormant) -> String {
+    if dormant.has_no_code {
+        return "headers and the like, without any of the kernel's code".to_owned();
+    }
     match &dormant.runs {
         Some(version) => format!("{version} runs, and this one is only there to fall back on"),
         None => "a container runs on the kernel of its host".to_owned(),

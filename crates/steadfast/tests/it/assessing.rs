@@ -26,6 +26,7 @@ pub fn package(name: &str, version: &str, source: (&str, &str)) -> Component {
             member: None,
         }],
         image: None,
+        packages: Vec::new(),
     }
 }
 

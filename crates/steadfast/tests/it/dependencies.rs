@@ -397,7 +397,7 @@ fn real_advisories_name_the_upgrades_that_closed_them() {
             "requests 2.19.0 -> 2.31.0",
             "smallvec 1.6.0 -> 1.6.1",
             "time 0.1.43 -> major 0.2.0",
-            "tokio 1.8.0 -> 1.38.2",
+            "tokio 1.8.0 -> 1.18.4",
         ]
     );
 }
@@ -428,6 +428,7 @@ fn the_next_command_names_the_file_that_was_written() {
             unknown: Vec::new(),
             not_affected: Vec::new(),
             dormant: Vec::new(),
+            warnings: Vec::new(),
             feeds: Vec::new(),
             components: 0,
             packages: 0,

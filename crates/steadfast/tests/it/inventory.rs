@@ -41,6 +41,7 @@ fn component(
         origin: None,
         evidence: paths.iter().map(evidence).collect(),
         image: None,
+        packages: Vec::new(),
     }
 }
 

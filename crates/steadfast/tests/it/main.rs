@@ -54,4 +54,5 @@ mod vulns_formats;
 mod vulns_named;
 mod vulns_policy;
 mod vulns_real;
+mod vulns_told;
 mod webdriver;

@@ -180,6 +180,9 @@ pub(super) fn narrow(shown: &mut Shown<'_>) {
     assessment
         .not_affected
         .retain(|one| is_name(&one.package, &one.name));
+    assessment
+        .warnings
+        .retain(|one| is_name(&one.package, &one.name));
     for dormant in &mut assessment.dormant {
         let package = &dormant.package;
         dormant.names.retain(|name| is_name(package, name));
@@ -219,6 +222,7 @@ fn is_told(shown: &Shown<'_>, subject: &Subject) -> bool {
     let findings = assessment.findings.iter().map(|one| &one.package);
     let waived = shown.waived.iter().map(|one| &one.finding.package);
     let dormant = assessment.dormant.iter().map(|one| &one.package);
-    let mut all = findings.chain(waived).chain(dormant);
+    let warnings = assessment.warnings.iter().map(|one| &one.package);
+    let mut all = findings.chain(waived).chain(dormant).chain(warnings);
     all.any(|package| package == subject)
 }

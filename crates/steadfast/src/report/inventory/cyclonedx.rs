@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use host::components::sbom::PACKAGE;
 use model::component::{Component, Evidence, EvidenceKind};
 use model::{Fact, facts::Release};
 use serde_json::{Map, Value, json};
@@ -114,6 +115,8 @@ pub fn component(at: usize, component: &Component) -> Value {
     if let Some(image) = &component.image {
         properties.push(property("steadfast:image", image.clone()));
     }
+    let packages = component.packages.iter();
+    properties.extend(packages.map(|package| property(PACKAGE.trim_end(), package.clone())));
     put("properties", Value::from(properties));
     Value::Object(item)
 }

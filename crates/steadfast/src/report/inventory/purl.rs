@@ -1,6 +1,6 @@
 //! Package URLs (ECMA-427): one name for a component across tools.
 
-use model::component::{Component, Ecosystem};
+use model::component::{Component, Ecosystem, SourcePackage};
 use packageurl::PackageUrl;
 
 /// None when its name or version can't be written as one.
@@ -29,12 +29,13 @@ pub fn of(component: &Component) -> Option<String> {
         purl.add_qualifier("distro", format!("{id}-{release}"))
             .ok()?;
     }
-    // What advisories are about, where it is not the package itself, as scanners write it.
-    if let Some(source) = component
-        .source
-        .as_ref()
-        .filter(|source| (&source.name, &source.version) != (&component.name, &component.version))
-    {
+    // What advisories are about, also where it is called as the package itself: without it nobody
+    // who reads this knows whether it is.
+    let is_known = |source: &&SourcePackage| {
+        let same = (&source.name, &source.version) == (&component.name, &component.version);
+        !same || component.ecosystem.purl_type() == "deb"
+    };
+    if let Some(source) = component.source.as_ref().filter(is_known) {
         let upstream = match source.version == component.version {
             true => source.name.clone(),
             false => format!("{}@{}", source.name, source.version),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use host::components::sbom::{EVIDENCE, IMAGE, UNREAD};
+use host::components::sbom::{EVIDENCE, IMAGE, PACKAGE, UNREAD};
 use jiff::tz::TimeZone;
 use model::Fact;
 use model::component::Component;
@@ -110,7 +110,9 @@ fn package(at: usize, component: &Component, created: &str) -> Value {
         .image
         .iter()
         .map(|image| format!("{IMAGE}{image}"));
-    let annotations = evidence.chain(image).map(|comment| {
+    let packages = component.packages.iter();
+    let packages = packages.map(|package| format!("{PACKAGE}{package}"));
+    let annotations = evidence.chain(image).chain(packages).map(|comment| {
         json!({
             "annotationDate": created,
             "annotationType": "OTHER",

@@ -14,7 +14,7 @@ use super::{Reported, Text, advice, of_subject, page};
 use crate::failure::Failure;
 use crate::report::inventory::{cyclonedx, uuid};
 use crate::show::still_open::why_open;
-use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
+use crate::show::vulns::{Targets, only_in, sleeps, targets, unknown_text};
 
 /// The whole document.
 pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failure> {
@@ -145,6 +145,9 @@ impl Bill<'_> {
         if let Some(open) = &open {
             detail.push_str(&format!("; {open}"));
         }
+        if let Some(only) = only_in(finding) {
+            detail.push_str(&format!("; {only}"));
+        }
         match waiver {
             Some(waiver) => {
                 let said = format!(
@@ -205,10 +208,17 @@ impl Bill<'_> {
         places.retain(|at| dormant.components.contains(&components[*at].name));
         for name in &dormant.names {
             let mut item = self.about_places(name, &dormant.package, "affected", places);
+            let (justification, detail) = match dormant.has_no_code {
+                true => ("code_not_present", sleeps(dormant)),
+                false => (
+                    "requires_environment",
+                    format!("dormant: {}; whoever boots it has this", sleeps(dormant)),
+                ),
+            };
             let analysis = json!({
                 "state": "not_affected",
-                "justification": "requires_environment",
-                "detail": format!("dormant: {}; whoever boots it has this", sleeps(dormant)),
+                "justification": justification,
+                "detail": detail,
             });
             item.insert("analysis".to_owned(), analysis);
             self.vulnerabilities.push(Value::Object(item));

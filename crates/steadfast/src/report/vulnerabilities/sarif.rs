@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 
-use advisory::assess::{Finding, Undetermined};
+use advisory::assess::{Finding, Undetermined, Warning};
 use advisory::kernel::Dormant;
 use advisory::matching::Subject;
 use advisory::rank::Decision;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{Reported, Text, advice, of_subject, page, score};
 use crate::failure::Failure;
 use crate::report::inventory::purl;
-use crate::show::vulns::{Targets, sleeps, targets, unknown_text};
+use crate::show::vulns::{Targets, only_in, sleeps, targets, unknown_text};
 
 /// A component that lies in a thousand places is one result; so many of them are named.
 const MOST_LOCATIONS: usize = 16;
@@ -54,6 +54,9 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
         for name in &dormant.names {
             results.push(log.dormant(dormant, name)?);
         }
+    }
+    for warning in &shown.assessment.warnings {
+        results.push(log.warning(warning)?);
     }
     // "Runtime conditions that the tool encountered" (3.58): what it could not tell.
     let notifications = shown.assessment.unknown.iter().map(|unknown| {
@@ -167,7 +170,7 @@ impl<'a> Log<'a> {
             Decision::Defer => "note",
         };
         let package = &finding.package;
-        let message = format!(
+        let mut message = format!(
             "{} {} has {}. Priority: {}. {}",
             package.name,
             package.version,
@@ -188,6 +191,10 @@ impl<'a> Log<'a> {
         }
         if !finding.about.is_empty() {
             properties["about"] = json!(finding.about);
+        }
+        if let Some(only) = only_in(finding) {
+            message = format!("{message} It is {only}.");
+            properties["packages"] = json!(finding.packages);
         }
         if !finding.kept_open.is_empty() {
             properties["kept_open"] = json!(finding.kept_open);
@@ -244,10 +251,16 @@ impl<'a> Log<'a> {
         components.retain(|component| dormant.components.contains(&component.name));
         let evidence = evidence_of(&components);
         let sleeps = sleeps(dormant);
-        let message = format!(
-            "{} {} has {name}, and is dormant: {sleeps}. Whoever boots it has this.",
-            package.name, package.version
-        );
+        let message = match dormant.has_no_code {
+            true => format!(
+                "{} {} is built from what has {name}, and has none of it: {sleeps}.",
+                package.name, package.version
+            ),
+            false => format!(
+                "{} {} has {name}, and is dormant: {sleeps}. Whoever boots it has this.",
+                package.name, package.version
+            ),
+        };
         Ok(json!({
             "ruleId": name,
             "ruleIndex": at,
@@ -265,6 +278,26 @@ impl<'a> Log<'a> {
                 "justification": format!("dormant: {sleeps}"),
             }],
             "properties": {"package": package, "dormant": {"runs": dormant.runs}},
+        }))
+    }
+
+    /// What a database knows of a package, and what is no vulnerability in it.
+    fn warning(&mut self, warning: &Warning) -> Result<Value, Failure> {
+        let at = self.rule(&warning.name, &warning.name)?;
+        let package = &warning.package;
+        let message = format!(
+            "{} {}: {}. This is no vulnerability.",
+            package.name, package.version, warning.informs
+        );
+        Ok(json!({
+            "ruleId": warning.name,
+            "ruleIndex": at,
+            "kind": "informational",
+            "level": "none",
+            "message": {"text": message},
+            "locations": self.locations(&warning.evidence, &self.components(package)),
+            "partialFingerprints": {"steadfast/v1": fingerprint(&warning.name, package)},
+            "properties": {"package": package, "informs": warning.informs},
         }))
     }
 
