@@ -107,7 +107,7 @@ fn read_backup(
     let restored: Option<HostPath> = keys.value("restored", problems);
     let within = keys.text("within", problems);
     let within_days = within.and_then(|text| {
-        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        let days = text.strip_suffix('d').unwrap_or(&text).parse().ok();
         let place = keys.place_of(keys.node("within").unwrap_or(item));
         problems.keep(days.filter(|days| *days > 0).ok_or_else(|| {
             ContentError::new("`within` is not a number of days", place)

@@ -43,6 +43,7 @@ pub mod tree;
 pub mod undo;
 pub mod validate;
 pub mod walk;
+pub mod zones;
 
 use std::collections::BTreeMap;
 

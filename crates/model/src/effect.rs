@@ -362,6 +362,10 @@ pub struct PackageUpgrade {
     /// Where the new version comes from, as apt tells it: `Debian-Security:12/oldstable-security`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
+    /// The newest version between the two, or the new one, that is published for security; none
+    /// where there is none, and in what an older version recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<String>,
     /// SHA-256 of the package file.
     pub archive: Digest,
 }
@@ -385,10 +389,10 @@ impl PackageUpgrade {
         bare_name(&self.name)
     }
 
-    /// Is it published as a security update? By Debian's own label, and what its derivatives
-    /// call theirs.
+    /// Is a security update part of it? By Debian's own label, and what its derivatives call
+    /// theirs, of the new version or of one before it.
     pub fn is_security(&self) -> bool {
-        says_security(&self.origins)
+        self.security.is_some() || says_security(&self.origins)
     }
 }
 

@@ -121,6 +121,16 @@ pub struct Selection {
     /// Upgrades of packages, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
+    /// Of these, only the packages of these names, and those that are built from sources of these
+    /// names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// Packages that stay as they are, and with them what can't be upgraded without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<String>,
+    /// Only what closes these vulnerabilities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vulnerabilities: Vec<String>,
     /// How long an upgrade may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_seconds: Option<u64>,
@@ -149,6 +159,8 @@ pub enum Patches {
     },
     /// None: what dpkg left unfinished is finished, or installed again.
     Repair,
+    /// None: what runs the old files of upgrades that are done already is restarted.
+    Restart,
 }
 
 #[expect(

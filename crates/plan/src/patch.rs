@@ -99,7 +99,10 @@ pub fn plan(patching: Patching) -> Plan {
         let risk = risk::of_upgrade(&packages);
         actions.push(Action {
             risk: risk.as_ref().map_or(Risk::Service, |touched| touched.risk),
-            risk_why: risk.map(|touched| touched.why),
+            risk_why: Some(risk.map_or_else(
+                || "the packages' own scripts may restart what is theirs".to_owned(),
+                |touched| touched.why,
+            )),
             rests_on: (0..).take(premises.len()).collect(),
             ..action(
                 0,
@@ -127,14 +130,7 @@ pub fn plan(patching: Patching) -> Plan {
                 ..action(place, effect, Inverse::Repeat)
             });
         }
-        left_alone.extend(stay.into_iter().map(|(what, why)| LeftAlone {
-            why: match what.as_str() == KERNEL || left_for_a_reboot(&what).is_some() {
-                true => format!("{UNTIL_A_REBOOT}: {why}"),
-                false => format!("goes on with what it has mapped: {why}"),
-            },
-            what,
-            at: Vec::new(),
-        }));
+        left_alone.extend(left_running(stay));
     }
     Plan {
         format: PLAN_FORMAT,
@@ -147,6 +143,64 @@ pub fn plan(patching: Patching) -> Plan {
         left_alone,
         premises,
     }
+}
+
+/// What runs the old files of upgrades that are done, whoever made them, as a plan of restarts. `users`
+/// have these files mapped, and nothing else.
+pub fn restart(
+    host: HostIdentity,
+    selection: Selection,
+    users: &[User],
+    not_restarted: &BTreeMap<String, String>,
+) -> Plan {
+    let old: BTreeSet<HostPath> = users.iter().flat_map(|user| user.maps.clone()).collect();
+    let (restarts, mut stay) = served(users, &old, not_restarted);
+    let actions = restarts.into_iter().zip(0..).map(|(name, place)| {
+        let effect = Effect::Unit {
+            name,
+            op: UnitOp::Restart,
+        };
+        Action {
+            risk: Risk::Service,
+            validate: validator_of_unit(&effect),
+            ..action(place, effect, Inverse::Repeat)
+        }
+    });
+    let actions = actions.collect();
+    // Here everybody who stays is named: the command is about nothing else.
+    for user in users.iter().filter(|user| !user.maps.is_empty()) {
+        match &user.unit {
+            None => stay.insert(user.name.clone(), "it is of no service".to_owned()),
+            Some(unit) if is_a_session(unit) => {
+                stay.insert(unit.clone(), "somebody is signed in".to_owned())
+            }
+            Some(_) => None,
+        };
+    }
+    Plan {
+        format: PLAN_FORMAT,
+        host,
+        selection: Selection {
+            all_or_nothing: true,
+            ..selection
+        },
+        actions,
+        left_alone: left_running(stay),
+        premises: Vec::new(),
+    }
+}
+
+/// What goes on as it is, and why.
+fn left_running(stay: BTreeMap<String, String>) -> Vec<LeftAlone> {
+    let said = |(what, why): (String, String)| LeftAlone {
+        why: match what.as_str() == KERNEL || left_for_a_reboot(&what).is_some() {
+            true => format!("{UNTIL_A_REBOOT}: {why}"),
+            false => format!("goes on with what it has mapped: {why}"),
+        },
+        what,
+        at: Vec::new(),
+    };
+    stay.into_iter().map(said).collect()
 }
 
 fn action(place: u32, effect: Effect, inverse: Inverse) -> Action {

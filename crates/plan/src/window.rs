@@ -1,23 +1,32 @@
-//! Maintenance windows: when a change may begin on a host. Times are in UTC, as all dates of a
-//! policy are.
+//! Maintenance windows: when a change may begin on a host. Times are in UTC, as all dates of a policy
+//! are, unless the window names a time zone.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Time, Weekday};
-use jiff::tz::Offset;
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use model::Digest;
 
-/// `Sat 02:00-05:00`, `Mon-Fri 22:00-02:00`, `Sat,Sun 01:00-06:00`; without days, each day.
+/// `Sat 02:00-05:00`, `Mon-Fri 22:00-02:00`, `Sat,Sun 01:00-06:00 Europe/Berlin`; `daily`, or no
+/// days: each day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// On which it begins, from Monday, 0.
     days: BTreeSet<i8>,
     from: Time,
-    length: SignedDuration,
+    /// Before `from`, or the same, on the day after.
+    to: Time,
+    zone: TimeZone,
+    /// The zone's name as it was written.
+    named: String,
 }
+
+/// The time zone of a name of the IANA's database, `Europe/Berlin`: whoever parses a window says where
+/// that is.
+pub type Zones<'a> = &'a dyn Fn(&str) -> Option<TimeZone>;
 
 /// When a host may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,69 +77,83 @@ impl Window {
     /// longer than any window. Hosts begin spread over the first half of what can be spared, each
     /// always at the same place, so that a fleet does not begin at once.
     pub fn slot(&self, now: Timestamp, host: &Digest, needs: SignedDuration) -> Option<Slot> {
-        let spare = self.length - needs;
-        if spare.is_negative() {
-            return None;
-        }
-        let offset = spread(host, spare / 2);
-        let today = Offset::UTC.to_datetime(now).date();
+        let today = self.zone.to_datetime(now).date();
         let mut days = (-1..=DAYS_AHEAD).filter_map(|day| today.checked_add(day.days()).ok());
         days.find_map(|date| {
             if !self.days.contains(&date.weekday().to_monday_zero_offset()) {
                 return None;
             }
-            let opens = Offset::UTC.to_timestamp(date.to_datetime(self.from)).ok()?;
+            // A window is as long as the clocks of its zone make it: when they go forward in it, it
+            // is an hour shorter, and a time that there is not that night is the one an hour later.
+            let at = |date: Date, time| {
+                let at = self.zone.to_ambiguous_timestamp(date.to_datetime(time));
+                at.compatible().ok()
+            };
+            let last = match self.to > self.from {
+                true => date,
+                false => date.checked_add(1.days()).ok()?,
+            };
+            let (opens, closes) = (at(date, self.from)?, at(last, self.to)?);
+            let spare = closes.duration_since(opens) - needs;
+            if spare.is_negative() {
+                return None;
+            }
             let slot = Slot {
                 opens,
-                first: opens + offset,
+                first: opens + spread(host, spare / 2),
                 last: opens + spare,
-                closes: opens + self.length,
+                closes,
             };
             (now <= slot.last).then_some(slot)
         })
     }
-}
 
-/// A place within `length` that belongs to the host.
-fn spread(host: &Digest, length: SignedDuration) -> SignedDuration {
-    let seconds = u64::try_from(length.as_secs()).unwrap_or(0) + 1;
-    let number = host
-        .as_bytes()
-        .iter()
-        .take(8)
-        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    SignedDuration::from_secs(i64::try_from(number % seconds).unwrap_or(0))
-}
+    /// As long as it is where no clocks are changed in it.
+    fn length(&self) -> SignedDuration {
+        let length = self.to.duration_since(self.from);
+        match length.is_negative() {
+            true => length + SignedDuration::from_hours(24),
+            false => length,
+        }
+    }
 
-impl FromStr for Window {
-    type Err = BadWindow;
-
-    fn from_str(text: &str) -> Result<Self, BadWindow> {
+    /// # Errors
+    /// When it is not written as one, or names a time zone that is not known.
+    pub fn parse(text: &str, zones: Zones<'_>) -> Result<Self, BadWindow> {
         let bad = |why| BadWindow {
             text: model::printable(text.as_bytes()),
             why,
         };
-        let (days, times) = match text.trim().rsplit_once(char::is_whitespace) {
-            Some((days, times)) => (days.trim(), times),
-            None => ("", text.trim()),
-        };
-        let (from, to) = times
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let is_times = |word: &&str| word.contains(':');
+        let place = words.iter().position(is_times);
+        let place = place.ok_or_else(|| bad("write it as `Sat 02:00-05:00`"))?;
+        let (from, to) = words[place]
             .split_once('-')
             .ok_or_else(|| bad("write it as `Sat 02:00-05:00`"))?;
         let time = |text: &str| {
             Time::strptime("%H:%M", text).map_err(|_| bad("times are written as 02:00"))
         };
         let (from, to) = (time(from)?, time(to)?);
-        let mut length = to.duration_since(from);
-        if length.is_negative() {
-            // Over midnight.
-            length += SignedDuration::from_hours(24);
-        }
-        if length.is_zero() {
+        if from == to {
             return Err(bad("it begins and ends at the same time"));
         }
+        let (named, zone) = match &words[place + 1..] {
+            [] | ["UTC"] => ("UTC".to_owned(), TimeZone::UTC),
+            [name] => {
+                let zone = zones(name);
+                let unknown = "this host knows no time zone of that name: write Europe/Berlin";
+                ((*name).to_owned(), zone.ok_or_else(|| bad(unknown))?)
+            }
+            _ => return Err(bad("after the times comes a time zone, and nothing else")),
+        };
         let mut chosen = BTreeSet::new();
-        for part in days
+        let written = words[..place].join(" ");
+        let written = match written.to_ascii_lowercase().as_str() {
+            "daily" => "",
+            _ => &written,
+        };
+        for part in written
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
@@ -138,7 +161,7 @@ impl FromStr for Window {
             let day = |name: &str| {
                 DAYS.iter()
                     .position(|day| name.trim().to_ascii_lowercase().starts_with(day))
-                    .ok_or_else(|| bad("days are Mon, Tue, Wed, Thu, Fri, Sat and Sun"))
+                    .ok_or_else(|| bad("days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or daily"))
             };
             let (first, last) = match part.split_once('-') {
                 Some((first, last)) => (day(first)?, day(last)?),
@@ -156,8 +179,30 @@ impl FromStr for Window {
                 .filter_map(|day| i8::try_from(day).ok())
                 .collect(),
             from,
-            length,
+            to,
+            zone,
+            named,
         })
+    }
+}
+
+/// A place within `length` that belongs to the host.
+fn spread(host: &Digest, length: SignedDuration) -> SignedDuration {
+    let seconds = u64::try_from(length.as_secs()).unwrap_or(0) + 1;
+    let number = host
+        .as_bytes()
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    SignedDuration::from_secs(i64::try_from(number % seconds).unwrap_or(0))
+}
+
+/// In UTC; a time zone is not known here.
+impl FromStr for Window {
+    type Err = BadWindow;
+
+    fn from_str(text: &str) -> Result<Self, BadWindow> {
+        Self::parse(text, &|_| None)
     }
 }
 
@@ -169,14 +214,15 @@ impl fmt::Display for Window {
             .filter_map(|day| Weekday::from_monday_zero_offset(*day).ok())
             .map(|day| format!("{day:?}").chars().take(3).collect())
             .collect();
-        let minutes = self.length.as_mins();
+        let minutes = self.length().as_mins();
         write!(
             f,
-            "{} {} for {}:{:02} h, UTC",
+            "{} {} for {}:{:02} h, {}",
             days.join(","),
             self.from.strftime("%H:%M"),
             minutes / 60,
-            minutes % 60
+            minutes % 60,
+            self.named
         )
     }
 }

@@ -242,7 +242,7 @@ fn rehearsed(
 fn no_rehearsal(error: UpgradeError) -> NoRehearsal {
     let help = "nothing was changed on this host";
     match error {
-        UpgradeError::Fails(_) | UpgradeError::NoRoom { .. } => {
+        UpgradeError::Fails { .. } | UpgradeError::NoRoom { .. } => {
             NoRehearsal::Refused(Failure::with_help(Exit::Findings, error, help))
         }
         UpgradeError::Act(_) => {

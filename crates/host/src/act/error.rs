@@ -19,6 +19,9 @@ pub enum ActError {
     /// A program, a system call or a service did not do what it was asked.
     #[error("cannot {what}: {why}")]
     Program { what: String, why: String },
+    /// A program ran, and ended with another status than success.
+    #[error("`{program}` failed: {why}")]
+    Failed { program: String, why: String },
     /// What this host or this tree can't do.
     #[error("{0}")]
     Unsupported(String),

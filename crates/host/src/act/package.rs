@@ -429,7 +429,11 @@ pub fn act(name: &str, op: &PackageOp) -> Result<(), ActError> {
 }
 
 pub(super) fn failed(what: String, ended: &Ended) -> ActError {
-    let said = ended.end();
+    let said = crate::packages::said::why(&[&*ended.stdout, &*ended.stderr].concat());
+    let said = match said.is_empty() {
+        true => ended.end(),
+        false => said,
+    };
     match lock_holder() {
         Some(holder) => {
             let holder = named_process(holder);

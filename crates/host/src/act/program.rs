@@ -14,6 +14,7 @@ use rustix::process::{
 use rustix::thread::set_no_new_privs;
 
 use super::ActError;
+use crate::packages::said::why;
 
 /// More output than this is read and dropped: the list of all packages of a large host fits.
 const OUTPUT_LIMIT_BYTES: u64 = 1 << 20;
@@ -86,6 +87,7 @@ pub struct Program {
     directory: PathBuf,
     limit: Duration,
     confined: Option<Confined>,
+    merged: bool,
 }
 
 /// A program that talks to others gets a user of its own, can't gain rights, writes no file
@@ -119,6 +121,7 @@ impl Program {
             directory: PathBuf::from("/"),
             limit: Duration::from_secs(30),
             confined: None,
+            merged: false,
         }
     }
 
@@ -139,6 +142,13 @@ impl Program {
 
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Takes its errors with the rest of what it says, in their order, as its stdout: what fails is
+    /// then told after what it was at.
+    pub fn merged(mut self) -> Self {
+        self.merged = true;
         self
     }
 
@@ -171,6 +181,9 @@ impl Program {
         if let Some(confined) = self.confined {
             confine(&mut command, confined);
         }
+        if self.merged {
+            merge(&mut command);
+        }
         let mut child = command.spawn().map_err(|error| fail(error.to_string()))?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
@@ -198,10 +211,39 @@ impl Program {
         if ended.succeeded() {
             return Ok(ended);
         }
-        Err(ActError::program(
-            format!("run `{}`", self.path.display()),
-            ended.end(),
-        ))
+        // It ran, and what it says last of its errors is why.
+        let said = match ended.stderr.trim() {
+            "" => why(&ended.stdout),
+            errors => why(errors),
+        };
+        Err(ActError::Failed {
+            program: self.path.display().to_string(),
+            why: match said.is_empty() {
+                true => ended.said(),
+                false => said,
+            },
+        })
+    }
+}
+
+#[expect(unsafe_code, reason = "outputs are joined between fork and exec")]
+fn merge(command: &mut Command) {
+    // SAFETY: one system call on descriptors that are open by then; nothing is allocated.
+    unsafe {
+        command.pre_exec(errors_to_output);
+    }
+}
+
+/// For a child between fork and exec.
+///
+/// # Errors
+/// When the kernel refuses.
+#[expect(unsafe_code, reason = "dup2(2) on the standard descriptors")]
+pub(crate) fn errors_to_output() -> std::io::Result<()> {
+    // SAFETY: both numbers are this process's own standard descriptors, and no pointers are passed.
+    match unsafe { libc::dup2(libc::STDOUT_FILENO, libc::STDERR_FILENO) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
 

@@ -176,6 +176,7 @@ pub fn act(context: &Context<'_>, work: Work<'_>, limit: Duration) -> Result<(),
     for (program, arguments) in work.programs(&archives, &automatic()?)? {
         let ended = unattended(Program::find(&[program])?)
             .args(arguments)
+            .merged()
             .limit(limit)
             .run()?;
         if !ended.succeeded() {
@@ -236,7 +237,7 @@ pub fn audited() -> Result<Vec<String>, ActError> {
 }
 
 /// Explanations stand at the margin, and packages, with a word on each, are indented.
-fn names_of(audit: &str) -> Vec<String> {
+pub(crate) fn names_of(audit: &str) -> Vec<String> {
     let lines = audit.lines();
     lines
         .filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next())

@@ -327,9 +327,14 @@ fn summary(plan: &Plan) -> String {
         if let Effect::Upgrade {
             packages: some,
             removals,
+            unfinished,
             ..
         } = &action.effect
         {
+            if !unfinished.is_empty() {
+                let names = first_of(unfinished, NAMED);
+                return format!("finish what dpkg left unfinished: {names}");
+            }
             packages.extend(removals.iter().map(|one| format!("{} removed", one.name)));
             packages.extend(some.iter().map(|one| format!("{} {}", one.name, one.to)));
             continue;

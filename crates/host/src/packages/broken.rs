@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::apt_caches::Caches;
 use super::pending::{Pending, simulate};
 use crate::act::ActError;
 use crate::act::package::query;
@@ -67,14 +68,17 @@ pub fn parse_broken(text: &str) -> Broken {
 ///
 /// # Errors
 /// When apt-get can't be asked, or has no package file for one.
-pub fn again(broken: &Broken) -> Result<Vec<Pending>, ActError> {
+pub fn again(caches: &Caches, broken: &Broken) -> Result<Vec<Pending>, ActError> {
     if broken.again.is_empty() {
         return Ok(Vec::new());
     }
     let words = ["--reinstall", "install"].map(str::to_owned);
     let with = |word: &dyn Fn((&String, &String)) -> String| {
         let names = broken.again.iter().map(word);
-        simulate(&words.iter().cloned().chain(names).collect::<Vec<_>>())
+        simulate(
+            caches,
+            &words.iter().cloned().chain(names).collect::<Vec<_>>(),
+        )
     };
     with(&|(name, version)| match version.as_str() {
         "" => name.clone(),

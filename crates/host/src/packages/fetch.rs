@@ -11,10 +11,12 @@ use std::time::Duration;
 use model::component::SourcePackage;
 use model::{PackageRemoval, PackageUpgrade};
 
+use super::apt_caches::Caches;
 use super::pending::{Pending, UNLOCKED};
+use super::said::{NotFetched, not_fetched, not_fetched_text, other_bytes_text, why};
 use crate::act::package::apt;
 use crate::act::program::Program;
-use crate::act::upgrade::{NO_CACHES, archives_below, file_name, name_of_file};
+use crate::act::upgrade::{archives_below, file_name, name_of_file};
 use crate::act::{ActError, Root};
 use crate::image;
 use crate::lock::Lock;
@@ -52,6 +54,18 @@ impl Turn {
     }
 }
 
+/// Why package files could not be had. Nothing was installed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error(transparent)]
+    Act(#[from] ActError),
+    /// What came is not what the signed lists name.
+    #[error("{}", other_bytes_text(.0))]
+    OtherBytes(Vec<NotFetched>),
+    #[error("{}", not_fetched_text(.0))]
+    NotFetched(Vec<NotFetched>),
+}
+
 /// Package files that were fetched and verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
@@ -66,7 +80,7 @@ pub struct Fetched {
 ///
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.
-pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetched, ActError> {
+pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetched, FetchError> {
     fetch_beside(state, pending, again, &[])
 }
 
@@ -79,7 +93,8 @@ pub fn fetch_beside(
     pending: Vec<Pending>,
     again: bool,
     removals: &[PackageRemoval],
-) -> Result<Fetched, ActError> {
+) -> Result<Fetched, FetchError> {
+    let caches = Caches::below(state.directory());
     let archives = archives_below(state.images().directory());
     if !archives.is_dir() {
         std::fs::DirBuilder::new()
@@ -95,7 +110,7 @@ pub fn fetch_beside(
     if pending.is_empty() {
         return Ok(Fetched::default());
     }
-    let fetch = |how: &str| {
+    let fetch = |how: &str| -> Result<String, FetchError> {
         let options = [
             UNLOCKED,
             &format!("-oDir::Cache::archives={}/", archives.display()),
@@ -113,19 +128,35 @@ pub fn fetch_beside(
             .iter()
             .map(|pending| format!("{}={}", pending.name, pending.to))
             .chain(removed);
-        apt().and_then(|apt| {
-            apt.args(NO_CACHES)
-                .args(again.then_some("--reinstall"))
-                .args(options.map(str::to_owned))
-                .args(wanted)
-                .limit(FETCH_LIMIT)
-                .succeed()
+        let ended = apt()?
+            .args(caches.options())
+            // The same versions again, or the older ones that worked.
+            .args(again.then_some("--reinstall"))
+            .args(again.then_some("--allow-downgrades"))
+            .args(options.map(str::to_owned))
+            .args(wanted)
+            .merged()
+            .limit(FETCH_LIMIT)
+            .run()?;
+        if ended.succeeded() {
+            return Ok(ended.stdout);
+        }
+        // What apt keeps of a file that it did not accept is of no use, and stays for ever.
+        drop_unaccepted(&archives);
+        let failed = not_fetched(&ended.stdout);
+        let (other_bytes, failed): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(NotFetched::is_other_bytes);
+        Err(match (other_bytes.is_empty(), failed.is_empty()) {
+            (false, _) => FetchError::OtherBytes(other_bytes),
+            (true, false) => FetchError::NotFetched(failed),
+            (true, true) => ActError::program("fetch packages", why(&ended.stdout)).into(),
         })
     };
     fetch("--download-only")?;
     // What apt calls fetched without copying it: an archive on this host's own disk.
-    copy_local(&fetch("--print-uris")?.stdout, &archives)?;
-    let listed = listed(&pending)?;
+    let addresses = fetch("--print-uris")?;
+    copy_local(&addresses, &archives)?;
+    let listed = listed(&caches, &pending)?;
     let mut packages = Vec::with_capacity(pending.len());
     let mut unpacked_bytes = 0;
     for pending in pending {
@@ -136,6 +167,7 @@ pub fn fetch_beside(
             to: pending.to,
             source: None,
             origins: pending.origins,
+            security: pending.security,
             archive: model::Digest::of(b""),
         };
         let path = archives.join(file_name(&package));
@@ -149,9 +181,12 @@ pub fn fetch_beside(
             .filter(|listed| listed.sha256 == package.archive.to_string())
         else {
             drop(std::fs::remove_file(&path));
-            return Err(refuse(
-                "it is not the file that the archive's lists name".to_owned(),
-            ));
+            let address = address_of(&addresses, &file_name(&package));
+            return Err(FetchError::OtherBytes(vec![NotFetched {
+                package: package.name,
+                address: address.unwrap_or_else(|| path.display().to_string()),
+                why: "Hash Sum mismatch".to_owned(),
+            }]));
         };
         package.source = Some(listed.source.clone());
         unpacked_bytes += listed.installed_bytes;
@@ -162,6 +197,31 @@ pub fn fetch_beside(
     Ok(Fetched {
         packages,
         unpacked_bytes,
+    })
+}
+
+/// What apt puts aside when a file is not what it should be, and what it had begun to fetch.
+fn drop_unaccepted(archives: &Path) {
+    for (folder, all) in [
+        (archives.to_owned(), false),
+        (archives.join("partial"), true),
+    ] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_failed = entry.file_name().to_string_lossy().ends_with(".FAILED");
+            if (all || is_failed) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Of apt-get's `--print-uris`.
+fn address_of(addresses: &str, file: &str) -> Option<String> {
+    let mut lines = addresses.lines().map(str::split_whitespace);
+    lines.find_map(|mut words| {
+        let address = words.next()?;
+        let is_it = words.next()? == file;
+        is_it.then(|| model::printable(address.trim_matches('\'').as_bytes()))
     })
 }
 
@@ -226,12 +286,12 @@ pub struct Listed {
 ///
 /// # Errors
 /// When apt-cache can't be asked.
-pub fn listed(pending: &[Pending]) -> Result<BTreeMap<String, Listed>, ActError> {
+pub fn listed(caches: &Caches, pending: &[Pending]) -> Result<BTreeMap<String, Listed>, ActError> {
     let mut all = BTreeMap::new();
     // A program's answer is bounded; so many stanzas fit into it.
     for some in pending.chunks(100) {
         let ended = Program::find(&["/usr/bin/apt-cache"])?
-            .args(NO_CACHES)
+            .args(caches.options())
             .args(["show"])
             .args(
                 some.iter()

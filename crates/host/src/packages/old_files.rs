@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use model::HostPath;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
 
+use super::owners::owners;
 use super::reach::is_merged;
 use super::users::{DELETED, Inode, Process, Range, deleted_ranges, look, maps};
 use crate::act::{LastLink, Root};
@@ -44,9 +45,61 @@ impl OldFiles {
         for process in &mut running {
             compared.look(process, is_of_packages);
         }
+        drop_scratch(&mut running);
         running.retain(|process| !process.deleted.is_empty());
         Self { running, unseen }
     }
+}
+
+/// Takes out what was never replaced by an upgrade: what programs map for themselves and unlink, as
+/// libffi, compilers at run time and databases do.
+fn drop_scratch(running: &mut [Process]) {
+    let elsewhere = running.iter().flat_map(|process| &process.deleted);
+    let elsewhere = elsewhere.filter(|path| !is_of_packages(path));
+    let elsewhere: BTreeSet<String> = elsewhere.map(ToString::to_string).collect();
+    if elsewhere.is_empty() {
+        return;
+    }
+    let owned = owners(&elsewhere);
+    for process in running {
+        let folder = Path::new("/proc").join(process.id.to_string());
+        // Where it can't be told what is executed, it may all be.
+        let maps = maps(&folder);
+        process.deleted.retain(|path| {
+            let is_owned = owned.contains_key(&path.to_string());
+            let is_executed = || {
+                let maps = maps.as_deref();
+                maps.is_none_or(|maps| is_mapped_to_execute(maps, path))
+            };
+            is_of_upgrade(path, is_owned, is_executed)
+        });
+        let deleted = &process.deleted;
+        process.deleted_at.retain(|path, _| deleted.contains(path));
+    }
+}
+
+/// Where programs put what is theirs alone, and where users have their files.
+const SCRATCH: [&str; 8] = [
+    "/dev",
+    "/home",
+    "/proc",
+    "/root",
+    "/run",
+    "/tmp",
+    "/var/cache",
+    "/var/tmp",
+];
+
+/// Can a mapped file that is gone be one that an upgrade, of packages or by hand, has replaced? What
+/// lies where packages have their files, or is a package's, can. Of the rest, only what is executed, as
+/// a program below `/srv`, and not what lies where nobody upgrades anything.
+pub fn is_of_upgrade(path: &HostPath, is_owned: bool, is_executed: impl FnOnce() -> bool) -> bool {
+    let is_scratch = || {
+        SCRATCH
+            .iter()
+            .any(|top| path.is_within(&HostPath::literal(top)))
+    };
+    is_of_packages(path) || is_owned || !is_scratch() && is_executed()
 }
 
 /// Has a process a deleted file mapped as something to execute? What is made on the host itself, as

@@ -11,11 +11,14 @@ use model::patching::DATA_PLACES;
 use model::value::Output;
 use serde::Serialize;
 
+use super::changes::{Changes, read_changes};
 use super::fetch::Fetched;
+use super::said;
 use crate::act::ActError;
 use crate::act::package::{APT_VARIABLES, automatic};
 use crate::act::program::{Program, end_of};
-use crate::act::upgrade::{CONFIGURE, Work, archives_below};
+use crate::act::upgrade::{CONFIGURE, Work, archives_below, names_of};
+use crate::rehearse::writes::READABLE_BYTES;
 use crate::rehearse::{Look, Place, RehearseError, Rehearsed, Step, rehearse};
 use crate::state::State;
 
@@ -76,6 +79,11 @@ pub struct UpgradeRehearsed {
     /// Configuration files that the administrator changed and that stay as they are, with the
     /// maintainer's new version, which is put beside each.
     pub conflicts: BTreeMap<HostPath, Vec<u8>>,
+    /// Questions that packages asked of whoever installs them, and that nobody has answered: each with
+    /// how urgent its package calls it (debconf-devel(7)).
+    pub questions: Vec<String>,
+    /// What the changelogs of the new versions say, by the names of the packages.
+    pub changes: BTreeMap<String, Changes>,
 }
 
 /// What an upgrade takes of a file system.
@@ -88,6 +96,10 @@ pub struct Room {
     pub free_bytes: u64,
 }
 
+/// Of a package of Debian's own making, below its folder in `/usr/share/doc` (Debian policy, 12.7).
+const CHANGELOG: &str = "/changelog.Debian.gz";
+/// What was answered before (debconf.conf(5)).
+const DEBCONF: &str = "/var/cache/debconf/config.dat";
 /// Where dpkg puts the maintainer's version of a configuration file that was changed here.
 const BESIDE: &str = ".dpkg-dist";
 
@@ -109,8 +121,12 @@ pub enum UpgradeError {
         free_bytes: u64,
     },
     /// It fails on a copy of this host, and would fail on the host.
-    #[error("the upgrade fails on a copy of this host: {0}")]
-    Fails(String),
+    #[error("the upgrade fails on a copy of this host: {why}")]
+    Fails {
+        why: String,
+        /// Those at which it failed, where dpkg names them, without their architectures.
+        packages: Vec<String>,
+    },
 }
 
 /// Upgrades a copy of this host, and asks the checks there, before and after. What dpkg left
@@ -158,6 +174,7 @@ pub fn rehearse_work(
     look: Look<'_>,
 ) -> Result<UpgradeRehearsed, UpgradeError> {
     let again = !work.unfinished.is_empty();
+    let packages = work.packages;
     let archives = archives_below(state.images().directory());
     let step = |check: &Check| Step {
         program: PathBuf::from(&check.argv[0]),
@@ -188,7 +205,9 @@ pub fn rehearse_work(
         limit: CHECK_LIMIT,
         others_rest_on_it: true,
     });
-    let variables = [&APT_VARIABLES[..], &[("HOME", "/root")]].concat();
+    // debconf then says what it is asked.
+    let own = [("HOME", "/root"), ("DEBCONF_DEBUG", "developer")];
+    let variables = [&APT_VARIABLES[..], &own].concat();
     let mine = HostPath::from_bytes(
         state
             .images()
@@ -218,7 +237,7 @@ pub fn rehearse_work(
         &steps,
         &variables,
         &left_out,
-        BESIDE,
+        &[BESIDE, CHANGELOG],
         needed_bytes,
         &folder,
         look,
@@ -229,17 +248,44 @@ pub fn rehearse_work(
         Some(Err(why)) => Some(why.clone()),
         None => Some("it did not run".to_owned()),
     };
+    let fails = |place: usize, otherwise: String| match ended.get(place) {
+        Some(Ok(output)) => {
+            let failed = said::failed(&output.stdout).into_iter();
+            let packages = failed.filter(|one| !one.waits).map(|one| one.package);
+            UpgradeError::Fails {
+                why: match said::why(&output.stdout) {
+                    said if said.is_empty() => otherwise,
+                    said => said,
+                },
+                packages: packages.collect(),
+            }
+        }
+        _ => UpgradeError::Fails {
+            why: otherwise,
+            packages: Vec::new(),
+        },
+    };
     // dpkg's configuring may fail for what is installed again after it.
     for place in (if again { first + 1 } else { first })..last {
         if let Some(why) = why_not(ended.get(place)) {
-            return Err(UpgradeError::Fails(why));
+            return Err(fails(place, why));
         }
     }
     if let Some(Ok(audit)) = ended.get(last - 1)
         && !audit.stdout.trim().is_empty()
     {
-        let why = format!("dpkg is not clean after it: {}", end_of(&audit.stdout, ""));
-        return Err(UpgradeError::Fails(why));
+        let named = names_of(&audit.stdout);
+        let unclean = format!("dpkg is not clean after it: {}", named.join(", "));
+        // What dpkg could not configure says why; nothing after it may have mended that.
+        return Err(match again.then(|| fails(first, unclean.clone())) {
+            Some(UpgradeError::Fails { why, packages }) if !packages.is_empty() => {
+                UpgradeError::Fails { why, packages }
+            }
+            _ => UpgradeError::Fails {
+                why: unclean,
+                packages: named,
+            },
+        });
     }
     let mut broken = BTreeMap::new();
     for (place, check) in checks.iter().enumerate() {
@@ -250,7 +296,19 @@ pub fn rehearse_work(
     }
     let room = room(&written_bytes);
     check_room(&room)?;
+    let said = ended[first..last].iter().flatten();
+    let said: Vec<&str> = said.map(|output| output.stdout.as_str()).collect();
+    let answered = std::fs::read(DEBCONF).unwrap_or_default();
+    let changes = packages.iter().filter_map(|package| {
+        let name = package.bare_name();
+        let path = format!("/usr/share/doc/{name}/{}", &CHANGELOG[1..]);
+        let packed = contents.get(&HostPath::from_bytes(path.as_bytes()).ok()?)?;
+        let changes = read_changes(packed, package.from.as_deref());
+        Some((name.to_owned(), changes))
+    });
     Ok(UpgradeRehearsed {
+        changes: changes.collect(),
+        questions: said::questions(&said.concat(), &answered),
         writes,
         room,
         place,
@@ -260,6 +318,9 @@ pub fn rehearse_work(
             .into_iter()
             .filter_map(|(path, content)| {
                 let kept = path.as_bytes().strip_suffix(BESIDE.as_bytes())?;
+                // Of a part nothing could be said.
+                let is_whole = (content.len() as u64) < READABLE_BYTES;
+                let content = if is_whole { content } else { Vec::new() };
                 Some((HostPath::from_bytes(kept).ok()?, content))
             })
             .collect(),
@@ -290,7 +351,7 @@ fn room(written_bytes: &BTreeMap<PathBuf, u64>) -> Vec<Room> {
 }
 
 /// Every file system must hold the new files beside the old, and a way back beside both.
-fn check_room(rooms: &[Room]) -> Result<(), UpgradeError> {
+pub fn check_room(rooms: &[Room]) -> Result<(), UpgradeError> {
     let full = rooms
         .iter()
         .find(|room| room.written_bytes.saturating_mul(2) > room.free_bytes);

@@ -79,6 +79,8 @@ pub fn read(simulation: &str, wants: &Wants) -> Result<Together, ActError> {
                 from: step.old,
                 to: new.version,
                 origins: new.origins,
+                security: None,
+                unsigned: None,
             }),
             (false, None) => {}
         }

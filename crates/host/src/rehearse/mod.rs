@@ -20,6 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::thread::UnshareFlags;
 
+use crate::act::program::errors_to_output;
 use crate::local::{is_of_the_kernel, is_remote};
 use crate::parse::mount::{MountLine, parse_mountinfo};
 use crate::tool::run::{Watch, run_watched};
@@ -60,7 +61,7 @@ pub struct Rehearsed {
     pub steps: Vec<Result<Output, String>>,
     /// Every path of the host that the steps would have made, changed or removed.
     pub writes: BTreeSet<HostPath>,
-    /// New files whose names end as was asked for, with what is in them.
+    /// New files whose names end as was asked for, with what is in them, or its beginning.
     pub contents: BTreeMap<HostPath, Vec<u8>>,
     /// What was written below each local mount, in bytes.
     pub written_bytes: BTreeMap<PathBuf, u64>,
@@ -113,7 +114,7 @@ pub type Look<'a> = &'a mut (dyn FnMut(&Path, &BTreeSet<HostPath>) + Send);
 
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
 /// may write. What they write below `left_out` is not told; new files whose names end with
-/// `ending` are told with their content. `folder` is a place of ours on a disk, for layers that
+/// one of `endings` are told with their content. `folder` is a place of ours on a disk, for layers that
 /// do not fit into memory; it is gone afterwards. `look` is shown the copy's root after the last
 /// step, where no step failed that others rest on.
 ///
@@ -123,7 +124,7 @@ pub fn rehearse(
     steps: &[Step],
     variables: &[(&str, &str)],
     left_out: &[HostPath],
-    ending: &str,
+    endings: &[&str],
     needed_bytes: u64,
     folder: &Path,
     look: Look<'_>,
@@ -158,7 +159,7 @@ pub fn rehearse(
                 }
                 Ok(Rehearsed {
                     steps: ended,
-                    contents: contents(&copy.layers, &writes, ending).map_err(unread())?,
+                    contents: contents(&copy.layers, &writes, endings).map_err(unread())?,
                     writes,
                     written_bytes: sizes(&copy.layers).map_err(unread())?,
                     place: workshop.place,
@@ -391,7 +392,8 @@ impl Copy {
         };
         let cell = Cell::new(self.root.clone(), &limits, door);
         let args: Vec<OsString> = step.args.iter().map(OsString::from).collect();
-        let enter = move || cell.enter();
+        // Errors with the rest, in their order.
+        let enter = move || errors_to_output().and_then(|()| cell.enter());
         let ran = run_watched(&step.program, &args, variables, enter, step.limit, watch);
         ran.map_err(|trouble| match trouble {
             Trouble::Absent => "it is gone".to_owned(),

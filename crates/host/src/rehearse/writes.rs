@@ -3,16 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::HostPath;
 
-use crate::act::place::read_bounded;
-
-/// A configuration file that is larger than this is not compared by eye.
-const READABLE_BYTES: u64 = 256 << 10;
+/// What is larger than this is not compared by eye, nor read to its end.
+pub(crate) const READABLE_BYTES: u64 = 256 << 10;
 
 /// A rehearsal that writes more paths than this is none of an upgrade.
 const MOST_PATHS: usize = 500_000;
@@ -37,11 +35,12 @@ pub(super) struct Layer {
 pub(super) fn contents(
     layers: &[Layer],
     paths: &BTreeSet<HostPath>,
-    ending: &str,
+    endings: &[&str],
 ) -> io::Result<BTreeMap<HostPath, Vec<u8>>> {
     let mut found = BTreeMap::new();
     for path in paths {
-        if !path.as_bytes().ends_with(ending.as_bytes()) {
+        let has = |ending: &&str| path.as_bytes().ends_with(ending.as_bytes());
+        if !endings.iter().any(has) {
             continue;
         }
         let of = layers
@@ -58,8 +57,10 @@ pub(super) fn contents(
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_file())
         {
-            let bytes = read_bounded(File::open(upper)?, READABLE_BYTES);
-            found.insert(path.clone(), bytes.unwrap_or_default());
+            let mut bytes = Vec::new();
+            let file = File::open(upper)?.take(READABLE_BYTES);
+            let read = { file }.read_to_end(&mut bytes);
+            found.insert(path.clone(), read.map(|_| bytes).unwrap_or_default());
         }
     }
     Ok(found)

@@ -101,6 +101,16 @@ impl Visit for Since<'_> {
         if self.expected.below.iter().any(below) || (self.expected.paths)(&path) {
             return Ok(());
         }
+        // That something in it came or went shows in its time of modification; what a script gives a
+        // directory's own owner or mode once more, as that of base-files does, changes nothing.
+        let modified = Timestamp::new(
+            stat.stx_mtime.tv_sec,
+            i32::try_from(stat.stx_mtime.tv_nsec).unwrap_or_default(),
+        );
+        let is_directory = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory;
+        if is_directory && modified.is_ok_and(|modified| modified < self.since) {
+            return Ok(());
+        }
         self.found.total += 1;
         if self.found.paths.len() < MOST_NAMED {
             self.found.paths.push(path);

@@ -430,6 +430,7 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Statx,
         | StatxFlags::NLINK
         | StatxFlags::INO
         | StatxFlags::SIZE
+        | StatxFlags::MTIME
         | StatxFlags::CTIME;
     fs::statx(directory, name, flags, mask)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use host::packages::log::parse_log;
-use host::packages::old_files::{Compared, is_mapped_to_execute};
+use host::packages::old_files::{Compared, is_mapped_to_execute, is_of_upgrade};
 use host::packages::sockets::parse_sockets;
 use host::packages::users::{Process, parse_maps, parse_start, parse_unit};
 use host::packages::{Listed, build_of, parse_broken, parse_listed, parse_pending};
@@ -178,6 +178,32 @@ fn what_dpkg_left_unfinished_is_known() {
     assert_eq!(names, ["bad", "half", "torn", "waits"]);
     let again: Vec<_> = broken.again.iter().map(|(a, b)| (&**a, &**b)).collect();
     assert_eq!(again, [("bad", "1:4"), ("torn", "5")]);
+}
+
+/// Case 21: what libffi and databases map and unlink is no old file of an upgrade.
+#[test]
+fn what_programs_map_for_themselves_is_no_old_file() {
+    for (path, is_owned, is_executed, wanted) in [
+        ("/tmp/ffi.x", false, true, false),
+        ("/var/tmp/jit.so", false, true, false),
+        ("/var/lib/app.cache", false, false, false),
+        ("/var/cache/fontconfig/a.cache-7", false, false, false),
+        ("/home/ana/bin/tool", false, true, false),
+        ("/usr/lib/libssl.so.3", false, true, true),
+        ("/usr/share/locale/a.mo", false, false, true),
+        ("/opt/app/lib.so", false, true, true),
+        // Put in place by hand, and run.
+        ("/srv/app/server", false, true, true),
+        ("/var/lib/app/plugin.so", false, true, true),
+        ("/var/lib/app/table", true, false, true),
+    ] {
+        let path = HostPath::literal(path);
+        assert_eq!(
+            is_of_upgrade(&path, is_owned, || is_executed),
+            wanted,
+            "{path}"
+        );
+    }
 }
 
 /// A program that runs, and whose file was put there anew: the same bytes are no old file.

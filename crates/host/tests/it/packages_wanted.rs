@@ -59,6 +59,7 @@ fn package(name: &str, from: Option<&str>) -> PackageUpgrade {
         to: "2".to_owned(),
         source: None,
         origins: Vec::new(),
+        security: None,
         archive: Digest::of(b""),
     }
 }

@@ -13,6 +13,7 @@ fn upgrade(name: &str, from: Option<&str>) -> PackageUpgrade {
         to: "2".to_owned(),
         source: None,
         origins: Vec::new(),
+        security: None,
         archive: Digest::of(b""),
     }
 }

@@ -26,6 +26,7 @@ fn planned(users: Vec<User>, writes: &[&str]) -> Plan {
         to: "2".to_owned(),
         source: None,
         origins: Vec::new(),
+        security: None,
         archive: Digest::of(b""),
     };
     plan(Patching {
@@ -120,4 +121,43 @@ fn an_upgrade_that_an_earlier_version_recorded_is_read() {
         panic!("{effect:?}");
     };
     assert_eq!((limit_seconds, unfinished.len()), (3600, 0));
+}
+
+/// What others upgraded: what is safe to restart is, and everybody else is named with the reason.
+#[test]
+fn restarts_alone_name_all_that_stays() {
+    let old = "/usr/lib/libssl.so.3";
+    let users = [
+        user(Some("nginx.service"), old),
+        user(Some("dbus.service"), old),
+        user(Some("session-4.scope"), old),
+        user(Some("job.service"), old),
+        user(None, old),
+    ];
+    let host = HostIdentity {
+        hostname: "web-1".to_owned(),
+        machine: None,
+    };
+    let left = BTreeMap::from([("job.service".to_owned(), "it comes to its end".to_owned())]);
+    let selection = Selection {
+        patches: Some(Patches::Restart),
+        ..Selection::default()
+    };
+    let plan = plan::patch::restart(host, selection, &users, &left);
+    let told: Vec<_> = plan.actions.iter().map(|action| &action.effect).collect();
+    let nginx = Effect::Unit {
+        name: "nginx.service".to_owned(),
+        op: model::UnitOp::Restart,
+    };
+    assert_eq!(told, [&nginx]);
+    let stays: Vec<_> = plan
+        .left_alone
+        .iter()
+        .map(|one| one.what.as_str())
+        .collect();
+    let name = users[4].name.as_str();
+    let mut wanted = vec![name, "dbus.service", "job.service", "session-4.scope"];
+    wanted.sort_unstable();
+    assert_eq!(stays, wanted);
+    assert_eq!(waits_for_a_reboot(&plan), ["dbus.service"]);
 }

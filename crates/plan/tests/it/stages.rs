@@ -76,6 +76,7 @@ fn made(copy: &[(&str, &str)], installed: bool) -> Result<Plan, stages::StageErr
             to: "1.0".to_owned(),
             source: None,
             origins: Vec::new(),
+            security: None,
             archive: Digest::of(b""),
         }],
         removals: Vec::new(),

@@ -1,5 +1,6 @@
 //! When a host may begin, by the clock and by its own place in the window.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
 use plan::window::{Start, Window};
@@ -76,9 +77,66 @@ fn days_and_nights_as_people_write_them() {
         "Sat 25:00-26:00",
         "Xyz 02:00-03:00",
         "Sat 02:00-02:00",
+        "Sat 02:00-05:00 Europe/Berlin",
+        "Sat 02:00-05:00 UTC please",
+        "daily,Mon 02:00-05:00",
     ] {
         assert!(bad.parse::<Window>().is_err(), "{bad}");
     }
+}
+
+/// Central Europe, by the rule of POSIX.
+fn berlin(name: &str) -> Option<TimeZone> {
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").ok();
+    zone.filter(|_| name == "Europe/Berlin")
+}
+
+#[test]
+fn a_window_may_have_several_days_and_a_time_zone() {
+    let host = Digest::of(b"a host");
+    let parse = |text: &str| Window::parse(text, &berlin).expect("a window");
+    let opens = |text: &str, now: &str| {
+        let slot = parse(text)
+            .slot(at(now), &host, NEEDS)
+            .expect("there is time");
+        (slot.opens.to_string(), slot.closes.to_string())
+    };
+    let span = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    // 2026-11-30 is a Monday, in winter: an hour ahead of UTC.
+    let days = "Mon,Tue 01:00-04:00 Europe/Berlin";
+    let tuesday = span("2026-12-01T00:00:00Z", "2026-12-01T03:00:00Z");
+    assert_eq!(opens(days, "2026-11-30T12:00:00Z"), tuesday);
+    let monday = span("2026-12-07T00:00:00Z", "2026-12-07T03:00:00Z");
+    assert_eq!(opens(days, "2026-12-02T00:00:00Z"), monday);
+    assert_eq!(
+        parse(days).to_string(),
+        "Mon,Tue 01:00 for 3:00 h, Europe/Berlin"
+    );
+    // Monday in Berlin, and still Sunday in UTC.
+    let early = span("2026-11-29T23:30:00Z", "2026-11-30T01:00:00Z");
+    assert_eq!(
+        opens("Mon 00:30-02:00 Europe/Berlin", "2026-11-29T12:00:00Z"),
+        early
+    );
+    let daily = span("2026-07-01T23:00:00Z", "2026-07-02T02:00:00Z");
+    assert_eq!(
+        opens("daily 01:00-04:00 Europe/Berlin", "2026-07-01T12:00:00Z"),
+        daily
+    );
+    assert_eq!(parse("daily 01:00-04:00"), parse("01:00-04:00 UTC"));
+    // The night in which the clocks go forward, and the one in which they go back.
+    let sunday = "Sun 01:00-04:00 Europe/Berlin";
+    let short = span("2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z");
+    assert_eq!(opens(sunday, "2026-03-28T00:00:00Z"), short);
+    let long = span("2026-10-24T23:00:00Z", "2026-10-25T03:00:00Z");
+    assert_eq!(opens(sunday, "2026-10-24T00:00:00Z"), long);
+    // What fits into no hour less begins a week later.
+    let needs = SignedDuration::from_mins(150);
+    let slot = parse(sunday).slot(at("2026-03-28T00:00:00Z"), &host, needs);
+    assert_eq!(
+        slot.map(|slot| slot.opens),
+        Some(at("2026-04-04T23:00:00Z"))
+    );
 }
 
 proptest! {

@@ -155,7 +155,7 @@ impl Placed {
 }
 
 /// The options by which a source is exempt from signatures.
-pub(super) fn exemptions(source: &Source) -> impl Iterator<Item = &sources::Opt> {
+pub fn exemptions(source: &Source) -> impl Iterator<Item = &sources::Opt> {
     source.options.iter().filter(|option| {
         EXEMPTIONS.contains(&option.name.as_str())
             && crate::apt::boolean(&option.value) != Some(false)

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
-use model::plan::LeftAlone;
+use model::plan::{LeftAlone, Patches};
 use model::{HostPath, Plan};
 use plan::compare::{Difference, differences};
 
@@ -257,6 +257,7 @@ pub fn refuse_unless_same(saved: &Plan, now: &Plan) -> Result<(), Failure> {
 /// The command that makes such a plan anew.
 fn plan_again(plan: &Plan) -> String {
     let command = match plan.selection.patches {
+        Some(Patches::Restart) => "steadfast patch restart",
         Some(_) => "steadfast patch plan",
         None => "steadfast plan",
     };

@@ -10,9 +10,10 @@ use std::time::Duration;
 use advisory::assess::Finding;
 use advisory::rank::Decision;
 use host::packages::Room;
+use host::packages::changes::Changes;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::plan::{Patches, may_hold_secrets};
 use model::{Effect, HostPath, Plan, UnitOp};
 use plan::data::{Data, DataState};
@@ -32,6 +33,8 @@ use crate::style::{Role, Style};
 
 /// Findings that are named: the most urgent.
 const NAMED: usize = 8;
+/// Held packages, or groups of them, that are named.
+const HELD: usize = 12;
 /// Packages that are named in one line.
 const PACKAGES: usize = 6;
 
@@ -61,11 +64,33 @@ pub struct Foretold {
     pub is_unbounded: bool,
     /// How long it took on the copy.
     pub took: Option<Duration>,
+    /// When it was rehearsed, where that was before and nothing that it rests on has changed since.
+    pub rehearsed_at: Option<Timestamp>,
+    /// Sources that are exempt from signatures, with the packages that come from each.
+    pub unsigned: BTreeMap<String, Vec<String>>,
+    /// What the changelogs of the new versions say, by package.
+    pub changes: BTreeMap<String, Changes>,
+    /// Questions of packages that nobody has answered.
+    pub questions: Vec<String>,
     /// When it may begin here, where a window says so.
     pub begins: Option<Begins>,
 }
 
-/// A newer version that is not taken for a hold.
+/// Why a newer version is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The administrator holds it (apt-mark(8)).
+    Held,
+    /// A pin keeps it away (apt_preferences(5)).
+    Pinned,
+    /// It can't be had without what is held.
+    Waits,
+    /// apt does not take it.
+    KeptBack,
+}
+
+/// A newer version that is not taken.
 #[derive(Clone, Debug, Serialize)]
 pub struct HeldBack {
     pub name: String,
@@ -74,10 +99,34 @@ pub struct HeldBack {
     pub from: Option<String>,
     pub to: String,
     pub security: bool,
+    pub why: Cause,
     /// The held packages that it waits for, where it is not held itself.
     pub waits_for: Vec<String>,
     /// The findings that it would close.
     pub keeps_open: Vec<Finding>,
+}
+
+impl HeldBack {
+    /// What keeps it, said of one package or of several: no verb agrees with both.
+    pub fn text(&self) -> String {
+        let from = self.from.as_deref().unwrap_or("nothing");
+        let newer = match self.security {
+            true => format!("{} is a security update", self.to),
+            false => format!("{} is newer", self.to),
+        };
+        match self.why {
+            Cause::Held => format!("held at {from}; {newer}"),
+            Cause::Pinned => format!("kept at {from} by a pin; {newer}"),
+            Cause::Waits => format!(
+                "left at {from}, waiting for {}; {newer}",
+                self.waits_for.join(", ")
+            ),
+            Cause::KeptBack => format!(
+                "kept back at {from} by apt, since something would be removed for it, or can't be \
+                 had; {newer}"
+            ),
+        }
+    }
 }
 
 /// This host's place in its next window.
@@ -139,6 +188,10 @@ impl Foretold {
             "held": self.held,
             "rehearsal_unbounded": self.is_unbounded,
             "rehearsed_seconds": self.took.map(|took| took.as_secs_f64()),
+            "rehearsed_at": self.rehearsed_at,
+            "questions": self.questions,
+            "unsigned": self.unsigned,
+            "changes": self.changes,
             "begins": self.begins,
             "leaves_sessions": self.leaves_sessions,
             "data": self.data.iter().map(|data| {
@@ -172,6 +225,7 @@ pub fn write(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::R
     let paper = &mut Paper::new(out, style);
     write_decisive(paper, telling)?;
     super::plan::write_body(paper, telling.plan, &|_| None)?;
+    write_why(paper, telling)?;
     write_details(paper, telling.foretold)?;
     match telling.next {
         true => {
@@ -180,6 +234,55 @@ pub fn write(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::R
         }
         false => Ok(()),
     }
+}
+
+/// Why each package is in it: the findings that it closes, or else the vulnerabilities that its
+/// changelog names, and how that begins.
+fn write_why(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
+    let Telling { plan, foretold, .. } = *telling;
+    let upgraded = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Upgrade { packages, .. } => Some(packages),
+            _ => None,
+        });
+    // What is built from one source has one changelog and the same findings.
+    let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
+    for package in upgraded.flatten() {
+        let name = package.bare_name();
+        let effects = foretold.effects.iter();
+        let closed = effects.flat_map(Effects::closed_or_booted);
+        let mut names: Vec<String> = closed
+            .filter(|finding| finding.components.iter().any(|one| one == name))
+            .flat_map(|finding| [&finding.name].into_iter().chain(&finding.also))
+            .cloned()
+            .collect();
+        let changes = foretold.changes.get(name);
+        if names.is_empty() {
+            names.extend(changes.iter().flat_map(|one| one.vulnerabilities.clone()));
+        }
+        names.dedup();
+        let head = changes.map(|one| one.head.as_str()).unwrap_or_default();
+        let why = match (names.is_empty(), head) {
+            (true, "") => continue,
+            (true, head) => head.to_owned(),
+            (false, "") => first_of(&names, PACKAGES),
+            (false, head) => format!("{} ({head})", first_of(&names, PACKAGES)),
+        };
+        match groups.iter_mut().find(|(_, known)| *known == why) {
+            Some((group, _)) => group.push(name),
+            None => groups.push((vec![name], why)),
+        }
+    }
+    for (at, (packages, why)) in groups.iter().enumerate() {
+        let label = if at == 0 { "why" } else { "" };
+        let text = Text::new()
+            .say(Role::Strong, &list(packages))
+            .plain(&format!(": {why}"));
+        paper.row_hanging(Role::Plain, label, LABEL + 2, &text)?;
+    }
+    Ok(())
 }
 
 /// Without what the plan does step by step: that is told as it happens.
@@ -207,6 +310,15 @@ fn write_decisive(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
     write_headline(paper, telling)?;
     for why in &foretold.unknown {
         paper.row(Role::Wary, "unknown", &Text::new().plain(why))?;
+    }
+    for (source, packages) in &foretold.unsigned {
+        let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+        let text = format!(
+            "{}: nothing says whose packages of {} these are, since it is exempt from signatures",
+            list(&names),
+            model::printable(source.as_bytes())
+        );
+        paper.row(Role::Bad, "unsigned", &Text::new().plain(&text))?;
     }
     for data in foretold.data.iter().filter(|data| data.is_at_risk()) {
         let text = format!(
@@ -293,7 +405,7 @@ fn write_headline(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()
     let mut said = vec![plural(packages, "package")];
     said.extend(closes(foretold, telling.today));
     said.push(match restarts.len() {
-        0 => "no restart".to_owned(),
+        0 => "restarts nothing itself".to_owned(),
         number => plural(number, "restart"),
     });
     let waits = waits_for_a_reboot(plan);
@@ -370,6 +482,15 @@ fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
             paper.row(Role::Dim, "data", &Text::new().plain(&text))?;
         }
     }
+    if !foretold.questions.is_empty() {
+        let names: Vec<&str> = foretold.questions.iter().map(String::as_str).collect();
+        let text = format!(
+            "{}: nobody is asked, and the package's own answer counts, or none; answer before, with \
+             debconf-set-selections",
+            list(&names)
+        );
+        paper.row(Role::Wary, "asks", &Text::new().plain(&text))?;
+    }
     for (path, maintainers) in &foretold.conflicts {
         let text = format!("{path} stays; from it to the maintainer's new version:");
         paper.row(Role::Wary, "kept", &Text::new().plain(&text))?;
@@ -390,21 +511,36 @@ fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
     }
     for (at, room) in foretold.room.iter().enumerate() {
         let label = if at == 0 { "room" } else { "" };
-        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let text = format!(
             "{} are written below {}, of {} free",
-            megabytes(room.written_bytes),
+            size(room.written_bytes),
             room.at.display(),
-            megabytes(room.free_bytes)
+            size(room.free_bytes)
         );
         paper.row(Role::Dim, label, &Text::new().plain(&text))?;
     }
+    if let (Some(took), None) = (foretold.took, &foretold.begins) {
+        let text = format!(
+            "the packages took {} on the copy; while they are put in place on the host, services of \
+             theirs may be away",
+            span(took)
+        );
+        paper.row(Role::Dim, "away", &Text::new().plain(&text))?;
+    }
     if foretold.is_unbounded {
-        let text = "this host has no control groups of version 2 for memory and processes: the \
-                    number of the rehearsal's processes, and the memory of all of them, had no limit";
+        let text = "the rehearsal's processes had no common limit, for want of control groups of \
+                    version 2";
         paper.row(Role::Wary, "limits", &Text::new().plain(text))?;
     }
     Ok(())
+}
+
+/// `3.4 MB`, `74.1 GB`.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
+        bytes => format!("{:.1} MB", bytes / 1e6),
+    }
 }
 
 /// May anybody read it on the host? Else its content is shown to nobody: a plan ends in logs and in
@@ -448,23 +584,25 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
     Ok(())
 }
 
-/// What is held, and the findings that stay open for that: once for all that is built from one
-/// source.
+/// Newer versions that are not taken, and the findings that stay open for that: once for all that is
+/// built from one source, those for security first.
 pub fn write_held(paper: &mut Paper<'_>, held: &[HeldBack], today: Date) -> io::Result<()> {
     let mut groups: Vec<Vec<&HeldBack>> = Vec::new();
-    for held in held.iter().filter(|held| !held.keeps_open.is_empty()) {
+    for held in held {
         let is_like = |group: &&mut Vec<&HeldBack>| {
             let first = group[0];
-            first.source.is_some()
-                && (&first.source, &first.from, &first.to, &first.waits_for)
-                    == (&held.source, &held.from, &held.to, &held.waits_for)
+            (first.source.is_some() || held.keeps_open.is_empty())
+                && (&first.source, first.text(), first.keeps_open.is_empty())
+                    == (&held.source, held.text(), held.keeps_open.is_empty())
         };
         match groups.iter_mut().find(is_like) {
             Some(group) => group.push(held),
             None => groups.push(vec![held]),
         }
     }
-    for group in groups {
+    groups.sort_by_key(|group| (group[0].keeps_open.is_empty(), !group[0].security));
+    let more = groups.len().saturating_sub(HELD);
+    for group in groups.into_iter().take(HELD) {
         let first = group[0];
         let names: Vec<&str> = group.iter().map(|held| held.name.as_str()).collect();
         let what = match (&first.source, names.as_slice()) {
@@ -472,17 +610,6 @@ pub fn write_held(paper: &mut Paper<'_>, held: &[HeldBack], today: Date) -> io::
             (Some(source), names) => format!("{source} ({})", list(names)),
             (None, names) => list(names),
         };
-        let why = match first.waits_for.as_slice() {
-            [] => "is held".to_owned(),
-            [name] => format!("waits for {name}, which is held"),
-            names => format!("waits for {}, which are held", names.join(", ")),
-        };
-        let text = format!(
-            "{what} {why} at {}; {} would close what stays open for that:",
-            first.from.as_deref().unwrap_or("nothing"),
-            first.to
-        );
-        paper.row(Role::Bad, "held", &Text::new().plain(&text))?;
         let mut keeps_open: Vec<&Finding> = Vec::new();
         for finding in group.iter().flat_map(|held| &held.keeps_open) {
             let is_same = |known: &&Finding| {
@@ -492,9 +619,29 @@ pub fn write_held(paper: &mut Paper<'_>, held: &[HeldBack], today: Date) -> io::
                 keeps_open.push(finding);
             }
         }
-        named(paper, "", Role::Bad, &keeps_open, today)?;
+        let (role, end) = match (keeps_open.is_empty(), first.security) {
+            (false, _) => (Role::Bad, ", and would close what stays open for that:"),
+            (true, true) => (Role::Bad, ""),
+            (true, false) => (Role::Wary, ""),
+        };
+        let label = match first.why {
+            Cause::Held | Cause::Waits => "held",
+            Cause::Pinned => "pinned",
+            Cause::KeptBack => "kept back",
+        };
+        let text = format!("{what}: {}{end}", first.text());
+        paper.row(role, label, &Text::new().plain(&text))?;
+        if !keeps_open.is_empty() {
+            named(paper, "", Role::Bad, &keeps_open, today)?;
+        }
     }
-    Ok(())
+    match more {
+        0 => Ok(()),
+        more => {
+            let text = format!("and {} more: --format json", number(more));
+            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
+        }
+    }
 }
 
 /// When this host begins, and whether there is time enough.
@@ -526,7 +673,10 @@ pub fn write_begins(
             paper.row(Role::Bad, "", &Text::new().plain(&text))
         }
         Some(took) => {
-            let text = format!("on the copy it took {}", span(took));
+            let text = format!(
+                "on the copy it took {}; for as long, services of the packages may be away",
+                span(took)
+            );
             paper.row(Role::Dim, "", &Text::new().plain(&text))
         }
         None => Ok(()),

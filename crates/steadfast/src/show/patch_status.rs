@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use advisory::assess::{FeedState, Finding};
 use jiff::civil::Date;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::{Change, ChangeState};
 use serde::Serialize;
 
@@ -27,6 +27,10 @@ pub struct Status {
     /// Changes that are not finished: interrupted, at work, waiting to be confirmed, or in need of a
     /// person.
     pub unfinished: Vec<Unfinished>,
+    /// Packages that dpkg did not finish, each with what it calls it: `half-configured`.
+    pub broken: BTreeMap<String, String>,
+    /// The package manager that is at work on them now.
+    pub package_manager: Option<String>,
     /// Each unit, or process without one, with the old files that it has mapped.
     pub runs_old_files: BTreeMap<String, Vec<String>>,
     pub booted_kernel: String,
@@ -48,6 +52,9 @@ pub struct Status {
     /// Can't it be told what is pending, or only as of some time ago?
     #[serde(skip)]
     pub pending_is_unknown: bool,
+    /// Is every name shown?
+    #[serde(skip)]
+    pub shows_all: bool,
     /// Was only some of what is pending asked for?
     #[serde(skip)]
     pub is_narrowed: bool,
@@ -112,11 +119,15 @@ pub struct Waiting {
 
 /// Names in one list.
 const NAMED: usize = 8;
+/// Old files that are named of one process.
+const FILES: usize = 5;
 
 pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()> {
     let style = Style::for_stdout();
     let mut paper = Paper::new(out, &style);
     unfinished(&mut paper, &status.unfinished)?;
+    // A change that was interrupted says itself how that ends.
+    broken(&mut paper, status)?;
     if status.runs_old_files.is_empty() {
         paper.line(&Text::new().plain("Nothing that could be looked at runs old files."))?;
     }
@@ -126,22 +137,33 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
                 .say(Role::Wary, &model::printable(who.as_bytes()))
                 .plain(" runs files that are not there any more"),
         )?;
-        for file in files.iter().take(5) {
+        let few = if status.shows_all { files.len() } else { FILES };
+        for file in files.iter().take(few) {
             paper.indented(2, &Text::new().say(Role::Dim, file))?;
         }
-        if files.len() > 5 {
-            let more = format!("and {} more", files.len() - 5);
+        if files.len() > few {
+            let more = format!("and {} more: --all", files.len() - few);
             paper.indented(2, &Text::new().say(Role::Dim, &more))?;
         }
     }
     write_kernel(&mut paper, status)?;
-    for (at, open) in status.open_until_restarted.iter().take(NAMED).enumerate() {
+    for (at, open) in status
+        .open_until_restarted
+        .iter()
+        .take(shown(status, status.open_until_restarted.len()))
+        .enumerate()
+    {
         let label = if at == 0 { "open" } else { "" };
         let text = format!("{} in {}, {}", open.name, open.package, open.until);
         paper.row_hanging(Role::Wary, label, LABEL + 2, &Text::new().plain(&text))?;
     }
-    more(&mut paper, status.open_until_restarted.len())?;
-    for (at, finding) in status.overdue.iter().take(NAMED).enumerate() {
+    more(&mut paper, status, status.open_until_restarted.len())?;
+    for (at, finding) in status
+        .overdue
+        .iter()
+        .take(shown(status, status.overdue.len()))
+        .enumerate()
+    {
         let label = if at == 0 { "overdue" } else { "" };
         let mut text = format!("{} in {}", finding.name, finding.package.name);
         if let Some(due) = finding.ranking.due() {
@@ -152,7 +174,7 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
         }
         paper.row_hanging(Role::Critical, label, LABEL + 2, &Text::new().plain(&text))?;
     }
-    more(&mut paper, status.overdue.len())?;
+    more(&mut paper, status, status.overdue.len())?;
     if !status.due.is_empty() {
         let due: Vec<&Finding> = status.due.iter().collect();
         named(&mut paper, "due", Role::High, &due, today)?;
@@ -171,7 +193,8 @@ pub fn write(out: &mut dyn Write, status: &Status, today: Date) -> io::Result<()
     }
     // Nothing is planned before what was interrupted is ended.
     let is_stopped = |one: &Unfinished| !one.change.state.is_awaiting();
-    match status.pending.is_empty() || status.unfinished.iter().any(is_stopped) {
+    let is_broken = !status.broken.is_empty();
+    match status.pending.is_empty() || is_broken || status.unfinished.iter().any(is_stopped) {
         true => Ok(()),
         false => next_steps(&mut paper, &[NextStep::new(&*status.plan, "")]),
     }
@@ -217,6 +240,28 @@ fn unfinished(paper: &mut Paper<'_>, all: &[Unfinished]) -> io::Result<()> {
     paper.blank()
 }
 
+/// What dpkg left unfinished: nothing is upgraded before that is mended.
+fn broken(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
+    if status.broken.is_empty() {
+        return Ok(());
+    }
+    let named = status.broken.iter();
+    let named: Vec<String> = named
+        .map(|(name, state)| format!("{name} is {state}"))
+        .collect();
+    let text = match &status.package_manager {
+        Some(holder) => Text::new().say(Role::Wary, &format!("{holder} is at work on packages")),
+        None => Text::new().say(Role::Critical, "dpkg has not finished its work"),
+    };
+    let named = first_of(&named, shown(status, named.len()));
+    paper.line(&text.plain(&format!(": {named}")))?;
+    if status.unfinished.is_empty() && status.package_manager.is_none() {
+        let step = NextStep::new("steadfast patch plan --repair", "");
+        next_steps(paper, &[step])?;
+    }
+    paper.blank()
+}
+
 /// Which kernel runs, and which the next boot runs.
 fn write_kernel(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
     let booted = &status.booted_kernel;
@@ -254,12 +299,20 @@ fn write_kernel(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
     )
 }
 
+/// How many of so many are named.
+fn shown(status: &Status, all: usize) -> usize {
+    match status.shows_all {
+        true => all,
+        false => all.min(NAMED),
+    }
+}
+
 /// How many were not named.
-fn more(paper: &mut Paper<'_>, all: usize) -> io::Result<()> {
-    match all.saturating_sub(NAMED) {
+fn more(paper: &mut Paper<'_>, status: &Status, all: usize) -> io::Result<()> {
+    match all - shown(status, all) {
         0 => Ok(()),
         more => {
-            let text = format!("and {more} more: steadfast vulns");
+            let text = format!("and {more} more: steadfast patch status --all");
             paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
         }
     }
@@ -285,7 +338,7 @@ fn pending(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
     let mut sorted: Vec<&Waiting> = pending.iter().collect();
     sorted.sort_by_key(|one| !one.security);
     let to = paper.sign(Sign::To);
-    for one in sorted.iter().take(NAMED) {
+    for one in sorted.iter().take(shown(status, sorted.len())) {
         let text = format!(
             "{} {} {to} {}",
             one.name,
@@ -295,11 +348,5 @@ fn pending(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
         let kind = if one.security { "security" } else { "" };
         paper.indented(LABEL, &Text::new().plain(&text).gap(2).say(Role::Dim, kind))?;
     }
-    match pending.len().saturating_sub(NAMED) {
-        0 => Ok(()),
-        more => {
-            let text = format!("and {more} more");
-            paper.indented(LABEL, &Text::new().say(Role::Dim, &text))
-        }
-    }
+    more(paper, status, pending.len())
 }

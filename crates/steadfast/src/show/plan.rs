@@ -612,7 +612,8 @@ pub fn command(command: &str, selection: &Selection) -> String {
         text += &format!(" --param {}", quoted(&format!("{name}={value}")));
     }
     match selection.patches {
-        Some(Patches::All) => {}
+        // A command of its own.
+        Some(Patches::All | Patches::Restart) => {}
         Some(Patches::Security) => text += " --only security",
         Some(Patches::Repair) => text += " --repair",
         Some(Patches::Due {
@@ -627,6 +628,15 @@ pub fn command(command: &str, selection: &Selection) -> String {
         // A patch stands or falls as a whole anyway.
         None if selection.all_or_nothing => text += " --all-or-nothing",
         None => {}
+    }
+    for (flag, names) in [
+        ("--package", &selection.packages),
+        ("--exclude", &selection.excluded),
+        ("--cve", &selection.vulnerabilities),
+    ] {
+        for name in names {
+            text += &format!(" {flag} {}", quoted(name));
+        }
     }
     let needs = selection.needs_seconds;
     // A window brings a time and a limit with it, which nobody has to ask for.

@@ -191,6 +191,55 @@ fn what_others_upgraded_keeps_a_finding_open_as_well() {
     assert!(!said.out.contains(CVE), "{said}");
 }
 
+/// What others upgraded is ended by restarting who runs it, and everybody else is named. Case 21: a file
+/// that a service made for itself and unlinked is no old file, and is not named for ever.
+#[test]
+fn what_others_upgraded_is_restarted() {
+    let Some((host, id)) = host_that_runs() else {
+        return;
+    };
+    let scratch = "import mmap, os, time
+for path in ('/tmp/ffi.x', '/var/lib/app.cache'):
+    file = open(path, 'w+b'); file.write(b'x' * 4096); file.flush()
+    globals()[path] = mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ | (4 if 'ffi' in path else 0))
+    os.unlink(path)
+time.sleep(3000)
+";
+    host.write("/root/scratch.py", scratch);
+    for (unit, run) in [
+        ("first", "/usr/bin/sleeper 3000"),
+        ("scratch", "/usr/bin/python3 /root/scratch.py"),
+    ] {
+        let unit_file = format!("/etc/systemd/system/{unit}.service");
+        host.write(&unit_file, format!("[Service]\nExecStart={run}\n"));
+    }
+    host.shell(
+        "systemctl daemon-reload && systemctl start first && \
+         if test -x /usr/bin/python3; then systemctl start scratch; \
+         until grep -q app.cache /proc/$(systemctl show -P MainPID scratch)/maps; do sleep 0.05; done; fi",
+    );
+    host.shell("apt-get -qq -y upgrade >/dev/null 2>&1 && demo | grep -q 2.0");
+    let said = host.steadfast(&["patch", "status"]);
+    let said = said.expect(1, &["first.service runs files that are not there any more"]);
+    assert!(!said.out.contains("scratch.service"), "{said}");
+    let said = host.steadfast(&["patch", "restart", "--yes"]).expect(
+        1,
+        &[
+            "first.service",
+            "sleeper goes on with what it has mapped: it is of no service",
+        ],
+    );
+    assert!(!said.err.contains("scratch"), "{said}");
+    host.steadfast(&["history"]).expect(0, &["services only"]);
+    host.shell(&format!(
+        "kill {id}; while test -e /proc/{id}; do sleep 0.05; done"
+    ));
+    host.steadfast(&["patch", "restart", "--yes"])
+        .expect(0, &["nothing to restart"]);
+    let status = host.steadfast(&["patch", "status"]);
+    assert!(!status.out.contains("runs files"), "{status}");
+}
+
 /// Without the log nobody can tell which version it is that still runs: that is unknown, and never
 /// clean.
 #[test]

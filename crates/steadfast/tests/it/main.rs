@@ -21,6 +21,7 @@ mod lab_nginx;
 mod lab_packages;
 mod lab_pam;
 mod lab_patch;
+mod lab_patch_choose;
 mod lab_patch_kill;
 mod lab_patch_more;
 mod lab_pending;

@@ -6,7 +6,8 @@ use model::{Action, ActionId, Digest, Effect, Inverse, PackageUpgrade, Plan, Uni
 use plan::data::{Data, DataState};
 use steadfast::assessing::effects;
 use steadfast::exit::Exit;
-use steadfast::show::patch::{Foretold, HeldBack, Telling, write};
+use steadfast::show::patch::{Cause, Foretold, HeldBack, Telling, write};
+use steadfast::show::patch_status::Status;
 use steadfast::style::Style;
 
 use crate::show_still_open::{assessed, openssl};
@@ -37,6 +38,7 @@ fn plan(left_alone: &[&str]) -> Plan {
         to: "3.0.11-1".to_owned(),
         source: None,
         origins: Vec::new(),
+        security: None,
         archive: Digest::of(b""),
     };
     let restart = Effect::Unit {
@@ -153,6 +155,7 @@ fn what_is_held_of_one_source_is_said_once() {
         from: Some("3.0.10-1".to_owned()),
         to: "3.0.11-1".to_owned(),
         security: true,
+        why: Cause::Held,
         waits_for: Vec::new(),
         keeps_open: keeps_open.clone(),
     };
@@ -166,10 +169,67 @@ fn what_is_held_of_one_source_is_said_once() {
         ..Foretold::default()
     };
     let text = said(&plan(&[]), &foretold);
-    let together = "held      openssl (libssl3, openssl) is held at 3.0.10-1; 3.0.11-1 would close";
+    let together = "held      openssl (libssl3, openssl): held at 3.0.10-1; 3.0.11-1 is a security";
     assert!(text.contains(together), "{text}");
-    assert!(text.contains("held      other is held at"), "{text}");
+    assert!(text.contains("held      other: held at"), "{text}");
     assert_eq!(text.matches("CVE-2026-0001").count(), 2, "{text}");
+}
+
+/// Case 24: without a feed nothing is known to stay open for a hold, and it is said all the same.
+#[test]
+fn what_keeps_nothing_open_is_said_as_well() {
+    let one = |name: &str, why: Cause, security: bool| HeldBack {
+        name: name.to_owned(),
+        source: None,
+        from: Some("1.0-1".to_owned()),
+        to: "1.0-2".to_owned(),
+        security,
+        why,
+        waits_for: Vec::new(),
+        keeps_open: Vec::new(),
+    };
+    let foretold = Foretold {
+        held: vec![
+            one("toolb", Cause::Held, false),
+            one("toola", Cause::Held, false),
+            one("toolc", Cause::Pinned, true),
+            one("toold", Cause::KeptBack, false),
+        ],
+        ..Foretold::default()
+    };
+    let text = said(&plan(&[]), &foretold);
+    let wanted = [
+        "pinned    toolc: kept at 1.0-1 by a pin; 1.0-2 is a security update",
+        "held      toolb, toola: held at 1.0-1; 1.0-2 is newer",
+        "kept back toold: kept back at 1.0-1 by apt",
+    ];
+    let at = |wanted: &str| {
+        text.find(wanted)
+            .unwrap_or_else(|| panic!("{wanted}: {text}"))
+    };
+    assert!(wanted.is_sorted_by_key(|wanted| at(wanted)), "{text}");
+    let mut status = Status {
+        held: foretold.held,
+        broken: [("failp".to_owned(), "half-configured".to_owned())].into(),
+        ..Status::default()
+    };
+    let status_text = |status: &Status| {
+        let mut out = Vec::new();
+        steadfast::show::patch_status::write(&mut out, status, date(2026, 2, 1)).expect("a vector");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let text = status_text(&status);
+    for wanted in wanted {
+        assert!(text.contains(wanted), "{text}");
+    }
+    // Case 6: before everything else.
+    let first = "dpkg has not finished its work: failp is half-configured\n";
+    assert!(text.starts_with(first), "{text}");
+    assert!(text.contains("steadfast patch plan --repair"), "{text}");
+    status.package_manager = Some("process 812 (dpkg)".to_owned());
+    let text = status_text(&status);
+    assert!(text.starts_with("process 812 (dpkg) is at work"), "{text}");
+    assert!(!text.contains("--repair"), "{text}");
 }
 
 /// What can't be told is never nothing.

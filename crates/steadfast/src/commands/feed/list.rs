@@ -11,6 +11,7 @@ use super::refused;
 use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::commands::Format;
 use crate::context::Context;
+use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -21,8 +22,8 @@ use crate::{report, show};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A feed is stale when it is older than so many days
-    #[arg(long, value_name = "DAYS", default_value_t = USUAL_AGE_DAYS)]
-    max_age: u16,
+    #[arg(long, value_name = "DAYS", default_value_t = Days(USUAL_AGE_DAYS))]
+    max_age: Days,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -46,7 +47,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 .map(|(ecosystem, entries)| (ecosystem.to_owned(), entries))
                 .collect();
             states.push(show::feeds::Listed {
-                state: FeedState::of(&held.feed, now, days(args.max_age)),
+                state: FeedState::of(&held.feed, now, days(args.max_age.0)),
                 size_bytes: held.size_bytes,
                 digest: index.digest(),
                 covers,

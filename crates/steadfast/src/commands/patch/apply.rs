@@ -8,6 +8,7 @@ use host::packages::{self, Waited};
 use model::Plan;
 use model::effect::USUAL_LIMIT_SECONDS;
 use model::plan::Selection;
+use plan::data::Data;
 
 use super::Which;
 use super::making::{Made, make, today};
@@ -32,7 +33,7 @@ use crate::style::Style;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "repair", "policy", "limit"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "packages", "excluded", "vulnerabilities", "repair", "policy", "limit"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     which: Which,
@@ -42,6 +43,9 @@ pub struct Args {
     /// Do not wait for the confirmation here; the host takes the change back by itself
     #[arg(long)]
     detach: bool,
+    /// Wait for the window, however long that takes, where it is closed
+    #[arg(long)]
+    wait_for_window: bool,
     /// How long another package manager that is at work may keep it waiting
     #[arg(long, value_name = "TIME", default_value = "1m")]
     wait: Span,
@@ -75,12 +79,28 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 format_args!("give --needs {limit}s, or plan it with --limit"),
             ));
         }
-        times.wait(&host)?;
+        if !times.wait(&host, args.wait_for_window)? {
+            return Ok(Exit::AsWanted);
+        }
+    } else if args.wait_for_window {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "there is no window to wait for",
+            "nothing was changed; add --window, or a plan that has one",
+        ));
     }
     let state = context.open_state()?;
     let _turn = context::take_turn(&state)?;
     wait_for_others(args.wait)?;
-    let made = make(selection, &host, &state)?;
+    // Before it is rehearsed for minutes: what would stop it then.
+    let ready = |data: &[Data]| {
+        refuse_at_risk(data, args.accept_data_loss)?;
+        match args.yes {
+            true => Ok(()),
+            false => apply::needs_terminal(),
+        }
+    };
+    let made = make(selection, &host, &state, &ready)?;
     let Made { plan, foretold, .. } = &made;
     if let Some(saved) = &saved {
         apply::refuse_unless_same(saved, plan)?;
@@ -91,12 +111,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
         return Ok(foretold.exit_without_actions());
     }
-    refuse_at_risk(&made, args.accept_data_loss)?;
+    // The proof of a restore may have become too old meanwhile.
+    refuse_at_risk(&made.foretold.data, args.accept_data_loss)?;
     let style = Style::for_stderr();
     if args.yes {
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
     } else {
-        apply::needs_terminal()?;
         show::patch::write(&mut std::io::stderr().lock(), &telling(&made), &style)?;
         if !apply::ask()? {
             crate::say(format_args!("nothing was changed"));
@@ -170,8 +190,8 @@ fn selection_of(plan: &Plan) -> Result<Selection, Failure> {
 }
 
 /// What services keep is no part of the way back.
-fn refuse_at_risk(made: &Made, accepted: bool) -> Result<(), Failure> {
-    let mut at_risk = made.foretold.data.iter().filter(|data| data.is_at_risk());
+fn refuse_at_risk(data: &[Data], accepted: bool) -> Result<(), Failure> {
+    let mut at_risk = data.iter().filter(|data| data.is_at_risk());
     match at_risk.next() {
         Some(data) if !accepted => Err(Failure::new(
             Exit::Findings,

@@ -23,6 +23,7 @@ use crate::assessing::{USUAL_AGE_DAYS, days};
 use crate::commands::Format;
 use crate::commands::feed::refused;
 use crate::context::{self, Context};
+use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -49,8 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// A feed is stale when it is older than so many days
-    #[arg(long, value_name = "DAYS", default_value_t = USUAL_AGE_DAYS)]
-    max_age: u16,
+    #[arg(long, value_name = "DAYS", default_value_t = Days(USUAL_AGE_DAYS))]
+    max_age: Days,
     /// Show every package and every vulnerability
     #[arg(long)]
     verbose: bool,
@@ -68,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })?;
     let advisories = Advisories::open(context.directory()).map_err(refused)?;
     let terms = Terms {
-        fresh: days(args.max_age),
+        fresh: days(args.max_age.0),
         ..Terms::usual(Timestamp::now())
     };
     let mut assessment = assess(&advisories, &folder.components(), &terms)?;

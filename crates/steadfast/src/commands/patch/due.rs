@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use advisory::assess::Finding;
 use advisory::waive::waive;
-use host::packages::{Held, Pending, listed};
+use host::packages::{Caches, Held, Pending, listed};
 use jiff::civil::Date;
 use model::effect::bare_name;
 use model::plan::LeftAlone;
@@ -15,7 +15,7 @@ use super::making::today;
 use crate::assessing::{Effects, NewVersion, Outlook};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::show::patch::HeldBack;
+use crate::show::patch::{Cause, HeldBack};
 
 /// Who answers for what, on this host.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +47,9 @@ pub(super) fn within(days: u16) -> Date {
 }
 
 /// The pending upgrades as versions, with what the lists say that each is built from.
-pub(super) fn versions(pending: &[Pending]) -> Result<Vec<NewVersion>, Failure> {
-    let listed = listed(pending).map_err(|error| Failure::because(Exit::Unchecked, error))?;
+pub(super) fn versions(caches: &Caches, pending: &[Pending]) -> Result<Vec<NewVersion>, Failure> {
+    let listed =
+        listed(caches, pending).map_err(|error| Failure::because(Exit::Unchecked, error))?;
     Ok(pending
         .iter()
         .map(|pending| NewVersion {
@@ -80,14 +81,21 @@ pub(super) fn closing_due(
     until: Date,
 ) -> (BTreeSet<String>, Vec<Finding>) {
     let remaining = waivers.due(effects.remaining, until);
-    let mut names: BTreeSet<String> = waivers
-        .due(effects.closed, until)
-        .into_iter()
-        .flat_map(|finding| finding.components)
-        .collect();
+    closing_of(waivers.due(effects.closed, until), &remaining, versions)
+}
+
+/// The names of the packages that close these findings, which are closed when all is upgraded, or
+/// remain; and those of the second that nothing pending closes.
+pub(super) fn closing_of(
+    closed: Vec<Finding>,
+    remaining: &[Finding],
+    versions: &[NewVersion],
+) -> (BTreeSet<String>, Vec<Finding>) {
+    let closed = closed.into_iter();
+    let mut names: BTreeSet<String> = closed.flat_map(|finding| finding.components).collect();
     let mut not_closed = Vec::new();
-    for finding in &remaining {
-        let closing = closing(finding, &remaining, versions);
+    for finding in remaining {
+        let closing = closing(finding, remaining, versions);
         if closing.is_empty() {
             not_closed.push(finding.clone());
         }
@@ -119,25 +127,41 @@ fn closing(finding: &Finding, remaining: &[Finding], versions: &[NewVersion]) ->
         .collect()
 }
 
-/// What is held, and which findings stay open for that: those that go when it is upgraded together
-/// with what is upgraded anyway, and not without it.
+/// Why a newer version is not taken, as it is said for people and for programs.
+fn cause(held: &Held, pending: &Pending) -> Cause {
+    let is_it = |one: &Pending| one == pending;
+    if held.held.iter().any(is_it) {
+        Cause::Held
+    } else if held.pinned.iter().any(is_it) {
+        Cause::Pinned
+    } else if held.behind.iter().any(is_it) {
+        Cause::Waits
+    } else {
+        Cause::KeptBack
+    }
+}
+
+/// What is held, pinned or kept back, and which findings stay open for that: those that go when it is
+/// upgraded together with what is upgraded anyway, and not without it.
 pub(super) fn held_back(
+    caches: &Caches,
     held: &Held,
     outlook: Option<&Outlook<'_>>,
     anyway: &[NewVersion],
     waivers: Waivers<'_>,
 ) -> Result<Vec<HeldBack>, Failure> {
-    if held.held.is_empty() {
+    if held.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<String> = held.held.iter().map(|one| one.name.clone()).collect();
-    let all: Vec<Pending> = held.held.iter().chain(&held.behind).cloned().collect();
+    let all: Vec<Pending> = held.all().cloned().collect();
     let (kept_open, versions) = match outlook {
-        None => (Vec::new(), Vec::new()),
-        Some(outlook) => {
-            let versions = versions(&all)?;
+        // Without a feed nothing is known to stay open, and whose source it is need not be asked.
+        Some(outlook) if !outlook.now().feeds.is_empty() => {
+            let versions = versions(caches, &all)?;
             (kept_open(outlook, &versions, anyway, waivers)?, versions)
         }
+        _ => (Vec::new(), Vec::new()),
     };
     let source_of = |pending: &Pending| {
         let is_it = |version: &&NewVersion| {
@@ -146,7 +170,6 @@ pub(super) fn held_back(
         let source = versions.iter().find(is_it)?.source.as_ref()?;
         Some(source.name.clone())
     };
-    let is_held = |name: &String| names.contains(name);
     Ok(all
         .into_iter()
         .map(|pending| {
@@ -154,11 +177,13 @@ pub(super) fn held_back(
             let of_it = kept_open
                 .iter()
                 .filter(|one| one.components.contains(&bare));
+            let cause = cause(held, &pending);
             HeldBack {
-                waits_for: match is_held(&pending.name) {
-                    true => Vec::new(),
-                    false => names.clone(),
+                waits_for: match cause {
+                    Cause::Waits => names.clone(),
+                    _ => Vec::new(),
                 },
+                why: cause,
                 security: pending.is_security(),
                 keeps_open: of_it.cloned().collect(),
                 source: source_of(&pending),
@@ -189,22 +214,9 @@ fn kept_open(
 
 /// As a plan says it: what is true of the host alone.
 pub(super) fn left_alone(held: &HeldBack) -> LeftAlone {
-    let from = held.from.as_deref().unwrap_or("nothing");
-    let what = match held.security {
-        true => "a security update is",
-        false => "a newer version is",
-    };
-    let to = &held.to;
-    let why = match held.waits_for.as_slice() {
-        [] => format!("is held at {from}, and {what} {to}"),
-        names => format!(
-            "stays at {from}, and {what} {to}: it waits for {}",
-            names.join(", ")
-        ),
-    };
     LeftAlone {
         what: held.name.clone(),
-        why,
+        why: held.text(),
         at: Vec::new(),
     }
 }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
-use advisory::assess::Finding;
 use host::act::health::look;
 use host::act::{LastLink, Root};
 use host::packages::old_files::OldFiles;
+use host::packages::remembered::{Asked, recall, remember};
 use host::packages::users::{own_unit, processes};
 use host::packages::{
-    Broken, Check, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed, again, broken, fetch,
-    pending, rehearse_upgrade, with_needed,
+    Broken, Caches, Check, FetchError, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed,
+    again, broken, check_room, fetch, rehearse_upgrade,
 };
 use host::rehearse::Place;
 use host::state::trust_as_roots;
@@ -22,13 +22,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::count::plural;
-use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
+use model::effect::USUAL_LIMIT_SECONDS;
 use model::patching::PatchPolicy;
 use model::plan::{LeftAlone, Patches, Selection};
-use model::{HostPath, Plan};
+use model::{Digest, HostPath, PackageUpgrade, Plan};
 use rustix::fs::FileType;
 
-use super::due::{self, Waivers, closing_due, held_back, new_version, within};
+use super::choosing::{Chosen, Known, chosen};
+use super::due::{self, Waivers, held_back, new_version, within};
 use super::refused;
 use super::when::Times;
 use crate::assessing::{NewVersion, Outlook, Terms};
@@ -61,8 +62,17 @@ pub(super) struct Made {
     pub(super) checks: Vec<Check>,
 }
 
+/// Asked when it is known what is taken, and before anything is fetched or rehearsed: what would stop
+/// it in the end stops it here. It is told of the data that is touched.
+pub(super) type Ready<'a> = &'a dyn Fn(&[Data]) -> Result<(), Failure>;
+
 /// Finds out what is pending, fetches it, rehearses it, and plans it. Installs nothing.
-pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Result<Made, Failure> {
+pub(super) fn make(
+    selection: Selection,
+    host: &LocalHost,
+    state: &State,
+    ready: Ready<'_>,
+) -> Result<Made, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new(
             Exit::BadInput,
@@ -96,9 +106,14 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         false => Broken::default(),
     };
     let unfinished: Vec<String> = broken.packages.keys().cloned().collect();
-    let (all, held) = match repairs {
-        true => (again(&broken).map_err(because)?, Held::default()),
-        false => pending().map_err(because)?,
+    let caches = Caches::below(state.directory());
+    let known = match repairs {
+        true => Known {
+            all: again(&caches, &broken).map_err(because)?,
+            held: Held::default(),
+            left_out: Vec::new(),
+        },
+        false => Known::ask(state, &caches, &selection)?,
     };
     let premises = premises(host);
     let components = host
@@ -115,7 +130,26 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         true => None,
         false => Some(Outlook::of(state.directory(), host, &components, &terms).map_err(refused)?),
     };
-    let (wanted, mut not_closed) = chosen(patches, all, outlook.as_ref(), waivers)?;
+    let Chosen {
+        wanted,
+        mut not_closed,
+    } = match repairs {
+        true => Chosen {
+            wanted: known.all.clone(),
+            ..Chosen::default()
+        },
+        false => chosen(&caches, &selection, &known, outlook.as_ref(), waivers)?,
+    };
+    let mut unsigned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pending in &wanted {
+        if let Some(source) = &pending.unsigned {
+            let names = unsigned.entry(source.clone()).or_default();
+            names.push(pending.name.clone());
+        }
+    }
+    if !wanted.is_empty() || !unfinished.is_empty() {
+        ready(&data_of(&wanted, policy))?;
+    }
     let lists = match repairs {
         true => None,
         false => Some(AptLists::of_host(Timestamp::now())),
@@ -131,12 +165,10 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
             Err(why) => unknown.push(why),
         }
     }
-    crate::say(format_args!("fetching {}", plural(wanted.len(), "package")));
-    let fetched = fetch(state, wanted, repairs).map_err(|error| {
-        let help =
-            "nothing was installed; is the network there, and are the lists fresh: apt-get update";
-        Failure::with_help(Exit::Unchecked, error, help)
-    })?;
+    if !wanted.is_empty() {
+        crate::say(format_args!("fetching {}", plural(wanted.len(), "package")));
+    }
+    let fetched = fetch(state, wanted, repairs).map_err(not_fetched)?;
     let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
     let checks = checks(policy);
     let begins = match Times::of(&selection)? {
@@ -144,6 +176,7 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         None => None,
     };
     let mut took = None;
+    let mut rehearsed_at = None;
     let seen = match fetched.packages.is_empty() && unfinished.is_empty() {
         true => UpgradeRehearsed::default(),
         false => {
@@ -154,18 +187,42 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
                 .iter()
                 .flat_map(|backup| backup.paths.iter().cloned())
                 .collect();
-            let begun = Instant::now();
-            let seen = rehearsed(state, &fetched, &unfinished, &checks, &data, limit)?;
-            took = Some(begun.elapsed());
-            seen
+            let asked = Asked::of(&fetched.packages, &unfinished, &checks, &data, limit);
+            if let Some(known) = recall(state, &asked, Timestamp::now()) {
+                crate::say(format_args!(
+                    "it was rehearsed at {:.0}, and nothing that it rests on has changed since",
+                    known.at
+                ));
+                check_room(&known.rehearsed.room)
+                    .map_err(|error| Failure::with_help(Exit::Findings, error, NOT_REHEARSED))?;
+                took = Some(known.took);
+                rehearsed_at = Some(known.at);
+                known.rehearsed
+            } else {
+                let begun = Instant::now();
+                let seen = rehearsed(
+                    state,
+                    &selection,
+                    &fetched,
+                    &unfinished,
+                    &checks,
+                    &data,
+                    limit,
+                )?;
+                took = Some(begun.elapsed());
+                let now = Timestamp::now();
+                remember(state, &asked, now, begun.elapsed(), &seen);
+                seen
+            }
         }
     };
     let effects = match &outlook {
         Some(outlook) if !versions.is_empty() => Some(outlook.with(&versions).map_err(refused)?),
         _ => None,
     };
-    let held = held_back(&held, outlook.as_ref(), &versions, waivers)?;
+    let held = held_back(&caches, &known.held, outlook.as_ref(), &versions, waivers)?;
     let mut left_alone: Vec<LeftAlone> = held.iter().map(due::left_alone).collect();
+    left_alone.extend(known.left_out);
     let packages = fetched.packages;
     left_alone.extend(
         seen.conflicts
@@ -194,6 +251,10 @@ pub(super) fn make(selection: Selection, host: &LocalHost, state: &State) -> Res
         held,
         is_unbounded: took.is_some() && !seen.is_bounded,
         took,
+        rehearsed_at,
+        questions: seen.questions,
+        unsigned,
+        changes: seen.changes,
         begins,
     };
     let plan = ::plan::patch::plan(Patching {
@@ -305,48 +366,36 @@ fn at_risk(data: &Data) -> Option<LeftAlone> {
     })
 }
 
-/// The pending upgrades that were asked for, and what these need; and what is due and none of
-/// them closes.
-fn chosen(
-    patches: Patches,
-    all: Vec<Pending>,
-    outlook: Option<&Outlook<'_>>,
-    waivers: Waivers<'_>,
-) -> Result<(Vec<Pending>, Vec<Finding>), Failure> {
-    let (wanted, not_closed): (Vec<Pending>, _) = match (patches, outlook) {
-        (Patches::Security, _) => (
-            all.into_iter().filter(Pending::is_security).collect(),
-            Vec::new(),
-        ),
-        (
-            Patches::Due {
-                within_days,
-                only_security,
-            },
-            Some(outlook),
-        ) => {
-            if outlook.now().feeds.is_empty() {
-                return Err(Failure::new(
-                    Exit::Unchecked,
-                    "no feed says what is due",
-                    "nothing was changed; bring the advisories: steadfast feed import FILE",
-                ));
-            }
-            let all: Vec<Pending> = match only_security {
-                true => all.into_iter().filter(Pending::is_security).collect(),
-                false => all,
-            };
-            let versions = due::versions(&all)?;
-            let effects = outlook.with(&versions).map_err(refused)?;
-            let (names, not_closed) = closing_due(effects, &versions, waivers, within(within_days));
-            let is_due = |pending: &Pending| names.contains(bare_name(&pending.name));
-            (all.into_iter().filter(is_due).collect(), not_closed)
+/// The data that an upgrade to these touches.
+fn data_of(wanted: &[Pending], policy: &PatchPolicy) -> Vec<Data> {
+    let upgrades: Vec<PackageUpgrade> = wanted
+        .iter()
+        .map(|pending| PackageUpgrade {
+            name: pending.name.clone(),
+            architecture: pending.architecture.clone(),
+            from: pending.from.clone(),
+            to: pending.to.clone(),
+            source: None,
+            origins: Vec::new(),
+            security: None,
+            // Nothing was fetched yet, and nothing here asks for it.
+            archive: Digest::of(b""),
+        })
+        .collect();
+    ::plan::data::data(&upgrades, &policy.data, &proven, Timestamp::now())
+}
+
+fn not_fetched(error: FetchError) -> Failure {
+    let help = match &error {
+        FetchError::OtherBytes(_) => {
+            "nothing was installed, and what came was removed; a mirror that is just being updated \
+             does so for minutes: apt-get update, and try again; one that goes on must not be used"
         }
-        (Patches::All | Patches::Repair | Patches::Due { .. }, _) => return Ok((all, Vec::new())),
+        FetchError::NotFetched(_) | FetchError::Act(_) => {
+            "nothing was installed; is the network there, and are the lists fresh: apt-get update"
+        }
     };
-    let with_needed = with_needed(&wanted);
-    let wanted = with_needed.map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    Ok((wanted, not_closed))
+    Failure::with_help(Exit::Unchecked, error, help)
 }
 
 pub(super) fn today() -> Date {
@@ -354,7 +403,7 @@ pub(super) fn today() -> Date {
 }
 
 /// Units that would not survive it, or that need it not.
-fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
+pub(super) fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
     let units: BTreeSet<&str> = users
         .iter()
         .filter_map(|user| user.unit.as_deref())
@@ -400,8 +449,27 @@ fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
     }
 }
 
+const NOT_REHEARSED: &str = "nothing was changed, and nothing is applied that was not rehearsed";
+
+/// How to go on without what failed.
+fn way_around(selection: &Selection, packages: &[String]) -> String {
+    let nothing = "nothing was changed on this host";
+    let is_known = |name: &&String| !selection.excluded.contains(name);
+    let packages: Vec<String> = packages.iter().filter(is_known).cloned().collect();
+    if packages.is_empty() || selection.patches == Some(Patches::Repair) {
+        return nothing.to_owned();
+    }
+    let mut without = selection.clone();
+    without.excluded.extend(packages);
+    format!(
+        "{nothing}; plan it without what failed: {}",
+        crate::show::plan::command("steadfast patch plan", &without)
+    )
+}
+
 fn rehearsed(
     state: &State,
+    selection: &Selection,
     fetched: &Fetched,
     unfinished: &[String],
     checks: &[Check],
@@ -411,16 +479,18 @@ fn rehearsed(
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let rehearsed =
         rehearse_upgrade(state, fetched, unfinished, checks, data, limit).map_err(|error| {
-            let not_rehearsed =
-                "nothing was changed, and nothing is applied that was not rehearsed";
-            let (exit, help) = match &error {
-                UpgradeError::Fails(_) => (Exit::Findings, "nothing was changed on this host"),
-                UpgradeError::NoRoom { .. } => (Exit::Findings, not_rehearsed),
-                UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
-                    (Exit::Unchecked, not_rehearsed)
+            match &error {
+                UpgradeError::Fails { packages, .. } => {
+                    let help = way_around(selection, packages);
+                    Failure::with_help(Exit::Findings, error, help)
                 }
-            };
-            Failure::with_help(exit, error, help)
+                UpgradeError::NoRoom { .. } => {
+                    Failure::with_help(Exit::Findings, error, NOT_REHEARSED)
+                }
+                UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
+                    Failure::with_help(Exit::Unchecked, error, NOT_REHEARSED)
+                }
+            }
         })?;
     if rehearsed.place == Place::Disk {
         crate::say(format_args!(

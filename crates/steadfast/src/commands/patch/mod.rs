@@ -1,10 +1,12 @@
 //! `steadfast patch`: pending upgrades of packages, rehearsed, applied and taken back exactly.
 
 mod apply;
+mod choosing;
 mod dependencies;
 mod due;
 mod making;
 mod plan;
+mod restart;
 mod status;
 mod still_open;
 mod well;
@@ -27,6 +29,7 @@ pub enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
+    Restart(restart::Args),
     Dependencies(dependencies::Args),
 }
 
@@ -35,6 +38,7 @@ pub fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Plan(args) => plan::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Status(args) => status::run(args, context),
+        Command::Restart(args) => restart::run(args, context),
         Command::Dependencies(args) => dependencies::run(args, context),
     }
 }
@@ -48,8 +52,17 @@ struct Which {
     /// Only those that close findings which are due within so many days, or overdue: "14d"
     #[arg(long, value_name = "DAYS")]
     deadline_within: Option<Days>,
+    /// Only this package, or what is built from a source of this name; may be given several times
+    #[arg(long = "package", value_name = "NAME")]
+    packages: Vec<String>,
+    /// Leave this package as it is, and what can't be upgraded without it; may be given several times
+    #[arg(long = "exclude", value_name = "NAME")]
+    excluded: Vec<String>,
+    /// Only what closes this vulnerability, as the feeds know it; may be given several times
+    #[arg(long = "cve", value_name = "CVE")]
+    vulnerabilities: Vec<String>,
     /// No upgrade: finish, or install again, what dpkg left unfinished
-    #[arg(long, conflicts_with_all = ["only", "deadline_within"])]
+    #[arg(long, conflicts_with_all = ["only", "deadline_within", "packages", "excluded", "vulnerabilities"])]
     repair: bool,
     /// The policy with `patches.yaml`, by which the host is also audited before and after
     /// [default: /etc/steadfast/policy, when there]
@@ -94,6 +107,9 @@ impl Which {
         let policy = self.policy.as_ref();
         let mut selection = Selection {
             patches: Some(patches),
+            packages: self.packages.clone(),
+            excluded: self.excluded.clone(),
+            vulnerabilities: self.vulnerabilities.clone(),
             policy: policy.map(|path| path.to_string_lossy().into_owned()),
             limit_seconds: self.limit.map(|limit| limit.0.as_secs()),
             ..Selection::default()

@@ -42,7 +42,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let state = context.open_state()?;
     let _turn = context::take_turn(&state)?;
-    let made = make(args.which.selection(), &host, &state)?;
+    let made = make(args.which.selection(), &host, &state, &|_| Ok(()))?;
     let Made { plan, foretold, .. } = &made;
     if let Some(path) = &args.output {
         crate::commands::plan::save(path, plan)?;

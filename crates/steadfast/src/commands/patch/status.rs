@@ -9,7 +9,7 @@ use advisory::assess::{Assessment, Finding};
 use advisory::kernel::{Kernel, Kernels, release_of};
 use host::packages::old_files::OldFiles;
 use host::packages::users::Process;
-use host::packages::{Held, Pending, kernel, newest_file, pending};
+use host::packages::{Caches, Pending, at_work, broken, kernel, newest_file, pending};
 use host::{LocalHost, State};
 use jiff::Timestamp;
 use model::Component;
@@ -55,6 +55,9 @@ pub struct Args {
     /// Waivers, clocks and days [default: /etc/steadfast/policy, when there]
     #[arg(long, value_name = "DIR")]
     policy: Option<PathBuf>,
+    /// Every name, where lists are cut otherwise
+    #[arg(long)]
+    all: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -75,9 +78,21 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             None => None,
         },
         plan: plan_of(args),
+        shows_all: args.all,
         is_narrowed: args.only != Only::All || args.deadline_within.is_some(),
         ..Status::default()
     };
+    match broken() {
+        Ok(broken) => {
+            status.broken = broken.packages;
+            if !status.broken.is_empty() {
+                status.package_manager = at_work();
+            }
+        }
+        Err(error) => status
+            .unknown
+            .push(format!("whether dpkg's database is whole: {error}")),
+    }
     let state = context.existing_journal().unwrap_or_else(|failure| {
         let why = format!("what is not finished, and what upgrades left running: {failure}");
         status.unknown.push(why);
@@ -114,7 +129,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             None
         }
     };
-    if let Err(why) = look_at_pending(&mut status, args, outlook.as_ref(), waivers) {
+    let caches = Caches::below(context.directory());
+    if let Err(why) = look_at_pending(&mut status, args, &caches, outlook.as_ref(), waivers) {
         status.pending_is_unknown = true;
         status.unknown.push(format!("what is pending: {why}"));
     } else {
@@ -126,6 +142,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Format::Human => show::patch_status::write(&mut out, &status, today())?,
     }
     let is_clean = status.unfinished.is_empty()
+        && status.broken.is_empty()
         && status.runs_old_files.is_empty()
         && !status.reboot_due
         && status.open_until_restarted.is_empty()
@@ -252,19 +269,24 @@ fn look_at_findings(
 fn look_at_pending(
     status: &mut Status,
     args: &Args,
+    caches: &Caches,
     outlook: Option<&Outlook<'_>>,
     waivers: Waivers<'_>,
 ) -> Result<(), String> {
     let fail = |failure: Failure| failure.to_string();
-    let (all, held) = pending().map_err(|error| error.to_string())?;
+    let (all, mut held) = pending(caches).map_err(|error| error.to_string())?;
     let is_meant = |pending: &Pending| args.only == Only::All || pending.is_security();
     let mut wanted: Vec<Pending> = all.into_iter().filter(is_meant).collect();
-    let held = Held {
-        held: held.held.into_iter().filter(is_meant).collect(),
-        behind: held.behind.into_iter().filter(is_meant).collect(),
+    held.retain(is_meant);
+    // What each is built from is only asked where findings hang on it: apt reads all of its lists for
+    // that.
+    let has_feeds = outlook.is_some_and(|outlook| !outlook.now().feeds.is_empty());
+    let asks = has_feeds && (!held.is_empty() || args.deadline_within.is_some());
+    let versions = match asks {
+        true => due::versions(caches, &wanted).map_err(fail)?,
+        false => Vec::new(),
     };
-    let versions = due::versions(&wanted).map_err(fail)?;
-    status.held = held_back(&held, outlook, &versions, waivers).map_err(fail)?;
+    status.held = held_back(caches, &held, outlook, &versions, waivers).map_err(fail)?;
     if let (Some(days), Some(outlook)) = (args.deadline_within, outlook) {
         let until = within(days.0);
         let effects = outlook.with(&versions).map_err(|error| error.to_string())?;

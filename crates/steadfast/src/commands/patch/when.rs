@@ -31,14 +31,15 @@ impl FromStr for Written {
     fn from_str(text: &str) -> Result<Self, BadWindow> {
         Ok(Self {
             text: text.trim().to_owned(),
-            window: text.parse()?,
+            window: Window::parse(text, &host::zones::named)?,
         })
     }
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct When {
-    /// Begin only in this window, in UTC, at this host's own place in it: "Sat 02:00-05:00"
+    /// Begin only in this window, at this host's own place in it, in UTC or the time zone at its end:
+    /// "Mon-Fri 22:00-02:00", "daily 01:00-04:00 Europe/Berlin"
     #[arg(long, value_name = "WINDOW")]
     window: Option<Written>,
     /// How long it takes at most: what can't end within the window is not begun [default: 30m]
@@ -97,9 +98,8 @@ impl Times {
         let Some(text) = &selection.window else {
             return Ok(None);
         };
-        let window = text.parse().map_err(|error: BadWindow| {
-            Failure::with_help(Exit::BadInput, error, "plan it again")
-        })?;
+        let window = Window::parse(text, &host::zones::named)
+            .map_err(|error| Failure::with_help(Exit::BadInput, error, "plan it again"))?;
         let needs = selection.needs_seconds.map(Duration::from_secs);
         Ok(Some(Self {
             window,
@@ -126,12 +126,24 @@ impl Times {
         })
     }
 
-    /// Waits for this host's place in a window that is open; a closed one is no time to begin.
-    pub(super) fn wait(&self, host: &LocalHost) -> Result<(), Failure> {
+    /// Waits for this host's place in a window that is open, or `for_next` one. Is it there? A closed
+    /// one is no time to begin, and no fault either: whoever asks each night is told and goes on.
+    pub(super) fn wait(&self, host: &LocalHost, for_next: bool) -> Result<bool, Failure> {
         context::heed_interrupts();
         loop {
-            let Start::Later(first) = self.start(host) else {
-                return self.refuse_unless_open(host);
+            let first = match self.start(host) {
+                Start::Now => return Ok(true),
+                Start::Never => return Err(self.too_short()),
+                Start::Later(first) => first,
+                Start::Closed(first) if for_next => first,
+                Start::Closed(first) => {
+                    crate::say(format_args!(
+                        "nothing was changed: the window ({}) is closed, or too little of it is \
+                         left, and this host begins at {first:.0}",
+                        self.window
+                    ));
+                    return Ok(false);
+                }
             };
             crate::say(format_args!(
                 "this host begins at {first:.0} (Ctrl-C ends the wait)"

@@ -27,6 +27,7 @@ use self::matter::Matter;
 use super::feed::refused;
 use crate::assessing::{self, Advisories, Terms};
 use crate::context::Context;
+use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -80,7 +81,7 @@ pub struct Args {
     policy: Option<PathBuf>,
     /// A feed is stale when it is older than so many days [default: 7, or as the policy says]
     #[arg(long, value_name = "DAYS")]
-    max_age: Option<u16>,
+    max_age: Option<Days>,
     /// Only this public clock runs: bod-26-04, pci-dss or none (repeatable) [default: both, or
     /// as the policy says]
     #[arg(long, value_name = "CLOCK", value_parser = parse_clock)]
@@ -135,7 +136,7 @@ fn parse_days(text: &str) -> Result<(Severity, u16), String> {
     let wrong = || format!("`{text}` is not of the form critical=7");
     let (severity, days) = text.split_once('=').ok_or_else(wrong)?;
     let severity = Severity::from_str(severity).map_err(|_| wrong())?;
-    Ok((severity, days.parse().map_err(|_| wrong())?))
+    Ok((severity, days.parse::<Days>().map_err(|_| wrong())?.0))
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -270,7 +271,7 @@ fn terms(args: &Args, policy: &VulnerabilityPolicy, now: Timestamp) -> Terms {
     }
     said.days.extend(args.days.iter().copied());
     said.human_impact = args.human_impact.or(said.human_impact);
-    said.max_age_days = args.max_age.or(said.max_age_days);
+    said.max_age_days = args.max_age.map(|days| days.0).or(said.max_age_days);
     Terms::by(&said, now)
 }
 

@@ -1,0 +1,88 @@
+//! Why a new version was made: what its changelog says above the entry of the version that is installed
+//! (deb-changelog(5)).
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+/// The entries since the last upgrade; those of years are not wanted.
+const HEAD_BYTES: u64 = 64 << 10;
+/// Vulnerabilities that are named of one package.
+const NAMED: usize = 50;
+/// The first line of what was changed.
+const LINE_CHARACTERS: usize = 120;
+
+/// What a changelog says of the versions that are new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The vulnerabilities that it names.
+    pub vulnerabilities: Vec<String>,
+    /// How the newest entry begins.
+    pub head: String,
+}
+
+/// Reads the beginning of `changelog.Debian.gz`, which may be cut, down to the version `from`.
+pub fn read_changes(packed: &[u8], from: Option<&str>) -> Changes {
+    let mut text = Vec::new();
+    // What was cut ends with an error, and what came before it is there.
+    let _ = MultiGzDecoder::new(packed)
+        .take(HEAD_BYTES)
+        .read_to_end(&mut text);
+    parse_changes(&String::from_utf8_lossy(&text), from)
+}
+
+/// The same of the text.
+pub fn parse_changes(text: &str, from: Option<&str>) -> Changes {
+    let mut changes = Changes::default();
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        // `openssl (3.0.11-1~deb12u1) bookworm-security; urgency=medium`
+        if let Some(version) = entry(line) {
+            let is_known = from.is_some_and(|from| {
+                let parse = |text: &str| text.parse::<debversion::Version>().ok();
+                let order = parse(version).zip(parse(from)).map(|(a, b)| a.cmp(&b));
+                order.is_some_and(Ordering::is_le) || version == from
+            });
+            if is_known {
+                break;
+            }
+            continue;
+        }
+        let said = line.trim().trim_start_matches(['*', '-', '+']).trim();
+        if changes.head.is_empty()
+            && !said.is_empty()
+            // `[ Who changed it ]`
+            && !said.starts_with('[')
+            && !line.starts_with(" -- ")
+        {
+            let head: String = said.chars().take(LINE_CHARACTERS).collect();
+            changes.head = model::printable(head.as_bytes());
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find("CVE-") {
+            let name: String = rest[at..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+                .collect();
+            rest = &rest[at + 4..];
+            let name = name.trim_end_matches('-').to_owned();
+            let digits = name.bytes().filter(u8::is_ascii_digit).count();
+            if digits >= 8 && found.len() < NAMED && found.insert(name.clone()) {
+                changes.vulnerabilities.push(name);
+            }
+        }
+    }
+    changes
+}
+
+fn entry(line: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let (_, rest) = line
+        .split_once(" (")
+        .filter(|_| line.starts_with(is_name))?;
+    let (version, rest) = rest.split_once(')')?;
+    rest.contains("; ").then_some(version)
+}

@@ -1,0 +1,184 @@
+//! What of the pending upgrades is taken, on booted hosts: security updates that a point release has
+//! overtaken, holds and pins, one package that fails, one that is named, and a rehearsal that is not
+//! done twice.
+
+use crate::booted::Host;
+use crate::lab_patch::{MAKE, feed_of};
+
+/// Two archives: one of security updates, and one as of a point release.
+const ARCHIVES: &str = r#"
+mkdir -p /srv/main
+publish() {
+  cd $1
+  for deb in *.deb; do
+    test -e $deb || continue
+    dpkg-deb -f $deb
+    echo "Filename: ./$deb"
+    echo "Size: $(stat -c %s $deb)"
+    echo "SHA256: $(sha256sum $deb | cut -d' ' -f1)"
+    echo
+  done > Packages
+  printf 'Origin: Test\nLabel: %s\nSuite: %s\nCodename: test\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n %s %s Packages\n' \
+    "$2" "$2" "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" > Release
+}
+both() {
+  publish /srv/archive Test-Security
+  publish /srv/main Test
+  printf 'deb [trusted=yes] file:/srv/archive ./\ndeb [trusted=yes] file:/srv/main ./\n' > /etc/apt/sources.list
+  rm -f /etc/apt/sources.list.d/*
+  apt-get -qq update
+}
+# one NAME VERSION FOLDER SCRIPT FIELDS
+one() {
+  mkdir -p /root/build/$1/usr/share/$1
+  echo $2 > /root/build/$1/usr/share/$1/version
+  if [ $1 = dq ]; then
+    mkdir -p /root/build/dq/DEBIAN
+    printf 'Template: dq/size\nType: string\nDescription: How large?\n' > /root/build/dq/DEBIAN/templates
+  fi
+  make "$1" "$2" "${4:-}" "${5:-}"
+  test $3 = /srv/archive || mv /srv/archive/$1_$2_all.deb $3/
+}
+"#;
+
+fn host_with_choice() -> Option<Host> {
+    let host = Host::installed()?;
+    let ask = ". /usr/share/debconf/confmodule\ndb_input critical dq/size || true\ndb_go || true\n\
+               db_get dq/size\necho \"size=$RET\" > /etc/dq.conf";
+    host.shell(&format!(
+        "{MAKE}{ARCHIVES}
+for name in demo toola toolb toolc failp dq; do one $name 1.0-1 /srv/main; done
+one needsf 1.0-1 /srv/main '' 'Depends: failp (= 1.0-1)
+'
+both
+apt-get -qq -y install demo toola toolb toolc failp needsf dq >/dev/null
+apt-mark -qq hold toolb
+printf 'Package: toolc\\nPin: version 1.0-1\\nPin-Priority: 1001\\n' > /etc/apt/preferences.d/own
+one demo 2.0 /srv/archive
+one toola 1.0-1+deb12u1 /srv/archive
+one toola 1.0-1+deb12u2 /srv/main
+one toolb 1.0-2 /srv/main
+one toolc 1.0-2 /srv/archive
+one failp 2.0 /srv/main 'echo failp: cannot migrate database schema >&2; exit 1'
+one needsf 2.0 /srv/main '' 'Depends: failp (= 2.0)
+'
+one dq 2.0 /srv/main '{ask}'
+both
+"
+    ));
+    Some(host)
+}
+
+fn version(host: &Host, package: &str) -> String {
+    host.shell(&format!("dpkg-query -W -f '${{Version}}' {package}"))
+}
+
+/// Cases 6, 9, 10, 12, 22, 24 and 25, and sentence 11.
+#[test]
+fn what_is_taken_is_what_was_asked_for() {
+    let Some(host) = host_with_choice() else {
+        return;
+    };
+    let security = ["patch", "plan", "--only", "security"];
+    let said = host.steadfast(&security).expect(
+        1,
+        &[
+            "toola 1.0-1 → 1.0-1+deb12u2 security",
+            "demo 1.0-1 → 2.0",
+            "toolc: kept at 1.0-1 by a pin; 1.0-2 is a security update",
+            "unsigned toola: nothing says whose packages of file:/srv/main these are",
+        ],
+    );
+    assert!(!said.out.contains("failp 1.0-1 →"), "{said}");
+    host.steadfast(&["patch", "status"]).expect(
+        3,
+        &[
+            "5 upgrades, 2 of them for security",
+            "toola 1.0-1 → 1.0-1+deb12u2 security",
+            "pinned toolc: kept at 1.0-1 by a pin; 1.0-2 is a security update",
+            "held toolb: held at 1.0-1; 1.0-2 is newer",
+        ],
+    );
+    // One that fails is named with its own words, and can be left out.
+    host.steadfast(&["patch", "plan"]).expect(
+        1,
+        &[
+            "fails on a copy of this host: failp 2.0: failp: cannot migrate database schema",
+            "steadfast patch plan --exclude failp",
+        ],
+    );
+    let words = [
+        "patch",
+        "plan",
+        "--exclude",
+        "failp",
+        "--output",
+        "/root/plan.json",
+    ];
+    let said = host.steadfast(&words).expect(
+        1,
+        &[
+            "failp: left out as asked, at 1.0-1; 2.0 is pending",
+            "needsf: stays at 1.0-1, since 2.0 can't be had without what is left out: failp",
+            "dq/size (critical): nobody is asked",
+        ],
+    );
+    assert!(!said.out.contains("needsf 1.0-1 →"), "{said}");
+    // Without a terminal nothing is fetched or rehearsed.
+    let said = host.steadfast(&["patch", "apply", "/root/plan.json"]);
+    let said = said.expect(2, &["there is no terminal to ask at"]);
+    assert!(!said.err.contains("rehears"), "{said}");
+    let said = host.steadfast(&["patch", "apply", "/root/plan.json", "--yes"]);
+    let said = said.expect(0, &["nothing that it rests on has changed since"]);
+    assert!(!said.err.contains("rehearsing it on a copy"), "{said}");
+    assert_eq!(version(&host, "toola"), "1.0-1+deb12u2");
+    assert_eq!(version(&host, "failp"), "1.0-1");
+    assert_eq!(version(&host, "dq"), "2.0");
+    // dpkg's own trouble stands first.
+    host.shell("! dpkg -i /srv/main/failp_2.0_all.deb >/dev/null 2>&1");
+    let said = host.steadfast(&["patch", "status"]);
+    let said = said.expect(
+        1,
+        &["failp is half-configured", "steadfast patch plan --repair"],
+    );
+    assert!(
+        said.out
+            .starts_with("dpkg has not finished its work: failp"),
+        "{said}"
+    );
+}
+
+#[test]
+fn one_package_or_one_vulnerability_is_taken_alone() {
+    let Some(host) = host_with_choice() else {
+        return;
+    };
+    let plan = |words: &[&str]| host.steadfast(&[&["patch", "plan"], words].concat());
+    plan(&["--package", "toola"]).expect(1, &["1 package,", "toola 1.0-1 → 1.0-1+deb12u2"]);
+    plan(&["--package", "toolla"]).expect(2, &["nothing is pending for `toolla`", "`toola`?"]);
+    plan(&["--package", "toolb"]).expect(2, &["`toolb` is held", "apt-mark unhold toolb"]);
+    plan(&["--package", "toolc"]).expect(2, &["a pin keeps 1.0-2 of `toolc` away"]);
+    plan(&["--package", "needsf", "--exclude", "failp"]).expect(2, &["nothing is pending"]);
+    plan(&["--cve", "CVE-2099-0001"]).expect(3, &["no feed says what closes it"]);
+    feed_of(&host, "2.0");
+    plan(&["--cve", "cve-2099-0001"]).expect(
+        1,
+        &[
+            "1 package,",
+            "demo 1.0-1 → 2.0",
+            "next steadfast patch apply --cve cve-2099-0001",
+        ],
+    );
+    plan(&["--cve", "CVE-2099-9999"]).expect(0, &["CVE-2099-9999 is not found", "nothing to do"]);
+    // What changed meanwhile is rehearsed anew.
+    let apply = ["patch", "apply", "--cve", "CVE-2099-0001", "--yes"];
+    host.shell("echo mine >> /usr/share/demo/version");
+    host.steadfast(&apply).expect(
+        0,
+        &[
+            "rehearsing it on a copy of this host",
+            "upgrade demo 1.0-1 → 2.0",
+        ],
+    );
+    assert_eq!(version(&host, "toola"), "1.0-1");
+}
