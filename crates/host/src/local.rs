@@ -16,7 +16,7 @@ use crate::parse::mount::{MountLine, parse_mountinfo};
 use crate::probe::accounts::Names;
 use crate::probe::packages::Packages;
 use crate::probe::unit_files::UnitFiles;
-use crate::probe::{accounts, audit, bus, files, kernel, mounts, packages, units};
+use crate::probe::{accounts, audit, bus, files, kernel, mounts, packages, units, writers};
 use crate::tool;
 use crate::tree::{Tree, Trouble};
 use crate::{Host, HostError, facts, patience, walk};
@@ -128,6 +128,7 @@ impl Host for LocalHost {
             Probe::FileDigest { path } => files::digest(host, path),
             Probe::Meta { path } => files::meta(host, path),
             Probe::Dir { path } => files::dir(host, path),
+            Probe::Writers { path, below } => writers::writers(host, path, *below),
             Probe::Tool { tool, args } => tool::ask(host, *tool, args),
             Probe::Unit { name } => units::unit(host, name),
             Probe::Sysctl { key } => kernel::sysctl(host, key),
@@ -167,6 +168,11 @@ pub(crate) fn observed(seen: Result<Value, Trouble>) -> Observed {
 }
 
 impl Inner {
+    /// Does the path lie on a file system whose server may be gone?
+    pub fn is_remote(&self, path: &HostPath) -> bool {
+        self.remote.iter().any(|mount| path.is_within(mount))
+    }
+
     /// Runs a read of `path`: here, or on a thread that may be left behind when the path
     /// may lead to a file system that does not answer.
     pub fn look<T: Send + 'static>(

@@ -17,6 +17,7 @@ use rustix::path::DecInt;
 
 use crate::HostError;
 use crate::act::{ActError, LastLink, Root};
+use crate::parse::acl::{RawEntry, parse_acl};
 
 /// The kernel asks for a new try when something was renamed meanwhile; a tree in which
 /// somebody renames forever does not hold us up.
@@ -24,6 +25,12 @@ const MOST_TRIES: u32 = 16;
 
 /// This process's open files (proc_pid_fd(5)).
 const OWN_FILES: &str = "/proc/self/fd";
+
+/// POSIX ACLs as the kernel keeps them (acl(5)).
+const ACCESS_ACL: &str = "system.posix_acl_access";
+
+/// The most that an extended attribute holds (xattr(7)); file systems allow ACLs far less.
+const ACL_LIMIT_BYTES: usize = 1 << 16;
 
 /// A directory with more entries than this is not a configuration directory.
 const MOST_ENTRIES: usize = 100_000;
@@ -328,6 +335,26 @@ impl Tree {
             hard_links: if regular { stat.st_nlink as u64 } else { 1 },
             target,
         })
+    }
+
+    /// The entries of the path's own ACL (acl(5)); none where the mode says all.
+    pub fn acl(&self, path: &HostPath) -> Result<Option<Vec<RawEntry>>, Trouble> {
+        let fd = self
+            .reference(path, OFlags::NOFOLLOW, ResolveFlags::empty())
+            .map_err(|errno| self.trouble(errno))?;
+        if self.own_files.is_none() {
+            let what = "/proc is not there, through which ACLs are read".to_owned();
+            return Err(Reason::Unavailable { what }.into());
+        }
+        let mut bytes = vec![0; ACL_LIMIT_BYTES];
+        match fs::getxattr(own_fd(fd.as_fd()), ACCESS_ACL, &mut bytes[..]) {
+            Ok(length) => match parse_acl(&bytes[..length]) {
+                Some(entries) => Ok(Some(entries)),
+                None => Err(failed(&format!("the ACL of `{path}` is not understood"))),
+            },
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(errno) => Err(self.trouble(errno)),
+        }
     }
 
     /// Where a directory really lies, and its metadata. Links are followed as to a file.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::plan::Validator;
-use model::{Action, Effect, HostPath, UnitOp};
+use model::{Action, Effect, HostPath, Mode, UnitOp};
 use rustix::thread::CapabilitySet;
 
 use crate::act::ActError;
@@ -43,7 +43,21 @@ pub enum Refusal {
 
 /// The paths that a plan's files lay over those of the host.
 #[derive(Clone, Debug, Default)]
-pub struct Laid(BTreeMap<HostPath, Option<Vec<u8>>>);
+pub struct Laid {
+    /// What is written, and None for what is removed.
+    files: BTreeMap<HostPath, Option<Vec<u8>>>,
+    /// visudo and others look at these too.
+    rights: BTreeMap<HostPath, Rights>,
+}
+
+/// What a file's owner, group and mode become. Where it is given to somebody else than root, the
+/// view leaves it as it is.
+#[derive(Clone, Debug)]
+struct Rights {
+    mode: Option<Mode>,
+    is_roots: bool,
+    is_of_group_root: bool,
+}
 
 impl Laid {
     /// Adds what these actions write, link and remove.
@@ -51,13 +65,36 @@ impl Laid {
         for action in actions {
             match &action.effect {
                 Effect::PutFile { path, content, .. } => {
-                    self.0
-                        .insert(path.clone(), Some(content.as_bytes().to_vec()));
+                    let content = content.as_bytes().to_vec();
+                    self.files.insert(path.clone(), Some(content));
                 }
                 Effect::Remove { path } => {
-                    self.0.insert(path.clone(), None);
+                    self.files.insert(path.clone(), None);
                 }
                 _ => {}
+            }
+            if let Effect::PutFile {
+                path,
+                mode,
+                owner,
+                group,
+                ..
+            }
+            | Effect::SetMeta {
+                path,
+                mode,
+                owner,
+                group,
+                ..
+            } = &action.effect
+            {
+                let is_root = |name: &Option<String>| name.as_deref() == Some("root");
+                let rights = Rights {
+                    mode: *mode,
+                    is_roots: is_root(owner),
+                    is_of_group_root: is_root(group),
+                };
+                self.rights.insert(path.clone(), rights);
             }
         }
     }
@@ -168,7 +205,7 @@ fn program(validator: Validator, laid: &Laid) -> Result<Option<(PathBuf, Vec<OsS
         ),
         Validator::SystemdUnit => {
             let mut arguments = vec!["verify".to_owned(), "--man=no".to_owned()];
-            arguments.extend(laid.0.iter().filter_map(|(path, content)| {
+            arguments.extend(laid.files.iter().filter_map(|(path, content)| {
                 content.as_ref()?;
                 unit_of(path)
             }));

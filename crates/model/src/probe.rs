@@ -25,6 +25,10 @@ pub enum Probe {
     Meta { path: HostPath },
     /// The names in a directory, sorted, with their types.
     Dir { path: HostPath },
+    /// Everything whose owner, group, mode and ACL decide who can change what is read at this
+    /// path: the file, or the directory with, where `below`, all that lies below it; what links
+    /// among these lead to; and each directory above any of them.
+    Writers { path: HostPath, below: bool },
     /// What a known program says when asked in its read-only way.
     Tool { tool: Tool, args: Vec<String> },
     /// A systemd unit: load, active, sub and unit-file state, and its main properties.
@@ -102,6 +106,7 @@ impl std::fmt::Display for Probe {
                 write!(f, "`{path}`")
             }
             Self::Dir { path } => write!(f, "what is in `{path}`"),
+            Self::Writers { path, .. } => write!(f, "who can change `{path}`"),
             Self::Tool { tool, .. } => match tool {
                 Tool::SshdEffective => f.write_str("what `sshd -T` says"),
                 Tool::NginxDump => f.write_str("what `nginx -T` says"),

@@ -84,9 +84,14 @@ impl Observed {
 #[serde(rename_all = "snake_case")]
 pub enum Value {
     File(FileSeen),
-    FileDigest { meta: Meta, content: Digest },
+    FileDigest {
+        meta: Meta,
+        content: Digest,
+    },
     Meta(Meta),
     Dir(Vec<DirEntry>),
+    /// Sorted by path, each once, links themselves among them.
+    Writers(Vec<WritersSeen>),
     Output(Output),
     Unit(UnitSeen),
     Sysctl(String),
@@ -138,6 +143,57 @@ pub struct FileSeen {
 pub struct DirEntry {
     pub name: Blob,
     pub file_type: FileType,
+}
+
+/// One of the things that decide who can change what is read somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WritersSeen {
+    /// Where it really lies: no link is on this path.
+    pub path: HostPath,
+    pub part: Part,
+    /// Sizes and numbers of links are left out: nobody's rights hang on them.
+    pub meta: Meta,
+    /// The entries of its ACL (acl(5)); none where the mode says all. With an ACL, the group's
+    /// bits of the mode are the ACL's mask. Read only where the group's bits have more than none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Vec<AclEntry>>,
+    /// The link that leads here, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<HostPath>,
+}
+
+/// In which way a thing decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A directory on the way: whoever writes it can put another file in the place of what is read.
+    Above,
+    /// What is read itself; of a directory, its names too.
+    Read,
+}
+
+/// An entry of a POSIX ACL that names a group of people: all but those of the file's owner,
+/// of everyone else, and the mask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclEntry {
+    pub who: AclWho,
+    /// Permission bits (`0o7`), the mask not yet taken into account.
+    pub bits: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AclWho {
+    User {
+        id: u32,
+        name: Option<String>,
+    },
+    Group {
+        id: u32,
+        name: Option<String>,
+    },
+    /// The group that owns the file.
+    OwningGroup,
 }
 
 /// What a program printed, bounded by `host`.

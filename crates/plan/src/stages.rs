@@ -100,7 +100,7 @@ pub fn after(
                 false => live.cloned().unwrap_or_else(copy),
             }
         }
-        Probe::Dir { path } => {
+        Probe::Dir { path } | Probe::Writers { path, .. } => {
             let is_below = |wrote: &HostPath| wrote.is_within(path) || path.is_within(wrote);
             match writes.iter().any(is_below) {
                 true => copy(),
@@ -314,6 +314,7 @@ const fn can_be_asked_again(probe: &Probe) -> bool {
             | Probe::FileDigest { .. }
             | Probe::Meta { .. }
             | Probe::Dir { .. }
+            | Probe::Writers { .. }
             | Probe::Package { .. }
             | Probe::Accounts
     )

@@ -3,7 +3,7 @@
 use model::probe::CONFIG_LIMIT_BYTES;
 use model::value::{
     AccountsSeen, AnswerMap, DirEntry, FileSeen, Meta, ModulesSeen, MountsSeen, Output,
-    PackageSeen, Reason, UnitSeen, WalkSeen,
+    PackageSeen, Reason, UnitSeen, WalkSeen, WritersSeen,
 };
 use model::{Answer, HostPath, Observed, Probe, Tool, Value, WalkTest};
 
@@ -46,7 +46,8 @@ pub(crate) fn about(probe: &Probe, reason: &Reason) -> Reason {
         Probe::File { path, .. }
         | Probe::FileDigest { path }
         | Probe::Meta { path }
-        | Probe::Dir { path } => format!("`{path}`"),
+        | Probe::Dir { path }
+        | Probe::Writers { path, .. } => format!("`{path}`"),
         Probe::Tool { tool, .. } => match tool {
             Tool::SshdEffective => "`sshd -T`",
             Tool::NginxDump => "`nginx -T`",
@@ -121,6 +122,7 @@ impl Answers {
         file(path: &HostPath) -> FileSeen,
         Probe::File { path: path.clone(), limit_bytes: CONFIG_LIMIT_BYTES }, File);
     typed!(meta(path: &HostPath) -> Meta, Probe::Meta { path: path.clone() }, Meta);
+    typed!(writers(path: &HostPath, below: bool) -> Vec<WritersSeen>, Probe::Writers { path: path.clone(), below }, Writers);
     typed!(dir(path: &HostPath) -> Vec<DirEntry>, Probe::Dir { path: path.clone() }, Dir);
     typed!(tool(tool: Tool, args: &[String]) -> Output,
         Probe::Tool { tool, args: args.to_vec() }, Output);

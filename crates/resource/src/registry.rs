@@ -24,8 +24,10 @@ use crate::kind::link::Link;
 use crate::kind::login_setting::LoginSetting;
 use crate::kind::mount_option::MountOption;
 use crate::kind::mount_point::MountPoint;
+use crate::kind::only_root::OnlyRoot;
 use crate::kind::package::Package;
 use crate::kind::pam::Pam;
+use crate::kind::rsyslog::RsyslogFiles;
 use crate::kind::service::Service;
 use crate::kind::sshd::Sshd;
 use crate::kind::sudo_defaults::SudoDefaults;
@@ -109,7 +111,9 @@ kinds! {
     Link(Link),
     MountOption(MountOption),
     MountPoint(MountPoint),
+    OnlyRoot(OnlyRoot),
     Package(Package),
+    RsyslogFiles(RsyslogFiles),
     Service(Service),
     Template(Template),
     UnitOption(UnitOption),

@@ -520,7 +520,8 @@ fn touches(ours: &BTreeSet<&HostPath>, probe: &Probe) -> bool {
         Probe::File { path, .. }
         | Probe::FileDigest { path }
         | Probe::Meta { path }
-        | Probe::Dir { path } => ours
+        | Probe::Dir { path }
+        | Probe::Writers { path, .. } => ours
             .iter()
             .any(|our| our.is_within(path) || path.is_within(our)),
         // What these see depends on more than one path; the check before the first action

@@ -3,6 +3,7 @@
 //! that is judged live beside their kind, in `resource`.
 
 pub mod account;
+pub mod acl;
 pub mod apk;
 pub mod apt_lists;
 pub mod dpkg;

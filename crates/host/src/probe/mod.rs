@@ -10,3 +10,4 @@ pub(crate) mod mounts;
 pub(crate) mod packages;
 pub(crate) mod unit_files;
 pub(crate) mod units;
+pub(crate) mod writers;

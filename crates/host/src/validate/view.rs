@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
-use super::{Laid, real_path};
+use super::{Laid, Rights, real_path};
 use crate::act::place::Root;
 
 /// The overlays' upper layers are made here, and are hidden before anything runs. Only this
@@ -78,8 +78,11 @@ pub(super) fn lay_over(
         // The overlays hold on to it.
         rustix::mount::unmount(WORKSHOP, UnmountFlags::DETACH).map_err(no_place)?;
     }
-    for (path, content) in &laid.0 {
-        let Some(real) = really(root, path, content.is_some())? else {
+    // What lies in no overlay is the host's own: `/` itself, and files that stand right in it.
+    let is_in_view = |real: &Path| directories.iter().any(|top| real.starts_with(top));
+    for (path, content) in &laid.files {
+        let Some(real) = really(root, path, content.is_some())?.filter(|real| is_in_view(real))
+        else {
             continue;
         };
         let written = match content {
@@ -90,6 +93,12 @@ pub(super) fn lay_over(
             },
         };
         written.map_err(|error| format!("cannot lay `{path}` over: {error}"))?;
+    }
+    for (path, rights) in &laid.rights {
+        let Some(real) = really(root, path, true)?.filter(|real| is_in_view(real)) else {
+            continue;
+        };
+        give(&real, rights).map_err(|error| format!("no rights of `{path}` in a view: {error}"))?;
     }
     if let Some(directory) = directory {
         make(Path::new(directory))
@@ -217,15 +226,32 @@ fn write_over(path: &Path, content: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What is not there was removed, or is made by something that is no file.
+fn give(path: &Path, rights: &Rights) -> std::io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let owner = rights.is_roots.then_some(0);
+    let group = rights.is_of_group_root.then_some(0);
+    if owner.is_some() || group.is_some() {
+        std::os::unix::fs::chown(path, owner, group)?;
+    }
+    match rights.mode {
+        Some(mode) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode.bits())),
+        None => Ok(()),
+    }
+}
+
 /// The top directories below which something is laid: `/etc`, most often.
 fn tops(root: &Root, laid: &Laid) -> Result<Vec<PathBuf>, String> {
     let mut tops: Vec<PathBuf> = Vec::new();
-    for path in laid.0.keys() {
+    for path in laid.files.keys().chain(laid.rights.keys()) {
         let Some(real) = real_path(root, path)? else {
             continue;
         };
         let top: PathBuf = real.components().take(2).collect();
-        if !tops.contains(&top) && top.is_dir() {
+        let is_below_root = top.parent().is_some();
+        if is_below_root && !tops.contains(&top) && top.is_dir() {
             tops.push(top);
         }
     }

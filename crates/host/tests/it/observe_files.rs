@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use host::Host;
-use model::value::{FileType, Reason};
+use model::value::{AclEntry, AclWho, FileType, Reason, WritersSeen};
 use model::{Answer, HostPath, Probe, Value};
 
 use crate::observe_support::{Tree, as_nobody, content, file, is_root, path, reason, skip};
@@ -275,4 +275,98 @@ fn root_lists_no_directory_that_a_users_link_leads_to() {
         })
         .answer;
     assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+}
+
+#[test]
+fn who_can_change_what_is_read_is_seen_with_links_and_directories_above() {
+    let tree = Tree::with(&[
+        ("/etc/units/a.service", b"a"),
+        ("/etc/units/a.service.d/one.conf", b"1"),
+        ("/home/bob/b.service", b"b"),
+    ]);
+    tree.mode("/etc/units/a.service", 0o664);
+    tree.link("/etc/units/b.service", "../../home/bob/b.service");
+    tree.link("/etc/units/none.service", "/home/bob/none");
+    tree.link("/etc/units/loop", "/etc/units");
+    let ask = |below| {
+        let answer = tree.ask(&Probe::Writers {
+            path: path("/etc/units"),
+            below,
+        });
+        match answer {
+            Answer::Known(Value::Writers(seen)) => seen,
+            other => panic!("{other:?}"),
+        }
+    };
+    let words = |seen: &[WritersSeen]| -> Vec<String> {
+        seen.iter()
+            .map(|seen| {
+                let via = seen.via.as_ref().map(|via| format!(" by {via}"));
+                format!("{:?} {}{}", seen.part, seen.path, via.unwrap_or_default())
+            })
+            .collect()
+    };
+    assert_eq!(
+        words(&ask(true)),
+        [
+            "Above /",
+            "Above /etc",
+            "Read /etc/units",
+            "Read /etc/units/a.service",
+            "Read /etc/units/a.service.d",
+            "Read /etc/units/a.service.d/one.conf",
+            "Read /etc/units/b.service",
+            "Read /etc/units/loop",
+            "Read /etc/units/none.service",
+            "Above /home by /etc/units/b.service",
+            // Whoever writes here decides what the last link leads to.
+            "Read /home/bob by /etc/units/b.service",
+            "Read /home/bob/b.service by /etc/units/b.service",
+        ]
+    );
+    assert_eq!(
+        words(&ask(false)),
+        ["Above /", "Above /etc", "Read /etc/units"]
+    );
+    let nothing = tree.ask(&Probe::Writers {
+        path: path("/etc/none"),
+        below: true,
+    });
+    assert_eq!(nothing, Answer::Absent);
+
+    // An ACL, as setfacl(1) writes it: u::rw-, u:4242:rw-, g::r--, m::rw-, o::r--.
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, bits, id) in [
+        (1u16, 6u16, !0u32),
+        (2, 6, 4242),
+        (4, 4, !0),
+        (0x10, 6, !0),
+        (0x20, 4, !0),
+    ] {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(bits.to_le_bytes());
+        acl.extend(id.to_le_bytes());
+    }
+    let set = rustix::fs::setxattr(
+        tree.at("/etc/units/a.service"),
+        "system.posix_acl_access",
+        &acl,
+        rustix::fs::XattrFlags::empty(),
+    );
+    if set.is_err() {
+        return skip("the file system has no ACLs");
+    }
+    let seen = ask(true);
+    let unit = seen
+        .iter()
+        .find(|seen| seen.path == path("/etc/units/a.service"));
+    let entries = unit
+        .and_then(|unit| unit.acl.clone())
+        .expect("it has an ACL");
+    let bob = AclWho::User {
+        id: 4242,
+        name: None,
+    };
+    let entry = |who, bits| AclEntry { who, bits };
+    assert_eq!(entries, [entry(bob, 6), entry(AclWho::OwningGroup, 4)]);
 }

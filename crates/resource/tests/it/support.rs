@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use model::effect::{PackageOp, UnitOp};
 use model::value::{
-    AccountsSeen, DirEntry, FileSeen, FileType, FstabLine, Meta, ModprobeLine, ModulesSeen, Mount,
-    MountsSeen, Output, OverrideSeen, PackageSeen, Reason, UnitSeen, WalkHit, WalkSeen,
+    AccountsSeen, AclEntry, DirEntry, FileSeen, FileType, FstabLine, Meta, ModprobeLine,
+    ModulesSeen, Mount, MountsSeen, Output, OverrideSeen, PackageSeen, Part, Reason, UnitSeen,
+    WalkHit, WalkSeen, WritersSeen,
 };
 use model::{
     Answer, Blob, Digest, Effect, HostPath, Mode, Observed, Probe, SourceLine, Tool, Value,
@@ -45,6 +46,7 @@ pub struct Host {
     /// The packages that files are of, and what dpkg-statoverride declares of files.
     pub owners: BTreeMap<HostPath, String>,
     pub declared: BTreeMap<HostPath, OverrideSeen>,
+    pub acls: BTreeMap<HostPath, Vec<AclEntry>>,
     /// Exit status by command.
     pub commands: BTreeMap<Vec<String>, i32>,
     /// Answers that are unknown, whatever the tree says.
@@ -210,6 +212,7 @@ impl Host {
             })),
             Probe::Meta { path } => known(self.nodes.get(path).map(|node| Value::Meta(meta(node)))),
             Probe::Dir { path } => self.list(path),
+            Probe::Writers { path, below } => self.writers(path, *below),
             Probe::Tool {
                 tool: Tool::SshdEffective,
                 args,
@@ -260,6 +263,69 @@ impl Host {
                 None => unavailable(),
             },
         })
+    }
+
+    /// Who can change what is read at a path.
+    fn writers(&self, at: &HostPath, below: bool) -> Answer {
+        let mut seen: BTreeMap<HostPath, WritersSeen> = BTreeMap::new();
+        let mut todo = vec![at.clone()];
+        let mut listed = Vec::new();
+        while let Some(next) = todo.pop() {
+            let mut end = next.clone();
+            let mut via = None;
+            // No link in the middle of a path: the cases have none.
+            while let Some(node) = self.nodes.get(&end)
+                && node.file_type == FileType::Link
+            {
+                self.add_writers(&mut seen, &end, Part::Read, via.as_ref());
+                via.get_or_insert(end.clone());
+                end = path(&node.target);
+            }
+            let Some(node) = self.nodes.get(&end) else {
+                if next == *at {
+                    return Answer::Absent;
+                }
+                let above = end.parent().expect("a link leads somewhere");
+                self.add_writers(&mut seen, &above, Part::Read, via.as_ref());
+                continue;
+            };
+            self.add_writers(&mut seen, &end, Part::Read, via.as_ref());
+            if below && node.file_type == FileType::Directory && !listed.contains(&end) {
+                let children = self
+                    .nodes
+                    .keys()
+                    .filter(|child| child.parent().as_ref() == Some(&end));
+                todo.extend(children.cloned());
+                listed.push(end);
+            }
+        }
+        Answer::Known(Value::Writers(seen.into_values().collect()))
+    }
+
+    fn add_writers(
+        &self,
+        seen: &mut BTreeMap<HostPath, WritersSeen>,
+        at: &HostPath,
+        part: Part,
+        via: Option<&HostPath>,
+    ) {
+        let mut part = part;
+        let mut next = Some(at.clone());
+        while let Some(at) = next {
+            let entry = seen.entry(at.clone()).or_insert_with(|| WritersSeen {
+                path: at.clone(),
+                part,
+                meta: meta(&self.nodes[&at]),
+                acl: self.acls.get(&at).cloned(),
+                via: via.cloned(),
+            });
+            entry.part = entry.part.max(part);
+            if via.is_none() {
+                entry.via = None;
+            }
+            part = Part::Above;
+            next = at.parent();
+        }
     }
 
     /// What a walk over the tree finds. Capabilities are not part of the tree: a case that is

@@ -137,6 +137,7 @@ pub fn question(probe: &Probe) -> String {
         | Probe::FileDigest { path }
         | Probe::Meta { path }
         | Probe::Dir { path } => path.to_string(),
+        Probe::Writers { path, .. } => format!("who can change {path}"),
         Probe::Tool { .. } => "the answer of a program".to_owned(),
         Probe::Unit { name } => format!("unit {name}"),
         Probe::Sysctl { key } => format!("kernel parameter {key}"),
@@ -161,6 +162,7 @@ fn answer(answer: &Answer) -> String {
             Value::File(file) => meta(&file.meta),
             Value::FileDigest { meta: seen, .. } | Value::Meta(seen) => meta(seen),
             Value::Dir(entries) => plural(entries.len(), "name"),
+            Value::Writers(seen) => plural(seen.len(), "place"),
             Value::Sysctl(value) => value.trim().to_owned(),
             Value::Package(package) => format!("{} ({})", package.version, package.status),
             Value::Unit(unit) => [

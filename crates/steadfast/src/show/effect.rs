@@ -38,9 +38,14 @@ impl<'a> Seen<'a> {
                 Probe::File { path, .. } | Probe::FileDigest { path } | Probe::Meta { path } => {
                     path
                 }
+                Probe::Writers { .. } => wanted,
                 _ => return None,
             };
             match value {
+                Value::Writers(all) => all
+                    .iter()
+                    .find(|seen| seen.path == *wanted)
+                    .map(|seen| &seen.meta),
                 Value::File(file) if path == wanted => Some(&file.meta),
                 Value::FileDigest { meta, .. } | Value::Meta(meta) if path == wanted => Some(meta),
                 Value::Walk(walk) => walk

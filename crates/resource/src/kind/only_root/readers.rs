@@ -1,0 +1,254 @@
+//! What programs read: the files and directories that count, from what each program itself
+//! includes.
+
+use model::value::Reason;
+use model::{HostPath, Probe};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Place;
+use crate::kind::includes::{self, Include};
+use crate::kind::rsyslog::config as rsyslog;
+use crate::kind::sshd::{config, effective};
+use crate::kind::sudoers;
+use crate::{Answers, Seen};
+
+/// A program, and which of the files that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reader {
+    /// The configuration of sshd: `sshd_config` and all that it includes.
+    Sshd,
+    /// The private keys that sshd's `HostKey` names.
+    SshdHostKeys,
+    /// The public keys beside these.
+    SshdPublicKeys,
+    /// The rules of sudo: `sudoers` and all that it includes, and `sudo.conf`.
+    Sudo,
+    /// The configuration of the dynamic loader: `ld.so.conf`, all that it includes, the
+    /// directories that it names, `ld.so.preload` and the libraries that it names.
+    Loader,
+    /// The configuration of rsyslog: `rsyslog.conf` and all that it includes.
+    Rsyslog,
+    /// The log of auditd, where its `log_file` says, and its older parts.
+    AuditLog,
+}
+
+impl Reader {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sshd => "sshd",
+            Self::SshdHostKeys => "sshd_host_keys",
+            Self::SshdPublicKeys => "sshd_public_keys",
+            Self::Sudo => "sudo",
+            Self::Loader => "loader",
+            Self::Rsyslog => "rsyslog",
+            Self::AuditLog => "audit_log",
+        }
+    }
+}
+
+/// Where a program reads, as far as the answers tell.
+#[derive(Default)]
+pub struct Places {
+    pub places: Vec<Place>,
+    pub probes: Vec<Probe>,
+    /// Why places may be missing, where some may.
+    pub hidden: Option<Reason>,
+    /// A group that the program's own configuration lets read.
+    pub readers: Vec<String>,
+}
+
+impl Places {
+    fn one(&mut self, path: HostPath) {
+        self.places.push(Place { path, below: false });
+    }
+
+    /// What is read in order to know what is read: these files, and the names in these
+    /// directories.
+    fn of_probes(probes: Vec<Probe>, hidden: Option<Reason>) -> Self {
+        let mut found = Self::default();
+        for probe in &probes {
+            if let Probe::File { path, .. } | Probe::Dir { path } = probe {
+                found.one(path.clone());
+            }
+        }
+        Self {
+            probes,
+            hidden,
+            ..found
+        }
+    }
+}
+
+pub fn places(reader: Reader, seen: &Answers) -> Places {
+    match reader {
+        Reader::Sshd => {
+            let (config, probes) = config::read(seen);
+            Places::of_probes(probes, config.hidden().cloned())
+        }
+        Reader::Sudo => {
+            let (rules, probes) = sudoers::read(seen);
+            // A line that is not understood hides no file.
+            let hidden = rules.hidden().filter(|reason| !is_malformed(reason));
+            let mut found = Places::of_probes(probes, hidden.cloned());
+            found.one(HostPath::literal("/etc/sudo.conf"));
+            found
+        }
+        Reader::SshdHostKeys => host_keys(seen, |path| Some(path.clone())),
+        Reader::SshdPublicKeys => host_keys(seen, |path| {
+            HostPath::from_bytes(&[path.as_bytes(), b".pub"].concat()).ok()
+        }),
+        Reader::Loader => loader(seen),
+        Reader::Rsyslog => {
+            let read = rsyslog::read(seen);
+            Places::of_probes(read.probes, read.hidden)
+        }
+        Reader::AuditLog => audit_log(seen),
+    }
+}
+
+const fn is_malformed(reason: &Reason) -> bool {
+    matches!(reason, Reason::Malformed { .. })
+}
+
+/// sshd_config(5), HostKey: the default.
+const HOST_KEYS: [&str; 3] = [
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
+];
+
+fn host_keys(seen: &Answers, file: fn(&HostPath) -> Option<HostPath>) -> Places {
+    let (config, mut probes) = config::read(seen);
+    probes.push(effective::probe(Vec::new()));
+    probes.push(Probe::file(HostPath::literal(effective::SERVICE_DEFAULTS)));
+    let mut found = Places {
+        probes,
+        ..Places::default()
+    };
+    let mut names: Vec<String> = match effective::ask(seen, &[]) {
+        Ok(effective) => effective.values("hostkey").to_vec(),
+        // Not asked, or no answer: its files say it too.
+        Err(_) => {
+            found.hidden = config.hidden().cloned();
+            let lines = config.lines_of("hostkey");
+            let named: Vec<String> = lines
+                .filter_map(|line| line.args.first().cloned())
+                .collect();
+            match named.is_empty() {
+                true => HOST_KEYS.map(str::to_owned).to_vec(),
+                false => named,
+            }
+        }
+    };
+    match effective::command_line(seen) {
+        Ok(line) => {
+            let keys = line
+                .options
+                .into_iter()
+                .filter(|(name, _)| name == "hostkey");
+            names.extend(keys.map(|(_, file)| file));
+            if let Some(file) = line.other_file {
+                let file = model::printable(file.as_bytes());
+                let what = format!("sshd runs with another file, {file}");
+                found.hidden = Some(Reason::Unavailable { what });
+            }
+        }
+        Err(reason) => found.hidden = Some(reason),
+    }
+    for name in names {
+        let path = HostPath::from_bytes(name.as_bytes()).ok();
+        if let Some(path) = path.as_ref().and_then(file) {
+            found.one(path);
+        }
+    }
+    found
+}
+
+/// ldconfig(8): a line names a directory, or includes files.
+fn ld_include(line: &str) -> Option<Include<'_>> {
+    let rest = line.trim().strip_prefix("include")?;
+    let pattern = rest.strip_prefix([' ', '\t'])?.trim();
+    Some(Include::Pattern(pattern))
+}
+
+fn loader(seen: &Answers) -> Places {
+    let main = HostPath::literal("/etc/ld.so.conf");
+    let read = includes::read(seen, &main, ld_include);
+    let mut found = Places::of_probes(read.probes, read.hidden);
+    for (_, line) in &read.lines {
+        // `#` begins a comment, and `DIR=TYPE` is an old form.
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let directory = line.split('=').next().unwrap_or_default().trim();
+        if let Ok(path) = HostPath::from_bytes(directory.as_bytes()) {
+            found.one(path);
+        }
+    }
+    let preload = HostPath::literal("/etc/ld.so.preload");
+    found.probes.push(Probe::file(preload.clone()));
+    if let Seen::Known(file) = seen.file(&preload) {
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        let lines = text.lines().filter_map(|line| line.split('#').next());
+        // ld.so(8): separated by white space or colons.
+        for name in lines.flat_map(|line| line.split([' ', '\t', ':'])) {
+            if let Ok(path) = HostPath::from_bytes(name.as_bytes()) {
+                found.one(path);
+            }
+        }
+    }
+    found.one(preload);
+    found
+}
+
+/// auditd.conf(5): `log_file`, and `log_group`, who may read it. Older parts are `FILE.1`, ….
+fn audit_log(seen: &Answers) -> Places {
+    let conf = HostPath::literal("/etc/audit/auditd.conf");
+    let mut found = Places {
+        probes: vec![Probe::file(conf.clone())],
+        ..Places::default()
+    };
+    let mut log = HostPath::literal("/var/log/audit/audit.log");
+    match seen.file(&conf) {
+        Seen::Known(file) => {
+            let text = String::from_utf8_lossy(file.content.as_bytes());
+            for line in text.lines() {
+                let Some((key, value)) = line.split_once('=') else {
+                    continue;
+                };
+                let value = value.trim();
+                match key.trim().to_ascii_lowercase().as_str() {
+                    "log_file" => match HostPath::from_bytes(value.as_bytes()) {
+                        Ok(path) => log = path,
+                        Err(error) => {
+                            let why = format!("{conf}: log_file: {error}");
+                            found.hidden = Some(Reason::Malformed { why });
+                        }
+                    },
+                    "log_group" => found.readers = vec![value.to_owned()],
+                    _ => {}
+                }
+            }
+        }
+        Seen::Absent | Seen::NotAsked => {}
+        Seen::Unknown(reason) => found.hidden = Some(reason),
+    }
+    let Some(directory) = log.parent() else {
+        return found;
+    };
+    found.probes.push(Probe::Dir {
+        path: directory.clone(),
+    });
+    if let Seen::Known(entries) = seen.dir(&directory) {
+        let older = [log.file_name(), b"."].concat();
+        let names = entries.iter().map(|entry| entry.name.as_bytes());
+        for name in names.filter(|name| name.starts_with(&older)) {
+            if let Ok(path) = directory.join(name) {
+                found.one(path);
+            }
+        }
+    }
+    found.one(directory);
+    found.one(log);
+    found
+}

@@ -1,0 +1,359 @@
+//! `only_root`.
+
+use model::Probe;
+use model::value::{AccountsSeen, AclEntry, AclWho, GroupSeen, Reason};
+use resource::Judgement;
+
+use crate::support::{Host, check, judge, path, refused, words};
+
+const PAM: &str = "only_root: {path: /etc/pam.d}";
+const WANTED: &str = "only root may change it";
+
+fn groups(members: &[(&str, u32, &[&str])]) -> AccountsSeen {
+    let groups = members.iter().map(|(name, gid, members)| GroupSeen {
+        name: (*name).to_owned(),
+        line: 1,
+        gid: *gid,
+        members: members.iter().map(|name| (*name).to_owned()).collect(),
+    });
+    AccountsSeen {
+        accounts: Vec::new(),
+        groups: groups.collect(),
+        other_sources: Vec::new(),
+        malformed: Vec::new(),
+        shadow_unknown: None,
+    }
+}
+
+fn with_groups(mut host: Host, members: &[(&str, u32, &[&str])]) -> Host {
+    host.accounts = Some(groups(members));
+    host
+}
+
+/// `useradd bob; chown bob FILE`, and what gives it back.
+#[test]
+fn a_file_of_somebody_else_is_given_back() {
+    for (want, file) in [
+        (PAM, "/etc/pam.d/common-auth"),
+        (
+            "only_root: {path: /etc/systemd}",
+            "/etc/systemd/system/x.service",
+        ),
+        (
+            "only_root: {path: /etc/cron.daily, names: run_parts}",
+            "/etc/cron.daily/x",
+        ),
+        ("only_root: {path: /etc/apt}", "/etc/apt/sources.list"),
+        (
+            "only_root: {path: /etc/apt}",
+            "/etc/apt/sources.list.d/x.list",
+        ),
+        (
+            "only_root: {path: /etc/apt}",
+            "/etc/apt/trusted.gpg.d/x.gpg",
+        ),
+        (
+            "only_root: {path: /etc/profile.d, names: ['*.sh']}",
+            "/etc/profile.d/x.sh",
+        ),
+        (
+            "only_root: {read_by: sshd}",
+            "/etc/ssh/sshd_config.d/x.conf",
+        ),
+        ("only_root: {read_by: loader}", "/etc/ld.so.conf.d/x.conf"),
+        ("only_root: {read_by: sudo}", "/etc/sudoers.d/x"),
+        ("only_root: {read_by: rsyslog}", "/etc/rsyslog.d/x.conf"),
+        ("only_root: {path: /etc/shadow}", "/etc/shadow"),
+    ] {
+        let host = Host::new()
+            .file(
+                "/etc/ssh/sshd_config",
+                "Include /etc/ssh/sshd_config.d/*.conf\n",
+            )
+            .file("/etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n")
+            .file("/etc/sudoers", "@includedir /etc/sudoers.d\n")
+            .file(
+                "/etc/rsyslog.conf",
+                "$IncludeConfig /etc/rsyslog.d/*.conf\n",
+            )
+            .file_as(file, "", 0o644, "bob", "root");
+        let after = check(
+            want,
+            &host,
+            &format!("drift: owner bob, wanted {WANTED} @ {file}"),
+        );
+        assert_eq!(after.nodes[&path(file)].owner, "root", "{file}");
+    }
+}
+
+#[test]
+fn what_a_program_does_not_read_does_not_count() {
+    let host = Host::new()
+        .file("/etc/ssh/sshd_config", "Include sshd_config.d/*.conf\n")
+        .file_as("/etc/ssh/sshd_config.d/x.bak", "", 0o644, "bob", "bob")
+        .file("/etc/sudoers", "@includedir /etc/sudoers.d\n")
+        .file_as("/etc/sudoers.d/x.bak", "", 0o644, "bob", "bob")
+        .file("/etc/ld.so.conf", "include ld.so.conf.d/*.conf\n")
+        .file_as("/etc/ld.so.conf.d/x.bak", "", 0o644, "bob", "bob")
+        .file("/etc/cron.daily/ok", "")
+        .file_as("/etc/cron.daily/x.bak", "", 0o644, "bob", "bob")
+        .file("/etc/profile.d/ok.sh", "")
+        .file_as("/etc/profile.d/x.bak", "", 0o644, "bob", "bob");
+    for want in [
+        "only_root: {read_by: sshd}",
+        "only_root: {read_by: sudo}",
+        "only_root: {read_by: loader}",
+        "only_root: {path: /etc/cron.daily, names: run_parts}",
+        "only_root: {path: /etc/profile.d, names: ['*.sh']}",
+    ] {
+        let said = words(&judge(want, &host));
+        assert!(said.starts_with("ok: root's alone"), "{want}: {said}");
+    }
+    // And what it includes from elsewhere does.
+    let host = Host::new()
+        .file("/etc/ssh/sshd_config", "Include /etc/site/ssh.conf\n")
+        .file_as("/etc/site/ssh.conf", "", 0o644, "bob", "bob");
+    let said = words(&judge("only_root: {read_by: sshd}", &host));
+    assert!(said.contains("owner bob"), "{said}");
+    let host = Host::new()
+        .file("/etc/ld.so.conf", "/etc/site/lib # ours\n")
+        .dir_as("/etc/site/lib", 0o755, "bob", "bob");
+    let said = words(&judge("only_root: {read_by: loader}", &host));
+    assert!(said.contains("owner bob"), "{said}");
+}
+
+#[test]
+fn groups_everyone_and_acls_may_write_too() {
+    let alone: &[(&str, u32, &[&str])] = &[("root", 0, &[])];
+    let at = "/etc/pam.d/su";
+    let node = |mode, group| with_groups(Host::new().file_as(at, "", mode, "root", group), alone);
+    for (host, observed, mode) in [
+        (node(0o664, "staff"), "group staff may write", 0o644),
+        (node(0o646, "root"), "everyone may write", 0o644),
+        (
+            node(0o666, "staff"),
+            "group staff may write, everyone may write",
+            0o644,
+        ),
+        (
+            with_groups(
+                Host::new().file_as(at, "", 0o664, "root", "root"),
+                &[("root", 0, &["bob"])],
+            ),
+            "group root may write",
+            0o644,
+        ),
+    ] {
+        let after = check(
+            PAM,
+            &host,
+            &format!("drift: {observed}, wanted {WANTED} @ {at}"),
+        );
+        assert_eq!(after.nodes[&path(at)].mode, mode);
+    }
+    // Root's own group, in which nobody else is, gives nothing away.
+    assert!(words(&judge(PAM, &node(0o664, "root"))).starts_with("ok"));
+    // Unless accounts come from elsewhere too.
+    let mut elsewhere = node(0o664, "root");
+    if let Some(accounts) = &mut elsewhere.accounts {
+        accounts.other_sources.push("sss".to_owned());
+    }
+    assert!(words(&judge(PAM, &elsewhere)).contains("group root may write"));
+    // By an ACL, whose mask the group's bits of the mode are.
+    let acl = |bits| {
+        let bob = AclWho::User {
+            id: 1000,
+            name: Some("bob".to_owned()),
+        };
+        let entry = |who, bits| AclEntry { who, bits };
+        vec![entry(bob, bits), entry(AclWho::OwningGroup, 0o4)]
+    };
+    let mut host = node(0o664, "staff");
+    host.acls.insert(path(at), acl(0o6));
+    let after = check(
+        PAM,
+        &host,
+        &format!("drift: bob may write (by its ACL), wanted {WANTED} @ {at}"),
+    );
+    assert_eq!(after.nodes[&path(at)].mode, 0o644);
+    host.acls.insert(path(at), acl(0o4));
+    assert!(words(&judge(PAM, &host)).starts_with("ok"));
+}
+
+#[test]
+fn links_and_directories_above_count() {
+    let unit = "/etc/systemd/system/x.service";
+    let units = "only_root: {path: /etc/systemd/system}";
+    let host = Host::new()
+        .link(unit, "/home/bob/x.service")
+        .dir_as("/home/bob", 0o755, "bob", "bob")
+        .file_as("/home/bob/x.service", "", 0o644, "bob", "bob");
+    // Neither bob's home nor his file is taken from him.
+    let by_hand =
+        format!("by hand: remove the link {unit}, or move what it leads to where only root writes");
+    let said = words(&judge(units, &host));
+    assert_eq!(said.matches(&by_hand).count(), 2, "{said}");
+    // A link to nothing, where bob may make it.
+    let host = Host::new()
+        .link(unit, "/home/bob/none")
+        .dir_as("/home/bob", 0o755, "bob", "bob");
+    assert!(words(&judge(units, &host)).contains("owner bob"));
+    // A link into a package's directory is as good as the file there.
+    let packaged = "/usr/lib/systemd/system/x.service";
+    let host = Host::new()
+        .link(unit, packaged)
+        .file_as(packaged, "", 0o644, "bob", "root");
+    let after = check(
+        units,
+        &host,
+        &format!("drift: owner bob, wanted {WANTED} @ {packaged}"),
+    );
+    assert_eq!(after.nodes[&path(packaged)].owner, "root");
+    let Judgement::Drift(drifts) = judge(units, &host) else {
+        panic!("a drift");
+    };
+    let note = format!(
+        "{unit} leads here; somebody else than root may have changed what it says: read it"
+    );
+    assert_eq!(drifts[0].note, Some(note));
+    // A masked unit is a link to a device.
+    let mut host = Host::new().link(unit, "/dev/null").file("/dev/null", "");
+    let null = host.nodes.get_mut(&path("/dev/null")).expect("made above");
+    (null.file_type, null.mode) = (model::value::FileType::Other, 0o666);
+    assert!(words(&judge(units, &host)).starts_with("ok"));
+    // The directory above it.
+    let host = Host::new()
+        .file("/etc/pam.d/su", "")
+        .dir_as("/etc", 0o757, "root", "root");
+    let after = check(
+        PAM,
+        &host,
+        &format!("drift: everyone may write, wanted {WANTED} @ /etc"),
+    );
+    assert_eq!(after.nodes[&path("/etc")].mode, 0o755);
+    // With the sticky bit, nobody removes what is root's.
+    let host = Host::new()
+        .file("/var/tmp/x/y", "")
+        .dir_as("/var/tmp", 0o1777, "root", "root");
+    assert!(words(&judge("only_root: {path: /var/tmp/x}", &host)).starts_with("ok"));
+    // But anyone adds names.
+    let said = words(&judge("only_root: {path: /var/tmp}", &host));
+    assert!(said.contains("everyone may write"), "{said}");
+}
+
+#[test]
+fn host_keys_are_those_that_sshd_names() {
+    let want = "only_root: {read_by: sshd_host_keys, readers: []}";
+    let host = Host::new()
+        .file("/etc/ssh/sshd_config", "HostKey /srv/k/key\n")
+        .file_as("/srv/k/key", "k", 0o644, "bob", "bob");
+    let after = check(
+        want,
+        &host,
+        "drift: owner bob, group bob may read, everyone may read, wanted only root may change it, \
+         only root may read it \
+        @ /srv/k/key",
+    );
+    let node = &after.nodes[&path("/srv/k/key")];
+    assert_eq!((node.mode, &*node.owner), (0o600, "root"));
+    // Without a line the names of sshd_config(5) are meant.
+    let host = Host::new().file("/etc/ssh/sshd_config", "").file_as(
+        "/etc/ssh/ssh_host_ed25519_key",
+        "k",
+        0o640,
+        "root",
+        "daemon",
+    );
+    let said = words(&judge(want, &host));
+    assert!(said.contains("group daemon may read"), "{said}");
+    // A public key beside it is for all to read.
+    let host = host.file("/etc/ssh/ssh_host_ed25519_key.pub", "k");
+    let public = "only_root: {read_by: sshd_public_keys}";
+    assert!(words(&judge(public, &host)).starts_with("ok"));
+}
+
+#[test]
+fn logs_are_read_by_those_who_are_meant_to() {
+    let want = "only_root: {path: /var/log, names: [auth.log*], writers: [syslog], readers: [adm]}";
+    let log = "/var/log/auth.log.1";
+    let host = |mode, owner: &str, group: &str| {
+        with_groups(
+            Host::new().file_as(log, "", mode, owner, group),
+            &[("root", 0, &[]), ("adm", 4, &["li"])],
+        )
+    };
+    for good in [
+        host(0o640, "root", "adm"),
+        host(0o660, "syslog", "syslog"),
+        host(0o600, "root", "root"),
+    ] {
+        assert!(words(&judge(want, &good)).starts_with("ok"));
+    }
+    for (bad, observed, after) in [
+        (
+            host(0o666, "root", "adm"),
+            "group adm may write, everyone may write, everyone may read",
+            (0o640, "root", "adm"),
+        ),
+        (
+            host(0o640, "bob", "adm"),
+            "owner bob",
+            (0o640, "root", "adm"),
+        ),
+        (
+            host(0o640, "root", "users"),
+            "group users may read",
+            (0o640, "root", "adm"),
+        ),
+    ] {
+        let said = words(&judge(want, &bad));
+        assert!(said.contains(observed), "{said}");
+        let mended = crate::support::fix(want, &bad).1;
+        let node = &mended.nodes[&path(log)];
+        assert_eq!((node.mode, &*node.owner, &*node.group), after);
+    }
+    // No log, and nothing to say.
+    let none = Host::new().dir("/var/log");
+    assert_eq!(words(&judge(want, &none)), "n/a: there is no /var/log");
+    // auditd's log, where its configuration has it.
+    let audit = "only_root: {read_by: audit_log, readers: [adm]}";
+    let conf = "log_file = /var/log/audit2/audit.log\nlog_group = staff\n";
+    let host = Host::new().file("/etc/audit/auditd.conf", conf).file_as(
+        "/var/log/audit2/audit.log",
+        "",
+        0o640,
+        "root",
+        "staff",
+    );
+    assert!(words(&judge(audit, &host)).starts_with("ok"));
+    let host = host.file_as("/var/log/audit2/audit.log.2", "", 0o666, "bob", "bob");
+    let said = words(&judge(audit, &host));
+    assert!(said.contains("owner bob"), "{said}");
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_no_pass() {
+    let probe = Probe::Writers {
+        path: path("/etc/pam.d"),
+        below: true,
+    };
+    let host = Host::new().cannot_tell(probe, Reason::NeedsRoot);
+    assert!(words(&judge(PAM, &host)).starts_with("unknown"));
+    // An include that is not understood hides files.
+    let host = Host::new().file("/etc/rsyslog.conf", "include(text=\"x\")\n");
+    assert!(words(&judge("only_root: {read_by: rsyslog}", &host)).starts_with("unknown"));
+    assert!(words(&judge(PAM, &Host::new())).starts_with("n/a"));
+}
+
+#[test]
+fn declarations_that_say_nothing_are_refused() {
+    refused("only_root: {}", "say exactly one of `path` and `read_by`");
+    refused(
+        "only_root: {read_by: sudo, names: run_parts}",
+        "`names` and `below` go with `path`",
+    );
+    refused(
+        "only_root: {path: /etc/x, names: [a/b]}",
+        "`a/b` is not the name of a file",
+    );
+}
