@@ -101,7 +101,7 @@ pub fn parse_rule(line: &str) -> Result<AuditRule, String> {
                     .map(str::to_owned),
             ),
             "-C" => {
-                rule.fields.insert(format!("compare {value}"));
+                rule.fields.insert(comparison(value)?);
             }
             "-F" => add_field(&mut rule, value)?,
             _ => return Err(format!("`{option}` is not an option of a rule")),
@@ -115,6 +115,23 @@ pub fn parse_rule(line: &str) -> Result<AuditRule, String> {
         rule.access = "rwxa".chars().collect();
     }
     Ok(rule)
+}
+
+/// Two fields of one event: which of them stands first means nothing (auditctl(8), -C), and the
+/// kernel lists them in its own order.
+fn comparison(text: &str) -> Result<String, String> {
+    let (operator, sides) = ["!=", "="]
+        .into_iter()
+        .find_map(|operator| Some((operator, text.split_once(operator)?)))
+        .filter(|(_, (one, other))| !one.is_empty() && !other.is_empty())
+        .ok_or_else(|| format!("`{text}` does not compare two fields"))?;
+    let name = |field| match field {
+        "loginuid" => "auid",
+        field => field,
+    };
+    let (one, other) = (name(sides.0), name(sides.1));
+    let (one, other) = (one.min(other), one.max(other));
+    Ok(format!("compare {one}{operator}{other}"))
 }
 
 /// The operators of auditctl(8), longer ones first.

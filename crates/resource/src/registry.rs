@@ -24,9 +24,11 @@ use crate::kind::link::Link;
 use crate::kind::login_setting::LoginSetting;
 use crate::kind::mount_option::MountOption;
 use crate::kind::mount_point::MountPoint;
+use crate::kind::name_list::NameList;
 use crate::kind::only_root::OnlyRoot;
 use crate::kind::package::Package;
 use crate::kind::pam::Pam;
+use crate::kind::resource_limit::ResourceLimit;
 use crate::kind::rsyslog::RsyslogFiles;
 use crate::kind::service::Service;
 use crate::kind::sshd::Sshd;
@@ -111,8 +113,10 @@ kinds! {
     Link(Link),
     MountOption(MountOption),
     MountPoint(MountPoint),
+    NameList(NameList),
     OnlyRoot(OnlyRoot),
     Package(Package),
+    ResourceLimit(ResourceLimit),
     RsyslogFiles(RsyslogFiles),
     Service(Service),
     Template(Template),

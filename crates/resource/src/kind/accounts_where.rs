@@ -47,7 +47,8 @@ pub enum AccountTest {
     /// A password is stored with a scheme that is fast to guess (crypt(5)): anything but
     /// yescrypt, scrypt, bcrypt, SHA-512 and SHA-256. By hand: only its owner can set a new one.
     WeakHash,
-    /// An account with a login shell has no home directory. By hand.
+    /// An account with a login shell has no home directory, or the root directory as its home. By
+    /// hand.
     HomeMissing,
     /// The home of an account with a login shell may be written by its group or by others. The
     /// fix takes those bits away.
@@ -418,6 +419,13 @@ impl AccountsWhere {
                 None => None,
             };
             match (self.test, meta, home) {
+                (AccountTest::HomeMissing, _, Some(home)) if home.parent().is_none() => {
+                    drifts.push(self.by_hand(
+                        account,
+                        "has the root directory as its home".to_owned(),
+                        "give it a directory, or take the login shell away",
+                    ));
+                }
                 (AccountTest::HomeMissing, None, _) => drifts.push(self.by_hand(
                     account,
                     format!("has the home {shown}, which is not there"),

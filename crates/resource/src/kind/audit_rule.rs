@@ -4,7 +4,7 @@
 //! Rules are compared by what they record, not by how they are written: a rule of
 //! another label, of more system calls or of fewer conditions is as good.
 
-use model::value::Reason;
+use model::value::{Reason, UnitSeen};
 use model::{Effect, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +47,14 @@ impl Kind for AuditRule {
                 path: HostPath::literal(DIRECTORY),
             },
         ];
+        for unit in UNITS {
+            probes.push(Probe::Unit {
+                name: unit.to_owned(),
+            });
+            if let Seen::Known(unit) = seen.unit(unit) {
+                probes.extend(unit.files.iter().cloned().map(Probe::file));
+            }
+        }
         probes.extend(files(seen).into_iter().map(Probe::file));
         probes
     }
@@ -102,10 +110,21 @@ impl Kind for AuditRule {
             wanted: self.rule.clone(),
             ..Drift::default()
         };
+        let loader = loader(seen);
         if level == Some(2) {
+            let place = loader
+                .as_ref()
+                .map_or_else(|| DIRECTORY.to_owned(), HostPath::to_string);
             drift.by_hand = Some(format!(
-                "the kernel's rules are locked (-e 2): have the rule in {DIRECTORY}, and reboot"
+                "the kernel's rules are locked (-e 2): have the rule in {place}, and reboot"
             ));
+        } else if let Some(file) = &loader {
+            // `augenrules --load` would write over this very file.
+            let load = format!("load it with `auditctl -R {file}`, as the service does");
+            drift.by_hand = Some(match at.is_empty() {
+                true => format!("add the rule to {file}, and {load}"),
+                false => load,
+            });
         } else {
             if at.is_empty() {
                 drift.edits = self.boot_edits(seen);
@@ -154,8 +173,60 @@ impl AuditRule {
     }
 }
 
+/// The service that loads the rules at boot: auditd's own, or one of its own (Debian 13).
+const UNITS: [&str; 2] = ["auditd.service", "audit-rules.service"];
+
+/// The file that the service hands to `auditctl -R`, where it does that instead of
+/// `augenrules --load`: Debian's unit offers both lines.
+fn loader(seen: &Answers) -> Option<HostPath> {
+    let mut handed = None;
+    for unit in UNITS {
+        let Seen::Known(unit) = seen.unit(unit) else {
+            continue;
+        };
+        for command in commands(unit, seen) {
+            if command.contains("augenrules") {
+                return None;
+            }
+            let mut words = command.split_whitespace();
+            let program = words.next().unwrap_or_default();
+            if program.ends_with("/auditctl") && words.next() == Some("-R") {
+                let file = words.next().unwrap_or_default();
+                handed = HostPath::from_bytes(file.as_bytes()).ok().or(handed);
+            }
+        }
+    }
+    handed
+}
+
+/// What a unit runs as it starts; an empty assignment takes back what was read before
+/// (systemd.service(5), ExecStart).
+fn commands(unit: &UnitSeen, seen: &Answers) -> Vec<String> {
+    const KEYS: [&str; 3] = ["ExecStartPre", "ExecStart", "ExecStartPost"];
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for path in &unit.files {
+        let Seen::Known(file) = seen.file(path) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            let Some(key) = KEYS.into_iter().find(|known| *known == key.trim()) else {
+                continue;
+            };
+            match value.trim() {
+                "" => found.retain(|(known, _)| *known != key),
+                command => found.push((key, command.to_owned())),
+            }
+        }
+    }
+    found.into_iter().map(|(_, command)| command).collect()
+}
+
 /// The rule files in the order in which they are read.
 fn files(seen: &Answers) -> Vec<HostPath> {
+    if let Some(file) = loader(seen) {
+        return vec![file];
+    }
     let directory = HostPath::literal(DIRECTORY);
     let Seen::Known(entries) = seen.dir(&directory) else {
         return Vec::new();

@@ -1,8 +1,9 @@
 //! `login_setting`: a setting of the shadow programs, in login.defs(5) or in the defaults of
 //! useradd(8).
 
+use model::expectation::Scalar;
 use model::plan::Risk;
-use model::{Expectation, HostPath, Probe, ResourceKey, printable};
+use model::{Expectation, HostPath, Mode, Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,7 +23,12 @@ pub struct LoginSetting {
     /// The key: `PASS_MAX_DAYS`, `UMASK`, `INACTIVE`.
     pub key: String,
     /// What it should be.
-    pub value: Expectation,
+    #[serde(default)]
+    pub value: Option<Expectation>,
+    /// Instead of `value`, for `UMASK`: the bits that it takes away at least, `"027"`. A stricter
+    /// mask will do, however it is written.
+    #[serde(default)]
+    pub takes_away: Option<Mode>,
 }
 
 /// The files of the shadow programs.
@@ -55,7 +61,8 @@ impl Kind for LoginSetting {
     }
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
-        self.assigned(&self.file.path()).probes(seen)
+        let value = self.wanted();
+        self.assigned(&self.file.path(), &value).probes(seen)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -63,7 +70,19 @@ impl Kind for LoginSetting {
         if matches!(seen.file(&path), Seen::Absent) {
             return Judgement::NotApplicable(format!("there is no {path}"));
         }
-        self.assigned(&path)
+        let mut value = self.wanted();
+        // pam_umask(8) reads the mask as an octal number, with or without a zero before it.
+        if let (Some(mask), Seen::Known(file)) = (self.takes_away, seen.file(&path)) {
+            let text = String::from_utf8_lossy(file.content.as_bytes());
+            let found = self.syntax().effective(&text, "", &self.key);
+            let covers = |text: &str| {
+                u32::from_str_radix(text, 8).is_ok_and(|bits| bits & mask.bits() == mask.bits())
+            };
+            if let Some(found) = found.filter(|found| covers(&found.value)) {
+                value = Expectation::Exactly(Scalar::from(found.value.as_str()));
+            }
+        }
+        self.assigned(&path, &value)
             .judge(seen, NewFile::default(), Vec::new())
     }
 
@@ -83,21 +102,43 @@ impl Kind for LoginSetting {
                 printable(self.key.as_bytes())
             ));
         }
-        self.assigned(&self.file.path()).check()
+        match (&self.value, self.takes_away) {
+            (Some(_), None) => {}
+            (None, Some(mask)) if self.key == "UMASK" && mask.bits() & !0o777 == 0 => {}
+            (None, Some(_)) => {
+                return Err("`takes_away` is for `UMASK`, and has three digits".to_owned());
+            }
+            _ => return Err("say exactly one of `value` and `takes_away`".to_owned()),
+        }
+        let value = self.wanted();
+        self.assigned(&self.file.path(), &value).check()
     }
 }
 
 impl LoginSetting {
-    fn assigned<'a>(&'a self, path: &'a HostPath) -> Assigned<'a> {
+    const fn syntax(&self) -> Syntax {
+        match self.file {
+            LoginFile::LoginDefs => Syntax::SPACE,
+            LoginFile::Useradd => Syntax::SHELL,
+        }
+    }
+
+    /// Of a mask, what is written where it has to be changed.
+    fn wanted(&self) -> Expectation {
+        let mask = || {
+            let bits = self.takes_away.map_or(0, Mode::bits);
+            Expectation::Exactly(Scalar::from(format!("{bits:03o}").as_str()))
+        };
+        self.value.clone().unwrap_or_else(mask)
+    }
+
+    fn assigned<'a>(&'a self, path: &'a HostPath, value: &'a Expectation) -> Assigned<'a> {
         Assigned {
             path,
-            syntax: match self.file {
-                LoginFile::LoginDefs => Syntax::SPACE,
-                LoginFile::Useradd => Syntax::SHELL,
-            },
+            syntax: self.syntax(),
             section: "",
             key: &self.key,
-            value: &self.value,
+            value,
             default: None,
         }
     }

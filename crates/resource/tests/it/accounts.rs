@@ -509,6 +509,12 @@ fn shells_that_packages_mean_are_left() {
         "svc:none:109:116:/srv/git:/usr/bin/git-shell",
     ]);
     check(test, &meant, "ok: none");
+    let ours = all(&["backup:none:34:34:/var/backups:/bin/sh"]);
+    check(
+        "accounts_where: {test: system_with_shell, except: [backup]}",
+        &ours,
+        "ok: none",
+    );
     // Another home, or another shell, is not the package's.
     for line in [
         "postgres:none:108:115:/tmp:/bin/bash",
@@ -540,6 +546,13 @@ fn homes() {
         &host,
         "drift: `bob` has the home /home/bob, which is not there, wanted a home directory \
          @ /etc/passwd:3 (by hand: make the directory, or take the login shell away)",
+    );
+    let at_root = crate::accounts::host(&["bob:set:1001:1001:/:/bin/bash"], &["bob:1001:"]);
+    check(
+        "accounts_where: {test: home_missing}",
+        &at_root,
+        "drift: `bob` has the root directory as its home, wanted a home directory \
+         @ /etc/passwd:1 (by hand: give it a directory, or take the login shell away)",
     );
     let after = check(
         "accounts_where: {test: home_writable}",

@@ -31,12 +31,17 @@ fn spellings_of_one_rule_are_the_same() {
             "-a always,exit -F arch=b64 -S a -S b -F auid>=1000 -F auid!=unset",
             "-a always,exit -S b,a -F arch=x86_64 -F auid!=4294967295 -F loginuid>=1000",
         ),
+        (
+            "-a always,exit -S execve -C uid!=euid -F euid=0",
+            "-a always,exit -S execve -C euid!=uid -F euid=0",
+        ),
     ] {
         assert_eq!(parse_rule(one), parse_rule(other), "{one}");
         assert!(parse_rule(one).is_ok(), "{one}");
     }
     for (one, other) in [
         ("-w /a -p w", "-w /a -p x"),
+        ("-a always,exit -C uid!=euid", "-a always,exit -C uid=euid"),
         ("-a always,exit -S a", "-a never,exit -S a"),
         (
             "-a always,exit -F auid>=1000",
@@ -156,6 +161,48 @@ fn a_rule_that_says_never_hides_those_after_it() {
         "drift: auditing of processes is switched off, wanted -w /etc/passwd -p wa -k identity \
          @ /etc/audit/rules.d/audit.rules:1 (by hand: remove the rule `-a never,task`, and load \
          the rules anew)",
+    );
+}
+
+/// The other line that Debian's auditd.service offers itself.
+#[test]
+fn rules_may_be_loaded_from_one_file() {
+    let unit = "/usr/lib/systemd/system/auditd.service";
+    let usual = "[Service]\nExecStart=/sbin/auditd\nExecStartPost=-/sbin/augenrules --load\n\
+                 #ExecStartPost=-/sbin/auditctl -R /etc/audit/audit.rules\n";
+    let drop_in = "/etc/systemd/system/auditd.service.d/x.conf";
+    let other =
+        "[Service]\nExecStartPost=\nExecStartPost=-/sbin/auditctl -R /etc/audit/audit.rules\n";
+    let file = "/etc/audit/audit.rules";
+    let rule = "-w /etc/passwd -p wa\n";
+    let with = |loaded: &[&str], directory: &str, text: &str| {
+        host(loaded, directory)
+            .file(unit, usual)
+            .file(drop_in, other)
+            .file(file, text)
+            .unit("auditd.service", "active", "enabled", &[unit, drop_in])
+    };
+    check(
+        PASSWD,
+        &with(&["-w /etc/passwd -p wa -k other"], "", rule),
+        "ok: loaded, and set at boot @ /etc/audit/audit.rules:1",
+    );
+    // What lies in the directory is not loaded then, and `augenrules` would write over the file.
+    check(
+        PASSWD,
+        &with(&["-w /etc/passwd -p wa -k other"], rule, ""),
+        "drift: loaded, but not set at boot, wanted -w /etc/passwd -p wa -k identity (by hand: \
+         add the rule to /etc/audit/audit.rules, and load it with `auditctl -R \
+         /etc/audit/audit.rules`, as the service does)",
+    );
+    // As installed, the directory counts.
+    let usual = host(&["-w /etc/passwd -p wa -k other"], rule)
+        .file(unit, usual)
+        .unit("auditd.service", "active", "enabled", &[unit]);
+    check(
+        PASSWD,
+        &usual,
+        "ok: loaded, and set at boot @ /etc/audit/rules.d/audit.rules:1",
     );
 }
 

@@ -54,3 +54,28 @@ fn without_the_file_and_with_a_mistake() {
         "`umask` is not a key: they are upper-case words",
     );
 }
+
+/// A mask is judged by the bits that it takes away, however it is written.
+#[test]
+fn a_stricter_mask_will_do() {
+    let want = "login_setting: {file: login.defs, key: UMASK, takes_away: '027'}";
+    let host = |mask: &str| Host::new().file("/etc/login.defs", &format!("UMASK\t\t{mask}\n"));
+    for mask in ["027", "0027", "27", "037", "177", "077"] {
+        let expected = format!("ok: {mask} @ /etc/login.defs:1");
+        check(want, &host(mask), &expected);
+    }
+    for mask in ["022", "007", "026", "none"] {
+        let expected = format!("drift: {mask}, wanted 027 @ /etc/login.defs:1");
+        let after = check(want, &host(mask), &expected);
+        let text = after.content("/etc/login.defs");
+        assert_eq!(text.as_deref(), Some("UMASK\t\t027\n"));
+    }
+    refused(
+        "login_setting: {file: login.defs, key: PASS_MAX_DAYS, takes_away: '027'}",
+        "`takes_away` is for `UMASK`, and has three digits",
+    );
+    refused(
+        "login_setting: {file: login.defs, key: UMASK}",
+        "say exactly one of `value` and `takes_away`",
+    );
+}

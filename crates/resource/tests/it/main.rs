@@ -9,6 +9,7 @@ mod authorized_key;
 mod command;
 mod files_where;
 mod kernel_module;
+mod lists;
 mod login_setting;
 mod mounts;
 mod only_root;

@@ -224,6 +224,34 @@ fn match_all_overrides_the_global_section() {
     );
 }
 
+/// Among blocks that match, the first value is taken: `sshd -T -C user=root,addr=10.1.1.1` says no.
+#[test]
+fn a_block_without_effect_is_no_finding() {
+    for good in [
+        "Match all\nPermitRootLogin no\nMatch Address 10.0.0.0/8\nPermitRootLogin yes\n",
+        // Who signs in as ana is not root.
+        "PermitRootLogin no\nMatch User ana\nPermitRootLogin yes\n",
+        "PermitRootLogin no\nMatch User *,!root Address 10.0.0.0/8\nPermitRootLogin yes\n",
+    ] {
+        let said = crate::support::words(&judge(ROOT_NO, &with_main(good, &[])));
+        assert!(said.starts_with("ok"), "{good}: {said}");
+    }
+    for bad in [
+        "Match Address 10.0.0.0/8\nPermitRootLogin yes\nMatch all\nPermitRootLogin no\n",
+        "PermitRootLogin no\nMatch User ana,r*\nPermitRootLogin yes\n",
+        "PermitRootLogin no\nMatch Group admins\nPermitRootLogin yes\n",
+    ] {
+        let said = crate::support::words(&judge(ROOT_NO, &with_main(bad, &[])));
+        assert!(said.starts_with("drift: yes"), "{bad}: {said}");
+    }
+    // Of another option, ana's own value counts.
+    let said = crate::support::words(&judge(
+        "sshd: {option: X11Forwarding, value: no}",
+        &with_main("X11Forwarding no\nMatch User ana\nX11Forwarding yes\n", &[]),
+    ));
+    assert!(said.starts_with("drift: yes"), "{said}");
+}
+
 #[test]
 fn values_compare_in_one_form() {
     for (option, value, line, expected) in [

@@ -449,6 +449,7 @@ impl Question<'_> {
             .lines_of(&self.option)
             .filter(|line| line.condition.is_some())
             .filter(|line| winner.is_none_or(|winner| winner.at != line.at))
+            .filter(|line| self.has_effect(line))
             .filter_map(|line| {
                 let value = match line.canonical() {
                     Some(value) => value,
@@ -471,6 +472,25 @@ impl Question<'_> {
                 })
             })
             .collect()
+    }
+
+    /// Can the option get its value from this line of a `Match` block?
+    fn has_effect(&self, line: &Line) -> bool {
+        // Among blocks that match, the first value is taken (sshd_config(5), Match): none after
+        // one that matches everyone.
+        let is_decided = !words::adds_up(&self.option)
+            && !words::last_may_win(&self.option)
+            && self
+                .config
+                .lines_of(&self.option)
+                .take_while(|other| other.at != line.at)
+                .any(|other| other.condition.is_some() && other.is_unconditional());
+        let is_about_others = self.option == "permitrootlogin"
+            && line
+                .condition
+                .as_deref()
+                .is_some_and(words::leaves_out_root);
+        !is_decided && !is_about_others
     }
 
     fn edits(&self, current: &Current, set: Option<&str>) -> Vec<Edit> {

@@ -268,6 +268,29 @@ fn seconds(text: &str) -> Option<u64> {
     Some(total)
 }
 
+/// Do these criteria of a `Match` block name accounts, and not root? Of several patterns the
+/// negated ones decide first (ssh_config(5), PATTERNS).
+pub fn leaves_out_root(condition: &str) -> bool {
+    let mut criteria = condition.split_whitespace();
+    while let Some(name) = criteria.next() {
+        if name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("canonical") {
+            continue;
+        }
+        let Some(list) = criteria.next() else {
+            return false;
+        };
+        if name.eq_ignore_ascii_case("user") {
+            let is_root = |pattern: &str| matches(pattern.as_bytes(), b"root");
+            let mut patterns = list.split(',');
+            let negated = |pattern: &str| pattern.strip_prefix('!').is_some_and(is_root);
+            if list.split(',').any(negated) || !patterns.any(is_root) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 /// sshd's pattern of `*` and `?` (ssh_config(5), PATTERNS).
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // The last star and where it was tried: going back to it alone is enough.

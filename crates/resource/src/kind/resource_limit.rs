@@ -1,0 +1,249 @@
+//! `resource_limit`: a bound that nobody's session goes past, as pam_limits(8) sets it from
+//! limits.conf(5) and the files of `limits.d`.
+
+use model::plan::Risk;
+use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+
+const MAIN: &str = "/etc/security/limits.conf";
+const DIRECTORY: &str = "/etc/security/limits.d";
+
+/// A hard limit of everyone's sessions, root's too, as limits.conf(5) sets it: `limits.conf`, and
+/// then the files of `limits.d` by their names; of several lines for the same people the last one
+/// counts, and a line for one person or group counts more than that for all. `*` is not about
+/// root.
+///
+/// The fix changes lines that are read after our own file, `limits.d/50-steadfast-ITEM.conf`, and
+/// those for single people and groups, where they stand; what lacks is added to our own file.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimit {
+    /// `core`, `nproc`, `nofile`, …
+    pub item: String,
+    /// The most that it may be, in the item's own unit.
+    pub at_most: u64,
+}
+
+impl Kind for ResourceLimit {
+    const NAME: &'static str = "resource_limit";
+    const PHASE: Phase = Phase::File;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.item.clone(),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let directory = HostPath::literal(DIRECTORY);
+        let mut probes = vec![Probe::Dir { path: directory }];
+        probes.extend(files(seen).into_iter().map(Probe::file));
+        // A fix may have to add to it.
+        probes.push(Probe::file(self.ours()));
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        if let Err(reason) = seen.dir(&HostPath::literal(DIRECTORY)).known_or_absent() {
+            return reason.into();
+        }
+        let mut lines = Vec::new();
+        for path in files(seen) {
+            match seen.file(&path).known_or_absent() {
+                Ok(Some(file)) => {
+                    let text = String::from_utf8_lossy(file.content.as_bytes());
+                    lines.extend(self.lines(&path, &text));
+                }
+                Ok(None) => {}
+                Err(reason) => return reason.into(),
+            }
+        }
+        // What counts for each that is named: the last line.
+        let mut counting: Vec<Line> = Vec::new();
+        for line in lines {
+            counting.retain(|other| other.domain != line.domain);
+            counting.push(line);
+        }
+        let mut drifts: Vec<Drift> = counting
+            .iter()
+            .filter(|line| !self.holds(line.value))
+            .map(|line| self.wrong(line))
+            .collect();
+        for domain in EVERYONE {
+            if counting.iter().all(|line| line.domain != domain) {
+                drifts.push(self.lacking(domain));
+            }
+        }
+        if !drifts.is_empty() {
+            return Judgement::Drift(drifts);
+        }
+        Judgement::Compliant {
+            observed: format!("hard {} at most {}", self.item, self.at_most),
+            at: counting.into_iter().map(|line| line.at).collect(),
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::None
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match ITEMS.contains(&self.item.as_str()) {
+            true => Ok(()),
+            false => Err(format!(
+                "`{}` is not an item of limits.conf(5)",
+                printable(self.item.as_bytes())
+            )),
+        }
+    }
+}
+
+/// limits.conf(5): the items of a number that bounds.
+const ITEMS: [&str; 14] = [
+    "core",
+    "data",
+    "fsize",
+    "memlock",
+    "nofile",
+    "rss",
+    "stack",
+    "cpu",
+    "nproc",
+    "as",
+    "locks",
+    "sigpending",
+    "msgqueue",
+    "maxlogins",
+];
+
+/// `*` is about everyone but root.
+const EVERYONE: [&str; 2] = ["*", "root"];
+
+/// A line that sets the hard limit.
+struct Line {
+    at: SourceLine,
+    text: String,
+    domain: String,
+    /// None for no limit, and for what is no number.
+    value: Option<u64>,
+    /// Where the value stands in the text.
+    from: usize,
+}
+
+impl ResourceLimit {
+    fn ours(&self) -> HostPath {
+        let path = format!("{DIRECTORY}/50-steadfast-{}.conf", self.item);
+        // `check` holds items to the known ones.
+        HostPath::from_bytes(path.as_bytes()).unwrap_or_else(|_| HostPath::literal(MAIN))
+    }
+
+    fn holds(&self, value: Option<u64>) -> bool {
+        value.is_some_and(|value| value <= self.at_most)
+    }
+
+    fn lines(&self, path: &HostPath, text: &str) -> Vec<Line> {
+        let mut found = Vec::new();
+        for (number, text) in (1..).zip(text.lines()) {
+            let said = text.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let [domain, kind, item, value] = words[..] else {
+                continue;
+            };
+            // `-` sets both.
+            if !matches!(kind, "hard" | "-") || item != self.item {
+                continue;
+            }
+            found.push(Line {
+                at: SourceLine::new(path.clone(), number),
+                text: text.to_owned(),
+                domain: domain.to_owned(),
+                value: value.parse().ok(),
+                from: said.rfind(value).unwrap_or_default(),
+            });
+        }
+        found
+    }
+
+    fn wrong(&self, line: &Line) -> Drift {
+        let value = line.text[line.from..].split(['#', ' ', '\t']).next();
+        let value = value.unwrap_or_default();
+        let path = &line.at.path;
+        let is_before_ours = path.as_bytes() == MAIN.as_bytes() || path < &self.ours();
+        let change = match EVERYONE.contains(&line.domain.as_str()) && is_before_ours {
+            // Read after it, and so it counts.
+            true => return self.drift(line, value, self.add(&line.domain)),
+            false => ContentEdit::ReplaceLine {
+                line: line.at.line.unwrap_or(1),
+                old: line.text.clone(),
+                new: vec![format!(
+                    "{}{}{}",
+                    &line.text[..line.from],
+                    self.at_most,
+                    &line.text[line.from + value.len()..]
+                )],
+            },
+        };
+        let edit = Edit::Content {
+            path: path.clone(),
+            change,
+            new_file: None,
+            as_user: None,
+        };
+        self.drift(line, value, edit)
+    }
+
+    fn drift(&self, line: &Line, value: &str, edit: Edit) -> Drift {
+        Drift {
+            observed: format!(
+                "hard {} {} for {}",
+                self.item,
+                printable(value.as_bytes()),
+                printable(line.domain.as_bytes())
+            ),
+            wanted: format!("at most {}", self.at_most),
+            at: vec![line.at.clone()],
+            edits: vec![edit],
+            ..Drift::default()
+        }
+    }
+
+    fn lacking(&self, domain: &str) -> Drift {
+        let who = match domain {
+            "*" => "for accounts other than root",
+            _ => "for root, whom `*` is not about",
+        };
+        Drift {
+            observed: format!("no hard limit of {} {who}", self.item),
+            wanted: format!("at most {}", self.at_most),
+            edits: vec![self.add(domain)],
+            ..Drift::default()
+        }
+    }
+
+    fn add(&self, domain: &str) -> Edit {
+        Edit::Content {
+            path: self.ours(),
+            change: ContentEdit::Append(format!("{domain} hard {} {}", self.item, self.at_most)),
+            new_file: Some(NewFile::default()),
+            as_user: None,
+        }
+    }
+}
+
+/// The files in the order in which they are read; later ones win (limits.conf(5)).
+fn files(seen: &Answers) -> Vec<HostPath> {
+    let directory = HostPath::literal(DIRECTORY);
+    let mut files = Vec::new();
+    if let Seen::Known(entries) = seen.dir(&directory) {
+        let names = entries.iter().map(|entry| entry.name.as_bytes());
+        let names = names.filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
+        files.extend(names.filter_map(|name| directory.join(name).ok()));
+        files.sort();
+    }
+    files.insert(0, HostPath::literal(MAIN));
+    files
+}
