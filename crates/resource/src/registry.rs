@@ -37,6 +37,7 @@ use crate::kind::sudo_limit::SudoLimit;
 use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
 use crate::kind::template::Template;
+use crate::kind::unattended_upgrades::UnattendedUpgrades;
 use crate::kind::unit_option::UnitOption;
 use crate::kind::user::User;
 use crate::{Answers, Judgement, Kind, Phase, parents};
@@ -120,6 +121,7 @@ kinds! {
     RsyslogFiles(RsyslogFiles),
     Service(Service),
     Template(Template),
+    UnattendedUpgrades(UnattendedUpgrades),
     UnitOption(UnitOption),
     User(User),
 }

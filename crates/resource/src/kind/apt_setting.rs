@@ -10,12 +10,12 @@ use crate::apt::conf::{self, Setting, Statement};
 use crate::apt::{boolean, is_plain_name};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
-const DIRECTORY: &str = "/etc/apt/apt.conf.d";
-const OURS: &str = "/etc/apt/apt.conf.d/99steadfast";
+pub(super) const DIRECTORY: &str = "/etc/apt/apt.conf.d";
+pub(super) const OURS: &str = "/etc/apt/apt.conf.d/99steadfast";
 /// Read last, after the directory.
-const MAIN: &str = "/etc/apt/apt.conf";
+pub(super) const MAIN: &str = "/etc/apt/apt.conf";
 /// apt itself has no bound; a chain of includes longer than this is a mistake.
-const DEEPEST_INCLUDE: usize = 3;
+pub(super) const DEEPEST_INCLUDE: usize = 3;
 
 /// A setting of apt.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -61,33 +61,7 @@ impl Kind for AptSetting {
     }
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
-        let mut probes = vec![Probe::Dir {
-            path: HostPath::literal(DIRECTORY),
-        }];
-        let mut paths = files(seen);
-        for depth in 0..DEEPEST_INCLUDE {
-            let found: Vec<HostPath> = paths
-                .iter()
-                .filter_map(|path| seen.file(path).known())
-                .filter_map(|file| {
-                    conf::parse(&String::from_utf8_lossy(file.content.as_bytes())).ok()
-                })
-                .flatten()
-                .filter_map(|statement| match statement {
-                    Statement::Include { path, .. } => HostPath::from_bytes(path.as_bytes()).ok(),
-                    _ => None,
-                })
-                .collect();
-            probes.extend(
-                std::mem::replace(&mut paths, found)
-                    .into_iter()
-                    .map(Probe::file),
-            );
-            if depth + 1 == DEEPEST_INCLUDE || paths.is_empty() {
-                break;
-            }
-        }
-        probes
+        probes(seen)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -160,6 +134,35 @@ impl Kind for AptSetting {
         }
         Ok(())
     }
+}
+
+/// All files that apt reads its settings from, includes among them.
+pub(super) fn probes(seen: &Answers) -> Vec<Probe> {
+    let mut probes = vec![Probe::Dir {
+        path: HostPath::literal(DIRECTORY),
+    }];
+    let mut paths = files(seen);
+    for depth in 0..DEEPEST_INCLUDE {
+        let found: Vec<HostPath> = paths
+            .iter()
+            .filter_map(|path| seen.file(path).known())
+            .filter_map(|file| conf::parse(&String::from_utf8_lossy(file.content.as_bytes())).ok())
+            .flatten()
+            .filter_map(|statement| match statement {
+                Statement::Include { path, .. } => HostPath::from_bytes(path.as_bytes()).ok(),
+                _ => None,
+            })
+            .collect();
+        probes.extend(
+            std::mem::replace(&mut paths, found)
+                .into_iter()
+                .map(Probe::file),
+        );
+        if depth + 1 == DEEPEST_INCLUDE || paths.is_empty() {
+            break;
+        }
+    }
+    probes
 }
 
 /// The value that counts, so far.
@@ -304,7 +307,7 @@ fn default(key: &str) -> Option<&'static str> {
 
 /// The files in the order in which apt reads them: no ending or `.conf`, by name, and then
 /// the main file (apt.conf(5)).
-fn files(seen: &Answers) -> Vec<HostPath> {
+pub(super) fn files(seen: &Answers) -> Vec<HostPath> {
     let directory = HostPath::literal(DIRECTORY);
     let mut files = Vec::new();
     if let Seen::Known(entries) = seen.dir(&directory) {

@@ -54,11 +54,12 @@ impl Kind for AptSource {
 
     fn probes(&self, _: &Answers) -> Vec<Probe> {
         let mut probes = vec![Probe::file(self.path("sources"))];
-        if self.absent {
-            probes.push(Probe::Meta {
+        probes.push(match self.absent {
+            true => Probe::Meta {
                 path: self.path("list"),
-            });
-        }
+            },
+            false => Probe::file(self.path("list")),
+        });
         probes.extend(self.keyring().map(|path| Probe::Meta { path }));
         probes
     }
@@ -80,7 +81,31 @@ impl Kind for AptSource {
             Ok(entries) => entries.unwrap_or_default(),
             Err(e) => return Judgement::Error(format!("{path}: {e}")),
         };
-        if let Some(entry) = entries.iter().find(|entry| self.is_met_by(entry)) {
+        let older = match self.older(seen) {
+            Ok(older) => older,
+            Err(judgement) => return judgement,
+        };
+        let met = entries.iter().find(|entry| self.is_met_by(entry));
+        if entries.is_empty() && self.is_met_by_list(&older.same) {
+            return Judgement::Compliant {
+                observed: "declared".to_owned(),
+                at: older.places(),
+            };
+        }
+        if let Some(entry) = met
+            && !older.same.is_empty()
+        {
+            let mut at = vec![SourceLine::new(path, entry.line)];
+            at.extend(older.places());
+            return Judgement::drift(Drift {
+                observed: "declared twice".to_owned(),
+                wanted: "declared once".to_owned(),
+                at,
+                edits: older.edits(),
+                ..Drift::default()
+            });
+        }
+        if let Some(entry) = met {
             return Judgement::Compliant {
                 observed: "declared".to_owned(),
                 at: vec![SourceLine::new(path, entry.line)],
@@ -124,6 +149,7 @@ impl Kind for AptSource {
         Judgement::drift(Drift {
             observed: match (nearest, file) {
                 (Some(_), _) => "declared otherwise".to_owned(),
+                (None, _) if !older.same.is_empty() => "declared otherwise".to_owned(),
                 (None, Some(_)) => "an empty file".to_owned(),
                 (None, None) => "not declared".to_owned(),
             },
@@ -131,14 +157,20 @@ impl Kind for AptSource {
             at: nearest
                 .map(|entry| SourceLine::new(path.clone(), entry.line))
                 .into_iter()
+                .chain(older.places())
                 .collect(),
             note: keyring_missing.map(|path| format!("{path} is not there, so apt will refuse it")),
-            edits: vec![Edit::Content {
-                path,
-                change: ContentEdit::Whole(content.into()),
-                new_file: Some(NewFile::default()),
-                as_user: None,
-            }],
+            edits: {
+                let mut edits = vec![Edit::Content {
+                    path,
+                    change: ContentEdit::Whole(content.into()),
+                    new_file: Some(NewFile::default()),
+                    as_user: None,
+                }];
+                // apt refuses one source with two keys, and warns of any that is there twice.
+                edits.extend(older.edits());
+                edits
+            },
             ..Drift::default()
         })
     }
@@ -204,6 +236,55 @@ impl AptSource {
         HostPath::from_bytes(path.as_bytes()).ok()
     }
 
+    /// What `NAME.list` says of the same source.
+    fn older(&self, seen: &Answers) -> Result<Older, Judgement> {
+        let path = self.path("list");
+        let file = seen.file(&path).known_or_absent();
+        let Some(file) = file.map_err(Judgement::from)? else {
+            return Ok(Older::default());
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        let entries =
+            sources::parse_list(&text).map_err(|why| Judgement::Error(format!("{path}: {why}")))?;
+        let bare = |uri: &str| uri.trim_end_matches('/').to_owned();
+        let uri = self.uri.as_deref().map(bare);
+        let is_same = |entry: &Source| {
+            entry.uris.iter().any(|seen| Some(bare(seen)) == uri)
+                && entry.suites.iter().any(|suite| self.suites.contains(suite))
+                && entry.types.iter().any(|kind| self.types.contains(kind))
+        };
+        let all = entries.len();
+        let same: Vec<Source> = entries.into_iter().filter(is_same).collect();
+        let line = |entry: &Source| {
+            let at = usize::try_from(entry.line.saturating_sub(1)).unwrap_or(usize::MAX);
+            text.lines().nth(at).unwrap_or_default().to_owned()
+        };
+        Ok(Older {
+            lines: same.iter().map(line).collect(),
+            is_all: same.len() == all,
+            same,
+            path: Some(path),
+        })
+    }
+
+    /// One line has one suite and one type.
+    fn is_met_by_list(&self, same: &[Source]) -> bool {
+        let wanted = self
+            .types
+            .iter()
+            .flat_map(|kind| self.suites.iter().map(move |suite| (kind, suite)));
+        let is_met = |(kind, suite): (&String, &String)| {
+            let alone = Self {
+                types: vec![kind.clone()],
+                suites: vec![suite.clone()],
+                ..self.clone()
+            };
+            same.iter().any(|entry| alone.is_met_by(entry))
+        };
+        let count = self.types.len() * self.suites.len();
+        same.len() == count && wanted.into_iter().all(is_met)
+    }
+
     fn fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = vec![
             ("Types", self.types.join(" ")),
@@ -267,6 +348,47 @@ impl AptSource {
                 .collect(),
             ..Drift::default()
         })
+    }
+}
+
+/// The lines of an older file, in the other form, that are about the same source.
+#[derive(Default)]
+struct Older {
+    path: Option<HostPath>,
+    same: Vec<Source>,
+    /// As they stand.
+    lines: Vec<String>,
+    /// The file says nothing else.
+    is_all: bool,
+}
+
+impl Older {
+    fn places(&self) -> Vec<SourceLine> {
+        let place = |entry: &Source| Some(SourceLine::new(self.path.clone()?, entry.line));
+        self.same.iter().filter_map(place).collect()
+    }
+
+    /// Takes them away.
+    fn edits(&self) -> Vec<Edit> {
+        let Some(path) = self.path.as_ref().filter(|_| !self.same.is_empty()) else {
+            return Vec::new();
+        };
+        if self.is_all {
+            return vec![Edit::act(Effect::Remove { path: path.clone() })];
+        }
+        let lines = self.same.iter().zip(&self.lines);
+        lines
+            .map(|(entry, line)| Edit::Content {
+                path: path.clone(),
+                change: ContentEdit::ReplaceLine {
+                    line: entry.line,
+                    old: line.clone(),
+                    new: Vec::new(),
+                },
+                new_file: None,
+                as_user: None,
+            })
+            .collect()
     }
 }
 

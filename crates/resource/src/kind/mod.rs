@@ -38,5 +38,6 @@ pub mod sudo_rule;
 pub mod sudoers;
 pub mod sysctl;
 pub mod template;
+pub mod unattended_upgrades;
 pub mod unit_option;
 pub mod user;

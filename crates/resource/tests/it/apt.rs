@@ -3,7 +3,7 @@
 use resource::apt::conf::{Statement, parse};
 use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas, stanza_with};
 
-use crate::support::{Host, check, fix, refused};
+use crate::support::{Host, check, fix, judge, refused, words};
 
 fn settings(text: &str) -> Vec<String> {
     let statements = match parse(text) {
@@ -484,6 +484,45 @@ fn removes_a_source() {
     assert_eq!(after.content(list), None);
 }
 
+/// apt warns of a source that is there twice, and stops at one with two keys.
+#[test]
+fn both_forms_of_one_source_are_one() {
+    let list = "/etc/apt/sources.list.d/tools.list";
+    let line = "deb [arch=amd64 signed-by=/old.gpg] https://repo.example/d/ stable main\n";
+    let after = check(
+        OURS,
+        &apt().file(list, line),
+        &format!("drift: declared otherwise, wanted https://repo.example/d @ {list}:1"),
+    );
+    assert_eq!(after.content(list), None);
+    assert!(after.content(FILE).is_some());
+    // What else the file says stays.
+    let other = "deb https://other.example/d stable main\n";
+    let after = check(
+        OURS,
+        &apt().file(list, &format!("{other}{line}")),
+        &format!("drift: declared otherwise, wanted https://repo.example/d @ {list}:2"),
+    );
+    assert_eq!(after.content(list).as_deref(), Some(other));
+    // Twice, although the newer file is right.
+    let twice = apt()
+        .file(list, line)
+        .file(FILE, &after.content(FILE).unwrap_or_default());
+    let mended = check(
+        OURS,
+        &twice,
+        &format!("drift: declared twice, wanted declared once @ {FILE}:1 @ {list}:1"),
+    );
+    assert_eq!(mended.content(list), None);
+    // The older form alone, as wanted, will do.
+    let right = "deb [signed-by=/etc/apt/keyrings/tools.gpg] https://repo.example/d stable main\n";
+    check(
+        OURS,
+        &apt().file(list, right),
+        &format!("ok: declared @ {list}:1"),
+    );
+}
+
 #[test]
 fn sources_that_apt_would_not_take_are_refused() {
     refused(
@@ -502,4 +541,79 @@ fn sources_that_apt_would_not_take_are_refused() {
         "apt_source: {name: a, uri: 'https://h', suites: [x], components: [main], signed_by: k}",
         "`signed_by` is the path of a keyring or a fingerprint of at least 40 digits, not `k`",
     );
+}
+
+const UPGRADES: &str = "unattended_upgrades: {origins: security}";
+const USUAL_ORIGINS: &str = "Unattended-Upgrade::Origins-Pattern {\n\
+    \"origin=Debian,codename=${distro_codename},label=Debian\";\n\
+    \"origin=Debian,codename=${distro_codename}-security,label=Debian-Security\";\n};\n\
+    Unattended-Upgrade::Package-Blacklist {\n};\n";
+
+/// A host with these settings after those of the package.
+fn upgrades(name: &str, settings: &str) -> Host {
+    Host::new()
+        .file(
+            "/usr/lib/os-release",
+            "ID=debian\nVERSION_CODENAME=bookworm\n",
+        )
+        .file("/etc/apt/apt.conf.d/50unattended-upgrades", USUAL_ORIGINS)
+        .file(&format!("/etc/apt/apt.conf.d/{name}"), settings)
+}
+
+#[test]
+fn what_unattended_upgrades_would_do_counts() {
+    for good in [
+        "",
+        "#clear Unattended-Upgrade::Origins-Pattern;\n\
+         Unattended-Upgrade::Origins-Pattern:: \"site=*,label=Debian-Security\";\n",
+        "#clear Unattended-Upgrade::Origins-Pattern;\n\
+         Unattended-Upgrade::Allowed-Origins { \"${distro_id}:oldstable-security\"; };\n",
+        "Unattended-Upgrade::Package-Blacklist { \"linux-\"; \"postgresql\"; };\n",
+        "Unattended-Upgrade::Package-Whitelist { \".*\"; };\n",
+    ] {
+        let said = words(&judge(UPGRADES, &upgrades("60x", good)));
+        assert!(said.starts_with("ok"), "{good}: {said}");
+    }
+    let cleared = "#clear Unattended-Upgrade::Origins-Pattern;\n";
+    let after = check(
+        UPGRADES,
+        &upgrades("60x", cleared),
+        "drift: no origin is allowed, so nothing is installed, wanted security updates of this \
+         release @ /etc/apt/apt.conf.d/60x",
+    );
+    assert_eq!(
+        after.content("/etc/apt/apt.conf.d/99steadfast").as_deref(),
+        Some(
+            "Unattended-Upgrade::Origins-Pattern:: \
+             \"origin=Debian,codename=${distro_codename}-security,label=Debian-Security\";\n"
+        )
+    );
+    // Read after ours, it would empty that too.
+    let said = words(&judge(UPGRADES, &upgrades("99zz", cleared)));
+    assert!(said.contains("by hand: take `#clear`"), "{said}");
+    for (bad, observed) in [
+        (
+            "Unattended-Upgrade::Package-Blacklist { \".*\"; };\n",
+            "`.*` keeps every package away",
+        ),
+        (
+            "Unattended-Upgrade::Package-Blacklist { \"\"; };\n",
+            "`` keeps every package away",
+        ),
+        (
+            "Unattended-Upgrade::Package-Whitelist { \"nginx\"; };\n",
+            "only packages of a list are upgraded",
+        ),
+        (
+            "#clear Unattended-Upgrade::Origins-Pattern;\n\
+             Unattended-Upgrade::Origins-Pattern:: \"origin=Debian,codename=trixie-security\";\n",
+            "the security archive is not among the allowed origins",
+        ),
+    ] {
+        let said = words(&judge(UPGRADES, &upgrades("60x", bad)));
+        assert!(said.contains(observed), "{bad}: {said}");
+    }
+    let strange = "Unattended-Upgrade::Package-Blacklist { \"(?!linux)\"; };\n";
+    let said = words(&judge(UPGRADES, &upgrades("60x", strange)));
+    assert!(said.starts_with("unknown"), "{said}");
 }

@@ -1,0 +1,364 @@
+//! `unattended_upgrades`: what unattended-upgrades(8) would really install of the distribution's
+//! security updates, by its own settings.
+
+use model::plan::Risk;
+use model::value::Reason;
+use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
+use regex::RegexBuilder;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::apt_setting::{self, DEEPEST_INCLUDE, OURS};
+use super::sshd::words::matches;
+use crate::apt::conf::{self, Statement};
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+
+/// Security updates of Debian that `unattended-upgrades` would install: its allowed origins
+/// (`Unattended-Upgrade::Origins-Pattern` and `Allowed-Origins`) have Debian's security archive,
+/// and neither `Package-Blacklist` nor `Package-Whitelist` keeps all packages away. That it runs
+/// at all is said by `APT::Periodic` (`apt_setting`).
+///
+/// The fix adds the security archive to the origins. What the lists of packages say is left to a
+/// person.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnattendedUpgrades {
+    /// Which updates: `security`.
+    pub origins: Origins,
+}
+
+/// Where updates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origins {
+    /// The security archive of this release.
+    Security,
+}
+
+const PATTERNS: &str = "unattended-upgrade::origins-pattern";
+const ALLOWED: &str = "unattended-upgrade::allowed-origins";
+const BLACKLIST: &str = "unattended-upgrade::package-blacklist";
+const WHITELIST: &str = "unattended-upgrade::package-whitelist";
+/// As Debian's own file has it.
+const SECURITY: &str = "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
+const RELEASE: &str = "/usr/lib/os-release";
+
+/// Packages that have little in common but that they get security updates.
+const SAMPLES: [&str; 6] = [
+    "openssl",
+    "libc6",
+    "linux-image-amd64",
+    "bash",
+    "python3.11",
+    "zlib1g",
+];
+/// A pattern of package names is short; compiled ones are bounded as well.
+const LARGEST_PATTERN_BYTES: usize = 1 << 16;
+
+impl Kind for UnattendedUpgrades {
+    const NAME: &'static str = "unattended_upgrades";
+    const PHASE: Phase = Phase::Source;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: "security".to_owned(),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = apt_setting::probes(seen);
+        probes.push(Probe::file(HostPath::literal(RELEASE)));
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        let read = match read(seen) {
+            Ok(read) => read,
+            Err(judgement) => return judgement,
+        };
+        let mut drifts = Vec::new();
+        let codename = match codename(seen) {
+            Ok(codename) => codename,
+            Err(reason) => return reason.into(),
+        };
+        let origins = || read.items(PATTERNS).chain(read.items(ALLOWED));
+        let is_security = |item: &&Item| match item.key.as_str() {
+            ALLOWED => allows(&allowed_origin(&item.value), &codename),
+            _ => allows(&item.value, &codename),
+        };
+        let by = origins().find(is_security);
+        if by.is_none() {
+            drifts.push(origins_lack(&read, origins().next()));
+        }
+        for item in read.items(BLACKLIST) {
+            match matches_all(&item.value) {
+                Ok(true) => drifts.push(keeps_away(item)),
+                Ok(false) => {}
+                Err(why) => return why.into(),
+            }
+        }
+        let mut listed = read.items(WHITELIST).peekable();
+        if let Some(first) = listed.peek().copied() {
+            match listed.map(|item| matches_all(&item.value)).collect() {
+                Ok(all) => {
+                    let all: Vec<bool> = all;
+                    if !all.contains(&true) {
+                        drifts.push(lets_few(first));
+                    }
+                }
+                Err::<_, Reason>(why) => return why.into(),
+            }
+        }
+        if !drifts.is_empty() {
+            return Judgement::Drift(drifts);
+        }
+        Judgement::Compliant {
+            observed: "security updates of this release".to_owned(),
+            at: by
+                .map(|item| SourceLine::file(item.path.clone()))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Service
+    }
+}
+
+/// An item of a list.
+struct Item {
+    /// In lower case.
+    key: String,
+    value: String,
+    path: HostPath,
+}
+
+/// All that counts of what apt reads.
+#[derive(Default)]
+struct Read {
+    items: Vec<Item>,
+    /// The last file that emptied the list of origins, in reading order.
+    cleared_by: Option<(usize, HostPath)>,
+    /// Before which file in that order our own stands.
+    ours_at: usize,
+}
+
+impl Read {
+    fn items<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Item> {
+        self.items.iter().filter(move |item| item.key == key)
+    }
+
+    fn file(
+        &mut self,
+        path: &HostPath,
+        order: usize,
+        depth: usize,
+        seen: &Answers,
+    ) -> Result<(), Judgement> {
+        if depth >= DEEPEST_INCLUDE {
+            return Err(Judgement::Error(format!("{path}: includes go too deep")));
+        }
+        let Some(file) = seen.file(path).known_or_absent().map_err(Judgement::from)? else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        let statements =
+            conf::parse(&text).map_err(|why| Judgement::Error(format!("{path}: {why}")))?;
+        for statement in statements {
+            match statement {
+                Statement::Add { key, value } => self.items.push(Item {
+                    key: key.to_ascii_lowercase(),
+                    value,
+                    path: path.clone(),
+                }),
+                // `Key { Name "value"; }`: a named item is an item.
+                Statement::Set(setting) => {
+                    let key = setting.key.to_ascii_lowercase();
+                    if let Some((list, _)) = key.rsplit_once("::") {
+                        self.items.push(Item {
+                            key: list.to_owned(),
+                            value: setting.value,
+                            path: path.clone(),
+                        });
+                    }
+                }
+                Statement::Clear { key } => {
+                    let key = key.trim_end_matches("::").to_ascii_lowercase();
+                    let below = format!("{key}::");
+                    self.items
+                        .retain(|item| item.key != key && !item.key.starts_with(&below));
+                    if PATTERNS == key || PATTERNS.starts_with(&below) {
+                        self.cleared_by = Some((order, path.clone()));
+                    }
+                }
+                Statement::Include { path, .. } => {
+                    if let Ok(path) = HostPath::from_bytes(path.as_bytes()) {
+                        self.file(&path, order, depth + 1, seen)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(seen: &Answers) -> Result<Read, Judgement> {
+    match seen.dir(&HostPath::literal(apt_setting::DIRECTORY)) {
+        Seen::Known(_) => {}
+        Seen::Absent => return Err(Judgement::NotApplicable("apt is not here".to_owned())),
+        Seen::Unknown(reason) => return Err(reason.into()),
+        Seen::NotAsked => return Err(Judgement::not_asked()),
+    }
+    let files = apt_setting::files(seen);
+    let main = apt_setting::MAIN.as_bytes();
+    let is_after = |path: &HostPath| path.as_bytes() > OURS.as_bytes() || path.as_bytes() == main;
+    let mut read = Read {
+        ours_at: files.iter().position(is_after).unwrap_or(files.len()),
+        ..Read::default()
+    };
+    for (order, path) in files.iter().enumerate() {
+        read.file(path, order, 0, seen)?;
+    }
+    Ok(read)
+}
+
+fn codename(seen: &Answers) -> Result<String, Reason> {
+    let unknown = || Reason::Unavailable {
+        what: format!("{RELEASE} names no release"),
+    };
+    let file = seen.file(&HostPath::literal(RELEASE)).known_or_absent()?;
+    let text = file.map(|file| String::from_utf8_lossy(file.content.as_bytes()));
+    let text = text.ok_or_else(unknown)?;
+    let mut lines = text.lines();
+    let name = lines.find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    name.map(|name| name.trim_matches('"').to_owned())
+        .ok_or_else(unknown)
+}
+
+/// `Debian:bookworm-security`, the older form (unattended-upgrades(8)).
+fn allowed_origin(text: &str) -> String {
+    let separator = if text.contains(':') { ':' } else { ' ' };
+    match text.split_once(separator) {
+        Some((origin, archive)) => format!("origin={origin},archive={}", archive.trim()),
+        None => text.to_owned(),
+    }
+}
+
+/// Would the security archive of this release match? Each of its fields has to (README.md of
+/// unattended-upgrades): `key=pattern`, separated by commas.
+fn allows(pattern: &str, codename: &str) -> bool {
+    let pattern = pattern
+        .replace("${distro_codename}", codename)
+        .replace("${distro_id}", "Debian");
+    if pattern.trim().is_empty() {
+        return false;
+    }
+    pattern.split(',').all(|field| {
+        let Some((key, wanted)) = field.split_once('=') else {
+            return false;
+        };
+        let has = |values: &[&str]| {
+            let wanted = wanted.trim().as_bytes();
+            values.iter().any(|value| matches(wanted, value.as_bytes()))
+        };
+        match key.trim() {
+            "o" | "origin" => has(&["Debian"]),
+            "l" | "label" => has(&["Debian-Security"]),
+            "n" | "codename" => has(&[&format!("{codename}-security")]),
+            // Which of these it is changes with each new release.
+            "a" | "suite" | "archive" => has(&[
+                "stable-security",
+                "oldstable-security",
+                "oldoldstable-security",
+                &format!("{codename}-security"),
+            ]),
+            "c" | "component" => has(&["main"]),
+            // Mirrors have names of their own.
+            "site" => !wanted.trim().is_empty(),
+            _ => false,
+        }
+    })
+}
+
+/// Does it match every package, from the start of the name as Python's `re.match`?
+fn matches_all(pattern: &str) -> Result<bool, Reason> {
+    let built = RegexBuilder::new(&format!("^(?:{pattern})"))
+        .size_limit(LARGEST_PATTERN_BYTES)
+        .build();
+    match built {
+        Ok(regex) => Ok(SAMPLES.iter().all(|name| regex.is_match(name))),
+        Err(_) => Err(Reason::Malformed {
+            why: format!(
+                "the pattern `{}` is not understood",
+                printable(pattern.as_bytes())
+            ),
+        }),
+    }
+}
+
+fn origins_lack(read: &Read, other: Option<&Item>) -> Drift {
+    let mut drift = Drift {
+        observed: match other {
+            Some(item) => format!(
+                "the security archive is not among the allowed origins, such as `{}`",
+                printable(item.value.as_bytes())
+            ),
+            None => "no origin is allowed, so nothing is installed".to_owned(),
+        },
+        wanted: "security updates of this release".to_owned(),
+        at: other
+            .map(|item| item.path.clone())
+            .or_else(|| Some(read.cleared_by.as_ref()?.1.clone()))
+            .map(SourceLine::file)
+            .into_iter()
+            .collect(),
+        ..Drift::default()
+    };
+    let line = format!("Unattended-Upgrade::Origins-Pattern:: \"{SECURITY}\";");
+    match &read.cleared_by {
+        Some((order, path)) if *order >= read.ours_at => {
+            drift.by_hand = Some(format!(
+                "take `#clear` of the origins out of {path}, or add `{line}` after it"
+            ));
+        }
+        _ => drift.edits.push(Edit::Content {
+            path: HostPath::literal(OURS),
+            change: ContentEdit::Append(line),
+            new_file: Some(NewFile::default()),
+            as_user: None,
+        }),
+    }
+    drift
+}
+
+fn keeps_away(item: &Item) -> Drift {
+    let pattern = printable(item.value.as_bytes());
+    Drift {
+        observed: format!("`{pattern}` keeps every package away"),
+        wanted: "security updates of this release".to_owned(),
+        at: vec![SourceLine::file(item.path.clone())],
+        by_hand: Some(format!(
+            "take `{pattern}` out of Unattended-Upgrade::Package-Blacklist in {}",
+            item.path
+        )),
+        ..Drift::default()
+    }
+}
+
+fn lets_few(first: &Item) -> Drift {
+    Drift {
+        observed: format!(
+            "only packages of a list are upgraded, such as `{}`",
+            printable(first.value.as_bytes())
+        ),
+        wanted: "security updates of this release".to_owned(),
+        at: vec![SourceLine::file(first.path.clone())],
+        by_hand: Some(format!(
+            "empty Unattended-Upgrade::Package-Whitelist in {}",
+            first.path
+        )),
+        ..Drift::default()
+    }
+}
