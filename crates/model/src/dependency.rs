@@ -18,7 +18,7 @@ pub enum LockFormat {
     Poetry,
     Uv,
     Pipenv,
-    /// pip's requirements, the pinned lines of it.
+    /// pip's requirements.
     Requirements,
     Bundler,
     Go,
@@ -60,6 +60,19 @@ pub enum LockedFrom {
     Project,
     /// A repository, a folder, an address, another registry.
     Elsewhere,
+    /// The registry, in a version that the file does not say: `Django>=3.2,<4`.
+    Unpinned,
+}
+
+impl LockedFrom {
+    /// Why it can't be looked up, where it can't.
+    pub const fn unknown(self) -> Option<&'static str> {
+        match self {
+            Self::Registry | Self::Project => None,
+            Self::Elsewhere => Some("not from the registry, so no feed speaks of them"),
+            Self::Unpinned => Some("not pinned, so nobody knows which version would be installed"),
+        }
+    }
 }
 
 /// One package that a lockfile names.

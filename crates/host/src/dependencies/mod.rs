@@ -66,6 +66,8 @@ pub struct Folder {
     sources: BTreeSet<String>,
     /// What the lockfiles have together.
     read_bytes: usize,
+    /// Files that requirements take in, by their paths, and who does.
+    included: BTreeMap<String, String>,
 }
 
 /// A package that should go to another version.
@@ -135,9 +137,12 @@ impl Folder {
             manifests: BTreeSet::new(),
             sources: BTreeSet::new(),
             read_bytes: 0,
+            included: BTreeMap::new(),
         };
         let mut entries = 0;
         folder.look(&handle, "", 0, &mut entries);
+        folder.look_at_included();
+        folder.settle_constrained();
         folder
             .lockfiles
             .sort_by(|one, other| one.path.cmp(&other.path));
@@ -207,7 +212,7 @@ impl Folder {
                     Ok(inner) => self.look(&inner, &below, depth + 1, entries),
                     Err(error) => self.unread(&below, failed(error)),
                 },
-                FileType::Symlink if lock::format(name).is_some() => {
+                FileType::Symlink if lock::format(base_name(path), name).is_some() => {
                     self.unread(&below, malformed("a link, which is not followed"));
                 }
                 FileType::RegularFile => self.file(directory, name, below),
@@ -226,9 +231,13 @@ impl Folder {
             self.sources.insert(below);
             return;
         }
-        let Some(format) = lock::format(name) else {
+        let Some(format) = lock::format(base_name(folder_of(&below)), name) else {
             return;
         };
+        self.lockfile(directory, name, below, format);
+    }
+
+    fn lockfile(&mut self, directory: &OwnedFd, name: &str, below: String, format: LockFormat) {
         if self.lockfiles.len() == MOST_LOCKFILES {
             return self.unread(
                 &below,
@@ -252,6 +261,9 @@ impl Folder {
                 let why = format!("the lockfiles have more than {ALL_LIMIT_BYTES} bytes");
                 return Err(malformed(why));
             }
+            if format == LockFormat::Requirements {
+                self.include(&below, &bytes);
+            }
             lock::read(format, &bytes, beside.as_deref())
         });
         match packages {
@@ -261,6 +273,88 @@ impl Folder {
                 packages,
             }),
             Err(why) => self.unread(&below, why),
+        }
+    }
+
+    /// Notes what a requirements file takes in.
+    fn include(&mut self, path: &str, bytes: &[u8]) {
+        let Ok(included) = lock::includes(&String::from_utf8_lossy(bytes)) else {
+            // It can't be read itself, which is said.
+            return;
+        };
+        for one in included {
+            let said = format!("{path}:{}", one.line);
+            match within(folder_of(path), &one.path) {
+                Some(inner) if !one.path.contains("://") => {
+                    self.included.entry(inner).or_insert(said);
+                }
+                _ => {
+                    let shown = model::printable(one.path.as_bytes());
+                    self.unread(&said, malformed(format!("`{shown}` is outside the folder")));
+                }
+            }
+        }
+    }
+
+    /// Reads what requirements take in and what is not called as a lockfile is. They may take in
+    /// more.
+    fn look_at_included(&mut self) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let is_new = |path: &&String| {
+                !seen.contains(*path) && !self.lockfiles.iter().any(|known| known.path == **path)
+            };
+            let Some(path) = self.included.keys().find(is_new).cloned() else {
+                return;
+            };
+            let said = self.included[&path].clone();
+            seen.insert(path.clone());
+            let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let mut directory = self.handle.try_clone().map_err(failed);
+            for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+                directory = directory
+                    .and_then(|above| open(&above, folder, OFlags::DIRECTORY).map_err(failed));
+            }
+            let is_there = directory.and_then(|directory| {
+                open(&directory, name, OFlags::empty()).map_err(failed)?;
+                Ok(directory)
+            });
+            match is_there {
+                Ok(directory) => {
+                    let name = name.to_owned();
+                    self.lockfile(&directory, &name, path, LockFormat::Requirements);
+                }
+                Err(why) => {
+                    let shown = model::printable(path.as_bytes());
+                    self.unread(
+                        &said,
+                        malformed(format!("`{shown}`, which it takes in: {why}")),
+                    );
+                }
+            }
+        }
+    }
+
+    /// What is asked for without a version and pinned by a file that is taken in, as constraints
+    /// do, is pinned.
+    fn settle_constrained(&mut self) {
+        let normal = |name: &str| advisory::version::Order::Python.normal_name(name);
+        let pinned: BTreeSet<String> = self
+            .lockfiles
+            .iter()
+            .filter(|lockfile| self.included.contains_key(&lockfile.path))
+            .flat_map(|lockfile| &lockfile.packages)
+            .filter(|package| package.from == LockedFrom::Registry)
+            .map(|package| normal(&package.name))
+            .collect();
+        let is_pip = |lockfile: &&mut Lockfile| lockfile.format == LockFormat::Requirements;
+        for lockfile in self.lockfiles.iter_mut().filter(is_pip) {
+            for package in &mut lockfile.packages {
+                if package.from == LockedFrom::Unpinned && pinned.contains(&normal(&package.name)) {
+                    // The line that pins it is counted.
+                    package.from = LockedFrom::Project;
+                }
+            }
         }
     }
 
@@ -353,6 +447,11 @@ pub fn reread(lockfile: &Lockfile, changed: &[Changed]) -> Result<Lockfile, Reas
 /// The folder part of a path below the folder: empty, or without a slash at its end.
 fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The last name of a path below the folder.
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// `path` as it is written in a file of `folder`; none when it leads out of what was looked

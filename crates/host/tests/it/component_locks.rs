@@ -38,6 +38,7 @@ fn told(format: LockFormat, text: &str, beside: Option<&str>) -> Vec<String> {
             LockedFrom::Project => continue,
             LockedFrom::Registry => {}
             LockedFrom::Elsewhere => text.push_str(" (elsewhere)"),
+            LockedFrom::Unpinned => text.push_str(" (not pinned)"),
         }
         if let Some(line) = package.line {
             text.push_str(&format!(" :{line}"));
@@ -177,8 +178,14 @@ fn each_lockfile_says_what_its_tool_would_install() {
             fixture!("requirements.txt"),
             None,
             &[
+                "./ours 0 (elsewhere) :14 direct",
                 "Requests 2.28.1 :4 direct",
                 "certifi 2022.12.7 :15 direct",
+                "django 3.2 :10 direct",
+                "flask >=2 (not pinned) :9 direct",
+                "jinja2 ==2.* (not pinned) :11 direct",
+                "lib @ https://example.com/lib.tar.gz 0 (elsewhere) :13 direct",
+                "numpy ==1.0,!=1.1 (not pinned) :12 direct",
                 "urllib3 1.26.5 :5 direct",
             ],
         ),
@@ -258,17 +265,36 @@ fn what_no_tool_writes_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_file_is_known_by_its_name_and_its_folder() {
+    for (folder, name, is_one) in [
+        ("", "requirements.txt", true),
+        ("", "requirements-dev.txt", true),
+        ("", "dev-requirements.txt", true),
+        ("requirements", "base.txt", true),
+        ("docs", "base.txt", false),
+        ("", "constraints.txt", false),
+    ] {
+        let format = lock::format(folder, name);
+        assert_eq!(
+            format == Some(LockFormat::Requirements),
+            is_one,
+            "{folder}/{name}"
+        );
+    }
+}
+
+#[test]
 fn pins_are_rewritten_and_all_else_stays() {
     let text = fixture!("requirements.txt");
     let (found, others) = pins(text).expect("a file");
-    assert_eq!(others, 8, "options, addresses and what is not pinned");
+    assert_eq!(others, 7, "options, addresses and what is not pinned");
     let requests = &found[0];
     assert_eq!(
         (&*requests.extras, &*requests.marker, requests.has_hashes),
         ("[socks]", "; python_version >= \"3.8\"", false)
     );
     assert!(found[1].has_hashes);
-    let changed = requirements_with(text, &[(&found[2], "2024.7.4"), (requests, "2.32.0")]);
+    let changed = requirements_with(text, &[(&found[3], "2024.7.4"), (requests, "2.32.0")]);
     let changes: Vec<(&str, &str)> = text
         .lines()
         .zip(changed.lines())

@@ -13,8 +13,9 @@ use model::dependency::{LockFormat, LockedFrom, Lockfile};
 use serde::Serialize;
 use similar::TextDiff;
 
+use super::feeds::number;
 use super::plan::quoted as quoted_word;
-use super::vulns::{View, because, feeds, label, priority_role, unknown};
+use super::vulns::{View, because, feeds, findings_text, label, priority_role, unknown};
 use crate::layout::{LABEL, Paper, Text};
 use crate::report::NextStep;
 use crate::report::human::next_steps;
@@ -47,6 +48,8 @@ pub struct Looked {
     pub kind: LockFormat,
     /// From the registry, the project's own left out.
     pub packages: usize,
+    /// Not pinned, or not from a registry: of these nothing can be told.
+    pub not_looked_at: usize,
 }
 
 impl Looked {
@@ -59,6 +62,11 @@ impl Looked {
             path: lockfile.path.clone(),
             kind: lockfile.format,
             packages: of_registry.count(),
+            not_looked_at: lockfile
+                .packages
+                .iter()
+                .filter(|package| package.from.unknown().is_some())
+                .count(),
         }
     }
 }
@@ -178,14 +186,11 @@ pub fn write(out: &mut dyn Write, shown: &Shown, view: &View, style: &Style) -> 
 fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
     let packages: usize = shown.lockfiles.iter().map(|file| file.packages).sum();
     let findings: usize = shown.advice.iter().map(|it| it.findings.len()).sum();
-    let text = Text::new()
+    let left: usize = shown.lockfiles.iter().map(|file| file.not_looked_at).sum();
+    let mut text = Text::new()
         .say(
             Role::Strong,
-            &format!(
-                "{} in {}",
-                plural(findings, "finding"),
-                plural(shown.advice.len(), "package")
-            ),
+            &findings_text(findings, shown.advice.len(), &shown.assessment),
         )
         .plain(&format!(
             "; {}: {} with {} looked at",
@@ -193,6 +198,9 @@ fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
             plural(shown.lockfiles.len(), "lockfile"),
             plural(packages, "package")
         ));
+    if left > 0 {
+        text = text.say(Role::Wary, &format!(", {} not", number(left)));
+    }
     paper.line(&text)?;
     if shown.lockfiles.is_empty() {
         let text = "no lockfile or manifest that is known here lies in this folder";

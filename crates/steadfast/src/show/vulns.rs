@@ -173,6 +173,20 @@ fn lead<'a>(shown: &'a Shown<'_>) -> Option<&'a Unknown> {
     })
 }
 
+/// How many findings there are. That there is none is known of what could be told, and of nothing
+/// else.
+pub(super) fn findings_text(findings: usize, packages: usize, found: &Assessment) -> String {
+    let is_all_told = found.unknown.is_empty() && found.undetermined.is_empty();
+    match findings == 0 && !is_all_told {
+        true => "no finding in what can be told".to_owned(),
+        false => format!(
+            "{} in {}",
+            plural(findings, "finding"),
+            plural(packages, "package")
+        ),
+    }
+}
+
 /// The packages of which nothing can be told.
 fn untold(found: &Assessment) -> usize {
     found.unknown.iter().filter_map(|one| one.packages).sum()
@@ -190,16 +204,7 @@ fn head(paper: &mut Paper<'_>, shown: &Shown<'_>, lead: Option<&Unknown>) -> io:
         .iter()
         .filter(|finding| finding.fixed.is_some())
         .count();
-    let is_all_told = found.unknown.is_empty() && found.undetermined.is_empty();
-    let said = match found.findings.is_empty() && !is_all_told {
-        // That there is none is known of what could be told, and of nothing else.
-        true => "no finding in what can be told".to_owned(),
-        false => format!(
-            "{} in {}",
-            plural(found.findings.len(), "finding"),
-            plural(packages.len(), "package")
-        ),
-    };
+    let said = findings_text(found.findings.len(), packages.len(), found);
     let mut text = Text::new().say(Role::Strong, &said);
     if !found.findings.is_empty() {
         text = text.plain(&format!(", {} with a fix", number(fixed)));

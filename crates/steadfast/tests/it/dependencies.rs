@@ -446,3 +446,103 @@ fn the_next_command_names_the_file_that_was_written() {
     let wanted = "git -C '/srv/my shop' apply /root/out/shop.patch\n";
     assert!(text.contains(wanted), "{text}");
 }
+
+/// What each reason says that it concerns, by lockfile.
+fn not_told(shown: &Value) -> Vec<String> {
+    let unknown = shown["unknown"].as_array().expect("a list").iter();
+    let of_files = unknown.filter(|one| !one["why"].as_str().expect("text").starts_with("feed "));
+    let mut told: Vec<String> = of_files
+        .map(|one| format!("{} {}", one["why"].as_str().expect("text"), one["packages"]))
+        .collect();
+    told.sort();
+    told
+}
+
+/// Requirements as they are really written: what is not pinned is counted, what a file takes in is
+/// read, and nothing is passed over.
+#[test]
+fn requirements_are_read_whole_or_what_is_left_is_said() {
+    let bench = Bench::new("requirements");
+    bench.feed(&[
+        ("PYSEC-1", "PyPI", "aiohttp", "0", Some("3.7.4")),
+        ("PYSEC-2", "PyPI", "urllib3", "0", Some("1.26.5")),
+        ("PYSEC-3", "PyPI", "django", "0", Some("3.2.25")),
+    ]);
+    bench.file(
+        "project/requirements.txt",
+        "Django>=3.2,<4\n-r base.txt\nurllib3===1.24.1\njinja2==2.11.*\n\
+         -e git+https://example.com/x.git#egg=x\n--index-url https://pypi.example.com/simple\n",
+    );
+    bench.file("project/base.txt", "aiohttp==3.7.3\n-r deep/more.txt\n");
+    bench.file(
+        "project/deep/more.txt",
+        "-r ../base.txt\n-c limits.txt\nflask\n",
+    );
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        told(&shown),
+        ["aiohttp 3.7.3 -> 3.7.4", "urllib3 1.24.1 -> 1.26.5"]
+    );
+    let pinned = "not pinned, so nobody knows which version would be installed";
+    let limits = "deep/more.txt:2: `deep/limits.txt`, which it takes in: No such file or \
+        directory (os error 2) null";
+    assert_eq!(
+        not_told(&shown),
+        [
+            format!("deep/more.txt: {pinned} 1"),
+            limits.to_owned(),
+            "requirements.txt: not from the registry, so no feed speaks of them 1".to_owned(),
+            format!("requirements.txt: {pinned} 2"),
+        ]
+    );
+    // A file of constraints says which version of what is asked for is installed.
+    bench.file("project/deep/limits.txt", "flask==2.0.0\nDjango==3.2.10\n");
+    let (_, shown) = bench.dependencies(&[], &[]);
+    assert!(told(&shown).contains(&"Django 3.2.10 -> 3.2.25".to_owned()));
+    assert_eq!(
+        not_told(&shown),
+        [
+            "requirements.txt: not from the registry, so no feed speaks of them 1".to_owned(),
+            format!("requirements.txt: {pinned} 1"),
+        ]
+    );
+    // Nothing that could be looked up is no "0 findings".
+    fs::remove_dir_all(bench.path("project/deep")).expect("ours");
+    bench.file("project/base.txt", "flask\n");
+    bench.file(
+        "project/requirements.txt",
+        "Django>=3.2,<4\n-r base.txt\n-r ../../x.txt\n",
+    );
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!(code, Some(3));
+    assert!(
+        not_told(&shown)
+            .contains(&"requirements.txt:3: `../../x.txt` is outside the folder null".to_owned())
+    );
+    let project = bench.text("project");
+    let output = bench.run(
+        &["patch", "dependencies", &project, "--max-age", "60000"],
+        &[],
+    );
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.starts_with("no finding in what can be told;"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2 lockfiles with 0 packages looked at, 2 not"),
+        "{text}"
+    );
+}
+
+#[test]
+fn requirements_in_a_folder_of_their_own_are_found() {
+    let bench = Bench::new("folder");
+    bench.feed(&[("PYSEC-1", "PyPI", "aiohttp", "0", Some("3.7.4"))]);
+    bench.file("project/requirements/base.txt", "aiohttp==3.7.3\n");
+    let (code, shown) = bench.dependencies(&[], &[]);
+    assert_eq!((code, told(&shown).len()), (Some(1), 1));
+}

@@ -22,7 +22,7 @@ pub(crate) use cargo::{get, string, table};
 pub use javascript::{
     Project as NodeProject, lock_outside as npm_lock_outside, project as node_project,
 };
-pub use python::{Pin, pins, requirements_with};
+pub use python::{Include, Pin, includes, pins, requirements_with};
 
 /// A monorepo with five thousand packages has 3 MB.
 pub const LIMIT_BYTES: u64 = 32 << 20;
@@ -30,8 +30,11 @@ pub const LIMIT_BYTES: u64 = 32 << 20;
 const MOST_PACKAGES: usize = 100_000;
 const MOST_NEEDS: usize = 2_000_000;
 
-/// A file's name as its tool knows it, and how it is read.
-pub fn format(name: &str) -> Option<LockFormat> {
+/// How a file is read, by its name as its tool knows it, and by the name of the folder that it is
+/// in.
+pub fn format(folder: &str, name: &str) -> Option<LockFormat> {
+    // `requirements/base.txt`
+    let is_among_requirements = folder == "requirements" && name.ends_with(".txt");
     Some(match name {
         "Cargo.lock" => LockFormat::Cargo,
         "package-lock.json" | "npm-shrinkwrap.json" => LockFormat::Npm,
@@ -42,7 +45,13 @@ pub fn format(name: &str) -> Option<LockFormat> {
         "Pipfile.lock" => LockFormat::Pipenv,
         "Gemfile.lock" => LockFormat::Bundler,
         "go.mod" => LockFormat::Go,
-        _ if name.starts_with("requirements") && name.ends_with(".txt") => LockFormat::Requirements,
+        // `dev-requirements.txt` as well.
+        _ if name.starts_with("requirements") && name.ends_with(".txt")
+            || name.ends_with("requirements.txt")
+            || is_among_requirements =>
+        {
+            LockFormat::Requirements
+        }
         _ => return None,
     })
 }

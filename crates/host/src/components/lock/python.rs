@@ -248,11 +248,35 @@ pub struct Pin {
     version_at: usize,
 }
 
-/// The pinned lines (`name==1.2.3`) of a requirements file. Options, addresses, folders and what
-/// is not pinned are left out: their number is the second.
-pub fn pins(text: &str) -> Result<(Vec<Pin>, usize), Reason> {
-    let mut pins = Vec::new();
-    let mut others = 0;
+/// What a line of a requirements file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Line {
+    Pin(Pin),
+    Include(Include),
+    /// A name, and which versions of it would do.
+    Unpinned {
+        name: String,
+        range: String,
+    },
+    /// A repository, an address, a folder.
+    Elsewhere(String),
+    /// What pip is told besides, or nothing.
+    Option,
+    Empty,
+}
+
+/// Another file that a requirements file takes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// As it is written: relative to the folder of the file that says it.
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+}
+
+/// Each line of a requirements file, with its number.
+fn lines(text: &str) -> Result<Vec<(u32, Line)>, Reason> {
+    let mut found = Vec::new();
     let mut lines = (1u32..).zip(text.split_inclusive('\n'));
     let mut at = 0;
     while let Some((number, first)) = lines.next() {
@@ -269,13 +293,93 @@ pub fn pins(text: &str) -> Result<(Vec<Pin>, usize), Reason> {
             }
             whole.to_mut().push_str(more);
         }
-        match pin(&whole, start, number) {
-            Some(pin) => pins.push(pin),
-            None if is_empty(&whole) => {}
-            None => others += 1,
+        let line = match pin(&whole, start, number) {
+            Some(pin) => Line::Pin(pin),
+            None => other(&whole, number),
+        };
+        found.push((number, line));
+    }
+    Ok(found)
+}
+
+/// The pinned lines (`name==1.2.3`) of a requirements file. Options, addresses, folders and what
+/// is not pinned are left out: their number is the second.
+pub fn pins(text: &str) -> Result<(Vec<Pin>, usize), Reason> {
+    let mut pins = Vec::new();
+    let mut others = 0;
+    for (_, line) in lines(text)? {
+        match line {
+            Line::Pin(pin) => pins.push(pin),
+            Line::Empty => {}
+            _ => others += 1,
         }
     }
     Ok((pins, others))
+}
+
+/// The files that a requirements file takes in: `-r base.txt`, and `-c constraints.txt`, which says
+/// in which version what is asked for elsewhere is installed.
+///
+/// # Errors
+/// As [`pins`].
+pub fn includes(text: &str) -> Result<Vec<Include>, Reason> {
+    let included = lines(text)?.into_iter().filter_map(|(_, line)| match line {
+        Line::Include(include) => Some(include),
+        _ => None,
+    });
+    Ok(included.collect())
+}
+
+/// A line that is no pin ("Requirements File Format", pip 25).
+fn other(whole: &str, line: u32) -> Line {
+    if is_empty(whole) {
+        return Line::Empty;
+    }
+    let body = whole.split(" #").next().unwrap_or(whole).trim();
+    let option = |names: [&str; 2]| {
+        names.iter().find_map(|name| {
+            let rest = body.strip_prefix(name)?;
+            // `-rbase.txt` and `--requirement=base.txt` are taken as well.
+            let is_whole = name.len() == 2 || rest.starts_with([' ', '\t', '=']);
+            is_whole.then(|| rest.trim_start_matches([' ', '\t', '=']).to_owned())
+        })
+    };
+    let included = option(["-r", "--requirement"]).or_else(|| option(["-c", "--constraint"]));
+    if let Some(path) = included {
+        return Line::Include(Include { path, line });
+    }
+    if let Some(what) = option(["-e", "--editable"]) {
+        return Line::Elsewhere(what);
+    }
+    if body.starts_with('-') {
+        return Line::Option;
+    }
+    let name = name_of(body);
+    let rest = &body[name.len()..];
+    let rest = rest.split([';', '\\']).next().unwrap_or_default();
+    let rest = rest.split(" --").next().unwrap_or_default();
+    let after_extras = match rest.trim_start().strip_prefix('[') {
+        Some(extras) => extras.split_once(']').map_or("", |(_, after)| after),
+        None => rest,
+    };
+    let range = after_extras.trim();
+    // `(>=1)` is how it was written once.
+    let is_range = range.is_empty() || range.starts_with(['=', '<', '>', '!', '~', '(']);
+    let is_name = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    // A file's name may begin as one of a package does.
+    let is_file = [".whl", ".zip", ".tar.gz", ".tar.bz2"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    match is_name && is_range && !is_file {
+        true => Line::Unpinned {
+            name,
+            range: match range {
+                "" => "any version".to_owned(),
+                range => range.to_owned(),
+            },
+        },
+        false => Line::Elsewhere(body.to_owned()),
+    }
 }
 
 /// "A line that begins with # is treated as a comment and ignored."
@@ -302,10 +406,10 @@ fn pin(whole: &str, start: usize, line: u32) -> Option<Pin> {
         extras = &body[at..end];
         at = skip(end);
     }
-    // `===` compares as text: no version order is meant.
+    // `===` compares as text (PEP 440, "Arbitrary equality"): one version, and no other.
     let rest = body[at..]
-        .strip_prefix("==")
-        .filter(|rest| !rest.starts_with('='))?;
+        .strip_prefix("===")
+        .or_else(|| body[at..].strip_prefix("=="))?;
     at = skip(at + (body[at..].len() - rest.len()));
     let version = body[at..]
         .split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '\\' | ',' | '#'))
@@ -353,11 +457,22 @@ pub fn requirements_with(text: &str, changes: &[(&Pin, &str)]) -> String {
 pub(super) fn requirements(text: &str) -> Result<Vec<Locked>, Reason> {
     let mut packages = Packages::default();
     let project = packages.project()?;
-    for pin in pins(text)?.0 {
-        let line = Some(pin.line);
-        if let Some(at) = packages.add(LockedFrom::Registry, &pin.name, &pin.version, line)? {
+    for (number, line) in lines(text)? {
+        let (from, name, version) = match line {
+            Line::Pin(pin) => (LockedFrom::Registry, pin.name, pin.version),
+            Line::Unpinned { name, range } => (LockedFrom::Unpinned, name, range),
+            Line::Elsewhere(what) => (LockedFrom::Elsewhere, shortened(&what), "0".to_owned()),
+            Line::Include(_) | Line::Option | Line::Empty => continue,
+        };
+        if let Some(at) = packages.add(from, &name, &version, Some(number))? {
             packages.need(project, at)?;
         }
     }
     Ok(packages.done())
+}
+
+/// An address, as something to count.
+fn shortened(what: &str) -> String {
+    let letters = what.chars().filter(|letter| !letter.is_control());
+    letters.take(200).collect()
 }

@@ -35,8 +35,8 @@ use crate::{report, show};
 /// Show the smallest upgrades that close what is known of a folder's dependencies
 ///
 /// Reads the lockfiles and manifests in a folder, and below it: Cargo.lock, package-lock.json,
-/// yarn.lock, pnpm-lock.yaml, poetry.lock, uv.lock, Pipfile.lock, requirements*.txt, Gemfile.lock
-/// and go.mod. The folder is never changed. With --output, cargo, npm and pip are asked for the
+/// yarn.lock, pnpm-lock.yaml, poetry.lock, uv.lock, Pipfile.lock, requirements*.txt with the files
+/// that they take in, requirements/*.txt, Gemfile.lock and go.mod. The folder is never changed. With --output, cargo, npm and pip are asked for the
 /// upgrades on a copy of manifests and lockfiles, without running any code of the project, and
 /// what they change is written as a patch for `git apply`.
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let why = format!("{path}: {why}");
         assessment.unknown.push(Unknown::of_all(why));
     }
-    assessment.unknown.extend(elsewhere(&folder));
+    assessment.unknown.extend(not_looked_up(&folder));
     let mut advice = advise(&folder, &advisories, &assessment)?;
     let mut patch = None;
     if let Some(path) = &args.output {
@@ -133,26 +133,26 @@ fn assess(
         .map_err(refused)
 }
 
-/// What no feed speaks of: repositories, folders, addresses.
-fn elsewhere(folder: &Folder) -> impl Iterator<Item = Unknown> {
-    let count = |lockfile: &Lockfile| {
-        let all = lockfile.packages.iter();
-        all.filter(|package| package.from == LockedFrom::Elsewhere)
-            .count()
-    };
-    folder
-        .lockfiles
-        .iter()
-        .map(move |lockfile| (lockfile, count(lockfile)))
-        .filter(|(_, count)| *count > 0)
-        .map(|(lockfile, count)| Unknown {
-            why: format!(
-                "{}: not from the registry, so no feed speaks of them",
-                lockfile.path
-            ),
-            packages: Some(count),
+/// What can't be looked up: repositories, folders and addresses, of which no feed speaks, and what
+/// is not pinned.
+fn not_looked_up(folder: &Folder) -> Vec<Unknown> {
+    let mut unknown = Vec::new();
+    for lockfile in &folder.lockfiles {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for why in lockfile
+            .packages
+            .iter()
+            .filter_map(|one| one.from.unknown())
+        {
+            *counts.entry(why).or_default() += 1;
+        }
+        unknown.extend(counts.into_iter().map(|(why, packages)| Unknown {
+            why: format!("{}: {why}", lockfile.path),
+            packages: Some(packages),
             unspoken: None,
-        })
+        }));
+    }
+    unknown
 }
 
 /// A package of a lockfile as advisories know it.
