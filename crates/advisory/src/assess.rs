@@ -494,26 +494,45 @@ fn is_used(
 
 /// Findings are large: they are moved once they are in order, and not at each step of it.
 fn sort(findings: &mut Vec<Finding>) {
+    let mut counts: BTreeMap<&Subject, usize> = BTreeMap::new();
+    for finding in &*findings {
+        *counts.entry(&finding.package).or_default() += 1;
+    }
+    // One of few, of tens, of hundreds.
+    let magnitude = |one: &Finding| counts[&one.package].ilog10();
+    let of_package: Vec<u32> = findings.iter().map(magnitude).collect();
     let mut order: Vec<usize> = (0..findings.len()).collect();
-    order.sort_by(|a, b| by_urgency(&findings[*a], &findings[*b]));
+    order.sort_by(|a, b| {
+        by_urgency(
+            (&findings[*a], of_package[*a]),
+            (&findings[*b], of_package[*b]),
+        )
+    });
     let mut places: Vec<Option<Finding>> = findings.drain(..).map(Some).collect();
     findings.extend(order.into_iter().filter_map(|at| places[at].take()));
 }
 
-/// What sorts findings: what can be mended first, then by priority and date, and then what makes
-/// the order the same each time.
-fn by_urgency(a: &Finding, b: &Finding) -> Ordering {
-    let key = |finding: &Finding| {
-        let due = finding.ranking.due().map(|due| due.date);
+/// What sorts findings: what the distribution calls unimportant comes last; then the class, and
+/// within it EPSS, CVSS and exposure. Of equals what can be mended first, by its date; what few are
+/// beside, so that the hundreds of a kernel hide nothing; and the newer vulnerability. The rest
+/// makes the order the same each time. `a` and `b` come with how many digits the number of their
+/// packages' findings has, less one.
+fn by_urgency(a: (&Finding, u32), b: (&Finding, u32)) -> Ordering {
+    let key = |(finding, of_package): (&Finding, u32)| {
+        let ranking = &finding.ranking;
+        let due = ranking.due().map(|due| due.date);
         (
-            finding.fixed.is_none(),
             finding.urgency.as_deref() == Some("unimportant"),
-            Reverse(finding.ranking.priority),
+            Reverse(ranking.priority),
+            Reverse(ranking.within_class()),
+            finding.fixed.is_none(),
             (due.is_none(), due),
-            Reverse((finding.ranking.timeline, finding.ranking.severity)),
+            of_package,
+            Reverse(finding.published),
         )
     };
     let order = key(a).cmp(&key(b));
+    let (a, b) = (a.0, b.0);
     let order = order.then_with(|| a.package.cmp(&b.package));
     order.then_with(|| a.name.cmp(&b.name))
 }
@@ -544,7 +563,9 @@ fn unknown_of(feeds: &[FeedState]) -> Vec<Unknown> {
     }
     let has = |count: fn(&Feed) -> usize| feeds.iter().any(|state| count(&state.feed) > 0);
     if !has(|feed| feed.counts.known_exploited) {
-        say("no feed of known exploited vulnerabilities: all count as exploited".to_owned());
+        say(
+            "no feed of known exploited vulnerabilities: which are exploited is unknown".to_owned(),
+        );
     }
     unknown
 }
@@ -663,8 +684,8 @@ fn finding(
     let published = judged.advisory.published()?;
     let cvss = judged.advisory.cvss()?;
     let facts = Facts {
-        kev: scores.kev(&cves)?,
-        epss: scores.epss(&cves)?,
+        kev: scores.kev(&cves, published)?,
+        epss: scores.epss(&cves, published)?,
         cvss,
         urgency: judged.urgency,
         exposure: *matter
@@ -746,38 +767,45 @@ struct Scores<'a> {
 }
 
 impl Scores<'_> {
-    fn kev(&self, cves: &[CveId]) -> Result<Lookup<Exploited>, IndexError> {
+    fn kev(
+        &self,
+        cves: &[CveId],
+        published: Option<Date>,
+    ) -> Result<Lookup<Exploited>, IndexError> {
         self.ask(
-            cves,
+            (cves, published),
             |feed| feed.counts.known_exploited,
             |index, cve| index.exploited(cve),
             |known, other| known.added <= other.added,
         )
     }
 
-    fn epss(&self, cves: &[CveId]) -> Result<Lookup<Epss>, IndexError> {
+    fn epss(&self, cves: &[CveId], published: Option<Date>) -> Result<Lookup<Epss>, IndexError> {
         self.ask(
-            cves,
+            (cves, published),
             |feed| feed.counts.epss_scores,
             |index, cve| index.epss(cve),
             |known, other| known.score >= other.score,
         )
     }
 
-    /// What a stale feed says still counts; what it doesn't say is not known.
+    /// What a stale feed says still counts. What it doesn't say was so until it ended, of a
+    /// vulnerability that was known by then; of a newer one it is not known.
     fn ask<T: Copy>(
         &self,
-        cves: &[CveId],
+        (cves, published): (&[CveId], Option<Date>),
         count: fn(&Feed) -> usize,
         read: fn(&Index<'_>, CveId) -> Result<Option<T>, IndexError>,
         is_worse: fn(&T, &T) -> bool,
     ) -> Result<Lookup<T>, IndexError> {
-        let mut missing = true;
+        let mut is_fresh = false;
+        let mut until: Option<Date> = None;
         for (source, state) in self.sources.iter().zip(&self.feeds) {
             if count(source.feed) == 0 {
                 continue;
             }
-            missing &= state.stale;
+            is_fresh |= !state.stale;
+            until = until.max(state.feed.newest.map(day));
             let mut worst: Option<T> = None;
             for cve in cves {
                 let Some(found) = read(&source.index, *cve)? else {
@@ -792,10 +820,15 @@ impl Scores<'_> {
                 return Ok(Lookup::Known(worst));
             }
         }
-        Ok(if missing {
-            Lookup::Missing
-        } else {
-            Lookup::NotListed
+        // The number is given before the publication, and never in a later year.
+        let year = |cve: &CveId| Date::new(i16::try_from(cve.year).ok()?, 12, 31).ok();
+        let known_by = published.or_else(|| cves.iter().filter_map(year).min());
+        Ok(match (is_fresh, until, known_by) {
+            (true, ..) => Lookup::NotListed,
+            (false, Some(until), Some(known_by)) if known_by <= until => {
+                Lookup::NotListedUntil(until)
+            }
+            _ => Lookup::Missing,
         })
     }
 }

@@ -23,7 +23,9 @@ pub enum Lookup<T> {
     Known(T),
     /// The feed is there, and doesn't name it.
     NotListed,
-    /// There is no such feed, or it is too old to be believed.
+    /// The feed ends on this day, and did not name it until then.
+    NotListedUntil(Date),
+    /// There is no such feed, or it ends before the vulnerability was published.
     Missing,
 }
 
@@ -119,12 +121,15 @@ impl Name {
     }
 }
 
-/// Is it known, or was the worse branch taken?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Is it known, or what was taken in its place?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
     Known,
+    /// It is not, and the worse branch was taken.
     WorseBranch,
+    /// It is not, and what is usual was taken: the worst is true of few, and would be said of all.
+    Usual,
 }
 
 /// One input, as it is shown.
@@ -139,14 +144,27 @@ pub struct Input {
 }
 
 pub(super) struct Inputs {
+    /// With what is taken for the unknown.
+    pub taken: Values,
+    /// With the least in place of the unknown: what is decided by what is known.
+    pub sure: Values,
+    pub severity: Severity,
+    pub score: Option<f64>,
+    pub is_local: bool,
+    pub shown: Vec<Input>,
+}
+
+/// What the tables ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values {
     pub exploitation: Exploitation,
+    /// Of the vulnerability: one that takes a local account is not reached through the network.
     pub exposure: SystemExposure,
+    /// Of the host.
+    pub is_exposed: bool,
     pub automatable: Automatable,
     pub impact: Impact,
     pub human_impact: HumanImpact,
-    pub severity: Severity,
-    pub score: Option<f64>,
-    pub shown: Vec<Input>,
 }
 
 /// A value and what is said of it.
@@ -173,6 +191,23 @@ fn worse<T>(value: T, source: &'static str, reason: impl Into<Cow<'static, str>>
     }
 }
 
+fn usual<T>(value: T, source: &'static str, reason: impl Into<Cow<'static, str>>) -> Because<T> {
+    Because {
+        known: Known::Usual,
+        ..known(value, source, reason)
+    }
+}
+
+impl<T: Copy> Because<T> {
+    /// The value where it is known, and otherwise the least.
+    fn sure(&self, least: T) -> T {
+        match self.known {
+            Known::Known => self.value,
+            Known::WorseBranch | Known::Usual => least,
+        }
+    }
+}
+
 impl Inputs {
     pub fn of(facts: &Facts<'_>) -> Self {
         let vector = facts.cvss.map(Cvss::from_str);
@@ -182,13 +217,11 @@ impl Inputs {
             None => Err("the feeds have no CVSS vector for it"),
         };
         let exploitation = exploitation(facts);
-        let exposure = exposure(facts.exposure);
+        let of_host = exposure(facts.exposure);
+        let exposure = reached(&of_host, facts, vector);
         let automatable = automatable(facts, vector);
         let impact = impact(facts, vector);
-        let human_impact = match facts.human_impact {
-            Some(impact) => known(impact, "given", "as the organisation said"),
-            None => worse(HumanImpact::VeryHigh, "nobody", "nobody has said it"),
-        };
+        let human_impact = human_impact(facts, &impact, exploitation.value);
         let score = vector.ok().map(Cvss::score);
         let severity = severity(facts, vector);
         let shown = vec![
@@ -214,13 +247,25 @@ impl Inputs {
             shown(Name::Severity, &severity, |value| value.as_str()),
         ];
         Self {
-            exploitation: exploitation.value,
-            exposure: exposure.value,
-            automatable: automatable.value,
-            impact: impact.value,
-            human_impact: human_impact.value,
+            taken: Values {
+                exploitation: exploitation.value,
+                exposure: exposure.value,
+                is_exposed: of_host.value == SystemExposure::Open,
+                automatable: automatable.value,
+                impact: impact.value,
+                human_impact: human_impact.value,
+            },
+            sure: Values {
+                exploitation: exploitation.sure(Exploitation::None),
+                exposure: exposure.sure(SystemExposure::Small),
+                is_exposed: of_host.sure(SystemExposure::Small) == SystemExposure::Open,
+                automatable: automatable.sure(Automatable::No),
+                impact: impact.sure(Impact::Partial),
+                human_impact: human_impact.sure(HumanImpact::Low),
+            },
             severity: severity.value,
             score,
+            is_local: vector.is_ok() && is_local(facts),
             shown,
         }
     }
@@ -249,23 +294,95 @@ fn exploitation(facts: &Facts<'_>) -> Because<Exploitation> {
             return known(Exploitation::Active, "CISA KEV", reason);
         }
         Lookup::Missing => {
-            let reason = "there is no fresh feed of known exploited vulnerabilities";
-            return worse(Exploitation::Active, "CISA KEV", reason);
+            let reason = "no feed of known exploited vulnerabilities is as new as it";
+            return worse(Exploitation::PublicPoc, "CISA KEV", reason);
         }
-        Lookup::NotListed => {}
+        Lookup::NotListed | Lookup::NotListedUntil(_) => {}
     }
+    let until = match facts.kev {
+        Lookup::NotListedUntil(day) => format!("not known to be exploited until {day}"),
+        _ => "not known to be exploited".to_owned(),
+    };
     match facts.epss {
         Lookup::Known(epss) if epss.score >= EPSS_POC => {
             known(Exploitation::PublicPoc, "EPSS", likely(epss))
         }
-        Lookup::Known(epss) => known(Exploitation::None, "CISA KEV, EPSS", likely(epss)),
-        Lookup::NotListed => worse(Exploitation::PublicPoc, "EPSS", "it has no EPSS score"),
-        Lookup::Missing => worse(
-            Exploitation::PublicPoc,
-            "EPSS",
-            "there is no fresh feed of EPSS scores",
+        Lookup::Known(epss) => {
+            let reason = format!("{until}; {}", likely(epss));
+            known(Exploitation::None, "CISA KEV, EPSS", reason)
+        }
+        // Few vulnerabilities ever get an exploit that is public, and EPSS scores all but the
+        // newest.
+        Lookup::NotListed | Lookup::NotListedUntil(_) => {
+            let reason = format!("{until}; it has no EPSS score");
+            usual(Exploitation::None, "CISA KEV", reason)
+        }
+        Lookup::Missing => {
+            let reason = format!("{until}; there is no feed of EPSS scores as new as it");
+            usual(Exploitation::None, "CISA KEV", reason)
+        }
+    }
+}
+
+/// How far the vulnerability can be reached on a host that is reached so far: "Local: the
+/// vulnerable component is not bound to the network stack and the attacker's path is via read/write/
+/// execute capabilities" (CVSS 3.1, 2.1.1). Whoever opens a file that somebody sent is one of those
+/// who have them.
+fn reached(
+    of_host: &Because<SystemExposure>,
+    facts: &Facts<'_>,
+    vector: Result<&Cvss, &'static str>,
+) -> Because<SystemExposure> {
+    if vector.is_ok() && is_local(facts) && of_host.value == SystemExposure::Open {
+        let reason = format!(
+            "its vector takes somebody who is on the host already; for BOD 26-04 the host counts, \
+             as open: {}",
+            of_host.reason
+        );
+        return known(SystemExposure::Small, "CVSS", reason);
+    }
+    Because {
+        value: of_host.value,
+        known: of_host.known,
+        source: of_host.source,
+        reason: of_host.reason.clone(),
+    }
+}
+
+fn is_local(facts: &Facts<'_>) -> bool {
+    has(facts.cvss, "AV:L") || has(facts.cvss, "AV:P")
+}
+
+/// The distribution's `unimportant` is about this package as it is built: "the package is affected
+/// in a way that has no impact on security" (Debian, security tracker, severity levels). Where
+/// nobody has said what a compromise would do, exploitation and technical impact are what there is to
+/// go by.
+fn human_impact(
+    facts: &Facts<'_>,
+    impact: &Because<Impact>,
+    exploitation: Exploitation,
+) -> Because<HumanImpact> {
+    if is_unimportant(facts) {
+        return known(HumanImpact::Low, "the distribution", "`unimportant`");
+    }
+    let is_bad = impact.sure(Impact::Partial) == Impact::Total;
+    let usually = match is_bad || exploitation == Exploitation::Active {
+        true => HumanImpact::High,
+        false => HumanImpact::Medium,
+    };
+    match facts.human_impact {
+        Some(impact) => known(impact, "given", "as the organisation said"),
+        None => usual(
+            usually,
+            "nobody",
+            "nobody has said it: high where it is exploited or the technical impact is known to be \
+             total, and otherwise medium",
         ),
     }
+}
+
+pub(super) fn is_unimportant(facts: &Facts<'_>) -> bool {
+    facts.urgency == Some("unimportant")
 }
 
 fn likely(epss: Epss) -> String {
@@ -398,6 +515,6 @@ fn severity(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<S
         (Some(severity), Some(urgency)) => {
             known(severity, "the distribution", format!("`{urgency}`"))
         }
-        _ => worse(Severity::Critical, "CVSS", why),
+        _ => usual(Severity::Medium, "CVSS", why),
     }
 }

@@ -1,10 +1,13 @@
 //! How soon a finding should be gone: CISA's BOD 26-04, SSVC's deployer table, and the clocks
-//! that run on it. Every input says where it comes from and why it is what it is; one that is
-//! unknown takes the worse branch, and says so.
+//! that run on it. Every input says where it comes from and why it is what it is. One that is
+//! unknown takes the worse branch, or what is usual where the worst is true of few; either is said,
+//! and what is unknown makes nothing immediate.
 
 mod clock;
 mod input;
 mod tables;
+
+use input::Values;
 
 pub use clock::{Clock, Clocks, Due};
 pub use input::{Exposure, Facts, Input, Known, Lookup, Name, Unseen};
@@ -28,6 +31,11 @@ pub struct Ranking {
     pub severity: Severity,
     /// The score behind the severity, where a vector gives one.
     pub score: Option<f64>,
+    /// The probability of being exploited within 30 days, where EPSS gives one.
+    pub epss: Option<f32>,
+    /// Its vector takes somebody who is on the host already.
+    #[serde(skip)]
+    pub is_local: bool,
     pub inputs: Vec<Input>,
     /// Every clock that runs, the strictest first; none while there is no fix.
     pub due: Vec<Due>,
@@ -47,18 +55,18 @@ impl Ranking {
 /// Ranks one finding.
 pub fn rank(facts: &Facts<'_>, clocks: &Clocks) -> Ranking {
     let inputs = input::Inputs::of(facts);
-    let timeline = bod_26_04(
-        inputs.exploitation == Exploitation::Active,
-        inputs.exposure == SystemExposure::Open,
-        inputs.automatable,
-        inputs.impact,
-    );
-    let priority = ssvc_deployer(
-        inputs.exploitation,
-        inputs.exposure,
-        inputs.automatable,
-        inputs.human_impact,
-    );
+    let mut priority = decision(&inputs.taken);
+    if priority == Decision::Immediate && decision(&inputs.sure) != Decision::Immediate {
+        priority = Decision::OutOfCycle;
+    }
+    if input::is_unimportant(facts) {
+        priority = priority.min(Decision::Scheduled);
+    }
+    let mut timeline = timeline_of(&inputs.taken);
+    let sure = timeline_of(&inputs.sure);
+    if timeline >= Timeline::Days3 && sure < Timeline::Days3 {
+        timeline = Timeline::Days14;
+    }
     let due = match facts.has_fix {
         true => clock::due(clocks, timeline, inputs.severity, facts),
         false => Vec::new(),
@@ -68,7 +76,72 @@ pub fn rank(facts: &Facts<'_>, clocks: &Clocks) -> Ranking {
         timeline,
         severity: inputs.severity,
         score: inputs.score,
+        epss: match facts.epss {
+            Lookup::Known(epss) => Some(epss.score),
+            _ => None,
+        },
+        is_local: inputs.is_local,
         inputs: inputs.shown,
         due,
     }
 }
+
+fn decision(values: &Values) -> Decision {
+    ssvc_deployer(
+        values.exploitation,
+        values.exposure,
+        values.automatable,
+        values.human_impact,
+    )
+}
+
+fn timeline_of(values: &Values) -> Timeline {
+    bod_26_04(
+        values.exploitation == Exploitation::Active,
+        values.is_exposed,
+        values.automatable,
+        values.impact,
+    )
+}
+
+/// The order within a class: how likely it is to be exploited, how bad it is, how far it is
+/// reached; the greater the more urgent. What is unknown stands where most are.
+impl Ranking {
+    pub(crate) fn within_class(&self) -> (u32, u32, u8) {
+        let exposure = self.inputs.iter().find(|one| one.name == Name::Exposure);
+        let epss = self.epss.unwrap_or(match self.is_local {
+            true => EPSS_OF_MOST_LOCAL,
+            false => EPSS_OF_MOST,
+        });
+        let score = self.score.unwrap_or(match self.severity {
+            Severity::Critical => 9.0,
+            Severity::High => 7.0,
+            Severity::Medium => SCORE_OF_MOST,
+            Severity::Low => 2.0,
+        });
+        let exposure = exposure.map_or(0, |one| match (one.value, one.known) {
+            ("open", Known::Known) => 3,
+            ("open", _) => 2,
+            ("controlled", _) => 1,
+            _ => 0,
+        });
+        // EPSS gives five digits, CVSS one.
+        let whole = |number: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "both are between 0 and 1,000,000"
+            )]
+            let whole = number.clamp(0.0, 1e6).round() as u32;
+            whole
+        };
+        (whole(f64::from(epss) * 1e5), whole(score * 10.0), exposure)
+    }
+}
+
+/// About what most have that are reached through the network, and most that are not: the model
+/// knows attack vectors, and who is on a host already is seldom seen to attack (FIRST, EPSS data).
+const EPSS_OF_MOST: f32 = 0.001;
+const EPSS_OF_MOST_LOCAL: f32 = 0.0004;
+/// What most vectors score, by far.
+const SCORE_OF_MOST: f64 = 5.5;

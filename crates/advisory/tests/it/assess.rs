@@ -6,7 +6,7 @@ use jiff::civil::date;
 use crate::support::{assessed, made, package, record};
 
 #[test]
-fn the_most_urgent_comes_first_and_what_has_no_fix_last() {
+fn the_most_urgent_comes_first() {
     let fixed = r#"{"introduced":"0"},{"fixed":"2"}"#;
     let open = r#"{"introduced":"0"}"#;
     let easy = r#""severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],"published":"2026-05-01T00:00:00Z","#;
@@ -44,10 +44,11 @@ fn the_most_urgent_comes_first_and_what_has_no_fix_last() {
     assert_eq!(
         names,
         [
+            // It is exploited.
             "CVE-2026-0004",
             "CVE-2026-0003",
-            "CVE-2026-0001",
-            "CVE-2026-0002"
+            "CVE-2026-0002",
+            "CVE-2026-0001"
         ]
     );
     assert_eq!(assessment.unknown, []);
@@ -90,4 +91,137 @@ fn what_is_missing_or_stale_is_unknown_and_said() {
         }
     }
     assert_eq!(assessed(&[], &clean).unknown.len(), 2);
+}
+
+/// A class is ordered by EPSS, CVSS and exposure, a known score before what is usual; the many of one
+/// package hide nobody, and what the distribution calls unimportant comes last of all.
+#[test]
+fn a_class_has_an_order_of_its_own() {
+    let open = r#"{"introduced":"0"}"#;
+    let vector = |vector: &str| {
+        format!(
+            r#""severity":[{{"type":"CVSS_V3","score":"CVSS:3.1/{vector}"}}],"published":"2026-05-01T00:00:00Z","#
+        )
+    };
+    let (high, medium, local) = (
+        vector("AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"),
+        vector("AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:N/A:N"),
+        vector("AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H"),
+    );
+    let mut records = vec![
+        record("CVE-2026-0001", "Debian:12", "a", open, &medium),
+        record("CVE-2026-0002", "Debian:12", "b", open, &high),
+        record("CVE-2026-0003", "Debian:12", "c", open, &medium),
+        record("CVE-2026-0005", "Debian:12", "d", open, &local),
+        // Nobody has a vector for it.
+        record(
+            "CVE-2026-0006",
+            "Debian:12",
+            "e",
+            open,
+            r#""published":"2026-05-01T00:00:00Z","#,
+        ),
+        record("CVE-2026-0007", "Debian:12", "f", open, &high).replace(
+            r#""name":"f"}"#,
+            r#""name":"f"},"ecosystem_specific":{"urgency":"unimportant"}"#,
+        ),
+    ];
+    // As many of one package as a kernel has, and as bad as another's.
+    records.extend((10..20).map(|n| {
+        record(
+            &format!("CVE-2026-00{n}"),
+            "Debian:12",
+            "linux",
+            open,
+            &medium,
+        )
+    }));
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let made = made(&records, |builder| {
+        builder.exploited(
+            "CVE-2020-0001".parse().expect("a number"),
+            Exploited {
+                added: date(2026, 5, 2),
+                due: None,
+                ransomware: false,
+            },
+        );
+        let epss = Epss {
+            score: 0.05,
+            percentile: 0.9,
+        };
+        builder.score("CVE-2026-0003".parse().expect("a number"), epss);
+    });
+    let installed = ["a", "b", "c", "d", "e", "f", "linux"];
+    let installed = installed.map(|name| package(name, name, "1", Some("12")));
+    let assessment = assessed(&[&made], &installed);
+    let names: Vec<&str> = assessment.findings.iter().map(|f| &*f.name).collect();
+    assert_eq!(names.len(), 16);
+    assert_eq!(
+        &names[..4],
+        [
+            "CVE-2026-0003",
+            "CVE-2026-0002",
+            "CVE-2026-0006",
+            "CVE-2026-0001"
+        ],
+        "{names:?}"
+    );
+    assert_eq!(&names[14..], ["CVE-2026-0005", "CVE-2026-0007"]);
+}
+
+/// The catalogue ended months ago: what it did not name until then is not "exploited".
+#[test]
+fn a_list_that_ended_still_says_what_was_not_exploited() {
+    let open = r#"{"introduced":"0"}"#;
+    let published = |day: &str| format!(r#""published":"{day}T00:00:00Z","#);
+    let records = [
+        record(
+            "CVE-2025-0001",
+            "Debian:12",
+            "a",
+            open,
+            &published("2025-01-01"),
+        ),
+        record(
+            "CVE-2026-0002",
+            "Debian:12",
+            "b",
+            open,
+            &published("2026-05-01"),
+        ),
+        // Without a date of its own, its number says that it is older.
+        record("CVE-2024-0003", "Debian:12", "c", open, ""),
+    ];
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let advisories = made(&records, |_| {});
+    let mut catalog = made(&[], |builder| {
+        builder.seen_at(Some("2026-01-15T00:00:00Z".parse().expect("a time")));
+        builder.exploited(
+            "CVE-2020-0001".parse().expect("a number"),
+            Exploited {
+                added: date(2026, 1, 2),
+                due: None,
+                ransomware: false,
+            },
+        );
+    });
+    catalog.feed.name = "kev".to_owned();
+    let installed = ["a", "b", "c"].map(|name| package(name, name, "1", Some("12")));
+    let assessment = assessed(&[&advisories, &catalog], &installed);
+    let told: Vec<(&str, &str)> = assessment
+        .findings
+        .iter()
+        .map(|one| (&*one.name, one.ranking.inputs[0].reason.as_ref()))
+        .collect();
+    let until = "not known to be exploited until 2026-01-15; there is no feed of EPSS scores as \
+        new as it";
+    let unknown = "no feed of known exploited vulnerabilities is as new as it";
+    for (name, reason) in [
+        ("CVE-2025-0001", until),
+        ("CVE-2026-0002", unknown),
+        ("CVE-2024-0003", until),
+    ] {
+        assert!(told.contains(&(name, reason)), "{name}: {told:?}");
+    }
 }

@@ -60,9 +60,9 @@ fn input(ranking: &Ranking, name: Name) -> (&'static str, Known) {
 }
 
 #[test]
-fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
+fn every_input_has_its_source_and_what_is_unknown_is_said() {
     let base = facts();
-    let (known, worse) = (Known::Known, Known::WorseBranch);
+    let (known, worse, usual) = (Known::Known, Known::WorseBranch, Known::Usual);
     let v4 = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N";
     let v4_by_hand = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N/AU:N";
     let missing = Facts {
@@ -91,22 +91,45 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
         kev: exploited(),
         ..base
     };
+    let until = Facts {
+        kev: Lookup::NotListedUntil(date(2026, 1, 15)),
+        ..base
+    };
+    let until_unscored = Facts {
+        epss: Lookup::Missing,
+        ..until
+    };
+    let total_local = "CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H";
+    let unsaid = |cvss| Facts {
+        human_impact: None,
+        ..with(cvss)
+    };
+    let reached = |cvss, exposure| Facts {
+        exposure,
+        ..with(cvss)
+    };
+    let stated = Facts {
+        human_impact: Some(HumanImpact::VeryHigh),
+        ..urgency("unimportant")
+    };
     let cases = [
         (base, Name::Exploitation, ("none", known)),
         (listed, Name::Exploitation, ("active", known)),
-        (missing, Name::Exploitation, ("active", worse)),
-        (unscored, Name::Exploitation, ("public poc", worse)),
+        (missing, Name::Exploitation, ("public poc", worse)),
+        (until, Name::Exploitation, ("none", known)),
+        (until_unscored, Name::Exploitation, ("none", usual)),
+        (unscored, Name::Exploitation, ("none", usual)),
         (epss(0.2), Name::Exploitation, ("public poc", known)),
-        (at(Exposure::Outside), Name::Exposure, ("open", known)),
+        (at(Exposure::Outside), Name::Exposure, ("small", known)),
         (at(Exposure::Loopback), Name::Exposure, ("small", known)),
         (at(Exposure::Runs), Name::Exposure, ("small", known)),
         (at(Exposure::Installed), Name::Exposure, ("small", known)),
         (at(Exposure::Declared), Name::Exposure, ("small", known)),
         (at(Exposure::AtMostLocal), Name::Exposure, ("small", known)),
         (
-            at(Exposure::Unknown(Unseen::Interpreted)),
+            reached(EASY, Exposure::Unknown(Unseen::Interpreted)),
             Name::Exposure,
-            ("open", Known::WorseBranch),
+            ("open", worse),
         ),
         (missing, Name::Exposure, ("open", worse)),
         (base, Name::Automatable, ("no", known)),
@@ -131,12 +154,32 @@ fn every_input_has_its_source_and_the_unknown_takes_the_worse_branch() {
         ),
         (missing, Name::TechnicalImpact, ("total", worse)),
         (base, Name::HumanImpact, ("low", known)),
-        (missing, Name::HumanImpact, ("very high", worse)),
+        (missing, Name::HumanImpact, ("medium", usual)),
+        (unsaid(EASY), Name::HumanImpact, ("high", usual)),
+        (unsaid(LOCAL), Name::HumanImpact, ("medium", usual)),
+        // The distribution knows its package better than anybody knows the impact of all.
+        (stated, Name::HumanImpact, ("low", known)),
+        // Who is not on the host can't use it, however far the host is reached.
+        (
+            reached(total_local, Exposure::Outside),
+            Name::Exposure,
+            ("small", known),
+        ),
+        (
+            reached(total_local, Exposure::Unknown(Unseen::Tree)),
+            Name::Exposure,
+            ("small", known),
+        ),
+        (
+            reached(EASY, Exposure::Outside),
+            Name::Exposure,
+            ("open", known),
+        ),
         (with(EASY), Name::Severity, ("critical", known)),
         (base, Name::Severity, ("medium", known)),
         (urgency("unimportant"), Name::Severity, ("low", known)),
-        (urgency("end-of-life"), Name::Severity, ("critical", worse)),
-        (missing, Name::Severity, ("critical", worse)),
+        (urgency("end-of-life"), Name::Severity, ("medium", usual)),
+        (missing, Name::Severity, ("medium", usual)),
     ];
     for (facts, name, expected) in cases {
         let ranking = rank(&facts, &Clocks::default());
@@ -219,6 +262,96 @@ fn the_strictest_clock_governs() {
     assert!(!ranking.is_overdue(date(2026, 2, 3)));
     assert!(ranking.is_overdue(date(2026, 2, 4)));
     assert_eq!(ranking.timeline, Timeline::Days3Forensic);
+}
+
+/// What is unknown makes nothing immediate: neither the class nor the time.
+#[test]
+fn only_what_is_known_is_immediate() {
+    let worst = Facts {
+        kev: exploited(),
+        cvss: Some(EASY),
+        exposure: Exposure::Outside,
+        human_impact: Some(HumanImpact::High),
+        ..facts()
+    };
+    let unknown = Facts {
+        kev: Lookup::Missing,
+        epss: Lookup::Missing,
+        cvss: None,
+        exposure: Exposure::Unknown(Unseen::Tree),
+        human_impact: None,
+        ..facts()
+    };
+    use Decision::{Defer, Immediate, OutOfCycle, Scheduled};
+    let cases = [
+        ("all is known", worst, Immediate, Timeline::Days3Forensic),
+        (
+            "no human impact",
+            Facts {
+                human_impact: None,
+                ..worst
+            },
+            OutOfCycle,
+            Timeline::Days3Forensic,
+        ),
+        (
+            "no vector",
+            Facts {
+                cvss: None,
+                ..worst
+            },
+            OutOfCycle,
+            Timeline::Days14,
+        ),
+        (
+            "no EPSS",
+            Facts {
+                epss: Lookup::NotListed,
+                ..worst
+            },
+            Immediate,
+            Timeline::Days3Forensic,
+        ),
+        (
+            "a tree",
+            Facts {
+                exposure: Exposure::Unknown(Unseen::Tree),
+                ..worst
+            },
+            OutOfCycle,
+            Timeline::Days3Forensic,
+        ),
+        ("nothing is known", unknown, Scheduled, Timeline::Days14),
+        (
+            "unimportant, and exploited elsewhere",
+            Facts {
+                urgency: Some("unimportant"),
+                ..worst
+            },
+            Scheduled,
+            Timeline::Days3Forensic,
+        ),
+        (
+            "unimportant, and local",
+            Facts {
+                urgency: Some("unimportant"),
+                cvss: Some(LOCAL),
+                epss: Lookup::NotListed,
+                kev: Lookup::NotListedUntil(date(2026, 1, 15)),
+                ..unknown
+            },
+            Defer,
+            Timeline::Days60,
+        ),
+    ];
+    for (case, facts, priority, timeline) in cases {
+        let ranking = rank(&facts, &Clocks::default());
+        assert_eq!(
+            (ranking.priority, ranking.timeline),
+            (priority, timeline),
+            "{case}"
+        );
+    }
 }
 
 /// Whatever gets worse, nothing becomes less urgent.

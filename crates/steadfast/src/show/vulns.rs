@@ -280,16 +280,20 @@ pub(super) fn unknown(
             paper.indented(LABEL + 2, &Text::new().say(Role::Dim, &text))?;
         }
     }
-    for ((input, why), findings) in worse_branches(&assessment.findings) {
+    for ((input, why, known), findings) in unknown_inputs(&assessment.findings) {
         let findings = plural(findings, "finding");
         let named = match why == Unseen::Processes.as_str() && !unseen.is_empty() {
             true => format!(" ({})", first_of(unseen, NAMES)),
             false => String::new(),
         };
+        let taken = match known {
+            Known::Usual => "what is usual",
+            Known::Known | Known::WorseBranch => "the worse",
+        };
         say(
             paper,
             format!(
-                "{}: {why}{named}; the worse is taken for {findings}",
+                "{}: {why}{named}; {taken} is taken for {findings}",
                 input.as_str()
             ),
         )?;
@@ -304,13 +308,15 @@ pub fn needs_processes(findings: &[Finding]) -> bool {
 }
 
 /// The inputs that are unknown, and for how many findings.
-fn worse_branches(findings: &[Finding]) -> BTreeMap<(Name, &str), usize> {
+fn unknown_inputs(findings: &[Finding]) -> BTreeMap<(Name, &str, Known), usize> {
     let mut causes = BTreeMap::new();
     let inputs = findings.iter().flat_map(|finding| &finding.ranking.inputs);
-    for input in inputs.filter(|input| input.known == Known::WorseBranch) {
+    for input in inputs.filter(|input| input.known != Known::Known) {
         // A vector that is missing leaves three inputs unknown; the severity stands for them.
         if !matches!(input.name, Name::Automatable | Name::TechnicalImpact) {
-            *causes.entry((input.name, &*input.reason)).or_default() += 1;
+            *causes
+                .entry((input.name, &*input.reason, input.known))
+                .or_default() += 1;
         }
     }
     causes
@@ -560,7 +566,7 @@ fn in_full(paper: &mut Paper<'_>, finding: &Finding, view: &View) -> io::Result<
     for input in &finding.ranking.inputs {
         let unknown = match input.known {
             Known::Known => "",
-            Known::WorseBranch => ", since unknown",
+            Known::WorseBranch | Known::Usual => ", since unknown",
         };
         let said = Text::new()
             .solid(Role::Dim, input.name.as_str())

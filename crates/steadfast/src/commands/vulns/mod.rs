@@ -42,8 +42,8 @@ use crate::{show, survey};
 /// Packages of the distribution and components that came another way (Python, Node, Java, Ruby,
 /// Go, Rust, also in local container images) are held against the feeds that were imported: by
 /// source package and release first, so that what the distribution declared fixed is fixed. Each
-/// finding is ranked by CISA's BOD 26-04 and SSVC's deployer table; an input that is unknown
-/// takes the worse branch, and says so. A feed that is missing or stale makes the answer unknown
+/// finding is ranked by CISA's BOD 26-04 and SSVC's deployer table; an input that is unknown is
+/// said to be, and makes nothing immediate. A feed that is missing or stale makes the answer unknown
 /// (exit code 3), never clean. Waivers and clocks of the policy hold here as well.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -90,7 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "SEVERITY=DAYS", value_parser = parse_days)]
     days: Vec<(Severity, u16)>,
     /// What a compromise would do to people and to the mission: low, medium, high or very-high;
-    /// unknown counts as very high
+    /// unsaid counts as high where a finding is exploited or gives full control, else as medium
     #[arg(long, value_name = "IMPACT", value_parser = parse_impact)]
     human_impact: Option<HumanImpact>,
 }
