@@ -16,7 +16,9 @@ use crate::parse::mount::{MountLine, parse_mountinfo};
 use crate::probe::accounts::Names;
 use crate::probe::packages::Packages;
 use crate::probe::unit_files::UnitFiles;
-use crate::probe::{accounts, audit, bus, files, kernel, mounts, packages, units, writers};
+use crate::probe::{
+    accounts, activity, audit, bus, files, kernel, mounts, packages, units, writers,
+};
 use crate::tool;
 use crate::tree::{Tree, Trouble};
 use crate::{Host, HostError, facts, patience, walk};
@@ -135,6 +137,7 @@ impl Host for LocalHost {
             Probe::Package { name } => packages::package(host, name),
             Probe::Mounts => mounts::mounts(host),
             Probe::Accounts => accounts::accounts(host),
+            Probe::Activity { account, uid } => activity::activity(host, account, *uid),
             Probe::Modules => kernel::modules(host),
             Probe::AuditRules => audit::rules(host),
             Probe::Walk { test } => {

@@ -42,6 +42,8 @@ pub enum Probe {
     Mounts,
     /// Accounts and groups with password status and ageing, but never a password hash.
     Accounts,
+    /// Does anybody work with this account, now or since the last boot?
+    Activity { account: String, uid: u32 },
     /// Kernel modules: loaded, built in, and present on disk (modules.dep) for the running kernel.
     Modules,
     /// The audit rules that the kernel has loaded, as `auditctl -l` lists them; after them
@@ -117,6 +119,7 @@ impl std::fmt::Display for Probe {
             Self::Package { name } => write!(f, "the package `{name}`"),
             Self::Mounts => f.write_str("what is mounted"),
             Self::Accounts => f.write_str("the accounts and groups"),
+            Self::Activity { account, .. } => write!(f, "who works as `{account}`"),
             Self::Modules => f.write_str("the kernel's modules"),
             Self::AuditRules => f.write_str("the loaded audit rules"),
             Self::Walk { .. } => f.write_str("what the walk over all files finds"),

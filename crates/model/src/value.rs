@@ -98,6 +98,7 @@ pub enum Value {
     Package(PackageSeen),
     Mounts(MountsSeen),
     Accounts(AccountsSeen),
+    Activity(ActivitySeen),
     Modules(ModulesSeen),
     AuditRules(Vec<String>),
     Walk(WalkSeen),
@@ -327,6 +328,17 @@ pub struct GroupSeen {
     pub gid: u32,
     /// As listed; accounts whose primary group it is are not repeated here.
     pub members: Vec<String>,
+}
+
+/// What somebody does with an account. No numbers: they change from one moment to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivitySeen {
+    /// Processes with its id run.
+    pub runs: bool,
+    /// It has jobs of its own (crontab(1)).
+    pub has_crontab: bool,
+    /// wtmp(5) has a login of it since the last boot.
+    pub signed_in: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

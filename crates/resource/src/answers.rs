@@ -2,8 +2,8 @@
 
 use model::probe::CONFIG_LIMIT_BYTES;
 use model::value::{
-    AccountsSeen, AnswerMap, DirEntry, FileSeen, Meta, ModulesSeen, MountsSeen, Output,
-    PackageSeen, Reason, UnitSeen, WalkSeen, WritersSeen,
+    AccountsSeen, ActivitySeen, AnswerMap, DirEntry, FileSeen, Meta, ModulesSeen, MountsSeen,
+    Output, PackageSeen, Reason, UnitSeen, WalkSeen, WritersSeen,
 };
 use model::{Answer, HostPath, Observed, Probe, Tool, Value, WalkTest};
 
@@ -122,6 +122,7 @@ impl Answers {
         file(path: &HostPath) -> FileSeen,
         Probe::File { path: path.clone(), limit_bytes: CONFIG_LIMIT_BYTES }, File);
     typed!(meta(path: &HostPath) -> Meta, Probe::Meta { path: path.clone() }, Meta);
+    typed!(activity(account: &str, uid: u32) -> ActivitySeen, Probe::Activity { account: account.to_owned(), uid }, Activity);
     typed!(writers(path: &HostPath, below: bool) -> Vec<WritersSeen>, Probe::Writers { path: path.clone(), below }, Writers);
     typed!(dir(path: &HostPath) -> Vec<DirEntry>, Probe::Dir { path: path.clone() }, Dir);
     typed!(tool(tool: Tool, args: &[String]) -> Output,

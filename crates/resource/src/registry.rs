@@ -28,6 +28,7 @@ use crate::kind::name_list::NameList;
 use crate::kind::only_root::OnlyRoot;
 use crate::kind::package::Package;
 use crate::kind::pam::Pam;
+use crate::kind::password_accepted::PasswordAccepted;
 use crate::kind::resource_limit::ResourceLimit;
 use crate::kind::rsyslog::RsyslogFiles;
 use crate::kind::service::Service;
@@ -117,6 +118,7 @@ kinds! {
     NameList(NameList),
     OnlyRoot(OnlyRoot),
     Package(Package),
+    PasswordAccepted(PasswordAccepted),
     ResourceLimit(ResourceLimit),
     RsyslogFiles(RsyslogFiles),
     Service(Service),

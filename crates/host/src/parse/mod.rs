@@ -13,3 +13,4 @@ pub mod netlink;
 pub mod nsswitch;
 pub mod os_release;
 pub mod unit_file;
+pub mod wtmp;

@@ -2,6 +2,7 @@
 //! whether what it read is good.
 
 pub(crate) mod accounts;
+pub(crate) mod activity;
 pub(crate) mod audit;
 pub(crate) mod bus;
 pub(crate) mod files;

@@ -1,6 +1,7 @@
 //! The parsers of host files: cases as data, and anything at all.
 
 use host::parse::account::{classify, parse_group, parse_passwd, parse_shadow};
+use host::parse::acl::parse_acl;
 use host::parse::dpkg::{parse_automatic, parse_diversions, parse_status};
 use host::parse::modprobe::{
     blacklisted_at_boot, parse_loaded, parse_modprobe, parse_module_paths,
@@ -10,6 +11,7 @@ use host::parse::netlink::parse_addresses;
 use host::parse::nsswitch::other_sources;
 use host::parse::os_release::parse_os_release;
 use host::parse::unit_file::parse_install;
+use host::parse::wtmp::{Login, logins};
 use model::value::PasswordSeen;
 use proptest::prelude::*;
 
@@ -257,5 +259,37 @@ proptest! {
         let line = format!("ana:{prefix}{hash}:0:0::/:/bin/sh\n");
         let seen = format!("{:?}", parse_passwd(line.as_bytes()));
         prop_assert!(!seen.contains(&hash));
+    }
+}
+
+/// As login(1) writes them: a boot, a login, and its end.
+#[test]
+fn logins_of_wtmp() {
+    let record = |kind: u16, user: &[u8], at: u32| {
+        let mut record = vec![0; 384];
+        record[..2].copy_from_slice(&kind.to_le_bytes());
+        record[44..44 + user.len()].copy_from_slice(user);
+        record[340..344].copy_from_slice(&at.to_le_bytes());
+        record
+    };
+    let mut bytes = [
+        record(2, b"reboot", 1_700_000_000),
+        record(7, b"ana", 1_700_000_100),
+        record(8, b"", 1_700_000_200),
+    ]
+    .concat();
+    // Cut off while it was written.
+    bytes.extend(&record(7, b"bob", 1_700_000_300)[..200]);
+    let login = Login {
+        user: b"ana".to_vec(),
+        at_s: 1_700_000_100,
+    };
+    assert_eq!(logins(&bytes).collect::<Vec<_>>(), [login]);
+}
+
+proptest! {
+    #[test]
+    fn anything_may_be_an_acl_or_a_list_of_logins(bytes in prop::collection::vec(any::<u8>(), 0..900)) {
+        let _ = (parse_acl(&bytes), logins(&bytes).count());
     }
 }

@@ -2,6 +2,7 @@
 
 use model::AccountOp;
 use resource::Answers;
+use resource::kind::accounts_where::work;
 use resource::kind::administrators::{group_administers, may_administer};
 
 use super::Touched;
@@ -60,6 +61,17 @@ pub(super) fn of(op: &AccountOp, seen: &Answers) -> Option<Touched> {
         | AccountOp::CreateGroup { .. }
         | AccountOp::AddMember { .. } => return None,
     };
+    // Jobs and people that go through the shell find out within minutes, or not at all.
+    if let AccountOp::SetShell { name, .. } = op
+        && let Some(accounts) = seen.accounts().known()
+        && let Some(account) = accounts
+            .accounts
+            .iter()
+            .find(|account| account.name == *name)
+        && let Some(work) = work(account, seen)
+    {
+        return Touched::cuts_off(work);
+    }
     match may_administer(name, seen) {
         Some(true) => Touched::cuts_off(format!("`{name}` administers this host, and {does}")),
         None => Touched::cuts_off(format!(

@@ -1,7 +1,8 @@
 //! What an effect could do to people by the thing that it touches.
 
 use model::value::{
-    AccountSeen, AccountsSeen, FileSeen, FileType, GroupSeen, Meta, PackageSeen, PasswordSeen,
+    AccountSeen, AccountsSeen, ActivitySeen, FileSeen, FileType, GroupSeen, Meta, PackageSeen,
+    PasswordSeen, Reason,
 };
 use model::{
     AccountOp, Answer, Effect, HostPath, Mode, Observed, PackageOp, Probe, Risk, UnitOp, Value,
@@ -341,6 +342,41 @@ fn each_thing_has_its_risk() {
         let found = touched.as_ref().map_or(None, |touched| touched.risk);
         assert_eq!(found, wanted, "{effect:?}: {touched:?}");
     }
+}
+
+/// A shell that somebody works with, or may work with, goes only with a confirmation.
+#[test]
+fn work_that_ends_is_confirmed() {
+    let shell = Effect::Account(AccountOp::SetShell {
+        name: "cy".to_owned(),
+        shell: "/usr/sbin/nologin".to_owned(),
+    });
+    let risk = |answer: Option<Answer>| {
+        let mut answers = host_answers();
+        if let Some(answer) = answer {
+            let probe = Probe::Activity {
+                account: "cy".to_owned(),
+                uid: 1002,
+            };
+            answers.insert(probe, Observed::new(answer));
+        }
+        risk::of(&shell, &answers).expect("a shell is some risk")
+    };
+    assert_eq!(risk(None).risk, Risk::Access);
+    let idle = ActivitySeen::default();
+    assert_eq!(
+        risk(Some(Answer::Known(Value::Activity(idle)))).risk,
+        Risk::Access
+    );
+    let busy = ActivitySeen {
+        has_crontab: true,
+        ..idle
+    };
+    let touched = risk(Some(Answer::Known(Value::Activity(busy))));
+    assert_eq!(touched.risk, Risk::Connectivity);
+    assert!(touched.why.contains("it has a crontab"), "{}", touched.why);
+    let unknown = risk(Some(Answer::Unknown(Reason::NeedsRoot)));
+    assert_eq!(unknown.risk, Risk::Connectivity);
 }
 
 /// Who administers the host is not known: then nobody is cut off on a guess.

@@ -171,6 +171,16 @@ impl Kind for AccountsWhere {
             let homes = self.with_homes(accounts).filter_map(|(_, home)| home);
             probes.extend(homes.take(MOST_HOMES).map(|path| Probe::Meta { path }));
         }
+        if self.test == AccountTest::SystemWithShell
+            && let Seen::Known(accounts) = seen.accounts()
+            && let Ok(uid_min) = uid_min(seen)
+        {
+            let with_shell = self.with_shell(accounts, uid_min).take(MOST_HOMES);
+            probes.extend(with_shell.map(|account| Probe::Activity {
+                account: account.name.clone(),
+                uid: account.uid,
+            }));
+        }
         probes
     }
 
@@ -236,19 +246,21 @@ impl AccountsWhere {
                     )
                 })
                 .collect(),
-            AccountTest::SystemWithShell => meant()
-                .filter(is_system)
-                .filter(|account| is_login_shell(&account.shell))
-                .filter(|account| !is_meant_to_have_shell(account))
+            AccountTest::SystemWithShell => self
+                .with_shell(accounts, uid_min)
                 .map(|account| {
-                    self.fixed(
+                    let drift = self.fixed(
                         account,
                         format!("has the shell {}", shown_shell(&account.shell)),
                         AccountOp::SetShell {
                             name: account.name.clone(),
                             shell: "/usr/sbin/nologin".to_owned(),
                         },
-                    )
+                    );
+                    Drift {
+                        note: work(account, seen),
+                        ..drift
+                    }
                 })
                 .collect(),
             AccountTest::DuplicateUid | AccountTest::DuplicateName => {
@@ -297,6 +309,21 @@ impl AccountsWhere {
                 self.homes(accounts, seen)?
             }
         })
+    }
+
+    /// System accounts with a login shell that nobody meant them to have.
+    fn with_shell<'a>(
+        &'a self,
+        accounts: &'a AccountsSeen,
+        uid_min: u32,
+    ) -> impl Iterator<Item = &'a AccountSeen> {
+        accounts
+            .accounts
+            .iter()
+            .filter(|account| self.is_meant(&account.name))
+            .filter(move |account| (1..uid_min).contains(&account.uid))
+            .filter(|account| is_login_shell(&account.shell))
+            .filter(|account| !is_meant_to_have_shell(account))
     }
 
     fn all_passwords_known(&self, accounts: &AccountsSeen) -> Result<(), Reason> {
@@ -517,6 +544,37 @@ impl AccountsWhere {
             ..Drift::default()
         }
     }
+}
+
+/// Whose work ends without the shell, as far as that is known: a part of a sentence that names
+/// the account.
+pub fn work(account: &AccountSeen, seen: &Answers) -> Option<String> {
+    let name = printable(account.name.as_bytes());
+    let activity = match seen.activity(&account.name, account.uid) {
+        Seen::Known(activity) => activity,
+        Seen::Absent | Seen::NotAsked => return None,
+        // Of a tree, nothing runs.
+        Seen::Unknown(Reason::Offline) => return None,
+        Seen::Unknown(reason) => {
+            return Some(format!(
+                "whether somebody works as `{name}` is not known: {reason}"
+            ));
+        }
+    };
+    let signs: Vec<&str> = [
+        (activity.runs, "processes run as it"),
+        (activity.has_crontab, "it has a crontab"),
+        (activity.signed_in, "it signed in since the last boot"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, sign)| holds.then_some(sign))
+    .collect();
+    (!signs.is_empty()).then(|| {
+        format!(
+            "somebody works as `{name}` ({}), and that may end with the shell",
+            signs.join(", ")
+        )
+    })
 }
 
 fn shown_shell(shell: &str) -> String {

@@ -28,6 +28,7 @@ pub mod packaged_rights;
 pub mod pam;
 pub mod pam_call;
 pub mod pam_stack;
+pub mod password_accepted;
 pub mod resource_limit;
 pub mod rsyslog;
 pub mod service;

@@ -480,7 +480,7 @@ impl Pam {
     }
 
     /// A right password that is refused, and what leads it on.
-    fn refused_success(&self, misled: &pam_stack::Misled<'_>, seen: &Answers) -> Drift {
+    pub(super) fn refused_success(&self, misled: &pam_stack::Misled<'_>, seen: &Answers) -> Drift {
         let (call, lands_on) = (&misled.entry.call, &misled.lands_on.call);
         let service = std::str::from_utf8(misled.entry.at.path.file_name()).ok();
         let edit = service

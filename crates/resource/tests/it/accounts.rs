@@ -528,6 +528,37 @@ fn shells_that_packages_mean_are_left() {
     }
 }
 
+/// A shell that somebody works with is taken away with a word of it.
+#[test]
+fn work_that_ends_with_a_shell_is_said() {
+    let mut host = host(
+        &[
+            "root:set:0:0:/root:/bin/bash",
+            "svc:none:109:116:/srv/x:/bin/sh",
+        ],
+        &["root:0:"],
+    );
+    let test = "accounts_where: {test: system_with_shell}";
+    let note = |host: &Host| match crate::support::judge(test, host) {
+        resource::Judgement::Drift(drifts) => drifts[0].note.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(note(&host), None);
+    let busy = model::value::ActivitySeen {
+        runs: true,
+        has_crontab: true,
+        signed_in: false,
+    };
+    host.activity.insert("svc".to_owned(), busy);
+    assert_eq!(
+        note(&host).as_deref(),
+        Some(
+            "somebody works as `svc` (processes run as it, it has a crontab), \
+             and that may end with the shell"
+        )
+    );
+}
+
 #[test]
 fn homes() {
     let host = host(

@@ -363,6 +363,16 @@ auth\trequired\t\t\tpam_permit.so
     let host = host()
         .file("/etc/pam.d/common-auth", auth)
         .file("/etc/pam.d/common-account", &account);
+    // Of the severity of a lock-out, whatever else is wanted of the stack.
+    let accepted = "password_accepted: {service: common-auth}";
+    let said = words(&judge(accepted, &host));
+    assert!(
+        said.starts_with("drift: a right password is refused"),
+        "{said}"
+    );
+    let mended = fix(accepted, &host).1;
+    assert!(words(&judge(accepted, &mended)).starts_with("ok"));
+    assert!(words(&judge(accepted, &Host::new())).starts_with("n/a"));
     // `success=1` jumps over one entry, authfail, and lands on pam_deny.
     let after = check(
         "pam: {module: faillock}",

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use model::effect::{PackageOp, UnitOp};
 use model::value::{
-    AccountsSeen, AclEntry, DirEntry, FileSeen, FileType, FstabLine, Meta, ModprobeLine,
-    ModulesSeen, Mount, MountsSeen, Output, OverrideSeen, PackageSeen, Part, Reason, UnitSeen,
-    WalkHit, WalkSeen, WritersSeen,
+    AccountsSeen, AclEntry, ActivitySeen, DirEntry, FileSeen, FileType, FstabLine, Meta,
+    ModprobeLine, ModulesSeen, Mount, MountsSeen, Output, OverrideSeen, PackageSeen, Part, Reason,
+    UnitSeen, WalkHit, WalkSeen, WritersSeen,
 };
 use model::{
     Answer, Blob, Digest, Effect, HostPath, Mode, Observed, Probe, SourceLine, Tool, Value,
@@ -46,6 +46,7 @@ pub struct Host {
     /// The packages that files are of, and what dpkg-statoverride declares of files.
     pub owners: BTreeMap<HostPath, String>,
     pub declared: BTreeMap<HostPath, OverrideSeen>,
+    pub activity: BTreeMap<String, ActivitySeen>,
     pub acls: BTreeMap<HostPath, Vec<AclEntry>>,
     /// Exit status by command.
     pub commands: BTreeMap<Vec<String>, i32>,
@@ -242,6 +243,9 @@ impl Host {
                 .accounts
                 .clone()
                 .map_or_else(unavailable, |seen| Answer::Known(Value::Accounts(seen))),
+            Probe::Activity { account, .. } => known(Some(Value::Activity(
+                self.activity.get(account).copied().unwrap_or_default(),
+            ))),
             Probe::Modules => self.modules.clone().map_or_else(unavailable, |mut seen| {
                 seen.directives.extend(self.modprobe());
                 Answer::Known(Value::Modules(seen))

@@ -144,6 +144,7 @@ pub fn question(probe: &Probe) -> String {
         Probe::Package { name } => format!("package {name}"),
         Probe::Mounts => "the mounts".to_owned(),
         Probe::Accounts => "the accounts".to_owned(),
+        Probe::Activity { account, .. } => format!("who works as {account}"),
         Probe::Modules => "the kernel modules".to_owned(),
         Probe::AuditRules => "the audit rules".to_owned(),
         Probe::Walk { .. } => "what the walk over all files finds".to_owned(),

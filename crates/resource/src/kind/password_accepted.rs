@@ -1,0 +1,74 @@
+//! `password_accepted`: that a stack of PAM lets a right password in.
+
+use model::plan::Risk;
+use model::value::Reason;
+use model::{HostPath, Probe, ResourceKey};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::pam::{Pam, PamModule};
+use super::pam_stack;
+use crate::{Answers, Drift, Judgement, Kind, Phase};
+
+/// A right password is accepted: no success in the stack of a service (pam.d(5)) jumps onto a
+/// module that always fails. An older version of Steadfast left a stack in which pam-auth-update(8)
+/// later made it so, and then nobody signs in, with sudo and su neither.
+///
+/// The fix mends the jumps where pam_faillock(8) stands among them.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordAccepted {
+    /// The file's name in `/etc/pam.d`: `common-auth`.
+    pub service: String,
+}
+
+impl Kind for PasswordAccepted {
+    const NAME: &'static str = "password_accepted";
+    const PHASE: Phase = Phase::File;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey {
+            kind: Self::NAME.to_owned(),
+            name: self.service.clone(),
+        }
+    }
+
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
+        let mut probes = FAILLOCK.probes(seen);
+        probes.extend(pam_stack::read(seen, &self.service).1);
+        probes
+    }
+
+    fn judge(&self, seen: &Answers) -> Judgement {
+        let (stack, _) = pam_stack::read(seen, &self.service);
+        let drifts: Vec<Drift> = stack
+            .misled("auth")
+            .iter()
+            .map(|misled| FAILLOCK.refused_success(misled, seen))
+            .collect();
+        match (drifts.is_empty(), &stack.hidden) {
+            (false, _) => Judgement::Drift(drifts),
+            (true, Some(Reason::Unavailable { what })) => Judgement::NotApplicable(what.clone()),
+            (true, Some(reason)) => reason.clone().into(),
+            (true, None) => Judgement::compliant("a right password is accepted"),
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Access
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match HostPath::literal(pam_stack::DIRECTORY).join(&self.service) {
+            Ok(_) => Ok(()),
+            Err(why) => Err(format!("`service` is the name of a file: {why}")),
+        }
+    }
+}
+
+/// Whose lines were written into the stack.
+const FAILLOCK: Pam = Pam {
+    module: PamModule::Faillock,
+    option: None,
+    value: None,
+};
