@@ -160,7 +160,6 @@ fn spoil(host: &Host, rule: &str) {
 /// Afterwards the right password still enters, by su and by sudo, and the audit says what is true:
 /// here, that the rule still holds, since these tools keep what people wrote.
 #[test]
-#[expect(clippy::print_stdout, reason = "the seed makes a failure repeatable")]
 fn rules_outlive_what_makes_their_files_anew() {
     let Some(host) = Host::on(Release::Bookworm, Options::default()) else {
         return;
