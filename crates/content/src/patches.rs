@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use model::HostPath;
-use model::patching::{DataBackup, PatchPolicy, SmokeCheck};
+use model::patching::{DataBackup, DebconfAnswer, PatchPolicy, SmokeCheck};
 
 use crate::error::{ContentError, Problems, SourceText};
 use crate::keys::{Keys, Shape, items};
 use crate::yaml::{Node, Tree};
 
 const FILE: Shape<'_> = Shape {
-    known: &["checks", "data"],
+    known: &["answers", "checks", "data"],
     needed: &[],
 };
 const CHECK: Shape<'_> = Shape {
@@ -22,6 +22,14 @@ const DATA: Shape<'_> = Shape {
     known: &["packages", "paths", "restored", "within"],
     needed: &["packages", "restored", "within"],
 };
+
+const ANSWER: Shape<'_> = Shape {
+    known: &["package", "question", "type", "value"],
+    needed: &["package", "question", "type", "value"],
+};
+/// What debconf calls the kinds of questions that a policy may answer (debconf-devel(7)). Passwords are no
+/// part of a policy: plans and the journal hold the answers.
+const KINDS: [&str; 4] = ["boolean", "multiselect", "select", "string"];
 
 /// Where a check names no time.
 const USUAL_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
@@ -53,7 +61,72 @@ pub(crate) fn read_file(
             .filter_map(|item| read_backup(item, source, problems))
             .collect();
     }
+    if let Some(node) = keys.node("answers") {
+        let list = items(node, "answers", source, problems).unwrap_or_default();
+        let answers = list.iter();
+        policy.answers = answers
+            .filter_map(|item| read_answer(item, source, problems))
+            .collect();
+    }
     policy
+}
+
+fn read_answer(
+    item: &Node,
+    source: &Arc<SourceText>,
+    problems: &mut Problems,
+) -> Option<DebconfAnswer> {
+    let keys = Keys::of(item, "an answer", ANSWER, source, problems)?;
+    let package = keys.text("package", problems);
+    let question = keys.text("question", problems);
+    let kind = keys.text("type", problems);
+    // An empty answer is one too.
+    let value: Option<String> = keys.value("value", problems);
+    let answer = DebconfAnswer {
+        package: package?,
+        question: question?,
+        kind: kind?,
+        value: value?,
+    };
+    let in_names = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+    let in_questions = |c: char| in_names(c) || c == '/';
+    let mut wrong = |key: &str, what: &str, help: &str| {
+        let place = keys.place_of(keys.node(key).unwrap_or(item));
+        problems.push(ContentError::new(what.to_owned(), place).help(help.to_owned()));
+    };
+    if !answer.package.chars().all(in_names) {
+        wrong(
+            "package",
+            "not a package's name",
+            "without its architecture: postfix",
+        );
+        return None;
+    }
+    if !answer.question.chars().all(in_questions) || !answer.question.contains('/') {
+        wrong(
+            "question",
+            "not a question of debconf",
+            "as debconf names it: postfix/main_mailer_type",
+        );
+        return None;
+    }
+    if !KINDS.contains(&answer.kind.as_str()) {
+        wrong(
+            "type",
+            "not a type of question that a policy answers",
+            "string, boolean, select or multiselect",
+        );
+        return None;
+    }
+    if answer.value.chars().any(char::is_control) {
+        wrong(
+            "value",
+            "an answer with a control character",
+            "an answer is one line",
+        );
+        return None;
+    }
+    Some(answer)
 }
 
 fn read_check(

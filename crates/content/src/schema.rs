@@ -118,8 +118,20 @@ pub fn schema() -> Value {
             }))},
             "data": {"type": "array", "items": closed(&["packages", "restored", "within"], json!({
                 "packages": words.clone(), "paths": words, "restored": {"type": "string", "pattern": "^/"},
-                "within": {"type": "string", "pattern": "^[0-9]+d$"},
+                "within": {"anyOf": [
+                    {"type": "string", "pattern": "^[0-9]+d?$"},
+                    {"type": "integer", "minimum": 1},
+                ]},
             }))},
+            "answers": {"type": "array", "items": closed(
+                &["package", "question", "type", "value"],
+                json!({
+                    "package": {"type": "string", "pattern": "^[A-Za-z0-9._+-]+$"},
+                    "question": {"type": "string", "pattern": "^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)+$"},
+                    "type": {"enum": ["boolean", "multiselect", "select", "string"]},
+                    "value": {"type": ["string", "boolean", "number"]},
+                }),
+            )},
         }),
     );
     let whole = |title: &str, mut schema: Value| {

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::component::SourcePackage;
+use crate::patching::DebconfAnswer;
 use crate::{Digest, HostPath};
 
 /// Bytes, most often text. Serialised as text when they are UTF-8, as `{"hex": …}` when not.
@@ -236,6 +237,9 @@ pub enum Effect {
         /// are installed again. Empty for an upgrade.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unfinished: Vec<String>,
+        /// Of the questions that these packages ask, given to debconf first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<DebconfAnswer>,
         /// Packages that go, as dpkg removes them: their configuration files stay.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         removals: Vec<PackageRemoval>,

@@ -45,6 +45,32 @@ pub const DATA_PLACES: [&str; 31] = [
 pub struct PatchPolicy {
     pub checks: Vec<SmokeCheck>,
     pub data: Vec<DataBackup>,
+    /// Of the questions that packages ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<DebconfAnswer>,
+}
+
+/// The answer to a question of a package (debconf-set-selections(1)). No secret: it is kept in plans and
+/// in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DebconfAnswer {
+    /// The package that asks, without its architecture.
+    pub package: String,
+    /// `postfix/main_mailer_type`.
+    pub question: String,
+    /// debconf's: `string`, `boolean`, `select`, `multiselect`.
+    pub kind: String,
+    pub value: String,
+}
+
+impl DebconfAnswer {
+    /// A line as debconf-set-selections reads it.
+    pub fn line(&self) -> String {
+        format!(
+            "{} {} {} {}\n",
+            self.package, self.question, self.kind, self.value
+        )
+    }
 }
 
 /// A program that passes on a host that is well.

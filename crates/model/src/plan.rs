@@ -128,6 +128,9 @@ pub struct Selection {
     /// Packages that stay as they are, and with them what can't be upgraded without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<String>,
+    /// Packages that a repair takes back to the version that was there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<String>,
     /// Only what closes these vulnerabilities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vulnerabilities: Vec<String>,

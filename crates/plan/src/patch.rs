@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::effect::USUAL_LIMIT_SECONDS;
+use model::patching::DebconfAnswer;
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Selection};
 use model::{
     Action, ActionId, Effect, HostPath, Inverse, PackageUpgrade, Plan, Premise, Risk, UnitOp,
@@ -31,6 +32,8 @@ pub struct Patching {
     pub packages: Vec<PackageUpgrade>,
     /// What dpkg left unfinished, where that is repaired.
     pub unfinished: Vec<String>,
+    /// Answers to what these packages ask.
+    pub answers: Vec<DebconfAnswer>,
     /// What the rehearsal wrote.
     pub writes: BTreeSet<HostPath>,
     pub users: Vec<User>,
@@ -83,6 +86,7 @@ pub fn plan(patching: Patching) -> Plan {
         selection,
         packages,
         unfinished,
+        answers,
         writes,
         users,
         not_restarted,
@@ -110,6 +114,7 @@ pub fn plan(patching: Patching) -> Plan {
                     packages,
                     writes: writes.into_iter().collect(),
                     unfinished,
+                    answers,
                     removals: Vec::new(),
                     named: Vec::new(),
                     limit_seconds: selection.limit_seconds.unwrap_or(USUAL_LIMIT_SECONDS),

@@ -260,6 +260,7 @@ pub fn join(
                 packages: rehearsed.packages,
                 writes: rehearsed.writes.into_iter().collect(),
                 unfinished: Vec::new(),
+                answers: Vec::new(),
                 removals: rehearsed.removals,
                 named: named.into_iter().collect(),
                 limit_seconds: rehearsed.limit_seconds,

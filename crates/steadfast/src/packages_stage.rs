@@ -200,6 +200,7 @@ fn rehearsed(
         removals: &removals,
         named: &named,
         unfinished: &[],
+        answers: &[],
     };
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let mut seen: Option<Result<Answers, Failure>> = None;

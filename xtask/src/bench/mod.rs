@@ -4,6 +4,7 @@
 
 mod back;
 mod patches;
+mod status;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -63,6 +64,10 @@ const ROWS: &[Bench] = &[
     Bench {
         name: "inventory",
         run: patches::inventory,
+    },
+    Bench {
+        name: "status",
+        run: status::status,
     },
     Bench {
         name: "undo",
@@ -248,6 +253,12 @@ fn pair(ours: &[&str], peer: &[&str], turns: usize) -> Result<(Taken, Taken)> {
 
 fn median(mut taken: Vec<Taken>) -> Taken {
     taken.sort_by(|a, b| a.wall_s.total_cmp(&b.wall_s));
+    taken[taken.len() / 2]
+}
+
+/// The same by processor time: what a busy machine leaves of the clock does not count.
+fn median_by_cpu(mut taken: Vec<Taken>) -> Taken {
+    taken.sort_by(|a, b| a.cpu_s.total_cmp(&b.cpu_s));
     taken[taken.len() / 2]
 }
 

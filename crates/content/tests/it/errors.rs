@@ -423,6 +423,18 @@ fn mistakes_in_patches() {
             "no days",
             "data:\n  - {packages: [slapd], restored: /a, within: 12h}",
         ),
+        (
+            "a question that is none",
+            "answers:\n  - {package: dq, question: size, type: string, value: a}",
+        ),
+        (
+            "a password",
+            "answers:\n  - {package: dq, question: dq/key, type: password, value: a}",
+        ),
+        (
+            "two lines",
+            "answers:\n  - {package: dq, question: dq/size, type: string, value: \"a\\nb c d e\"}",
+        ),
     ];
     snapshot!(all(&cases, |text| refused(&[("patches.yaml", text)])));
 }

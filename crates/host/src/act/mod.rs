@@ -85,6 +85,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             unfinished,
             removals,
             named,
+            answers,
             limit_seconds,
             ..
         } => {
@@ -93,6 +94,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
                 removals,
                 named,
                 unfinished,
+                answers,
             };
             upgrade::act(context, work, Duration::from_secs(*limit_seconds))
         }

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use model::patching::DebconfAnswer;
 use model::{HostPath, PackageRemoval, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
@@ -58,7 +61,12 @@ pub struct Work<'a> {
     pub named: &'a [String],
     /// What dpkg left unfinished.
     pub unfinished: &'a [String],
+    /// What debconf is told before.
+    pub answers: &'a [DebconfAnswer],
 }
+
+/// The answers, where debconf-set-selections reads them: beside the package files.
+const ANSWERS: &str = "answers";
 
 impl Work<'_> {
     fn is_empty(&self) -> bool {
@@ -87,6 +95,26 @@ impl Work<'_> {
         )
     }
 
+    /// Puts the answers where debconf-set-selections reads them. Gone when what comes back is dropped.
+    pub(crate) fn put_answers(&self, archives: &Path) -> Result<Option<Answers>, ActError> {
+        if self.answers.is_empty() {
+            return Ok(None);
+        }
+        let path = archives.join(ANSWERS);
+        let lines: String = self.answers.iter().map(DebconfAnswer::line).collect();
+        let write = || {
+            let _ = std::fs::remove_file(&path);
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
+            file.write_all(lines.as_bytes())
+        };
+        write().map_err(|error| ActError::program("answer what packages ask", error))?;
+        Ok(Some(Answers { path }))
+    }
+
     /// The programs with their arguments, in turn, on the copy and on the host alike.
     pub fn programs(
         &self,
@@ -97,7 +125,12 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let arguments = [&apt_options()[..], &arguments(*self, archives)?].concat();
-        let mut programs = vec![("/usr/bin/apt-get", arguments)];
+        let mut programs = Vec::new();
+        if !self.answers.is_empty() {
+            let path = archives.join(ANSWERS).display().to_string();
+            programs.push(("/usr/bin/debconf-set-selections", vec![path]));
+        }
+        programs.push(("/usr/bin/apt-get", arguments));
         let (auto, manual) = self.marks(automatic);
         for (verb, mut names) in [("auto", auto), ("manual", manual)] {
             if !names.is_empty() {
@@ -106,6 +139,18 @@ impl Work<'_> {
             }
         }
         Ok(programs)
+    }
+}
+
+/// A file of answers, as long as it is needed.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    path: PathBuf,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -125,6 +170,8 @@ fn arguments(work: Work<'_>, archives: &Path) -> Result<Vec<String>, ActError> {
     }
     if work.is_again() {
         words.insert(0, "--reinstall".to_owned());
+        // A repair may go back to the version that worked.
+        words.insert(0, "--allow-downgrades".to_owned());
     }
     for removal in work.removals {
         check_name(&removal.name)?;
@@ -173,6 +220,7 @@ pub fn act(context: &Context<'_>, work: Work<'_>, limit: Duration) -> Result<(),
         // What can't be configured is installed again, and what dpkg says in the end counts.
         let _ = finish.args(CONFIGURE).limit(limit).run()?;
     }
+    let _answers = work.put_answers(&archives)?;
     for (program, arguments) in work.programs(&archives, &automatic()?)? {
         let ended = unattended(Program::find(&[program])?)
             .args(arguments)

@@ -3,38 +3,66 @@
 //! left alone, so that a question changes nothing that others see. Ours is a folder of the state
 //! directory, where apt itself sees whether what is there is still right.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use super::offers::parse_publishers;
+use crate::act::ActError;
+use crate::act::program::Program;
 use crate::act::upgrade::NO_CACHES;
 use crate::state::trust_as_roots;
 
 /// Below the state directory.
 const FOLDER: &str = "apt";
 /// Two files of some 40 MB with Debian's lists. A disk that is nearly full is better used.
-const LEAST_FREE_BYTES: u64 = 1 << 30;
+const LEAST_FREE_BYTES: u64 = 256 << 20;
 
-/// The options that say so to apt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The options that say so to apt, and what its sources are.
+#[derive(Debug)]
 pub struct Caches {
     options: Vec<String>,
+    /// Asked once for all questions of a command.
+    publishers: OnceLock<BTreeMap<String, String>>,
 }
 
 impl Caches {
+    const fn with(options: Vec<String>) -> Self {
+        Self {
+            options,
+            publishers: OnceLock::new(),
+        }
+    }
+
+    /// Who publishes what apt knows, by the words with which it names each source; `now` is dpkg's own
+    /// database.
+    ///
+    /// # Errors
+    /// When apt-cache can't be asked.
+    pub fn publishers(&self) -> Result<&BTreeMap<String, String>, ActError> {
+        if let Some(known) = self.publishers.get() {
+            return Ok(known);
+        }
+        let ended = Program::find(&["/usr/bin/apt-cache"])?
+            .args(self.options())
+            .args(["policy"])
+            .succeed()?;
+        Ok(self
+            .publishers
+            .get_or_init(|| parse_publishers(&ended.stdout)))
+    }
+
     /// In memory, for one question.
     pub fn none() -> Self {
-        Self {
-            options: NO_CACHES.map(str::to_owned).to_vec(),
-        }
+        Self::with(NO_CACHES.map(str::to_owned).to_vec())
     }
 
     /// For root, below the state directory, where that is there and has room. Another user can write
     /// nothing of apt's: what is worked out already is taken from its own place.
     pub fn below(state: &Path) -> Self {
         if !rustix::process::geteuid().is_root() {
-            return Self {
-                options: Vec::new(),
-            };
+            return Self::with(Vec::new());
         }
         let folder = state.join(FOLDER);
         let free_bytes = rustix::fs::statvfs(state).map(|room| room.f_bavail * room.f_frsize);
@@ -45,13 +73,13 @@ impl Caches {
         }
         // Nobody else may write what apt believes.
         match has_room && folder.is_dir() && trust_as_roots(&folder).is_ok() {
-            true => Self {
-                options: [("pkgcache", "packages"), ("srcpkgcache", "sources")]
+            true => Self::with(
+                [("pkgcache", "packages"), ("srcpkgcache", "sources")]
                     .map(|(key, name)| {
                         format!("-oDir::Cache::{key}={}/{name}.bin", folder.display())
                     })
                     .to_vec(),
-            },
+            ),
             false => Self::none(),
         }
     }

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::effect::bare_name;
+
 use super::apt_caches::Caches;
+use super::installed::installed;
+use super::log::logged;
+use super::offers::offers;
 use super::pending::{Pending, simulate};
 use crate::act::ActError;
 use crate::act::package::query;
@@ -64,17 +69,27 @@ pub fn parse_broken(text: &str) -> Broken {
 }
 
 /// The same packages in their own versions, as apt would install them again; where these can't
-/// be had any more, in those that can.
+/// be had any more, in those that can. And the `previous` ones in these versions.
 ///
 /// # Errors
 /// When apt-get can't be asked, or has no package file for one.
-pub fn again(caches: &Caches, broken: &Broken) -> Result<Vec<Pending>, ActError> {
-    if broken.again.is_empty() {
+pub fn again(
+    caches: &Caches,
+    broken: &Broken,
+    previous: &BTreeMap<String, String>,
+) -> Result<Vec<Pending>, ActError> {
+    let mut again = broken.again.clone();
+    again.retain(|name, _| !previous.contains_key(bare_name(name)));
+    if again.is_empty() && previous.is_empty() {
         return Ok(Vec::new());
     }
-    let words = ["--reinstall", "install"].map(str::to_owned);
+    let words = ["--reinstall", "--allow-downgrades", "install"].map(str::to_owned);
+    let back = previous
+        .iter()
+        .map(|(name, version)| format!("{name}={version}"));
+    let words: Vec<String> = words.into_iter().chain(back).collect();
     let with = |word: &dyn Fn((&String, &String)) -> String| {
-        let names = broken.again.iter().map(word);
+        let names = again.iter().map(word);
         simulate(
             caches,
             &words.iter().cloned().chain(names).collect::<Vec<_>>(),
@@ -85,4 +100,47 @@ pub fn again(caches: &Caches, broken: &Broken) -> Result<Vec<Pending>, ActError>
         version => format!("{name}={version}"),
     })
     .or_else(|_| with(&|(name, _)| name.clone()))
+}
+
+/// A version that was there before what can't be finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    pub version: String,
+    /// Does apt know where it is to be had?
+    pub is_offered: bool,
+}
+
+/// The versions from which these packages were upgraded to what is there, as dpkg's log has it.
+///
+/// # Errors
+/// When dpkg or apt can't be asked.
+pub fn previous(caches: &Caches, names: &[String]) -> Result<BTreeMap<String, Previous>, ActError> {
+    let (log, installed) = (logged(), installed()?);
+    let mut found = BTreeMap::new();
+    for package in &installed {
+        let name = bare_name(&package.name);
+        let key = (name.to_owned(), package.architecture.clone());
+        let is_asked = names.iter().any(|asked| bare_name(asked) == name);
+        let Some(upgrades) = log.upgrades.get(&key).filter(|_| is_asked) else {
+            continue;
+        };
+        let last = upgrades.iter().rfind(|one| one.to == package.version);
+        if let Some(last) = last {
+            found.insert(name.to_owned(), last.from.clone());
+        }
+    }
+    let asked: Vec<String> = found.keys().cloned().collect();
+    let offers = offers(caches, &asked)?;
+    Ok(found
+        .into_iter()
+        .map(|(name, version)| {
+            let offered = offers.get(&name).and_then(|one| one.version(&version));
+            let is_offered = offered.is_some_and(|one| !one.sources.is_empty());
+            let previous = Previous {
+                version,
+                is_offered,
+            };
+            (name, previous)
+        })
+        .collect())
 }

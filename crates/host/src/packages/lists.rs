@@ -7,9 +7,8 @@ use std::path::Path;
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
+use super::apt_caches::Caches;
 use crate::act::ActError;
-use crate::act::package::apt;
-use crate::act::upgrade::NO_CACHES;
 
 const LISTS: &str = "/var/lib/apt/lists";
 /// Touched after an update that fetched something, by a hook (`APT::Update::Post-Invoke-Success`)
@@ -39,10 +38,10 @@ impl Lists {
     ///
     /// # Errors
     /// When they can't be read.
-    pub fn of_host(now: Timestamp) -> io::Result<Self> {
+    pub fn of_host(caches: &Caches, now: Timestamp) -> io::Result<Self> {
         let seen = Self::in_folder(Path::new(LISTS), Path::new(STAMP), now)?;
         // Lists of archives that are no source any more stay there, and apt asks them nothing.
-        match is_any_asked().map_err(io::Error::other)? {
+        match is_any_asked(caches).map_err(io::Error::other)? {
             true => Ok(seen),
             false => Ok(Self::Missing),
         }
@@ -113,12 +112,9 @@ impl Lists {
 }
 
 /// Has apt a list of packages of any source that it is configured with?
-fn is_any_asked() -> Result<bool, ActError> {
-    let ended = apt()?
-        .args(NO_CACHES)
-        .args(["indextargets", "--format", "$(CREATED_BY)"])
-        .succeed()?;
-    Ok(ended.stdout.lines().any(|kind| kind.trim() == "Packages"))
+fn is_any_asked(caches: &Caches) -> Result<bool, ActError> {
+    let publishers = caches.publishers()?;
+    Ok(publishers.values().any(|publisher| publisher != "now"))
 }
 
 fn modified(path: &Path) -> io::Result<Timestamp> {

@@ -91,20 +91,14 @@ pub fn is_older(one: &str, other: &str) -> bool {
 /// # Errors
 /// When apt-cache can't be asked.
 pub fn offers(caches: &Caches, names: &[String]) -> Result<BTreeMap<String, Offers>, ActError> {
-    let ask = |names: &[String]| {
-        Program::find(&["/usr/bin/apt-cache"])?
-            .args(caches.options())
-            .args(["policy"])
-            .args(names.iter().cloned())
-            .succeed()
-    };
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let publishers = parse_publishers(&ask(&[])?.stdout);
     let mut all = BTreeMap::new();
     for some in names.chunks(NAMES_AT_ONCE) {
-        all.extend(parse_offers(&ask(some)?.stdout, &publishers));
+        let ended = Program::find(&["/usr/bin/apt-cache"])?
+            .args(caches.options())
+            .args(["policy"])
+            .args(some.iter().cloned())
+            .succeed()?;
+        all.extend(parse_offers(&ended.stdout, caches.publishers()?));
     }
     Ok(all)
 }

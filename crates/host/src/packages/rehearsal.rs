@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::HostPath;
-use model::patching::DATA_PLACES;
+use model::patching::{DATA_PLACES, DebconfAnswer};
 use model::value::Output;
 use serde::Serialize;
 
@@ -138,6 +138,7 @@ pub fn rehearse_upgrade(
     state: &State,
     fetched: &Fetched,
     unfinished: &[String],
+    answers: &[DebconfAnswer],
     checks: &[Check],
     data: &[HostPath],
     limit: Duration,
@@ -145,6 +146,7 @@ pub fn rehearse_upgrade(
     let work = Work {
         packages: &fetched.packages,
         unfinished,
+        answers,
         ..Work::default()
     };
     let unpacked_bytes = fetched.unpacked_bytes;
@@ -175,6 +177,7 @@ pub fn rehearse_work(
 ) -> Result<UpgradeRehearsed, UpgradeError> {
     let again = !work.unfinished.is_empty();
     let packages = work.packages;
+    let given = work.answers;
     let archives = archives_below(state.images().directory());
     let step = |check: &Check| Step {
         program: PathBuf::from(&check.argv[0]),
@@ -182,6 +185,7 @@ pub fn rehearse_work(
         limit: check.limit,
         others_rest_on_it: false,
     };
+    let _answers = work.put_answers(&archives)?;
     let mut upgrade = Vec::new();
     if again {
         upgrade.push(Step {
@@ -306,9 +310,14 @@ pub fn rehearse_work(
         let changes = read_changes(packed, package.from.as_deref());
         Some((name.to_owned(), changes))
     });
+    let mut questions = said::questions(&said.concat(), &answered);
+    questions.retain(|asked| {
+        let name = asked.split(' ').next().unwrap_or_default();
+        !given.iter().any(|given| given.question == name)
+    });
     Ok(UpgradeRehearsed {
         changes: changes.collect(),
-        questions: said::questions(&said.concat(), &answered),
+        questions,
         writes,
         room,
         place,

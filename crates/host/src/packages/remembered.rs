@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use model::patching::DebconfAnswer;
 use model::{Digest, HostPath, PackageUpgrade};
 use serde::{Deserialize, Serialize};
 
@@ -55,13 +56,14 @@ pub struct Asked<'a> {
     pub checks: Vec<(&'a [String], u64)>,
     pub data: &'a [HostPath],
     pub limit_seconds: u64,
-    pub answers: Vec<String>,
+    pub answers: &'a [DebconfAnswer],
 }
 
 impl<'a> Asked<'a> {
     pub fn of(
         packages: &'a [PackageUpgrade],
         unfinished: &'a [String],
+        answers: &'a [DebconfAnswer],
         checks: &'a [Check],
         data: &'a [HostPath],
         limit: Duration,
@@ -75,7 +77,7 @@ impl<'a> Asked<'a> {
                 .collect(),
             data,
             limit_seconds: limit.as_secs(),
-            answers: Vec::new(),
+            answers,
         }
     }
 

@@ -40,6 +40,7 @@ fn planned(users: Vec<User>, writes: &[&str]) -> Plan {
         },
         packages: vec![package],
         unfinished: Vec::new(),
+        answers: Vec::new(),
         writes: writes.iter().map(|text| path(text)).collect(),
         users,
         not_restarted: BTreeMap::from([("ci.service".to_owned(), "it is ours".to_owned())]),

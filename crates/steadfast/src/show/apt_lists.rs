@@ -2,7 +2,7 @@
 
 use std::io;
 
-use host::packages::Lists;
+use host::packages::{Caches, Lists};
 use jiff::Timestamp;
 use model::count::plural;
 use serde::Serialize;
@@ -25,8 +25,8 @@ pub struct AptLists {
 
 impl AptLists {
     /// Looks at those of this host.
-    pub fn of_host(now: Timestamp) -> Self {
-        match Lists::of_host(now) {
+    pub fn of_host(caches: &Caches, now: Timestamp) -> Self {
+        match Lists::of_host(caches, now) {
             Ok(lists) => Self::of(lists, now),
             Err(error) => Self {
                 unknown: Some(format!("how old apt's lists are can't be told: {error}")),

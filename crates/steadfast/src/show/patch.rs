@@ -485,8 +485,8 @@ fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
     if !foretold.questions.is_empty() {
         let names: Vec<&str> = foretold.questions.iter().map(String::as_str).collect();
         let text = format!(
-            "{}: nobody is asked, and the package's own answer counts, or none; answer before, with \
-             debconf-set-selections",
+            "{}: nobody is asked, and the package's own answer counts, or none; answer in \
+             the policy's patches.yaml, or before with debconf-set-selections",
             list(&names)
         );
         paper.row(Role::Wary, "asks", &Text::new().plain(&text))?;

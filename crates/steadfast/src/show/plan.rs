@@ -633,6 +633,7 @@ pub fn command(command: &str, selection: &Selection) -> String {
         ("--package", &selection.packages),
         ("--exclude", &selection.excluded),
         ("--cve", &selection.vulnerabilities),
+        ("--previous", &selection.previous),
     ] {
         for name in names {
             text += &format!(" {flag} {}", quoted(name));

@@ -124,6 +124,25 @@ fn what_is_taken_is_what_was_asked_for() {
         ],
     );
     assert!(!said.out.contains("needsf 1.0-1 →"), "{said}");
+    // A question is answered by the policy.
+    host.shell(
+        "mkdir -p /root/policy && printf 'answers:\\n  - {package: dq, question: dq/size, type: string, \
+         value: 10G}\\n' > /root/policy/patches.yaml",
+    );
+    let policy = ["--policy", "/root/policy", "--exclude", "failp"];
+    let said = host.steadfast(&[&["patch", "plan"], &policy[..]].concat());
+    let said = said.expect(1, &["dq 1.0-1 → 2.0"]);
+    assert!(!said.out.contains("dq/size"), "{said}");
+    let words = [
+        "patch",
+        "plan",
+        "--exclude",
+        "failp",
+        "--policy",
+        "/root/policy",
+    ];
+    host.steadfast(&[&words[..], &["--output", "/root/plan.json"]].concat())
+        .expect(1, &["nothing that it rests on has changed since"]);
     // Without a terminal nothing is fetched or rehearsed.
     let said = host.steadfast(&["patch", "apply", "/root/plan.json"]);
     let said = said.expect(2, &["there is no terminal to ask at"]);
@@ -134,6 +153,7 @@ fn what_is_taken_is_what_was_asked_for() {
     assert_eq!(version(&host, "toola"), "1.0-1+deb12u2");
     assert_eq!(version(&host, "failp"), "1.0-1");
     assert_eq!(version(&host, "dq"), "2.0");
+    assert_eq!(host.shell("cat /etc/dq.conf"), "size=10G\n");
     // dpkg's own trouble stands first.
     host.shell("! dpkg -i /srv/main/failp_2.0_all.deb >/dev/null 2>&1");
     let said = host.steadfast(&["patch", "status"]);
@@ -146,6 +166,23 @@ fn what_is_taken_is_what_was_asked_for() {
             .starts_with("dpkg has not finished its work: failp"),
         "{said}"
     );
+    // Case 17: what can't be finished goes back to the version that worked.
+    host.steadfast(&["patch", "plan", "--repair"]).expect(
+        1,
+        &[
+            "failp 2.0: failp: cannot migrate database schema",
+            "what was there before: failp 1.0-1",
+            "steadfast patch plan --repair --previous failp",
+        ],
+    );
+    host.steadfast(&["patch", "plan", "--repair", "--previous", "demo"])
+        .expect(2, &["dpkg has finished what is there"]);
+    let back = ["patch", "apply", "--repair", "--previous", "failp", "--yes"];
+    host.steadfast(&back).expect(0, &[]);
+    assert_eq!(version(&host, "failp"), "1.0-1");
+    host.shell("test -z \"$(dpkg --audit)\"");
+    host.steadfast(&["history"])
+        .expect(0, &["finish what dpkg left unfinished: failp"]);
 }
 
 #[test]

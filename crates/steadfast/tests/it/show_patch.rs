@@ -49,6 +49,7 @@ fn plan(left_alone: &[&str]) -> Plan {
         packages: vec![package],
         writes: Vec::new(),
         unfinished: Vec::new(),
+        answers: Vec::new(),
         removals: Vec::new(),
         named: Vec::new(),
         limit_seconds: 1800,

@@ -33,7 +33,7 @@ use crate::style::Style;
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "packages", "excluded", "vulnerabilities", "repair", "policy", "limit"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "deadline_within", "packages", "excluded", "vulnerabilities", "repair", "previous", "policy", "limit"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     which: Which,

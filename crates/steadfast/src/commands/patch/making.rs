@@ -13,7 +13,7 @@ use host::packages::remembered::{Asked, recall, remember};
 use host::packages::users::{own_unit, processes};
 use host::packages::{
     Broken, Caches, Check, FetchError, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed,
-    again, broken, check_room, fetch, rehearse_upgrade,
+    again, broken, check_room, fetch, previous, rehearse_upgrade,
 };
 use host::rehearse::Place;
 use host::state::trust_as_roots;
@@ -22,8 +22,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::count::plural;
-use model::effect::USUAL_LIMIT_SECONDS;
-use model::patching::PatchPolicy;
+use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
+use model::patching::{DebconfAnswer, PatchPolicy};
 use model::plan::{LeftAlone, Patches, Selection};
 use model::{Digest, HostPath, PackageUpgrade, Plan};
 use rustix::fs::FileType;
@@ -84,7 +84,8 @@ pub(super) fn make(
     refuse_unfinished(state)?;
     let repository = survey::repository(selection.policy.as_ref().map(Path::new))?;
     let policy = repository.patches();
-    if !policy.checks.is_empty() {
+    // Answers reach scripts that run as root.
+    if !policy.checks.is_empty() || !policy.answers.is_empty() {
         trust(selection.policy.as_deref())?;
     }
     let patches = selection.patches.unwrap_or_default();
@@ -109,7 +110,12 @@ pub(super) fn make(
     let caches = Caches::below(state.directory());
     let known = match repairs {
         true => Known {
-            all: again(&caches, &broken).map_err(because)?,
+            all: again(
+                &caches,
+                &broken,
+                &to_previous(&caches, &selection, &broken)?,
+            )
+            .map_err(because)?,
             held: Held::default(),
             left_out: Vec::new(),
         },
@@ -152,7 +158,7 @@ pub(super) fn make(
     }
     let lists = match repairs {
         true => None,
-        false => Some(AptLists::of_host(Timestamp::now())),
+        false => Some(AptLists::of_host(&caches, Timestamp::now())),
     };
     let mut unknown: Vec<String> = lists.iter().filter_map(AptLists::unknown_text).collect();
     if let (Patches::Due { within_days, .. }, Some(outlook)) = (patches, &outlook) {
@@ -171,6 +177,11 @@ pub(super) fn make(
     let fetched = fetch(state, wanted, repairs).map_err(not_fetched)?;
     let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
     let checks = checks(policy);
+    let is_of_it = |answer: &&DebconfAnswer| {
+        let mut packages = fetched.packages.iter();
+        packages.any(|package| package.bare_name() == answer.package)
+    };
+    let answers: Vec<DebconfAnswer> = policy.answers.iter().filter(is_of_it).cloned().collect();
     let begins = match Times::of(&selection)? {
         Some(times) => Some(times.begins(host)?),
         None => None,
@@ -187,7 +198,14 @@ pub(super) fn make(
                 .iter()
                 .flat_map(|backup| backup.paths.iter().cloned())
                 .collect();
-            let asked = Asked::of(&fetched.packages, &unfinished, &checks, &data, limit);
+            let asked = Asked::of(
+                &fetched.packages,
+                &unfinished,
+                &answers,
+                &checks,
+                &data,
+                limit,
+            );
             if let Some(known) = recall(state, &asked, Timestamp::now()) {
                 crate::say(format_args!(
                     "it was rehearsed at {:.0}, and nothing that it rests on has changed since",
@@ -200,15 +218,7 @@ pub(super) fn make(
                 known.rehearsed
             } else {
                 let begun = Instant::now();
-                let seen = rehearsed(
-                    state,
-                    &selection,
-                    &fetched,
-                    &unfinished,
-                    &checks,
-                    &data,
-                    limit,
-                )?;
+                let seen = rehearsed(state, &selection, &fetched, &asked, &checks, limit)?;
                 took = Some(begun.elapsed());
                 let now = Timestamp::now();
                 remember(state, &asked, now, begun.elapsed(), &seen);
@@ -262,6 +272,7 @@ pub(super) fn make(
         selection,
         packages,
         unfinished,
+        answers,
         writes: seen.writes,
         not_restarted: not_restarted(&users),
         users,
@@ -451,12 +462,78 @@ fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
 
 const NOT_REHEARSED: &str = "nothing was changed, and nothing is applied that was not rehearsed";
 
+/// The versions to which a repair goes back as asked.
+fn to_previous(
+    caches: &Caches,
+    selection: &Selection,
+    broken: &Broken,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let known = previous(caches, &selection.previous)
+        .map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    let refuse = |name: &str, why: &str| {
+        let name = model::printable(name.as_bytes());
+        Failure::new(
+            Exit::BadInput,
+            format_args!("`{name}` can't go back to the version before: {why}"),
+            "nothing was changed; dpkg-query -W says what is there, and apt-cache policy what can be had",
+        )
+    };
+    let mut versions = BTreeMap::new();
+    for name in &selection.previous {
+        let is_it = |one: &&String| bare_name(one) == bare_name(name);
+        if !broken.packages.keys().any(|one| is_it(&one)) {
+            return Err(refuse(name, "dpkg has finished what is there"));
+        }
+        match known.get(bare_name(name)) {
+            None => return Err(refuse(name, "dpkg's log does not say which that was")),
+            Some(previous) if !previous.is_offered => {
+                let why = format!("none of apt's archives has {}", previous.version);
+                return Err(refuse(name, &why));
+            }
+            Some(previous) => {
+                versions.insert(bare_name(name).to_owned(), previous.version.clone());
+            }
+        }
+    }
+    Ok(versions)
+}
+
 /// How to go on without what failed.
-fn way_around(selection: &Selection, packages: &[String]) -> String {
+fn way_around(state: &State, selection: &Selection, packages: &[String]) -> String {
     let nothing = "nothing was changed on this host";
+    if selection.patches == Some(Patches::Repair) {
+        let worked = previous(&Caches::below(state.directory()), packages).unwrap_or_default();
+        let offered = worked.iter().filter(|(_, previous)| previous.is_offered);
+        let offered: Vec<_> = offered.collect();
+        let said: Vec<String> = worked
+            .iter()
+            .map(|(name, previous)| match previous.is_offered {
+                true => format!("{name} {}", previous.version),
+                false => format!(
+                    "{name} {} (none of apt's archives has it)",
+                    previous.version
+                ),
+            })
+            .collect();
+        if said.is_empty() {
+            return nothing.to_owned();
+        }
+        let mut back = selection.clone();
+        let names = offered.iter().map(|(name, _)| (*name).clone());
+        back.previous
+            .extend(names.filter(|name| !selection.previous.contains(name)));
+        let said = format!("{nothing}; what was there before: {}", said.join(", "));
+        return match back.previous == selection.previous {
+            true => said,
+            false => {
+                let command = crate::show::plan::command("steadfast patch plan", &back);
+                format!("{said}; go back to it: {command}")
+            }
+        };
+    }
     let is_known = |name: &&String| !selection.excluded.contains(name);
     let packages: Vec<String> = packages.iter().filter(is_known).cloned().collect();
-    if packages.is_empty() || selection.patches == Some(Patches::Repair) {
+    if packages.is_empty() {
         return nothing.to_owned();
     }
     let mut without = selection.clone();
@@ -471,25 +548,26 @@ fn rehearsed(
     state: &State,
     selection: &Selection,
     fetched: &Fetched,
-    unfinished: &[String],
+    asked: &Asked<'_>,
     checks: &[Check],
-    data: &[HostPath],
     limit: Duration,
 ) -> Result<UpgradeRehearsed, Failure> {
+    let Asked {
+        unfinished,
+        answers,
+        data,
+        ..
+    } = asked;
     crate::say(format_args!("rehearsing it on a copy of this host"));
-    let rehearsed =
-        rehearse_upgrade(state, fetched, unfinished, checks, data, limit).map_err(|error| {
-            match &error {
-                UpgradeError::Fails { packages, .. } => {
-                    let help = way_around(selection, packages);
-                    Failure::with_help(Exit::Findings, error, help)
-                }
-                UpgradeError::NoRoom { .. } => {
-                    Failure::with_help(Exit::Findings, error, NOT_REHEARSED)
-                }
-                UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
-                    Failure::with_help(Exit::Unchecked, error, NOT_REHEARSED)
-                }
+    let rehearsed = rehearse_upgrade(state, fetched, unfinished, answers, checks, data, limit)
+        .map_err(|error| match &error {
+            UpgradeError::Fails { packages, .. } => {
+                let help = way_around(state, selection, packages);
+                Failure::with_help(Exit::Findings, error, help)
+            }
+            UpgradeError::NoRoom { .. } => Failure::with_help(Exit::Findings, error, NOT_REHEARSED),
+            UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
+                Failure::with_help(Exit::Unchecked, error, NOT_REHEARSED)
             }
         })?;
     if rehearsed.place == Place::Disk {

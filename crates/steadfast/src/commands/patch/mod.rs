@@ -64,6 +64,10 @@ struct Which {
     /// No upgrade: finish, or install again, what dpkg left unfinished
     #[arg(long, conflicts_with_all = ["only", "deadline_within", "packages", "excluded", "vulnerabilities"])]
     repair: bool,
+    /// With --repair: take this package back to the version that was there before, where what is there
+    /// can't be finished; may be given several times
+    #[arg(long, value_name = "NAME", requires = "repair")]
+    previous: Vec<String>,
     /// The policy with `patches.yaml`, by which the host is also audited before and after
     /// [default: /etc/steadfast/policy, when there]
     #[arg(long, value_name = "DIR")]
@@ -110,6 +114,7 @@ impl Which {
             packages: self.packages.clone(),
             excluded: self.excluded.clone(),
             vulnerabilities: self.vulnerabilities.clone(),
+            previous: self.previous.clone(),
             policy: policy.map(|path| path.to_string_lossy().into_owned()),
             limit_seconds: self.limit.map(|limit| limit.0.as_secs()),
             ..Selection::default()

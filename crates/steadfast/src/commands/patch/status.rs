@@ -134,7 +134,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         status.pending_is_unknown = true;
         status.unknown.push(format!("what is pending: {why}"));
     } else {
-        status.look_at_lists(AptLists::of_host(Timestamp::now()));
+        status.look_at_lists(AptLists::of_host(&caches, Timestamp::now()));
     }
     let mut out = output::stdout();
     match args.format {
