@@ -36,12 +36,15 @@ pub struct Remedy {
     pub to: Option<Upgrade>,
     /// The findings that it closes.
     pub closes: Vec<String>,
-    /// Those that no version closes, or none that closes the others as well.
+    /// Those that no version closes, or none that closes the others as well, or that only a new
+    /// major version closes.
     pub remains: Vec<String>,
+    /// The one that closes more than `to` does, where that is a new major version.
+    pub further: Option<Upgrade>,
 }
 
 /// The least version above the subject's that no known advisory affects: of the same major
-/// version where there is one, and a release rather than what came before it. Findings of which
+/// version where that closes anything, and a release rather than what came before it. Findings of which
 /// no end is known stand in nobody's way; they remain.
 ///
 /// # Errors
@@ -93,41 +96,62 @@ pub fn remedy(
         left.retain(|name| !unclear.contains(name));
         tried.push((version, place, left));
     }
-    // What some version closes must be closed.
+    // Who asked for the present version is given one of its own kind first: it closes something
+    // today, and a new major version is work.
+    let (own, _): (Vec<&Tried<'_>>, Vec<_>) = tried
+        .iter()
+        .partition(|(version, ..)| order.is_compatible(&subject.version, version));
+    let every: Vec<&Tried<'_>> = tried.iter().collect();
+    let of_all = best(&every, &present);
+    let chosen = best(&own, &present).or(of_all);
+    let closed = |(_, _, left): &Tried<'_>| present.difference(left).count();
+    let further = match (chosen, of_all) {
+        (Some(chosen), Some(other)) if closed(other) > closed(chosen) => Some(other),
+        _ => None,
+    };
+    let upgrade = |(version, place, _): &Tried<'_>| Upgrade {
+        version: written_as(order, &subject.version, version),
+        above: *place == Place::JustAbove,
+        compatible: order.is_compatible(&subject.version, version),
+    };
+    let owned =
+        |names: &mut dyn Iterator<Item = &&str>| names.map(|&name| name.to_owned()).collect();
+    Ok(match chosen {
+        None => Remedy {
+            remains: owned(&mut present.iter()),
+            ..Remedy::default()
+        },
+        Some(chosen) => Remedy {
+            to: Some(upgrade(chosen)),
+            closes: owned(&mut present.difference(&chosen.2)),
+            remains: owned(&mut present.intersection(&chosen.2)),
+            further: further.map(upgrade),
+        },
+    })
+}
+
+/// A version, and what is left of it there.
+type Tried<'a> = (&'a str, Place, BTreeSet<&'a str>);
+
+/// The nearest version that closes all that any of these closes and brings nothing, or where there
+/// is none the nearest of those that close most.
+fn best<'t, 'a>(tried: &[&'t Tried<'a>], present: &BTreeSet<&'a str>) -> Option<&'t Tried<'a>> {
     let closable: BTreeSet<&str> = present
         .iter()
         .copied()
         .filter(|name| tried.iter().any(|(_, _, left)| !left.contains(name)))
         .collect();
-    let brings = |left: &BTreeSet<&str>| left.difference(&present).next().is_some();
+    let brings = |left: &BTreeSet<&str>| left.difference(present).next().is_some();
     let closed = |left: &BTreeSet<&str>| present.difference(left).count();
     let all = tried
         .iter()
         .find(|(_, _, left)| !closable.is_empty() && !brings(left) && left.is_disjoint(&closable));
-    // No version closes all of them: the nearest of those that close most.
-    let best = all.or_else(|| {
+    all.copied().or_else(|| {
         let good = tried.iter().filter(|(_, _, left)| !brings(left));
         good.rev()
             .max_by_key(|(_, _, left)| closed(left))
             .filter(|(_, _, left)| closed(left) > 0)
-    });
-    let owned =
-        |names: &mut dyn Iterator<Item = &&str>| names.map(|&name| name.to_owned()).collect();
-    Ok(match best {
-        None => Remedy {
-            to: None,
-            closes: Vec::new(),
-            remains: owned(&mut present.iter()),
-        },
-        Some((version, place, left)) => Remedy {
-            to: Some(Upgrade {
-                version: written_as(order, &subject.version, version),
-                above: *place == Place::JustAbove,
-                compatible: order.is_compatible(&subject.version, version),
-            }),
-            closes: owned(&mut present.difference(left)),
-            remains: owned(&mut present.intersection(left)),
-        },
+            .copied()
     })
 }
 

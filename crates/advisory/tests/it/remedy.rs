@@ -285,6 +285,14 @@ proptest! {
         // The nearest of the same major version, then the nearest.
         world.sort_by_key(|version| (version.0 != installed.0, *version));
         let present = affecting(installed);
+        // Of the same major version where one of those closes anything and brings nothing.
+        let is_better = |version: &At| {
+            let left = affecting(*version);
+            left.is_subset(&present) && left.len() < present.len()
+        };
+        if world.iter().any(|version| version.0 == installed.0 && is_better(version)) {
+            world.retain(|version| version.0 == installed.0);
+        }
         let closable: BTreeSet<&str> = present
             .iter()
             .copied()
@@ -317,4 +325,36 @@ proptest! {
             prop_assert_eq!(closes, wanted);
         }
     }
+}
+
+/// axios 0.21.0: 0.21.2 closes two of three today, and 1.6.0 all of them.
+#[test]
+fn what_is_within_the_range_goes_before_a_new_major_version() {
+    let until = |id: &str, fixed: &str| {
+        let events = format!(r#"{{"introduced":"0"}},{{"fixed":"{fixed}"}}"#);
+        record(id, "npm", "axios", &events, "")
+    };
+    let records = [
+        until("CVE-2020-28168", "0.21.1"),
+        until("CVE-2021-3749", "0.21.2"),
+        until("CVE-2023-45857", "1.6.0"),
+    ];
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let made = made(&records, |_| {});
+    let of = |version: &str| {
+        let component = component(Ecosystem::Npm, "axios", version);
+        let subject = Subject::of(&component);
+        remedy(&[made.index()], &subject, &[]).expect("a good index")
+    };
+    let found = of("0.21.0");
+    let to = found.to.expect("there is one");
+    assert_eq!((&*to.version, to.compatible), ("0.21.2", true));
+    assert_eq!(found.closes, ["CVE-2020-28168", "CVE-2021-3749"]);
+    assert_eq!(found.remains, ["CVE-2023-45857"]);
+    let further = found.further.expect("there is one");
+    assert_eq!((&*further.version, further.compatible), ("1.6.0", false));
+    // Nothing of its own kind closes anything.
+    let found = of("0.21.2");
+    assert_eq!(found.to.expect("there is one").version, "1.6.0");
+    assert_eq!(found.further, None);
 }

@@ -83,9 +83,14 @@ pub(super) fn upgrade(
         return Err(of(&format_args!("more than {MOST_PINS} pinned lines")));
     }
     let workshop = Workshop::make(&PIP, folder, &Files::new(), interrupted)?;
-    let kept = match check(&workshop, &all, &changes) {
+    let asked: Vec<&Pin> = all.iter().collect();
+    let kept = match check(&workshop, &asked, &changes) {
         Ok(()) => changes,
-        Err(_) => one_by_one(&workshop, &all, &changes, &mut upgraded),
+        Err(_) => {
+            let asked = installable(&workshop, &asked, &changes, &mut upgraded);
+            changes.retain(|(pin, _)| asked.contains(pin));
+            one_by_one(&workshop, &asked, &changes, &mut upgraded)
+        }
     };
     if !kept.is_empty() {
         let new: Vec<(&Pin, &str)> = kept
@@ -113,10 +118,46 @@ fn is_of(pin: &Pin, wanted: &Wanted) -> bool {
     pin.name == wanted.name && pin.version == wanted.version
 }
 
+/// The pins that pip can install as they are, or as they should become. One that it can't, as one
+/// without a wheel for this Python, would have every question about the others fail with it.
+fn installable<'a>(
+    workshop: &Workshop,
+    pins: &[&'a Pin],
+    changes: &[(&'a Pin, &'a Wanted)],
+    upgraded: &mut Upgraded,
+) -> Vec<&'a Pin> {
+    if check(workshop, pins, &[]).is_ok() {
+        return pins.to_vec();
+    }
+    if let [pin] = pins {
+        let change = changes.iter().find(|(changed, _)| changed == pin);
+        let change = change.map_or(&[][..], std::slice::from_ref);
+        // It may be what the upgrade mends.
+        match check(workshop, pins, change) {
+            Ok(()) if !change.is_empty() => return pins.to_vec(),
+            Ok(()) => {}
+            Err(why) => {
+                upgraded.notes.push(format!(
+                    "pip can't install {}=={}, which is left out of its question: {why}",
+                    pin.name, pin.version
+                ));
+                if let [(_, wanted)] = change {
+                    upgraded.refused.push(((*wanted).clone(), why));
+                }
+            }
+        }
+        return Vec::new();
+    }
+    let (first, second) = pins.split_at(pins.len() / 2);
+    let mut good = installable(workshop, first, changes, upgraded);
+    good.extend(installable(workshop, second, changes, upgraded));
+    good
+}
+
 /// Each that goes together with those before it.
 fn one_by_one<'a>(
     workshop: &Workshop,
-    all: &[Pin],
+    all: &[&Pin],
     changes: &[(&'a Pin, &'a Wanted)],
     upgraded: &mut Upgraded,
 ) -> Vec<(&'a Pin, &'a Wanted)> {
@@ -132,7 +173,7 @@ fn one_by_one<'a>(
 }
 
 /// Asks pip whether all pins, with these changes, can be installed together.
-fn check(workshop: &Workshop, all: &[Pin], changes: &[(&Pin, &Wanted)]) -> Result<(), String> {
+fn check(workshop: &Workshop, all: &[&Pin], changes: &[(&Pin, &Wanted)]) -> Result<(), String> {
     let mut args: Vec<OsString> = [
         "install",
         "--dry-run",
@@ -150,7 +191,7 @@ fn check(workshop: &Workshop, all: &[Pin], changes: &[(&Pin, &Wanted)]) -> Resul
     .map(OsString::from)
     .to_vec();
     for pin in all {
-        let change = changes.iter().find(|(changed, _)| *changed == pin);
+        let change = changes.iter().find(|(changed, _)| changed == pin);
         let version = change.map_or(&*pin.version, |(_, wanted)| &*wanted.to.version);
         let Pin {
             name,

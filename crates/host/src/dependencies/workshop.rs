@@ -307,6 +307,8 @@ pub(super) fn said(output: &Output) -> String {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
+        // pip lists hundreds of versions there, before it says what failed.
+        .filter(|line| !line.contains("Ignored the following"))
         .collect();
     // What each calls its last word; what goes before are warnings.
     let is_about_it = |line: &&str| {

@@ -258,12 +258,25 @@ fn row(paper: &mut Paper<'_>, advice: &Advice, view: &View) -> io::Result<()> {
     if !remains.is_empty() {
         let names = shortened(remains);
         let text = match advice.remedy.to {
-            Some(_) => format!("no known version closes {names} as well"),
+            Some(_) => match &advice.remedy.further {
+                Some(further) => {
+                    let above = if further.above { "later than " } else { "" };
+                    let version = &further.version;
+                    format!("for {names} as well: {above}{version}, a new major version")
+                }
+                None => format!("no known version closes {names} as well"),
+            },
             None => format!("no version is known that closes {names} and brings nothing new"),
         };
         paper.indented(LABEL, &Text::new().say(Role::Wary, &text))?;
     }
     paper.indented(LABEL, &Text::new().say(Role::Dim, &from(advice)))?;
+    if let Some(command) = command(advice) {
+        let text = Text::new()
+            .say(Role::Dim, "by ")
+            .whole(Role::Plain, &command);
+        paper.indented(LABEL, &text)?;
+    }
     match &advice.outcome {
         None => Ok(()),
         Some(Outcome::Upgraded { to }) => {
@@ -306,6 +319,31 @@ fn from(advice: &Advice) -> String {
         true => format!("{text}; for development only"),
         false => text,
     }
+}
+
+/// What the lockfile's own tool is told to make the upgrade, where it is not asked here: to be run in
+/// the lockfile's folder.
+fn command(advice: &Advice) -> Option<String> {
+    let to = advice.remedy.to.as_ref().filter(|to| !to.above)?;
+    let (name, version) = (&advice.name, &to.version);
+    let file = advice.lockfile.rsplit('/').next().unwrap_or_default();
+    // What a lockfile says may be anything; it is meant for a shell.
+    Some(match file {
+        "uv.lock" => {
+            let wanted = quoted_word(&format!("{name}=={version}"));
+            format!("uv lock --upgrade-package {wanted}")
+        }
+        // Of what the project does not ask for itself, it takes the newest that fits.
+        "poetry.lock" if advice.direct == Some(true) => {
+            format!(
+                "poetry add --lock {}",
+                quoted_word(&format!("{name}@{version}"))
+            )
+        }
+        "poetry.lock" => format!("poetry update --lock {}", quoted_word(name)),
+        "go.mod" => format!("go get {}", quoted_word(&format!("{name}@{version}"))),
+        _ => return None,
+    })
 }
 
 fn patch(paper: &mut Paper<'_>, made: &Made, advice: &[Advice]) -> io::Result<()> {

@@ -546,3 +546,44 @@ fn requirements_in_a_folder_of_their_own_are_found() {
     let (code, shown) = bench.dependencies(&[], &[]);
     assert_eq!((code, told(&shown).len()), (Some(1), 1));
 }
+
+/// Of tools that are not asked here, what they are told.
+#[test]
+fn the_command_of_another_tool_is_printed() {
+    let bench = Bench::new("commands");
+    bench.feed(&[
+        ("PYSEC-1", "PyPI", "urllib3", "0", Some("1.26.18")),
+        ("GO-1", "Go", "golang.org/x/net", "0", Some("0.56.0")),
+    ]);
+    bench.file(
+        "project/uv.lock",
+        "version = 1\n[[package]]\nname = \"urllib3\"\nversion = \"1.24.1\"\n\
+         source = { registry = \"https://pypi.org/simple\" }\n",
+    );
+    bench.file(
+        "project/poetry/poetry.lock",
+        "[[package]]\nname = \"urllib3\"\nversion = \"1.24.1\"\n",
+    );
+    bench.file(
+        "project/go.mod",
+        "module x\n\ngo 1.17\n\nrequire golang.org/x/net v0.40.0\n",
+    );
+    let project = bench.text("project");
+    let args = [
+        "patch",
+        "dependencies",
+        &project,
+        "--max-age",
+        "60000",
+        "--verbose",
+    ];
+    let output = bench.run(&args, &[]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    for command in [
+        "uv lock --upgrade-package urllib3==1.26.18",
+        "poetry update --lock urllib3",
+        "go get golang.org/x/net@v0.56.0",
+    ] {
+        assert!(text.contains(command), "{command}: {text}");
+    }
+}
