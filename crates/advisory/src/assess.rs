@@ -224,6 +224,20 @@ impl FeedState {
 }
 
 impl Assessment {
+    /// The day on which the feeds that speak of what is here end, where all of them are stale: of a
+    /// fix that came out since they say nothing, and that none of their findings is closed by an
+    /// upgrade does not mean that it closes nothing.
+    pub fn ended(&self) -> Option<Date> {
+        let speaks = |state: &&FeedState| state.used && state.feed.counts.advisories > 0;
+        let mut speaking = self.feeds.iter().filter(speaks).peekable();
+        speaking.peek()?;
+        let ends = speaking.map(|state| {
+            let newest = state.feed.newest.unwrap_or(state.feed.imported);
+            state.stale.then(|| day(newest))
+        });
+        ends.collect::<Option<Vec<Date>>>()?.into_iter().max()
+    }
+
     /// Findings that are open for another reason than the version that is installed, put among the
     /// others in their order.
     pub fn add(&mut self, findings: Vec<Finding>) {

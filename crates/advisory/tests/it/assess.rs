@@ -3,7 +3,7 @@
 use advisory::record::{Epss, Exploited};
 use jiff::civil::date;
 
-use crate::support::{assessed, made, package, record};
+use crate::support::{Made, assessed, made, package, record};
 
 #[test]
 fn the_most_urgent_comes_first() {
@@ -224,4 +224,25 @@ fn a_list_that_ended_still_says_what_was_not_exploited() {
     ] {
         assert!(told.contains(&(name, reason)), "{name}: {told:?}");
     }
+}
+
+/// An upgrade that closes none of the findings of a feed that ended before it came out may close
+/// others.
+#[test]
+fn feeds_that_ended_say_so() {
+    let events = r#"{"introduced":"0"},{"fixed":"2"}"#;
+    let fresh = record("CVE-2026-0001", "Debian:12", "a", events, "");
+    let stale = fresh.replace("2026-06-01T00:00:00Z", "2026-04-01T00:00:00Z");
+    let installed = [package("a", "a", "1", Some("12"))];
+    let (fresh, stale, none) = (
+        made(&[&fresh], |_| {}),
+        made(&[&stale], |_| {}),
+        made(&[], |_| {}),
+    );
+    let ended = |feeds: &[&Made]| assessed(feeds, &installed).ended();
+    assert_eq!(ended(&[&stale]), Some(date(2026, 4, 1)));
+    assert_eq!(ended(&[&fresh]), None);
+    assert_eq!(ended(&[&stale, &fresh]), None);
+    // That there is none is said otherwise.
+    assert_eq!(ended(&[&none]), None);
 }

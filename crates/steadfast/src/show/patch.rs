@@ -165,6 +165,7 @@ impl Foretold {
         let effects = self.effects.as_ref().map(|effects| {
             json!({
                 "closes": effects.closed,
+                "feeds_end": effects.now.ended(),
                 "closes_at_boot": effects.until_boot().collect::<Vec<_>>(),
                 "brings": effects.brought,
                 "remaining": effects.remaining.len(),
@@ -442,7 +443,10 @@ fn closes(foretold: &Foretold, today: Date) -> Option<String> {
         count => format!(" ({} overdue)", number(count)),
     };
     Some(match (closed.len(), at_boot) {
-        (0, 0) => "closes no known finding".to_owned(),
+        (0, 0) => match effects.now.ended() {
+            Some(day) => format!("which findings it closes is unknown: the feeds end on {day}"),
+            None => "closes no known finding".to_owned(),
+        },
         (0, _) => format!("closes {} at the next boot", plural(at_boot, "finding")),
         (now, 0) => format!("closes {}{overdue}", plural(now, "finding")),
         (now, _) => format!(
@@ -558,7 +562,14 @@ fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::R
     let closed: Vec<&Finding> = effects.closed.iter().collect();
     let at_boot: Vec<&Finding> = effects.until_boot().collect();
     if at_boot.is_empty() || !closed.is_empty() {
-        named(paper, "closes", Role::Good, &closed, today)?;
+        match effects.now.ended().filter(|_| closed.is_empty()) {
+            // What came out since then is what is pending.
+            Some(day) => {
+                let text = format!("unknown: the feeds end on {day}, and know no later fix");
+                paper.row(Role::Wary, "closes", &Text::new().plain(&text))?;
+            }
+            None => named(paper, "closes", Role::Good, &closed, today)?,
+        }
     }
     named(paper, "reboot", Role::Wary, &at_boot, today)?;
     if let Some(version) = at_boot
