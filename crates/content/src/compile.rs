@@ -36,6 +36,8 @@ pub struct Request {
     pub rules: Vec<RuleId>,
     /// Values of the roles' parameters, as text: `server_name` → `www.example.org`.
     pub params: BTreeMap<String, String>,
+    /// Of these, the ones that stood on a command line, where everybody can read them.
+    pub open_params: BTreeSet<String>,
 }
 
 /// Which baselines are meant.
@@ -109,6 +111,25 @@ struct Compiler<'a> {
     problems: Problems,
     /// Who wants what, by what it is about.
     claims: BTreeMap<ResourceKey, Claim>,
+}
+
+/// A want on this host, and where it is declared.
+struct Made {
+    resource: Resource,
+    place: Place,
+    /// A secret went into it.
+    secret: bool,
+}
+
+impl Made {
+    fn wanted(self, severity: Option<Severity>) -> WantedResource {
+        WantedResource {
+            resource: self.resource,
+            severity,
+            secret: self.secret,
+            declared_at: self.place.source_line(),
+        }
+    }
 }
 
 /// Who wants what.
@@ -237,7 +258,7 @@ impl<'a> Compiler<'a> {
         };
         let mut resources = Vec::new();
         if applies == Applies::Yes {
-            match self.wants(&rule.want, &renderer) {
+            match self.wants(&rule.want, &rule.params, &renderer) {
                 Ok(wants) => resources = wants,
                 Err(NotThere::Unknown(reason)) => applies = Applies::Unknown(reason),
                 Err(NotThere::Wrong(error)) => {
@@ -264,17 +285,13 @@ impl<'a> Compiler<'a> {
                 area: rule.area.clone(),
                 risk: resources
                     .iter()
-                    .map(|(resource, _)| resource.risk())
+                    .map(|made| made.resource.risk())
                     .fold(rule.risk, Ord::max),
             },
             applies,
             want: resources
                 .into_iter()
-                .map(|(resource, place)| WantedResource {
-                    resource,
-                    severity: None,
-                    declared_at: place.source_line(),
-                })
+                .map(|made| made.wanted(None))
                 .collect(),
             declared_at: rule.place.source_line(),
         })
@@ -283,22 +300,59 @@ impl<'a> Compiler<'a> {
     fn wants(
         &self,
         wants: &[Want],
+        params: &Params,
         renderer: &Renderer<'_>,
-    ) -> Result<Vec<(Resource, Place)>, NotThere> {
+    ) -> Result<Vec<Made>, NotThere> {
+        let templates = &self.repository.templates;
+        let secrets: Vec<&str> = params
+            .iter()
+            .filter(|(_, param)| param.secret)
+            .map(|(name, _)| name.as_str())
+            .collect();
         wants
             .iter()
             .map(|want| {
-                Ok((
-                    want.resource(renderer, &self.repository.templates)?,
-                    want.place(),
-                ))
+                let secret = !secrets.is_empty() && {
+                    let names = want.names(templates);
+                    secrets.iter().any(|secret| names.contains(*secret))
+                };
+                let place = want.place();
+                let resource = want
+                    .resource(renderer, templates)
+                    .map_err(|why| match why {
+                        // The message would quote the value.
+                        NotThere::Wrong(_) if secret => NotThere::Wrong(
+                            ContentError::new(
+                                "the value of a secret does not fit here",
+                                place.clone(),
+                            )
+                            .help("its text is not shown; is it what this key takes?"),
+                        ),
+                        why => why,
+                    })?;
+                if secret && let Resource::Command(_) = resource {
+                    return Err(NotThere::Wrong(
+                        ContentError::new("a secret in a command", place).help(
+                            "everybody can read the arguments of what runs: write it to a file \
+                             with `template`, and let the command read that",
+                        ),
+                    ));
+                }
+                Ok(Made {
+                    resource,
+                    place,
+                    secret,
+                })
             })
             .collect()
     }
 
     /// Two different wants for one thing contradict each other.
-    fn claim(&mut self, resources: &[(Resource, Place)], by_role: bool) {
-        for (resource, place) in resources {
+    fn claim(&mut self, made: &[Made], by_role: bool) {
+        for Made {
+            resource, place, ..
+        } in made
+        {
             let key = resource.key();
             match self.claims.get_mut(&key) {
                 Some(claim) if claim.resource != *resource => self.problems.push(
@@ -330,7 +384,7 @@ impl<'a> Compiler<'a> {
     fn role(&mut self, role: &Role) -> Option<WantedRole> {
         let values = self.role_values(role)?;
         let renderer = self.renderer(values);
-        let wants = self.wants(&role.want, &renderer);
+        let wants = self.wants(&role.want, &role.params, &renderer);
         drop(renderer);
         let wants = match wants {
             Ok(wants) => wants,
@@ -352,13 +406,13 @@ impl<'a> Compiler<'a> {
         // What another role wants just the same is wanted once. What a rule wants as well
         // stays: the rule may be one that fixes nothing here.
         let severities = role.want.iter().map(|want| want.severity);
-        let (fresh, severities): (Vec<(Resource, Place)>, Vec<_>) = wants
+        let (fresh, severities): (Vec<Made>, Vec<_>) = wants
             .into_iter()
             .zip(severities)
-            .filter(|((resource, _), _)| {
+            .filter(|(made, _)| {
                 self.claims
-                    .get(&resource.key())
-                    .is_none_or(|claim| !claim.by_role || claim.resource != *resource)
+                    .get(&made.resource.key())
+                    .is_none_or(|claim| !claim.by_role || claim.resource != made.resource)
             })
             .unzip();
         self.claim(&fresh, true);
@@ -368,11 +422,7 @@ impl<'a> Compiler<'a> {
             want: fresh
                 .into_iter()
                 .zip(severities)
-                .map(|((resource, place), severity)| WantedResource {
-                    resource,
-                    severity,
-                    declared_at: place.source_line(),
-                })
+                .map(|(made, severity)| made.wanted(severity))
                 .collect(),
         })
     }
@@ -381,6 +431,18 @@ impl<'a> Compiler<'a> {
         let mut values = defaults(&role.params);
         for (name, param) in &role.params {
             if let Some(text) = self.request.params.get(name) {
+                if param.secret && self.request.open_params.contains(name) {
+                    self.problems.push(
+                        ContentError::without_place(format!(
+                            "the secret `{name}` stands on the command line"
+                        ))
+                        .help(format!(
+                            "everybody can read it there: `--param-from {name}=env:VARIABLE`, \
+                             `--param-from {name}=file:PATH` or `--param-file FILE`"
+                        )),
+                    );
+                    return None;
+                }
                 let value = self.problems.keep(param.value_of_text(name, text))?;
                 values.insert(name.clone(), value);
             } else if param.default.is_none() {
@@ -389,9 +451,12 @@ impl<'a> Compiler<'a> {
                         format!("role `{}` needs a value for parameter `{name}`", role.name),
                         param.place.clone(),
                     )
-                    .help(format!(
-                        "give it with `--param {name}=…`, or give it a `default:`"
-                    )),
+                    .help(match param.secret {
+                        true => format!("give it with `--param-from {name}=file:PATH`"),
+                        false => {
+                            format!("give it with `--param {name}=…`, or give it a `default:`")
+                        }
+                    }),
                 );
                 return None;
             }

@@ -83,6 +83,8 @@ pub struct Param {
     /// When not empty, the only values that are allowed.
     pub one_of: Vec<ParamValue>,
     pub description: Option<String>,
+    /// Its value is never shown, nor taken from a command line.
+    pub secret: bool,
     pub(crate) place: Place,
 }
 
@@ -217,7 +219,7 @@ fn is_identifier(text: &str) -> bool {
 }
 
 const PARAM: Shape<'_> = Shape {
-    known: &["type", "default", "one_of", "description"],
+    known: &["type", "default", "one_of", "description", "secret"],
     needed: &[],
 };
 
@@ -260,8 +262,21 @@ fn read_param(
         default,
         one_of,
         description: keys.value("description", problems),
+        secret: keys.node("secret").is_some() && keys.value("secret", problems).unwrap_or_default(),
         place,
     };
+    if param.secret
+        && let Some(node) = keys.node("default").or(keys.node("one_of"))
+    {
+        problems.push(
+            ContentError::new(
+                "a secret whose value stands in the policy",
+                keys.place_of(node),
+            )
+            .help("leave it out: it is given with `--param-from` or `--param-file`"),
+        );
+        return None;
+    }
     if let (Some(default), Some(node)) = (&param.default, keys.node("default"))
         && let Err(why) = param.allows(default)
     {

@@ -42,6 +42,7 @@ pub fn schema() -> Value {
         json!({
             "type": param_type, "default": value.clone(),
             "one_of": {"type": "array", "items": text.clone()}, "description": text.clone(),
+            "secret": {"type": "boolean", "description": "Its value is never shown, nor taken from a command line"},
         }),
     );
     let params = json!({"type": "object", "additionalProperties": param});

@@ -82,12 +82,47 @@ impl Plan {
         text
     }
 
+    /// The plan as it may be printed: without the content of what may hold a secret. It can't be
+    /// carried out.
+    pub fn without_secrets(&self) -> Self {
+        let mut plan = self.clone();
+        for action in &mut plan.actions {
+            if action.is_secret() {
+                hide(&mut action.effect);
+                if let Inverse::Effect(inverse) = &mut action.inverse {
+                    hide(inverse);
+                }
+            }
+        }
+        plan
+    }
+
+    /// Was it printed without its secrets?
+    pub fn lacks_secrets(&self) -> bool {
+        self.actions.iter().any(|action| {
+            action.is_secret()
+                && matches!(&action.effect, Effect::PutFile { content, .. } if content.as_bytes() == NOT_SHOWN.as_bytes())
+        })
+    }
+
     pub fn risk(&self) -> Risk {
         self.actions
             .iter()
             .map(|action| action.risk)
             .max()
             .unwrap_or_default()
+    }
+}
+
+/// What stands for a content or a value that is not shown.
+const NOT_SHOWN: &str = "(not shown)";
+
+fn hide(effect: &mut Effect) {
+    match effect {
+        Effect::PutFile { content, .. } => *content = NOT_SHOWN.into(),
+        Effect::Sysctl { value, .. } => NOT_SHOWN.clone_into(value),
+        Effect::Link { target, .. } => *target = NOT_SHOWN.into(),
+        _ => {}
     }
 }
 
@@ -115,6 +150,13 @@ pub struct Selection {
     /// Parameters of roles as given on the command line.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
+    /// The same, and where each value comes from: `env:NAME`, `file:PATH` or `credential:NAME`.
+    /// The values themselves are not kept here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params_from: BTreeMap<String, String>,
+    /// Files of parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub param_files: Vec<String>,
     /// One failure takes back everything, not only its change set.
     #[serde(default)]
     pub all_or_nothing: bool,
@@ -198,6 +240,13 @@ pub struct Action {
     /// Never show the content of this action.
     #[serde(default)]
     pub sensitive: bool,
+}
+
+impl Action {
+    /// May its content and values be shown to nobody?
+    pub fn is_secret(&self) -> bool {
+        self.sensitive || self.effect.path().is_some_and(may_hold_secrets)
+    }
 }
 
 /// Programs that check a configuration before it takes effect, run over the new files laid

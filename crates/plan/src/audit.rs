@@ -78,7 +78,7 @@ impl Judged {
         let mut judged = Self::default();
         for want in wants {
             let key = want.resource.key();
-            match want.resource.judge(seen) {
+            match want.judge(seen) {
                 Judgement::Compliant { .. } => judged.compliant += 1,
                 Judgement::Drift(drifts) => judged
                     .drifts

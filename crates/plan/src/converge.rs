@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Selection, may_hold_secrets};
 use model::{Answer, HostPath, Observed, Plan, Probe, SourceLine, Value};
-use resource::{Answers, Applies, Drift, Judgement, Resource, Wanted, WantedResource};
+use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedResource};
 
 use crate::audit::is_fixable;
 
@@ -65,11 +65,12 @@ pub fn plan(
         if drifts.is_empty() {
             continue;
         }
-        let rests_on = premises.add(&item.want.resource, seen);
+        let rests_on = premises.add(item.want, seen);
         drifted.push(Drifting {
             serves: item.name.clone(),
             risk: item.risk.max(item.want.resource.risk()),
             phase: item.want.resource.phase(),
+            secret: item.want.is_secret(),
             rests_on,
             drifts,
         });
@@ -105,7 +106,7 @@ pub fn plan(
 pub fn passing_now(wanted: &Wanted, before: &Answers, after: &Answers) -> Vec<LeftAlone> {
     let passes = |item: &Item<'_>, seen: &Answers| {
         matches!(item.applies, Applies::Yes)
-            && matches!(item.want.resource.judge(seen), Judgement::Compliant { .. })
+            && matches!(item.want.judge(seen), Judgement::Compliant { .. })
     };
     items(wanted)
         .filter(|item| passes(item, after) && !passes(item, before))
@@ -126,7 +127,7 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
         Applies::NotProven(label) => return leave(format!("not fixed: {label}")),
         Applies::Unknown(reason) => return leave(format!("unknown: {reason}")),
     }
-    match item.want.resource.judge(seen) {
+    match item.want.judge(seen) {
         Judgement::Drift(drifts) => Ok(drifts),
         Judgement::Compliant { observed, at } => {
             Err((format!("{} ({observed})", LeftAlone::PASSES), at))
@@ -142,6 +143,8 @@ struct Drifting {
     serves: String,
     risk: model::Risk,
     phase: resource::Phase,
+    /// Nothing of its content is shown.
+    secret: bool,
     rests_on: Vec<u32>,
     drifts: Vec<Drift>,
 }
@@ -194,8 +197,9 @@ struct Premises {
 
 impl Premises {
     /// Every probe of this resource that was answered; the places of them.
-    fn add(&mut self, resource: &Resource, seen: &Answers) -> Vec<u32> {
-        let mut places: Vec<u32> = resource
+    fn add(&mut self, want: &WantedResource, seen: &Answers) -> Vec<u32> {
+        let mut places: Vec<u32> = want
+            .resource
             .probes(seen)
             .into_iter()
             .filter_map(|probe| {
@@ -210,6 +214,20 @@ impl Premises {
             .collect();
         places.sort_unstable();
         places.dedup();
+        if want.is_secret() {
+            for place in &places {
+                let premise = &mut self.list[*place as usize];
+                let is_content = premise.seen.as_ref().is_some_and(|seen| {
+                    !matches!(
+                        seen.answer,
+                        Answer::Absent | Answer::Unknown(_) | Answer::Known(Value::Meta(_))
+                    )
+                });
+                if is_content {
+                    premise.seen = None;
+                }
+            }
+        }
         places
     }
 }

@@ -53,6 +53,11 @@ pub trait Kind {
         None
     }
 
+    /// Is its content never shown?
+    fn is_secret(&self) -> bool {
+        false
+    }
+
     /// Does the host comply? Only called when every probe that was named has an answer.
     fn judge(&self, seen: &Answers) -> Judgement;
 

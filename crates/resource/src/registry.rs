@@ -74,6 +74,10 @@ macro_rules! kinds {
                 match self { $(Self::$variant(kind) => kind.judge(seen),)* }
             }
 
+            pub fn is_secret(&self) -> bool {
+                match self { $(Self::$variant(kind) => kind.is_secret(),)* }
+            }
+
             pub fn risk(&self) -> Risk {
                 match self { $(Self::$variant(kind) => kind.risk(),)* }
             }

@@ -4,7 +4,7 @@
 use model::value::Reason;
 use model::{BaselineName, RoleName, RuleMeta, Severity, SourceLine, Waiver};
 
-use crate::Resource;
+use crate::{Answers, Drift, Judgement, Resource};
 
 /// Everything wanted on one host.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +63,49 @@ pub struct WantedResource {
     pub resource: Resource,
     /// A want of a role may weigh otherwise than its role; a rule's weigh as the rule does.
     pub severity: Option<Severity>,
+    /// The value of a secret went into it: nothing of what it says is shown.
+    pub secret: bool,
     /// Where it is declared, in its policy.
     pub declared_at: SourceLine,
+}
+
+/// What stands for a text that a secret went into.
+const NOT_SHOWN: &str = "(not shown: a secret is part of it)";
+
+impl WantedResource {
+    /// Is nothing of its content shown?
+    pub fn is_secret(&self) -> bool {
+        self.secret || self.resource.is_secret()
+    }
+
+    /// The judgement, without words that a secret went into.
+    pub fn judge(&self, seen: &Answers) -> Judgement {
+        let judgement = self.resource.judge(seen);
+        // These never say a content.
+        let says_nothing = matches!(self.resource, Resource::File(_) | Resource::Template(_));
+        if !self.secret || says_nothing {
+            return judgement;
+        }
+        let hidden = || NOT_SHOWN.to_owned();
+        match judgement {
+            Judgement::Compliant { at, .. } => Judgement::Compliant {
+                observed: hidden(),
+                at,
+            },
+            Judgement::Drift(drifts) => Judgement::Drift(
+                drifts
+                    .into_iter()
+                    .map(|drift| Drift {
+                        observed: hidden(),
+                        wanted: hidden(),
+                        note: drift.note.map(|_| hidden()),
+                        by_hand: drift.by_hand.map(|_| hidden()),
+                        ..drift
+                    })
+                    .collect(),
+            ),
+            Judgement::Error(_) => Judgement::Error(hidden()),
+            judgement => judgement,
+        }
+    }
 }

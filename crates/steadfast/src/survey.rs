@@ -16,6 +16,7 @@ use resource::{Answers, Resource, Wanted};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::params;
 use crate::progress::Progress;
 
 /// Where a policy is looked for when none is named.
@@ -42,6 +43,13 @@ pub struct Selectors {
     /// A parameter of a role, as name=value (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_param)]
     pub param: Vec<(String, String)>,
+    /// The same, read from env:VARIABLE, file:PATH or credential:NAME, so that nobody sees it on
+    /// the command line (repeatable)
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = params::parse_from)]
+    pub param_from: Vec<(String, String)>,
+    /// A YAML file of parameters, name: value (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub param_file: Vec<PathBuf>,
 }
 
 fn parse_param(text: &str) -> Result<(String, String), String> {
@@ -81,6 +89,12 @@ impl Selectors {
                 .as_ref()
                 .map(|path| path.to_string_lossy().into_owned()),
             params: self.param.iter().cloned().collect(),
+            params_from: self.param_from.iter().cloned().collect(),
+            param_files: self
+                .param_file
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned())
+                .collect(),
             all_or_nothing,
             ..Selection::default()
         }
@@ -96,6 +110,8 @@ impl From<&Selection> for Selectors {
             role: selection.roles.clone(),
             rule: selection.rules.clone(),
             param: selection.params.clone().into_iter().collect(),
+            param_from: selection.params_from.clone().into_iter().collect(),
+            param_file: selection.param_files.iter().map(PathBuf::from).collect(),
         }
     }
 }
@@ -185,12 +201,18 @@ fn request(selectors: &Selectors) -> Result<Request, Failure> {
     } else {
         Baselines::Fitting
     };
+    let (params, open_params) = params::gather(
+        &selectors.param,
+        &selectors.param_from,
+        &selectors.param_file,
+    )?;
     Ok(Request {
         baselines,
         profiles: selectors.profile.iter().cloned().collect(),
         roles: names(&selectors.role)?,
         rules: names(&selectors.rule)?,
-        params: selectors.param.iter().cloned().collect(),
+        params,
+        open_params,
     })
 }
 

@@ -447,3 +447,114 @@ fn odd_files_beside_a_role_matter_only_to_who_asks_for_them() {
         "{said}"
     );
 }
+
+/// Case F7 of 2026-11-30: a password was in the plan, in `next` lines and in JSON.
+#[test]
+fn a_secret_is_told_apart_and_never_taken_from_a_command_line() {
+    let files = [
+        (
+            "roles/web.yaml",
+            "role: web\nparams:\n  db_password: {type: string, secret: true}\nwant:\n\
+             - template: {path: /etc/shop.env, source: env, mode: \"0644\"}\n\
+             - key_value: {path: /etc/a.conf, syntax: equals, key: pw, value: \"{{ db_password }}\"}\n\
+             - file: {path: /etc/open.conf, content: x}\n\
+             - file: {path: /etc/kept.conf, content: x, mode: \"0640\"}\n\
+             - file: {path: /etc/said.conf, content: x, mode: \"0640\", secret: false}\n\
+             - file: {path: /etc/sudoers.d/web, content: x, mode: \"0440\"}\n\
+             - file: {path: /etc/mode-only, mode: \"0600\"}\n",
+        ),
+        ("roles/web/env", "PW={{ db_password }}\n"),
+    ];
+    let mut request = Request {
+        baselines: Baselines::None,
+        roles: vec!["web".parse().expect("a name")],
+        params: [("db_password".to_owned(), "S3cret".to_owned())].into(),
+        ..Request::default()
+    };
+    let wanted = compiled(&files, &host(&[]), &request);
+    let secret: Vec<bool> = wanted.roles[0]
+        .want
+        .iter()
+        .map(|want| want.is_secret())
+        .collect();
+    assert_eq!(secret, [true, true, false, true, false, false, false]);
+    let judged = format!(
+        "{:?}",
+        wanted.roles[0].want[1].judge(&resource::Answers::default())
+    );
+    assert!(!judged.contains("S3cret"), "{judged}");
+
+    request.open_params.insert("db_password".to_owned());
+    let refused = compile(&repository(&files), &host(&[]), &request).expect_err("refused");
+    let said = refused.plain();
+    assert!(
+        said.contains("--param-from") && !said.contains("S3cret"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_secret_stands_neither_in_the_policy_nor_in_a_command() {
+    let mistake = |role: &str| {
+        let files = [("roles/web.yaml", role)];
+        let files =
+            PolicyFiles::from_bytes(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let request = Request {
+            baselines: Baselines::None,
+            roles: vec!["web".parse().expect("a name")],
+            params: [("pw".to_owned(), "S3cret".to_owned())].into(),
+            ..Request::default()
+        };
+        let compiled = Repository::parse(&[files])
+            .and_then(|repository| compile(&repository, &host(&[]), &request));
+        compiled.expect_err("refused").plain()
+    };
+    let said =
+        mistake("role: web\nparams: {pw: {type: string, secret: true, default: x}}\nwant: []\n");
+    assert!(said.contains("stands in the policy"), "{said}");
+    let said = mistake(
+        "role: web\nparams: {pw: {type: string, secret: true}}\nwant:\n\
+         - command: {name: x, check: [/bin/true, \"{{ pw }}\"]}\n",
+    );
+    assert!(said.contains("a secret in a command"), "{said}");
+    // A value that does not fit is not quoted.
+    let said = mistake(
+        "role: web\nparams: {pw: {type: string, secret: true}}\nwant:\n\
+         - file: {path: /etc/a, mode: \"{{ pw }}\"}\n",
+    );
+    assert!(
+        said.contains("does not fit") && !said.contains("S3cret"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_of_parameters_is_a_mapping_of_values() {
+    let read = |text: &str| {
+        content::read_param_file("params.yaml", text.as_bytes())
+            .map_err(|errors| errors.plain())
+            .map(|values| values.into_iter().collect::<Vec<_>>())
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        read("name: shop\nport: 80\nhosts: [a, b]\n"),
+        Ok(vec![
+            pair("hosts", "a,b"),
+            pair("name", "shop"),
+            pair("port", "80")
+        ])
+    );
+    for wrong in [
+        "- a\n",
+        "a: {b: c}\n",
+        "a: [\"b,c\"]\n",
+        "a: !x S3cret\n",
+        "a: S3cret\na: b\n",
+    ] {
+        let said = read(wrong).expect_err("refused");
+        assert!(
+            said.contains("params.yaml") && !said.contains("S3cret"),
+            "{said}"
+        );
+    }
+}

@@ -584,6 +584,7 @@ fn mistakes_in_a_request() {
         roles: vec!["web".parse().expect("a name")],
         rules: vec!["won".parse().expect("a name")],
         params: [("a".to_owned(), "b".to_owned())].into(),
+        ..Request::default()
     };
     let errors = compile(&repository, &host(&[]), &request).expect_err("nothing of it is known");
     snapshot!(render(&errors));

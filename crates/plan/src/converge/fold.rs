@@ -25,6 +25,15 @@ pub(super) struct Step {
     pub activates: Vec<usize>,
 }
 
+/// What makes running programs notice, and the steps that ask for it.
+struct Activation {
+    effect: Effect,
+    askers: Vec<usize>,
+    serves: Vec<String>,
+    risk: Risk,
+    secret: bool,
+}
+
 /// What is known of one path while edits are folded into it.
 struct Folding {
     /// The step's place.
@@ -66,8 +75,7 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
         steps: Vec::new(),
         paths: BTreeMap::new(),
     };
-    // (activation, the steps that ask for it, what it serves)
-    let mut activations: Vec<(Effect, Vec<usize>, Vec<String>, Risk)> = Vec::new();
+    let mut activations: Vec<Activation> = Vec::new();
     for item in drifted {
         for drift in &item.drifts {
             let mut places = Vec::new();
@@ -77,18 +85,20 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
                 }
             }
             for effect in &drift.activate {
-                match activations.iter_mut().find(|(known, ..)| known == effect) {
-                    Some((_, askers, serves, risk)) => {
-                        askers.extend(&places);
-                        serves.push(item.serves.clone());
-                        *risk = item.risk.max(*risk);
+                match activations.iter_mut().find(|known| known.effect == *effect) {
+                    Some(known) => {
+                        known.askers.extend(&places);
+                        known.serves.push(item.serves.clone());
+                        known.risk = item.risk.max(known.risk);
+                        known.secret |= item.secret;
                     }
-                    None => activations.push((
-                        effect.clone(),
-                        places.clone(),
-                        vec![item.serves.clone()],
-                        item.risk,
-                    )),
+                    None => activations.push(Activation {
+                        effect: effect.clone(),
+                        askers: places.clone(),
+                        serves: vec![item.serves.clone()],
+                        risk: item.risk,
+                        secret: item.secret,
+                    }),
                 }
             }
         }
@@ -96,21 +106,22 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
     folder.finish_paths();
     let mut steps = folder.steps;
     // systemd has to read unit files before it restarts what they describe.
-    activations.sort_by_key(|(effect, ..)| activation_rank(effect));
-    for (effect, askers, serves, risk) in activations {
+    activations.sort_by_key(|activation| activation_rank(&activation.effect));
+    for activation in activations {
+        let effect = activation.effect;
         let place = steps.len();
-        for asker in askers {
+        for asker in activation.askers {
             steps[asker].activates.push(place);
         }
         steps.push(Step {
-            serves: distinct(serves),
+            serves: distinct(activation.serves),
             inverse: default_inverse(&effect, seen),
             validate: validator_of_unit(&effect),
             effect,
             rests_on: Vec::new(),
-            risk,
+            risk: activation.risk,
             risk_why: None,
-            sensitive: false,
+            sensitive: activation.secret,
             activates: Vec::new(),
         });
     }
@@ -257,7 +268,7 @@ impl Folder<'_> {
                     risk: item.risk,
                     risk_why: None,
                     validate,
-                    sensitive: effect.path().is_some_and(may_hold_secrets),
+                    sensitive: item.secret || effect.path().is_some_and(may_hold_secrets),
                     activates: Vec::new(),
                 });
                 Ok(Some(self.steps.len() - 1))
@@ -295,6 +306,7 @@ impl Folder<'_> {
         step.serves.push(item.serves.clone());
         step.rests_on.extend(&item.rests_on);
         step.risk = step.risk.max(item.risk);
+        step.sensitive |= item.secret;
     }
 
     /// The step of this path, made with a stand-in effect when it is the first.
@@ -334,7 +346,7 @@ impl Folder<'_> {
             risk: item.risk,
             risk_why: None,
             validate: validator(path),
-            sensitive: may_hold_secrets(path),
+            sensitive: item.secret || may_hold_secrets(path),
             activates: Vec::new(),
         });
         at

@@ -99,6 +99,7 @@ fn accounts(item: Drifting) -> Vec<(Rank, Drifting)> {
                 serves: item.serves.clone(),
                 risk: item.risk,
                 phase: item.phase,
+                secret: item.secret,
                 rests_on: item.rests_on.clone(),
                 drifts,
             };

@@ -51,6 +51,7 @@ fn directory(item: &Drifting, path: &HostPath) -> Drifting {
         serves: item.serves.clone(),
         risk: Risk::None,
         phase: Phase::Directory,
+        secret: false,
         rests_on: item.rests_on.clone(),
         drifts: vec![Drift {
             observed: "absent".to_owned(),

@@ -163,6 +163,7 @@ pub fn rule(id: &str, severity: Severity, want: &[Json]) -> WantedRule {
                 resource: serde_json::from_value::<Resource>(json.clone())
                     .expect("test resources are valid"),
                 severity: None,
+                secret: false,
                 declared_at: policy.clone(),
             })
             .collect(),

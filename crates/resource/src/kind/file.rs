@@ -37,6 +37,10 @@ pub struct File {
     /// True when there must be no file.
     #[serde(default)]
     pub absent: bool,
+    /// True when the content is never shown. Where nothing is said, it is shown unless the mode
+    /// keeps it from others.
+    #[serde(default)]
+    pub secret: Option<bool>,
     /// Units to reload, or restart where they can't reload, when the file changed.
     #[serde(default)]
     pub notify: Option<Notify>,
@@ -59,6 +63,10 @@ impl Kind for File {
 
     fn makes(&self) -> Option<&HostPath> {
         (!self.absent && self.content.is_some()).then_some(&self.path)
+    }
+
+    fn is_secret(&self) -> bool {
+        self.content.is_some() && is_secret(self.secret, &self.path, self.mode)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -372,6 +380,20 @@ fn link_in_the_way(path: &HostPath, seen: &Answers) -> Judgement {
             "remove the link at {path}, or declare what it points to"
         )),
         ..Drift::default()
+    })
+}
+
+/// Rules that others may not read, and that hold no secret: they are to be reviewed.
+const REVIEWED: [&str; 2] = ["/etc/sudoers", "/etc/sudoers.d"];
+
+/// Is the content of such a file shown to nobody?
+pub(super) fn is_secret(said: Option<bool>, path: &HostPath, mode: Option<ModeWanted>) -> bool {
+    said.unwrap_or_else(|| {
+        let is_kept_from_others = mode_of_new(mode, Mode::new(0o644)).bits() & 0o004 == 0;
+        let is_reviewed = REVIEWED
+            .iter()
+            .any(|top| path.is_within(&HostPath::literal(top)));
+        is_kept_from_others && !is_reviewed
     })
 }
 

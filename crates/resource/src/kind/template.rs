@@ -5,7 +5,7 @@ use model::{HostPath, Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::file::Regular;
+use super::file::{Regular, is_secret};
 use crate::metadata::{self, ModeWanted, NameWanted};
 use crate::notify::Notify;
 use crate::{Answers, Judgement, Kind, Phase};
@@ -27,6 +27,10 @@ pub struct Template {
     /// The group that owns it. A new file belongs to the group root.
     #[serde(default)]
     pub group: Option<NameWanted>,
+    /// True when the content is never shown. Where nothing is said, it is shown unless the mode
+    /// keeps it from others.
+    #[serde(default)]
+    pub secret: Option<bool>,
     /// Units to reload, or restart where they can't reload, when the file changed.
     #[serde(default)]
     pub notify: Option<Notify>,
@@ -53,6 +57,10 @@ impl Kind for Template {
 
     fn makes(&self) -> Option<&HostPath> {
         Some(&self.path)
+    }
+
+    fn is_secret(&self) -> bool {
+        is_secret(self.secret, &self.path, self.mode)
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

@@ -1,8 +1,6 @@
 //! `steadfast apply`: carries out exactly one plan, or refuses.
 
-use std::fs::File;
-use std::io::{IsTerminal, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
@@ -14,6 +12,7 @@ use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::input;
 use crate::output;
 use crate::packages_stage::{self, Staged};
 use crate::progress::Progress;
@@ -34,7 +33,7 @@ use crate::survey::{self, Selectors, Survey};
     steadfast apply --policy ./policy --role web --yes")]
 pub struct Args {
     /// A plan saved by `steadfast plan --output`
-    #[arg(value_name = "PLAN", conflicts_with_all = ["baseline", "profile", "policy", "role", "rule", "param", "all_or_nothing"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["baseline", "profile", "policy", "role", "rule", "param", "param_from", "param_file", "all_or_nothing"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     selectors: Selectors,
@@ -264,19 +263,6 @@ fn plan_again(plan: &Plan) -> String {
     show::plan::command(command, &plan.selection)
 }
 
-/// A file to be read whole. A pipe would be waited for without end, and a device may have no
-/// end.
-fn regular_file(path: &Path) -> std::io::Result<File> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(std::io::Error::other("it is not a regular file")),
-    }
-}
-
 pub fn read(path: &Path) -> Result<Plan, Failure> {
     let cannot = |why: String| {
         Failure::new(
@@ -285,14 +271,8 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
             "make one with: steadfast plan --rule ID --output plan.json",
         )
     };
-    let file = regular_file(path).map_err(|error| cannot(error.to_string()))?;
-    let mut text = String::new();
-    file.take(LARGEST_PLAN_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| cannot(error.to_string()))?;
-    if text.len() as u64 > LARGEST_PLAN_BYTES {
-        return Err(cannot(format!("it is over {LARGEST_PLAN_BYTES} bytes")));
-    }
+    let bytes = input::read(path, LARGEST_PLAN_BYTES).map_err(|error| cannot(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| cannot(error.to_string()))?;
     let plan: Plan = serde_json::from_str(&text).map_err(|error| cannot(error.to_string()))?;
     if plan.format != model::plan::PLAN_FORMAT {
         return Err(cannot(format!("its format {} is not known", plan.format)));
@@ -301,6 +281,11 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
     // not the plan that was reviewed.
     if plan.to_json() != text {
         return Err(cannot("it was altered after it was written".to_owned()));
+    }
+    if plan.lacks_secrets() {
+        return Err(cannot(
+            "it was printed without its secrets, and not saved".to_owned(),
+        ));
     }
     Ok(plan)
 }

@@ -1,8 +1,8 @@
 //! `steadfast plan`: what would change, as diffs, with its inverse and its risks.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -83,7 +83,7 @@ fn write(
     }
     let mut out = BufWriter::new(output::stdout());
     match format {
-        Format::Json => out.write_all(plan.to_json().as_bytes())?,
+        Format::Json => out.write_all(plan.without_secrets().to_json().as_bytes())?,
         Format::Human => {
             show::plan::write(&mut out, plan, current, output, &Style::for_stdout())?;
         }
@@ -118,6 +118,10 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(path)?;
+    // One that was there keeps its mode otherwise; a pipe or a device has nobody's plan in it.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
     file.write_all(text.as_bytes())
 }
 

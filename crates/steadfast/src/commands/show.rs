@@ -35,7 +35,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut out = BufWriter::new(output::stdout());
     match args.format {
         Format::Json => {
-            let mut value = serde_json::json!({"format": 1, "change": change, "plan": record.plan});
+            let mut value = serde_json::json!({"format": 1, "change": change, "plan": record.plan.without_secrets()});
             if let (Some(differs), Some(object)) = (&differs, value.as_object_mut()) {
                 object.insert("differs".to_owned(), serde_json::json!(differs));
             }

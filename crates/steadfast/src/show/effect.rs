@@ -2,7 +2,6 @@
 
 use model::count::{first_of, plural};
 use model::effect::{PackageOp, PackageRemoval, PackageUpgrade};
-use model::plan::may_hold_secrets;
 use model::value::{Meta, Value};
 use model::{AccountOp, Action, Answer, Effect, HostPath, Mode, Plan, Probe, UnitOp};
 
@@ -83,7 +82,7 @@ impl<'a> Seen<'a> {
 
 /// May this action's content and values be shown?
 pub fn is_secret(action: &Action) -> bool {
-    action.sensitive || action.effect.path().is_some_and(may_hold_secrets)
+    action.is_secret()
 }
 
 /// What an effect does, in one line. `to` stands between an old value and a new one. The
@@ -105,6 +104,7 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
             text
         }
         Effect::Remove { path } => format!("remove {path}"),
+        Effect::Link { path, .. } if secret => format!("link {path}"),
         Effect::Link { path, target } => {
             let target = model::printable(target.as_bytes());
             format!("link {path} {to} {target}")

@@ -611,6 +611,12 @@ pub fn command(command: &str, selection: &Selection) -> String {
     for (name, value) in &selection.params {
         text += &format!(" --param {}", quoted(&format!("{name}={value}")));
     }
+    for (name, source) in &selection.params_from {
+        text += &format!(" --param-from {}", quoted(&format!("{name}={source}")));
+    }
+    for file in &selection.param_files {
+        text += &format!(" --param-file {}", quoted(file));
+    }
     match selection.patches {
         // A command of its own.
         Some(Patches::All | Patches::Restart) => {}

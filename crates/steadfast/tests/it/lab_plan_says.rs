@@ -55,3 +55,116 @@ fn what_can_not_be_taken_back_is_known_when_it_is_planned() {
         .expect(0, &["as it was before"]);
     host.expect_same(&before);
 }
+
+/// Case F7 of 2026-11-30: the value of a secret was in `ps`, in the plan's diff, in the `next` line,
+/// in the journal's JSON and in the saved plan.
+#[test]
+fn the_value_of_a_secret_is_seen_nowhere() {
+    const SECRET: &str = "S3cretPassw0rd";
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.write(
+        "/etc/steadfast/policy/roles/shop.yaml",
+        "role: shop\nparams:\n  db_password: {type: string, secret: true}\nwant:\n\
+         - template: {path: /etc/shop.env, source: env}\n\
+         - key_value: {path: /etc/shop.conf, syntax: equals, key: db, value: \"{{ db_password }}\"}\n\
+         - file: {path: /etc/shop.key, content: \"S3cretPassw0rd\\n\", mode: \"0640\"}\n",
+    );
+    host.write(
+        "/etc/steadfast/policy/roles/shop/env",
+        "PGPASS={{ db_password }}\n",
+    );
+    host.write("/root/pw", format!("{SECRET}\n"));
+    host.write("/root/params.yaml", format!("db_password: {SECRET}\n"));
+    host.shell(
+        "echo 'db = OldS3cretPassw0rd' > /etc/shop.conf; chmod 600 /root/pw /root/params.yaml",
+    );
+
+    let open = format!("db_password={SECRET}");
+    host.steadfast(&["plan", "--role", "shop", "--param", &open])
+        .expect(2, &["stands on the command line", "--param-from"]);
+    host.shell("mkfifo /root/pipe");
+    host.steadfast(&[
+        "plan",
+        "--role",
+        "shop",
+        "--param-from",
+        "db_password=file:/root/pipe",
+    ])
+    .expect(2, &["not a regular file"]);
+
+    let from = ["--param-from", "db_password=file:/root/pw"];
+    let shop = |words: &[&str]| {
+        let words: Vec<&str> = words.iter().chain(&["--role", "shop"]).copied().collect();
+        words
+            .into_iter()
+            .chain(from)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let silent = |words: &[String], code: i32, said: &[&str]| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = host.steadfast(&words).expect(code, said);
+        let shown = said.to_string();
+        assert!(!shown.contains(SECRET), "{words:?}: {shown}");
+    };
+    silent(
+        &shop(&["plan"]),
+        1,
+        &[
+            "/etc/shop.env",
+            "not shown",
+            "--param-from db_password=file:/root/pw",
+        ],
+    );
+    silent(&shop(&["plan", "--format", "json"]), 1, &["(not shown)"]);
+    silent(&shop(&["audit"]), 1, &["shop"]);
+    silent(&shop(&["audit", "--format", "json"]), 1, &[]);
+    host.shell("touch /root/plan.json; chmod 644 /root/plan.json");
+    silent(&shop(&["plan", "--output", "/root/plan.json"]), 1, &[]);
+    assert_eq!(host.shell("stat -c %a /root/plan.json").trim(), "600");
+    silent(
+        &["apply", "/root/plan.json", "--yes"].map(str::to_owned),
+        0,
+        &["in effect"],
+    );
+    assert_eq!(
+        host.shell("cat /etc/shop.env /etc/shop.key").trim(),
+        format!("PGPASS={SECRET}\n{SECRET}")
+    );
+    assert_eq!(
+        host.shell("cat /etc/shop.conf").trim(),
+        format!("db = {SECRET}")
+    );
+    for words in [
+        &["show", "last"][..],
+        &["show", "last", "--format", "json"],
+        &["history"],
+    ] {
+        silent(
+            &words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>(),
+            0,
+            &[],
+        );
+    }
+    let open = host.shell("find /var/lib/steadfast -perm /077 -type f ! -path '*/bin/*'");
+    assert_eq!(open, "", "others may read it");
+
+    // Nothing is left to do, whichever way the value comes.
+    host.steadfast(&[
+        "plan",
+        "--role",
+        "shop",
+        "--param-file",
+        "/root/params.yaml",
+    ])
+    .expect(0, &["nothing to do"]);
+    host.shell("sed -i 's/$/x/' /etc/shop.env");
+    silent(&shop(&["plan"]), 1, &["/etc/shop.env"]);
+    let undo = ["undo", "last", "--yes"].map(str::to_owned);
+    silent(&undo, 5, &["/etc/shop.env"]);
+}
