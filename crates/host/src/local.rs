@@ -148,7 +148,12 @@ impl Host for LocalHost {
                     })
                 });
             }
-            Probe::Command { argv, timeout_ms } => tool::command(host, argv, *timeout_ms),
+            Probe::Command {
+                argv,
+                timeout_ms,
+                user,
+                sockets,
+            } => tool::command(host, argv, *timeout_ms, user.as_deref(), *sockets),
         };
         observed(seen)
     }

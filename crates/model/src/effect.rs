@@ -254,7 +254,13 @@ pub enum Effect {
     /// Load the audit rules of `/etc/audit/rules.d` into the kernel.
     LoadAuditRules,
     /// Run a command of the user's own policy; `argv[0]` is absolute.
-    Run { argv: Vec<String>, timeout_ms: u32 },
+    Run {
+        argv: Vec<String>,
+        timeout_ms: u32,
+        /// The account that it runs as; none: whoever applies the plan.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ pub mod path;
 pub mod plan;
 pub mod probe;
 pub mod rule;
+pub mod secrets;
 pub mod value;
 pub mod vulnerability;
 pub mod waiver;

@@ -52,7 +52,24 @@ pub enum Probe {
     /// Files anywhere on local file systems that match. All walk probes of an audit share one walk.
     Walk { test: WalkTest },
     /// A command that the user's own policy declares as a check. `argv[0]` is absolute.
-    Command { argv: Vec<String>, timeout_ms: u32 },
+    Command {
+        argv: Vec<String>,
+        timeout_ms: u32,
+        /// The account that it runs as; none: whoever asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// May it reach the sockets of this host's programs?
+        #[serde(default, skip_serializing_if = "is_false")]
+        sockets: bool,
+    },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "as serde's skip_serializing_if wants it"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Probe {

@@ -78,7 +78,11 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
         Effect::Remount { path, options } => runtime::remount(path, options),
         Effect::Module { name, loaded } => runtime::set_module(name, *loaded),
         Effect::LoadAuditRules => runtime::load_audit_rules(),
-        Effect::Run { argv, timeout_ms } => runtime::run(argv, *timeout_ms),
+        Effect::Run {
+            argv,
+            timeout_ms,
+            user,
+        } => runtime::run(argv, *timeout_ms, user.as_deref()),
         Effect::Package { name, op } => package::act(name, op),
         Effect::Upgrade {
             packages,

@@ -15,6 +15,56 @@ pub struct Names {
     groups: Vec<(String, u32, Vec<String>)>,
 }
 
+/// An account that a program runs as.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    name: String,
+    home: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+impl Account {
+    /// A local account of the running host.
+    pub(crate) fn find(name: &str) -> Result<Self, ActError> {
+        let root = Root::live()?;
+        let names = Names::read(&root)?;
+        let unknown =
+            || ActError::program("run as another account", format!("no account `{name}`"));
+        let uid = names
+            .accounts
+            .iter()
+            .find(|account| account.0 == name)
+            .ok_or_else(unknown)?
+            .1;
+        let (gid, groups) = names.groups_of(uid).ok_or_else(unknown)?;
+        let passwd = root.read(&HostPath::literal("/etc/passwd"), LIMIT_BYTES)?;
+        let passwd = String::from_utf8_lossy(&passwd.unwrap_or_default()).into_owned();
+        let home = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.first() == Some(&name))
+            .and_then(|fields| fields.get(5).map(|home| (*home).to_owned()));
+        Ok(Self {
+            name: name.to_owned(),
+            home: home.unwrap_or_else(|| "/".to_owned()),
+            uid,
+            gid,
+            groups,
+        })
+    }
+
+    /// As login(1) sets them.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 3] {
+        [
+            ("USER", &self.name),
+            ("LOGNAME", &self.name),
+            ("HOME", &self.home),
+        ]
+    }
+}
+
 impl Names {
     pub fn read(root: &Root) -> Result<Self, ActError> {
         let text = |path| -> Result<String, ActError> {

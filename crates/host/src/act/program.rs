@@ -9,12 +9,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, kill_process_group, set_parent_process_death_signal, setrlimit,
+    Gid, Pid, Resource, Rlimit, Signal, Uid, kill_process_group, set_parent_process_death_signal,
+    setrlimit,
 };
 use rustix::thread::set_no_new_privs;
 
 use super::ActError;
 use crate::packages::said::why;
+use super::names::Account;
+use crate::tool::sandbox;
 
 /// More output than this is read and dropped: the list of all packages of a large host fits.
 const OUTPUT_LIMIT_BYTES: u64 = 1 << 20;
@@ -88,6 +91,7 @@ pub struct Program {
     limit: Duration,
     confined: Option<Confined>,
     merged: bool,
+    account: Option<Account>,
 }
 
 /// A program that talks to others gets a user of its own, can't gain rights, writes no file
@@ -122,6 +126,7 @@ impl Program {
             limit: Duration::from_secs(30),
             confined: None,
             merged: false,
+            account: None,
         }
     }
 
@@ -159,6 +164,12 @@ impl Program {
         self
     }
 
+    /// Runs it as this account, with its groups.
+    pub(crate) fn account(mut self, account: Option<Account>) -> Self {
+        self.account = account;
+        self
+    }
+
     /// Runs it to its end, with the credentials and namespaces of the calling thread, unless it
     /// is confined. After the time limit its process group is killed.
     pub fn run(&self) -> Result<Ended, ActError> {
@@ -183,6 +194,10 @@ impl Program {
         }
         if self.merged {
             merge(&mut command);
+        }
+        if let Some(account) = &self.account {
+            command.envs(account.variables());
+            become_other(&mut command, account);
         }
         let mut child = command.spawn().map_err(|error| fail(error.to_string()))?;
         let stdout = drain(child.stdout.take());
@@ -269,6 +284,21 @@ fn confine(command: &mut Command, Confined { user, file_bytes }: Confined) {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             Ok(())
         });
+    }
+}
+
+#[expect(unsafe_code, reason = "the account is changed between fork and exec")]
+fn become_other(command: &mut Command, account: &Account) {
+    let uid = Uid::from_raw(account.uid);
+    if uid == rustix::process::geteuid() {
+        return;
+    }
+    let gid = Gid::from_raw(account.gid);
+    let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
+    // SAFETY: only system calls on values that were prepared before the fork; nothing is
+    // allocated, no lock is taken, nothing unwinds.
+    unsafe {
+        command.pre_exec(move || Ok(sandbox::become_account(uid, gid, &groups)?));
     }
 }
 

@@ -8,6 +8,7 @@ use model::HostPath;
 use rustix::mount::MountFlags;
 
 use super::ActError;
+use super::names::Account;
 use super::place::read_bounded;
 use super::program::Program;
 
@@ -203,7 +204,7 @@ pub fn load_audit_rules_that_were() -> Result<(), ActError> {
 }
 
 /// A command of the user's own policy.
-pub fn run(argv: &[String], timeout_ms: u32) -> Result<(), ActError> {
+pub fn run(argv: &[String], timeout_ms: u32, user: Option<&str>) -> Result<(), ActError> {
     let Some((path, arguments)) = argv.split_first().filter(|(path, _)| path.starts_with('/'))
     else {
         return Err(ActError::program(
@@ -211,8 +212,10 @@ pub fn run(argv: &[String], timeout_ms: u32) -> Result<(), ActError> {
             "its first word is not an absolute path",
         ));
     };
+    let account = user.map(Account::find).transpose()?;
     Program::at(Path::new(path))
         .args(arguments.iter().cloned())
+        .account(account)
         .limit(Duration::from_millis(timeout_ms.into()))
         .succeed()
         .map(drop)

@@ -7,6 +7,7 @@
 
 pub mod run;
 pub mod sandbox;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,8 +18,10 @@ use std::time::Duration;
 use model::value::{FileType, Output, Reason};
 use model::{HostPath, Tool, Value, printable};
 
+use crate::act::names::Account;
 use crate::local::Inner;
 use crate::tree::Trouble;
+use rustix::process::{Gid, Uid};
 use rustix::thread::CapabilitySet;
 use sandbox::Sandbox;
 
@@ -98,6 +101,8 @@ pub(crate) fn command(
     host: &Arc<Inner>,
     argv: &[String],
     timeout_ms: u32,
+    user: Option<&str>,
+    sockets: bool,
 ) -> Result<Value, Trouble> {
     host.refuse_offline()?;
     let Some((program, args)) = argv.split_first() else {
@@ -109,12 +114,33 @@ pub(crate) fn command(
     let program = Path::new(program);
     trusted(host, program)?;
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-    let sandbox = Sandbox {
+    let mut sandbox = Sandbox {
         keep: CapabilitySet::DAC_READ_SEARCH,
+        no_sockets: !sockets,
         ..Sandbox::default()
     };
+    let account = user.map(|name| account(host, name)).transpose()?;
+    let mut variables = Vec::new();
+    if let Some(account) = &account {
+        sandbox.account = Some((Uid::from_raw(account.uid), Gid::from_raw(account.gid)));
+        sandbox.groups = account.groups.iter().copied().map(Gid::from_raw).collect();
+        variables = account.variables().to_vec();
+    }
     let limit = Duration::from_millis(u64::from(timeout_ms.clamp(1, MOST_COMMAND_MS)));
-    run::run(program, &args, sandbox, limit).map(Value::Output)
+    let prepared = sandbox.prepare();
+    run::run_within(program, &args, &variables, move || prepared.enter(), limit).map(Value::Output)
+}
+
+/// The account that a check runs as.
+fn account(host: &Arc<Inner>, name: &str) -> Result<Account, Trouble> {
+    let account = Account::find(name).map_err(|error| Reason::Failed {
+        why: error.to_string(),
+    })?;
+    let own = rustix::process::geteuid().as_raw();
+    match host.tree.is_root() || account.uid == own {
+        true => Ok(account),
+        false => Err(Reason::NeedsRoot.into()),
+    }
 }
 
 /// `auditctl -l`.

@@ -3,7 +3,8 @@
 //! gives up all capabilities but those that its question needs.
 //!
 //! It is no defence against a hostile program: one that runs as root's user id can still
-//! talk to root's sockets. It keeps honest programs from their side effects.
+//! talk to root's sockets, unless it is kept from sockets at all (`no_sockets`), as checks of a
+//! policy are. It keeps honest programs from their side effects.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -55,6 +56,11 @@ pub struct Sandbox {
     pub network: bool,
     /// The account and group that root becomes first; all capabilities end with that.
     pub account: Option<(Uid, Gid)>,
+    /// The other groups of that account.
+    pub groups: Vec<Gid>,
+    /// It can't make a socket to talk to other programs with: root's programs obey root's user id,
+    /// whatever capabilities it has.
+    pub no_sockets: bool,
     /// Run all the same where namespaces are refused: only for a program that is known to
     /// write nothing, run by an ordinary user.
     pub optional: bool,
@@ -71,6 +77,8 @@ impl Default for Sandbox {
             any_address: false,
             network: false,
             account: None,
+            groups: Vec::new(),
+            no_sockets: false,
             optional: false,
         }
     }
@@ -156,8 +164,11 @@ impl Prepared {
         }
         rustix::thread::set_no_new_privs(true)?;
         match self.sandbox.account.filter(|_| self.root) {
-            Some((uid, gid)) => become_account(uid, gid)?,
+            Some((uid, gid)) => become_account(uid, gid, &self.sandbox.groups)?,
             None => self.drop_capabilities()?,
+        }
+        if self.sandbox.no_sockets {
+            super::sockets::forbid()?;
         }
         Ok(())
     }
@@ -256,9 +267,9 @@ impl Prepared {
 }
 
 /// Becomes another account, for good. For root.
-fn become_account(uid: Uid, gid: Gid) -> Result<(), Errno> {
+pub(crate) fn become_account(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), Errno> {
     keep_only(CapabilitySet::SETUID | CapabilitySet::SETGID)?;
-    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_groups(groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     // "If all of the real, effective and saved user IDs … are changed to nonzero values, all
     // capabilities are cleared" (capabilities(7)).

@@ -13,6 +13,8 @@ fn shell(script: &str, timeout_ms: u32) -> Probe {
     Probe::Command {
         argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()],
         timeout_ms,
+        user: None,
+        sockets: false,
     }
 }
 
@@ -168,13 +170,17 @@ fn how_a_program_ends_is_told() {
     assert_eq!(
         ask(&Probe::Command {
             argv: vec!["/nowhere/program".to_owned()],
-            timeout_ms: 1000
+            timeout_ms: 1000,
+            user: None,
+            sockets: false,
         }),
         Answer::Absent
     );
     let relative = Probe::Command {
         argv: vec!["sh".to_owned()],
         timeout_ms: 1000,
+        user: None,
+        sockets: false,
     };
     assert!(matches!(reason(ask(&relative)), Reason::Malformed { .. }));
 }

@@ -2,7 +2,8 @@
 //! another one fixes; how a fix is taken back has to be said, or that it can't be.
 
 use model::plan::Risk;
-use model::{Answer, Effect, Inverse, Probe, ResourceKey, Value, printable};
+use model::value::Output;
+use model::{Answer, Effect, Inverse, Probe, ResourceKey, Value, printable, secrets};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,8 +17,19 @@ pub struct Command {
     /// A short name for reports.
     pub name: String,
     /// The program, by absolute path, and its arguments. The exit status 0 means that all is
-    /// as wanted. It must change nothing; it runs at every audit.
+    /// as wanted. It runs at every audit, and must change nothing: on a read-only view of the
+    /// host, without network, without sockets, and with no right of root but to read. What needs
+    /// another account (`su`, `runuser`, `sudo`) fails there: say `user`.
     pub check: Vec<String>,
+    /// The account that the check, the fix and the undo run as, with its groups. Only root can
+    /// ask for another one than itself.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// True when the check may connect to sockets of this host, such as those of a database or of
+    /// systemd (systemctl). Root's sockets can change anything: with them, that the check changes
+    /// nothing is its author's word alone.
+    #[serde(default)]
+    pub sockets: bool,
     /// What makes the check succeed. Without it, a person has to.
     #[serde(default)]
     pub fix: Option<Vec<String>>,
@@ -55,8 +67,8 @@ impl Kind for Command {
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
-        let status = match seen.get(&self.probe()).map(|observed| &observed.answer) {
-            Some(Answer::Known(Value::Output(output))) => output.status,
+        let output = match seen.get(&self.probe()).map(|observed| &observed.answer) {
+            Some(Answer::Known(Value::Output(output))) => output,
             Some(Answer::Absent) => {
                 let program = self.check.first().map(String::as_str).unwrap_or_default();
                 return Judgement::Error(format!("there is no {}", printable(program.as_bytes())));
@@ -64,12 +76,16 @@ impl Kind for Command {
             Some(Answer::Unknown(reason)) => return about(&self.probe(), reason).into(),
             Some(Answer::Known(_)) | None => return Judgement::not_asked(),
         };
-        let observed = match status {
+        let mut observed = match output.status {
             Some(status) => format!("exit status {status}"),
             None => "ended by a signal".to_owned(),
         };
-        if status == Some(0) {
+        if output.status == Some(0) {
             return Judgement::compliant(observed);
+        }
+        let said = last_lines(output);
+        if !said.is_empty() {
+            observed = format!("{observed}: {said}");
         }
         Judgement::drift(Drift {
             observed,
@@ -95,6 +111,20 @@ impl Kind for Command {
             return Err("a command has a name".to_owned());
         }
         check_argv("check", &self.check)?;
+        if let Some(program) = self.check.first().and_then(|path| path.rsplit('/').next())
+            && CHANGE_ACCOUNT.contains(&program)
+        {
+            return Err(format!(
+                "`{program}` can't change the account in a check, which has no right to: say `user: NAME`"
+            ));
+        }
+        if self
+            .user
+            .as_ref()
+            .is_some_and(|name| name.trim().is_empty())
+        {
+            return Err("`user` is the name of an account".to_owned());
+        }
         match (&self.fix, &self.undo, self.irreversible) {
             (None, None, false) => {}
             (None, ..) => return Err("there is nothing to undo without a `fix`".to_owned()),
@@ -120,6 +150,32 @@ impl Kind for Command {
     }
 }
 
+/// Programs that run others as somebody else.
+const CHANGE_ACCOUNT: [&str; 6] = ["su", "runuser", "sudo", "doas", "pkexec", "setpriv"];
+
+/// Of what a check that fails says.
+const LAST_LINES: usize = 3;
+const MOST_CHARACTERS: usize = 300;
+
+/// The end of what a check says, where what went wrong stands.
+fn last_lines(output: &Output) -> String {
+    let text = match output.stderr.trim() {
+        "" => output.stdout.trim(),
+        text => text,
+    };
+    let has_key = text.lines().any(secrets::is_key_border);
+    let lines: Vec<String> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| printable(secrets::hidden(line.trim(), has_key).as_bytes()))
+        .collect();
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("; ");
+    match last.char_indices().nth(MOST_CHARACTERS) {
+        Some((at, _)) => format!("{}...", &last[..at]),
+        None => last,
+    }
+}
+
 impl Command {
     fn timeout_ms(&self) -> u32 {
         self.timeout_s.min(LONGEST_S) * 1000
@@ -129,6 +185,8 @@ impl Command {
         Probe::Command {
             argv: self.check.clone(),
             timeout_ms: self.timeout_ms(),
+            user: self.user.clone(),
+            sockets: self.sockets,
         }
     }
 
@@ -136,6 +194,7 @@ impl Command {
         let run = |argv: &Vec<String>| Effect::Run {
             argv: argv.clone(),
             timeout_ms: self.timeout_ms(),
+            user: self.user.clone(),
         };
         let inverse = match &self.undo {
             Some(undo) => Inverse::Effect(Box::new(run(undo))),

@@ -31,6 +31,8 @@ fn commands() {
     let probe = model::Probe::Command {
         argv: vec!["/bin/no".to_owned()],
         timeout_ms: 2000,
+        user: None,
+        sockets: false,
     };
     let slow = Host::new().cannot_tell(probe, Reason::TimedOut { after_ms: 2000 });
     check(
@@ -99,5 +101,53 @@ fn mistakes_are_refused() {
         ("{name: '', check: [/a]}", "a command has a name"),
     ] {
         refused(&format!("command: {yaml}"), why);
+    }
+}
+
+/// Case F9 of 2026-11-30: no word of why a check failed, and checks that change their account never
+/// work.
+#[test]
+fn a_check_that_fails_says_why() {
+    let probe = |user: Option<&str>| model::Probe::Command {
+        argv: vec!["/bin/no".to_owned()],
+        timeout_ms: 10_000,
+        user: user.map(str::to_owned),
+        sockets: false,
+    };
+    let output = |stderr: &str| {
+        model::Observed::new(model::Answer::Known(model::Value::Output(
+            model::value::Output {
+                status: Some(2),
+                stdout: String::new(),
+                stderr: stderr.to_owned(),
+            },
+        )))
+    };
+    let mut answers = resource::Answers::default();
+    answers.insert(
+        probe(Some("postgres")),
+        output("one\ntwo\n\nthree\npassword=hunter2\n"),
+    );
+    let said = |yaml: &str, answers: &resource::Answers| {
+        let resource = crate::support::resource(yaml);
+        let Judgement::Drift(drifts) = resource.judge(answers) else {
+            panic!("a drift");
+        };
+        drifts[0].observed.clone()
+    };
+    assert_eq!(
+        said(
+            "command: {name: a, check: [/bin/no], user: postgres}",
+            &answers
+        ),
+        "exit status 2: two; three; password=(not shown)"
+    );
+    for (path, program) in [("/usr/sbin/runuser", "runuser"), ("/bin/su", "su")] {
+        refused(
+            &format!("command: {{name: a, check: [{path}, -u, postgres, /bin/true]}}"),
+            &format!(
+                "`{program}` can't change the account in a check, which has no right to: say `user: NAME`"
+            ),
+        );
     }
 }

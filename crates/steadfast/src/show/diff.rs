@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
-use super::secrets;
+use model::secrets;
 
 /// Unchanged lines shown round a change.
 const CONTEXT: usize = 2;

@@ -168,9 +168,15 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
         Effect::Run { argv, .. } if secret => {
             format!("run {}", argv.first().map_or("", String::as_str))
         }
-        Effect::Run { argv, timeout_ms } => format!(
-            "run {} (for at most {} s)",
+        Effect::Run {
+            argv,
+            timeout_ms,
+            user,
+        } => format!(
+            "run {}{} (for at most {} s)",
             argv.join(" "),
+            user.as_ref()
+                .map_or_else(String::new, |user| format!(" as {user}")),
             timeout_ms.div_ceil(1000)
         ),
     }

@@ -14,6 +14,5 @@ pub mod history;
 pub mod patch;
 pub mod patch_status;
 pub mod plan;
-pub mod secrets;
 pub mod still_open;
 pub mod vulns;

@@ -168,3 +168,46 @@ fn the_value_of_a_secret_is_seen_nowhere() {
     let undo = ["undo", "last", "--yes"].map(str::to_owned);
     silent(&undo, 5, &["/etc/shop.env"]);
 }
+
+/// Cases F9 and A14 of 2026-11-30: checks of a database could not run at all, and root's sockets
+/// were in the sight of each.
+#[test]
+fn a_check_runs_as_another_account_and_reaches_no_socket_unasked() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell("useradd -m -s /bin/sh shop; install -d -o shop /srv/shop");
+    let who = "/bin/sh, -c, \"test $(id -un) = shop -a $HOME = /home/shop && cat /srv/shop/done\"";
+    host.role(
+        "shop",
+        &format!(
+            "  - command: {{name: made, user: shop, check: [{who}], \
+             fix: [/bin/sh, -c, \"id -un > /srv/shop/done\"], undo: [/bin/rm, /srv/shop/done]}}\n"
+        ),
+    );
+    host.steadfast(&["plan", "--role", "shop"])
+        .expect(1, &["as shop"]);
+    host.steadfast(&["audit", "--role", "shop", "--severity", "medium"])
+        .expect(1, &["exit status 1", "No such file or directory"]);
+    host.steadfast(&["apply", "--role", "shop", "--yes"])
+        .expect(0, &[]);
+    assert_eq!(
+        host.shell("stat -c %U /srv/shop/done; cat /srv/shop/done"),
+        "shop\nshop\n"
+    );
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+
+    let check = "/usr/bin/systemd-run, --wait, /usr/bin/touch, /root/touched";
+    host.role(
+        "run",
+        &format!("  - command: {{name: run, check: [{check}]}}\n"),
+    );
+    host.steadfast(&["audit", "--role", "run", "--severity", "medium"])
+        .expect(1, &["exit status 1", "Permission denied"]);
+    let touched = host.shell("ls /root/touched 2>&1 || true");
+    assert!(touched.contains("No such file"), "{touched}");
+    let units =
+        "  - command: {name: units, sockets: true, check: [/usr/bin/systemctl, is-active, dbus]}\n";
+    host.role("units", units);
+    host.steadfast(&["audit", "--role", "units"]).expect(0, &[]);
+}

@@ -253,6 +253,7 @@ pub fn everything() -> Plan {
             Effect::Run {
                 argv: vec!["/usr/local/bin/fix".to_owned(), "--now".to_owned()],
                 timeout_ms: 30_000,
+                user: None,
             },
         ),
         reload("ssh.service"),
@@ -521,7 +522,7 @@ fn diffs_are_exact() {
 /// Case F7 of 2026-11-30, and 15 of the day of patching.
 #[test]
 fn lines_that_look_like_secrets_are_not_shown() {
-    use steadfast::show::secrets::hidden;
+    use model::secrets::hidden;
     let cases = [
         ("DB_PASSWORD=S3cret", "DB_PASSWORD=(not shown)"),
         ("secret_password = hunter1", "secret_password = (not shown)"),
