@@ -4,9 +4,13 @@
 //! runs as one that an audit asks, without network, with few capabilities, on a read-only
 //! view.
 
+#[doc(hidden)]
+pub mod cron;
+#[doc(hidden)]
+pub mod said;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::plan::Validator;
-use model::{Action, Effect, HostPath, Mode, UnitOp};
+use model::{AccountOp, Action, Effect, HostPath, Mode, UnitOp};
 use rustix::thread::CapabilitySet;
 
-use crate::act::ActError;
 use crate::act::place::{LastLink, Root};
 use crate::act::program::{Ended, Program};
+use crate::act::{ActError, Names};
 use crate::tool::run::run;
 use crate::tool::sandbox::Sandbox;
 use crate::tree::Trouble;
@@ -41,13 +45,14 @@ pub enum Refusal {
     Failed(String),
 }
 
-/// The paths that a plan's files lay over those of the host.
+/// The paths that a plan's files lay over those of the host, and the accounts that it makes.
 #[derive(Clone, Debug, Default)]
 pub struct Laid {
     /// What is written, and None for what is removed.
     files: BTreeMap<HostPath, Option<Vec<u8>>>,
     /// visudo and others look at these too.
     rights: BTreeMap<HostPath, Rights>,
+    accounts: BTreeSet<String>,
 }
 
 /// What a file's owner, group and mode become. Where it is given to somebody else than root, the
@@ -70,6 +75,9 @@ impl Laid {
                 }
                 Effect::Remove { path } => {
                     self.files.insert(path.clone(), None);
+                }
+                Effect::Account(AccountOp::CreateUser { name, .. }) => {
+                    self.accounts.insert(name.clone());
                 }
                 _ => {}
             }
@@ -107,8 +115,73 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
             "programs of another tree are not run".to_owned(),
         ));
     }
-    let Some((program, arguments)) = program(validator, laid)? else {
+    match validator {
+        Validator::Cron => return crontabs(root, laid),
+        Validator::Fstab => {
+            let after = text_of(ask(root, validator, laid)?);
+            let before = text_of(ask(root, validator, &Laid::default())?);
+            let table = laid.files.get(&HostPath::literal("/etc/fstab"));
+            let table = table.and_then(Option::as_deref).unwrap_or_default();
+            let new = said::of_findmnt(&before, &after, &String::from_utf8_lossy(table));
+            return new.map_or(Ok(()), |why| Err(Refusal::Said(why)));
+        }
+        _ => {}
+    }
+    let Some(ended) = ask(root, validator, laid)? else {
         return Ok(());
+    };
+    if validator == Validator::Logrotate {
+        let said = said::of_logrotate(&ended.stderr, laid.files.keys());
+        return said.map_or(Ok(()), |why| Err(Refusal::Said(why)));
+    }
+    match ended.succeeded() {
+        true => Ok(()),
+        false => Err(Refusal::Said(ended.said())),
+    }
+}
+
+/// Both outputs: which says what differs from release to release.
+fn text_of(ended: Option<Ended>) -> String {
+    ended.map_or_else(String::new, |ended| {
+        format!("{}\n{}", ended.stdout, ended.stderr)
+    })
+}
+
+/// Of each crontab that is laid.
+fn crontabs(root: &Root, laid: &Laid) -> Result<(), Refusal> {
+    let names = Names::read(root).map_err(|error| Refusal::Failed(error.to_string()))?;
+    // Where accounts come from elsewhere too, one that is not local may be there all the same.
+    let others = root
+        .read(&HostPath::literal("/etc/nsswitch.conf"), 1 << 20)
+        .ok()
+        .flatten()
+        .is_some_and(|text| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let sources = text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("passwd:"));
+            sources
+                .flat_map(str::split_whitespace)
+                .any(|source| !matches!(source, "files" | "compat" | "systemd"))
+        });
+    let is_account = |name: &str| others || laid.accounts.contains(name) || names.has_account(name);
+    for (path, content) in &laid.files {
+        let is_crontab =
+            path.as_bytes() == b"/etc/crontab" || path.is_within(&HostPath::literal("/etc/cron.d"));
+        let Some(content) = content.as_ref().filter(|_| is_crontab) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(content);
+        cron::check(&text, &is_account)
+            .map_err(|(line, why)| Refusal::Said(format!("{path}:{line}: {why}")))?;
+    }
+    Ok(())
+}
+
+/// What the program says; none where there is nothing to ask.
+fn ask(root: &Root, validator: Validator, laid: &Laid) -> Result<Option<Ended>, Refusal> {
+    let Some((program, arguments)) = program(root, validator, laid)? else {
+        return Ok(None);
     };
     let needs = needs(validator);
     // Namespaces belong to threads, and this one's ends with it.
@@ -121,6 +194,7 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
                     keep: needs.keep,
                     writable,
                     any_address: needs.any_address,
+                    network: needs.network,
                     ..Sandbox::default()
                 };
                 let output =
@@ -130,15 +204,11 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
                             Trouble::Unknown(reason) => Refusal::Failed(reason.to_string()),
                         },
                     )?;
-                let ended = Ended {
+                Ok(Some(Ended {
                     status: output.status,
                     stdout: output.stdout,
                     stderr: output.stderr,
-                };
-                match ended.succeeded() {
-                    true => Ok(()),
-                    false => Err(Refusal::Said(ended.said())),
-                }
+                }))
             })
             .join()
             .unwrap_or_else(|_| Err(Refusal::Failed("it panicked".to_owned())))
@@ -156,6 +226,8 @@ struct Needs {
     directory: Option<&'static str>,
     /// It binds the addresses that it will serve.
     any_address: bool,
+    /// It is asked about this host's own network.
+    network: bool,
 }
 
 fn needs(validator: Validator) -> Needs {
@@ -165,6 +237,7 @@ fn needs(validator: Validator) -> Needs {
         scratch: &[],
         directory: None,
         any_address: false,
+        network: false,
     };
     match validator {
         // It says nothing without its directory, which exists only while the service runs.
@@ -185,7 +258,16 @@ fn needs(validator: Validator) -> Needs {
             scratch: &["/run", "/var", "/srv", "/opt", "/home", "/usr/local"],
             directory: None,
             any_address: true,
+            network: false,
         },
+        // `iif eth0` names an interface that has to be there, and the kernel says whether it takes
+        // the rules; with `-c` it is told to take none.
+        Validator::Nftables => Needs {
+            keep: CapabilitySet::DAC_READ_SEARCH | CapabilitySet::NET_ADMIN,
+            network: true,
+            ..reading
+        },
+        Validator::Logrotate | Validator::Cron | Validator::Fstab => reading,
         // It makes the directories of its lists.
         Validator::AptSources => Needs {
             scratch: &["/var"],
@@ -195,7 +277,15 @@ fn needs(validator: Validator) -> Needs {
 }
 
 /// The program and its arguments; none where there is nothing to ask.
-fn program(validator: Validator, laid: &Laid) -> Result<Option<(PathBuf, Vec<OsString>)>, Refusal> {
+fn program(
+    root: &Root,
+    validator: Validator,
+    laid: &Laid,
+) -> Result<Option<(PathBuf, Vec<OsString>)>, Refusal> {
+    let is_there = |path: &'static str| match laid.files.get(&HostPath::literal(path)) {
+        Some(content) => content.is_some(),
+        None => root.path().join(path.trim_start_matches('/')).is_file(),
+    };
     let (candidates, arguments): (&[&str], Vec<String>) = match validator {
         Validator::Sshd => (&["/usr/sbin/sshd"], vec!["-t".to_owned()]),
         Validator::Sudoers => (&["/usr/sbin/visudo"], vec!["-c".to_owned()]),
@@ -224,6 +314,40 @@ fn program(validator: Validator, laid: &Laid) -> Result<Option<(PathBuf, Vec<OsS
                 .map(str::to_owned)
                 .to_vec(),
         ),
+        Validator::Nftables => {
+            const RULES: &str = "/etc/nftables.conf";
+            if !is_there(RULES) {
+                return Ok(None);
+            }
+            (
+                &["/usr/sbin/nft", "/sbin/nft"],
+                ["-c", "-f", RULES].map(str::to_owned).to_vec(),
+            )
+        }
+        Validator::Logrotate => {
+            const ALL: &str = "/etc/logrotate.conf";
+            if !is_there(ALL) {
+                return Ok(None);
+            }
+            (
+                &["/usr/sbin/logrotate"],
+                ["-d", ALL].map(str::to_owned).to_vec(),
+            )
+        }
+        Validator::Fstab => {
+            const TABLE: &str = "/etc/fstab";
+            if !is_there(TABLE) {
+                return Ok(None);
+            }
+            (
+                &["/usr/bin/findmnt", "/bin/findmnt"],
+                ["--verify", "--tab-file", TABLE]
+                    .map(str::to_owned)
+                    .to_vec(),
+            )
+        }
+        // Asked without a program.
+        Validator::Cron => return Ok(None),
     };
     let program = candidates
         .iter()

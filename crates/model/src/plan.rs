@@ -264,6 +264,14 @@ pub enum Validator {
     SystemdUnit,
     /// `apt-get --print-uris update`, offline: are the sources readable
     AptSources,
+    /// `nft -c -f /etc/nftables.conf`
+    Nftables,
+    /// `logrotate -d`: what it says of the changed files
+    Logrotate,
+    /// The grammar of system crontabs (crontab(5)), and whether the accounts are there
+    Cron,
+    /// `findmnt --verify`: what it says now and did not say before
+    Fstab,
 }
 
 impl Validator {
@@ -274,6 +282,10 @@ impl Validator {
             Self::Nginx => "nginx -t",
             Self::SystemdUnit => "systemd-analyze verify",
             Self::AptSources => "apt-get --print-uris",
+            Self::Nftables => "nft -c -f",
+            Self::Logrotate => "logrotate -d",
+            Self::Cron => "the grammar of crontab(5)",
+            Self::Fstab => "findmnt --verify",
         }
     }
 }

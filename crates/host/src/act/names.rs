@@ -98,6 +98,10 @@ impl Names {
         }
     }
 
+    pub fn has_account(&self, name: &str) -> bool {
+        self.accounts.iter().any(|account| account.0 == name)
+    }
+
     /// The user id of a name, or of the digits of an id.
     pub fn uid(&self, name: &str) -> Result<u32, ActError> {
         let known = self.accounts.iter().find(|account| account.0 == name);

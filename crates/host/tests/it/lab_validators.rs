@@ -49,15 +49,19 @@ fn started() -> Option<Container> {
 
 /// Fetched here, where the archive can be reached, and unpacked there.
 fn install_nginx(container: &Container) {
+    // Not started: nothing of it is running or logged when the host is looked at.
+    install(
+        container,
+        &["nginx", "nginx-common"],
+        "systemctl mask nginx.service && ",
+    );
+}
+
+fn install(container: &Container, packages: &[&str], before: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let fetched = Command::new("/usr/bin/apt-get")
-        .args([
-            "-q",
-            "-oAPT::Sandbox::User=root",
-            "download",
-            "nginx",
-            "nginx-common",
-        ])
+        .args(["-q", "-oAPT::Sandbox::User=root", "download"])
+        .args(packages)
         .current_dir(folder.path())
         .output()
         .expect("apt-get runs");
@@ -68,11 +72,8 @@ fn install_nginx(container: &Container) {
         let to = Path::new("/root").join(name);
         container.copy_in(&file, &to).expect("copied");
     }
-    // Not started: nothing of it is running or logged when the host is looked at.
-    shell(
-        container,
-        "systemctl mask nginx.service && dpkg --install /root/*.deb && rm /root/*.deb",
-    );
+    let line = format!("{before}dpkg --force-depends --install /root/*.deb && rm /root/*.deb");
+    shell(container, &line);
 }
 
 fn shell(container: &Container, line: &str) -> String {
@@ -200,11 +201,21 @@ fn ask(validator: Validator, path: &str, content: &str) -> Result<(), Refusal> {
     validate(&root, validator, &laid(path, content))
 }
 
+/// The programs of boot and timers, with the files that the distribution gives them.
+#[test]
+fn what_boots_and_recurs_is_asked_about() {
+    let Some(container) = started() else {
+        return;
+    };
+    ask_inside(&container, "boot and timers");
+}
+
 #[test]
 #[ignore = "asked in a lab host by the tests above"]
 fn inside() {
     match std::env::var(INSIDE).as_deref() {
         Ok("configurations") => configurations(),
+        Ok("boot and timers") => boot_and_timers(),
         Ok("a program of our own") => a_program_of_our_own(),
         Ok("a program that others may write") => {
             let refused = ask(Validator::Sudoers, "/etc/sudoers.d/laid", "x\n");
@@ -269,6 +280,99 @@ fn configurations() {
             (Some(complaint), Err(Refusal::Said(said))) if said.contains(complaint) => {}
             _ => panic!("{validator:?} {content:?}: {answer:?}"),
         }
+    }
+}
+
+/// Case F13 of 2026-11-30: all of these were written.
+fn boot_and_timers() {
+    use Validator::{Cron, Fstab, Logrotate, Nftables};
+    let rotate = "/etc/logrotate.d/ours";
+    let cases: [(Validator, &str, &str, Option<&str>); 11] = [
+        (
+            Nftables,
+            "/etc/nftables.conf",
+            "flush ruleset\ntable inet filter {\n  chain input {\n    type filter hook input priority 0;\n    iif lo accept\n  }\n}\n",
+            None,
+        ),
+        (
+            Nftables,
+            "/etc/nftables.conf",
+            "flsh ruleset\n",
+            Some("syntax error"),
+        ),
+        (
+            Logrotate,
+            rotate,
+            "/var/log/ours.log {\n  weekly\n  missingok\n}\n",
+            None,
+        ),
+        (
+            Logrotate,
+            rotate,
+            "/var/log/ours.log {\n  weeklyy\n}\n",
+            Some("weeklyy"),
+        ),
+        (Cron, "/etc/cron.d/ours", "@daily root true\n", None),
+        (
+            Cron,
+            "/etc/cron.d/ours",
+            "* * * * * nobdy true\n",
+            Some("nobdy"),
+        ),
+        (Fstab, "/etc/fstab", "tmpfs /tmp tmpfs rw 0 0\n", None),
+        // A mount point that systemd makes, and a disk that is not needed.
+        (
+            Fstab,
+            "/etc/fstab",
+            "tmpfs /new tmpfs rw 0 0\nLABEL=usb /u ext4 nofail 0 0\n",
+            None,
+        ),
+        (Fstab, "/etc/fstab", "garbage\n", Some("no entry")),
+        (
+            Fstab,
+            "/etc/fstab",
+            "LABEL=none /srv ext4 defaults 0 2\n",
+            Some("LABEL=none"),
+        ),
+        (Fstab, "/etc/fstab", "", None),
+    ];
+    for (validator, path, content, complaint) in cases {
+        let answer = ask(validator, path, content);
+        match (complaint, &answer) {
+            (None, Ok(())) => {}
+            (Some(complaint), Err(Refusal::Said(said))) if said.contains(complaint) => {}
+            _ => panic!("{validator:?} {content:?}: {answer:?}"),
+        }
+    }
+    // What the distribution itself gives, word for word.
+    for (validator, places) in [
+        (Cron, &["/etc/crontab", "/etc/cron.d"][..]),
+        (Logrotate, &["/etc/logrotate.conf", "/etc/logrotate.d"]),
+        (Nftables, &["/etc/nftables.conf"]),
+        (Fstab, &["/etc/fstab"]),
+    ] {
+        let mut asked = 0;
+        for place in places.iter().map(Path::new) {
+            let files = match place.is_dir() {
+                true => std::fs::read_dir(place)
+                    .expect("a folder")
+                    .map(|entry| entry.expect("an entry").path())
+                    .filter(|path| {
+                        !path
+                            .file_name()
+                            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+                    })
+                    .collect(),
+                false => vec![place.to_owned()],
+            };
+            for file in files.into_iter().filter(|file| file.is_file()) {
+                let content = std::fs::read_to_string(&file).expect("text");
+                let answer = ask(validator, &file.to_string_lossy(), &content);
+                assert_eq!(answer, Ok(()), "{}", file.display());
+                asked += 1;
+            }
+        }
+        assert!(asked > 0, "{validator:?} was asked of nothing");
     }
 }
 

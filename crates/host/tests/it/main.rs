@@ -52,3 +52,4 @@ mod package_offers;
 mod packages_wanted;
 mod records_bytes;
 mod scenes;
+mod validators_said;

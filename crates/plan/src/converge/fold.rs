@@ -74,6 +74,7 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
         seen,
         steps: Vec::new(),
         paths: BTreeMap::new(),
+        acts: BTreeMap::new(),
     };
     let mut activations: Vec<Activation> = Vec::new();
     for item in drifted {
@@ -146,6 +147,8 @@ struct Folder<'a> {
     seen: &'a Answers,
     steps: Vec<Step>,
     paths: BTreeMap<HostPath, Folding>,
+    /// The steps that are acts, by their path: a role may have a hundred thousand.
+    acts: BTreeMap<Option<HostPath>, Vec<usize>>,
 }
 
 impl Folder<'_> {
@@ -251,8 +254,7 @@ impl Folder<'_> {
                     self.join(place, item);
                     return Ok(Some(place));
                 }
-                let same = self.steps.iter().position(|step| &step.effect == effect);
-                if let Some(place) = same {
+                if let Some(place) = self.same(effect) {
                     self.join(place, item);
                     return Ok(Some(place));
                 }
@@ -260,6 +262,8 @@ impl Folder<'_> {
                     .clone()
                     .unwrap_or_else(|| default_inverse(effect, self.seen));
                 let validate = effect.path().and_then(validator);
+                let acts = self.acts.entry(effect.path().cloned()).or_default();
+                acts.push(self.steps.len());
                 self.steps.push(Step {
                     serves: vec![item.serves.clone()],
                     effect: effect.clone(),
@@ -274,6 +278,14 @@ impl Folder<'_> {
                 Ok(Some(self.steps.len() - 1))
             }
         }
+    }
+
+    /// The step that does just this.
+    fn same(&self, effect: &Effect) -> Option<usize> {
+        let acts = self.acts.get(&effect.path().cloned())?;
+        acts.iter()
+            .copied()
+            .find(|place| &self.steps[*place].effect == effect)
     }
 
     /// The step that remounts the same file system, which now sets these options too.
@@ -417,7 +429,7 @@ fn activation_rank(effect: &Effect) -> u8 {
 
 /// The program that must accept a changed file, by where the file lies.
 fn validator(path: &HostPath) -> Option<Validator> {
-    const PROGRAMS: [(&str, Validator); 7] = [
+    const PROGRAMS: [(&str, Validator); 14] = [
         ("/etc/ssh/sshd_config", Validator::Sshd),
         ("/etc/ssh/sshd_config.d", Validator::Sshd),
         ("/etc/sudoers", Validator::Sudoers),
@@ -425,6 +437,13 @@ fn validator(path: &HostPath) -> Option<Validator> {
         ("/etc/nginx", Validator::Nginx),
         ("/etc/systemd/system", Validator::SystemdUnit),
         ("/etc/apt/sources.list.d", Validator::AptSources),
+        ("/etc/nftables.conf", Validator::Nftables),
+        ("/etc/nftables.d", Validator::Nftables),
+        ("/etc/logrotate.conf", Validator::Logrotate),
+        ("/etc/logrotate.d", Validator::Logrotate),
+        ("/etc/crontab", Validator::Cron),
+        ("/etc/cron.d", Validator::Cron),
+        ("/etc/fstab", Validator::Fstab),
     ];
     PROGRAMS
         .into_iter()
@@ -441,6 +460,7 @@ pub(crate) fn validator_of_unit(effect: &Effect) -> Option<Validator> {
         } => match name.as_str() {
             "ssh.service" | "sshd.service" => Some(Validator::Sshd),
             "nginx.service" => Some(Validator::Nginx),
+            "nftables.service" => Some(Validator::Nftables),
             _ => None,
         },
         _ => None,

@@ -27,10 +27,12 @@ enum Hold {
     Barrier,
     /// Names are looked up with it.
     Names,
+    /// The next boot goes by it: nobody notices before.
+    Boot,
 }
 
 /// The path or what lies below it, what hangs on it, and how. The first that fits counts.
-const TABLE: [(&str, Option<Hold>, &str); 43] = [
+const TABLE: [(&str, Option<Hold>, &str); 44] = [
     // The client's side of SSH lets nobody in.
     ("/etc/ssh/ssh_config", None, ""),
     ("/etc/ssh/ssh_config.d", None, ""),
@@ -221,6 +223,11 @@ const TABLE: [(&str, Option<Hold>, &str); 43] = [
         Some(Hold::Names),
         "names are looked up with it",
     ),
+    (
+        "/etc/fstab",
+        Some(Hold::Boot),
+        "the next boot mounts by it, and stops for a person where it can't",
+    ),
 ];
 
 /// Where systemd reads units.
@@ -258,7 +265,7 @@ pub(super) fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
     match (hold, is_harmless(hold, effect, path, seen)) {
         (_, true) if hold != Hold::Sudoers => None,
         (Hold::Sudoers, true) => Touched::takes_rights(why),
-        (Hold::Names, _) => Touched::disturbs(why),
+        (Hold::Names | Hold::Boot, _) => Touched::disturbs(why),
         _ => Touched::cuts_off(why),
     }
 }
@@ -428,6 +435,7 @@ fn meta_is_harmless(hold: Hold, effect: &Effect, path: &HostPath) -> bool {
         Hold::Secret => is_roots && !opens(0o077),
         Hold::Everybody => is_roots && !opens(0o022) && has_bits(effect, 0o444),
         Hold::Names => has_bits(effect, 0o444),
+        Hold::Boot => true,
         Hold::Barrier => true,
         Hold::Keys => {
             let account =

@@ -13,7 +13,7 @@ struct Case {
 }
 
 /// Each is refused by a program before anything is put in place.
-const REFUSED: [Case; 5] = [
+const REFUSED: [Case; 9] = [
     Case {
         name: "sshd",
         want: r#"  - file: {path: /etc/ssh/sshd_config.d/10-ours.conf, content: "X11Forwarding no\nPermitRootLgin no\n"}"#,
@@ -43,6 +43,26 @@ const REFUSED: [Case; 5] = [
         name: "apt",
         want: r#"  - file: {path: /etc/apt/sources.list.d/ours.list, content: "deb [arch=amd64 https://example.org/ bookworm main\n"}"#,
         said: &["apt-get", "ours.list"],
+    },
+    Case {
+        name: "nftables",
+        want: r#"  - file: {path: /etc/nftables.conf, content: "flsh ruleset\n"}"#,
+        said: &["nft -c -f refuses", "nftables.conf:1", "syntax error"],
+    },
+    Case {
+        name: "logrotate",
+        want: r#"  - file: {path: /etc/logrotate.d/ours, content: "/var/log/ours.log {\n  weeklyy\n}\n"}"#,
+        said: &["logrotate -d refuses", "ours:2", "weeklyy"],
+    },
+    Case {
+        name: "cron",
+        want: r#"  - file: {path: /etc/cron.d/ours, content: "@daily nobdy true\n"}"#,
+        said: &["crontab(5) refuses", "/etc/cron.d/ours:1", "nobdy"],
+    },
+    Case {
+        name: "fstab",
+        want: r#"  - file: {path: /etc/fstab, content: "garbage\n"}"#,
+        said: &["findmnt --verify refuses", "no entry"],
     },
 ];
 
