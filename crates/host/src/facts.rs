@@ -47,7 +47,8 @@ pub(crate) fn facts(host: &Arc<Inner>) -> Facts {
             .and_then(|packages| packages.native.clone())
             .unwrap_or_else(own_architecture),
         init: init(host),
-        owns_kernel: live && container == Fact::Known(None),
+        // A tree is the image of what will boot a kernel of its own.
+        owns_kernel: !live || container == Fact::Known(None),
         container,
         is_root: host.tree.is_root(),
         offline: !live,

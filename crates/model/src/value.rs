@@ -352,6 +352,17 @@ pub struct ModulesSeen {
     pub available: Option<Vec<String>>,
     /// Directives of modprobe.d(5), in the order in which they are read.
     pub directives: Vec<ModprobeLine>,
+    /// A tree's kernels do not run: `loaded` says nothing, and the lists are those of all of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub of_tree: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "as serde's skip_serializing_if wants it"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

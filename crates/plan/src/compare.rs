@@ -1,8 +1,10 @@
 //! Compares a saved plan with the one that policy and host give now. A saved plan is a
 //! claim: it is carried out only when nothing differs.
 
+use std::collections::BTreeMap;
+
 use model::plan::Premise;
-use model::{Action, Plan};
+use model::{Action, Plan, Probe};
 
 /// Why a saved plan is not what this host needs now.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,11 +35,15 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
             now: now.host.hostname.clone(),
         }];
     }
+    let mut known: BTreeMap<&Probe, &Premise> = BTreeMap::new();
+    for premise in &now.premises {
+        known.entry(&premise.probe).or_insert(premise);
+    }
     let mut differences: Vec<Difference> = saved
         .premises
         .iter()
         .filter_map(|premise| {
-            let again = now.premises.iter().find(|new| new.probe == premise.probe);
+            let again = known.get(&premise.probe).copied();
             let changed = again.is_none_or(|again| again.digest != premise.digest);
             changed.then(|| Difference::Observed {
                 saved: Box::new(premise.clone()),

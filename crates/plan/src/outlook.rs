@@ -41,15 +41,19 @@ pub fn regard(mut plan: Plan, outlook: &BTreeMap<ActionId, Outlook>) -> Plan {
     if sets.is_empty() {
         return plan;
     }
+    let mut fellows: BTreeMap<u32, usize> = BTreeMap::new();
+    let possible = plan
+        .actions
+        .iter()
+        .filter(|action| impossible(action).is_none());
+    for action in possible {
+        *fellows.entry(action.change_set).or_default() += 1;
+    }
     for action in &plan.actions {
         let Some(why) = impossible(action) else {
             continue;
         };
-        let fellows = plan
-            .actions
-            .iter()
-            .filter(|other| other.change_set == action.change_set && impossible(other).is_none());
-        let with_it = match fellows.count() {
+        let with_it = match fellows.get(&action.change_set).copied().unwrap_or_default() {
             0 => String::new(),
             1 => "; 1 step that stands or falls with it is left out too".to_owned(),
             others => format!("; {others} steps that stand or fall with it are left out too"),

@@ -30,10 +30,19 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// The same, and when it is larger than `limit_bytes`.
 pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    let bytes = read_start(path, limit_bytes + 1)?;
     match bytes.len() as u64 > limit_bytes {
         true => Err(io::Error::other(format!("it is over {limit_bytes} bytes"))),
         false => Ok(bytes),
     }
+}
+
+/// The first bytes of a regular file, at most so many.
+///
+/// # Errors
+/// When it can't be read, or is something else.
+pub fn read_start(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(most_bytes).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -11,6 +11,8 @@ use crate::style::{Role, Sign, Style};
 /// A value longer than this many characters is cut on a terminal; its full form is in the
 /// JSON report.
 const LONGEST_VALUE: usize = 200;
+/// Our own words and those of programs are longer than this only when something is wrong.
+const LONGEST_ADVICE: usize = 2000;
 
 /// Where the body of a row begins, after its label.
 pub const LABEL: usize = 10;
@@ -36,8 +38,21 @@ impl Text {
 
     /// Text that may break at its spaces. What is hidden in it is escaped.
     #[must_use]
-    pub fn say(mut self, role: Role, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()));
+    pub fn say(self, role: Role, text: &str) -> Self {
+        self.words(
+            role,
+            &shorten(&model::printable(text.as_bytes()), LONGEST_VALUE),
+        )
+    }
+
+    /// What a person is to do, or why something failed: it is never cut where it says so.
+    #[must_use]
+    pub fn advice(self, text: &str) -> Self {
+        let text = shorten(&model::printable(text.as_bytes()), LONGEST_ADVICE);
+        self.words(Role::Plain, &text)
+    }
+
+    fn words(mut self, role: Role, text: &str) -> Self {
         let mut gap = 0;
         for (at, word) in text.split(' ').enumerate() {
             if at > 0 {
@@ -65,7 +80,7 @@ impl Text {
     /// Text that stays on one line where that is possible at all.
     #[must_use]
     pub fn solid(mut self, role: Role, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()));
+        let text = shorten(&model::printable(text.as_bytes()), LONGEST_VALUE);
         if !text.is_empty() {
             self.0.push(Piece::Word(role, text));
         }
@@ -75,7 +90,7 @@ impl Text {
     /// Text that stays in one piece, however long it is: a path.
     #[must_use]
     pub fn whole(mut self, role: Role, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()));
+        let text = shorten(&model::printable(text.as_bytes()), LONGEST_VALUE);
         if !text.is_empty() {
             self.0.push(Piece::Whole(role, text));
         }
@@ -110,8 +125,8 @@ impl Text {
     }
 }
 
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_VALUE) {
+fn shorten(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         None => text.to_owned(),
         Some((at, _)) => format!("{}... ({} characters)", &text[..at], text.chars().count()),
     }

@@ -558,3 +558,36 @@ fn a_file_of_parameters_is_a_mapping_of_values() {
         );
     }
 }
+
+/// Case A14 of 2026-11-30: a template of chained `replace`s took 26 s until it was given up. Counted
+/// in steps, since time depends on the machine.
+#[test]
+fn text_that_grows_is_given_up_after_a_fixed_amount_of_work() {
+    let grow = "| replace('a', 'aaaaaaaaaa')".repeat(12);
+    let keep = "{% set s = s | replace('b', 'c') %}".repeat(100);
+    for body in [
+        format!("{{{{ 'a' {grow} }}}}"),
+        format!("{{% set s = 'a' * 1000000 %}}{keep}"),
+        "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}"
+            .to_owned(),
+    ] {
+        let files = [
+            (
+                "roles/web.yaml",
+                "role: web\nwant:\n - template: {path: /etc/a, source: a}\n",
+            ),
+            ("roles/web/a", body.as_str()),
+        ];
+        let request = Request {
+            baselines: Baselines::None,
+            roles: vec!["web".parse().expect("a name")],
+            ..Request::default()
+        };
+        let refused = compile(&repository(&files), &host(&[]), &request).expect_err(&body);
+        assert!(
+            refused.plain().contains("takes too long"),
+            "{}",
+            refused.plain()
+        );
+    }
+}

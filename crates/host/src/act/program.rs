@@ -15,8 +15,8 @@ use rustix::process::{
 use rustix::thread::set_no_new_privs;
 
 use super::ActError;
-use crate::packages::said::why;
 use super::names::Account;
+use crate::packages::said::why;
 use crate::tool::sandbox;
 
 /// More output than this is read and dropped: the list of all packages of a large host fits.

@@ -405,6 +405,13 @@ pub fn cosign(
     keys: &Keys,
     now: Timestamp,
 ) -> Result<Cosigned, FeedError> {
+    // A pipe would be waited for without end.
+    if !path.metadata().map_err(fail("open", path))?.is_file() {
+        return Err(FeedError::Refused {
+            path: path.to_owned(),
+            why: "is not a regular file".to_owned(),
+        });
+    }
     let file = File::open(path).map_err(fail("open", path))?;
     // Whoever may read it, and no other, may do so after it is replaced.
     let permissions = file.metadata().map_err(fail("read", path))?.permissions();

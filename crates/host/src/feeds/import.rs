@@ -16,6 +16,9 @@ use super::{FeedError, FeedName, Feeds, MOST_FEEDS, fail};
 /// A feed of which so many of a hundred records can't be read is none, or of a form that changed.
 const MOST_MALFORMED_PERCENT: usize = 5;
 
+/// After so many that can't be read, a feed of which more than half can't is given up.
+const MALFORMED_AT_ONCE: usize = 2500;
+
 /// What was imported.
 #[derive(Clone, Debug)]
 pub struct Imported {
@@ -66,6 +69,14 @@ pub(super) fn build(
     source::read(path, shown, Bounds::default(), &mut |document, bytes| {
         let others = builder.counts.other_files;
         take(&mut builder, document, bytes).map_err(|error| refused(error.to_string()))?;
+        let bad = builder.counts.malformed;
+        if bad >= MALFORMED_AT_ONCE && bad > builder.taken() + builder.counts.withdrawn {
+            let first = builder.counts.malformed_first.first().cloned();
+            let first = first.unwrap_or_default();
+            return Err(refused(format!(
+                "{bad} of its first records can't be read: {first}"
+            )));
+        }
         match builder.counts.other_files > others {
             true => Ok(()),
             false => keeper.add(document, bytes),

@@ -87,7 +87,9 @@ pub fn sysctl_paths(key: &str) -> Option<Vec<HostPath>> {
 }
 
 pub fn modules(host: &Arc<Inner>) -> Result<Value, Trouble> {
-    host.refuse_offline()?;
+    if host.refuse_offline().is_err() {
+        return modules_of_tree(host);
+    }
     let kernel = rustix::system::uname()
         .release()
         .to_string_lossy()
@@ -98,24 +100,70 @@ pub fn modules(host: &Arc<Inner>) -> Result<Value, Trouble> {
         Err(Trouble::Absent) => Vec::new(),
         Err(trouble) => return Err(trouble),
     };
-    let list = |file: &str| -> Result<Option<Vec<String>>, Trouble> {
-        let path = HostPath::literal("/lib/modules")
-            .join(&kernel)
-            .and_then(|directory| directory.join(file))
-            .map_err(|_| Trouble::Absent)?;
-        match host.read_path(&path, MODULES_LIMIT_BYTES) {
-            Ok(bytes) => Ok(Some(parse_module_paths(&bytes))),
-            Err(Trouble::Absent) => Ok(None),
-            Err(trouble) => Err(trouble),
-        }
-    };
     Ok(Value::Modules(ModulesSeen {
         loaded,
-        built_in: list("modules.builtin")?.unwrap_or_default(),
-        available: list("modules.dep")?,
+        built_in: module_list(host, &kernel, "modules.builtin")?.unwrap_or_default(),
+        available: module_list(host, &kernel, "modules.dep")?,
         directives: directives(host)?,
         kernel,
+        of_tree: false,
     }))
+}
+
+/// The modules of every kernel that a tree has: any of them may boot.
+fn modules_of_tree(host: &Arc<Inner>) -> Result<Value, Trouble> {
+    let kernels = match host.tree.list(&HostPath::literal("/lib/modules")) {
+        Ok(names) => names,
+        Err(Trouble::Absent) => Vec::new(),
+        Err(trouble) => return Err(trouble),
+    };
+    let kernels: Vec<String> = kernels
+        .into_iter()
+        .filter_map(|(name, _)| String::from_utf8(name).ok())
+        .collect();
+    let mut built_in = Vec::new();
+    let mut available: Option<Vec<String>> = None;
+    for kernel in &kernels {
+        built_in.extend(module_list(host, kernel, "modules.builtin")?.unwrap_or_default());
+        if let Some(some) = module_list(host, kernel, "modules.dep")? {
+            available.get_or_insert_default().extend(some);
+        }
+    }
+    for list in [Some(&mut built_in), available.as_mut()]
+        .into_iter()
+        .flatten()
+    {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(Value::Modules(ModulesSeen {
+        kernel: match kernels.is_empty() {
+            true => "of this tree".to_owned(),
+            false => kernels.join(", "),
+        },
+        loaded: Vec::new(),
+        built_in,
+        available,
+        directives: directives(host)?,
+        of_tree: true,
+    }))
+}
+
+/// The modules that a kernel's list names; none where there is no such list.
+fn module_list(
+    host: &Arc<Inner>,
+    kernel: &str,
+    file: &str,
+) -> Result<Option<Vec<String>>, Trouble> {
+    let path = HostPath::literal("/lib/modules")
+        .join(kernel)
+        .and_then(|directory| directory.join(file))
+        .map_err(|_| Trouble::Absent)?;
+    match host.read_path(&path, MODULES_LIMIT_BYTES) {
+        Ok(bytes) => Ok(Some(parse_module_paths(&bytes))),
+        Err(Trouble::Absent) => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// The directives in the order in which they are read: files sort by name over all

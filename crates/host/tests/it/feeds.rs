@@ -406,3 +406,30 @@ fn a_folder_that_others_may_write_is_refused() {
         Ok(None)
     ));
 }
+
+/// Case A14 of 2026-11-30: an archive of 300,000 `{}` was read to its end before it was refused.
+#[test]
+fn an_archive_of_what_is_no_advisory_is_given_up_early() {
+    let bench = Bench::new();
+    let names: Vec<String> = (0..6000).map(|number| format!("{number}.json")).collect();
+    let files: Vec<(&str, &[u8])> = names
+        .iter()
+        .map(|name| (name.as_str(), &b"{}"[..]))
+        .collect();
+    let path = bench.file("many.zip", &zip(&files));
+    let refused = bench.import(&path).expect_err("refused").to_string();
+    assert!(refused.contains("2500 of its first records"), "{refused}");
+    // A pipe would be waited for without end.
+    let pipe = bench.path("pipe.json");
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::Mode::from_raw_mode(0o600),
+    )
+    .expect("a pipe");
+    let refused = bench.import(&pipe).expect_err("refused").to_string();
+    assert!(
+        refused.contains("neither a file nor a directory"),
+        "{refused}"
+    );
+}

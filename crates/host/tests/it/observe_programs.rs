@@ -334,7 +334,6 @@ fn programs_of_a_tree_are_never_run() {
         shell(": > ran", 1000),
         Probe::AuditRules,
         Probe::Mounts,
-        Probe::Modules,
         Probe::Sysctl {
             key: "kernel.hostname".to_owned(),
         },
@@ -365,4 +364,29 @@ fn parameters_of_the_kernel_are_found_by_either_name() {
             "{bad}"
         );
     }
+}
+
+/// A golden image is judged by its files: which modules its kernels have, and what is forbidden.
+#[test]
+fn modules_of_a_tree_are_those_of_its_kernels() {
+    let tree = Tree::new();
+    for (kernel, module) in [
+        ("6.1.0-1-amd64", "usb-storage"),
+        ("6.1.0-2-amd64", "cramfs"),
+    ] {
+        let list = format!("kernel/x/{module}.ko: kernel/x/other.ko\n");
+        tree.file(
+            &format!("/lib/modules/{kernel}/modules.dep"),
+            list.as_bytes(),
+        );
+    }
+    tree.file("/etc/modprobe.d/a.conf", b"install cramfs /bin/false\n");
+    let answer = tree.host().probe(&Probe::Modules).answer;
+    let Answer::Known(Value::Modules(seen)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(seen.of_tree && seen.loaded.is_empty(), "{seen:?}");
+    let available = seen.available.expect("a list");
+    assert_eq!(available, ["cramfs", "usb_storage"]);
+    assert_eq!(seen.directives.len(), 1);
 }

@@ -56,7 +56,7 @@ impl Kind for AptSetting {
     fn key(&self) -> ResourceKey {
         ResourceKey {
             kind: Self::NAME.to_owned(),
-            name: self.key.to_ascii_lowercase(),
+            name: self.key.clone(),
         }
     }
 

@@ -68,8 +68,10 @@ impl Kind for AuditRule {
             Ok(rules) => rules,
             Err(reason) => return reason.into(),
         };
-        let (loaded, level) = match loaded_rules(seen) {
-            Ok(loaded) => loaded,
+        let (loaded, level, is_tree) = match loaded_rules(seen) {
+            Ok((loaded, level)) => (loaded, level, false),
+            // A tree has the rules of its files, and a kernel only later.
+            Err(Reason::Offline) => (RuleList::default(), None, true),
             Err(reason) => return reason.into(),
         };
         if level == Some(0) {
@@ -93,6 +95,12 @@ impl Kind for AuditRule {
                 ..Drift::default()
             });
         }
+        if is_tree && !at.is_empty() {
+            return Judgement::Compliant {
+                observed: "set at boot".to_owned(),
+                at,
+            };
+        }
         if is_loaded && !at.is_empty() && loaded.switched_off_by().is_none() {
             return Judgement::Compliant {
                 observed: "loaded, and set at boot".to_owned(),
@@ -103,6 +111,7 @@ impl Kind for AuditRule {
             (true, true) => "loaded, but not set at boot",
             (true, false) => "loaded, but auditing of processes is switched off",
             (false, false) => "set at boot, but not loaded",
+            (false, true) if is_tree => "not set at boot",
             (false, true) => "not recorded",
         };
         let mut drift = Drift {

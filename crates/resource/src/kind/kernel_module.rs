@@ -184,6 +184,9 @@ impl KernelModule {
         if modules.loaded.contains(&name) {
             return Judgement::compliant("loaded");
         }
+        if modules.of_tree {
+            return Judgement::Unknown(Reason::Offline);
+        }
         let mut drift = Drift {
             observed: "not loaded".to_owned(),
             wanted: "loaded".to_owned(),

@@ -61,6 +61,8 @@ impl Kind for Sysctl {
             .map(|key| Probe::Sysctl { key })
             .collect();
         probes.extend(self.entries().map(|path| Probe::Dir { path }));
+        // A tree has no entries, and this says that it is one.
+        probes.extend(self.in_tree().into_iter().map(|key| Probe::Sysctl { key }));
         probes.push(Probe::file(HostPath::literal("/etc/sysctl.conf")));
         probes.push(Probe::Meta {
             path: HostPath::literal(SYSTEMD_SYSCTL),
@@ -96,6 +98,10 @@ impl Kind for Sysctl {
             Ok(lines) => lines,
             Err(reason) => return reason.into(),
         };
+        let is_tree = |key: &String| matches!(seen.sysctl(key), Seen::Unknown(Reason::Offline));
+        if self.in_tree().iter().all(is_tree) {
+            return self.judge_tree(&lines, seen);
+        }
         let mut parameters = Vec::new();
         for key in self.keys(seen) {
             let running = match seen.sysctl(&key) {
@@ -162,6 +168,68 @@ impl Sysctl {
             .filter_map(|entry| entry.name.as_text())
             .map(|name| format!("{prefix}.{}.{suffix}", name.replace('.', "/")))
             .collect()
+    }
+
+    /// The parameters that files of a tree are asked for: those of each interface take their value
+    /// from these two (ip-sysctl.rst).
+    fn in_tree(&self) -> Vec<String> {
+        match self.key.split_once(".*.") {
+            None => vec![self.key.clone()],
+            Some((prefix, suffix)) => ["all", "default"]
+                .map(|name| format!("{prefix}.{name}.{suffix}"))
+                .to_vec(),
+        }
+    }
+
+    /// By what will be set at boot: what a kernel's own default is, no file says.
+    fn judge_tree(&self, lines: &[BootLine], seen: &Answers) -> Judgement {
+        let parameters: Vec<Parameter<'_>> = self
+            .in_tree()
+            .into_iter()
+            .map(|key| Parameter {
+                boot: boot_value(&key, lines),
+                running: String::new(),
+                key,
+            })
+            .collect();
+        let value_of =
+            |parameter: &Parameter<'_>| parameter.boot.and_then(|line| line.value.clone());
+        let wrong: Vec<&Parameter<'_>> = parameters
+            .iter()
+            .filter(|parameter| value_of(parameter).is_some_and(|value| !self.value.holds(&value)))
+            .collect();
+        let set: Vec<(&str, String)> = parameters
+            .iter()
+            .filter(|parameter| {
+                wrong.is_empty() || wrong.iter().any(|one| one.key == parameter.key)
+            })
+            .filter_map(|parameter| Some((&*parameter.key, value_of(parameter)?)))
+            .collect();
+        let at: BTreeSet<SourceLine> = parameters
+            .iter()
+            .filter_map(|parameter| parameter.boot.map(|line| line.at.clone()))
+            .collect();
+        let at = at.into_iter().collect();
+        let pairs = set.iter().map(|(key, value)| (*key, value.as_str()));
+        let said = format!("{} at boot", observed(is_pattern(&self.key), pairs));
+        if !wrong.is_empty() {
+            return Judgement::drift(Drift {
+                observed: said,
+                wanted: self.value.to_string(),
+                at,
+                edits: self.boot_edits(&self.value.set(), &wrong, seen),
+                ..Drift::default()
+            });
+        }
+        match set.len() == parameters.len() {
+            true => Judgement::Compliant { observed: said, at },
+            false => Judgement::Unknown(Reason::Unavailable {
+                what: format!(
+                    "no file of this tree sets `{}`, and what its kernel does by itself is not known",
+                    self.key
+                ),
+            }),
+        }
     }
 
     fn compare(&self, parameters: &[Parameter<'_>], seen: &Answers) -> Judgement {

@@ -246,3 +246,26 @@ fn what_is_no_rule_is_refused() {
         "`-D all` is not an audit rule: `-D` is not an option of a rule",
     );
 }
+
+/// A golden image (`audit --root`) has the rules of its files, and no kernel.
+#[test]
+fn a_tree_is_judged_by_its_rule_files() {
+    use model::Probe;
+    use model::value::Reason;
+    let tree = |file: &str| {
+        let mut tree = host(&[], file).cannot_tell(Probe::AuditRules, Reason::Offline);
+        tree.audit_rules = None;
+        tree
+    };
+    let rule = "-w /etc/passwd -p wa -k identity\n";
+    check(
+        PASSWD,
+        &tree(rule),
+        "ok: set at boot @ /etc/audit/rules.d/audit.rules:1",
+    );
+    check(
+        PASSWD,
+        &tree("-w /etc/group -p wa\n"),
+        "drift: not set at boot, wanted -w /etc/passwd -p wa -k identity",
+    );
+}

@@ -172,6 +172,7 @@ impl Host {
             built_in: owned(built_in),
             available: Some(owned(available)),
             directives: Vec::new(),
+            of_tree: false,
         });
         self
     }

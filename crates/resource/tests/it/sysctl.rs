@@ -186,3 +186,58 @@ fn several_numbers_are_compared_whatever_separates_them() {
         "ok: 32768 60999 @ /etc/sysctl.d/1.conf:1",
     );
 }
+
+/// A golden image (`audit --root`): its files say what will be set, and nothing else is known.
+#[test]
+fn a_tree_is_judged_by_its_files() {
+    use model::Probe;
+    use model::value::Reason;
+    let tree = |keys: &[&str]| {
+        keys.iter().fold(Host::new(), |host, key| {
+            let probe = Probe::Sysctl {
+                key: (*key).to_owned(),
+            };
+            host.cannot_tell(probe, Reason::Offline)
+        })
+    };
+    let wanted = "sysctl: {key: kernel.kptr_restrict, value: {at_least: 1, set: 2}}";
+    let file = "/etc/sysctl.d/10-a.conf";
+    let one = || tree(&["kernel.kptr_restrict"]);
+    check(
+        wanted,
+        &one().file(file, "kernel.kptr_restrict = 1\n"),
+        "ok: 1 at boot @ /etc/sysctl.d/10-a.conf:1",
+    );
+    check(
+        wanted,
+        &one().file(file, "kernel.kptr_restrict = 0\n"),
+        "drift: 0 at boot, wanted at least 1 @ /etc/sysctl.d/10-a.conf:1",
+    );
+    check(
+        wanted,
+        &one(),
+        "unknown: no file of this tree sets `kernel.kptr_restrict`, and what its kernel does by itself is not known",
+    );
+    let both = || {
+        tree(&[
+            "net.ipv4.conf.all.send_redirects",
+            "net.ipv4.conf.default.send_redirects",
+        ])
+    };
+    check(
+        REDIRECTS,
+        &both().file(file, "net.ipv4.conf.*.send_redirects = 0\n"),
+        "ok: 0 for all, default at boot @ /etc/sysctl.d/10-a.conf:1",
+    );
+    check(
+        REDIRECTS,
+        &both().file(
+            file,
+            "net.ipv4.conf.all.send_redirects = 0\nnet.ipv4.conf.default.send_redirects = 1\n",
+        ),
+        "drift: 1 for default at boot, wanted 0 @ /etc/sysctl.d/10-a.conf:1 @ /etc/sysctl.d/10-a.conf:2",
+    );
+    let half = both().file(file, "net.ipv4.conf.all.send_redirects = 0\n");
+    let unknown = "unknown: no file of this tree sets `net.ipv4.conf.*.send_redirects`, and what its kernel does by itself is not known";
+    check(REDIRECTS, &half, unknown);
+}

@@ -288,7 +288,10 @@ fn drifts(paper: &mut Paper<'_>, drifts: &[Drifted], id_column: usize) -> io::Re
         if named {
             state = state.plain(&first.resource).gap(1);
         }
-        state = state.plain(&format!("is {}, wanted {}", first.observed, first.wanted));
+        state = state
+            .plain(&format!("is {},", first.observed))
+            .gap(1)
+            .plain(&format!("wanted {}", first.wanted));
         let mut places = group.iter().flat_map(|drift| places(drift));
         if group.len() == 1 {
             one_place(paper, state, places.by_ref().collect(), id_column)?;
@@ -309,7 +312,7 @@ fn drifts(paper: &mut Paper<'_>, drifts: &[Drifted], id_column: usize) -> io::Re
             paper.indented(LABEL, &text)?;
         }
         if let Some(by_hand) = &first.by_hand {
-            let text = Text::new().say(Role::Wary, "by hand: ").plain(by_hand);
+            let text = Text::new().say(Role::Wary, "by hand: ").advice(by_hand);
             paper.indented(LABEL, &text)?;
         }
     }

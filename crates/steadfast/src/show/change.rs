@@ -42,7 +42,7 @@ pub fn write(
     let times = format!("began {}{ended} (UTC)", minute(change.started));
     row(&mut paper, "when", &times)?;
     if let Some(note) = &change.note {
-        paper.row(Role::Wary, "note", &Text::new().plain(note))?;
+        paper.row(Role::Wary, "note", &Text::new().advice(note))?;
     }
     if change.unproven {
         let text = "kept without a proof that anyone can still sign in";

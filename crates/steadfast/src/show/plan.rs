@@ -565,7 +565,7 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
             .plain(&names(&what))
             .solid(Role::Plain, ":")
             .gap(1)
-            .plain(why);
+            .advice(why);
         if let [LeftAlone { at, .. }] = group[..]
             && let Some(place) = at.first()
         {

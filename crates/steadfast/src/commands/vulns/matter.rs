@@ -1,8 +1,6 @@
 //! What is looked at: the running host, a tree, or what a document names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -19,6 +17,7 @@ use model::{Fact, HostPath};
 use super::Args;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::input;
 use crate::progress::Progress;
 
 pub(super) struct Matter {
@@ -90,14 +89,8 @@ impl Matter {
         let absolute = path.canonicalize().map_err(io)?;
         let own = HostPath::from_bytes(absolute.as_os_str().as_bytes());
         let own = own.map_err(|error| refused(error.to_string()))?;
-        let file = File::open(&absolute).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
-            return Err(refused("it is not a file".to_owned()));
-        }
-        let mut bytes = Vec::new();
-        // One byte more than is taken, to notice that there is more.
-        let bounded = file.take(sbom::LIMIT_BYTES + 1).read_to_end(&mut bytes);
-        bounded.map_err(io)?;
+        // Its reader refuses what is larger, with its own words.
+        let bytes = input::read_start(&absolute, sbom::LIMIT_BYTES + 1).map_err(io)?;
         let inventory = sbom::parse(&bytes, &own).map_err(|reason| refused(reason.to_string()))?;
         Ok(Self {
             components: inventory.components,
