@@ -6,6 +6,9 @@ use std::path::Path;
 
 use model::{BaselineName, HostPath};
 
+use resource::kind::sshd::against::contradiction;
+use resource::{Resource, Wanted};
+
 use crate::compile::{Baselines, Request, compile};
 use crate::error::{ContentError, ContentErrors};
 use crate::param::{Param, Params};
@@ -59,6 +62,7 @@ impl Repository {
             compile(self, &sample::host(id, version), &whole)?;
         }
         let facts = sample::host("debian", "12");
+        let mut contradictions = Vec::new();
         for role in self.roles.values() {
             let needs_values =
                 |params: &Params| params.values().any(|param: &Param| param.default.is_none());
@@ -73,10 +77,16 @@ impl Repository {
                 .filter_map(|(name, _)| self.roles.get(name))
                 .any(|role| needs_values(&role.params));
             if !needs_values(&role.params) && !included_need {
-                compile(self, &facts, &request)?;
+                let wanted = compile(self, &facts, &request)?;
+                contradictions.extend(contradicting(&wanted));
             }
         }
-        Ok(self.warnings())
+        // A role that another includes is compiled with it as well.
+        let mut said = BTreeSet::new();
+        contradictions.retain(|warning| said.insert(warning.message().to_owned()));
+        let mut warnings = self.warnings();
+        warnings.extend(contradictions);
+        Ok(warnings)
     }
 
     fn warnings(&self) -> Vec<ContentError> {
@@ -118,6 +128,33 @@ impl Repository {
             .keys()
             .filter(|name| !self.rules.iter().any(|rule| rule.baseline == **name))
     }
+}
+
+/// Wants that can't both hold, as far as the policy alone tells.
+fn contradicting(wanted: &Wanted) -> Vec<ContentError> {
+    let wants = || wanted.roles.iter().flat_map(|role| &role.want);
+    let options = wants().filter_map(|want| match &want.resource {
+        Resource::Sshd(sshd) => Some((want, sshd)),
+        _ => None,
+    });
+    options
+        .flat_map(|(want, sshd)| {
+            wants().filter_map(move |other| {
+                let why = contradiction(sshd, &other.resource)?;
+                let message = format!(
+                    "{} ({}) and {} ({}) can't both hold: {why}",
+                    want.resource.key(),
+                    want.declared_at,
+                    other.resource.key(),
+                    other.declared_at
+                );
+                Some(ContentError::without_place(message).help(
+                    "an `sshd` want is about every connection: where some need another value, \
+                     leave it out and have the option in the file, before the `Match`",
+                ))
+            })
+        })
+        .collect()
 }
 
 fn warn_unused(params: &Params, used: &BTreeSet<String>, warnings: &mut Vec<ContentError>) {

@@ -194,3 +194,28 @@ fn what_is_said_about_vulnerabilities_is_taken() {
     assert_eq!(said.human_impact, Some(model::HumanImpact::VeryHigh));
     assert_eq!(said.max_age_days, None);
 }
+
+/// Case F11 of 2026-11-30: all of it was done, and then taken back.
+#[test]
+fn lint_names_wants_that_can_not_both_hold() {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::create_dir(root.path().join("roles")).expect("a directory");
+    let role = |value: &str| {
+        format!(
+            "role: ssh\nwant:\n\
+             - sshd: {{option: AuthenticationMethods, value: \"publickey,keyboard-interactive\"}}\n\
+             - file: {{path: /etc/ssh/sshd_config.d/50-match.conf, content: \"Match Group deployers\\n  authenticationmethods {value}\\n\"}}\n"
+        )
+    };
+    let linted = |value: &str| {
+        fs::write(root.path().join("roles/ssh.yaml"), role(value)).expect("written");
+        let warnings = lint(root.path()).unwrap_or_else(|errors| panic!("{}", errors.plain()));
+        warnings.iter().map(|warning| warning.message().to_owned()).collect::<Vec<_>>()
+    };
+    let warnings = linted("publickey");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for part in ["can't both hold", "Match Group deployers", "`publickey` on line 2", "ssh.yaml:3", "ssh.yaml:4"] {
+        assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+    }
+    assert_eq!(linted("publickey,keyboard-interactive"), Vec::<String>::new());
+}

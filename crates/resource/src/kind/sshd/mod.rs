@@ -1,6 +1,7 @@
 //! `sshd`: an option of the SSH server, judged by its effective value (`sshd -T`) and by
 //! every `Match` block that sets it otherwise, each with the line that it comes from.
 
+pub mod against;
 pub mod config;
 pub mod effective;
 pub mod words;
