@@ -233,6 +233,15 @@ fn links() {
             "{path: /etc/motd, target: x}",
             "drift: a file, wanted a link to x @ /etc/motd (by hand: move away a file that stands at /etc/motd)",
         ),
+        (
+            "{path: /etc/latest, absent: true}",
+            "drift: a link to motd, wanted absent @ /etc/latest",
+        ),
+        ("{path: /etc/new, absent: true}", "ok: absent"),
+        (
+            "{path: /etc/motd, absent: true}",
+            "drift: a file, wanted absent @ /etc/motd (by hand: move away a file that stands at /etc/motd)",
+        ),
     ] {
         check(&format!("link: {yaml}"), &host(), expected);
     }

@@ -114,7 +114,10 @@ pub(super) fn put(guest: &dyn Guest, resource: &Resource) -> Result<(), String> 
                 directory.group.as_ref(),
             )
         }
-        Resource::Link(link) => run(&["/usr/bin/ln", "-sfn", &link.target, &link.path.to_string()]),
+        Resource::Link(link) => match &link.target {
+            Some(target) => run(&["/usr/bin/ln", "-sfn", target, &link.path.to_string()]),
+            None => run(&["/usr/bin/rm", "-f", &link.path.to_string()]),
+        },
         other => Err(format!(
             "`given` puts files, directories and links in place, or runs commands; not `{}`",
             other.key()
