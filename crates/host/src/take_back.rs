@@ -242,7 +242,7 @@ fn put_paths_back<'a>(
     // What was not there goes from the leaves up, what was there comes from the root down.
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
-        && let Err(error) = stop_what_goes(context, &mine)
+        && let Err(error) = stop_what_goes(context, record, &mine)
             .and_then(|()| upgrade::lock_dpkg())
             .map(|lock| *dpkg = Some(lock))
             .and_then(|()| upgrade::sweep(context, writes, cut_short(record)))
@@ -295,14 +295,30 @@ fn put_paths_back<'a>(
     stuck
 }
 
-/// Services that came with packages end before their files go.
-fn stop_what_goes(context: &Context<'_>, images: &[&Imaged]) -> Result<(), act::ActError> {
+/// Services that came with packages end before their files go, and with them what would start them
+/// again and did not run before.
+fn stop_what_goes(
+    context: &Context<'_>,
+    record: &ActionRecord,
+    images: &[&Imaged],
+) -> Result<(), act::ActError> {
     if !context.root.is_live() || !unit::is_booted() {
         return Ok(());
     }
     let goes = images.iter().filter(|image| image.before == Node::Absent);
     let files: BTreeSet<HostPath> = goes.map(|image| image.path.clone()).collect();
-    unit::stop_all(&unit::at_work_of(&files)?)
+    let mut stops = BTreeSet::new();
+    for unit in unit::of_files(&files)? {
+        let ran = |trigger: &String| match &record.kept {
+            Kept::Upgrade { ran, .. } => ran.contains(trigger),
+            _ => false,
+        };
+        stops.extend(unit.triggers.into_iter().filter(|trigger| !ran(trigger)));
+        if !unit.is_at_rest {
+            stops.insert(unit.name);
+        }
+    }
+    unit::stop_all(&stops)
 }
 
 /// Empties a directory that packages brought, and that goes: of all where that was accepted, else

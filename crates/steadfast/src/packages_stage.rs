@@ -227,7 +227,7 @@ fn rehearsed(
     })??;
     let now = ::plan::converge::passing_now(&survey.wanted, &survey.answers, &after);
     let before = std::mem::replace(&mut survey.answers, after);
-    let rest = survey.plan(context, selection)?;
+    let rest = survey.plan_after(context, selection, &writes)?;
     let packages = Packages {
         packages: fetched.packages,
         removals,

@@ -1,6 +1,7 @@
 //! One look at a host: facts, the policy compiled for them, and the answers to every
 //! probe that the compiled policy needs. `audit`, `plan` and `apply` all start here.
 
+use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use content::{Baselines, Repository, Request};
 use host::{Host, LocalHost};
 use model::id::BadName;
 use model::plan::Selection;
-use model::{Facts, Plan};
+use model::{Facts, HostPath, Plan};
 use resource::{Answers, Resource, Wanted};
 
 use crate::context::Context;
@@ -170,7 +171,18 @@ impl Survey {
 
     /// The plan for what was selected.
     pub fn plan(&self, context: &Context, selection: Selection) -> Result<Plan, Failure> {
-        planned(context, &self.host, &self.wanted, &self.answers, selection)
+        self.plan_after(context, selection, &BTreeSet::new())
+    }
+
+    /// The same after packages that bring these paths.
+    pub fn plan_after(
+        &self,
+        context: &Context,
+        selection: Selection,
+        brought: &BTreeSet<HostPath>,
+    ) -> Result<Plan, Failure> {
+        let (host, wanted, answers) = (&self.host, &self.wanted, &self.answers);
+        planned(context, host, wanted, answers, selection, brought)
     }
 }
 
@@ -181,13 +193,14 @@ pub fn planned(
     wanted: &Wanted,
     answers: &Answers,
     selection: Selection,
+    brought: &BTreeSet<HostPath>,
 ) -> Result<Plan, Failure> {
     let plan =
         plan::converge::plan(wanted, answers, host.identity(), selection).map_err(|error| {
             let help = "let both want the same, or leave one of them out";
             Failure::with_help(Exit::BadInput, error, help)
         })?;
-    let outlook = host::outlook(host, context.directory(), &plan)
+    let outlook = host::outlook(host, context.directory(), &plan, brought)
         .map_err(|error| Failure::because(Exit::Unchecked, error))?;
     Ok(plan::outlook::regard(plan, &outlook))
 }

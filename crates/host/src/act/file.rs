@@ -749,6 +749,14 @@ fn clear(
     Ok(())
 }
 
+/// Was what is at this path made since?
+pub fn is_made_since(path: &HostPath, since: Timestamp) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let mask = StatxFlags::TYPE | StatxFlags::BTIME;
+    rustix::fs::statx(rustix::fs::CWD, path.as_path(), flags, mask)
+        .is_ok_and(|stat| is_born_since(&stat, since))
+}
+
 /// Only where the file system tells when a file was made.
 pub(super) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
     let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);

@@ -163,9 +163,20 @@ fn is_of_a_unit(path: &HostPath) -> bool {
         .is_some_and(|parent| tops.any(|top| parent.as_bytes() == top.as_bytes()))
 }
 
-/// The units that come from these files and are not at rest: those that instances of a template
-/// are, and those that systemd made of a script, too.
-pub fn at_work_of(files: &BTreeSet<HostPath>) -> Result<BTreeSet<String>, ActError> {
+/// A unit that comes from a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfFile {
+    pub name: String,
+    pub is_at_rest: bool,
+    /// Sockets, timers and paths that start it.
+    pub triggers: Vec<String>,
+    /// Where systemd makes directories for it when it starts (systemd.exec(5), `StateDirectory=`).
+    pub directories: Vec<HostPath>,
+}
+
+/// The units that come from these files: those that instances of a template are, and those that
+/// systemd made of a script, too.
+pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
     // `/lib` is a link to `/usr/lib` now, and systemd names either.
     let merged = |text: &str| match text.strip_prefix("/lib/") {
         Some(rest) => format!("/usr/lib/{rest}"),
@@ -176,9 +187,8 @@ pub fn at_work_of(files: &BTreeSet<HostPath>) -> Result<BTreeSet<String>, ActErr
         .filter(|path| is_of_a_unit(path))
         .filter_map(|path| str::from_utf8(path.as_bytes()).ok().map(merged))
         .collect();
-    let mut found = BTreeSet::new();
     if files.is_empty() || !is_booted() {
-        return Ok(found);
+        return Ok(Vec::new());
     }
     let listed = systemctl()?
         .args([
@@ -201,24 +211,39 @@ pub fn at_work_of(files: &BTreeSet<HostPath>) -> Result<BTreeSet<String>, ActErr
         .filter(|name| check_name(name).is_ok())
         .collect();
     if names.is_empty() {
-        return Ok(found);
+        return Ok(Vec::new());
     }
-    let properties = "--property=Id,ActiveState,FragmentPath,SourcePath";
+    let properties = "--property=Id,ActiveState,FragmentPath,SourcePath,TriggeredBy,\
+                      StateDirectory,CacheDirectory,ConfigurationDirectory";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
         .succeed()?;
-    for unit in shown.stdout.split("\n\n") {
+    let units = shown.stdout.split("\n\n").filter_map(|unit| {
         let value = |name: &str| {
             let mut lines = unit.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         };
-        let is_at_rest = value("ActiveState").is_none_or(|state| state == "inactive");
         let mut paths = ["FragmentPath", "SourcePath"].into_iter().filter_map(value);
-        if !is_at_rest && paths.any(|path| files.contains(&merged(path))) {
-            found.extend(value("Id").map(str::to_owned));
+        if !paths.any(|path| files.contains(&merged(path))) {
+            return None;
         }
-    }
-    Ok(found)
+        let words = |name: &str| value(name).unwrap_or_default().split_whitespace();
+        let directories = [
+            ("StateDirectory", "/var/lib"),
+            ("CacheDirectory", "/var/cache"),
+            ("ConfigurationDirectory", "/etc"),
+        ];
+        let directories = directories.iter().flat_map(|(name, top)| {
+            words(name).filter_map(|below| HostPath::literal(top).join(below).ok())
+        });
+        Some(OfFile {
+            name: value("Id")?.to_owned(),
+            is_at_rest: value("ActiveState").is_none_or(|state| state == "inactive"),
+            triggers: words("TriggeredBy").map(str::to_owned).collect(),
+            directories: directories.collect(),
+        })
+    });
+    Ok(units.collect())
 }
 
 /// Stops these together, so that none starts another again, and has systemd forget how they ended.

@@ -9,10 +9,10 @@ use model::{Action, ActionId, Effect, HostPath, Premise, Probe};
 use super::images::image_key;
 use super::work::Work;
 use crate::act::health::{self, Health, Watched};
-use crate::act::{self, ActError, Context, LastLink, unit};
+use crate::act::{self, ActError, Context, LastLink, file, unit};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Role};
+use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Kept, Role};
 use crate::state::{StateError, digest_of};
 use crate::take_back::take_back;
 use crate::validate::{self, Laid};
@@ -407,6 +407,15 @@ impl Work<'_> {
             .map(|image| image.path.clone())
             .collect();
         let mut adopted = 0;
+        for (path, actions) in self.made_by_units(&known, upgrades) {
+            adopted += 1;
+            self.images.retain(|image| image.path != path);
+            let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
+            image.actions.clone_from(&actions);
+            self.images.push(image);
+            known.insert(path.clone());
+            open.push((path, actions));
+        }
         while let Some((directory, actions)) = open.pop() {
             // A link leads to what is not the change's.
             let there = directory.as_path().symlink_metadata();
@@ -435,6 +444,40 @@ impl Work<'_> {
             self.header.images = Some(digest_of(&self.images));
         }
         adopted > 0
+    }
+
+    /// Directories that systemd made for the services of new packages when it started them.
+    fn made_by_units(
+        &self,
+        known: &BTreeSet<HostPath>,
+        upgrades: &BTreeSet<ActionId>,
+    ) -> Vec<(HostPath, BTreeSet<ActionId>)> {
+        if !self.target.root.is_live() {
+            return Vec::new();
+        }
+        let files = self
+            .images
+            .iter()
+            .filter(|image| image.before == Node::Absent && !image.actions.is_disjoint(upgrades))
+            .map(|image| image.path.clone())
+            .collect();
+        // What systemd does not tell now is told by the sweep of what changed outside the set.
+        let units = unit::of_files(&files).unwrap_or_default();
+        let since = self.records.iter().find_map(|record| match &record.kept {
+            Kept::Upgrade { since, .. } => Some(*since),
+            _ => None,
+        });
+        let Some(since) = since else {
+            return Vec::new();
+        };
+        units
+            .into_iter()
+            .flat_map(|unit| unit.directories)
+            .filter(|path| !known.contains(path) && file::is_made_since(path, since))
+            .map(|path| (path, upgrades.clone()))
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect()
     }
 
     fn capture_after(&mut self) -> Result<(), StateError> {

@@ -89,7 +89,7 @@ pub(super) const fn is_of_packages(effect: &Effect) -> bool {
 }
 
 /// What this host says of each action of a plan, where it says something, as far as whoever asks
-/// may look. Read-only.
+/// may look. `brought` is what packages bring before. Read-only.
 ///
 /// # Errors
 /// When the host can't be looked at.
@@ -97,9 +97,11 @@ pub fn outlook(
     host: &LocalHost,
     state: &Path,
     plan: &Plan,
+    brought: &BTreeSet<HostPath>,
 ) -> Result<BTreeMap<ActionId, Outlook>, ActError> {
     let root = Target::of(host)?.root;
-    let made = Made::by(plan);
+    let mut made = Made::by(plan);
+    made.directories.extend(brought.iter().cloned());
     let mut outlook = BTreeMap::new();
     for action in &plan.actions {
         let Some(path) = action.effect.path() else {

@@ -19,7 +19,7 @@ use crate::act::package::{APT_VARIABLES, automatic};
 use crate::act::program::{Program, end_of};
 use crate::act::upgrade::{CONFIGURE, Work, archives_below, names_of};
 use crate::rehearse::writes::READABLE_BYTES;
-use crate::rehearse::{Look, Place, RehearseError, Rehearsed, Step, rehearse};
+use crate::rehearse::{Look, Place, RehearseError, Rehearsed, Step, Untold, rehearse};
 use crate::state::State;
 
 /// A check that takes longer than this tells nothing.
@@ -223,7 +223,7 @@ pub fn rehearse_work(
     )
     .map_err(|error| ActError::program("leave the state directory out", error))?;
     let known = DATA_PLACES.iter().map(|place| HostPath::literal(place));
-    let left_out: Vec<HostPath> = known.chain(data.iter().cloned()).chain([mine]).collect();
+    let data: Vec<HostPath> = known.chain(data.iter().cloned()).collect();
     let folder = state.directory().join("rehearsal");
     // The upgrade unpacks beside the old files; the database and caches come on top.
     let needed_bytes = unpacked_bytes * 2 + (128 << 20);
@@ -240,7 +240,10 @@ pub fn rehearse_work(
     } = rehearse(
         &steps,
         &variables,
-        &left_out,
+        Untold {
+            below: &[mine],
+            data: &data,
+        },
         &[BESIDE, CHANGELOG],
         needed_bytes,
         &folder,

@@ -28,6 +28,7 @@ use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
 use cell::{Cell, Limits};
 use share::Share;
+pub use writes::Untold;
 use writes::{Layer, contents, sizes, writes};
 
 /// The overlays' own layers are made here, as only the rehearsal's namespace sees it: on a file
@@ -113,7 +114,7 @@ fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -
 pub type Look<'a> = &'a mut (dyn FnMut(&Path, &BTreeSet<HostPath>) + Send);
 
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
-/// may write. What they write below `left_out` is not told; new files whose names end with
+/// may write. What is `untold` of their writes is left out; new files whose names end with
 /// one of `endings` are told with their content. `folder` is a place of ours on a disk, for layers that
 /// do not fit into memory; it is gone afterwards. `look` is shown the copy's root after the last
 /// step, where no step failed that others rest on.
@@ -123,7 +124,7 @@ pub type Look<'a> = &'a mut (dyn FnMut(&Path, &BTreeSet<HostPath>) + Send);
 pub fn rehearse(
     steps: &[Step],
     variables: &[(&str, &str)],
-    left_out: &[HostPath],
+    untold: Untold<'_>,
     endings: &[&str],
     needed_bytes: u64,
     folder: &Path,
@@ -153,7 +154,7 @@ pub fn rehearse(
                     }
                 }
                 let unread = || no_copy("read what was written");
-                let writes = writes(&copy.layers, left_out).map_err(unread())?;
+                let writes = writes(&copy.layers, untold).map_err(unread())?;
                 if !broke_off {
                     look(Path::new(OsStr::from_bytes(copy.root.as_bytes())), &writes);
                 }

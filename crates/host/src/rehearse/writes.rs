@@ -87,13 +87,23 @@ pub(super) fn sizes(layers: &[Layer]) -> io::Result<BTreeMap<PathBuf, u64>> {
     Ok(sizes)
 }
 
-/// Every path that was made, changed or removed in these layers, but for what is `left_out`.
-pub(super) fn writes(layers: &[Layer], left_out: &[HostPath]) -> io::Result<BTreeSet<HostPath>> {
+/// What of the writes is not told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Untold<'a> {
+    /// Nothing in these.
+    pub below: &'a [HostPath],
+    /// Where data lies: in these only directories that are new, with all that is in them. What was
+    /// there changes all the time.
+    pub data: &'a [HostPath],
+}
+
+/// Every path that was made, changed or removed in these layers, but for what is not to be told.
+pub(super) fn writes(layers: &[Layer], untold: Untold<'_>) -> io::Result<BTreeSet<HostPath>> {
     let left_out: Vec<HostPath> = EVIDENCE
         .iter()
         .chain([&OWN])
         .map(|top| HostPath::literal(top))
-        .chain(left_out.iter().cloned())
+        .chain(untold.below.iter().cloned())
         .collect();
     let mut found = BTreeSet::new();
     for layer in layers {
@@ -105,11 +115,30 @@ pub(super) fn writes(layers: &[Layer], left_out: &[HostPath]) -> io::Result<BTre
                 if is_left_out(&host, &left_out) {
                     continue;
                 }
+                if is_left_out(&host, untold.data) && !is_new_data(layer, &below, &host, &found)? {
+                    if layer.upper.join(&below).symlink_metadata()?.is_dir() {
+                        open.push(below);
+                    }
+                    continue;
+                }
                 look(layer, below, host, &left_out, &mut found, &mut open)?;
             }
         }
     }
     Ok(found)
+}
+
+/// Is it a directory that was not there, or in one?
+fn is_new_data(
+    layer: &Layer,
+    below: &Path,
+    host: &HostPath,
+    found: &BTreeSet<HostPath>,
+) -> io::Result<bool> {
+    let is_in_one = host.parent().is_some_and(|parent| found.contains(&parent));
+    let is_directory = layer.upper.join(below).symlink_metadata()?.is_dir();
+    let was_there = layer.lower.join(below).symlink_metadata().is_ok();
+    Ok(!was_there && (is_directory || is_in_one))
 }
 
 fn look(

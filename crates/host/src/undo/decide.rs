@@ -502,7 +502,7 @@ impl Deciding<'_> {
         let stay = packages.accounts(
             self.context,
             &record.images,
-            &|path: &HostPath| goes.contains(path) || path.is_within(&HostPath::literal("/run")),
+            &|path: &HostPath| goes.contains(path) || of_the_moment(path),
             &unit_files,
         )?;
         self.decided.stays.extend(packages.told());
@@ -706,6 +706,13 @@ impl Deciding<'_> {
         }
         Ok(())
     }
+}
+
+/// What is there only as long as the machine runs, or the service.
+fn of_the_moment(path: &HostPath) -> bool {
+    ["/run", "/dev"]
+        .iter()
+        .any(|top| path.is_within(&HostPath::literal(top)))
 }
 
 fn has(record: &ChangeRecord, path: &HostPath) -> bool {

@@ -303,7 +303,8 @@ impl Packages {
                 .unwrap_or_default();
             Ok(accounts::Three { before, left, now })
         };
-        let stops = unit::at_work_of(unit_files)?;
+        let stops = unit::of_files(unit_files)?.into_iter();
+        let stops = stops.map(|unit| unit.name).collect();
         accounts::stay(&three("/etc/passwd")?, &three("/etc/group")?, goes, &stops)
     }
 

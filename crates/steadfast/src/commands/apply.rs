@@ -331,7 +331,14 @@ fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
     };
     let answers = survey::observe(&host, &survey.wanted, &progress);
     let selection = plan.selection.clone();
-    match survey::planned(context, &host, &survey.wanted, &answers, selection) {
+    match survey::planned(
+        context,
+        &host,
+        &survey.wanted,
+        &answers,
+        selection,
+        &std::collections::BTreeSet::new(),
+    ) {
         Ok(rest) => Verdict {
             failed: rest
                 .actions

@@ -1,6 +1,8 @@
 //! The README's example of a role, on a booted host: nginx is installed, configured and kept
 //! running; a second apply does nothing; undo brings the host back.
 
+use lab::Release;
+
 use crate::booted::{Host, POLICY, differences, listed};
 use crate::packages::host_that_can_install;
 
@@ -32,7 +34,7 @@ fn answer(host: &Host) -> String {
 fn the_role_of_the_readme_is_put_in_place_and_taken_back() {
     let readme = include_str!("../../../../README.md");
     assert!(readme.contains(WEB), "the README has another example");
-    let Some(host) = host_that_can_install("nginx") else {
+    let Some(host) = host_that_can_install(Release::Bookworm, &["nginx"]) else {
         return;
     };
     host.steadfast(&["recover", "--install"]).expect(0, &[]);

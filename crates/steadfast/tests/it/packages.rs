@@ -12,33 +12,39 @@ use crate::booted::{Host, cache, lab_is_wanted};
 /// Where a host sees the archive.
 const ARCHIVE: &str = "/srv/archive";
 
-/// A booted host whose only archive has `package` and what it depends on.
-pub fn host_that_can_install(package: &str) -> Option<Host> {
+/// A booted host whose only archive has these packages and what they depend on.
+pub fn host_that_can_install(release: Release, packages: &[&str]) -> Option<Host> {
     if !lab_is_wanted(lab::Requirements::Containers) {
         return None;
     }
-    let binds = vec![(archive(package), PathBuf::from(ARCHIVE))];
-    let host = Host::with(Options {
-        binds,
-        ..Options::default()
-    })?;
+    let binds = vec![(archive(release, packages), PathBuf::from(ARCHIVE))];
+    let host = Host::on(
+        release,
+        Options {
+            binds,
+            // A database server with what it needs has some 300 MB.
+            disk_bytes: 4 << 30,
+            ..Options::default()
+        },
+    )?;
     // Signatures are apt's business: what is shown here is what is done with a package.
     host.write(
         "/etc/apt/sources.list",
         format!("deb [trusted=yes] file:{ARCHIVE} ./\n"),
     );
-    host.shell("rm -rf /var/lib/apt/lists/* && apt-get -q update");
+    host.shell("rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; apt-get -q update");
     Some(host)
 }
 
 /// The folder with the packages, made where it is not there yet.
-fn archive(package: &str) -> PathBuf {
+fn archive(release: Release, packages: &[&str]) -> PathBuf {
     let cache = cache();
-    let folder = cache.join(format!("archive-{package}"));
+    let name = format!("archive-{}-{}", release.codename(), packages.join("-"));
+    let folder = cache.join(&name);
     if folder.is_dir() {
         return folder;
     }
-    let image = Image::build(Release::Bookworm, &cache, &mut |_| {}).expect("an image");
+    let image = Image::build(release, &cache, &mut |_| {}).expect("an image");
     // Not booted: its files alone, with this machine's way to the network.
     let tree = Container::prepare(&image, Options::default()).expect("a tree");
     let root = tree.root_path();
@@ -60,10 +66,13 @@ fn archive(package: &str) -> PathBuf {
             "-qy",
             "--no-install-recommends",
             "--download-only",
+            // What the image has already, too.
+            "--reinstall",
         ])
-        .args(["-oDir::Cache::archives=/srv", "install", package]));
+        .args(["-oDir::Cache::archives=/srv", "install"])
+        .args(packages));
 
-    let building = cache.join(format!(".archive-{package}.{}", std::process::id()));
+    let building = cache.join(format!(".{name}.{}", std::process::id()));
     std::fs::create_dir(&building).expect("a folder of this process's own");
     let mut index = String::new();
     for entry in std::fs::read_dir(root.join("srv")).expect("what apt fetched") {
