@@ -210,12 +210,24 @@ fn lint_names_wants_that_can_not_both_hold() {
     let linted = |value: &str| {
         fs::write(root.path().join("roles/ssh.yaml"), role(value)).expect("written");
         let warnings = lint(root.path()).unwrap_or_else(|errors| panic!("{}", errors.plain()));
-        warnings.iter().map(|warning| warning.message().to_owned()).collect::<Vec<_>>()
+        warnings
+            .iter()
+            .map(|warning| warning.message().to_owned())
+            .collect::<Vec<_>>()
     };
     let warnings = linted("publickey");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    for part in ["can't both hold", "Match Group deployers", "`publickey` on line 2", "ssh.yaml:3", "ssh.yaml:4"] {
+    for part in [
+        "can't both hold",
+        "Match Group deployers",
+        "`publickey` on line 2",
+        "ssh.yaml:3",
+        "ssh.yaml:4",
+    ] {
         assert!(warnings[0].contains(part), "{part}: {warnings:?}");
     }
-    assert_eq!(linted("publickey,keyboard-interactive"), Vec::<String>::new());
+    assert_eq!(
+        linted("publickey,keyboard-interactive"),
+        Vec::<String>::new()
+    );
 }

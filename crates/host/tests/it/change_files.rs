@@ -346,7 +346,13 @@ fn set_flags(path: &Path, flags: IFlags) -> bool {
 }
 
 fn outlook(bench: &Bench, plan: &Plan) -> Vec<Outlook> {
-    let said = host::outlook(&bench.host(), &bench.state, plan).expect("a look");
+    let said = host::outlook(
+        &bench.host(),
+        &bench.state,
+        plan,
+        &std::collections::BTreeSet::new(),
+    )
+    .expect("a look");
     said.into_values().collect()
 }
 

@@ -27,7 +27,9 @@ pub fn contradiction(want: &Sshd, other: &Resource) -> Option<String> {
         let (name, rest) = line
             .split_once(|c: char| c.is_whitespace() || c == '=')
             .unwrap_or((line, ""));
-        let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '=').trim();
+        let rest = rest
+            .trim_start_matches(|c: char| c.is_whitespace() || c == '=')
+            .trim();
         if name.eq_ignore_ascii_case("match") {
             criteria = Some(rest);
         } else if let Some(criteria) = criteria
