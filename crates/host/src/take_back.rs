@@ -254,6 +254,17 @@ fn put_paths_back<'a>(
         note(&error);
         return vec![error.to_string()];
     }
+    // One database that others have written meanwhile, and nothing is touched: half of an undo is none.
+    let shared = mine
+        .iter()
+        .filter(|image| image.undo.is_some() && shared(&image.path).is_some());
+    let written: Vec<String> = shared
+        .filter_map(|image| foreign(context, action, record, image))
+        .collect();
+    if !written.is_empty() {
+        bulk::give_up(context);
+        return written;
+    }
     let (gone, kept): (Vec<_>, Vec<_>) = mine
         .into_iter()
         .partition(|image| image.before == Node::Absent);
@@ -294,6 +305,9 @@ fn put_paths_back<'a>(
     }
     stuck
 }
+
+/// Services have stopped by then, whatever they write when they do.
+const STOPPED_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// Services that came with packages end before their files go, and with them what would start them
 /// again and did not run before.
@@ -339,13 +353,24 @@ fn clear(
     if image.before != Node::Absent {
         return Ok(());
     }
-    let born_since = match image.all {
-        true => None,
-        // There people write, and not services that are stopped.
-        false if image.path.is_within(&HostPath::literal("/etc")) => return Ok(()),
-        false => Some(undone_since.unwrap_or(*since)),
+    if image.all {
+        return file::clear_directory(context, &image.path, &|_| true);
+    }
+    // There people write, and not services that are stopped.
+    let peoples = ["/etc", "/home", "/opt", "/srv", "/usr/local"];
+    let is_peoples = |top: &&'static str| image.path.is_within(&HostPath::literal(top));
+    if peoples.iter().any(is_peoples) {
+        return Ok(());
+    }
+    // An undo that was interrupted, and is completed hours later, takes nothing of these hours.
+    let (from, until) = match undone_since {
+        Some(undone) => (*undone, undone.checked_add(STOPPED_WITHIN).ok()),
+        None => (*since, None),
     };
-    file::clear_directory(context, &image.path, born_since)
+    file::clear_directory(context, &image.path, &|stat| {
+        file::is_born_since(stat, from)
+            && until.is_none_or(|until| !file::is_born_since(stat, until))
+    })
 }
 
 /// When an upgrade began that did not come to its end.

@@ -19,10 +19,10 @@ use decide::{Decided, decide};
 
 use jiff::Timestamp;
 use model::count::plural;
-use model::{ActionId, ChangeId, ChangeState, HostPath, Risk};
+use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
-use crate::act::{ActError, Context, LastLink, health, linker};
+use crate::act::{ActError, Context, LastLink, health, linker, unit};
 use crate::apply::{ApplyOptions, image_key};
 use crate::elsewhere;
 use crate::event::Event;
@@ -190,7 +190,14 @@ pub fn undo_chosen(
     forget_claims(&mut record);
     record.header.leaves = choice.leaves(&record).map_err(UndoError::Choice)?;
     refuse_unless_undoable(state, &target, &record)?;
-    let is_guarded = standing_risk(&record) >= Risk::Connectivity;
+    let is_guarded = way_back_risk(&record) >= Risk::Connectivity;
+    if is_guarded && choice.accept_data_loss {
+        return Err(UndoError::Choice(
+            "an undo that could cut people off is put back unless somebody confirms it, and data \
+             that was deleted could not be: undo it with --keep-theirs, and delete the data by hand"
+                .to_owned(),
+        ));
+    }
     if is_guarded {
         options
             .guard
@@ -284,7 +291,24 @@ fn forget_claims(record: &mut ChangeRecord) {
     }
 }
 
-/// The risk of what stands of a change, which its undo has too.
+/// The risk of the undo: that of what stands of the change, and that packages go through which
+/// people get in by now.
+pub fn way_back_risk(record: &ChangeRecord) -> Risk {
+    let standing = standing(record);
+    let actions = record.plan.actions.iter();
+    let mut brought = actions
+        .filter(|action| standing.contains(&action.id))
+        .filter_map(|action| match &action.effect {
+            Effect::Upgrade { packages, .. } => Some(packages),
+            _ => None,
+        });
+    match brought.any(|packages| plan::risk::of_upgrade(packages).is_some()) {
+        true => Risk::Connectivity,
+        false => standing_risk(record),
+    }
+}
+
+/// The risk of what stands of a change.
 fn standing_risk(record: &ChangeRecord) -> Risk {
     let standing = standing(record);
     let actions = record.plan.actions.iter();
@@ -305,18 +329,25 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
             *boot = crate::apply::boot_id();
         }
         if let Kept::Upgrade {
-            ran, undone_since, ..
+            ran,
+            undone_since,
+            boot,
+            ..
         } = &mut action.kept
         {
             *undone_since = Some(Timestamp::now());
+            *boot = crate::apply::boot_id();
             let names: Vec<&str> = ran.iter().map(String::as_str).collect();
             let seen = health::look(&names)?;
-            let mut seen = seen.iter();
-            // One that somebody has stopped since stays so.
-            ran.retain(|_| {
-                seen.next()
-                    .is_some_and(|now| !now.has_ended() || now.has_failed())
-            });
+            let mut runs = Vec::new();
+            for (name, now) in ran.iter().zip(seen) {
+                // One that somebody has stopped since stays so; one whose package the change removed
+                // is not there to run.
+                if !now.has_ended() || now.has_failed() || unit::is_gone(name)? {
+                    runs.push(name.clone());
+                }
+            }
+            *ran = runs;
         }
     }
     Ok(())

@@ -132,6 +132,12 @@ fn drop_staged(context: &Context<'_>) {
     }
 }
 
+/// What was staged is not to get its name after all.
+pub fn give_up(context: &Context<'_>) {
+    context.bulk.on.store(false, Ordering::Relaxed);
+    drop_staged(context);
+}
+
 /// What was done since [`begin`] becomes durable.
 pub fn end(context: &Context<'_>) -> Result<(), ActError> {
     if !context.bulk.on.swap(false, Ordering::Relaxed) {

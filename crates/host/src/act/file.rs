@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use jiff::Timestamp;
 use model::{Blob, Effect, HostPath, Mode};
 use rustix::fs::{AtFlags, FileType, Gid, IFlags, Mode as RawMode, OFlags, RenameFlags, Timespec};
-use rustix::fs::{Statx, StatxFlags, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{Statx, StatxAttributes, StatxFlags, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
 use super::place::{LastLink, Place, Rights};
@@ -686,12 +686,12 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
 /// Deep trees are nobody's data.
 const MOST_DEPTH: usize = 200;
 
-/// Removes what is in a directory: all of it, or only files that were made since, which needs a file
-/// system that tells (statx(2)). Nothing where there is no directory; links are not followed.
+/// Removes what is meant of what is in a directory. Nothing where there is no directory; links are not
+/// followed, and what is mounted in it is an error.
 pub fn clear_directory(
     context: &Context<'_>,
     path: &HostPath,
-    born_since: Option<Timestamp>,
+    is_meant: &dyn Fn(&Statx) -> bool,
 ) -> Result<(), ActError> {
     let place = match context.root.find(path, LastLink::Itself) {
         Ok(place) => place,
@@ -700,7 +700,7 @@ pub fn clear_directory(
     };
     match place.stat()? {
         Some(stat) if is_directory(stat.st_mode) => {
-            clear(&place, &place.dir, &place.name, born_since, MOST_DEPTH)
+            clear(&place, &place.dir, &place.name, is_meant, MOST_DEPTH)
         }
         _ => Ok(()),
     }
@@ -710,7 +710,7 @@ fn clear(
     place: &Place,
     parent: &OwnedFd,
     name: &[u8],
-    born_since: Option<Timestamp>,
+    is_meant: &dyn Fn(&Statx) -> bool,
     depth: usize,
 ) -> Result<(), ActError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -730,13 +730,19 @@ fn clear(
             StatxFlags::TYPE | StatxFlags::BTIME,
         )
         .map_err(place.fail("look into"))?;
-        if born_since.is_some_and(|since| !is_born_since(&stat, since)) {
+        if !is_meant(&stat) {
             continue;
+        }
+        if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Err(ActError::refused(
+                &place.path,
+                "something is mounted in it (findmnt says what)",
+            ));
         }
         let flags = match is_directory(u32::from(stat.stx_mode)) {
             true if depth == 0 => return Err(ActError::refused(&place.path, "it is too deep")),
             true => {
-                clear(place, &directory, name.to_bytes(), born_since, depth - 1)?;
+                clear(place, &directory, name.to_bytes(), is_meant, depth - 1)?;
                 AtFlags::REMOVEDIR
             }
             false => AtFlags::empty(),
@@ -758,7 +764,7 @@ pub fn is_made_since(path: &HostPath, since: Timestamp) -> bool {
 }
 
 /// Only where the file system tells when a file was made.
-pub(super) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
+pub(crate) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
     let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let born = Timestamp::new(
         stat.stx_btime.tv_sec,

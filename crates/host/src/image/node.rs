@@ -200,13 +200,9 @@ impl Node {
     pub fn same_as(&self, other: &Self) -> bool {
         let (one, other) = (self.timeless(), other.timeless());
         match (&one, &other) {
+            // What was recorded without its content is compared without it. One that was recorded with
+            // it, and is too large to be read now, is not what it was.
             (
-                Self::Unread { attributes: one },
-                Self::File {
-                    attributes: other, ..
-                },
-            )
-            | (
                 Self::File {
                     attributes: one, ..
                 },
@@ -219,9 +215,9 @@ impl Node {
     /// Equal down to the modification time, except that a directory's is judged apart.
     pub fn exactly(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Directory { .. }, Self::Directory { .. })
-            | (Self::Unread { .. }, _)
-            | (_, Self::Unread { .. }) => self.same_as(other),
+            (Self::Directory { .. }, Self::Directory { .. }) | (_, Self::Unread { .. }) => {
+                self.same_as(other)
+            }
             _ => self == other,
         }
     }

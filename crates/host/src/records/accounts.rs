@@ -24,6 +24,31 @@ pub fn made(before: &[u8], left: &[u8], now: &[u8]) -> BTreeMap<String, u32> {
         .collect()
 }
 
+/// Those that were not there before, that the change left, and that are there now with another
+/// number: somebody has made them anew.
+pub fn renumbered(before: &[u8], left: &[u8], now: &[u8]) -> Vec<String> {
+    let (before, left, now) = (numbers(before), numbers(left), numbers(now));
+    left.into_iter()
+        .filter(|(name, number)| {
+            !before.contains_key(name) && now.get(name).is_some_and(|other| other != number)
+        })
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The shell of each account, by its name.
+pub fn shells(passwd: &[u8]) -> BTreeMap<String, String> {
+    let lines = passwd.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let name = str::from_utf8(fields.next()?).ok()?;
+            let shell = str::from_utf8(fields.nth(5)?).ok()?;
+            Some((name.to_owned(), shell.trim().to_owned()))
+        })
+        .collect()
+}
+
 /// The accounts whose main group has this number.
 pub fn in_main_group(passwd: &[u8], gid: u32) -> Vec<String> {
     let gid = gid.to_string();

@@ -57,16 +57,21 @@ pub struct Outlook {
     /// Another version of them, or they themselves, come back.
     pub returns: BTreeSet<Key>,
     pub stays: BTreeMap<Key, Stays>,
-    /// Packages that could not live beside what would come back.
+    /// Packages that could not live beside what would come back, or without what has gone since.
     pub clashes: Vec<String>,
     /// Of those that go, others have put another version there since.
     pub newer: BTreeSet<Key>,
+    /// All of which the change made anything else: also what it only configured.
+    pub touched: BTreeSet<Key>,
 }
 
 /// Decides. Each is the content of `/var/lib/dpkg/status`.
 pub fn outlook(before: &[u8], left: &[u8], now: &[u8]) -> Outlook {
+    let mut outlook = Outlook {
+        touched: touched(before, left),
+        ..Outlook::default()
+    };
     let (before, left, now) = (read(before), read(left), read(now));
-    let mut outlook = Outlook::default();
     let keys: BTreeSet<&Key> = before.keys().chain(left.keys()).collect();
     for key in keys {
         let (old, ours, theirs) = (before.get(key), left.get(key), now.get(key));
@@ -99,6 +104,14 @@ pub fn outlook(before: &[u8], left: &[u8], now: &[u8]) -> Outlook {
     outlook
 }
 
+fn touched(before: &[u8], left: &[u8]) -> BTreeSet<Key> {
+    let (before, left) = (by_name(NAMED_BY, before), by_name(NAMED_BY, left));
+    let keys = before.keys().chain(left.keys());
+    keys.filter(|key| before.get(*key) != left.get(*key))
+        .cloned()
+        .collect()
+}
+
 /// What packages that nobody takes back need by now stays, and what that needs in turn.
 fn keep_needed(
     outlook: &mut Outlook,
@@ -117,9 +130,15 @@ fn keep_needed(
             }
         }
         let mut kept = BTreeMap::new();
+        let mut unmet = Vec::new();
         for (key, package) in &then {
             for clause in &package.needs {
-                if is_met(&then, package, clause) || !is_met(now, package, clause) {
+                // One that comes back had what it needs before; what is broken now is nobody's concern.
+                let was = match outlook.returns.contains(key) {
+                    true => before,
+                    false => now,
+                };
+                if is_met(&then, package, clause) || !is_met(was, package, clause) {
                     continue;
                 }
                 let met_by = now.iter().filter(|(key, one)| {
@@ -128,6 +147,13 @@ fn keep_needed(
                 });
                 // What comes back itself, and needs what goes, would be half there.
                 let met_by: Vec<&Key> = met_by.map(|(key, _)| key).collect();
+                if met_by.is_empty() {
+                    let needs: Vec<&str> = clause
+                        .iter()
+                        .map(|relation| relation.name.as_str())
+                        .collect();
+                    unmet.push(format!("{} without {}", package.name, needs.join(" or ")));
+                }
                 if let Some(first) = met_by.first() {
                     kept.entry((*first).clone())
                         .or_insert_with(|| (key.clone(), package.name.clone()));
@@ -136,6 +162,7 @@ fn keep_needed(
         }
         if kept.is_empty() {
             outlook.clashes = clashes(&then, now);
+            outlook.clashes.extend(unmet);
             return;
         }
         for (key, (by, name)) in kept {

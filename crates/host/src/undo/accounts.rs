@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::HostPath;
 
 use crate::act::ActError;
-use crate::records::accounts::{in_main_group, made};
+use crate::records::accounts::{in_main_group, made, renumbered};
 use crate::walk::owned::owned;
 
 /// The content of passwd(5) or group(5): before the change, as it left it, and now.
@@ -39,6 +39,13 @@ pub(super) fn stay(
 ) -> Result<Stay, ActError> {
     let (users, groups) = (passwd.made(), group.made());
     let mut stay = Stay::default();
+    let anew = |of: &Three| -> BTreeMap<String, String> {
+        let names = renumbered(&of.before, &of.left, &of.now).into_iter();
+        let why = || "somebody has made it anew since, with another number".to_owned();
+        names.map(|name| (name, why())).collect()
+    };
+    stay.users = anew(passwd);
+    stay.groups = anew(group);
     if users.is_empty() && groups.is_empty() {
         return Ok(stay);
     }
@@ -64,6 +71,9 @@ pub(super) fn stay(
         let why = match (of.iter().find(stays), first(found.by_group.get(gid))) {
             (Some(user), _) => format!("it is the main group of {user}"),
             (None, Some(path)) => format!("`{path}` is its"),
+            (None, None) if found.unreadable > 0 => {
+                "not all directories could be looked into".to_owned()
+            }
             (None, None) => continue,
         };
         stay.groups.insert(name.clone(), why);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::count::plural;
 use model::{ActionId, Effect, HostPath};
 
+use super::accounts::Stay;
 use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, since, standing};
 use crate::act::{ActError, Context, LastLink, package, runtime};
@@ -14,7 +15,7 @@ use crate::apply::upgrades;
 use crate::image::{Attributes, FileTime, Images, Node};
 use crate::journal::{Imaged, Kept, Role, UndoTo};
 use crate::merge::merge;
-use crate::records::{Shared, shared};
+use crate::records::{Shared, accounts, shared};
 use crate::state::{ChangeRecord, digest_of};
 
 /// Larger files than this are not merged: they are not configuration.
@@ -97,6 +98,11 @@ pub(super) fn decide(
             continue;
         };
         image.undo = match &way.verdict {
+            // What it rests on is looked at again before it is written over.
+            Verdict::Exact if is_by_entry(&image.path) => Some(UndoTo {
+                from: way.current.clone(),
+                to: image.before.clone(),
+            }),
             Verdict::Exact | Verdict::Blocked(_) => None,
             Verdict::Leave | Verdict::Stay => Some(UndoTo {
                 from: way.current.clone(),
@@ -222,7 +228,9 @@ impl Deciding<'_> {
             }
             let is_packaged = !image.actions.is_disjoint(self.upgrades);
             let is_shared = is_packaged && shared(&image.path).is_some();
-            if is_shared || !current.same_as(&after) && !current.same_as(&image.before) {
+            let is_known = current.same_as(&after) || current.same_as(&image.before);
+            // What is too large to be kept is not merged either.
+            if (is_shared || !is_known) && !current.is_unread() {
                 // It will be merged, or shown.
                 (_, current) = look(Some(self.context.images))?;
             }
@@ -261,16 +269,17 @@ impl Deciding<'_> {
         made: &BTreeSet<HostPath>,
     ) -> Result<Verdict, Stop> {
         if let Some(packages) = self.packages {
-            if packages
-                .stays(&image.path, &|path| made.contains(path))
-                .is_some()
-            {
+            // By now it is another package's, as well.
+            let is_of_others =
+                image.before == Node::Absent && packages.of_others.contains(&image.path);
+            let stays = packages.stays(&image.path, &|path| made.contains(path));
+            if is_of_others || stays.is_some() {
                 return Ok(Verdict::Stay);
             }
             if let Some(verdict) = upgraded::by_kind(packages, image, after, current) {
                 return Ok(verdict);
             }
-            if matches!(shared(&image.path), Some(Shared::Entries(_))) {
+            if is_by_entry(&image.path) {
                 // Decided by entry, when it is known what else goes.
                 return Ok(Verdict::Leave);
             }
@@ -287,24 +296,7 @@ impl Deciding<'_> {
                 return Ok(Verdict::Exact);
             }
         }
-        let decided = decide_upgraded(self.context.images, image, after, current)?;
-        match (&decided, &image.before, current) {
-            // Entries came or went since: the time is not ours to put back.
-            (
-                Verdict::Exact,
-                Node::Directory { attributes },
-                Node::Directory {
-                    attributes: current,
-                },
-            ) if directory_time(after) != Some(current.modified)
-                && attributes.modified != current.modified =>
-            {
-                let mut attributes = attributes.clone();
-                attributes.modified = current.modified;
-                Ok(Verdict::Become(Node::Directory { attributes }))
-            }
-            _ => Ok(decided),
-        }
+        Ok(decide_upgraded(self.context.images, image, after, current)?)
     }
 
     /// Places of data: as they are now they stay or go as a whole.
@@ -321,6 +313,20 @@ impl Deciding<'_> {
                 .collect();
             let strange = self.strangers(record, &place);
             if blocked.is_empty() && strange.is_empty() {
+                continue;
+            }
+            let others = self.packages.and_then(|packages| {
+                let mut within = packages.of_others.iter();
+                within.find(|path| {
+                    path.is_within(&place) && path.as_path().symlink_metadata().is_ok()
+                })
+            });
+            if let (true, Some(path)) = (self.choice.accept_data_loss, others) {
+                self.obstacles.push(Obstacle {
+                    what: place.to_string(),
+                    why: format!("`{path}` is of a package that stays, and lies in it"),
+                    difference: None,
+                });
                 continue;
             }
             if self.choice.accept_data_loss {
@@ -416,8 +422,23 @@ impl Deciding<'_> {
             .unwrap_or_default()
             .iter()
             .filter_map(|name| directory.join(name).ok())
-            .filter(|path| !self.ways.contains_key(path))
+            .filter(|path| !self.ways.contains_key(path) && !self.is_of_others(path))
             .collect()
+    }
+
+    /// Is there anything of a package in it that stays?
+    fn holds_of_others(&self, directory: &HostPath) -> bool {
+        let names = self.context.root.list(directory).ok().flatten();
+        let mut paths = names
+            .iter()
+            .flatten()
+            .filter_map(|name| directory.join(name).ok());
+        paths.any(|path| self.is_of_others(&path))
+    }
+
+    fn is_of_others(&self, path: &HostPath) -> bool {
+        self.packages
+            .is_some_and(|packages| packages.of_others.contains(path))
     }
 
     /// What still stands in the way, and the directories in which something stays: from the leaves
@@ -463,7 +484,9 @@ impl Deciding<'_> {
                         ),
                         difference: None,
                     }),
-                    None if holds.contains(&image.path) => verdict = Verdict::Leave,
+                    None if holds.contains(&image.path) || self.holds_of_others(&image.path) => {
+                        verdict = Verdict::Leave;
+                    }
                     None => {}
                 }
             }
@@ -494,7 +517,7 @@ impl Deciding<'_> {
         for pair in &packages.outlook.clashes {
             self.obstacles.push(Obstacle {
                 what: pair.clone(),
-                why: "these packages can't be on one host, and both would be".to_owned(),
+                why: "packages can't be on a host like that, and would be".to_owned(),
                 difference: None,
             });
         }
@@ -513,6 +536,7 @@ impl Deciding<'_> {
         };
         self.decided.stays.extend(told("account", &stay.users));
         self.decided.stays.extend(told("group", &stay.groups));
+        self.refuse_lock_outs(record, &goes, &stay)?;
         let mut links = Vec::new();
         let mut verdicts = Vec::new();
         for image in &record.images {
@@ -557,7 +581,120 @@ impl Deciding<'_> {
                 way.verdict = verdict;
             }
         }
+        // The copy of a database that nobody else has written goes back with it.
+        for image in &record.images {
+            let database = (shared(&image.path) == Some(Shared::Backup))
+                .then(|| upgraded::database_of(&image.path))
+                .flatten();
+            let is_exact = |path: HostPath| {
+                self.ways
+                    .get(&path)
+                    .is_some_and(|way| matches!(way.verdict, Verdict::Exact))
+            };
+            if database.is_some_and(is_exact)
+                && let Some(way) = self.ways.get_mut(&image.path)
+            {
+                way.verdict = Verdict::Exact;
+            }
+        }
         self.settle_links(record, links)
+    }
+
+    /// Where people have come to rest on what goes: their login shell, or a module that a sign-in
+    /// passes through.
+    fn refuse_lock_outs(
+        &mut self,
+        record: &ChangeRecord,
+        goes: &BTreeSet<HostPath>,
+        stay: &Stay,
+    ) -> Result<(), UndoError> {
+        const PASSWD_BYTES: u64 = 64 << 20;
+        let gone: BTreeSet<&HostPath> = record
+            .images
+            .iter()
+            .filter(|image| image.before == Node::Absent && goes.contains(&image.path))
+            .map(|image| &image.path)
+            .collect();
+        let passwd = HostPath::literal("/etc/passwd");
+        let now = self.context.root.read(&passwd, PASSWD_BYTES)?;
+        for (name, shell) in accounts::shells(&now.unwrap_or_default()) {
+            let Ok(path) = HostPath::from_bytes(shell.as_bytes()) else {
+                continue;
+            };
+            let real = self.context.root.find(&path, LastLink::Follow);
+            let leads = real.map_or_else(|_| path.clone(), |place| place.path);
+            let goes_itself = !stay.users.contains_key(&name) && self.is_made(record, &name);
+            if !goes_itself && (gone.contains(&path) || gone.contains(&leads)) {
+                self.obstacles.push(Obstacle {
+                    what: format!("account {name}"),
+                    why: format!("its login shell is `{path}`, which goes: chsh gives it another"),
+                    difference: None,
+                });
+            }
+        }
+        self.refuse_missing_modules(&gone)
+    }
+
+    /// Was the account made by the change?
+    fn is_made(&self, record: &ChangeRecord, name: &str) -> bool {
+        let passwd = HostPath::literal("/etc/passwd");
+        let image = record.images.iter().find(|image| image.path == passwd);
+        let has = |node: &Node| {
+            let content = upgraded::reads(self.context.images, node);
+            content.is_some_and(|content| accounts::shells(&content).contains_key(name))
+        };
+        image.is_some_and(|image| !has(&image.before) && image.after.as_ref().is_some_and(has))
+    }
+
+    /// pam.d(5): a module that a stack names and that is not there refuses everybody.
+    fn refuse_missing_modules(&mut self, gone: &BTreeSet<&HostPath>) -> Result<(), UndoError> {
+        const STACK_BYTES: u64 = 1 << 20;
+        let is_of_pam = |path: &&&HostPath| {
+            path.parent()
+                .is_some_and(|above| above.file_name() == b"security")
+        };
+        let modules: Vec<&[u8]> = gone
+            .iter()
+            .filter(is_of_pam)
+            .map(|path| path.file_name())
+            .filter(|name| name.starts_with(b"pam_") && name.ends_with(b".so"))
+            .collect();
+        if modules.is_empty() {
+            return Ok(());
+        }
+        let directory = HostPath::literal("/etc/pam.d");
+        for name in self.context.root.list(&directory)?.unwrap_or_default() {
+            let Ok(path) = directory.join(&name) else {
+                continue;
+            };
+            // What goes back does not name it, or named it before.
+            let stays = |way: &Way| !matches!(way.verdict, Verdict::Exact | Verdict::Become(_));
+            if !self.ways.get(&path).is_none_or(stays) {
+                continue;
+            }
+            let stack = self
+                .context
+                .root
+                .read(&path, STACK_BYTES)?
+                .unwrap_or_default();
+            let lines = stack.split(|byte| *byte == b'\n');
+            let mut lines = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
+            let named = lines.find_map(|line| {
+                let mut all = modules.iter();
+                all.find(|module| memchr::memmem::find(line, module).is_some())
+            });
+            if let Some(module) = named {
+                self.obstacles.push(Obstacle {
+                    what: path.to_string(),
+                    why: format!(
+                        "it names {}, which goes: nobody could sign in through it",
+                        model::printable(module)
+                    ),
+                    difference: None,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The paths that go, and the unit files among them.
@@ -713,6 +850,10 @@ fn of_the_moment(path: &HostPath) -> bool {
     ["/run", "/dev"]
         .iter()
         .any(|top| path.is_within(&HostPath::literal(top)))
+}
+
+fn is_by_entry(path: &HostPath) -> bool {
+    matches!(shared(path), Some(Shared::Entries(_)))
 }
 
 fn has(record: &ChangeRecord, path: &HostPath) -> bool {

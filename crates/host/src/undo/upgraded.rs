@@ -36,6 +36,8 @@ pub(super) struct Packages {
     pub(super) only_newer: BTreeSet<HostPath>,
     /// Directories of logs that only packages that go list.
     pub(super) logs: BTreeSet<HostPath>,
+    /// What packages list that the undo does not take back.
+    pub(super) of_others: BTreeSet<HostPath>,
 }
 
 impl Packages {
@@ -69,6 +71,7 @@ impl Packages {
             newer: HashMap::new(),
             only_newer: BTreeSet::new(),
             logs: BTreeSet::new(),
+            of_others: BTreeSet::new(),
         };
         packages.read_lists(context, images, &now)?;
         Ok(Some(packages))
@@ -108,7 +111,9 @@ impl Packages {
                 .read(&path, DATABASE_BYTES)?
                 .unwrap_or_default();
             let Some(key) = key_of(&mine, stem) else {
-                of_others.extend(files_in(&list));
+                if key_of(&self.outlook.touched, stem).is_none() {
+                    of_others.extend(files_in(&list));
+                }
                 continue;
             };
             let goes = self.outlook.goes.contains_key(&key);
@@ -119,7 +124,7 @@ impl Packages {
                 if self.outlook.newer.contains(&key) && !known.contains(&path) {
                     of_newer.insert(path.clone());
                 }
-                if !goes {
+                if !goes && !self.outlook.returns.contains(&key) {
                     of_others.insert(path.clone());
                 }
                 self.owners.entry(path).or_default().insert(key.clone());
@@ -147,6 +152,7 @@ impl Packages {
         }
         self.only_newer = of_newer.difference(&of_others).cloned().collect();
         self.logs = logs.difference(&of_others).cloned().collect();
+        self.of_others = of_others;
         self.read_sums(context, status)?;
         self.read_scripts(context)
     }
@@ -223,16 +229,17 @@ impl Packages {
         stays(&key)
     }
 
-    /// Is what is there the packaged content of a newer version of a package that goes?
+    /// Is what is there a newer version's, or dpkg's own, of a package that goes?
     pub(super) fn is_packaged(
         &self,
         context: &Context<'_>,
         path: &HostPath,
     ) -> Result<bool, ActError> {
         if info_file(path).is_some() {
+            // dpkg's own notes on the package, which it writes anew when another takes a file over.
+            let goes = |key: &String| self.outlook.goes.contains_key(key);
             let owners = self.owners.get(path);
-            return Ok(owners
-                .is_some_and(|owners| owners.iter().all(|key| self.outlook.newer.contains(key))));
+            return Ok(owners.is_some_and(|owners| owners.iter().all(goes)));
         }
         let Some(sum) = self.newer.get(path) else {
             return Ok(false);
@@ -439,6 +446,13 @@ pub(super) fn by_kind(
             (packages.keeps_any() || !is_ours).then_some(Verdict::Leave)
         }
     }
+}
+
+/// The database of which this is a copy: `/etc/passwd` of `/etc/passwd-`.
+pub(super) fn database_of(copy: &HostPath) -> Option<HostPath> {
+    let text = str::from_utf8(copy.as_bytes()).ok()?;
+    let (name, _) = text.rsplit_once(['-', '.'])?;
+    HostPath::from_bytes(name.as_bytes()).ok()
 }
 
 /// Is the path made anew by ldconfig(8)?

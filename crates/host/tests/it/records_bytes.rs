@@ -328,3 +328,25 @@ fn which_files_are_shared() {
         assert_eq!(of(none), None, "{none}");
     }
 }
+
+#[test]
+fn a_package_does_not_come_back_without_what_it_needs() {
+    let (lib, app) = (
+        package("lib", "1", ""),
+        package("app", "1", "Depends: lib\n"),
+    );
+    let before = status(&[lib.clone(), app]);
+    // The change removed `app`, and others have removed `lib` since.
+    let found = outlook(before.as_bytes(), status(&[lib]).as_bytes(), b"");
+    assert_eq!(found.clashes, ["app without lib"]);
+}
+
+#[test]
+fn an_account_that_was_made_anew_is_somebody_elses() {
+    use host::records::accounts::{made, renumbered};
+    let left = b"git:x:105:105::/srv/git:/bin/sh\n";
+    let anew = b"git:x:1001:1001:Git:/home/git:/bin/sh\n";
+    assert_eq!(renumbered(b"", left, anew), ["git"]);
+    assert!(made(b"", left, anew).is_empty());
+    assert!(renumbered(b"", left, left).is_empty());
+}

@@ -94,7 +94,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
-    if record.plan.risk() >= Risk::Connectivity && rustix::process::geteuid().is_root() {
+    if host::undo::way_back_risk(&record) >= Risk::Connectivity
+        && rustix::process::geteuid().is_root()
+    {
         // Who takes the undo back after a restart must be there before it begins.
         context::install_recovery(&host, &state)?;
     }

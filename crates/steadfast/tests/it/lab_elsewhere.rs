@@ -145,7 +145,7 @@ fn without_systemd_what_could_cut_people_off_is_refused() {
     host.expect_same(&before);
 
     elsewhere("apply --rule cron-files --yes").expect(0, &["is in effect"]);
-    assert_eq!(host.shell("stat -c %a /etc/crontab"), "644\n");
+    assert_eq!(host.shell("stat -c %a /etc/crontab"), "664\n");
     elsewhere("undo last --yes").expect(0, &["as it was before it"]);
     host.expect_same(&before);
 }

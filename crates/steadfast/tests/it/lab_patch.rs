@@ -389,9 +389,11 @@ fn what_changes_outside_the_write_set_is_told() {
         .expect(0, &[told, "/srv/outside", "checked, and as before"]);
 }
 
-/// A feed that says in which version of `demo` a vulnerability is fixed.
+/// Feeds that say in which version of `demo` a vulnerability is fixed, and that it is exploited: days
+/// are left for it, or none.
 pub fn feed_of(host: &Host, fixed: &str) {
     feed_for(host, "Debian:12", fixed);
+    exploited(host);
 }
 
 fn feed_for(host: &Host, ecosystem: &str, fixed: &str) {
@@ -407,13 +409,25 @@ fn feed_for(host: &Host, ecosystem: &str, fixed: &str) {
         .expect(0, &[]);
 }
 
+/// A catalogue that says that it is exploited.
+fn exploited(host: &Host) {
+    const CATALOGUE: &str = r#"{"title": "CISA Catalog of Known Exploited Vulnerabilities",
+        "catalogVersion": "2026.11.29", "dateReleased": "2026-11-29T00:00:00.000Z", "count": 1,
+        "vulnerabilities": [{"cveID": "CVE-2099-0001", "vendorProject": "Demo", "product": "demo",
+        "vulnerabilityName": "a hole", "dateAdded": "2026-11-01", "shortDescription": "a hole",
+        "requiredAction": "update", "dueDate": "2026-11-22",
+        "knownRansomwareCampaignUse": "Unknown", "notes": "", "cwes": []}]}"#;
+    host.write("/srv/kev/known_exploited_vulnerabilities.json", CATALOGUE);
+    host.steadfast(&["feed", "import", "/srv/kev", "--name", "kev"])
+        .expect(0, &[]);
+}
+
 /// Only what is due is taken; and what is not due in time, or has no date, stays.
 #[test]
 fn what_is_due_is_taken_first() {
     let Some(host) = host_with_pending("") else {
         return;
     };
-    // Exploited, as there is no word to the contrary: days are left for it, or none.
     feed_of(&host, "2.0");
     host.steadfast(&["patch", "status"])
         .expect(1, &["overdue", "CVE-2099-0001 in demo"]);

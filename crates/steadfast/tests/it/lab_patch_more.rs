@@ -286,7 +286,7 @@ fn a_conflict_of_an_undo_is_shown() {
             "it was last written at 20",
             "it is of the package demo",
             "4 places were changed by someone else since",
-            "apt-get install --reinstall PACKAGE",
+            "--keep-theirs leaves these as they are",
         ],
     );
     assert!(!said.err.contains("-new\n"), "no text: {said}");
@@ -355,7 +355,7 @@ fn a_rehearsal_on_disk_is_stopped_before_it_is_full() {
         &[
             "demo 1.0 → 2.0",
             "the copy was made on disk",
-            "had no limit",
+            "had no common limit",
         ],
     );
 }

@@ -151,3 +151,45 @@ fn data_goes_with_a_package_when_that_is_accepted() {
     host.shell("! test -e /var/lib/app && ! id app && ! systemctl is-active appd");
     expect_same(&host, &before);
 }
+
+/// What people have come to rest on is not taken from under them: a login shell, a module that
+/// sign-ins pass through, a file that another package has by now.
+#[test]
+fn what_people_rest_on_by_now_stands_in_the_way() {
+    const TOOLS: &str = r#"
+d=/root/build/tools; mkdir -p $d/usr/bin $d/usr/lib/security $d/usr/share/tools
+cp /bin/sh $d/usr/bin/toolsh; echo module > $d/usr/lib/security/pam_tools.so; echo data > $d/usr/share/tools/data
+make tools 1.0 ''
+d=/root/build/tools-data; mkdir -p $d/usr/share/tools; echo data > $d/usr/share/tools/data
+make tools-data 1.1 '' 'Replaces: tools
+'
+index
+"#;
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!("{MAKE}{TOOLS}useradd ana"));
+    host.role("tools", "  - package: {name: tools}\n");
+    host.steadfast(&["apply", "--role", "tools", "--yes"])
+        .expect(0, &["is in effect"]);
+    host.shell(
+        "apt-get -qq -y install tools-data; usermod -s /usr/bin/toolsh ana; \
+         echo 'auth optional pam_tools.so' > /etc/pam.d/mine",
+    );
+    host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
+        .expect(
+            5,
+            &[
+                "account ana its login shell is `/usr/bin/toolsh`, which goes",
+                "/etc/pam.d/mine it names pam_tools.so, which goes",
+                "nothing was touched",
+            ],
+        );
+    host.shell("test -e /usr/bin/toolsh && chsh -s /bin/sh ana && rm /etc/pam.d/mine");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    host.shell(
+        "! test -e /usr/bin/toolsh && dpkg --verify tools-data && test -e /usr/share/tools/data \
+         && test -z \"$(dpkg --audit)\"",
+    );
+}
