@@ -255,10 +255,10 @@ fn put_paths_back<'a>(
         return vec![error.to_string()];
     }
     // One database that others have written meanwhile, and nothing is touched: half of an undo is none.
-    let shared = mine
+    let databases = mine
         .iter()
         .filter(|image| image.undo.is_some() && shared(&image.path).is_some());
-    let written: Vec<String> = shared
+    let written: Vec<String> = databases
         .filter_map(|image| foreign(context, action, record, image))
         .collect();
     if !written.is_empty() {

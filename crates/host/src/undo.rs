@@ -10,6 +10,7 @@ pub(crate) mod again;
 pub mod choice;
 mod decide;
 pub mod look_again;
+mod path;
 mod since;
 mod upgraded;
 

@@ -124,15 +124,9 @@ pub fn plan(patching: Patching) -> Plan {
         });
         for unit in restarts {
             let place = u32::try_from(actions.len()).unwrap_or(u32::MAX);
-            let effect = Effect::Unit {
-                name: unit,
-                op: UnitOp::Restart,
-            };
             actions.push(Action {
                 after: vec![ActionId(0)],
-                risk: Risk::Service,
-                validate: validator_of_unit(&effect),
-                ..action(place, effect, Inverse::Repeat)
+                ..restart_of(unit, place)
             });
         }
         left_alone.extend(left_running(stay));
@@ -150,6 +144,18 @@ pub fn plan(patching: Patching) -> Plan {
     }
 }
 
+fn restart_of(unit: String, place: u32) -> Action {
+    let effect = Effect::Unit {
+        name: unit,
+        op: UnitOp::Restart,
+    };
+    Action {
+        risk: Risk::Service,
+        validate: validator_of_unit(&effect),
+        ..action(place, effect, Inverse::Repeat)
+    }
+}
+
 /// What runs the old files of upgrades that are done, whoever made them, as a plan of restarts. `users`
 /// have these files mapped, and nothing else.
 pub fn restart(
@@ -160,18 +166,10 @@ pub fn restart(
 ) -> Plan {
     let old: BTreeSet<HostPath> = users.iter().flat_map(|user| user.maps.clone()).collect();
     let (restarts, mut stay) = served(users, &old, not_restarted);
-    let actions = restarts.into_iter().zip(0..).map(|(name, place)| {
-        let effect = Effect::Unit {
-            name,
-            op: UnitOp::Restart,
-        };
-        Action {
-            risk: Risk::Service,
-            validate: validator_of_unit(&effect),
-            ..action(place, effect, Inverse::Repeat)
-        }
-    });
-    let actions = actions.collect();
+    let actions = restarts.into_iter().zip(0..);
+    let actions = actions
+        .map(|(unit, place)| restart_of(unit, place))
+        .collect();
     // Here everybody who stays is named: the command is about nothing else.
     for user in users.iter().filter(|user| !user.maps.is_empty()) {
         match &user.unit {

@@ -9,6 +9,7 @@ use model::effect::bare_name;
 
 use super::program::Program;
 use super::{ActError, Context};
+use crate::records::INFO;
 
 /// Below these people and programs keep what is theirs. Logs and caches are not data.
 const TOPS: [&str; 6] = [
@@ -19,7 +20,6 @@ const TOPS: [&str; 6] = [
     "/var/lib/",
     "/var/www/",
 ];
-const INFO: &str = "/var/lib/dpkg/info";
 /// Thousands of files say what a hundred say.
 const MOST_FOUND: usize = 100;
 /// A tree that is deeper is no package's.

@@ -22,6 +22,7 @@ use super::package::{
 use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
+use crate::records::INFO;
 
 /// How long the rest of an upgrade that lost its parent may take.
 const LEFT_AT_WORK: Duration = Duration::from_secs(900);
@@ -363,7 +364,6 @@ const DATABASE: [&str; 3] = [
     "/var/lib/dpkg/info",
     "/var/lib/dpkg/triggers",
 ];
-const INFO: &str = "/var/lib/dpkg/info";
 /// apache2 has a list of 6 kB.
 const CONFFILES_LIMIT_BYTES: u64 = 1 << 20;
 const UNFINISHED: [&str; 2] = ["-new", ".new"];

@@ -339,6 +339,18 @@ pub fn rehearse_work(
     })
 }
 
+impl Room {
+    /// As much as is free now. None where the file system can't be asked.
+    pub(super) fn now(at: PathBuf, written_bytes: u64) -> Option<Self> {
+        let room = rustix::fs::statvfs(&at).ok()?;
+        Some(Self {
+            at,
+            written_bytes,
+            free_bytes: room.f_bavail * room.f_frsize,
+        })
+    }
+}
+
 /// By file system; one that can't be asked for its room is left out.
 fn room(written_bytes: &BTreeMap<PathBuf, u64>) -> Vec<Room> {
     let mut by_device: BTreeMap<u64, (PathBuf, u64)> = BTreeMap::new();
@@ -349,14 +361,7 @@ fn room(written_bytes: &BTreeMap<PathBuf, u64>) -> Vec<Room> {
     let mut all: Vec<Room> = by_device
         .into_values()
         .filter(|(_, written_bytes)| *written_bytes > 0)
-        .filter_map(|(at, written_bytes)| {
-            let room = rustix::fs::statvfs(&at).ok()?;
-            Some(Room {
-                at,
-                written_bytes,
-                free_bytes: room.f_bavail * room.f_frsize,
-            })
-        })
+        .filter_map(|(at, written_bytes)| Room::now(at, written_bytes))
         .collect();
     all.sort_by(|a, b| a.at.cmp(&b.at));
     all

@@ -264,14 +264,7 @@ pub fn recall(state: &State, asked: &Asked<'_>, now: Timestamp) -> Option<Rememb
     let room: Option<Vec<Room>> = kept
         .room
         .into_iter()
-        .map(|(at, written_bytes)| {
-            let room = rustix::fs::statvfs(&at).ok()?;
-            Some(Room {
-                at,
-                written_bytes,
-                free_bytes: room.f_bavail * room.f_frsize,
-            })
-        })
+        .map(|(at, written_bytes)| Room::now(at, written_bytes))
         .collect();
     Some(Remembered {
         at: kept.at,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::entries::Three;
+
 /// Name and number of the accounts, or of the groups, of a file.
 fn numbers(file: &[u8]) -> BTreeMap<String, u32> {
     let lines = file.split(|byte| *byte == b'\n');
@@ -16,9 +18,9 @@ fn numbers(file: &[u8]) -> BTreeMap<String, u32> {
 }
 
 /// Those that were not there before, that the change left, and that are there now with the same
-/// number. Each is the content of one file.
-pub fn made(before: &[u8], left: &[u8], now: &[u8]) -> BTreeMap<String, u32> {
-    let (before, left, now) = (numbers(before), numbers(left), numbers(now));
+/// number.
+pub fn made(file: Three<'_>) -> BTreeMap<String, u32> {
+    let (before, left, now) = (numbers(file.before), numbers(file.left), numbers(file.now));
     left.into_iter()
         .filter(|(name, number)| !before.contains_key(name) && now.get(name) == Some(number))
         .collect()
@@ -26,8 +28,8 @@ pub fn made(before: &[u8], left: &[u8], now: &[u8]) -> BTreeMap<String, u32> {
 
 /// Those that were not there before, that the change left, and that are there now with another
 /// number: somebody has made them anew.
-pub fn renumbered(before: &[u8], left: &[u8], now: &[u8]) -> Vec<String> {
-    let (before, left, now) = (numbers(before), numbers(left), numbers(now));
+pub fn renumbered(file: Three<'_>) -> Vec<String> {
+    let (before, left, now) = (numbers(file.before), numbers(file.left), numbers(file.now));
     left.into_iter()
         .filter(|(name, number)| {
             !before.contains_key(name) && now.get(name).is_some_and(|other| other != number)

@@ -6,11 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Form, alternatives};
 
 /// One database as it was before a change, as the change left it, and as it is now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Three<'a> {
     pub before: &'a [u8],
     pub left: &'a [u8],
     pub now: &'a [u8],
+}
+
+impl<'a> Three<'a> {
+    /// In that order.
+    pub fn of([before, left, now]: &'a [Vec<u8>; 3]) -> Self {
+        Self { before, left, now }
+    }
 }
 
 /// An entry was changed by the change and by others too, in the same place.

@@ -5,23 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::HostPath;
 
-use crate::act::ActError;
+use crate::act::{ActError, unit};
 use crate::records::accounts::{in_main_group, made, renumbered};
+use crate::records::entries::Three;
 use crate::walk::owned::owned;
-
-/// The content of passwd(5) or group(5): before the change, as it left it, and now.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Three {
-    pub(super) before: Vec<u8>,
-    pub(super) left: Vec<u8>,
-    pub(super) now: Vec<u8>,
-}
-
-impl Three {
-    fn made(&self) -> BTreeMap<String, u32> {
-        made(&self.before, &self.left, &self.now)
-    }
-}
 
 /// The accounts and the groups that stay, and why.
 #[derive(Clone, Debug, Default)]
@@ -30,17 +17,18 @@ pub(super) struct Stay {
     pub(super) groups: BTreeMap<String, String>,
 }
 
-/// Looks at the host. `goes` are the paths that go; `stops` are the units that are stopped before.
+/// Looks at the host, where passwd(5) and group(5) are these. `goes` are the paths that go;
+/// `unit_files` are those among them whose units are stopped before.
 pub(super) fn stay(
-    passwd: &Three,
-    group: &Three,
+    passwd: Three<'_>,
+    group: Three<'_>,
     goes: &(dyn Fn(&HostPath) -> bool + Sync),
-    stops: &BTreeSet<String>,
+    unit_files: &BTreeSet<HostPath>,
 ) -> Result<Stay, ActError> {
-    let (users, groups) = (passwd.made(), group.made());
+    let (users, groups) = (made(passwd), made(group));
     let mut stay = Stay::default();
-    let anew = |of: &Three| -> BTreeMap<String, String> {
-        let names = renumbered(&of.before, &of.left, &of.now).into_iter();
+    let anew = |of: Three<'_>| -> BTreeMap<String, String> {
+        let names = renumbered(of).into_iter();
         let why = || "somebody has made it anew since, with another number".to_owned();
         names.map(|name| (name, why())).collect()
     };
@@ -52,7 +40,9 @@ pub(super) fn stay(
     let numbers = |of: &BTreeMap<String, u32>| of.values().copied().collect::<BTreeSet<u32>>();
     let found = owned(&numbers(&users), &numbers(&groups), goes)
         .map_err(|error| ActError::program("find whose files are left", error))?;
-    let processes = processes(&numbers(&users), stops)?;
+    let stops = unit::of_files(unit_files)?.into_iter();
+    let stops = stops.map(|unit| unit.name).collect();
+    let processes = processes(&numbers(&users), &stops)?;
     let first = |paths: Option<&BTreeSet<HostPath>>| paths?.first().cloned();
     for (name, uid) in &users {
         if let Some(path) = first(found.by_user.get(uid)) {
@@ -66,7 +56,7 @@ pub(super) fn stay(
         }
     }
     for (name, gid) in &groups {
-        let of = in_main_group(&passwd.now, *gid);
+        let of = in_main_group(passwd.now, *gid);
         let stays = |user: &&String| !users.contains_key(*user) || stay.users.contains_key(*user);
         let why = match (of.iter().find(stays), first(found.by_group.get(gid))) {
             (Some(user), _) => format!("it is the main group of {user}"),

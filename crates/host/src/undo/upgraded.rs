@@ -8,8 +8,8 @@ use md5::{Digest as _, Md5};
 use model::{ActionId, HostPath};
 
 use super::accounts::{self, Stay};
-use super::decide::Verdict;
-use crate::act::{ActError, Context, LastLink, unit};
+use super::path::Verdict;
+use crate::act::{ActError, Context, LastLink};
 use crate::image::{Images, Node};
 use crate::journal::{Imaged, Role};
 use crate::packages::files_in;
@@ -293,26 +293,25 @@ impl Packages {
         goes: &(dyn Fn(&HostPath) -> bool + Sync),
         unit_files: &BTreeSet<HostPath>,
     ) -> Result<Stay, ActError> {
-        let three = |path: &'static str| -> Result<accounts::Three, ActError> {
+        let contents = |path: &'static str| -> Result<Option<[Vec<u8>; 3]>, ActError> {
             let path = HostPath::literal(path);
             let found = images
                 .iter()
                 .find(|image| image.role == Role::Touched && image.path == path);
-            let Some((before, left)) = found.and_then(|image| {
-                let read = |node: &Node| context.images.read(&node.content()?, DATABASE_BYTES).ok();
+            let both = found.and_then(|image| {
+                let read = |node| reads(context.images, node);
                 Some((read(&image.before)?, read(image.after.as_ref()?)?))
-            }) else {
-                return Ok(accounts::Three::default());
+            });
+            let Some((before, left)) = both else {
+                return Ok(None);
             };
-            let now = context
-                .root
-                .read(&path, DATABASE_BYTES)?
-                .unwrap_or_default();
-            Ok(accounts::Three { before, left, now })
+            let now = context.root.read(&path, DATABASE_BYTES)?;
+            Ok(Some([before, left, now.unwrap_or_default()]))
         };
-        let stops = unit::of_files(unit_files)?.into_iter();
-        let stops = stops.map(|unit| unit.name).collect();
-        accounts::stay(&three("/etc/passwd")?, &three("/etc/group")?, goes, &stops)
+        let (passwd, group) = (contents("/etc/passwd")?, contents("/etc/group")?);
+        let [passwd, group] =
+            [&passwd, &group].map(|all| all.as_ref().map(Three::of).unwrap_or_default());
+        accounts::stay(passwd, group, goes, unit_files)
     }
 
     /// Must an entry of this name stay in the database at `path`?
@@ -359,10 +358,7 @@ impl Packages {
         stay: &Stay,
         current: &Node,
     ) -> Result<Option<Vec<u8>>, String> {
-        let read = |node: &Node| match node {
-            Node::Absent => Some(Vec::new()),
-            _ => context.images.read(&node.content()?, DATABASE_BYTES).ok(),
-        };
+        let read = |node| reads(context.images, node);
         let after = image.after.as_ref().unwrap_or(&image.before);
         let all = (read(&image.before), read(after), read(current));
         let (Some(before), Some(left), Some(now)) = all else {

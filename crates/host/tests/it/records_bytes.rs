@@ -344,9 +344,14 @@ fn a_package_does_not_come_back_without_what_it_needs() {
 #[test]
 fn an_account_that_was_made_anew_is_somebody_elses() {
     use host::records::accounts::{made, renumbered};
-    let left = b"git:x:105:105::/srv/git:/bin/sh\n";
-    let anew = b"git:x:1001:1001:Git:/home/git:/bin/sh\n";
-    assert_eq!(renumbered(b"", left, anew), ["git"]);
-    assert!(made(b"", left, anew).is_empty());
-    assert!(renumbered(b"", left, left).is_empty());
+    let left: &[u8] = b"git:x:105:105::/srv/git:/bin/sh\n";
+    let anew: &[u8] = b"git:x:1001:1001:Git:/home/git:/bin/sh\n";
+    let three = |now| Three {
+        before: b"",
+        left,
+        now,
+    };
+    assert_eq!(renumbered(three(anew)), ["git"]);
+    assert!(made(three(anew)).is_empty());
+    assert!(renumbered(three(left)).is_empty());
 }
