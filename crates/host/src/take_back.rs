@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 
 use crate::act::health::{self, Watched};
-use crate::act::upgrade::DpkgLock;
-use crate::act::{self, Context, bulk, file, unit, upgrade};
+use crate::act::held::LEFT_AT_WORK;
+use crate::act::{self, Context, account, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
@@ -39,7 +39,8 @@ pub struct Outcome {
     /// Paths of the change that were looked at, are not as they were before it, and were not to go
     /// back now: what others wrote stays in them.
     pub differing: Vec<HostPath>,
-    /// Files that were seen to be as they were, and that units wrote anew when they started.
+    /// Files that were seen to be as they were, and that units wrote anew when they started, or others
+    /// when the accounts were let go.
     pub anew: Vec<HostPath>,
     /// Values, units and packages that were looked at, and are as they were.
     pub values: usize,
@@ -112,9 +113,13 @@ pub fn take_back(
     if let Err(error) = file::sweep(context, concerned.iter().map(|image| &image.path)) {
         outcome.stuck.push(error.to_string());
     }
+    if let Err(error) = hold(context, plan, &concerned, &chosen) {
+        // Nothing was touched, and the next try finds all as it is.
+        outcome.is_full |= error.is_full();
+        outcome.stuck.push(error.to_string());
+        return outcome;
+    }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();
-    // Until all is checked: dpkg's database is among what goes back.
-    let mut dpkg = None;
     for action in in_turn(plan) {
         if !chosen.contains(&action.id) {
             continue;
@@ -134,7 +139,7 @@ pub fn take_back(
             failed.push(format!("{}: {error}", action.id));
         }
         failed.extend(put_paths_back(
-            context, action, record, &concerned, &mut done, &mut dpkg, sink, &mut note,
+            context, action, record, &concerned, &mut done, sink, &mut note,
         ));
         if !packages_first
             && !action.effect.is_activation()
@@ -163,10 +168,11 @@ pub fn take_back(
         }
     }
     context.crash.here("directory times set");
-    let mut was_back = BTreeSet::new();
+    // What a unit's start writes anew, or whoever waited for the accounts, is told apart from what
+    // did not go back.
+    let was_back = back_before_others(context, plan, &chosen, &concerned);
+    context.let_go_of_accounts();
     if context.root.is_live() {
-        // What a unit's start writes anew is told apart from what did not go back.
-        was_back = back_before_starts(context, plan, &chosen, &concerned);
         let watched = repeat_activations(context, plan, records, &chosen, &mut outcome);
         settle_units(context, records, &chosen, &mut outcome);
         stay_up(&watched, &mut outcome);
@@ -178,8 +184,28 @@ pub fn take_back(
         was_back: &was_back,
     };
     check(&seen, journal, records, &chosen, &mut outcome);
-    drop(dpkg);
+    context.let_go();
     outcome
+}
+
+/// What others write as well is held before it is written, the package manager first: its scripts
+/// want the accounts.
+fn hold(
+    context: &Context<'_>,
+    plan: &Plan,
+    images: &[&Imaged],
+    chosen: &BTreeSet<ActionId>,
+) -> Result<(), act::ActError> {
+    if !images
+        .iter()
+        .any(|image| account::is_of_accounts(&image.path))
+    {
+        return Ok(());
+    }
+    if !crate::apply::upgrades(plan).is_disjoint(chosen) {
+        context.hold_dpkg(LEFT_AT_WORK)?;
+    }
+    context.hold_accounts()
 }
 
 /// The last action first. Modules come when every file is back: while one still forbids a
@@ -228,7 +254,6 @@ fn put_paths_back<'a>(
     record: &ActionRecord,
     images: &[&'a Imaged],
     done: &mut BTreeSet<&'a HostPath>,
-    dpkg: &mut Option<DpkgLock>,
     sink: &mut dyn FnMut(Event),
     note: &mut dyn FnMut(&act::ActError),
 ) -> Vec<String> {
@@ -243,8 +268,8 @@ fn put_paths_back<'a>(
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
         && let Err(error) = stop_what_goes(context, record, &mine)
-            .and_then(|()| upgrade::lock_dpkg())
-            .map(|lock| *dpkg = Some(lock))
+            // Until all is checked: dpkg's database is among what goes back.
+            .and_then(|()| context.hold_dpkg(LEFT_AT_WORK))
             .and_then(|()| upgrade::sweep(context, writes, cut_short(record)))
             .and_then(|()| {
                 let ways = mine.iter().map(|image| (&image.path, &image.before));
@@ -254,11 +279,10 @@ fn put_paths_back<'a>(
         note(&error);
         return vec![error.to_string()];
     }
-    // One database that others have written meanwhile, and nothing is touched: half of an undo is none.
-    let databases = mine
-        .iter()
-        .filter(|image| image.undo.is_some() && shared(&image.path).is_some());
-    let written: Vec<String> = databases
+    // One database or setting that others have written meanwhile, and nothing is touched: half of an
+    // undo is none.
+    let decided = mine.iter().filter(|image| is_decided(record, image));
+    let written: Vec<String> = decided
         .filter_map(|image| foreign(context, action, record, image))
         .collect();
     if !written.is_empty() {
@@ -335,6 +359,25 @@ fn stop_what_goes(
     unit::stop_all(&stops)
 }
 
+/// There people write, and not services that are stopped.
+pub(crate) fn is_peoples(path: &HostPath) -> bool {
+    ["/etc", "/home", "/opt", "/srv", "/usr/local"]
+        .iter()
+        .any(|top| path.is_within(&HostPath::literal(top)))
+}
+
+/// What an undo has decided by what lay there.
+fn is_decided(record: &ActionRecord, image: &Imaged) -> bool {
+    let is_undone = matches!(
+        record.kept,
+        Kept::Upgrade {
+            undone_since: Some(_),
+            ..
+        }
+    );
+    image.undo.is_some() && (shared(&image.path).is_some() || is_undone && is_peoples(&image.path))
+}
+
 /// Empties a directory that packages brought, and that goes: of all where that was accepted, else
 /// of what their services wrote when they were stopped.
 fn clear(
@@ -356,10 +399,7 @@ fn clear(
     if image.all {
         return file::clear_directory(context, &image.path, &|_| true);
     }
-    // There people write, and not services that are stopped.
-    let peoples = ["/etc", "/home", "/opt", "/srv", "/usr/local"];
-    let is_peoples = |top: &&'static str| image.path.is_within(&HostPath::literal(top));
-    if peoples.iter().any(is_peoples) {
+    if is_peoples(&image.path) {
         return Ok(());
     }
     // An undo that was interrupted, and is completed hours later, takes nothing of these hours.
@@ -406,10 +446,9 @@ fn foreign(
     // What an unfinished change of accounts wrote is not known beforehand, nor what dpkg does
     // with configuration files.
     let is_file = matches!(action.effect, Effect::PutFile { .. });
-    // A database of many is written by others at any time, and what it was to become was decided by
-    // what was in it.
-    let is_decided = image.undo.is_some() && shared(&image.path).is_some();
-    let is_upgrade = matches!(action.effect, Effect::Upgrade { .. }) && !is_decided;
+    // A database of many is written by others at any time, settings by people, and what they were to
+    // become was decided by what was in them.
+    let is_upgrade = matches!(action.effect, Effect::Upgrade { .. }) && !is_decided(record, image);
     let open_ended = matches!(record.kept, Kept::Packages(_))
         || is_upgrade
         || record.state == ActionState::Begun && !is_file;
@@ -572,9 +611,9 @@ fn settle_units(
     }
 }
 
-/// The files that are as they were before any unit is started again. Only what a unit may have
-/// been told to start is worth the look.
-fn back_before_starts<'a>(
+/// The files that are as they were before any unit is started again, and before others write
+/// accounts. Only what is about to be written so is worth the look.
+fn back_before_others<'a>(
     context: &Context<'_>,
     plan: &Plan,
     chosen: &BTreeSet<ActionId>,
@@ -585,13 +624,12 @@ fn back_before_starts<'a>(
         (action.effect.is_activation() || is_upgrade)
             && (chosen.contains(&action.id) || action.after.iter().any(|id| chosen.contains(id)))
     });
-    if !starts {
-        return BTreeSet::new();
-    }
+    let starts = starts && context.root.is_live();
     let files = images
         .iter()
         .filter(|image| image.role == Role::Touched && matches!(image.before, Node::File { .. }));
     files
+        .filter(|image| starts || account::is_of_accounts(&image.path))
         .filter(|image| {
             let now = image.now(context.root, None);
             now.is_ok_and(|now| now.exactly(&image.before))
@@ -621,7 +659,7 @@ pub(crate) fn goes_to_rest<'a>(
 struct Seen<'a> {
     context: &'a Context<'a>,
     images: &'a [&'a Imaged],
-    /// Files that were as they were before units were started.
+    /// Files that were as they were before units were started, and others wrote accounts.
     was_back: &'a BTreeSet<&'a HostPath>,
 }
 

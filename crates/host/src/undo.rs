@@ -23,7 +23,8 @@ use model::count::plural;
 use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
 
 use crate::LocalHost;
-use crate::act::{ActError, Context, LastLink, health, linker, unit};
+use crate::act::held::LOCK_WAIT;
+use crate::act::{ActError, Context, LastLink, account, health, linker, unit};
 use crate::apply::{ApplyOptions, image_key};
 use crate::elsewhere;
 use crate::event::Event;
@@ -207,6 +208,7 @@ pub fn undo_chosen(
     }
     let token = record.header.token.clone();
     let context = Context::new(&target.root, state.images(), &token, &options.crash);
+    hold(&context, &record)?;
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
     let decided = with_room(&context, state, &mut record, is_guarded, choice);
@@ -280,6 +282,23 @@ pub fn undo_chosen(
             },
         }),
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
+    }
+}
+
+/// As long as the undo lasts nobody else changes packages or accounts, where it does: what is
+/// decided by them stays true.
+fn hold(context: &Context<'_>, record: &ChangeRecord) -> Result<(), ActError> {
+    let standing = standing(record);
+    if context.root.is_live() && !crate::apply::upgrades(&record.plan).is_disjoint(&standing) {
+        context.hold_dpkg(LOCK_WAIT)?;
+    }
+    let mut images = record.images.iter();
+    let of_accounts = |image: &Imaged| {
+        account::is_of_accounts(&image.path) && !image.actions.is_disjoint(&standing)
+    };
+    match images.any(of_accounts) {
+        true => context.hold_accounts(),
+        false => Ok(()),
     }
 }
 

@@ -1,14 +1,13 @@
 //! Accounts and groups: the four files edited as one under the account lock (lckpwdf(3)),
 //! and a new account's home made from `/etc/skel`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::{AccountOp, Effect, HostPath, Mode};
-use rustix::fs::{FlockOperation, Mode as RawMode, OFlags};
-use rustix::io::Errno;
 
 use super::account_files::{AccountFiles, Defaults};
 use super::file;
+use super::held::{ACCOUNTS, AccountLock};
 use super::place::{LastLink, Root};
 use super::{ActError, Context, Names};
 use crate::image::Node;
@@ -17,19 +16,16 @@ const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";
 const GROUP: &str = "/etc/group";
 const GSHADOW: &str = "/etc/gshadow";
-const LOCK: &str = "/etc/.pwd.lock";
 const SKEL: &str = "/etc/skel";
 
 /// Hosts with a hundred thousand local accounts fit.
 const LIMIT_BYTES: u64 = 16 << 20;
-/// lckpwdf(3) waits as long.
-const LOCK_WAIT: Duration = Duration::from_secs(15);
 /// A skeleton is a handful of dot files.
 const MOST_SKEL_ENTRIES: usize = 200;
 
 /// The files that an operation changes.
 pub fn touched(root: &Root, op: &AccountOp) -> Result<Vec<(HostPath, LastLink)>, ActError> {
-    let mut paths: Vec<(HostPath, LastLink)> = [PASSWD, SHADOW, GROUP, GSHADOW, LOCK]
+    let mut paths: Vec<(HostPath, LastLink)> = [PASSWD, SHADOW, GROUP, GSHADOW, ACCOUNTS]
         .into_iter()
         .map(|path| (HostPath::literal(path), LastLink::Follow))
         .collect();
@@ -49,7 +45,7 @@ pub fn touched(root: &Root, op: &AccountOp) -> Result<Vec<(HostPath, LastLink)>,
 
 pub fn act(context: &Context<'_>, op: &AccountOp) -> Result<(), ActError> {
     let root = context.root;
-    let _lock = AccountLock::take(root)?;
+    let _lock = AccountLock::take(root, true)?;
     let read = |path| root.read(&HostPath::literal(path), LIMIT_BYTES);
     let missing = |path| ActError::refused(&HostPath::literal(path), "it is missing");
     let before = AccountFiles {
@@ -238,37 +234,10 @@ fn skeleton(root: &Root) -> Result<Vec<(Vec<u8>, Node)>, ActError> {
     Ok(found)
 }
 
-/// The lock that the system's own account tools take: an fcntl(2) lock on `/etc/.pwd.lock`.
-struct AccountLock {
-    _file: std::os::fd::OwnedFd,
-}
-
-impl AccountLock {
-    fn take(root: &Root) -> Result<Self, ActError> {
-        let place = root.find(&HostPath::literal(LOCK), LastLink::Itself)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(
-            &place.dir,
-            &*place.name,
-            flags,
-            RawMode::from_raw_mode(0o600),
-        )
-        .map_err(place.fail("open"))?;
-        let until = Instant::now() + LOCK_WAIT;
-        loop {
-            match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(Errno::AGAIN | Errno::ACCESS) if Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(Errno::AGAIN | Errno::ACCESS) => {
-                    return Err(ActError::program(
-                        "change the accounts",
-                        "another program holds the account files (/etc/.pwd.lock)",
-                    ));
-                }
-                Err(error) => return Err(place.fail("lock")(error)),
-            }
-        }
-    }
+/// Is this one of the files that the account lock is for?
+pub(crate) fn is_of_accounts(path: &HostPath) -> bool {
+    const SUBORDINATE: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
+    let files = [PASSWD, SHADOW, GROUP, GSHADOW].into_iter();
+    let mut files = files.chain(SUBORDINATE);
+    files.any(|file| path.as_bytes() == file.as_bytes())
 }

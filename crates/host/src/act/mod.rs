@@ -7,6 +7,7 @@ pub mod bulk;
 mod error;
 pub mod file;
 pub mod health;
+pub mod held;
 pub mod linker;
 pub(crate) mod names;
 pub mod package;
@@ -43,6 +44,7 @@ pub struct Context<'a> {
     pub crash: &'a CrashPoints,
     temporary: AtomicU32,
     bulk: bulk::Bulk,
+    held: held::Held,
 }
 
 impl<'a> Context<'a> {
@@ -54,6 +56,7 @@ impl<'a> Context<'a> {
             crash,
             temporary: AtomicU32::new(0),
             bulk: bulk::Bulk::default(),
+            held: held::Held::default(),
         }
     }
 

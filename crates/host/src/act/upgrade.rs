@@ -5,27 +5,20 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use model::patching::DebconfAnswer;
 use model::{HostPath, PackageRemoval, PackageUpgrade};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
-use super::package::{
-    LOCKS, apt_options, automatic, check_name, failed, lock_holder, named_process, query,
-    unattended,
-};
+use super::package::{apt_options, automatic, check_name, failed, query, unattended};
 use super::program::Program;
 use super::{ActError, Context, file};
 use crate::image::{self, Node};
 use crate::records::INFO;
-
-/// How long the rest of an upgrade that lost its parent may take.
-const LEFT_AT_WORK: Duration = Duration::from_secs(900);
 
 /// Below the state directory: package files as apt names them.
 pub fn archives(context: &Context<'_>) -> PathBuf {
@@ -292,65 +285,6 @@ pub(crate) fn names_of(audit: &str) -> Vec<String> {
         .filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next())
         .map(str::to_owned)
         .collect()
-}
-
-/// dpkg's own locks, held by us: as long as this lives, nobody else's package manager begins.
-#[derive(Debug)]
-pub struct DpkgLock {
-    _files: Vec<File>,
-}
-
-/// Takes dpkg's locks. The package manager that a killed upgrade left at work ends by itself, and
-/// before it has ended nothing of what it writes can be put back.
-pub fn lock_dpkg() -> Result<DpkgLock, ActError> {
-    let until = Instant::now() + LEFT_AT_WORK;
-    let mut files = Vec::new();
-    for path in LOCKS {
-        let file = match OpenOptions::new().write(true).open(path) {
-            Ok(file) => file,
-            // No dpkg is at work where there is none.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                return Err(ActError::program(format!("open `{path}`"), error));
-            }
-        };
-        while !try_lock(&file)
-            .map_err(|error| ActError::program(format!("lock `{path}`"), error))?
-        {
-            if Instant::now() >= until {
-                let holder = match lock_holder() {
-                    Some(holder) => format!("{} holds dpkg's lock", named_process(holder)),
-                    None => "somebody holds dpkg's lock".to_owned(),
-                };
-                return Err(ActError::program("put back what an upgrade wrote", holder));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        files.push(file);
-    }
-    Ok(DpkgLock { _files: files })
-}
-
-/// A lock of the open file, not of the process: another descriptor of ours that is closed does not
-/// give it up (fcntl(2), open file description locks). False when somebody else has it.
-#[expect(unsafe_code, reason = "no library has F_OFD_SETLK")]
-fn try_lock(file: &File) -> std::io::Result<bool> {
-    let whole = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    // SAFETY: the descriptor is open, and `whole` lives longer than the call, which only reads it.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const whole) } == 0 {
-        return Ok(true);
-    }
-    let error = std::io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
-        _ => Err(error),
-    }
 }
 
 /// Where dpkg keeps a package's control files while it unpacks it, and what its database will

@@ -19,6 +19,7 @@ use crate::image::{FileTime, Node};
 use crate::journal::{Imaged, Kept, Role, UndoTo};
 use crate::records::{Shared, accounts, shared};
 use crate::state::{ChangeRecord, digest_of};
+use crate::take_back::is_peoples;
 
 /// Of so many conflicts the contents are shown.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -101,10 +102,14 @@ pub(super) fn decide(
         };
         image.undo = match &way.verdict {
             // What it rests on is looked at again before it is written over.
-            Verdict::Exact if is_by_entry(&image.path) => Some(UndoTo {
-                from: way.current.clone(),
-                to: image.before.clone(),
-            }),
+            Verdict::Exact
+                if is_by_entry(&image.path) || way.is_packaged && is_peoples(&image.path) =>
+            {
+                Some(UndoTo {
+                    from: way.current.clone(),
+                    to: image.before.clone(),
+                })
+            }
             Verdict::Exact | Verdict::Blocked(_) => None,
             Verdict::Leave | Verdict::Stay => Some(UndoTo {
                 from: way.current.clone(),

@@ -301,7 +301,7 @@ fn conclude(undone: &Undone) -> Exit {
                 &paths(&left.theirs),
             );
             say_left(
-                "put back, and written anew since by the units that were started",
+                "put back, and written anew since, by units that were started or by others",
                 &paths(&left.anew),
             );
             say_left("told to go back, and can't be looked at", &left.unseen);

@@ -121,12 +121,12 @@ const STATE: &str = "dpkg-query -W -f '${Package} ${Version} ${Status}\\n'; apt-
 
 #[track_caller]
 fn play(release: Release, case: &Case) {
-    // A part of the first, which the image has too.
-    const PART: &str = "libpwquality-common";
-    let names = match case.package {
-        "libpam-pwquality" => vec![case.package, PART, LATER],
-        name => vec![name, LATER],
+    // What the image has too, with all that nothing else there needs.
+    let parts: &[&str] = match case.package {
+        "libpam-pwquality" => &["libpwquality1", "libpwquality-common", "cracklib-runtime"],
+        _ => &[],
     };
+    let names = [&[case.package], parts, &[LATER]].concat();
     let Some(host) = host_that_can_install(release, &names) else {
         return;
     };
@@ -142,9 +142,10 @@ fn play(release: Release, case: &Case) {
     host.shell("systemctl start systemd-timesyncd 2>/dev/null; true");
     // Where the image has it already.
     host.shell(&format!(
-        "! dpkg -s {0} 2>/dev/null || apt-get -qq -y purge {0} {PART}; \
+        "! dpkg -s {0} 2>/dev/null || apt-get -qq -y purge {0} {1}; \
          systemctl stop {0} 2>/dev/null; systemctl reset-failed",
-        case.package
+        case.package,
+        parts.join(" ")
     ));
     let (before, said) = (host.snapshot(), host.shell(STATE));
     let apply = ["apply", "--role", "one", "--yes"];

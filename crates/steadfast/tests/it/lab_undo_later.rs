@@ -193,3 +193,61 @@ index
          && test -z \"$(dpkg --audit)\"",
     );
 }
+
+/// While an undo decides and writes, others who change packages or accounts wait for it, as it does
+/// for them; and a setting that a service writes while it stops is nobody's to write over.
+#[test]
+fn others_at_work_meanwhile_lose_nothing() {
+    const SLOW: &str = r#"
+d=/root/build/slow; mkdir -p $d/usr/share/slow; echo slow > $d/usr/share/slow/it
+make slow 1.0 'sleep 3; useradd --system slow'
+index
+"#;
+    let Some(host) = host() else { return };
+    host.shell(&format!("{MAKE}{APP}{SLOW}"));
+    let apply = ["apply", "--role", "app", "--yes"];
+    let stops_with = |command: &str| {
+        host.write(
+            "/etc/systemd/system/appd.service.d/stop.conf",
+            format!("[Service]\nExecStop=+/bin/sh -c '{command}'\n"),
+        );
+        host.shell("systemctl daemon-reload");
+    };
+    host.steadfast(&apply).expect(0, &["is in effect"]);
+    // apt is at work when the undo begins.
+    host.shell(
+        "systemd-run -q --unit=apt -E DEBIAN_FRONTEND=noninteractive apt-get -qq -y install slow; \
+         until test -e /usr/share/slow/it; do sleep 0.1; done",
+    );
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    host.shell("id slow && dpkg --verify slow && ! dpkg -s app && test -z \"$(dpkg --audit)\"");
+
+    // An account is made while the service takes its time to stop.
+    host.steadfast(&apply).expect(0, &["is in effect"]);
+    stops_with("touch /run/stopping; sleep 3");
+    host.shell(
+        "systemd-run -q --unit=add /bin/sh -c 'until test -e /run/stopping; do sleep 0.1; done; \
+         exec useradd bob'",
+    );
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    host.shell(
+        "until id bob; do sleep 0.1; done; ! id app; getent shadow bob && getent group bob && \
+         pwck -qr && grpck -r",
+    );
+
+    host.steadfast(&apply).expect(0, &["is in effect"]);
+    stops_with("echo saved = 1 >> /etc/app/app.conf");
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        5,
+        &["`/etc/app/app.conf` was changed by someone else meanwhile"],
+    );
+    // All of it is there as it was, and the next undo sees what was written.
+    host.shell("grep -q saved /etc/app/app.conf && dpkg -s app && test -e /usr/bin/app && id app");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(5, &["/etc/app/app.conf", "nothing was touched"]);
+    host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
+        .expect(0, &["undone", "/etc/app/app.conf"]);
+    host.shell("grep -q saved /etc/app/app.conf && ! test -e /usr/bin/app");
+}
