@@ -62,7 +62,7 @@ pub use recover::{RecoverError, Recovered, Recovery, recover};
 pub use state::{ChangeRecord, Create, Pending, State, StateError};
 pub use take_back::AsBefore;
 pub use target::Changed;
-pub use undo::look_again::{Difference, LookError, keep_as_it_is, look_again};
+pub use undo::look_again::{Difference, LookError, after_undo, keep_as_it_is, look_again};
 pub use undo::{Choice, Left, Obstacle, UndoError, Undone, undo, undo_chosen};
 
 /// Something that can be asked, read-only. [`LocalHost`] is the real one; tests of other

@@ -244,10 +244,6 @@ fn take_kept_back(context: &Context<'_>, record: &ActionRecord) -> Result<(), ac
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what one taking back holds, for one action"
-)]
 fn put_paths_back<'a>(
     context: &Context<'_>,
     action: &Action,

@@ -20,7 +20,7 @@ use decide::{Decided, decide};
 
 use jiff::Timestamp;
 use model::count::plural;
-use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Risk};
+use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Outside, Risk};
 
 use crate::LocalHost;
 use crate::act::held::LOCK_WAIT;
@@ -76,6 +76,15 @@ pub struct Left {
     pub differing: Vec<HostPath>,
     /// Packages that others need by now and accounts of which something is left: with the reason.
     pub stays: Vec<String>,
+    /// Changed while the change was at work, by it or by others, and none of what it was to write.
+    pub outside: Outside,
+}
+
+impl Left {
+    /// Nothing is known to be otherwise than before.
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What stands in the way of an undo at one path.
@@ -262,7 +271,9 @@ pub fn undo_chosen(
     // What an upgrade changed outside its set is known since then, and is told again.
     let known = record.header.change.outside.clone();
     if !known.is_empty() {
-        sink(Event::Outside { found: known });
+        sink(Event::Outside {
+            found: known.clone(),
+        });
     }
     let began = Timestamp::now();
     let finished = finish(&context, state, record, (options.now)(), sink)
@@ -271,16 +282,20 @@ pub fn undo_chosen(
         outside::tell(&images, state, began, sink);
     }
     match finished {
-        Finished::Undone { proof, left } => Ok(Undone::Done {
-            id,
-            merged,
-            proof: proof.filter(|_| theirs.is_empty() && stays.is_empty()),
-            left: Left {
+        Finished::Undone { proof, left } => {
+            let left = Left {
                 theirs,
                 stays,
+                outside: known,
                 ..left
-            },
-        }),
+            };
+            Ok(Undone::Done {
+                id,
+                merged,
+                proof: proof.filter(|_| left.is_nothing()),
+                left,
+            })
+        }
         Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
     }
 }
@@ -627,11 +642,10 @@ fn carry_out(
     outcome.refuse_halfway(id)?;
     let left = Left {
         standing: choice::names(record, &record.header.leaves),
-        theirs: Vec::new(),
-        stays: Vec::new(),
         anew: outcome.anew.clone(),
         unseen: outcome.unseen.clone(),
         differing: outcome.differing.clone(),
+        ..Left::default()
     };
     Ok((outcome, left))
 }

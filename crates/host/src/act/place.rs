@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::{Digest, HostPath, printable};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::ActError;
@@ -243,6 +243,13 @@ impl Directory {
 }
 
 impl Place {
+    /// Is something mounted here? False where nobody can tell (statx(2)).
+    pub fn is_mount_root(&self) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        rustix::fs::statx(&self.dir, &*self.name, flags, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+
     fn new(above: &[Directory], name: Vec<u8>, asked: &HostPath) -> Result<Self, ActError> {
         let here = above.last().expect("the root directory is never popped");
         let fail = |source: Errno| ActError::path("open", asked, source.into());

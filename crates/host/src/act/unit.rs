@@ -214,7 +214,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         return Ok(Vec::new());
     }
     let properties = "--property=Id,ActiveState,FragmentPath,SourcePath,TriggeredBy,\
-                      StateDirectory,CacheDirectory,ConfigurationDirectory";
+                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
         .succeed()?;
@@ -233,8 +233,15 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
             ("CacheDirectory", "/var/cache"),
             ("ConfigurationDirectory", "/etc"),
         ];
+        // For one with a user of its own they lie below `private`, and links lead there.
+        let is_dynamic = value("DynamicUser") == Some("yes");
         let directories = directories.iter().flat_map(|(name, top)| {
-            words(name).filter_map(|below| HostPath::literal(top).join(below).ok())
+            words(name).flat_map(move |below| {
+                let private = is_dynamic.then(|| HostPath::literal(top).join("private"));
+                let tops = [Some(Ok(HostPath::literal(top))), private];
+                tops.into_iter()
+                    .filter_map(move |top| top?.ok()?.join(below).ok())
+            })
         });
         Some(OfFile {
             name: value("Id")?.to_owned(),

@@ -417,9 +417,13 @@ impl Work<'_> {
             open.push((path, actions));
         }
         while let Some((directory, actions)) = open.pop() {
-            // A link leads to what is not the change's.
+            // A link leads to what is not the change's, and what is mounted there is somebody's.
             let there = directory.as_path().symlink_metadata();
-            if !self.target.root.is_live() || !there.is_ok_and(|there| there.is_dir()) {
+            let place = self.target.root.find(&directory, LastLink::Itself);
+            if !self.target.root.is_live()
+                || !there.is_ok_and(|there| there.is_dir())
+                || place.is_ok_and(|place| place.is_mount_root())
+            {
                 continue;
             }
             let names = self.target.root.list(&directory).ok().flatten();

@@ -7,9 +7,7 @@ use std::path::Path;
 
 use ::plan::outlook::Outlook;
 use model::{ActionId, Effect, HostPath, Plan};
-use rustix::fs::{
-    AtFlags, FileType, IFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags,
-};
+use rustix::fs::{FileType, IFlags, Mode, OFlags, StatVfsMountFlags};
 
 use super::Origin;
 use crate::LocalHost;
@@ -217,9 +215,7 @@ fn has_foreign_bits(place: &Place) -> Result<bool, ActError> {
 
 fn mounts(place: &Place, replaces: bool) -> Result<(), ActError> {
     let refuse = |why: &str| Err(ActError::refused(&place.path, why));
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let is_mount = rustix::fs::statx(&place.dir, &*place.name, flags, StatxFlags::empty())
-        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    let is_mount = place.is_mount_root();
     if is_mount && replaces {
         return refuse("something is mounted on it (findmnt says what), so it can't be replaced");
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{ActionId, ChangeState, HostPath, Plan};
 
+use super::look_again::differences;
 use super::{Decided, Left, UndoError, Undone, carry_out, done, standing};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::apply::{ApplyOptions, image_key};
@@ -78,17 +79,17 @@ pub(super) fn undo(
     state.images().keep_fresh();
     options.crash.here("undo guarded");
     let unfinished = |source| UndoError::Unfinished { id, source };
+    let outside = record.header.change.outside.clone();
     let (mut proof, mut left, mut why) = (None, Left::default(), Vec::new());
     match carry_out(context, state, &mut record, sink) {
         Ok((outcome, others)) => {
-            proof = outcome
-                .proof()
-                .filter(|_| theirs.is_empty() && stays.is_empty() && others.standing.is_empty());
             left = Left {
                 theirs,
                 stays,
+                outside,
                 ..others
             };
+            proof = outcome.proof().filter(|_| left.is_nothing());
             why.extend(outcome.stuck);
         }
         Err(error) => why.push(error.to_string()),
@@ -127,6 +128,10 @@ pub(super) fn undo(
         confirm::Waited::Confirmed(by) => {
             options.guard.disarm(id, state);
             sink(Event::Confirmed { id, by });
+            // Minutes have passed since the look.
+            let record = state.change(id).map_err(unfinished)?;
+            let is_so = differences(target, &record).is_ok_and(|found| found.is_empty());
+            let proof = proof.filter(|_| is_so);
             return Ok(Undone::Done {
                 id,
                 merged,

@@ -529,10 +529,16 @@ impl Deciding<'_> {
             });
         }
         let (goes, unit_files) = self.what_goes(record);
+        let images = record.images.iter();
+        let whole: Vec<&HostPath> = images
+            .filter(|image| image.all)
+            .map(|image| &image.path)
+            .collect();
+        let is_in_whole = |path: &HostPath| whole.iter().any(|top| path.is_within(top));
         let stay = packages.accounts(
             self.context,
             &record.images,
-            &|path: &HostPath| goes.contains(path) || of_the_moment(path),
+            &|path: &HostPath| goes.contains(path) || of_the_moment(path) || is_in_whole(path),
             &unit_files,
         )?;
         self.decided.stays.extend(packages.told());
@@ -784,6 +790,13 @@ impl Deciding<'_> {
         let mut added = Vec::new();
         for (path, leads) in links {
             let (_, current) = Node::capture(self.context.root, &path, LastLink::Itself, None)?;
+            // update-alternatives(1) leaves a link that people made to something else.
+            if let Node::Link { target, .. } = &current
+                && !upgraded::is_between(&path)
+                && !target.as_bytes().starts_with(upgraded::BETWEEN)
+            {
+                continue;
+            }
             let becomes = match (&current, leads) {
                 (Node::Absent | Node::Link { .. }, None) => Node::Absent,
                 (Node::Link { target, .. }, Some(leads)) if target.as_bytes() == leads => {

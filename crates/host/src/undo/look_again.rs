@@ -76,6 +76,23 @@ pub fn differing(
     Ok(differences(&target, &record)?)
 }
 
+/// What a change that was undone left otherwise than it was before it, looked at now.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn after_undo(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+) -> Result<Vec<Difference>, LookError> {
+    let target = Target::of(host)?;
+    let record = state.change(id)?;
+    if record.header.root != target.root.path() {
+        return Err(LookError::OtherRoot(id));
+    }
+    Ok(differences(&target, &record)?)
+}
+
 /// Ends a change in need of a person: what is there now stays.
 ///
 /// # Errors
@@ -153,7 +170,10 @@ fn end(
 }
 
 /// All that the actions of the change touched and kept, looked at now.
-fn differences(target: &Target, record: &ChangeRecord) -> Result<Vec<Difference>, ActError> {
+pub(super) fn differences(
+    target: &Target,
+    record: &ChangeRecord,
+) -> Result<Vec<Difference>, ActError> {
     let mut all = ChangeRecord::clone(record);
     all.header.taken_back.clear();
     all.header.leaves.clear();

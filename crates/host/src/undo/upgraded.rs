@@ -23,6 +23,13 @@ const DATABASE_BYTES: u64 = 64 << 20;
 /// Scripts of packages have some ten kB.
 const SCRIPT_BYTES: u64 = 1 << 20;
 
+/// Between the name of an alternative and what it leads to.
+pub(super) const BETWEEN: &[u8] = b"/etc/alternatives/";
+
+pub(super) fn is_between(path: &HostPath) -> bool {
+    path.as_bytes().starts_with(BETWEEN)
+}
+
 /// The packages of one undo.
 pub(super) struct Packages {
     pub(super) outlook: Outlook,

@@ -1,6 +1,6 @@
 //! `steadfast confirm`: keeps a change that waits to be confirmed.
 
-use host::{ConfirmError, LocalHost, Proof, Session, Unproven};
+use host::{ConfirmError, LocalHost, Proof, Session, Unproven, after_undo};
 use jiff::Timestamp;
 use model::ChangeState;
 
@@ -73,8 +73,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         ));
     }
     if is_undo {
+        // Nothing but a look makes these words.
+        let found = after_undo(&host, &state, change.id);
+        let is_as_before = found.is_ok_and(|found| found.is_empty()) && change.outside.is_empty();
+        let so = match is_as_before {
+            true => ": the host is as it was before it",
+            false => "",
+        };
         crate::say(format_args!(
-            "change {} undone: the host stays as it was before it",
+            "change {} undone, and stays so{so}",
             change.id
         ));
         return Ok(Exit::AsWanted);

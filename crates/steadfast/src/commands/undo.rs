@@ -281,7 +281,13 @@ fn conclude(undone: &Undone) -> Exit {
                 (Some(_), true) if merged.is_empty() => crate::say(format_args!(
                     "change {id} undone: the host is as it was before it"
                 )),
-                (_, true) => crate::say(format_args!("change {id} undone")),
+                (_, true) if left.outside.is_empty() => {
+                    crate::say(format_args!("change {id} undone"));
+                }
+                (_, true) => crate::say(format_args!(
+                    "change {id} undone; what changed outside what it was to write, named above, is \
+                     not put back"
+                )),
                 (_, false) => crate::say(format_args!(
                     "change {id} undone in part; the rest is undone by: steadfast undo {id}"
                 )),
@@ -347,10 +353,28 @@ fn say_left(why: &str, what: &[String]) {
     }
 }
 
-/// Does it upgrade packages?
-fn upgrades(plan: &Plan) -> bool {
-    let mut effects = plan.actions.iter().map(|action| &action.effect);
-    effects.any(|effect| matches!(effect, Effect::Upgrade { .. }))
+/// How a change dealt with packages.
+enum Packages {
+    None,
+    Rehearsed,
+    /// By the package manager alone: what it wrote is not known by path.
+    AsOlderVersionsDid,
+}
+
+impl Packages {
+    fn of(plan: &Plan) -> Self {
+        let any = |is_meant: fn(&Effect) -> bool| {
+            let mut effects = plan.actions.iter().map(|action| &action.effect);
+            effects.any(is_meant)
+        };
+        if any(|effect| matches!(effect, Effect::Package { .. })) {
+            Self::AsOlderVersionsDid
+        } else if any(|effect| matches!(effect, Effect::Upgrade { .. })) {
+            Self::Rehearsed
+        } else {
+            Self::None
+        }
+    }
 }
 
 fn refusal(error: UndoError, plan: &Plan) -> Failure {
@@ -360,13 +384,16 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             let _ = show_obstacles(obstacles);
             (
                 Exit::NeedsPerson,
-                match upgrades(plan) {
-                    true => {
+                match Packages::of(plan) {
+                    Packages::AsOlderVersionsDid => {
+                        "nothing was touched; move these elsewhere, undo, and move them back"
+                    }
+                    Packages::Rehearsed => {
                         "nothing was touched; --keep-theirs leaves these as they are where that \
                          can be, and takes the rest back; a packaged file is put back by apt-get \
                          install --reinstall PACKAGE"
                     }
-                    false => {
+                    Packages::None => {
                         "nothing was touched; put these places in order by hand, leave them as they \
                          are (--keep-theirs), or leave what the change did there (--except PATH)"
                     }

@@ -17,7 +17,7 @@ const TRACES: [&str; 4] = [PROGRAM, STATE, "/etc/.pwd.lock", "/var/lib/sudo"];
 
 /// What the confirmation of an apply says, and of an undo.
 pub const APPLY_KEPT: &str = "committed";
-pub const UNDO_KEPT: &str = "as it was before it";
+pub const UNDO_KEPT: &str = "undone, and stays so";
 
 /// A debug build on a machine that many tests share is slow.
 pub const LIMIT: Duration = Duration::from_secs(180);

@@ -18,6 +18,7 @@ mod lab_machine_kernel;
 mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_nginx;
+mod lab_older_state;
 mod lab_packages;
 mod lab_pam;
 mod lab_patch;
