@@ -62,6 +62,9 @@ pub struct ApplyOptions<'a> {
 pub struct Verdict {
     /// The rules and roles that are still not as wanted, and why. Empty: the goal is reached.
     pub failed: Vec<(String, String)>,
+    /// Those of which there is more to do, at places that the plan did not have: what was done at
+    /// its own is right, and stays.
+    pub more: Vec<(String, String)>,
 }
 
 /// How carrying out a plan ended.

@@ -408,7 +408,12 @@ impl Work<'_> {
     fn verify(&mut self, verify: &dyn Fn(&Plan) -> Verdict) {
         let started = Instant::now();
         let verdict = verify(self.plan);
+        let is_all = verdict.more.is_empty();
         let mut failed = BTreeMap::new();
+        for (what, why) in verdict.more {
+            let why = format!("{what} is as wanted in part: {why}");
+            (self.sink)(Event::NotReached { what, why });
+        }
         for (what, why) in verdict.failed {
             let sets = self
                 .plan
@@ -440,7 +445,7 @@ impl Work<'_> {
                 failed.insert(*set, why.clone());
             }
         }
-        if failed.is_empty() {
+        if failed.is_empty() && is_all {
             (self.sink)(Event::Verified {
                 took: started.elapsed(),
             });

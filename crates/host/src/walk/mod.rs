@@ -71,7 +71,7 @@ fn answer(
     host: &Arc<Inner>,
     found: &Found,
     test: WalkTest,
-    hits: permissions::Hits,
+    mut hits: permissions::Hits,
     owned: &Result<BTreeMap<Vec<u8>, Ownership>, Trouble>,
 ) -> Result<(Vec<WalkHit>, u64), Trouble> {
     if test == WalkTest::Unowned {
@@ -85,6 +85,7 @@ fn answer(
             .into());
         }
     }
+    hits.shorten(WALK_LIMIT);
     let (mut list, total) = (hits.list, hits.total);
     let nothing = BTreeMap::new();
     let owned = match by_package(test) && !list.is_empty() {
@@ -92,7 +93,6 @@ fn answer(
         false => &nothing,
     };
     list.sort_by(|one, other| one.path.cmp(&other.path));
-    list.truncate(WALK_LIMIT);
     let hits = list
         .into_iter()
         .filter_map(|hit| {

@@ -31,7 +31,7 @@ pub struct Hit {
 
 #[derive(Default)]
 pub struct Hits {
-    /// At least the first of them in the order of their paths.
+    /// At least the first of them: those of root's, then the others, in the order of their paths.
     pub list: Vec<Hit>,
     pub total: u64,
 }
@@ -278,8 +278,12 @@ impl<'a> Permissions<'a> {
 }
 
 impl Hits {
-    fn shorten(&mut self, limit: usize) {
-        self.list.sort_by(|one, other| one.path.cmp(&other.path));
+    /// What is root's comes first: no account can hide it behind a thousand files of its own.
+    pub(super) fn shorten(&mut self, limit: usize) {
+        let rank = |hit: &Hit| hit.node.uid != 0;
+        let before =
+            |one: &Hit, other: &Hit| (rank(one), &one.path).cmp(&(rank(other), &other.path));
+        self.list.sort_by(before);
         self.list.truncate(limit);
     }
 }

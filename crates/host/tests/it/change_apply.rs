@@ -100,6 +100,7 @@ fn a_goal_that_is_not_reached_is_taken_back() {
     let plan = bench.plan(every_file_effect());
     let (applied, events) = bench.apply_with(&plan, CrashPoints::none(), &|_| Verdict {
         failed: vec![("rule-0".to_owned(), "is two, wanted 22".to_owned())],
+        ..Verdict::default()
     });
     let applied = applied.expect("carried out");
     assert!(

@@ -290,6 +290,7 @@ fn one_file_that_is_refused_does_not_take_back_the_others_of_its_rule() {
     }
     let verify = |_: &Plan| Verdict {
         failed: vec![("one-rule".to_owned(), "a file is left".to_owned())],
+        ..Verdict::default()
     };
     let (applied, _) = bench.apply_with(&plan, CrashPoints::none(), &verify);
     let applied = applied.expect("an end");

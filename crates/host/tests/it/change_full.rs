@@ -112,6 +112,7 @@ fn fills_up_before_the_verdict(disk: &SmallDisk, bench: &Bench) {
         fill(&disk.path);
         Verdict {
             failed: vec![("rule-0".to_owned(), "a test".to_owned())],
+            ..Verdict::default()
         }
     });
     let applied = applied.expect("carried out");

@@ -23,6 +23,7 @@ fn stuck(bench: &Bench) -> impl Fn() + use<> {
         *restore.borrow_mut() = Some(bench.lose_image("soon gone\n"));
         Verdict {
             failed: vec![("rule-1".to_owned(), "it is not".to_owned())],
+            ..Verdict::default()
         }
     });
     assert!(

@@ -96,6 +96,7 @@ fn full() {
             fill(disk);
             Verdict {
                 failed: vec![("a test".to_owned(), "so it goes back".to_owned())],
+                ..Verdict::default()
             }
         },
         &mut |_| {},

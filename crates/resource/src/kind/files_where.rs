@@ -80,12 +80,11 @@ impl Kind for FilesWhere {
             };
         }
         let note = note(found, not_listed, untold.len());
-        Judgement::Drift(
-            wrong
-                .into_iter()
-                .map(|(hit, extra)| self.drift(hit, extra, note.clone(), not_listed))
-                .collect(),
-        )
+        let drifts = wrong
+            .into_iter()
+            .map(|(hit, extra)| self.drift(hit, extra, note.clone()));
+        let more = (not_listed > 0).then(|| self.more(not_listed));
+        Judgement::Drift(drifts.chain(more).collect())
     }
 
     fn risk(&self) -> Risk {
@@ -129,8 +128,20 @@ impl FilesWhere {
         }
     }
 
+    /// Those that are not listed: each is fixed by itself, and they are when it is their turn.
+    fn more(&self, count: u64) -> Drift {
+        Drift {
+            observed: format!("{} more that are not listed", files(count)),
+            wanted: wanted(self.test).to_owned(),
+            by_hand: Some(format!(
+                "find out what makes more than {WALK_LIMIT} of them, or apply again for the next"
+            )),
+            ..Drift::default()
+        }
+    }
+
     /// `extra` are the set-ID bits that the file should not have.
-    fn drift(&self, hit: &WalkHit, extra: u32, note: Option<String>, not_listed: u64) -> Drift {
+    fn drift(&self, hit: &WalkHit, extra: u32, note: Option<String>) -> Drift {
         let mut drift = Drift {
             observed: observed(self.test, hit),
             wanted: wanted(self.test).to_owned(),
@@ -138,13 +149,6 @@ impl FilesWhere {
             note,
             ..Drift::default()
         };
-        // A fix of a part would not reach its goal, and would be taken back.
-        if not_listed > 0 {
-            drift.by_hand = Some(format!(
-                "more than {WALK_LIMIT} files: find out what makes them, and change that first"
-            ));
-            return drift;
-        }
         let bits = hit.meta.mode.bits();
         let (mode, drop_capabilities) = match self.test {
             WalkTest::WorldWritableFiles => (Some(bits & !WRITE_FOR_OTHERS), false),
@@ -164,6 +168,13 @@ impl FilesWhere {
             drop_capabilities,
         });
         drift
+    }
+}
+
+fn files(count: u64) -> String {
+    match count {
+        1 => "1 file".to_owned(),
+        _ => format!("{count} files"),
     }
 }
 

@@ -264,9 +264,16 @@ fn what_could_not_be_looked_at_is_never_a_pass() {
         "drift: has capabilities, of no package, wanted no capabilities, or those that its \
          package gives it @ /srv/0",
     );
-    // A fix of the part that is listed would not reach its goal.
-    let said = words(&judge(yaml, &found(1, 5000, 0)));
-    assert!(said.contains("by hand: more than 1000 files"), "{said}");
+    // Each file is one by itself: those that are listed are fixed, and the rest is named.
+    let more = judge(yaml, &found(1, 5000, 0));
+    let resource::Judgement::Drift(drifts) = &more else {
+        panic!("{}", words(&more));
+    };
+    let edits: Vec<usize> = drifts.iter().map(|drift| drift.edits.len()).collect();
+    assert_eq!(edits, [1, 0]);
+    assert!(drifts[0].by_hand.is_none());
+    assert_eq!(drifts[1].observed, "4999 files more that are not listed");
+    assert!(drifts[1].by_hand.is_some());
 
     let host = Host::new().cannot_tell(
         Probe::Walk {

@@ -1,11 +1,13 @@
 //! `steadfast apply`: carries out exactly one plan, or refuses.
 
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
 use model::plan::{LeftAlone, Patches};
-use model::{HostPath, Plan};
+use model::{Effect, HostPath, Plan};
 use plan::compare::{Difference, differences};
 
 use crate::context::{self, Context};
@@ -80,15 +82,23 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
+    let is_part = Cell::new(false);
     let task = Task {
         host: &survey.host,
         plan,
         is_root: survey.facts.is_root,
         confirm_within: args.confirm_within,
         detach: args.detach,
-        verify: &|plan| verify(context, &survey, plan),
+        verify: &|plan| {
+            let verdict = verify(context, &survey, plan);
+            is_part.set(!verdict.more.is_empty());
+            verdict
+        },
     };
-    let exit = carry_out(context, &task)?;
+    let mut exit = carry_out(context, &task)?;
+    if is_part.get() {
+        exit = exit.or(Exit::Findings);
+    }
     Ok(exit.or(say_what_is_left_out(plan)))
 }
 
@@ -323,6 +333,7 @@ fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
     let progress = Progress::hidden();
     let again = |error: String| Verdict {
         failed: vec![("the whole plan".to_owned(), error)],
+        ..Verdict::default()
     };
     // What the first look found is remembered by the host that was looked at.
     let host = match LocalHost::running() {
@@ -337,24 +348,59 @@ fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
         &survey.wanted,
         &answers,
         selection,
-        &std::collections::BTreeSet::new(),
+        &BTreeSet::new(),
     ) {
-        Ok(rest) => Verdict {
-            failed: rest
-                .actions
-                .iter()
-                .flat_map(|action| {
-                    let what = describe(&action.effect, &Seen::of(&rest), is_secret(action), "to");
-                    let why = format!("still to do: {what}");
-                    action
-                        .serves
-                        .iter()
-                        .map(move |name| (name.clone(), why.clone()))
-                })
-                .collect(),
-        },
+        Ok(rest) => judge_rest(plan, &rest),
         Err(failure) => again(failure.to_string()),
     }
+}
+
+/// What is still to do, where it fails what was done, and where it is more of the same elsewhere.
+fn judge_rest(plan: &Plan, rest: &Plan) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut more: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let paths: BTreeSet<&HostPath> = plan
+        .actions
+        .iter()
+        .filter_map(|action| action.effect.path())
+        .collect();
+    // Each mode is right by itself.
+    let is_attributes = |effect: &Effect| matches!(effect, Effect::SetMeta { .. });
+    let is_by_place = |name: &String| {
+        let mut serving = plan
+            .actions
+            .iter()
+            .filter(|action| action.serves.contains(name));
+        serving.all(|action| is_attributes(&action.effect))
+    };
+    for action in &rest.actions {
+        let what = describe(&action.effect, &Seen::of(rest), is_secret(action), "to");
+        let is_elsewhere = is_attributes(&action.effect)
+            && action
+                .effect
+                .path()
+                .is_some_and(|path| !paths.contains(path));
+        for name in &action.serves {
+            if is_elsewhere && is_by_place(name) {
+                let (count, _) = more.entry(name.clone()).or_insert((0, what.clone()));
+                *count += 1;
+                continue;
+            }
+            let why = format!("still to do: {what}");
+            verdict.failed.push((name.clone(), why));
+        }
+    }
+    verdict.more = more
+        .into_iter()
+        .map(|(name, (count, first))| {
+            let others = match count {
+                1 => String::new(),
+                count => format!(", and {} more", count - 1),
+            };
+            (name, format!("{first}{others}: apply again"))
+        })
+        .collect();
+    verdict
 }
 
 const NO_ROOM: &str = "nothing was changed; make room on this file system, and try again";

@@ -414,3 +414,31 @@ fn names_that_a_terminal_would_obey_are_shown_harmless() {
         crate::booted::listed(&found)
     );
 }
+
+/// An account's thousand files cost neither the fix of root's one file, nor that of a thousand of
+/// them; and one that appears meanwhile costs nothing.
+#[test]
+fn thousands_of_files_are_fixed_a_thousand_at_a_time() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "useradd ana; mkdir -p /srv/ana; chown ana /srv/ana; touch /srv/zz.conf; chmod 666 /srv/zz.conf; \
+         su ana -c 'cd /srv/ana; umask 0; touch $(seq -w 1 1500)'",
+    );
+    let apply = [
+        "apply",
+        "--rule",
+        "permissions-world-writable-files",
+        "--yes",
+    ];
+    host.steadfast(&apply)
+        .expect(1, &["as wanted in part", "apply again"]);
+    let left = "find /srv -type f -perm -002 | wc -l; stat -c %a /srv/zz.conf";
+    assert_eq!(host.shell(left), "501\n664\n");
+    host.steadfast(&apply).expect(0, &["is in effect"]);
+    assert_eq!(host.shell(left), "0\n664\n");
+    for _ in 0..2 {
+        host.steadfast(&["undo", "last", "--yes"])
+            .expect(0, &["as it was before it"]);
+    }
+    assert_eq!(host.shell(left), "1501\n666\n");
+}

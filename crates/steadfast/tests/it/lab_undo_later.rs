@@ -251,3 +251,40 @@ index
         .expect(0, &["undone", "/etc/app/app.conf"]);
     host.shell("grep -q saved /etc/app/app.conf && ! test -e /usr/bin/app");
 }
+
+/// A way back of packages that does not work out claims nothing, is named by every command, and is
+/// tried again by the next undo.
+#[test]
+fn packages_that_can_not_be_taken_back_are_tried_again() {
+    let Some(host) = host() else { return };
+    host.role(
+        "stuck",
+        "  - package: {name: app}
+  - command: {check: [/usr/bin/test, -e, /nonexistent], \
+         fix: [/usr/bin/chattr, +i, /usr/share/app/version], undo: [/bin/true]}
+",
+    );
+    let before = host.snapshot();
+    let apply = ["apply", "--role", "stuck", "--all-or-nothing", "--yes"];
+    let said = host
+        .steadfast(&apply)
+        .expect(5, &["/usr/share/app/version"]);
+    let claims = |said: &crate::booted::Said| said.err.contains("as it was before");
+    assert!(!claims(&said), "{said}");
+    for command in [&["history"][..], &["show", "last"], &["recover"]] {
+        let said = host.steadfast(command);
+        let all = format!("{}{}", said.out, said.err);
+        assert!(all.contains("needs a person"), "{command:?}: {said}");
+        assert!(all.contains("steadfast undo c-2"), "{command:?}: {said}");
+    }
+    // Nothing is different by now, so nothing more is claimed.
+    let said = host
+        .steadfast(&["undo", "last", "--yes"])
+        .expect(5, &["/usr/share/app/version"]);
+    assert!(!claims(&said), "{said}");
+    host.shell("chattr -i /usr/share/app/version");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["the host is as it was before it"]);
+    expect_same(&host, &before);
+    host.shell("! dpkg -s app && ! dpkg -s lib-of-app && test -z \"$(dpkg --audit)\" && ! id app");
+}

@@ -82,7 +82,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         detach: args.detach,
         // That each is up again is looked at while it is told; what still runs old files is no reason to
         // restart it once more.
-        verify: &|_| Verdict { failed: Vec::new() },
+        verify: &|_| Verdict::default(),
     };
     let ended = carry_out(context, &task)?;
     if ended != Exit::AsWanted {

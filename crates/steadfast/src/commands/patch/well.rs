@@ -84,6 +84,7 @@ impl Before {
                 .into_iter()
                 .map(|why| (serves.to_owned(), why))
                 .collect(),
+            ..Verdict::default()
         }
     }
 
