@@ -260,7 +260,7 @@ fn packages_that_can_not_be_taken_back_are_tried_again() {
     host.role(
         "stuck",
         "  - package: {name: app}
-  - command: {check: [/usr/bin/test, -e, /nonexistent], \
+  - command: {name: stuck, check: [/usr/bin/test, -e, /nonexistent], \
          fix: [/usr/bin/chattr, +i, /usr/share/app/version], undo: [/bin/true]}
 ",
     );
@@ -283,8 +283,10 @@ fn packages_that_can_not_be_taken_back_are_tried_again() {
         .expect(5, &["/usr/share/app/version"]);
     assert!(!claims(&said), "{said}");
     host.shell("chattr -i /usr/share/app/version");
-    host.steadfast(&["undo", "last", "--yes"])
-        .expect(0, &["the host is as it was before it"]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        0,
+        &["c-2 undone", "told to go back, and can't be looked at"],
+    );
     expect_same(&host, &before);
     host.shell("! dpkg -s app && ! dpkg -s lib-of-app && test -z \"$(dpkg --audit)\" && ! id app");
 }
