@@ -113,11 +113,12 @@ fn chosen(named: &[&str]) -> Vec<&'static Case> {
     TWELVE.iter().filter(is_meant).collect()
 }
 
-/// What is compared beside files: versions, marks, accounts, units.
+/// What is compared beside files: versions, marks, accounts, units, processes (but those that ask).
 const STATE: &str = "dpkg-query -W -f '${Package} ${Version} ${Status}\\n'; apt-mark showmanual; \
     getent passwd; getent group; dpkg-divert --list; dpkg --audit; \
     systemctl list-unit-files --no-legend --plain | sort; \
-    systemctl list-units --type=service,socket,timer,path --state=active,failed --no-legend --plain | cut -d' ' -f1 | sort";
+    systemctl list-units --type=service,socket,timer,path --state=active,failed --no-legend --plain | cut -d' ' -f1 | sort; \
+    ps -eo user:32=,comm= | grep -v -e ' ps$' -e ' grep$' -e ' sort$' -e ' sh$' -e ' bash$' | sort -u";
 
 #[track_caller]
 fn play(release: Release, case: &Case) {
@@ -210,7 +211,12 @@ fn play(release: Release, case: &Case) {
     let ended = format!("{}{ended}", conclusion(&first.err));
     expect_state(&said, &host.shell(STATE), &ended, &name);
     if case.package == "postgresql" {
-        host.shell("find /var/lib/postgresql -name PG_VERSION | grep -q .");
+        // The data that stayed is all there when its program comes back.
+        host.steadfast(&apply).expect(0, &["is in effect"]);
+        host.shell(case.used);
+        let rows =
+            "cd /; su postgres -c \"psql shop -tAc 'select count(*), sum(orders) from orders'\"";
+        assert_eq!(host.shell(rows), "1000|500500\n", "{name}");
     }
 }
 

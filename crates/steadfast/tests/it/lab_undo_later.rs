@@ -271,12 +271,29 @@ fn packages_that_can_not_be_taken_back_are_tried_again() {
         .expect(5, &["/usr/share/app/version"]);
     let claims = |said: &crate::booted::Said| said.err.contains("as it was before");
     assert!(!claims(&said), "{said}");
-    for command in [&["history"][..], &["show", "last"], &["recover"]] {
+    let commands = [
+        &["history"][..],
+        &["show", "last"],
+        &["recover"],
+        &["plan", "--role", "app"],
+        &["patch", "status"],
+        &["audit"],
+    ];
+    for command in commands {
         let said = host.steadfast(command);
         let all = format!("{}{}", said.out, said.err);
         assert!(all.contains("needs a person"), "{command:?}: {said}");
-        assert!(all.contains("steadfast undo c-2"), "{command:?}: {said}");
+        assert!(all.contains("c-2"), "{command:?}: {said}");
     }
+    // What differs, and what ends it.
+    host.steadfast(&["recover", "c-2"]).expect(
+        5,
+        &[
+            "/usr/share/app/version",
+            "steadfast undo c-2",
+            "steadfast recover --keep-as-it-is c-2",
+        ],
+    );
     // Nothing is different by now, so nothing more is claimed.
     let said = host
         .steadfast(&["undo", "last", "--yes"])
