@@ -119,12 +119,18 @@ pub fn take_back(
         outcome.stuck.push(error.to_string());
         return outcome;
     }
+    let mut touched: BTreeMap<ActionId, Vec<&Imaged>> = BTreeMap::new();
+    for image in concerned.iter().filter(|image| image.role == Role::Touched) {
+        for action in &image.actions {
+            touched.entry(*action).or_default().push(image);
+        }
+    }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();
     for action in in_turn(plan) {
         if !chosen.contains(&action.id) {
             continue;
         }
-        let Some(record) = records.iter_mut().find(|record| record.id == action.id) else {
+        let Some(record) = ActionRecord::of_mut(records, action.id) else {
             continue;
         };
         if !record.state.was_begun() {
@@ -138,8 +144,9 @@ pub fn take_back(
             note(&error);
             failed.push(format!("{}: {error}", action.id));
         }
+        let mine = touched.remove(&action.id).unwrap_or_default();
         failed.extend(put_paths_back(
-            context, action, record, &concerned, &mut done, sink, &mut note,
+            context, action, record, mine, &mut done, sink, &mut note,
         ));
         if !packages_first
             && !action.effect.is_activation()
@@ -248,18 +255,13 @@ fn put_paths_back<'a>(
     context: &Context<'_>,
     action: &Action,
     record: &ActionRecord,
-    images: &[&'a Imaged],
+    mut mine: Vec<&'a Imaged>,
     done: &mut BTreeSet<&'a HostPath>,
     sink: &mut dyn FnMut(Event),
     note: &mut dyn FnMut(&act::ActError),
 ) -> Vec<String> {
     let mut stuck = Vec::new();
-    let mut mine: Vec<&Imaged> = images
-        .iter()
-        .copied()
-        .filter(|image| image.role == Role::Touched && image.actions.contains(&action.id))
-        .filter(|image| !done.contains(&image.path))
-        .collect();
+    mine.retain(|image| !done.contains(&image.path));
     // What was not there goes from the leaves up, what was there comes from the root down.
     mine.sort_by(|a, b| a.path.cmp(&b.path));
     if let Effect::Upgrade { writes, .. } = &action.effect
@@ -466,7 +468,7 @@ fn repeat_activations(
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
 ) -> Vec<Watched> {
-    let record = |id: ActionId| records.iter().find(|record| record.id == id);
+    let record = |id: ActionId| ActionRecord::of(records, id);
     // What was never begun left nothing to be read.
     let begun = |id: &ActionId| record(*id).is_some_and(|record| record.state.was_begun());
     let mut repeated: Vec<&Effect> = Vec::new();
@@ -723,7 +725,7 @@ fn check(
         }
     }
     for (action, why) in failed {
-        let record = records.iter_mut().find(|record| record.id == action);
+        let record = ActionRecord::of_mut(records, action);
         let Some(record) = record.filter(|record| record.state == ActionState::TakenBack) else {
             continue;
         };

@@ -1,12 +1,14 @@
 //! Names and ids. Each is a type of its own, so that one can't stand for another.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, compared};
 
 /// A text is not a valid name of its kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -204,8 +206,34 @@ impl fmt::Display for PlanId {
 }
 
 /// An action's place in its plan, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, Serialize, Deserialize)]
 pub struct ActionId(pub u32);
+
+impl PartialEq for ActionId {
+    fn eq(&self, other: &Self) -> bool {
+        compared::note();
+        self.0 == other.0
+    }
+}
+
+impl PartialOrd for ActionId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ActionId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compared::note();
+        self.0.cmp(&other.0)
+    }
+}
+
+impl Hash for ActionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl fmt::Display for ActionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@
 //! that needs to know about a particular kind of resource.
 
 pub mod change;
+pub mod compared;
 pub mod component;
 pub mod count;
 pub mod dependency;

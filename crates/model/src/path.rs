@@ -1,15 +1,21 @@
 //! An absolute path on a host, as bytes: Linux file names need not be UTF-8.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::compared;
 use crate::escape::printable;
 
 /// The kernel's own limit on a path in one system call (`PATH_MAX`, limits.h).
@@ -19,8 +25,36 @@ const LONGEST_PATH_BYTES: usize = 4096;
 ///
 /// Serialised as text. A byte that is not UTF-8 is written `\xNN`, and a
 /// backslash `\\`, so that every path has exactly one text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPath(Box<[u8]>);
+///
+/// A copy shares its bytes: a plan names one path in a dozen places.
+#[derive(Clone, Eq)]
+pub struct HostPath(Arc<[u8]>);
+
+impl PartialEq for HostPath {
+    fn eq(&self, other: &Self) -> bool {
+        compared::note();
+        self.0 == other.0
+    }
+}
+
+impl PartialOrd for HostPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for HostPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compared::note();
+        self.0.cmp(&other.0)
+    }
+}
+
+impl Hash for HostPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 /// Why a text or a byte string is not a [`HostPath`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -111,8 +145,40 @@ impl HostPath {
         &self.0[cut + 1..]
     }
 
+    /// This path and the directories above it, up to `/`.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), Self::parent)
+    }
+
+    /// Those of a set that lie below this path, in their order.
+    pub fn below<'s>(&self, all: &'s BTreeSet<Self>) -> impl Iterator<Item = &'s Self> {
+        let start = self.start_below();
+        let after = all.range((Bound::Excluded(&start), Bound::Unbounded));
+        after.take_while(move |path| path.0.starts_with(&start.0))
+    }
+
+    /// The same of a map by paths.
+    pub fn below_in<'s, V>(
+        &self,
+        all: &'s BTreeMap<Self, V>,
+    ) -> impl Iterator<Item = (&'s Self, &'s V)> {
+        let start = self.start_below();
+        let after = all.range((Bound::Excluded(&start), Bound::Unbounded));
+        after.take_while(move |(path, _)| path.0.starts_with(&start.0))
+    }
+
+    /// What the paths below this one begin with, and stand after. No path that anybody gets.
+    fn start_below(&self) -> Self {
+        let mut start = self.0.to_vec();
+        if start.len() > 1 {
+            start.push(b'/');
+        }
+        Self(start.into())
+    }
+
     /// Is this path `other` or below it?
     pub fn is_within(&self, other: &Self) -> bool {
+        compared::note();
         other.0.len() == 1
             || self
                 .0

@@ -105,6 +105,12 @@ impl Plan {
         })
     }
 
+    /// The action of this id: they stand in the order of their ids.
+    pub fn action(&self, id: ActionId) -> Option<&Action> {
+        let place = self.actions.binary_search_by_key(&id, |action| action.id);
+        Some(&self.actions[place.ok()?])
+    }
+
     pub fn risk(&self) -> Risk {
         self.actions
             .iter()

@@ -101,8 +101,8 @@ pub fn after(
             }
         }
         Probe::Dir { path } | Probe::Writers { path, .. } => {
-            let is_below = |wrote: &HostPath| wrote.is_within(path) || path.is_within(wrote);
-            match writes.iter().any(is_below) {
+            let is_above = path.ancestors().any(|above| writes.contains(&above));
+            match is_above || path.below(writes).next().is_some() {
                 true => copy(),
                 false => live.cloned().unwrap_or_else(copy),
             }
@@ -150,16 +150,7 @@ fn unasked() -> Observed {
 }
 
 fn is_written(path: &HostPath, live: Option<&Observed>, writes: &BTreeSet<HostPath>) -> bool {
-    let touches = |path: &HostPath| {
-        let mut above = Some(path.clone());
-        while let Some(at) = above {
-            if writes.contains(&at) {
-                return true;
-            }
-            above = at.parent();
-        }
-        false
-    };
+    let touches = |path: &HostPath| path.ancestors().any(|above| writes.contains(&above));
     let resolved = match live.map(|live| &live.answer) {
         Some(Answer::Known(Value::File(file))) => file.resolved.as_ref(),
         _ => None,
@@ -339,15 +330,13 @@ fn number_sets(actions: &mut [Action], hanging: &BTreeSet<u32>, all: bool) {
 #[derive(Default)]
 struct Premises {
     list: Vec<Premise>,
+    places: BTreeMap<(Probe, Option<ActionId>), usize>,
 }
 
 impl Premises {
     fn place(&mut self, premise: Premise) -> u32 {
-        let known = self
-            .list
-            .iter()
-            .position(|known| known.probe == premise.probe && known.after == premise.after);
-        let place = known.unwrap_or_else(|| {
+        let key = (premise.probe.clone(), premise.after);
+        let place = *self.places.entry(key).or_insert_with(|| {
             self.list.push(premise);
             self.list.len() - 1
         });

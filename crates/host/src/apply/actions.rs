@@ -7,6 +7,7 @@ use std::time::Instant;
 use model::{Action, ActionId, Effect, HostPath, Premise, Probe};
 
 use super::images::image_key;
+use super::mine::Places;
 use super::work::Work;
 use crate::act::health::{self, Health, Watched};
 use crate::act::{self, ActError, Context, LastLink, file, unit};
@@ -68,27 +69,29 @@ impl Work<'_> {
     /// An action that can't be carried out, or not be put back: its set is not begun.
     pub(super) fn refuse(&mut self, action: ActionId, why: String) {
         let set = self.sets.of[&action];
-        if !self.standing().contains(&set) {
+        if !self.stands(action) {
             return;
         }
         (self.sink)(Event::Failed {
             action,
             why: why.clone(),
         });
-        let failed = self.sets.with_dependents(self.plan, set);
-        for action in &self.plan.actions {
-            if failed.contains(&self.sets.of[&action.id]) {
-                self.unreachable.extend(action.serves.iter().cloned());
+        for set in self.sets.with_dependents([set]) {
+            for action in self.sets.members(set) {
+                let action = self.plan.action(*action);
+                let serves = action.into_iter().flat_map(|action| &action.serves);
+                self.unreachable.extend(serves.cloned());
             }
         }
-        self.give_up(set, why);
+        self.give_up([set], why);
     }
 
-    /// A set is not begun, nor is any that depends on it.
-    pub(super) fn give_up(&mut self, set: u32, why: String) {
-        let failed = self.sets.with_dependents(self.plan, set);
-        for record in &mut self.records {
-            if failed.contains(&self.sets.of[&record.id]) && record.state == ActionState::Pending {
+    /// Sets are not begun, nor is any that depends on them.
+    pub(super) fn give_up(&mut self, sets: impl IntoIterator<Item = u32>, why: String) {
+        let failed = self.sets.with_dependents(sets);
+        for id in failed.iter().flat_map(|set| self.sets.members(*set)) {
+            let record = record_of(&mut self.records, *id);
+            if record.state == ActionState::Pending {
                 record.state = ActionState::Skipped { why: why.clone() };
             }
         }
@@ -113,7 +116,7 @@ impl Work<'_> {
         let mut finished: Option<ActionId> = None;
         let mut told = Told::default();
         for action in actions {
-            if !self.standing().contains(&self.sets.of[&action.id]) {
+            if !self.stands(action.id) {
                 continue;
             }
             if (self.options.interrupted)() {
@@ -135,7 +138,7 @@ impl Work<'_> {
         }
         let mut done: Vec<&Effect> = Vec::new();
         for action in activations {
-            if !self.standing().contains(&self.sets.of[&action.id]) {
+            if !self.stands(action.id) {
                 continue;
             }
             self.begin(action.id, finished.take())?;
@@ -181,12 +184,10 @@ impl Work<'_> {
     /// All units that were told something, watched together at the end: one that does not
     /// stay up costs the sets that told it.
     fn watch(&mut self, told: &Told) -> Result<(), StateError> {
-        let standing = self.standing();
-        let stands = |id: &ActionId| standing.contains(&self.sets.of[id]);
         let watched: Vec<Watched> = told
             .units
             .values()
-            .filter(|(_, actions)| actions.iter().any(stands))
+            .filter(|(_, actions)| actions.iter().any(|id| self.stands(*id)))
             .map(|(unit, _)| unit.clone())
             .collect();
         let started = Instant::now();
@@ -207,10 +208,10 @@ impl Work<'_> {
         for (name, why) in down {
             let error = ActError::program(format!("keep `{name}` up"), why);
             for id in &told.units[&name].1 {
-                if !self.standing().contains(&self.sets.of[id]) {
+                if !self.stands(*id) {
                     continue;
                 }
-                if let Some(action) = self.plan.actions.iter().find(|action| action.id == *id) {
+                if let Some(action) = self.plan.action(*id) {
                     self.fail(action, &error)?;
                 }
             }
@@ -232,6 +233,9 @@ impl Work<'_> {
             batch = self.with_state(batch, finished, ActionState::Done);
         }
         batch = self.with_state(batch, id, ActionState::Begun);
+        for place in self.places.of_action(id) {
+            self.changed.add(id, &self.images[*place].path);
+        }
         self.state.journal().write(batch)?;
         self.options.crash.here("action begun");
         Ok(())
@@ -251,12 +255,11 @@ impl Work<'_> {
         let record = record_of(&mut self.records, id);
         record.state = state;
         batch = batch.put(change, ActionRecord::key(id), record);
-        let images = self
-            .images
-            .iter()
-            .filter(|image| image.actions.contains(&id));
-        for image in images.filter(|image| image.after.is_some()) {
-            batch = batch.put(change, image_key(image), image);
+        for place in self.places.of_action(id) {
+            let image = &self.images[*place];
+            if image.after.is_some() {
+                batch = batch.put(change, image_key(image), image);
+            }
         }
         batch
     }
@@ -264,24 +267,12 @@ impl Work<'_> {
     /// What the action rests on is as the plan saw it, unless this change itself changed it. What
     /// the plan saw on the copy of the host is asked when what the copy had is done here.
     fn still_holds(&self, action: &Action) -> Result<(), ActError> {
-        let begun = |id: &ActionId| {
-            let record = self.records.iter().find(|record| record.id == *id);
-            record.is_some_and(|record| record.state != ActionState::Pending)
-        };
         let changed_by_us = |premise: &Premise| {
-            let ours: BTreeSet<&HostPath> = self
-                .images
-                .iter()
-                .filter(|image| {
-                    let mut actions = image.actions.iter();
-                    actions.any(|id| *id != action.id && Some(*id) != premise.after && begun(id))
-                })
-                .map(|image| &image.path)
-                .collect();
-            touches(&ours, &premise.probe)
+            let but = [action.id, premise.after.unwrap_or(action.id)];
+            self.changed.touches(&premise.probe, but)
                 || self
                     .leads_to(&premise.probe)
-                    .is_some_and(|led| ours.contains(&led))
+                    .is_some_and(|led| self.changed.has(&led, but))
         };
         let premises: Vec<&Premise> = action
             .rests_on
@@ -313,12 +304,11 @@ impl Work<'_> {
 
     /// Programs that came with packages, or whose configuration did, are asked now.
     fn validate_after(&mut self, upgrade: ActionId) -> Result<(), StateError> {
-        let standing = self.standing();
         let staged: Vec<&Action> = self
             .plan
             .actions
             .iter()
-            .filter(|action| standing.contains(&self.sets.of[&action.id]))
+            .filter(|action| self.stands(action.id))
             .filter(|action| super::work::is_staged(self.plan, action))
             .filter(|action| action.after.contains(&upgrade))
             .collect();
@@ -341,8 +331,9 @@ impl Work<'_> {
     fn note_after(&mut self, action: &Action) -> Result<(), StateError> {
         // Those of thousands of paths are stored once, at the end.
         let images = (!super::is_large(self.plan)).then(|| self.state.images());
-        for image in &mut self.images {
-            if image.role == Role::Touched && image.actions.contains(&action.id) {
+        for place in self.places.of_action(action.id) {
+            let image = &mut self.images[*place];
+            if image.role == Role::Touched {
                 image.after = Some(image.now(&self.target.root, images)?);
             }
         }
@@ -389,6 +380,7 @@ impl Work<'_> {
             self.images = images;
             self.header.images = digest;
         }
+        self.places = Places::of(&self.images);
     }
 
     /// Was there any?
@@ -503,12 +495,17 @@ impl Work<'_> {
             self.state.release();
         }
         self.set_state(action.id, ActionState::Failed { why: why.clone() })?;
-        self.take_set_back(self.sets.of[&action.id], why)
+        self.take_sets_back([self.sets.of[&action.id]].into(), why)
     }
 
-    pub(super) fn take_set_back(&mut self, set: u32, why: String) -> Result<(), StateError> {
-        let failed = self.sets.with_dependents(self.plan, set);
-        if failed.is_superset(&self.standing()) {
+    pub(super) fn take_sets_back(
+        &mut self,
+        sets: BTreeSet<u32>,
+        why: String,
+    ) -> Result<(), StateError> {
+        let failed = self.sets.with_dependents(sets.iter().copied());
+        let others = failed.iter().filter(|set| !self.down.contains(set));
+        if self.down.len() + others.count() == self.sets.count() {
             // Nothing else stands: the whole change goes back, with its own states.
             self.take_down(&failed);
             self.whys.push(why);
@@ -519,7 +516,7 @@ impl Work<'_> {
             id,
             why: why.clone(),
         });
-        self.give_up(set, why);
+        self.give_up(sets, why);
         self.write_header()?;
         let sets = &self.sets;
         let outcome = take_back(
@@ -538,10 +535,7 @@ impl Work<'_> {
 }
 
 fn record_of(records: &mut [ActionRecord], id: ActionId) -> &mut ActionRecord {
-    records
-        .iter_mut()
-        .find(|record| record.id == id)
-        .expect("every action of the plan has a record")
+    ActionRecord::of_mut(records, id).expect("every action of the plan has a record")
 }
 
 /// The actions that bring or remove packages.
@@ -559,20 +553,4 @@ fn is_cheap(probe: &Probe) -> bool {
         probe,
         Probe::Walk { .. } | Probe::Tool { .. } | Probe::Command { .. }
     )
-}
-
-/// Does the probe look at something that this change has changed?
-fn touches(ours: &BTreeSet<&HostPath>, probe: &Probe) -> bool {
-    match probe {
-        Probe::File { path, .. }
-        | Probe::FileDigest { path }
-        | Probe::Meta { path }
-        | Probe::Dir { path }
-        | Probe::Writers { path, .. } => ours
-            .iter()
-            .any(|our| our.is_within(path) || path.is_within(our)),
-        // What these see depends on more than one path; the check before the first action
-        // covered them.
-        _ => !ours.is_empty(),
-    }
 }

@@ -21,7 +21,9 @@ pub(crate) fn is_apart(plan: &Plan, waiting: &Plan) -> bool {
 
 #[derive(Default)]
 struct Touched<'a> {
-    paths: BTreeSet<&'a HostPath>,
+    paths: BTreeSet<HostPath>,
+    /// The directories that hold them.
+    around: BTreeSet<HostPath>,
     /// Units and values of the kernel.
     names: BTreeSet<&'a str>,
 }
@@ -31,7 +33,10 @@ impl<'a> Touched<'a> {
         let mut touched = Self::default();
         for action in &plan.actions {
             match (&action.effect, action.effect.path()) {
-                (_, Some(path)) => drop(touched.paths.insert(path)),
+                (_, Some(path)) => {
+                    touched.paths.insert(path.clone());
+                    touched.around.extend(path.parent());
+                }
                 (Effect::Sysctl { key, .. }, _) => drop(touched.names.insert(key)),
                 (Effect::Unit { name, .. }, _) => drop(touched.names.insert(name)),
                 (Effect::LoadAuditRules, _) => drop(touched.names.insert("audit rules")),
@@ -43,13 +48,9 @@ impl<'a> Touched<'a> {
 
     /// Is `path` one of these, below one, or beside one? A directory's time is put back, too.
     fn is_near(&self, path: &HostPath) -> bool {
-        let path = path.as_path();
-        self.paths.iter().any(|one| {
-            let one = one.as_path();
-            path.starts_with(one)
-                || path
-                    .parent()
-                    .is_some_and(|parent| one.parent() == Some(parent))
-        })
+        path.ancestors().any(|above| self.paths.contains(&above))
+            || path
+                .parent()
+                .is_some_and(|parent| self.around.contains(&parent))
     }
 }

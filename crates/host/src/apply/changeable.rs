@@ -197,7 +197,8 @@ impl Made {
 
     fn brings(&self, directory: &HostPath) -> bool {
         self.anything
-            || std::iter::successors(Some(directory.clone()), HostPath::parent)
+            || directory
+                .ancestors()
                 .any(|above| self.directories.contains(&above))
     }
 }

@@ -7,6 +7,7 @@ mod apart;
 mod changeable;
 mod ending;
 mod images;
+mod mine;
 mod sets;
 mod work;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::count::{first_of, plural};
 use model::plan::PLAN_FORMAT;
-use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Risk};
+use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Probe, Risk};
 
 pub(crate) use actions::upgrades;
 pub use changeable::outlook;
@@ -33,6 +34,7 @@ use crate::journal::{Header, JournalError};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError, digest_of};
 use crate::target::{Changed, Target};
+use mine::{ChangedByUs, Places};
 use sets::Sets;
 use work::Work;
 
@@ -198,13 +200,18 @@ pub(crate) fn apply_as(
     // A change of mode rests on a file that somebody writes; what rests on something else
     // does not wait for that.
     let resting = resting_on(plan, &changed);
+    let of_actions: BTreeSet<u32> = plan
+        .actions
+        .iter()
+        .flat_map(|action| action.rests_on.iter().copied())
+        .collect();
+    let mut probes: BTreeMap<&Probe, u32> = BTreeMap::new();
+    for (premise, place) in plan.premises.iter().zip(0..) {
+        probes.entry(&premise.probe).or_insert(place);
+    }
     let is_of_an_action = |changed: &Changed| {
-        let mut places = (0u32..).zip(&plan.premises);
-        let place = places.find(|(_, premise)| premise.probe == changed.probe);
-        place.is_some_and(|(place, _)| {
-            let mut actions = plan.actions.iter();
-            actions.any(|action| action.rests_on.contains(&place))
-        })
+        let place = probes.get(&changed.probe);
+        place.is_some_and(|place| of_actions.contains(place))
     };
     if !changed.is_empty()
         && (plan.selection.all_or_nothing
@@ -267,6 +274,7 @@ pub(crate) fn apply_as(
         undo: None,
     };
     let sets = Sets::of(plan, &images);
+    let places = Places::of(&images);
     let mut work = Work {
         target: &target,
         context,
@@ -278,6 +286,8 @@ pub(crate) fn apply_as(
         records,
         images,
         sets,
+        places,
+        changed: ChangedByUs::default(),
         down: BTreeSet::new(),
         whys: Vec::new(),
         unreachable: BTreeSet::new(),
@@ -296,12 +306,10 @@ pub(crate) fn apply_as(
 
 /// The actions that rest on what changed since, and what that is.
 fn resting_on(plan: &Plan, changed: &[Changed]) -> BTreeMap<ActionId, String> {
+    let probes: BTreeMap<&Probe, &Changed> = changed.iter().map(|one| (&one.probe, one)).collect();
     let places: BTreeMap<u32, &Changed> = (0u32..)
         .zip(&plan.premises)
-        .filter_map(|(place, premise)| {
-            let is_it = |changed: &&Changed| changed.probe == premise.probe;
-            Some((place, changed.iter().find(is_it)?))
-        })
+        .filter_map(|(place, premise)| Some((place, *probes.get(&premise.probe)?)))
         .collect();
     let resting = plan.actions.iter().filter_map(|action| {
         let changed = action.rests_on.iter().find_map(|place| places.get(place))?;

@@ -8,6 +8,7 @@ use model::plan::Validator;
 use model::{Action, ActionId, ChangeId, ChangeState, Effect, Plan, Risk};
 
 use super::images::image_key;
+use super::mine::{ChangedByUs, Places};
 use super::sets::Sets;
 use super::{Applied, ApplyError, ApplyOptions, Verdict, finish_taking_back};
 use crate::act::Context;
@@ -45,6 +46,8 @@ pub(super) struct Work<'a> {
     pub(super) records: Vec<ActionRecord>,
     pub(super) images: Vec<Imaged>,
     pub(super) sets: Sets,
+    pub(super) places: Places,
+    pub(super) changed: ChangedByUs,
     /// Sets that were taken back, or are not begun.
     pub(super) down: BTreeSet<u32>,
     /// Why what failed did so.
@@ -111,11 +114,9 @@ impl Work<'_> {
 
     /// The size of what the plan leaves there.
     fn bytes_after(&self, image: &Imaged) -> u64 {
-        let actions = self.plan.actions.iter().rev();
-        let mut effects = actions
-            .filter(|action| image.actions.contains(&action.id))
-            .map(|action| &action.effect);
-        match effects.next() {
+        let last = image.actions.last();
+        let last = last.and_then(|id| self.plan.action(*id));
+        match last.map(|action| &action.effect) {
             Some(Effect::PutFile { content, .. }) => content.as_bytes().len() as u64,
             Some(Effect::Remove { .. } | Effect::Link { .. }) => 0,
             _ => room::size_bytes(&image.before),
@@ -190,7 +191,7 @@ impl Work<'_> {
             self.whys.push("interrupted".to_owned());
             return self.take_everything_back();
         }
-        if self.standing().is_empty() {
+        if self.nothing_stands() {
             return self.take_everything_back();
         }
         self.transition(ChangeState::Applying)?;
@@ -198,7 +199,7 @@ impl Work<'_> {
             self.whys.push(error.to_string());
             return self.take_everything_back();
         }
-        if self.standing().is_empty() {
+        if self.nothing_stands() {
             return self.take_everything_back();
         }
         if let Err(error) = self.record_after() {
@@ -207,7 +208,7 @@ impl Work<'_> {
         }
         self.transition(ChangeState::Validating)?;
         self.verify(verify);
-        if self.standing().is_empty() || self.has_stuck() {
+        if self.nothing_stands() || self.has_stuck() {
             return self.take_everything_back();
         }
         if needs_confirmation && self.standing_risk() >= Risk::Connectivity {
@@ -259,25 +260,30 @@ impl Work<'_> {
 
     /// The sets in which something was or will be done.
     pub(super) fn standing(&self) -> BTreeSet<u32> {
-        let all: BTreeSet<u32> = self.sets.of.values().copied().collect();
-        all.difference(&self.down).copied().collect()
+        let all = self.sets.all();
+        all.filter(|set| !self.down.contains(set)).collect()
+    }
+
+    /// Was something done for it, or will be?
+    pub(super) fn stands(&self, action: ActionId) -> bool {
+        !self.down.contains(&self.sets.of[&action])
+    }
+
+    fn nothing_stands(&self) -> bool {
+        self.down.len() == self.sets.count()
     }
 
     pub(super) fn take_down(&mut self, sets: &BTreeSet<u32>) {
         self.down.extend(sets);
-        let of = self.sets.of.iter();
-        self.header.taken_back = of
-            .filter(|(_, set)| self.down.contains(set))
-            .map(|(id, _)| *id)
-            .collect();
+        let members = sets.iter().flat_map(|set| self.sets.members(*set));
+        self.header.taken_back.extend(members);
     }
 
     fn standing_risk(&self) -> Risk {
-        let standing = self.standing();
         self.plan
             .actions
             .iter()
-            .filter(|action| standing.contains(&self.sets.of[&action.id]))
+            .filter(|action| self.stands(action.id))
             .map(|action| action.risk)
             .max()
             .unwrap_or_default()
@@ -288,12 +294,20 @@ impl Work<'_> {
         let mut laid = Laid::default();
         let mut asked: BTreeMap<Validator, Asked> = BTreeMap::new();
         for set in self.standing() {
-            let with_set = self.laid_with(&laid, set);
-            let validators: BTreeSet<Validator> = self
+            let actions: Vec<&Action> = self
                 .actions_of(set)
                 .filter(|action| !is_staged(self.plan, action))
+                .collect();
+            let validators: BTreeSet<Validator> = actions
+                .iter()
                 .filter_map(|action| action.validate)
                 .collect();
+            if validators.is_empty() {
+                laid.extend(&actions);
+                continue;
+            }
+            let mut with_set = laid.clone();
+            with_set.extend(&actions);
             let mut refused = None;
             for validator in validators {
                 let asked = asked.entry(validator).or_default();
@@ -304,7 +318,7 @@ impl Work<'_> {
             }
             match refused {
                 None => laid = with_set,
-                Some(why) => self.give_up(set, why),
+                Some(why) => self.give_up([set], why),
             }
         }
         for (validator, mut asked) in asked {
@@ -325,7 +339,13 @@ impl Work<'_> {
     /// came after those that it has seen.
     fn validate_together(&mut self, validator: Validator, asked: &mut Asked) {
         let together = |work: &Self, sets: &mut dyn Iterator<Item = &u32>| {
-            sets.fold(Laid::default(), |laid, set| work.laid_with(&laid, *set))
+            let mut laid = Laid::default();
+            for set in sets {
+                let actions = work.actions_of(*set);
+                let now = actions.filter(|action| !is_staged(work.plan, action));
+                laid.extend(&now.collect::<Vec<_>>());
+            }
+            laid
         };
         loop {
             let standing = self.standing();
@@ -342,27 +362,16 @@ impl Work<'_> {
                 self.ask(validator, &laid, asked).is_err()
             });
             match culprit {
-                Some(set) => self.give_up(*set, why),
+                Some(set) => self.give_up([*set], why),
                 // It answers differently each time: nothing is begun.
-                None => {
-                    return standing
-                        .iter()
-                        .for_each(|set| self.give_up(*set, why.clone()));
-                }
+                None => return self.give_up(standing, why),
             }
         }
     }
 
     fn actions_of(&self, set: u32) -> impl Iterator<Item = &Action> {
-        let actions = self.plan.actions.iter();
-        actions.filter(move |action| self.sets.of[&action.id] == set)
-    }
-
-    fn laid_with(&self, laid: &Laid, set: u32) -> Laid {
-        let mut with_set = laid.clone();
-        let now = |action: &&Action| !is_staged(self.plan, action);
-        with_set.extend(&self.actions_of(set).filter(now).collect::<Vec<_>>());
-        with_set
+        let members = self.sets.members(set).iter();
+        members.filter_map(|id| self.plan.action(*id))
     }
 
     /// Asks a program in the middle of the change, and tells what it said.
@@ -409,19 +418,15 @@ impl Work<'_> {
         let started = Instant::now();
         let verdict = verify(self.plan);
         let is_all = verdict.more.is_empty();
-        let mut failed = BTreeMap::new();
+        let serving = self.sets_serving(&verdict);
+        let mut failed: Vec<(BTreeSet<u32>, String)> = Vec::new();
+        let mut told = BTreeSet::new();
         for (what, why) in verdict.more {
             let why = format!("{what} is as wanted in part: {why}");
             (self.sink)(Event::NotReached { what, why });
         }
         for (what, why) in verdict.failed {
-            let sets = self
-                .plan
-                .actions
-                .iter()
-                .filter(|action| action.serves.contains(&what))
-                .map(|action| self.sets.of[&action.id]);
-            let sets: BTreeSet<u32> = sets.collect();
+            let is_first = told.insert(what.clone());
             let why = format!("{what} is not as wanted afterwards: {why}");
             if self.unreachable.contains(&what) {
                 (self.sink)(Event::NotReached {
@@ -432,17 +437,20 @@ impl Work<'_> {
                 continue;
             }
             // A goal that no action serves was not reached by anything that stands.
-            let sets = if sets.is_empty() {
-                self.standing()
-            } else {
-                sets
+            let standing = match serving.get(&what) {
+                Some(sets) => sets.difference(&self.down).copied().collect(),
+                None => self.standing(),
             };
-            for set in sets.intersection(&self.standing()) {
-                (self.sink)(Event::NotReached {
-                    what: what.clone(),
-                    why: why.clone(),
-                });
-                failed.insert(*set, why.clone());
+            if standing.is_empty() {
+                continue;
+            }
+            (self.sink)(Event::NotReached {
+                what,
+                why: why.clone(),
+            });
+            // One thing that is not as wanted takes all of its role or rule back.
+            if is_first {
+                failed.push((standing, why));
             }
         }
         if failed.is_empty() && is_all {
@@ -450,11 +458,28 @@ impl Work<'_> {
                 took: started.elapsed(),
             });
         }
-        for (set, why) in failed {
-            if let Err(error) = self.take_set_back(set, why) {
+        for (mut sets, why) in failed {
+            sets.retain(|set| !self.down.contains(set));
+            if sets.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.take_sets_back(sets, why) {
                 self.whys.push(error.to_string());
             }
         }
+    }
+
+    /// The sets that serve what was not reached.
+    fn sets_serving(&self, verdict: &Verdict) -> BTreeMap<String, BTreeSet<u32>> {
+        let failed: BTreeSet<&String> = verdict.failed.iter().map(|(what, _)| what).collect();
+        let mut serving: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for action in &self.plan.actions {
+            for name in action.serves.iter().filter(|name| failed.contains(name)) {
+                let sets = serving.entry(name.clone()).or_default();
+                sets.insert(self.sets.of[&action.id]);
+            }
+        }
+        serving
     }
 
     fn take_everything_back(&mut self) -> Result<Applied, StateError> {
@@ -535,7 +560,7 @@ impl Work<'_> {
 /// they are there.
 pub(super) fn is_staged(plan: &Plan, action: &Action) -> bool {
     let is_upgrade = |id: &ActionId| {
-        let before = plan.actions.iter().find(|before| before.id == *id);
+        let before = plan.action(*id);
         before.is_some_and(|before| matches!(before.effect, Effect::Upgrade { .. }))
     };
     // A patch restarts what was there before it.

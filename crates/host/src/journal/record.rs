@@ -271,4 +271,18 @@ impl ActionRecord {
     pub fn key(id: ActionId) -> String {
         format!("{:010}", id.0)
     }
+
+    /// The record of an action. They stand in the plan's order, which is that of the ids.
+    pub fn of(records: &[Self], id: ActionId) -> Option<&Self> {
+        Some(&records[Self::place(records, id)?])
+    }
+
+    pub fn of_mut(records: &mut [Self], id: ActionId) -> Option<&mut Self> {
+        let place = Self::place(records, id)?;
+        Some(&mut records[place])
+    }
+
+    fn place(records: &[Self], id: ActionId) -> Option<usize> {
+        records.binary_search_by_key(&id, |record| record.id).ok()
+    }
 }

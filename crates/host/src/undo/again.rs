@@ -188,7 +188,7 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
         if !standing.contains(&action.id) {
             continue;
         }
-        let planned = record.plan.actions.iter().find(|one| one.id == action.id);
+        let planned = record.plan.action(action.id);
         let planned = planned.expect("every record is of an action of the plan");
         action.again = Some(act::keep_again(context, planned, &action.kept)?);
     }

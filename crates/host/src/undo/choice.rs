@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use model::{Action, ActionId, HostPath};
 
 use super::standing;
+use crate::image::Node;
 use crate::journal::Role;
 use crate::state::ChangeRecord;
 
@@ -88,6 +89,10 @@ impl Choice {
                 .iter()
                 .filter(|image| image.role == Role::Touched)
         };
+        let staying: BTreeSet<HostPath> = touched()
+            .filter(|image| !image.actions.is_disjoint(stays))
+            .map(|image| image.path.clone())
+            .collect();
         for image in touched() {
             let path = &image.path;
             let is_named = |named: &[HostPath]| named.iter().any(|one| path.is_within(one));
@@ -105,18 +110,12 @@ impl Choice {
                 ));
             }
             // A directory that the change made can't go while a place in it stays.
-            let holds = |other: &&crate::journal::Imaged| {
-                other.path != *path
-                    && other.path.is_within(path)
-                    && !other.actions.is_disjoint(stays)
-            };
             if goes_back
-                && image.before == crate::image::Node::Absent
-                && let Some(inside) = touched().find(holds)
+                && image.before == Node::Absent
+                && let Some(inside) = path.below(&staying).next()
             {
                 return Err(format!(
-                    "`{}` would stay, and is in `{path}`, which goes",
-                    inside.path
+                    "`{inside}` would stay, and is in `{path}`, which goes"
                 ));
             }
         }
@@ -145,7 +144,7 @@ impl Choice {
 }
 
 fn action(record: &ChangeRecord, id: ActionId) -> Option<&Action> {
-    record.plan.actions.iter().find(|action| action.id == id)
+    record.plan.action(id)
 }
 
 /// The actions that stand and changed the place, or one in it.
@@ -163,23 +162,22 @@ fn touching(
 
 /// What these actions changed: their places, or what they are called where they have none.
 pub(super) fn names(record: &ChangeRecord, of: &BTreeSet<ActionId>) -> Vec<String> {
-    let mut names = Vec::new();
-    for id in of {
-        if action(record, *id).is_some_and(|action| action.effect.is_activation()) {
-            continue;
-        }
-        let images = record.images.iter();
-        let before = names.len();
-        names.extend(
-            images
-                .filter(|image| image.role == Role::Touched && image.actions.contains(id))
-                .map(|image| image.path.to_string()),
-        );
-        if names.len() == before {
-            names.push(id.to_string());
+    let is_activation =
+        |id: &ActionId| action(record, *id).is_some_and(|action| action.effect.is_activation());
+    let mut placeless: BTreeSet<ActionId> =
+        of.iter().copied().filter(|id| !is_activation(id)).collect();
+    let named = placeless.clone();
+    let mut names = BTreeSet::new();
+    let images = record.images.iter();
+    for image in images.filter(|image| image.role == Role::Touched) {
+        let mut mine = image.actions.intersection(&named).peekable();
+        if mine.peek().is_some() {
+            names.insert(image.path.to_string());
+            for id in mine {
+                placeless.remove(id);
+            }
         }
     }
-    names.sort();
-    names.dedup();
-    names
+    names.extend(placeless.iter().map(ToString::to_string));
+    names.into_iter().collect()
 }

@@ -16,7 +16,7 @@ use super::{Choice, Obstacle, UndoError, standing};
 use crate::act::{ActError, Context, LastLink, package, runtime};
 use crate::apply::upgrades;
 use crate::image::{FileTime, Node};
-use crate::journal::{Imaged, Kept, Role, UndoTo};
+use crate::journal::{ActionRecord, Imaged, Kept, Role, UndoTo};
 use crate::records::{Shared, accounts, shared};
 use crate::state::{ChangeRecord, digest_of};
 use crate::take_back::is_peoples;
@@ -931,10 +931,10 @@ fn made_in_places(
 fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
     for action in &record.plan.actions {
-        let kept = record
-            .actions
-            .iter()
-            .find(|kept| kept.id == action.id && standing.contains(&kept.id));
+        if !standing.contains(&action.id) {
+            continue;
+        }
+        let kept = ActionRecord::of(&record.actions, action.id);
         if let (Effect::Sysctl { key, value }, Some(Kept::Sysctl { before, .. })) =
             (&action.effect, kept.map(|kept| &kept.kept))
             && let Ok(now) = runtime::sysctl(key)

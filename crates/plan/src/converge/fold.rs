@@ -77,6 +77,7 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
         acts: BTreeMap::new(),
     };
     let mut activations: Vec<Activation> = Vec::new();
+    let mut places_of: BTreeMap<ActKey, usize> = BTreeMap::new();
     for item in drifted {
         for drift in &item.drifts {
             let mut places = Vec::new();
@@ -86,20 +87,24 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
                 }
             }
             for effect in &drift.activate {
-                match activations.iter_mut().find(|known| known.effect == *effect) {
-                    Some(known) => {
+                match places_of.get(&act_key(effect)) {
+                    Some(place) => {
+                        let known = &mut activations[*place];
                         known.askers.extend(&places);
                         known.serves.push(item.serves.clone());
                         known.risk = item.risk.max(known.risk);
                         known.secret |= item.secret;
                     }
-                    None => activations.push(Activation {
-                        effect: effect.clone(),
-                        askers: places.clone(),
-                        serves: vec![item.serves.clone()],
-                        risk: item.risk,
-                        secret: item.secret,
-                    }),
+                    None => {
+                        places_of.insert(act_key(effect), activations.len());
+                        activations.push(Activation {
+                            effect: effect.clone(),
+                            askers: places.clone(),
+                            serves: vec![item.serves.clone()],
+                            risk: item.risk,
+                            secret: item.secret,
+                        });
+                    }
                 }
             }
         }
@@ -147,8 +152,18 @@ struct Folder<'a> {
     seen: &'a Answers,
     steps: Vec<Step>,
     paths: BTreeMap<HostPath, Folding>,
-    /// The steps that are acts, by their path: a role may have a hundred thousand.
-    acts: BTreeMap<Option<HostPath>, Vec<usize>>,
+    /// The steps that are acts: a role may have a hundred thousand.
+    acts: BTreeMap<ActKey, Vec<usize>>,
+}
+
+/// What acts are looked up by: their path, or all of them where they have none.
+type ActKey = (Option<HostPath>, String);
+
+fn act_key(effect: &Effect) -> ActKey {
+    match effect.path() {
+        Some(path) => (Some(path.clone()), String::new()),
+        None => (None, format!("{effect:?}")),
+    }
 }
 
 impl Folder<'_> {
@@ -262,7 +277,7 @@ impl Folder<'_> {
                     .clone()
                     .unwrap_or_else(|| default_inverse(effect, self.seen));
                 let validate = effect.path().and_then(validator);
-                let acts = self.acts.entry(effect.path().cloned()).or_default();
+                let acts = self.acts.entry(act_key(effect)).or_default();
                 acts.push(self.steps.len());
                 self.steps.push(Step {
                     serves: vec![item.serves.clone()],
@@ -282,7 +297,7 @@ impl Folder<'_> {
 
     /// The step that does just this.
     fn same(&self, effect: &Effect) -> Option<usize> {
-        let acts = self.acts.get(&effect.path().cloned())?;
+        let acts = self.acts.get(&act_key(effect))?;
         acts.iter()
             .copied()
             .find(|place| &self.steps[*place].effect == effect)

@@ -24,13 +24,14 @@ pub(super) fn add_missing(drifted: &mut Vec<Drifting>, seen: &Answers) {
         })
         .collect();
     // An account's home comes with it.
-    let homes: Vec<HostPath> = drifted.iter().flat_map(homes).collect();
+    let homes: BTreeSet<HostPath> = drifted.iter().flat_map(homes).collect();
+    let is_in_home = |path: &HostPath| path.ancestors().any(|above| homes.contains(&above));
     let mut all = Vec::with_capacity(drifted.len());
     for item in std::mem::take(drifted) {
         let missing: BTreeSet<HostPath> = edits(&item)
             .filter_map(makes)
             .flat_map(|path| resource::parents::missing(path, seen))
-            .filter(|path| !made.contains(path) && !homes.iter().any(|home| path.is_within(home)))
+            .filter(|path| !made.contains(path) && !is_in_home(path))
             .collect();
         all.extend(missing.iter().map(|path| directory(&item, path)));
         made.extend(missing);

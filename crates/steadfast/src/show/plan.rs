@@ -552,10 +552,14 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
     let passing = all.iter().filter(|one| one.passes()).count();
     let folded = passing > MOST_PASSING;
     let mut reasons: Vec<(&str, Vec<&LeftAlone>)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for one in all.iter().filter(|one| !(folded && one.passes())) {
-        match reasons.iter_mut().find(|(why, _)| *why == one.why) {
-            Some((_, group)) => group.push(one),
-            None => reasons.push((&one.why, vec![one])),
+        match places.get(one.why.as_str()) {
+            Some(place) => reasons[*place].1.push(one),
+            None => {
+                places.insert(&one.why, reasons.len());
+                reasons.push((&one.why, vec![one]));
+            }
         }
     }
     let mut label = "left out";

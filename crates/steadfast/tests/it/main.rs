@@ -8,6 +8,7 @@ mod dependencies_tools;
 mod documents;
 mod exit;
 mod feeds;
+mod growth;
 mod inventory;
 mod lab_broken;
 mod lab_confirm;
