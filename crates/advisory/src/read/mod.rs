@@ -8,6 +8,7 @@ pub mod kev;
 pub mod openvex;
 pub mod osv;
 mod product;
+mod yaml;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;

@@ -148,9 +148,7 @@ struct OfRustSec<'a> {
 /// # Errors
 /// When it is no YAML, or no record.
 pub fn read_yaml(text: &str) -> Result<Read, Refusal> {
-    let value: serde_json::Value =
-        serde_saphyr::from_str(text).map_err(|error| Refusal(error.to_string()))?;
-    read(&serde_json::to_vec(&value)?)
+    read(&super::yaml::to_json(text)?)
 }
 
 /// Reads one record.

@@ -130,7 +130,23 @@ fn pypis_yaml_is_read_as_text() {
     };
     assert_eq!(advisory.id, "PYSEC-2020-1");
     assert_eq!(advisory.modified, Some(time("2021-11-11T23:07:45.968611Z")));
-    assert!(osv::read_yaml("id: [").is_err());
+    // What is left empty is not there, and what stands bare is text.
+    let bare = "id: X-1\nwithdrawn:\nsummary: ~\naffected:\n- package: {name: a, ecosystem: PyPI}\n\
+        \x20 ranges: []\n  versions: [1.0, 2, 'null']\n";
+    let Ok(osv::Read::Advisory { advisory, .. }) = osv::read_yaml(bare) else {
+        panic!("{:?}", osv::read_yaml(bare));
+    };
+    let versions = |all: [&str; 3]| all.map(str::to_owned).to_vec();
+    assert_eq!(
+        advisory.affected[0].affects,
+        Affects::Versions {
+            ranges: Vec::new(),
+            exactly: versions(["1.0", "2", "null"]),
+        }
+    );
+    for text in ["id: [", "id: X-1\n--- \nid: X-2\n", "? {a: b}\n: c\n", ""] {
+        assert!(osv::read_yaml(text).is_err(), "{text:?}");
+    }
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f]\n";
     assert!(osv::read_yaml(bomb).is_err());
 }
