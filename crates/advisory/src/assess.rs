@@ -1,7 +1,6 @@
 //! What the feeds say of all that is installed: findings with their ranking, and what could not
 //! be told.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,7 @@ use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
 use crate::kernel::{Dormant, Kernel, Kernels, has_no_code, is_part};
-use crate::matching::{self, Coverage, Judged, Subject, Verdict};
+use crate::matching::{self, Coverage, InOrder, Judged, Placed, Subject, Verdict};
 use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
 use crate::version::{Order, order_of};
@@ -257,15 +256,13 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     let indexes: Vec<Index<'_>> = sources.iter().map(|source| source.index).collect();
     let kernels = Kernels::of(question.kernel, question.components);
     let missing = kernels.missing();
-    let mut subjects = Subject::all(question.components);
-    if let Some(kernel) = &missing {
-        let of_it = subjects.entry(Subject::of(kernel));
-        of_it.or_default().push(kernel);
-    }
+    let all = InOrder::of(question.components.iter().chain(&missing));
+    let pieces: Vec<&[Placed<'_>]> = all.pieces().collect();
+    let records = all.records();
     let mut feeds = Vec::with_capacity(sources.len());
     for source in &sources {
         feeds.push(FeedState {
-            used: is_used(source, &subjects)?,
+            used: is_used(source, &records)?,
             ..FeedState::of(source.feed, question.now, question.fresh)
         });
     }
@@ -277,10 +274,10 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         dormant: Vec::new(),
         warnings: Vec::new(),
         components: question.components.len(),
-        packages: subjects.len(),
-        others: subjects
-            .values()
-            .filter(|components| components.iter().any(|one| is_other(one)))
+        packages: pieces.len(),
+        others: pieces
+            .iter()
+            .filter(|piece| piece.iter().any(|(_, one)| is_other(one)))
             .count(),
         feeds,
     };
@@ -288,48 +285,37 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         sources: &sources,
         feeds: assessment.feeds.clone(),
     };
-    // Those of a distribution before the others.
-    let mut unspoken: BTreeMap<(bool, Cow<'_, str>), (String, usize)> = BTreeMap::new();
-    let mut covered: BTreeMap<Cow<'_, str>, Coverage> = BTreeMap::new();
-    // Of which it can't be told what they are called where advisories are looked up.
-    let mut nameless: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let groups = groups(subjects, &kernels);
-    let look_up = |groups: &[Group<'_>]| {
+    let look_up = |pieces: &[&[Placed<'_>]]| {
         let mut found = Found::default();
-        for group in groups {
-            let judged = matching::judge(&indexes, &group.subject, &group.components)?;
-            found.take(group, &judged, question, &scores, kernels.booted())?;
+        let mut covered: BTreeMap<String, Coverage> = BTreeMap::new();
+        for piece in pieces {
+            let components = piece.iter().map(|(_, component)| *component).collect();
+            for group in groups(all.subject(piece), components, &kernels) {
+                let judged = matching::judge(&indexes, &group.subject, &group.components)?;
+                found.take(&group, &judged, question, &scores, kernels.booted())?;
+                if !group.is_dormant {
+                    found.note_coverage(&group, &indexes, &mut covered)?;
+                }
+            }
         }
         Ok(found)
     };
-    let found = look_up_all(&groups, &look_up)?;
+    let found = look_up_all(&pieces, &look_up)?;
     let findings = found.iter().map(|found| found.findings.len());
     assessment.findings.reserve_exact(findings.sum());
+    let mut unspoken: BTreeMap<(bool, String), (String, usize)> = BTreeMap::new();
+    let mut nameless: BTreeMap<&'static str, usize> = BTreeMap::new();
     for found in found {
         assessment.findings.extend(found.findings);
         assessment.undetermined.extend(found.undetermined);
         assessment.not_affected.extend(found.not_affected);
         assessment.dormant.extend(found.dormant);
         assessment.warnings.extend(found.warnings);
-    }
-    for group in groups.iter().filter(|group| !group.is_dormant) {
-        let (subject, components) = (&group.subject, &group.components);
-        let ecosystem = subject.record().ecosystem;
-        let coverage = match covered.get(&ecosystem) {
-            Some(known) => known,
-            None => {
-                let coverage = matching::coverage(&indexes, &ecosystem)?;
-                covered.entry(ecosystem.clone()).or_insert(coverage)
-            }
-        };
-        if let Coverage::Unspoken(why) = coverage {
-            let is_other = components.iter().any(|one| is_other(one));
-            let of_it = unspoken.entry((is_other, ecosystem));
-            of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
-        } else if let Some(why) = unnamed(subject, components)
-            && !matching::is_known(&indexes, subject)?
-        {
-            *nameless.entry(why).or_default() += 1;
+        for (of, (why, packages)) in found.unspoken {
+            unspoken.entry(of).or_insert((why, 0)).1 += packages;
+        }
+        for (why, packages) in found.nameless {
+            *nameless.entry(why).or_default() += packages;
         }
     }
     wait_for_boot(&mut assessment, &kernels);
@@ -344,7 +330,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         .map(|((_, ecosystem), (why, packages))| Unknown {
             why,
             packages: Some(packages),
-            unspoken: Some(ecosystem.into_owned()),
+            unspoken: Some(ecosystem),
         });
     assessment.unknown.extend(unspoken);
     sort(&mut assessment.findings);
@@ -377,38 +363,32 @@ struct Group<'a> {
 }
 
 fn groups<'a>(
-    subjects: BTreeMap<Subject, Vec<&'a Component>>,
+    subject: Subject,
+    mut components: Vec<&'a Component>,
     kernels: &Kernels<'_>,
-) -> Vec<Group<'a>> {
-    let mut groups = Vec::with_capacity(subjects.len());
-    for (subject, mut components) in subjects {
-        let dormant: Vec<&Component> = components
-            .extract_if(.., |component| kernels.is_dormant(component))
-            .collect();
-        let rest_has_no_code = is_kernel(&subject)
-            && components
-                .iter()
-                .all(|component| has_no_code(&component.name));
-        // Beside a kernel of their version, headers are no second one.
-        let is_told = rest_has_no_code && !dormant.is_empty();
-        if !dormant.is_empty() {
-            groups.push(Group {
-                subject: subject.clone(),
-                components: dormant,
-                is_dormant: true,
-                has_no_code: false,
-            });
-        }
-        if !components.is_empty() && !is_told {
-            groups.push(Group {
-                subject,
-                components,
-                is_dormant: rest_has_no_code,
-                has_no_code: rest_has_no_code,
-            });
-        }
-    }
-    groups
+) -> impl Iterator<Item = Group<'a>> {
+    let dormant: Vec<&Component> = components
+        .extract_if(.., |component| kernels.is_dormant(component))
+        .collect();
+    let rest_has_no_code = is_kernel(&subject)
+        && components
+            .iter()
+            .all(|component| has_no_code(&component.name));
+    // Beside a kernel of their version, headers are no second one.
+    let is_told = rest_has_no_code && !dormant.is_empty();
+    let dormant = (!dormant.is_empty()).then(|| Group {
+        subject: subject.clone(),
+        components: dormant,
+        is_dormant: true,
+        has_no_code: false,
+    });
+    let rest = (!components.is_empty() && !is_told).then_some(Group {
+        subject,
+        components,
+        is_dormant: rest_has_no_code,
+        has_no_code: rest_has_no_code,
+    });
+    dormant.into_iter().chain(rest)
 }
 
 /// The source that Debian's kernels, and what belongs to them, are built from.
@@ -423,13 +403,13 @@ const SUBJECTS_AT_ONCE: usize = 32;
 
 /// Looks each subject up; many of them on two processors. What is found is in their order.
 fn look_up_all(
-    groups: &[Group<'_>],
-    look_up: &(dyn Fn(&[Group<'_>]) -> Result<Found, IndexError> + Sync),
+    pieces: &[&[Placed<'_>]],
+    look_up: &(dyn Fn(&[&[Placed<'_>]]) -> Result<Found, IndexError> + Sync),
 ) -> Result<Vec<Found>, IndexError> {
-    if groups.len() < SUBJECTS_OF_TWO {
-        return Ok(vec![look_up(groups)?]);
+    if pieces.len() < SUBJECTS_OF_TWO {
+        return Ok(vec![look_up(pieces)?]);
     }
-    let portions: Vec<&[Group<'_>]> = groups.chunks(SUBJECTS_AT_ONCE).collect();
+    let portions: Vec<&[&[Placed<'_>]]> = pieces.chunks(SUBJECTS_AT_ONCE).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -485,22 +465,14 @@ const fn is_other(component: &Component) -> bool {
 }
 
 /// A feed about the crates of Rust says nothing of a host that has none.
-fn is_used(
-    source: &Source<'_>,
-    subjects: &BTreeMap<Subject, Vec<&Component>>,
-) -> Result<bool, IndexError> {
+fn is_used(source: &Source<'_>, records: &BTreeSet<String>) -> Result<bool, IndexError> {
     let counts = &source.feed.counts;
     if counts.known_exploited + counts.epss_scores + counts.vex_statements > 0 {
         return Ok(true);
     }
-    let mut asked: BTreeSet<Cow<'_, str>> = BTreeSet::new();
-    for subject in subjects.keys() {
-        let ecosystem = subject.record().ecosystem;
-        if !asked.contains(&ecosystem) {
-            if source.index.covers(&ecosystem)?.is_some() {
-                return Ok(true);
-            }
-            asked.insert(ecosystem);
+    for ecosystem in records {
+        if source.index.covers(ecosystem)?.is_some() {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -604,9 +576,39 @@ struct Found {
     not_affected: Vec<Dismissed>,
     dormant: Vec<Dormant>,
     warnings: Vec<Warning>,
+    /// The ecosystems of which no feed speaks, those of a distribution before the others: why, and
+    /// how many packages.
+    unspoken: BTreeMap<(bool, String), (String, usize)>,
+    /// Of which it can't be told what they are called where advisories are looked up.
+    nameless: BTreeMap<&'static str, usize>,
 }
 
 impl Found {
+    /// Notes where the feeds do not speak of it.
+    fn note_coverage(
+        &mut self,
+        group: &Group<'_>,
+        indexes: &[Index<'_>],
+        covered: &mut BTreeMap<String, Coverage>,
+    ) -> Result<(), IndexError> {
+        let (subject, components) = (&group.subject, &group.components);
+        let ecosystem = subject.record().ecosystem;
+        if !covered.contains_key(&*ecosystem) {
+            let coverage = matching::coverage(indexes, &ecosystem)?;
+            covered.insert(ecosystem.clone().into_owned(), coverage);
+        }
+        if let Coverage::Unspoken(why) = &covered[&*ecosystem] {
+            let is_other = components.iter().any(|one| is_other(one));
+            let of_it = self.unspoken.entry((is_other, ecosystem.into_owned()));
+            of_it.or_insert_with(|| (why.clone(), 0)).1 += 1;
+        } else if let Some(why) = unnamed(subject, components)
+            && !matching::is_known(indexes, subject)?
+        {
+            *self.nameless.entry(why).or_default() += 1;
+        }
+        Ok(())
+    }
+
     fn take(
         &mut self,
         group: &Group<'_>,
@@ -667,7 +669,8 @@ impl Found {
                 why: why.clone(),
             }),
             Verdict::Affected { fixed } if let Some(informs) = judged.informational => {
-                let evidence = matter.components.iter().flat_map(|one| &one.evidence);
+                let evidence = matter.components.iter();
+                let evidence = evidence.flat_map(|one| one.evidence.iter());
                 let evidence: BTreeSet<&Evidence> = evidence.collect();
                 self.warnings.push(Warning {
                     name: judged.name.to_owned(),
@@ -721,7 +724,10 @@ fn finding(
         true => judged.advisory.related()?,
         false => Vec::new(),
     };
-    let evidence: BTreeSet<&Evidence> = components.iter().flat_map(|one| &one.evidence).collect();
+    let evidence: BTreeSet<&Evidence> = components
+        .iter()
+        .flat_map(|one| one.evidence.iter())
+        .collect();
     let images: BTreeSet<&String> = components
         .iter()
         .filter_map(|one| one.image.as_ref())

@@ -176,11 +176,12 @@ impl<'a> Kernels<'a> {
                 version: build.clone(),
             }),
             origin: None,
-            evidence: vec![Evidence {
+            evidence: [Evidence {
                 path: HostPath::literal(PROOF),
                 how: EvidenceKind::Metadata,
                 member: None,
-            }],
+            }]
+            .into(),
             ..own.clone()
         })
     }

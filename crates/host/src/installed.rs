@@ -1,6 +1,8 @@
 //! The packages of a host's distribution as components, from dpkg's own database: what a warm
 //! query about advisories needs, without a walk over the file systems.
 
+use std::sync::Arc;
+
 use model::component::{Evidence, EvidenceKind};
 use model::facts::Fact;
 use model::value::Reason;
@@ -36,14 +38,15 @@ impl LocalHost {
                 what: format!("there is no `{STATUS}`"),
             },
         })?;
-        let evidence = Evidence {
+        let evidence: Arc<[Evidence]> = [Evidence {
             path: HostPath::literal(STATUS),
             how: EvidenceKind::Database,
             member: None,
-        };
+        }]
+        .into();
         let ecosystem = packages::ecosystem(Some(&release));
         let component = |record| Component {
-            evidence: vec![evidence.clone()],
+            evidence: Arc::clone(&evidence),
             ..packages::component(record, ecosystem.clone(), None)
         };
         Ok(database.present().map(component).collect())

@@ -2,8 +2,9 @@
 //! another way. Advisories are about these.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::HostPath;
 use crate::value::Reason;
@@ -115,8 +116,9 @@ pub struct Component {
     /// Who published it, where that is known: `Debian`, `Debian-Security`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The files that prove it; never empty.
-    pub evidence: Vec<Evidence>,
+    /// The files that prove it; never empty. All components of one document share the document.
+    #[serde(serialize_with = "listed", deserialize_with = "from_list")]
+    pub evidence: Arc<[Evidence]>,
     /// The container image that holds it; none for the host's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -124,6 +126,14 @@ pub struct Component {
     /// group, which packages its classes are in. Empty where that is not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
+}
+
+fn listed<S: Serializer>(evidence: &Arc<[Evidence]>, to: S) -> Result<S::Ok, S::Error> {
+    evidence.serialize(to)
+}
+
+fn from_list<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[Evidence]>, D::Error> {
+    Vec::deserialize(from).map(Into::into)
 }
 
 impl Component {

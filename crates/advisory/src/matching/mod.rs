@@ -10,7 +10,7 @@ mod vex;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
@@ -44,23 +44,11 @@ impl Subject {
     }
 
     fn within(ecosystem: String, component: &Component) -> Self {
-        let (name, version) = match &component.source {
-            // Debian's signed kernels are built from what `linux` built, and have its versions;
-            // their own source is numbered `6.1.119+1`, and no advisory is about it.
-            Some(source) if source.name.starts_with(SIGNED_KERNELS) => {
-                ("linux", &component.version)
-            }
-            Some(source) => (source.name.as_str(), &source.version),
-            None => (component.name.as_str(), &component.version),
-        };
-        let name = match order_of(&ecosystem) {
-            Some(order) => order.normal_name(name),
-            None => name.to_owned(),
-        };
+        let (name, version) = judged_as(component, order_of(&ecosystem));
         Self {
             ecosystem,
-            name,
-            version: version.clone(),
+            name: name.into_owned(),
+            version: version.to_owned(),
         }
     }
 
@@ -82,6 +70,119 @@ impl Subject {
     }
 }
 
+/// The name and the version of what a component's advisories are about.
+fn judged_as(component: &Component, order: Option<Order>) -> (Cow<'_, str>, &str) {
+    let (name, version) = match &component.source {
+        // Debian's signed kernels are built from what `linux` built, and have its versions;
+        // their own source is numbered `6.1.119+1`, and no advisory is about it.
+        Some(source) if source.name.starts_with(SIGNED_KERNELS) => ("linux", &component.version),
+        Some(source) => (source.name.as_str(), &source.version),
+        None => (component.name.as_str(), &component.version),
+    };
+    let name = match order {
+        Some(order) => order.normal(name),
+        None => Cow::Borrowed(name),
+    };
+    (name, version)
+}
+
+/// Components in the order of their subjects, without these: of a million components each string is
+/// made when it is needed.
+pub(crate) struct InOrder<'a> {
+    /// As OSV names them, in their order.
+    ecosystems: Vec<(String, Option<Order>)>,
+    /// Each with the place of its ecosystem.
+    components: Vec<Placed<'a>>,
+}
+
+/// A component, and the place of its ecosystem among all.
+pub(crate) type Placed<'a> = (u32, &'a Component);
+
+impl<'a> InOrder<'a> {
+    pub(crate) fn of(components: impl Iterator<Item = &'a Component> + Clone) -> Self {
+        let mut names: BTreeMap<&Ecosystem, String> = BTreeMap::new();
+        let mut last = None;
+        for component in components.clone() {
+            // Thousands of one ecosystem follow on each other.
+            if last != Some(&component.ecosystem) {
+                last = Some(&component.ecosystem);
+                let name = names.entry(&component.ecosystem);
+                name.or_insert_with(|| component.ecosystem.to_string());
+            }
+        }
+        let sorted: BTreeSet<&String> = names.values().collect();
+        let places: BTreeMap<&str, u32> =
+            sorted.iter().map(|name| name.as_str()).zip(0..).collect();
+        let ecosystems: Vec<(String, Option<Order>)> = sorted
+            .iter()
+            .map(|name| ((*name).clone(), order_of(name)))
+            .collect();
+        let mut last: Option<(&Ecosystem, u32)> = None;
+        let mut components: Vec<Placed<'a>> = components
+            .map(|component| {
+                let place = match last {
+                    Some((ecosystem, place)) if *ecosystem == component.ecosystem => place,
+                    _ => places[names[&component.ecosystem].as_str()],
+                };
+                last = Some((&component.ecosystem, place));
+                (place, component)
+            })
+            .collect();
+        let key = |placed: &Placed<'a>| key(&ecosystems, *placed);
+        components.sort_by(|a, b| key(a).cmp(&key(b)));
+        Self {
+            ecosystems,
+            components,
+        }
+    }
+
+    /// Those of one subject together.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[Placed<'a>]> {
+        let key = |placed: &Placed<'a>| key(&self.ecosystems, *placed);
+        self.components.chunk_by(move |a, b| key(a) == key(b))
+    }
+
+    /// What a piece is of.
+    pub(crate) fn subject(&self, piece: &[Placed<'_>]) -> Subject {
+        let (place, component) = piece[0];
+        Subject::within(self.ecosystems[place as usize].0.clone(), component)
+    }
+
+    /// Where the advisories of all of them are.
+    pub(crate) fn records(&self) -> BTreeSet<String> {
+        let mut records = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for piece in self.pieces() {
+            let (place, component) = piece[0];
+            let (ecosystem, order) = &self.ecosystems[place as usize];
+            let (_, version) = judged_as(component, *order);
+            let next = next_release(*order, version);
+            if next.is_some() || seen.insert(place) {
+                records.insert(next.map_or_else(|| ecosystem.clone(), |(_, next)| next));
+            }
+        }
+        records
+    }
+}
+
+/// What sorts components by their subjects.
+fn key<'a>(
+    ecosystems: &[(String, Option<Order>)],
+    (place, component): Placed<'a>,
+) -> (u32, Cow<'a, str>, &'a str) {
+    let (name, version) = judged_as(component, ecosystems[place as usize].1);
+    (place, name, version)
+}
+
+/// Of a backport the version that it was built from, and the release that it is of.
+fn next_release(order: Option<Order>, version: &str) -> Option<(&str, String)> {
+    let (built_from, release) = match order {
+        Some(Order::Debian) => backport(version)?,
+        _ => return None,
+    };
+    Some((built_from, format!("Debian:{release}")))
+}
+
 /// What a subject is looked up as: where its advisories are, and the version that they know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'s> {
@@ -95,13 +196,9 @@ impl Subject {
     /// (backports.debian.org). The record of Debian 12 is about other code, and in dpkg's order the
     /// rebuilt one is before the one that has the fix.
     pub fn record(&self) -> Record<'_> {
-        let of_next = match order_of(&self.ecosystem) {
-            Some(Order::Debian) => backport(&self.version),
-            _ => None,
-        };
-        match of_next {
+        match next_release(order_of(&self.ecosystem), &self.version) {
             Some((version, release)) => Record {
-                ecosystem: Cow::Owned(format!("Debian:{release}")),
+                ecosystem: Cow::Owned(release),
                 version,
             },
             None => Record {

@@ -6,6 +6,7 @@ mod maven;
 mod ruby;
 mod semantic;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::str::FromStr;
 
@@ -108,8 +109,16 @@ impl Order {
     /// insensitive, and MUST consider hyphens and underscores to be equivalent" (PEP 503, with
     /// runs of `-`, `_` and `.` as one `-`).
     pub fn normal_name(self, name: &str) -> String {
-        if self != Self::Python {
-            return name.to_owned();
+        self.normal(name).into_owned()
+    }
+
+    /// The same, borrowed where it is written so already.
+    pub fn normal(self, name: &str) -> Cow<'_, str> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_normal = || name.bytes().all(is_plain) && !name.contains("--");
+        if self != Self::Python || is_normal() {
+            return Cow::Borrowed(name);
         }
         let mut normal = String::with_capacity(name.len());
         for letter in name.chars() {
@@ -119,6 +128,6 @@ impl Order {
                 other => normal.extend(other.to_lowercase()),
             }
         }
-        normal
+        Cow::Owned(normal)
     }
 }

@@ -73,11 +73,12 @@ pub fn package(name: &str, source: &str, version: &str, release: Option<&str>) -
         }),
         architecture: Some("amd64".to_owned()),
         origin: None,
-        evidence: vec![Evidence {
+        evidence: [Evidence {
             path: HostPath::literal("/var/lib/dpkg/status"),
             how: EvidenceKind::Database,
             member: None,
-        }],
+        }]
+        .into(),
         image: None,
         packages: Vec::new(),
     }

@@ -29,6 +29,7 @@ pub mod zip;
 pub use read::contents;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use model::HostPath;
 use model::component::{Component, Evidence, Inventory, Unread};
@@ -104,7 +105,7 @@ pub fn own_packages(host: &LocalHost) -> Inventory {
 
 /// The users that the host's own file knows. Of the others, one person may have sixty thousand
 /// (subuid(5)).
-fn users(host: &std::sync::Arc<crate::local::Inner>) -> BTreeSet<u32> {
+fn users(host: &Arc<crate::local::Inner>) -> BTreeSet<u32> {
     let passwd = accounts::passwd(host).map(|passwd| passwd.entries);
     let entries = passwd.unwrap_or_default().into_iter();
     entries.map(|line| line.entry.uid).collect()
@@ -113,7 +114,7 @@ fn users(host: &std::sync::Arc<crate::local::Inner>) -> BTreeSet<u32> {
 /// The candidates that a package of the distribution brought: what they are is that package's
 /// affair, and the distribution's to patch. Of `foreign` packages nobody says what is in them.
 fn owned(
-    host: &std::sync::Arc<crate::local::Inner>,
+    host: &Arc<crate::local::Inner>,
     candidates: &[Candidate],
     foreign: &BTreeSet<String>,
     collected: &mut Collected,
@@ -359,7 +360,7 @@ impl Collected {
             source: None,
             architecture: None,
             origin: None,
-            evidence: Vec::new(),
+            evidence: Arc::default(),
             image: image.map(str::to_owned),
             packages: found.packages.clone(),
         };

@@ -151,7 +151,7 @@ pub fn add_apk(
             version: package.version,
             architecture: Some(package.architecture).filter(|name| !name.is_empty()),
             origin: None,
-            evidence: Vec::new(),
+            evidence: Arc::default(),
             image: image.map(str::to_owned),
             packages: Vec::new(),
         };
@@ -223,7 +223,7 @@ pub fn component(
         }),
         architecture: Some(package.architecture.clone()),
         origin,
-        evidence: Vec::new(),
+        evidence: Arc::default(),
         image: None,
         packages: Vec::new(),
     }

@@ -2,8 +2,13 @@
 //! known by their package URLs (ECMA-427); what has none, or one of an ecosystem that is not
 //! known here, is counted and said.
 
+mod document;
+
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, BufReader, Read};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use model::HostPath;
 use model::component::{
@@ -12,16 +17,15 @@ use model::component::{
 use model::count::plural;
 use model::value::Reason;
 use packageurl::PackageUrl;
-use serde_json::Value;
 
 use super::found::Found;
 use super::source::malformed;
 
 /// An inventory of ten thousand components has 10 MB.
 pub const LIMIT_BYTES: u64 = 256 << 20;
-/// Components may have components; `serde_json` itself stops at 128.
-const DEEPEST: usize = 64;
 const MOST_COMPONENTS: usize = 1_000_000;
+/// So many beyond these are put in order together.
+const SORTED_AT_ONCE: usize = MOST_COMPONENTS / 4;
 /// Places of one component that are kept: the same module lies in many folders.
 const MOST_PLACES: usize = 1000;
 /// So much of what a document says is missing in it is said on.
@@ -41,126 +45,232 @@ pub const UNREAD: &str = "could not be read: ";
 /// The inventory of a document. `path` is the document's own: it is what says that a component
 /// is there.
 pub fn parse(bytes: &[u8], path: &HostPath) -> Result<Inventory, Reason> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.len() as u64 > LIMIT_BYTES {
+    read(bytes, path)
+}
+
+/// The same of what is read as it is parsed: a document of a million components is never in memory
+/// as a whole.
+pub fn read(document: impl Read, path: &HostPath) -> Result<Inventory, Reason> {
+    let mut document = Bounded::new(document);
+    let mut reading = Reading::new(path);
+    let head = document::read(&mut document, &mut reading);
+    if document.left == 0 {
         return Err(Reason::TooLarge {
-            size_bytes: bytes.len() as u64,
+            size_bytes: LIMIT_BYTES + 1,
             limit_bytes: LIMIT_BYTES,
         });
     }
-    let document: Value =
-        serde_json::from_slice(bytes).map_err(|error| malformed(format!("not JSON: {error}")))?;
-    let mut reading = Reading {
-        path,
-        components: BTreeMap::new(),
-        without: 0,
-        other_types: BTreeMap::new(),
-        incomplete: None,
-    };
-    if document["bomFormat"] == "CycloneDX" {
-        reading.cyclonedx(&document["components"], 0)?;
-        reading.incomplete = cyclonedx_incomplete(&document);
-    } else if text(&document, "spdxVersion").is_some_and(|version| version.starts_with("SPDX-2.")) {
-        reading.spdx(&document["packages"])?;
-        reading.incomplete = spdx_incomplete(&document);
-    } else {
-        return Err(malformed(match text(&document, "spdxVersion") {
-            Some(version) => format!(
+    if let Some(reason) = reading.refused.take() {
+        return Err(reason);
+    }
+    let head = head.map_err(|error| malformed(format!("not JSON: {error}")))?;
+    let incomplete = match (head.is_cyclonedx, head.spdx_version.as_deref()) {
+        (true, _) => head.cyclonedx_incomplete,
+        (false, Some(version)) if version.starts_with("SPDX-2.") => head.spdx_incomplete,
+        (false, Some(version)) => {
+            return Err(malformed(format!(
                 "its SPDX version is `{}`, and 2 is read",
                 model::printable(version.as_bytes())
-            ),
-            None => {
+            )));
+        }
+        (false, None) => {
+            return Err(malformed(
                 "neither CycloneDX nor SPDX 2, as JSON: it has no `bomFormat` of CycloneDX and \
-                     no `spdxVersion`"
-                    .to_owned()
-            }
-        }));
-    }
-    Ok(reading.inventory())
+                     no `spdxVersion`",
+            ));
+        }
+    };
+    let form = match head.is_cyclonedx {
+        true => Form::CycloneDx,
+        false => Form::Spdx,
+    };
+    reading.inventory(form, incomplete)
 }
 
-struct Reading<'a> {
-    path: &'a HostPath,
-    components: BTreeMap<Component, BTreeSet<Evidence>>,
+/// Counts down what may still be read, and passes over a mark of the byte order.
+struct Bounded<R> {
+    inner: BufReader<R>,
+    left: u64,
+    begun: bool,
+}
+
+impl<R: Read> Bounded<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner: BufReader::with_capacity(256 << 10, inner),
+            left: LIMIT_BYTES + 1,
+            begun: false,
+        }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.begun {
+            self.begun = true;
+            if self.inner.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+                self.inner.consume(3);
+            }
+        }
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = most.min(into.len());
+        let read = self.inner.read(&mut into[..most])?;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+/// Whose words a component is listed in. Which of them a document is, may stand at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    CycloneDx,
+    Spdx,
+}
+
+/// What a document lists in the words of one form.
+#[derive(Default)]
+struct Listed {
+    /// Sorted so far as `sorted` says; each once there.
+    components: Vec<Component>,
+    sorted: usize,
     /// How many have no package URL.
     without: usize,
     /// How many are of a type that is not known here.
     other_types: BTreeMap<String, usize>,
-    /// What the document itself says is missing in it; empty where it does not say what.
-    incomplete: Option<Vec<String>>,
 }
 
-impl Reading<'_> {
-    fn cyclonedx(&mut self, components: &Value, depth: usize) -> Result<(), Reason> {
-        for item in list(components) {
-            if depth < DEEPEST {
-                self.cyclonedx(&item["components"], depth + 1)?;
-            }
-            // The distribution itself, and files, are no packages.
-            if matches!(
-                text(item, "type"),
-                Some("operating-system" | "file" | "device")
-            ) {
-                continue;
-            }
-            let property = |wanted: &str| {
-                let mut all = list(&item["properties"]).iter();
-                let found = all.find(|property| property["name"] == wanted)?;
-                text(found, "value").filter(|value| !value.is_empty())
-            };
-            let occurrences = list(&item["evidence"]["occurrences"]).iter();
-            let mut places: Vec<&str> = occurrences
-                .filter_map(|occurrence| text(occurrence, "location"))
-                .take(MOST_PLACES)
-                .collect();
-            if places.is_empty() {
-                places.extend(property("aquasecurity:trivy:FilePath"));
-            }
-            let Some(mut component) = self.known(text(item, "purl")) else {
-                continue;
-            };
-            component.image = property("steadfast:image").map(str::to_owned);
-            component.packages = few(properties_of(item, PACKAGE));
-            if is_package(&component) {
-                component.origin = text(item, "publisher").map(str::to_owned);
-                if let Some(source) = own_source(&property).or_else(|| trivy_source(&property)) {
-                    component.source = Some(source);
-                }
-            }
-            self.add(component, &places)?;
+struct Reading<'a> {
+    path: &'a HostPath,
+    cyclonedx: Listed,
+    spdx: Listed,
+    /// Shared by all that say no place.
+    bare: Arc<[Evidence]>,
+    /// Why it is not read on.
+    refused: Option<Reason>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(path: &'a HostPath) -> Self {
+        Self {
+            path,
+            cyclonedx: Listed::default(),
+            spdx: Listed::default(),
+            bare: [evidence(path, None)].into(),
+            refused: None,
         }
-        Ok(())
     }
 
-    fn spdx(&mut self, packages: &Value) -> Result<(), Reason> {
-        for item in list(packages) {
-            // What the document is about: a host, a tree, an image.
-            let purpose = text(item, "primaryPackagePurpose");
-            if matches!(
-                purpose,
-                Some("OPERATING-SYSTEM" | "CONTAINER" | "FILE" | "DEVICE")
-            ) {
-                continue;
-            }
-            let references = list(&item["externalRefs"]).iter();
-            let mut purls = references.filter(|reference| reference["referenceType"] == "purl");
-            let purl = purls.next().and_then(|it| text(it, "referenceLocator"));
-            if let Some(mut component) = self.known(purl) {
-                let said = |what: &'static str| own_annotations(item, what);
-                component.image = said(IMAGE).next().map(str::to_owned);
-                component.packages = few(said(PACKAGE));
-                if is_package(&component) {
-                    let supplier = text(item, "supplier");
-                    let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
-                    component.origin = supplier.map(str::to_owned);
-                }
-                let places: Vec<&str> = said(EVIDENCE).take(MOST_PLACES).collect();
-                self.add(component, &places)?;
+    /// A component in CycloneDX's words.
+    fn cyclonedx(&mut self, item: document::Item) -> Result<(), Reason> {
+        // The distribution itself, and files, are no packages.
+        if item.is_no_package {
+            return Ok(());
+        }
+        let property = |wanted: &str| {
+            let value = item.properties.get(wanted)?.as_deref();
+            value.filter(|value| !value.is_empty())
+        };
+        let mut places: Vec<&str> = item.places.iter().map(String::as_str).collect();
+        if places.is_empty() {
+            places.extend(property("aquasecurity:trivy:FilePath"));
+        }
+        let Some(mut component) = self.cyclonedx.known(item.purl.as_deref()) else {
+            return Ok(());
+        };
+        component.image = property("steadfast:image").map(str::to_owned);
+        component.packages = few(item.packages.clone());
+        if is_package(&component) {
+            component.origin.clone_from(&item.publisher);
+            if let Some(source) = own_source(&property).or_else(|| trivy_source(&property)) {
+                component.source = Some(source);
             }
         }
-        Ok(())
+        component.evidence = self.evidence(&places);
+        self.cyclonedx.add(component)
     }
 
+    /// A package in SPDX's words.
+    fn spdx(&mut self, item: document::Package) -> Result<(), Reason> {
+        // What the document is about: a host, a tree, an image.
+        if item.is_no_package {
+            return Ok(());
+        }
+        let Some(mut component) = self.spdx.known(item.purl.as_deref()) else {
+            return Ok(());
+        };
+        component.image = item.image;
+        component.packages = few(item.packages);
+        if is_package(&component) {
+            let supplier = item.supplier.as_deref();
+            let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
+            component.origin = supplier.map(str::to_owned);
+        }
+        let places: Vec<&str> = item.places.iter().map(String::as_str).collect();
+        component.evidence = self.evidence(&places);
+        self.spdx.add(component)
+    }
+
+    /// `places` are where the document says that it lies.
+    fn evidence(&self, places: &[&str]) -> Arc<[Evidence]> {
+        if places.is_empty() {
+            return Arc::clone(&self.bare);
+        }
+        let places: BTreeSet<Evidence> = places
+            .iter()
+            .map(|place| evidence(self.path, Some(place)))
+            .collect();
+        places.into_iter().collect()
+    }
+
+    fn inventory(self, form: Form, incomplete: Option<Missing>) -> Result<Inventory, Reason> {
+        let mut listed = match form {
+            Form::CycloneDx => self.cyclonedx,
+            Form::Spdx => self.spdx,
+        };
+        listed.settle()?;
+        let mut unread = Vec::new();
+        let mut say = |what: String| {
+            unread.push(Unread {
+                path: self.path.clone(),
+                why: Reason::Unavailable { what },
+            });
+        };
+        if let Some(missing) = &incomplete {
+            say(says_incomplete(missing));
+        }
+        if listed.components.is_empty() && listed.without == 0 && listed.other_types.is_empty() {
+            say("the document lists no component".to_owned());
+        }
+        if listed.without > 0 {
+            let components = plural(listed.without, "component");
+            say(format!(
+                "{components} without a package URL that can be read"
+            ));
+        }
+        for (kind, number) in &listed.other_types {
+            let kind = model::printable(kind.as_bytes());
+            let components = plural(*number, "component");
+            say(format!(
+                "{components} of the type `{kind}`, not known by a name and a version here"
+            ));
+        }
+        Ok(Inventory {
+            components: listed.components,
+            unread,
+        })
+    }
+}
+
+fn evidence(path: &HostPath, place: Option<&str>) -> Evidence {
+    Evidence {
+        path: path.clone(),
+        how: EvidenceKind::Metadata,
+        // As within an archive: `sbom.json!/opt/app/package.json`.
+        member: place.map(|place| place.trim_start_matches('/').to_owned()),
+    }
+}
+
+impl Listed {
     /// The component that a package URL means.
     fn known(&mut self, purl: Option<&str>) -> Option<Component> {
         let Some(purl) = purl.and_then(|purl| PackageUrl::from_str(purl).ok()) else {
@@ -174,134 +284,97 @@ impl Reading<'_> {
         component
     }
 
-    /// `places` are where the document says that it lies.
-    fn add(&mut self, component: Component, places: &[&str]) -> Result<(), Reason> {
-        if self.components.len() == MOST_COMPONENTS {
-            return Err(malformed(format!("more than {MOST_COMPONENTS} components")));
+    fn add(&mut self, component: Component) -> Result<(), Reason> {
+        self.components.push(component);
+        let unsorted = self.components.len() - self.sorted;
+        // A document may list the same ones again and again.
+        match self.components.len() > MOST_COMPONENTS && unsorted > SORTED_AT_ONCE {
+            true => self.settle(),
+            false => Ok(()),
         }
-        let evidence = |place: Option<&str>| Evidence {
-            path: self.path.clone(),
-            how: EvidenceKind::Metadata,
-            // As within an archive: `sbom.json!/opt/app/package.json`.
-            member: place.map(|place| place.trim_start_matches('/').to_owned()),
-        };
-        let known = self.components.entry(component).or_default();
-        known.extend(places.iter().map(|place| evidence(Some(place))));
-        if known.is_empty() {
-            known.insert(evidence(None));
-        }
-        Ok(())
     }
 
-    fn inventory(self) -> Inventory {
-        let with_evidence = |(component, evidence): (Component, BTreeSet<Evidence>)| Component {
-            evidence: evidence.into_iter().collect(),
-            ..component
-        };
-        let mut unread = Vec::new();
-        let mut say = |what: String| {
-            unread.push(Unread {
-                path: self.path.clone(),
-                why: Reason::Unavailable { what },
-            });
-        };
-        if let Some(missing) = &self.incomplete {
-            say(says_incomplete(missing));
+    /// Sorts what was listed, and makes one of those that are the same.
+    fn settle(&mut self) -> Result<(), Reason> {
+        let all = &mut self.components;
+        all[self.sorted..].sort_unstable_by(by_itself);
+        if self.sorted > 0 {
+            // Of two parts that are in order it is a merge.
+            all.sort_by(by_itself);
         }
-        if self.components.is_empty() && self.without == 0 && self.other_types.is_empty() {
-            say("the document lists no component".to_owned());
+        let (mut kept, mut at) = (0, 0);
+        while at < all.len() {
+            let same = all[at..].iter();
+            let same = same.take_while(|one| by_itself(one, &all[at]).is_eq());
+            let end = at + same.count();
+            if end - at > 1 {
+                let each = all[at..end].iter().flat_map(|one| one.evidence.iter());
+                let mut each: BTreeSet<Evidence> = each.cloned().collect();
+                if each.iter().any(|one| one.member.is_some()) {
+                    each.retain(|one| one.member.is_some());
+                }
+                all[at].evidence = each.into_iter().collect();
+            }
+            all.swap(kept, at);
+            kept += 1;
+            at = end;
         }
-        if self.without > 0 {
-            let components = plural(self.without, "component");
-            say(format!(
-                "{components} without a package URL that can be read"
-            ));
-        }
-        for (kind, number) in &self.other_types {
-            let kind = model::printable(kind.as_bytes());
-            let components = plural(*number, "component");
-            say(format!(
-                "{components} of the type `{kind}`, not known by a name and a version here"
-            ));
-        }
-        Inventory {
-            components: self.components.into_iter().map(with_evidence).collect(),
-            unread,
+        all.truncate(kept);
+        self.sorted = kept;
+        match kept > MOST_COMPONENTS {
+            true => Err(malformed(format!("more than {MOST_COMPONENTS} components"))),
+            false => Ok(()),
         }
     }
 }
 
-/// CycloneDX 1.6, `compositions`: "incomplete", and its kinds ("incomplete_third_party_only"):
-/// "the relationship is incomplete; additional relationships exist". "unknown" says neither.
-fn cyclonedx_incomplete(document: &Value) -> Option<Vec<String>> {
-    let says_so = |composition: &Value| {
-        let aggregate = text(composition, "aggregate");
-        aggregate.is_some_and(|aggregate| aggregate.starts_with("incomplete"))
-    };
-    let properties = list(&document["metadata"]["properties"]).iter();
-    let missing = properties.filter(|property| property["name"] == "steadfast:unread");
-    let missing: Vec<String> = missing
-        .filter_map(|property| Some(text(property, "value")?.to_owned()))
-        .collect();
-    let mut compositions = list(&document["compositions"]).iter();
-    (compositions.any(says_so) || !missing.is_empty()).then_some(missing)
+/// The order of components, whatever proves them.
+fn by_itself(a: &Component, b: &Component) -> Ordering {
+    let order = a.ecosystem.cmp(&b.ecosystem);
+    order
+        .then_with(|| a.name.cmp(&b.name))
+        .then_with(|| a.version.cmp(&b.version))
+        .then_with(|| a.source.cmp(&b.source))
+        .then_with(|| a.architecture.cmp(&b.architecture))
+        .then_with(|| a.origin.cmp(&b.origin))
+        .then_with(|| a.image.cmp(&b.image))
+        .then_with(|| a.packages.cmp(&b.packages))
 }
 
-/// SPDX 2.3, 11.1: a relationship to NOASSERTION says that there may be more, which is not told.
-fn spdx_incomplete(document: &Value) -> Option<Vec<String>> {
-    let says_so = |relationship: &Value| {
-        let kind = text(relationship, "relationshipType");
-        matches!(kind, Some("CONTAINS" | "DEPENDS_ON"))
-            && relationship["relatedSpdxElement"] == "NOASSERTION"
-    };
-    let comment = text(&document["creationInfo"], "comment");
-    let missing = comment.and_then(|comment| comment.strip_prefix(UNREAD));
-    let mut relationships = list(&document["relationships"]).iter();
-    let is_so = relationships.any(says_so) || missing.is_some();
-    is_so.then(|| {
-        let missing = missing.into_iter().flat_map(|missing| missing.split("; "));
-        missing.map(str::to_owned).collect()
-    })
+/// What a document itself says is missing in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Missing {
+    first: Vec<String>,
+    count: usize,
 }
 
-fn says_incomplete(missing: &[String]) -> String {
+impl Missing {
+    fn add(&mut self, what: &str) {
+        self.count += 1;
+        if self.first.len() < MOST_MISSING {
+            let what: String = what.chars().take(LONGEST_MISSING).collect();
+            self.first.push(model::printable(what.as_bytes()));
+        }
+    }
+}
+
+fn says_incomplete(missing: &Missing) -> String {
     let begins = "the document says that it is incomplete, and what it does not list is unknown";
-    let first = missing.iter().take(MOST_MISSING);
-    let first: Vec<String> = first
-        .map(|one| {
-            let one: String = one.chars().take(LONGEST_MISSING).collect();
-            model::printable(one.as_bytes())
-        })
-        .collect();
-    match (first.is_empty(), missing.len().saturating_sub(MOST_MISSING)) {
+    let Missing { first, count } = missing;
+    match (first.is_empty(), count.saturating_sub(MOST_MISSING)) {
         (true, _) => begins.to_owned(),
         (false, 0) => format!("{begins} ({})", first.join("; ")),
         (false, more) => format!("{begins} ({}; and {more} more)", first.join("; ")),
     }
 }
 
-/// What our own documents say of a component in CycloneDX's properties.
-fn properties_of<'a>(item: &'a Value, what: &'static str) -> impl Iterator<Item = &'a str> {
-    let properties = list(&item["properties"]).iter();
-    let properties = properties.filter(move |property| property["name"] == what.trim_end());
-    properties.filter_map(|property| text(property, "value"))
-}
-
 /// Packages that are used. Of a list that goes on and on none is known: what stands at its end would
 /// otherwise count as not used.
-fn few<'a>(packages: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut packages: Vec<String> = packages.take(MOST_PLACES + 1).map(str::to_owned).collect();
+fn few(mut packages: Vec<String>) -> Vec<String> {
     if packages.len() > MOST_PLACES {
         packages.clear();
     }
     packages
-}
-
-/// What our own documents say of a package in SPDX's annotations (SPDX 2.3, 12).
-fn own_annotations<'a>(item: &'a Value, what: &'static str) -> impl Iterator<Item = &'a str> {
-    let comments = list(&item["annotations"]).iter();
-    let comments = comments.filter_map(|annotation| text(annotation, "comment"));
-    comments.filter_map(move |comment| comment.strip_prefix(what))
 }
 
 /// None when the type is not known here, or without a version.
@@ -372,7 +445,7 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
         source: None,
         architecture: None,
         origin: None,
-        evidence: Vec::new(),
+        evidence: Arc::default(),
         image: None,
         packages: Vec::new(),
     };
@@ -435,12 +508,4 @@ fn trivy_source<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Option<Sourc
         name: property("aquasecurity:trivy:SrcName")?.to_owned(),
         version,
     })
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key)?.as_str()
 }

@@ -396,11 +396,12 @@ impl Folder {
             source: None,
             architecture: None,
             origin: None,
-            evidence: vec![Evidence {
+            evidence: [Evidence {
                 path: path.clone(),
                 how: EvidenceKind::Lockfile,
                 member: None,
-            }],
+            }]
+            .into(),
             image: None,
             packages: Vec::new(),
         };

@@ -70,11 +70,12 @@ fn component(ecosystem: Ecosystem, name: &str, evidence: &Path, how: EvidenceKin
         source: None,
         architecture: None,
         origin: None,
-        evidence: vec![Evidence {
+        evidence: [Evidence {
             path: HostPath::from_bytes(evidence.as_os_str().as_encoded_bytes()).expect("a path"),
             how,
             member: None,
-        }],
+        }]
+        .into(),
         image: None,
         packages: Vec::new(),
     }

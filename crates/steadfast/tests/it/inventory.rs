@@ -371,7 +371,7 @@ fn what_we_write_we_read() {
                     Ecosystem::PyPi => component.name.to_lowercase(),
                     _ => component.name,
                 },
-                evidence: Vec::new(),
+                evidence: [].into(),
                 ..component
             })
             .collect();

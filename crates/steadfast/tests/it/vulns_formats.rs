@@ -457,11 +457,12 @@ fn kernels() -> Vec<Component> {
         }),
         architecture: Some("amd64".to_owned()),
         origin: None,
-        evidence: vec![Evidence {
+        evidence: [Evidence {
             path: HostPath::literal("/var/lib/dpkg/status"),
             how: EvidenceKind::Database,
             member: None,
-        }],
+        }]
+        .into(),
         image: None,
         packages: Vec::new(),
     };

@@ -89,9 +89,8 @@ impl Matter {
         let absolute = path.canonicalize().map_err(io)?;
         let own = HostPath::from_bytes(absolute.as_os_str().as_bytes());
         let own = own.map_err(|error| refused(error.to_string()))?;
-        // Its reader refuses what is larger, with its own words.
-        let bytes = input::read_start(&absolute, sbom::LIMIT_BYTES + 1).map_err(io)?;
-        let inventory = sbom::parse(&bytes, &own).map_err(|reason| refused(reason.to_string()))?;
+        let document = input::open(&absolute).map_err(io)?;
+        let inventory = sbom::read(document, &own).map_err(|reason| refused(reason.to_string()))?;
         Ok(Self {
             components: inventory.components,
             unread: inventory.unread,
