@@ -57,7 +57,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
 fn pages(rules: &str) -> Result<Vec<(PathBuf, String)>> {
     let folder = tempfile::tempdir().map_err(Failure::of("make a folder"))?;
     must(
-        steadfast()
+        steadfast()?
             .args(["reference", "--output"])
             .arg(folder.path()),
     )?;

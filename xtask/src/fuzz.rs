@@ -5,7 +5,11 @@
 //! which would need a nightly compiler, is left out, since no target has unsafe code.
 
 use std::fs;
+use std::panic::resume_unwind;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::process::{cargo, command, root, run as must, target};
 use crate::{Failure, Result, unknown_argument};
@@ -83,47 +87,61 @@ fn fuzz(names: &[String], seconds: u32, seed: Seed) -> Result {
         .arg(&place)
         .env("RUSTFLAGS", FLAGS);
     must(&mut build)?;
-    for name in names {
-        let (corpus, crashes) = (
-            place.join("corpus").join(name),
-            place.join("crashes").join(name),
-        );
-        for folder in [&corpus, &crashes] {
-            fs::create_dir_all(folder).map_err(Failure::of("create a folder for the fuzzer"))?;
+    // A fuzzer is one process, and there are two processors at least.
+    let next = AtomicUsize::new(0);
+    let work = || -> Result {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            fuzz_one(name, &place, seconds, seed)?;
         }
-        let mut fuzzer = command(place.join(TRIPLE).join("debug").join(name));
-        fuzzer.arg(&corpus);
-        let seeds = root().join("fuzz/seeds").join(name);
-        if seeds.is_dir() {
-            fuzzer.arg(seeds);
-        }
-        if seed == Seed::Fixed {
-            fuzzer.arg("-seed=1");
-        }
-        fuzzer
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-timeout={INPUT_SECONDS}"));
-        fuzzer
-            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
-            .args(["-verbosity=0", "-print_final_stats=1"]);
-        fuzzer.arg(format!("-artifact_prefix={}/", crashes.display()));
-        let said = fuzzer
-            .output()
-            .map_err(Failure::of(format!("start {name}")))?;
-        let report = String::from_utf8_lossy(&said.stderr);
-        if !said.status.success() {
-            eprintln!("{report}");
-            return Err(Failure(format!(
-                "{name} failed; {} holds the input",
-                crashes.display()
-            )));
-        }
-        let stat = "stat::number_of_executed_units:";
-        let count = report
-            .lines()
-            .find_map(|line| line.strip_prefix(stat))
-            .unwrap_or("0");
-        println!("{name}: {} inputs", count.trim());
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(work);
+        let done = work();
+        done.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+fn fuzz_one(name: &str, place: &Path, seconds: u32, seed: Seed) -> Result {
+    let (corpus, crashes) = (
+        place.join("corpus").join(name),
+        place.join("crashes").join(name),
+    );
+    for folder in [&corpus, &crashes] {
+        fs::create_dir_all(folder).map_err(Failure::of("create a folder for the fuzzer"))?;
     }
+    let mut fuzzer = command(place.join(TRIPLE).join("debug").join(name));
+    fuzzer.arg(&corpus);
+    let seeds = root().join("fuzz/seeds").join(name);
+    if seeds.is_dir() {
+        fuzzer.arg(seeds);
+    }
+    if seed == Seed::Fixed {
+        fuzzer.arg("-seed=1");
+    }
+    fuzzer
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-timeout={INPUT_SECONDS}"));
+    fuzzer
+        .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+        .args(["-verbosity=0", "-print_final_stats=1"]);
+    fuzzer.arg(format!("-artifact_prefix={}/", crashes.display()));
+    let said = fuzzer
+        .output()
+        .map_err(Failure::of(format!("start {name}")))?;
+    let report = String::from_utf8_lossy(&said.stderr);
+    if !said.status.success() {
+        eprintln!("{report}");
+        return Err(Failure(format!(
+            "{name} failed; {} holds the input",
+            crashes.display()
+        )));
+    }
+    let stat = "stat::number_of_executed_units:";
+    let count = report
+        .lines()
+        .find_map(|line| line.strip_prefix(stat))
+        .unwrap_or("0");
+    println!("{name}: {} inputs", count.trim());
     Ok(())
 }

@@ -13,6 +13,7 @@
 mod bench;
 mod dist;
 mod docs;
+mod failures;
 mod fuzz;
 mod process;
 mod proofs;

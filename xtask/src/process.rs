@@ -76,9 +76,16 @@ fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// The program under test, built where it is not current.
-pub fn steadfast() -> Command {
-    let mut run = cargo();
-    run.args(["run", "--quiet", "--locked", "--package", "steadfast", "--"]);
-    run
+/// The program under test, built where it is not current: with all tests, since by itself it and
+/// its dependencies would be built a second time, with other features.
+pub fn steadfast() -> Result<Command> {
+    run(cargo().args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--tests",
+        "--locked",
+    ]))?;
+    Ok(command(target().join("debug/steadfast")))
 }

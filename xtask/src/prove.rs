@@ -60,7 +60,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
 /// One run of `rule test`, its lines shown, and what it writes. A failed proof is a result
 /// like any other here.
 fn test(options: &[&str], ids: &[&str]) -> Result<String> {
-    let said = steadfast()
+    let said = steadfast()?
         .args(["rule", "test", "--format", "json"])
         .args(options)
         .args(ids)
@@ -88,7 +88,7 @@ const SEED: u64 = 9;
 /// and the page says so. What it finds is not kept.
 pub fn sample(exhaustive: bool) -> Result {
     if exhaustive {
-        return must(steadfast().args(["rule", "test"]));
+        return must(steadfast()?.args(["rule", "test"]));
     }
     let seed = match std::env::var("STEADFAST_SEED") {
         Ok(text) => text.parse().map_err(Failure::of("read STEADFAST_SEED"))?,
@@ -105,7 +105,7 @@ pub fn sample(exhaustive: bool) -> Result {
             println!("no proof on a {host} is on record: nothing to repeat");
             continue;
         }
-        let mut run = steadfast();
+        let mut run = steadfast()?;
         run.args(["rule", "test", "--on", host]).args(&ids);
         if host == "machine" {
             let release = Release::ALL[random.below(Release::ALL.len())];

@@ -57,7 +57,7 @@ impl Rule {
 
 /// Sorted by baseline, area and id.
 pub fn list() -> Result<Vec<Rule>> {
-    let said = output(steadfast().args(["rule", "list", "--format", "json"]))?;
+    let said = output(steadfast()?.args(["rule", "list", "--format", "json"]))?;
     let list: List = serde_json::from_str(&said).map_err(Failure::of("read the list of rules"))?;
     Ok(list.rules)
 }

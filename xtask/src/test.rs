@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lab::{Disk, Image, Release, Requirements};
 
 use crate::process::{cargo, command, run as must, works};
-use crate::{Failure, Result, fuzz, prove, unknown_argument};
+use crate::{Failure, Result, failures, fuzz, prove, unknown_argument};
 
 pub const USAGE: &str =
     "test [--exhaustive] [--today] [PHASE]...   run all phases, or only those named";
@@ -110,17 +110,28 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         .iter()
         .filter(|phase| named.is_empty() || named.contains(&phase.name));
     let mut rows = Vec::new();
+    let mut failed = Vec::new();
     for phase in chosen {
         println!("\n== {}", phase.name);
+        PROFILES.into_iter().for_each(failures::forget);
         let begun = Instant::now();
         let ended = (phase.run)(&ask);
         if let Err(Failure(why)) = &ended {
             eprintln!("{}: {why}", phase.name);
+            failed.extend(PROFILES.into_iter().flat_map(failures::of));
         }
         rows.push((phase.name, ended, begun.elapsed()));
     }
-    Ok(summary(&rows, begun.elapsed()))
+    let code = summary(&rows, begun.elapsed());
+    // Last, where somebody looks first.
+    for line in failures::summary(&failed) {
+        println!("{line}");
+    }
+    Ok(code)
 }
+
+/// Of nextest (.config/nextest.toml).
+const PROFILES: [&str; 2] = ["default", "lab"];
 
 /// Prints the table, and gives the exit code: 1 when a phase failed, 3 when one could not run.
 fn summary(rows: &[(&str, Result<Outcome>, Duration)], total: Duration) -> ExitCode {
@@ -313,7 +324,8 @@ fn browser(_: &Ask) -> Result<Outcome> {
     let tests = ["--run-ignored", "only", "-E", "test(/^browser::/)"];
     must(
         cargo()
-            .args(["nextest", "run", "--package", "steadfast", "--locked"])
+            // One package alone would be built anew, with other features of its dependencies.
+            .args(["nextest", "run", "--workspace", "--locked"])
             .args(tests),
     )?;
     Ok(Outcome::Passed)

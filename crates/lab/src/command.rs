@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::{Error, Result};
+use crate::{Error, Result, last_words};
 
 /// How long a command may take where the caller doesn't say: long enough for a busy machine with two cores.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -299,12 +299,14 @@ impl Running {
                 // What it wrote between the last read and its end.
                 stdout.drain(&self.line)?;
                 stderr.drain(&self.line)?;
-                return Ok(Output {
+                let output = Output {
                     status,
                     stdout: stdout.bytes,
                     stderr: stderr.bytes,
                     line: self.line.clone(),
-                });
+                };
+                last_words::note(&self.line, &output);
+                return Ok(output);
             }
         }
     }

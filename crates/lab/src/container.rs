@@ -18,7 +18,7 @@ use crate::command::{DEFAULT_LIMIT, Output, Running, ends_within, run_ok, tail_o
 use crate::requirements::{local, program};
 use crate::scratch::{Scratch, children, is_init, unmount_below};
 use crate::snapshot::Snapshot;
-use crate::{Error, Exec, Image, Result};
+use crate::{Error, Exec, Image, Result, last_words};
 
 /// A boot takes half a second alone, and some seconds when many boot at once.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
@@ -406,6 +406,9 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.booted.is_some() {
+            last_words::tell(&|exec| self.exec(exec));
+        }
         // Nothing of it stays, so there is nothing to shut down in order.
         self.kill();
     }

@@ -24,7 +24,7 @@ use crate::recipe::{CONTROL_PORT, Flavour};
 use crate::requirements::{local, program};
 use crate::scratch::Scratch;
 use crate::snapshot::Snapshot;
-use crate::{Error, Exec, Release, Requirements, Result, machine_snapshot};
+use crate::{Error, Exec, Release, Requirements, Result, last_words, machine_snapshot};
 
 /// Emulated, a boot takes 20 s on an idle machine with two cores; a busy one may be ten times slower.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
@@ -615,6 +615,9 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            last_words::tell(&|exec| self.exec(exec));
+        }
         self.power_cut();
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Modules named `lab_*` need root and the lab; elsewhere they say `skipped: …` and prove nothing.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that fails or is skipped says why"
+)]
 
 use std::path::PathBuf;
 
@@ -14,7 +17,10 @@ mod lab_machine;
 /// Whether the lab may be used; where not, the reason is said.
 fn lab_is_wanted(needs: Requirements) -> bool {
     match lab::wanted(std::env::var_os("STEADFAST_LAB").as_deref(), needs) {
-        Ok(()) => true,
+        Ok(()) => {
+            lab::tell_failures(|words| eprintln!("{words}"));
+            true
+        }
         Err(why) => {
             eprintln!("skipped: {why}");
             false

@@ -23,10 +23,16 @@ pub const UNDO_KEPT: &str = "undone, and stays so";
 pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// Whether the lab may be used; where not, the reason is said.
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that fails or is skipped says why"
+)]
 pub fn lab_is_wanted(needs: Requirements) -> bool {
     match lab::wanted(std::env::var_os("STEADFAST_LAB").as_deref(), needs) {
-        Ok(()) => true,
+        Ok(()) => {
+            lab::tell_failures(|words| eprintln!("{words}"));
+            true
+        }
         Err(why) => {
             eprintln!("skipped: {why}");
             false
