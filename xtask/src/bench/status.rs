@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lab::{Container, Exec, Image, Options, Pending, Release};
 
-use super::{Ground, Row, Taken, median_by_cpu, time};
+use super::{Ground, Row, Taken, median, time};
 use crate::process::{command, output};
 use crate::{Failure, Result};
 
@@ -121,7 +121,7 @@ pub(super) fn status(ground: &Ground) -> Result<Vec<Row>> {
             c.push(taken[2]);
         }
     }
-    let (a, b, c) = (median_by_cpu(a), median_by_cpu(b), median_by_cpu(c));
+    let (a, b, c) = (median(a), median(b), median(c));
     let ratio = a.cpu_s / (b.cpu_s + c.cpu_s).max(0.01);
     eprintln!("{packages} packages, {upgrades} pending; the first run took {first}");
     Ok(vec![Row {
