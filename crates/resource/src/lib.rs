@@ -17,6 +17,7 @@ pub mod mount;
 pub mod notify;
 pub mod parents;
 pub mod registry;
+pub mod started;
 pub mod syntax;
 pub mod wanted;
 

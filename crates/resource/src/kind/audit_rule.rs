@@ -4,12 +4,13 @@
 //! Rules are compared by what they record, not by how they are written: a rule of
 //! another label, of more system calls or of fewer conditions is as good.
 
-use model::value::{Reason, UnitSeen};
+use model::value::Reason;
 use model::{Effect, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::audit::{self, AuditLine, RuleList};
+use crate::started;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
 const DIRECTORY: &str = "/etc/audit/rules.d";
@@ -48,12 +49,7 @@ impl Kind for AuditRule {
             },
         ];
         for unit in UNITS {
-            probes.push(Probe::Unit {
-                name: unit.to_owned(),
-            });
-            if let Seen::Known(unit) = seen.unit(unit) {
-                probes.extend(unit.files.iter().cloned().map(Probe::file));
-            }
+            probes.extend(started::probes(unit, seen));
         }
         probes.extend(files(seen).into_iter().map(Probe::file));
         probes
@@ -190,10 +186,10 @@ const UNITS: [&str; 2] = ["auditd.service", "audit-rules.service"];
 fn loader(seen: &Answers) -> Option<HostPath> {
     let mut handed = None;
     for unit in UNITS {
-        let Seen::Known(unit) = seen.unit(unit) else {
+        let Ok(Some(started)) = started::read(unit, seen) else {
             continue;
         };
-        for command in commands(unit, seen) {
+        for command in started.commands.iter().map(|command| &command.text) {
             if command.contains("augenrules") {
                 return None;
             }
@@ -206,29 +202,6 @@ fn loader(seen: &Answers) -> Option<HostPath> {
         }
     }
     handed
-}
-
-/// What a unit runs as it starts; an empty assignment takes back what was read before
-/// (systemd.service(5), ExecStart).
-fn commands(unit: &UnitSeen, seen: &Answers) -> Vec<String> {
-    const KEYS: [&str; 3] = ["ExecStartPre", "ExecStart", "ExecStartPost"];
-    let mut found: Vec<(&str, String)> = Vec::new();
-    for path in &unit.files {
-        let Seen::Known(file) = seen.file(path) else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(file.content.as_bytes());
-        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            let Some(key) = KEYS.into_iter().find(|known| *known == key.trim()) else {
-                continue;
-            };
-            match value.trim() {
-                "" => found.retain(|(known, _)| *known != key),
-                command => found.push((key, command.to_owned())),
-            }
-        }
-    }
-    found.into_iter().map(|(_, command)| command).collect()
 }
 
 /// The rule files in the order in which they are read.

@@ -283,7 +283,7 @@ impl Sysctl {
             wanted: self.value.to_string(),
             at: lines_of(&mut wrong_at_boot.iter().copied()),
             note: wrong_at_boot.is_empty().then(|| {
-                "what is set at boot is as wanted: something has changed it since".to_owned()
+                "what is set at boot is as wanted, and the running value is another".to_owned()
             }),
             edits,
             ..Drift::default()
@@ -303,8 +303,8 @@ impl Sysctl {
                 own.insert((OURS, &self.key));
                 continue;
             };
-            let names_it = line.key == parameter.key;
-            if line.at.path.as_bytes().starts_with(b"/etc/") && (names_it || line.key == self.key) {
+            let names_it = names(&parameter.key).contains(&&*line.key);
+            if is_sysctls_own(&line.at.path) && (names_it || line.key == self.key) {
                 if edited.insert(&line.at) {
                     edits.push(Edit::Content {
                         path: line.at.path.clone(),
@@ -325,8 +325,9 @@ impl Sysctl {
             } else {
                 OURS
             };
-            // A line that names a parameter counts for more than any pattern.
-            let key = if names_it { &parameter.key } else { &self.key };
+            // A line that names a parameter counts for more than any pattern, and of two names
+            // of one variable the one that is there is set again.
+            let key = if names_it { &line.key } else { &self.key };
             own.insert((file, key));
         }
         let directory = HostPath::literal("/etc/sysctl.d");
@@ -347,6 +348,15 @@ impl Sysctl {
         }));
         edits
     }
+}
+
+/// Is it a file that nothing but sysctl reads? A link in its directory may lead to another
+/// program's file.
+fn is_sysctls_own(path: &HostPath) -> bool {
+    path.as_bytes() == b"/etc/sysctl.conf"
+        || path
+            .parent()
+            .is_some_and(|parent| parent.as_bytes() == b"/etc/sysctl.d")
 }
 
 /// The line with another value; its spelling and spacing stay.
@@ -462,16 +472,52 @@ fn boot_lines(seen: &Answers) -> Result<Vec<BootLine>, Reason> {
     Ok(lines)
 }
 
-/// The line that decides `key` at boot: the last that names it; or else the last pattern,
-/// unless a line without a value takes the key out of all patterns (sysctl.d(5)).
+/// Names of one and the same variable of the kernel: `ip_forward` is the forwarding of all
+/// interfaces (ip-sysctl.rst; `net/ipv4/devinet.c`).
+const SAME: [[&str; 2]; 1] = [["net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"]];
+
+/// The names under which a parameter can be set, its own among them.
+fn names(key: &str) -> Vec<&str> {
+    let same = SAME.iter().find(|names| names.contains(&key));
+    same.map_or_else(|| vec![key], |names| names.to_vec())
+}
+
+/// The line that decides `key` at boot: the last that is carried out of those that name the
+/// variable, and of the patterns that match one of its names. No pattern sets what a line names,
+/// with a value or without one (sysctl.d(5)).
 fn boot_value<'a>(key: &str, lines: &'a [BootLine]) -> Option<&'a BootLine> {
-    if let Some(line) = lines.iter().rev().find(|line| line.key == key) {
-        return line.value.is_some().then_some(line);
-    }
+    let lines = in_order(lines);
+    let names = names(key);
+    let is_named = |name: &str| lines.iter().any(|line| line.key == name);
+    let sets = |line: &BootLine| match is_pattern(&line.key) {
+        false => names.contains(&&*line.key),
+        true => names
+            .iter()
+            .any(|name| matches(&line.key, name) && !is_named(name)),
+    };
     lines
         .iter()
         .rev()
-        .find(|line| line.value.is_some() && is_pattern(&line.key) && matches(&line.key, key))
+        .find(|line| line.value.is_some() && sets(line))
+        .copied()
+}
+
+/// The lines in the order in which systemd-sysctl carries them out: of those with one name the
+/// last one counts. It moves to its own place, unless it says what is there already
+/// (`parse_file` in sysctl.c).
+fn in_order(lines: &[BootLine]) -> Vec<&BootLine> {
+    let mut ordered: Vec<&BootLine> = Vec::new();
+    for line in lines {
+        match ordered.iter().position(|other| other.key == line.key) {
+            Some(at) if ordered[at].value == line.value => ordered[at] = line,
+            Some(at) => {
+                ordered.remove(at);
+                ordered.push(line);
+            }
+            None => ordered.push(line),
+        }
+    }
+    ordered
 }
 
 /// One line of sysctl.d(5): `key = value`, with `#` and `;` comments, and a leading `-` for

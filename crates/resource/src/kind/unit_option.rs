@@ -109,6 +109,20 @@ const ONLY_ADDED: [&str; 10] = [
     "Wants",
 ];
 
+/// Options that are `yes` or `no` and nothing else, in every version we know: an assignment that
+/// is neither is ignored (systemd.syntax(7)), an empty one too.
+const FLAGS: [&str; 9] = [
+    "LockPersonality",
+    "MemoryDenyWriteExecute",
+    "NoNewPrivileges",
+    "ProtectClock",
+    "ProtectKernelLogs",
+    "ProtectKernelModules",
+    "ProtectKernelTunables",
+    "RestrictRealtime",
+    "RestrictSUIDSGID",
+];
+
 impl Kind for UnitOption {
     const NAME: &'static str = "unit_option";
     const PHASE: Phase = Phase::File;
@@ -231,8 +245,12 @@ impl Kind for UnitOption {
     }
 }
 
-/// Our drop-in, and the name that it gets when somebody's sorts after the usual one.
-const OURS: [&str; 2] = ["50-steadfast.conf", "zz-steadfast.conf"];
+/// Our drop-in, and the names that it gets when another's sorts after the usual one.
+const OURS: [&str; 3] = [
+    "50-steadfast.conf",
+    "zz-steadfast.conf",
+    "zzzz-steadfast.conf",
+];
 
 /// What all files come to.
 #[derive(Debug, Default)]
@@ -263,8 +281,8 @@ impl UnitOption {
 
     /// With every word that means the same to systemd (systemd.syntax(7), boolean arguments).
     fn holds(&self, seen: &str) -> bool {
-        const YES: [&str; 4] = ["1", "yes", "true", "on"];
-        const NO: [&str; 4] = ["0", "no", "false", "off"];
+        const YES: [&str; 6] = ["1", "yes", "y", "true", "t", "on"];
+        const NO: [&str; 6] = ["0", "no", "n", "false", "f", "off"];
         if self.value.holds(seen) {
             return true;
         }
@@ -336,6 +354,10 @@ impl UnitOption {
                 if found.section != self.section || found.key != self.option {
                     continue;
                 }
+                // systemd takes no notice of an empty one of these.
+                if found.value.is_empty() && FLAGS.contains(&found.key) {
+                    continue;
+                }
                 if found.value.is_empty() || !self.is_list() {
                     effective.values.clear();
                 }
@@ -356,8 +378,10 @@ impl UnitOption {
         HostPath::from_bytes(text.as_bytes()).expect("`check` refuses names with a slash or a NUL")
     }
 
-    /// Where the last word is in somebody's own drop-in, that one is edited; otherwise ours
-    /// gets a line, under a name that sorts after every other that has a say.
+    /// Where the last word is in a drop-in of this very unit, that one is edited; otherwise ours
+    /// gets a line, under a name that sorts after every other that has a say. A drop-in that other
+    /// units read too (of `service.d`, of a template, of a prefix, through a link) is never
+    /// touched: names sort over all directories (systemd.unit(5)), so ours wins over it.
     fn edits(
         &self,
         effective: &Effective,
@@ -370,17 +394,20 @@ impl UnitOption {
             .filter(|at| is_drop_in(&at.path) && at.path.file_name() > usual.file_name());
         let (path, note) = match later {
             None => (usual, None),
-            Some(at) if at.path.as_bytes().starts_with(b"/etc/") => {
+            Some(at) if self.is_of_this_alone(&at.path, seen) => {
                 let note = format!("{} is read last and wins, so it is changed there", at.path);
                 (at.path.clone(), Some(note))
             }
             Some(at) => {
-                let last = self.drop_in(OURS[1]);
-                if at.path.file_name() > last.file_name() {
+                let after = OURS
+                    .map(|name| self.drop_in(name))
+                    .into_iter()
+                    .find(|ours| ours.file_name() > at.path.file_name());
+                let Some(ours) = after else {
                     return Err(format!("{at} is read last and wins: change it there"));
-                }
-                let note = format!("{} wins over {}", last, at.path);
-                (last, Some(note))
+                };
+                let note = format!("{ours} wins over {}", at.path);
+                (ours, Some(note))
             }
         };
         let (section, key, value) = (self.section.clone(), self.option.clone(), self.value.set());
@@ -428,6 +455,12 @@ impl UnitOption {
             as_user: None,
         });
         Ok((edits, note))
+    }
+
+    /// Is it a file in the directory of this unit's own drop-ins, and no link, nor below one?
+    fn is_of_this_alone(&self, path: &HostPath, seen: &Answers) -> bool {
+        path.parent() == self.drop_in(OURS[0]).parent()
+            && matches!(seen.file(path), Seen::Known(file) if file.resolved.is_none())
     }
 
     /// What makes systemd notice. A unit that does not run is not started by this.

@@ -472,6 +472,93 @@ fn sshds_refusals_are_told_apart() {
     );
 }
 
+/// Debian's own unit (openssh-server 1:9.2p1), as far as it matters.
+const UNIT: &str = "\
+[Service]
+EnvironmentFile=-/etc/default/ssh
+ExecStartPre=/usr/sbin/sshd -t
+ExecStart=/usr/sbin/sshd -D $SSHD_OPTS
+ExecReload=/usr/sbin/sshd -t
+";
+
+/// What the unit really starts counts, whatever part of it says so.
+#[test]
+fn what_the_unit_starts_counts() {
+    let main = "/usr/lib/systemd/system/ssh.service";
+    let drop_in = "/etc/systemd/system/ssh.service.d/site.conf";
+    let base = debian(&[("10-a.conf", "PermitRootLogin no\n")])
+        .file(main, UNIT)
+        .unit("ssh.service", "active", "enabled", &[main]);
+    let fine = "ok: no @ /etc/ssh/sshd_config.d/10-a.conf:1";
+    let other = |at: &str| format!("unknown: sshd runs with another file, /etc/ssh/other ({at})");
+    let forced = |at: &str, place: &str| {
+        format!("drift: yes, wanted no @ {at} (by hand: take `PermitRootLogin` out of {place})")
+    };
+    check(ROOT_NO, &base, fine);
+    for (content, expected) in [
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other",
+            other(&format!("{drop_in}:3")),
+        ),
+        (
+            "ExecStart=\nExecStart=-/usr/sbin/sshd -D4f/etc/ssh/other",
+            other(&format!("{drop_in}:3")),
+        ),
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -D -oInclude=/etc/ssh/other",
+            other(&format!("{drop_in}:3")),
+        ),
+        (
+            "Environment=\"SSHD_OPTS=-f /etc/ssh/other\"",
+            other(&format!("{drop_in}:2")),
+        ),
+        (
+            "EnvironmentFile=/etc/ssh/more",
+            forced("/etc/ssh/more:1", "SSHD_OPTS"),
+        ),
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -D -oPermitRootLogin=yes",
+            forced(&format!("{drop_in}:3"), "ExecStart"),
+        ),
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -D -o \"PermitRootLogin yes\"",
+            forced(&format!("{drop_in}:3"), "ExecStart"),
+        ),
+        (
+            "Environment=OPTS=yes\nExecStart=\nExecStart=/usr/sbin/sshd -o PermitRootLogin=${OPTS}",
+            forced(&format!("{drop_in}:4"), "ExecStart"),
+        ),
+        (
+            "ExecStart=\nExecStart=/bin/sh -c 'exec sshd -f /etc/ssh/other'",
+            format!("unknown: sshd is started by /bin/sh ({drop_in}:3)"),
+        ),
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -f /etc/ssh/%H",
+            format!("unknown: {drop_in}:3: this command is not understood"),
+        ),
+        (
+            "PassEnvironment=SSHD_OPTS",
+            format!("unknown: {drop_in}:2: variables of systemd's own environment are passed on"),
+        ),
+        (
+            "ExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/sshd_config",
+            fine.to_owned(),
+        ),
+        ("Environment=LANG=C", fine.to_owned()),
+        // What was added is taken back.
+        (
+            "ExecStart=/usr/sbin/sshd -f /x\nExecStart=\nExecStart=/usr/sbin/sshd -D",
+            fine.to_owned(),
+        ),
+    ] {
+        let host = base
+            .clone()
+            .file(drop_in, &format!("[Service]\n{content}\n"))
+            .file("/etc/ssh/more", "SSHD_OPTS='-o PermitRootLogin=yes'\n");
+        check(ROOT_NO, &host, &expected);
+    }
+}
+
 #[test]
 fn the_command_line_of_the_service_counts() {
     let host = debian(&[("10-a.conf", "PermitRootLogin no\n")]);

@@ -241,3 +241,87 @@ fn a_tree_is_judged_by_its_files() {
     let unknown = "unknown: no file of this tree sets `net.ipv4.conf.*.send_redirects`, and what its kernel does by itself is not known";
     check(REDIRECTS, &half, unknown);
 }
+
+/// `ip_forward` and the forwarding of all interfaces are one variable of the kernel.
+#[test]
+fn two_names_of_one_variable() {
+    let yaml = "sysctl: {key: net.ipv4.ip_forward, value: 0}";
+    let base = || {
+        Host::new()
+            .sysctl("net.ipv4.ip_forward", "0")
+            .file("/usr/lib/systemd/systemd-sysctl", "")
+    };
+    let other = "/etc/sysctl.d/b.conf";
+    for (files, expected) in [
+        (
+            &[(other, "net.ipv4.conf.all.forwarding=1\n")][..],
+            format!("drift: 1 at boot, wanted 0 @ {other}:1"),
+        ),
+        (
+            &[(other, "net/ipv4/conf/*/forwarding=1\n")],
+            format!("drift: 1 at boot, wanted 0 @ {other}:1"),
+        ),
+        (
+            &[
+                (other, "net.ipv4.conf.all.forwarding=1\n"),
+                ("/etc/sysctl.d/98-a.conf", "net.ipv4.ip_forward=0\n"),
+            ],
+            format!("drift: 1 at boot, wanted 0 @ {other}:1"),
+        ),
+        (
+            &[
+                (other, "net.ipv4.conf.all.forwarding=1\n"),
+                ("/etc/sysctl.d/c.conf", "net.ipv4.ip_forward=0\n"),
+            ],
+            "ok: 0 @ /etc/sysctl.d/c.conf:1".to_owned(),
+        ),
+        // What is said again does not move to the end.
+        (
+            &[
+                ("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward=0\n"),
+                (other, "net.ipv4.conf.all.forwarding=1\n"),
+                ("/etc/sysctl.d/c.conf", "net.ipv4.ip_forward=0\n"),
+            ],
+            format!("drift: 1 at boot, wanted 0 @ {other}:1"),
+        ),
+        (
+            &[
+                ("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward=0\n"),
+                (
+                    "/usr/lib/sysctl.d/50-b.conf",
+                    "net.ipv4.conf.all.forwarding=1\n",
+                ),
+                ("/etc/sysctl.d/00-c.conf", "net.ipv4.ip_forward=0\n"),
+            ],
+            "drift: 1 at boot, wanted 0 @ /usr/lib/sysctl.d/50-b.conf:1".to_owned(),
+        ),
+    ] {
+        let host = files
+            .iter()
+            .fold(base(), |host, (at, content)| host.file(at, content));
+        check(yaml, &host, &expected);
+    }
+}
+
+/// What a link leads to may be read by another program: it is overruled, not changed.
+#[test]
+fn a_file_of_another_program_is_not_changed() {
+    let theirs = "/etc/ufw/sysctl.conf";
+    let host = Host::new()
+        .sysctl("net.ipv4.tcp_syncookies", "1")
+        .file(theirs, "net/ipv4/tcp_syncookies=0\n")
+        .link("/etc/sysctl.d/60-ufw.conf", theirs);
+    let fixed = check(
+        "sysctl: {key: net.ipv4.tcp_syncookies, value: 1}",
+        &host,
+        &format!("drift: 0 at boot, wanted 1 @ {theirs}:1"),
+    );
+    assert_eq!(
+        fixed.content(theirs).as_deref(),
+        Some("net/ipv4/tcp_syncookies=0\n")
+    );
+    assert_eq!(
+        fixed.content("/etc/sysctl.d/98-steadfast.conf").as_deref(),
+        Some("net.ipv4.tcp_syncookies = 1\n")
+    );
+}

@@ -111,8 +111,8 @@ fn a_drop_in_that_is_read_last_has_the_last_word() {
     for (name, expected) in [
         ("90-vendor.conf", ""),
         (
-            "zzz.conf",
-            " (by hand: /usr/lib/systemd/system/x.service.d/zzz.conf:2 is read last and wins: change it there)",
+            "zzzzz.conf",
+            " (by hand: /usr/lib/systemd/system/x.service.d/zzzzz.conf:2 is read last and wins: change it there)",
         ),
     ] {
         let vendor = format!("/usr/lib/systemd/system/x.service.d/{name}");
@@ -126,6 +126,75 @@ fn a_drop_in_that_is_read_last_has_the_last_word() {
         );
         let ours = fixed.content("/etc/systemd/system/x.service.d/zz-steadfast.conf");
         assert_eq!(ours.is_some(), expected.is_empty(), "{name}");
+    }
+}
+
+/// A drop-in that others read too is never changed: ours gets a name that sorts after it.
+#[test]
+fn what_other_units_read_is_not_touched() {
+    let rest = "option: UMask, value: '0077'";
+    let theirs = "# for all\n[Service]\nUMask=0022\n";
+    for (shared, ours) in [
+        ("service.d/zz.conf", "zzzz-steadfast.conf"),
+        ("service.d/60-all.conf", "zz-steadfast.conf"),
+        ("service.d/10-all.conf", "50-steadfast.conf"),
+        ("x@.service.d/60-all.conf", "zz-steadfast.conf"),
+        ("x-.service.d/60-all.conf", "zz-steadfast.conf"),
+    ] {
+        let shared = format!("/etc/systemd/system/{shared}");
+        let host = host("[Service]\n").file(&shared, theirs).unit(
+            "x.service",
+            "active",
+            "enabled",
+            &[MAIN, &shared],
+        );
+        let fixed = check(
+            &yaml(rest),
+            &host,
+            &format!("drift: 0022, wanted 0077 @ {shared}:3"),
+        );
+        assert_eq!(fixed.content(&shared).as_deref(), Some(theirs), "{shared}");
+        let ours = format!("/etc/systemd/system/x.service.d/{ours}");
+        assert_eq!(
+            fixed.content(&ours).as_deref(),
+            Some("[Service]\nUMask=0077\n"),
+            "{shared}"
+        );
+    }
+    // A drop-in of its own that is a link to what others may read.
+    let link = "/etc/systemd/system/x.service.d/90-site.conf";
+    let host = host("[Service]\n")
+        .file("/etc/site/unit.conf", theirs)
+        .link(link, "/etc/site/unit.conf");
+    let fixed = check(
+        &yaml(rest),
+        &host,
+        &format!("drift: 0022, wanted 0077 @ {link}:3"),
+    );
+    assert_eq!(
+        fixed.content("/etc/site/unit.conf").as_deref(),
+        Some(theirs)
+    );
+}
+
+/// systemd's own words for yes and no, and an empty assignment, which it ignores.
+#[test]
+fn words_that_mean_the_same() {
+    for (said, expected) in [
+        ("t", "ok: t"),
+        ("Y", "ok: Y"),
+        ("yes\nNoNewPrivileges=", "ok: yes"),
+        ("f", "drift: f, wanted true"),
+        ("yes\nNoNewPrivileges=n", "drift: n, wanted true"),
+    ] {
+        let line = 1 + said.lines().filter(|line| !line.ends_with('=')).count();
+        let host = host(&format!("[Service]\nNoNewPrivileges={said}\n"));
+        let expected = format!("{expected} @ {MAIN}:{line}");
+        check(
+            &yaml("option: NoNewPrivileges, value: true"),
+            &host,
+            &expected,
+        );
     }
 }
 

@@ -122,7 +122,7 @@ const HOST_KEYS: [&str; 3] = [
 fn host_keys(seen: &Answers, file: fn(&HostPath) -> Option<HostPath>) -> Places {
     let (config, mut probes) = config::read(seen);
     probes.push(effective::probe(Vec::new()));
-    probes.push(Probe::file(HostPath::literal(effective::SERVICE_DEFAULTS)));
+    probes.extend(effective::command_line_probes(seen));
     let mut found = Places {
         probes,
         ..Places::default()
@@ -147,9 +147,9 @@ fn host_keys(seen: &Answers, file: fn(&HostPath) -> Option<HostPath>) -> Places 
             let keys = line
                 .options
                 .into_iter()
-                .filter(|(name, _)| name == "hostkey");
-            names.extend(keys.map(|(_, file)| file));
-            if let Some(file) = line.other_file {
+                .filter(|forced| forced.name == "hostkey");
+            names.extend(keys.map(|forced| forced.value));
+            if let Some((file, _)) = line.other_file {
                 let file = model::printable(file.as_bytes());
                 let what = format!("sshd runs with another file, {file}");
                 found.hidden = Some(Reason::Unavailable { what });

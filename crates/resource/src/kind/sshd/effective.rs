@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use model::value::{Output, Reason};
+use model::value::{Output, Reason, UnitSeen};
 use model::{HostPath, Probe, SourceLine, Tool, printable};
 
-use crate::{Answers, Judgement, Seen};
+use crate::started::{self, StartCommand, Word};
+use crate::{Answers, Judgement, Seen, Syntax};
 
 /// Where Debian's unit takes sshd's command line from (`$SSHD_OPTS`).
 pub const SERVICE_DEFAULTS: &str = "/etc/default/ssh";
@@ -115,48 +116,173 @@ fn read(output: &Output) -> Result<Effective, Refusal> {
 /// What the service's command line sets, which `sshd -T` does not see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
-    /// `-o` options as name and value, in order; the first one wins.
-    pub options: Vec<(String, String)>,
-    /// `-f`: another configuration file.
-    pub other_file: Option<String>,
-    pub at: Option<SourceLine>,
+    /// Options in the order in which sshd takes them; the first one wins.
+    pub options: Vec<Forced>,
+    /// `-f`, or an `Include` among the options: another configuration file, and where that is
+    /// said.
+    pub other_file: Option<(String, SourceLine)>,
 }
 
-/// Reads `SSHD_OPTS` of [`SERVICE_DEFAULTS`]. What can't be read is taken as unset only
-/// when the file is absent.
+/// An option on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forced {
+    pub name: String,
+    pub value: String,
+    pub at: SourceLine,
+    /// `SSHD_OPTS`, or `ExecStart`.
+    pub stands_in: String,
+}
+
+/// The service: under its Debian name, or under that of others. An alias is the same unit.
+const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
+/// Where a socket listens (`Accept=yes`), each connection has its own service.
+const SOCKET: &str = "ssh.socket";
+const FOR_ONE: &str = "ssh@steadfast.service";
+
+/// What has to be read to know the command line.
+pub fn command_line_probes(seen: &Answers) -> Vec<Probe> {
+    let mut probes = vec![
+        Probe::file(HostPath::literal(SERVICE_DEFAULTS)),
+        Probe::Unit {
+            name: SOCKET.to_owned(),
+        },
+    ];
+    for unit in units(seen) {
+        probes.extend(started::probes(unit, seen));
+    }
+    probes
+}
+
+fn units(seen: &Answers) -> Vec<&'static str> {
+    let mut units = UNITS.to_vec();
+    let listens = |unit: &UnitSeen| {
+        unit.active_state.as_deref() == Some("active")
+            || unit.unit_file_state.as_deref() == Some("enabled")
+    };
+    if matches!(seen.unit(SOCKET), Seen::Known(unit) if listens(unit)) {
+        units.push(FOR_ONE);
+    }
+    units
+}
+
+/// What the units start sshd with, over all drop-ins and environment files; where there is no
+/// unit, `SSHD_OPTS` of [`SERVICE_DEFAULTS`], which Debian's init script reads. What can't be
+/// told is an error.
 pub fn command_line(seen: &Answers) -> Result<CommandLine, Reason> {
-    let path = HostPath::literal(SERVICE_DEFAULTS);
-    let Some(file) = seen.file(&path).known_or_absent()? else {
-        return Ok(CommandLine::default());
-    };
-    let text = String::from_utf8_lossy(file.content.as_bytes());
-    let assignment = (1..).zip(text.lines()).filter_map(|(number, line)| {
-        let value = line.trim().strip_prefix("SSHD_OPTS=")?;
-        Some((number, value.trim().trim_matches(['"', '\''])))
-    });
-    let Some((number, value)) = assignment.last() else {
-        return Ok(CommandLine::default());
-    };
-    let mut found = CommandLine {
-        at: Some(SourceLine::new(path, number)),
-        ..CommandLine::default()
-    };
-    let mut words = value.split_whitespace();
-    while let Some(word) = words.next() {
-        let mut argument = |flag: &str| match word.strip_prefix(flag) {
-            Some("") => words.next().map(str::to_owned),
-            Some(joined) => Some(joined.to_owned()),
-            None => None,
-        };
-        if let Some(option) = argument("-o") {
-            if let Some((name, value)) = option.split_once('=') {
-                found
-                    .options
-                    .push((super::words::option_name(name), value.to_owned()));
+    let mut found = CommandLine::default();
+    let mut has_unit = false;
+    let mut known: Vec<&StartCommand> = Vec::new();
+    let mut all = Vec::new();
+    seen.unit(SOCKET).known_or_absent()?;
+    for unit in units(seen) {
+        all.extend(started::read(unit, seen)?);
+    }
+    for started in &all {
+        for command in started.of("ExecStart") {
+            has_unit = true;
+            if known.contains(&command) {
+                continue;
             }
-        } else if let Some(file) = argument("-f") {
-            found.other_file = Some(file);
+            known.push(command);
+            let words = started.words(command)?;
+            let Some((program, arguments)) = words.split_first() else {
+                continue;
+            };
+            if program.text.rsplit('/').next() != Some("sshd") {
+                let program = printable(program.text.as_bytes());
+                let what = format!("sshd is started by {program} ({})", command.at);
+                return Err(Reason::Unavailable { what });
+            }
+            found.take(arguments);
         }
     }
+    if !has_unit {
+        found.take(&of_defaults(seen)?);
+    }
     Ok(found)
+}
+
+fn of_defaults(seen: &Answers) -> Result<Vec<Word>, Reason> {
+    let path = HostPath::literal(SERVICE_DEFAULTS);
+    let Some(file) = seen.file(&path).known_or_absent()? else {
+        return Ok(Vec::new());
+    };
+    let text = String::from_utf8_lossy(file.content.as_bytes());
+    let Some(assigned) = Syntax::SHELL.effective(&text, "", "SSHD_OPTS") else {
+        return Ok(Vec::new());
+    };
+    let words = assigned.value.split_whitespace().map(|word| Word {
+        text: word.to_owned(),
+        at: SourceLine::new(path.clone(), assigned.line),
+        variable: Some("SSHD_OPTS".to_owned()),
+    });
+    Ok(words.collect())
+}
+
+/// The options of sshd(8) that have a value; of others, several may stand in one word.
+const WITH_VALUE: &str = "CEbcfghkopu";
+
+impl CommandLine {
+    fn take(&mut self, words: &[Word]) {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let Some(mut letters) = word.text.strip_prefix('-') else {
+                continue;
+            };
+            while let Some(letter) = letters.chars().next() {
+                letters = &letters[letter.len_utf8()..];
+                if !WITH_VALUE.contains(letter) {
+                    match letter {
+                        '4' => self.force("AddressFamily", "inet", word),
+                        '6' => self.force("AddressFamily", "inet6", word),
+                        _ => {}
+                    }
+                    continue;
+                }
+                let value = match letters {
+                    "" => words.next().map_or("", |next| next.text.as_str()),
+                    joined => joined,
+                };
+                self.option(letter, value, word);
+                break;
+            }
+        }
+    }
+
+    fn option(&mut self, letter: char, value: &str, word: &Word) {
+        match letter {
+            'o' => {
+                let (name, value) = value
+                    .trim()
+                    .split_once(|c: char| c == '=' || c.is_whitespace())
+                    .unwrap_or((value, ""));
+                let value = value.trim_start_matches(|c: char| c == '=' || c.is_whitespace());
+                if super::words::option_name(name) == "include" {
+                    self.other_file
+                        .get_or_insert((value.to_owned(), word.at.clone()));
+                }
+                self.force(name, value.trim_matches('"'), word);
+            }
+            'f' if value != super::config::MAIN => {
+                self.other_file
+                    .get_or_insert((value.to_owned(), word.at.clone()));
+            }
+            'p' => self.force("Port", value, word),
+            'h' => self.force("HostKey", value, word),
+            'g' => self.force("LoginGraceTime", value, word),
+            _ => {}
+        }
+    }
+
+    fn force(&mut self, name: &str, value: &str, word: &Word) {
+        self.options.push(Forced {
+            name: super::words::option_name(name),
+            value: value.to_owned(),
+            at: word.at.clone(),
+            stands_in: word
+                .variable
+                .clone()
+                .unwrap_or_else(|| "ExecStart".to_owned()),
+        });
+    }
 }

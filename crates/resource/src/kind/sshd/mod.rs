@@ -61,7 +61,7 @@ impl Kind for Sshd {
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let (_, mut probes) = config::read(seen);
         probes.push(effective::probe(Vec::new()));
-        probes.push(Probe::file(HostPath::literal(effective::SERVICE_DEFAULTS)));
+        probes.extend(effective::command_line_probes(seen));
         // Our drop-in, which a fix may have to add to, is not always included.
         probes.push(Probe::file(HostPath::literal(config::OURS)));
         probes
@@ -210,7 +210,7 @@ impl Question<'_> {
             Ok(found) => found,
             Err(reason) => return reason.into(),
         };
-        if let (Some(file), Some(at)) = (&command_line.other_file, &command_line.at) {
+        if let Some((file, at)) = &command_line.other_file {
             let file = printable(file.as_bytes());
             let what = format!("sshd runs with another file, {file} ({at})");
             return model::value::Reason::Unavailable { what }.into();
@@ -218,10 +218,12 @@ impl Question<'_> {
         let forced = command_line
             .options
             .iter()
-            .find(|(name, _)| *name == self.option);
+            .find(|forced| forced.name == self.option);
         let current = match forced {
-            Some((_, value)) => Ok(Current {
-                value: self.canonical(value).unwrap_or_else(|| value.clone()),
+            Some(forced) => Ok(Current {
+                value: self
+                    .canonical(&forced.value)
+                    .unwrap_or_else(|| forced.value.clone()),
                 line: None,
                 note: Some("set on sshd's command line, which wins over its files".to_owned()),
             }),
@@ -234,12 +236,16 @@ impl Question<'_> {
         let mut drifts = Vec::new();
         if let Some(bad) = self.bad(&current.value) {
             drifts.push(match forced {
-                Some(_) => Drift {
+                Some(forced) => Drift {
                     observed: bad.observed,
                     wanted: self.wanted(),
-                    at: command_line.at.into_iter().collect(),
+                    at: vec![forced.at.clone()],
                     note: current.note.clone(),
-                    by_hand: Some(format!("take `{}` out of SSHD_OPTS", self.spelling())),
+                    by_hand: Some(format!(
+                        "take `{}` out of {}",
+                        self.spelling(),
+                        printable(forced.stands_in.as_bytes())
+                    )),
                     ..Drift::default()
                 },
                 None => self.drift(&current, bad),
