@@ -73,7 +73,16 @@ impl Assigned<'_> {
             ..Drift::default()
         };
         match self.edit(file, new_file) {
-            Ok(edit) => drift.edits.push(edit),
+            Ok(edit) => {
+                // Others may read it under its own name, or through links of theirs.
+                if let Some(resolved) = file.and_then(|file| file.resolved.as_ref()) {
+                    drift.note = Some(format!(
+                        "{} leads to {resolved}: it is changed for all that read it",
+                        self.path
+                    ));
+                }
+                drift.edits.push(edit);
+            }
             Err(why) => {
                 drift.activate.clear();
                 drift.by_hand = Some(why);

@@ -527,7 +527,9 @@ impl Question<'_> {
             (Some(ours), Some(winner)) => ours <= winner,
             _ => false,
         };
-        if in_main && winner.condition.is_none() && ours_is_first {
+        // Nor is a file changed that sshd includes from elsewhere: others may read it too.
+        let is_sshds_own = winner.at.path.is_within(&HostPath::literal("/etc/ssh"));
+        if (in_main || !is_sshds_own) && winner.condition.is_none() && ours_is_first {
             return self.new_line(set);
         }
         vec![replace(winner, Some(set))]
