@@ -27,6 +27,7 @@ pub mod package;
 pub mod packaged_rights;
 pub mod pam;
 pub mod pam_call;
+pub mod pam_guard;
 pub mod pam_stack;
 pub mod password_accepted;
 pub mod resource_limit;

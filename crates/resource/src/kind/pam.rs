@@ -13,13 +13,17 @@ use model::{Expectation, HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::pam_guard::{Guard, guard};
 use super::pam_stack::{self, Entry, Stack};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, Phase, Seen, Syntax};
 
 /// A PAM module that guards passwords: it must be on, and one of its options may be wanted.
 ///
-/// An option on the module's own line counts before its configuration file, and the fix
-/// changes it where it is set.
+/// An option on the module's own line counts before its configuration file (or the one that
+/// `conf=` names), and the fix changes it where it is set.
+///
+/// Of faillock, the stack of each service that asks for a password is gone through as Linux-PAM
+/// does: wrong passwords must be counted, and a locked account must stay closed to a right one.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pam {
@@ -136,7 +140,18 @@ impl Kind for Pam {
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let mut probes = vec![Probe::file(self.module.conf())];
         for (service, _) in self.module.stacks() {
-            probes.extend(pam_stack::read(seen, service).1);
+            let (stack, more) = pam_stack::read(seen, service);
+            probes.extend(more);
+            probes.extend(self.named_files(&stack.entries).map(Probe::file));
+        }
+        if self.module == PamModule::Faillock {
+            let (services, more) = pam_stack::services(seen);
+            probes.extend(more);
+            for service in services {
+                let (stack, more) = pam_stack::read(seen, &service);
+                probes.extend(more);
+                probes.extend(self.named_files(&stack.entries).map(Probe::file));
+            }
         }
         if self.module == PamModule::Pwquality {
             let path = HostPath::literal(DROP_INS);
@@ -170,20 +185,35 @@ impl Kind for Pam {
             // Whatever else is wanted: first, people sign in again.
             return Judgement::Drift(drifts);
         }
+        if self.module == PamModule::Faillock
+            && let Guard::Untold(why) = guard(&auth_calls(&stacks))
+            && self.has(&stacks, "auth", "authfail")
+        {
+            return Judgement::Unknown(Reason::Malformed { why });
+        }
         let missing: Vec<&str> = stacks
             .iter()
-            .filter(|(facility, stack)| !self.is_on(facility, stack))
+            .filter(|(facility, _)| !self.is_on(facility, &stacks))
             .map(|(facility, _)| *facility)
             .collect();
+        let services = self.services(&missing, seen);
+        drifts.extend(services.drifts);
         if !missing.is_empty() {
             let drift = self.turn_on(&stacks, seen);
-            if drift.edits.is_empty() {
+            let is_by_hand = drift.edits.is_empty();
+            drifts.insert(0, drift);
+            if is_by_hand {
                 // Its options mean nothing until a person has turned it on.
-                return Judgement::drift(drift);
+                return Judgement::Drift(drifts);
             }
-            drifts.push(drift);
         }
-        let option = match self.judge_option(&stacks, seen) {
+        let mut entries: Vec<Entry> = stacks
+            .iter()
+            .flat_map(|(_, stack)| stack.entries.clone())
+            .filter(|entry| entry.call.module == self.module.file())
+            .collect();
+        entries.extend(services.own);
+        let option = match self.judge_option(&entries, seen) {
             Ok(option) => option,
             Err(reason) => return reason.into(),
         };
@@ -197,13 +227,16 @@ impl Kind for Pam {
                 }
                 drifts.push(drift);
             }
-            Some(seen) if drifts.is_empty() => {
+            Some(seen) if drifts.is_empty() && services.untold.is_none() => {
                 return Judgement::Compliant {
                     observed: seen.observed,
                     at: seen.at,
                 };
             }
             _ => {}
+        }
+        if let (true, Some(reason)) = (drifts.is_empty(), services.untold) {
+            return reason.into();
         }
         if drifts.is_empty() {
             let at = stacks
@@ -266,52 +299,181 @@ enum Place {
     Lines(Vec<Entry>),
     /// In a configuration file, at a line.
     File(HostPath, u32, String),
-    Default,
+    /// Nowhere; the file where it would be.
+    Default(HostPath),
+}
+
+/// What the services make of a module.
+#[derive(Default)]
+struct Services {
+    drifts: Vec<Drift>,
+    untold: Option<Reason>,
+    /// Calls that stand in a service's own file.
+    own: Vec<Entry>,
+}
+
+fn of_auth(stack: &Stack) -> Vec<&Entry> {
+    let entries = stack.entries.iter();
+    entries
+        .filter(|entry| entry.call.facility == "auth")
+        .collect()
+}
+
+fn auth_calls<'a>(stacks: &'a [(&str, Stack)]) -> Vec<&'a Entry> {
+    let auth = stacks.iter().find(|(facility, _)| *facility == "auth");
+    auth.map(|(_, stack)| of_auth(stack)).unwrap_or_default()
+}
+
+/// The calls of a text that includes nothing.
+fn calls_of(text: &str) -> Option<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for line in pam_stack::lines(text) {
+        match line.what {
+            pam_stack::What::Nothing => {}
+            pam_stack::What::Module(call) => entries.push(Entry {
+                call,
+                at: SourceLine::new(HostPath::literal(pam_stack::DIRECTORY), line.number),
+                text: None,
+                inside: Vec::new(),
+            }),
+            _ => return None,
+        }
+    }
+    Some(entries)
 }
 
 impl Pam {
-    /// faillock needs its two calls around the password check, and one in `account` that
-    /// forgets the failures after a success; each of the others is one line.
-    fn is_on(&self, facility: &str, stack: &Stack) -> bool {
-        let has = |arg: &str| {
-            stack.entries.iter().any(|entry| {
+    fn has(&self, stacks: &[(&str, Stack)], facility: &str, argument: &str) -> bool {
+        stacks
+            .iter()
+            .flat_map(|(_, stack)| &stack.entries)
+            .any(|entry| {
                 entry.call.facility == facility
                     && entry.call.module == self.module.file()
-                    && (arg.is_empty() || entry.call.argument(arg).is_some())
+                    && (argument.is_empty() || entry.call.argument(argument).is_some())
             })
-        };
+    }
+
+    /// faillock counts where it holds guesses off. The failures are forgotten after a success, in
+    /// `account` or by `authsucc`. Each of the others is one line.
+    fn is_on(&self, facility: &str, stacks: &[(&str, Stack)]) -> bool {
         match (self.module, facility) {
-            (PamModule::Faillock, "auth") => has("preauth") && has("authfail"),
-            _ => has(""),
+            (PamModule::Faillock, "auth") => match guard(&auth_calls(stacks)) {
+                Guard::Holds => true,
+                Guard::NoPassword => {
+                    self.has(stacks, "auth", "preauth") && self.has(stacks, "auth", "authfail")
+                }
+                Guard::Fails(_) | Guard::Untold(_) => false,
+            },
+            (PamModule::Faillock, "account") => {
+                self.has(stacks, "account", "") || self.has(stacks, "auth", "authsucc")
+            }
+            _ => self.has(stacks, facility, ""),
         }
+    }
+
+    /// What each service makes of faillock. Where Debian's own stack lacks it, those that go
+    /// through that are not said again.
+    fn services(&self, missing: &[&str], seen: &Answers) -> Services {
+        let mut found = Services::default();
+        if self.module != PamModule::Faillock {
+            return found;
+        }
+        for service in pam_stack::services(seen).0 {
+            let (stack, _) = pam_stack::read(seen, &service);
+            match stack.hidden {
+                // Without a file that it includes, nobody gets in by it.
+                Some(Reason::Unavailable { .. }) => continue,
+                Some(reason) => {
+                    found.untold.get_or_insert(reason);
+                    continue;
+                }
+                None => {}
+            }
+            let calls = of_auth(&stack);
+            let name = printable(service.as_bytes());
+            let by_common = |entry: &&Entry| entry.at.path.file_name() == b"common-auth";
+            if missing.contains(&"auth") && calls.iter().any(by_common) {
+                continue;
+            }
+            match guard(&calls) {
+                Guard::NoPassword => continue,
+                Guard::Holds => {}
+                Guard::Untold(why) => {
+                    let why = format!("PAM of {name}: {why}");
+                    found.untold.get_or_insert(Reason::Malformed { why });
+                }
+                Guard::Fails(why) => found.drifts.push(Drift {
+                    observed: format!("{why} by {name}"),
+                    wanted: "an account is locked after wrong passwords".to_owned(),
+                    at: calls
+                        .iter()
+                        .find(|entry| !by_common(entry))
+                        .or(calls.first())
+                        .map(|entry| entry.at.clone())
+                        .into_iter()
+                        .collect(),
+                    by_hand: Some(
+                        "have `@include common-auth` there instead of its own lines".to_owned(),
+                    ),
+                    ..Drift::default()
+                }),
+            }
+            let own = stack.entries.iter().filter(|entry| {
+                entry.call.module == self.module.file()
+                    && !entry.at.path.file_name().starts_with(b"common-")
+            });
+            found.own.extend(own.cloned());
+        }
+        found
+    }
+
+    /// The files that calls name instead of the usual one.
+    fn named_files<'a>(&'a self, entries: &'a [Entry]) -> impl Iterator<Item = HostPath> + 'a {
+        entries
+            .iter()
+            .filter(|entry| entry.call.module == self.module.file())
+            .filter_map(|entry| entry.call.argument("conf"))
+            .filter_map(|name| HostPath::from_bytes(name.as_bytes()).ok())
     }
 
     /// The option with its effective value; none when no option is wanted.
     fn judge_option(
         &self,
-        stacks: &[(&str, Stack)],
+        entries: &[Entry],
         seen: &Answers,
     ) -> Result<Option<OptionSeen>, Reason> {
         let (Some(option), Some(wanted)) = (&self.option, &self.value) else {
             return Ok(None);
         };
         let is_flag = matches!(wanted, Expectation::Exactly(Scalar::Bool(_)));
-        let (place, value) = self.effective(option, stacks, seen)?;
-        let value = match value {
-            // A bare word is a flag that is on.
-            Some(value) if value.is_empty() => Some("true".to_owned()),
-            None if is_flag => Some("false".to_owned()),
-            None => self.module.default(option).map(str::to_owned),
-            value => value,
-        };
+        // Each call must hold: the first one that does not is said.
+        let mut ways: Vec<(Place, Option<String>)> = self
+            .effective(option, entries, seen)?
+            .into_iter()
+            .map(|(place, value)| {
+                let value = match value {
+                    // A bare word is a flag that is on.
+                    Some(value) if value.is_empty() => Some("true".to_owned()),
+                    None if is_flag => Some("false".to_owned()),
+                    None => self.module.default(option).map(str::to_owned),
+                    value => value,
+                };
+                (place, value)
+            })
+            .collect();
+        let fails = ways
+            .iter()
+            .position(|(_, value)| !value.as_ref().is_some_and(|value| wanted.holds(value)));
+        let (place, value) = ways.swap_remove(fails.unwrap_or(0));
         let at: Vec<SourceLine> = match &place {
             Place::Lines(entries) => entries.iter().map(|entry| entry.at.clone()).collect(),
             Place::File(path, line, _) => vec![SourceLine::new(path.clone(), *line)],
-            Place::Default => Vec::new(),
+            Place::Default(_) => Vec::new(),
         };
         let observed = match (&value, &place) {
             (None, _) => format!("{option} is not set"),
-            (Some(value), Place::Default) => format!("{option} is {value} by default"),
+            (Some(value), Place::Default(_)) => format!("{option} is {value} by default"),
             (Some(value), _) => format!("{option} is {}", printable(value.as_bytes())),
         };
         if value.as_ref().is_some_and(|value| wanted.holds(value)) {
@@ -321,7 +483,7 @@ impl Pam {
                 drift: None,
             }));
         }
-        let edits = self.option_edits(option, wanted, &place, stacks, seen);
+        let edits = self.option_edits(option, wanted, &place, entries, seen);
         let by_hand = edits.is_empty().then(|| {
             format!(
                 "set `{option}` for {} to {}",
@@ -344,29 +506,60 @@ impl Pam {
         }))
     }
 
+    /// For each call of the module, where the option is set and to what; with no call, what its
+    /// file says.
     fn effective(
         &self,
         option: &str,
-        stacks: &[(&str, Stack)],
+        entries: &[Entry],
         seen: &Answers,
-    ) -> Result<(Place, Option<String>), Reason> {
-        let lines: Vec<Entry> = stacks
+    ) -> Result<Vec<(Place, Option<String>)>, Reason> {
+        let lines: Vec<Entry> = entries
             .iter()
-            .flat_map(|(_, stack)| &stack.entries)
-            .filter(|entry| {
-                entry.call.module == self.module.file() && entry.call.argument(option).is_some()
-            })
+            .filter(|entry| entry.call.argument(option).is_some())
             .cloned()
             .collect();
-        if let Some(value) = lines.first().and_then(|entry| entry.call.argument(option)) {
-            let value = value.to_owned();
-            return Ok((Place::Lines(lines), Some(value)));
+        let mut ways = Vec::new();
+        for entry in entries {
+            let conf = entry.call.argument("conf");
+            ways.push(match (entry.call.argument(option), conf) {
+                (Some(value), _) => (Place::Lines(lines.clone()), Some(value.to_owned())),
+                // It forgets failures, and the options are of no use to it.
+                (None, _) if entry.call.facility == "account" => continue,
+                (None, conf) => self.in_files(option, conf, seen)?,
+            });
         }
+        if ways.is_empty() {
+            ways.push(self.in_files(option, None, seen)?);
+        }
+        Ok(ways)
+    }
+
+    /// What the module's files say, or the one that `conf=` names instead.
+    fn in_files(
+        &self,
+        option: &str,
+        conf: Option<&str>,
+        seen: &Answers,
+    ) -> Result<(Place, Option<String>), Reason> {
+        let usual = self.module.conf();
+        let main = match conf.map(|name| HostPath::from_bytes(name.as_bytes())) {
+            None => usual.clone(),
+            Some(Ok(path)) => path,
+            Some(Err(why)) => {
+                let why = format!("`conf=` of {}: {why}", self.module.file());
+                return Err(Reason::Malformed { why });
+            }
+        };
         // pwquality reads its directory first and the file last, and the last one wins.
         let mut files = drop_ins(seen);
-        files.push(self.module.conf());
+        files.push(main.clone());
         for path in files.iter().rev() {
             let Some(file) = seen.file(path).known_or_absent()? else {
+                if *path != usual {
+                    let what = format!("{path}, which {} reads, is missing", self.module.file());
+                    return Err(Reason::Unavailable { what });
+                }
                 continue;
             };
             let text = String::from_utf8_lossy(file.content.as_bytes());
@@ -375,7 +568,7 @@ impl Pam {
                 return Ok((place, Some(found.value)));
             }
         }
-        Ok((Place::Default, None))
+        Ok((Place::Default(main), None))
     }
 
     fn option_edits(
@@ -383,7 +576,7 @@ impl Pam {
         option: &str,
         wanted: &Expectation,
         place: &Place,
-        stacks: &[(&str, Stack)],
+        entries: &[Entry],
         seen: &Answers,
     ) -> Vec<Edit> {
         let set = wanted.set();
@@ -402,17 +595,13 @@ impl Pam {
                 vec![replace(path, *line, text, Vec::new())]
             }
             Place::File(path, ..) => vec![assign(path, option, &set)],
-            Place::Default => {
-                let conf = self.module.conf();
-                if matches!(seen.file(&conf), Seen::Known(_)) {
-                    return vec![assign(&conf, option, &set)];
+            Place::Default(conf) => {
+                if matches!(seen.file(conf), Seen::Known(_)) {
+                    return vec![assign(conf, option, &set)];
                 }
                 // Before Linux-PAM 1.5.3 pwhistory has no file: the option is an argument.
-                let entry = stacks
-                    .iter()
-                    .flat_map(|(_, stack)| &stack.entries)
-                    .find(|entry| entry.call.module == self.module.file());
-                entry
+                entries
+                    .first()
                     .filter(|_| self.module == PamModule::Pwhistory)
                     .and_then(|entry| with_argument(entry, option, &argument))
                     .into_iter()
@@ -447,7 +636,7 @@ impl Pam {
                 .stacks()
                 .iter()
                 .zip(stacks)
-                .filter(|(_, (facility, stack))| !self.is_on(facility, stack))
+                .filter(|(_, (facility, _))| !self.is_on(facility, stacks))
                 .map(|((service, _), _)| self.lines_for(service, seen))
                 .collect::<Option<Vec<_>>>()
         };
@@ -472,7 +661,12 @@ impl Pam {
                 })
                 .map(SourceLine::file)
                 .collect(),
-            note: Some(format!("{file} is not called")),
+            note: Some(match (guard(&auth_calls(stacks)), self.module) {
+                (Guard::Fails(why), PamModule::Faillock) if self.has(stacks, "auth", "") => {
+                    format!("{file} is called, but {why}")
+                }
+                _ => format!("{file} is not called"),
+            }),
             edits: edits.unwrap_or_default(),
             by_hand,
             ..Drift::default()
@@ -515,7 +709,15 @@ impl Pam {
             module: self.module,
             extra: self.option_as_argument(seen),
         };
-        change.apply(Some(file.content.as_bytes())).ok()?;
+        let after = change.apply(Some(file.content.as_bytes())).ok()?;
+        if service == "common-auth" {
+            // Lines that are there in another order are for a person.
+            let entries = calls_of(&String::from_utf8_lossy(&after))?;
+            let calls: Vec<&Entry> = entries.iter().collect();
+            if !matches!(guard(&calls), Guard::Holds | Guard::NoPassword) {
+                return None;
+            }
+        }
         Some(Edit::Content {
             path,
             change,

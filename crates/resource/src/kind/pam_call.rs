@@ -90,7 +90,7 @@ impl Stack {
                     }
                     calls.push((at, call));
                 }
-                What::Include(..) | What::NotUnderstood => return None,
+                What::Include(..) | What::Substack(..) | What::NotUnderstood => return None,
             }
         }
         (!calls.is_empty()).then(|| Self {

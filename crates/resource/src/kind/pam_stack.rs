@@ -7,6 +7,8 @@ use model::{HostPath, Probe, SourceLine};
 use crate::{Answers, Seen};
 
 pub const DIRECTORY: &str = "/etc/pam.d";
+/// Where packages put theirs; a file of one name in the other directory counts more.
+pub const VENDOR: &str = "/usr/lib/pam.d";
 
 /// Includes deeper than this are refused by Linux-PAM too (`PAM_SUBSTACK_MAX_LEVEL`).
 const DEEPEST: usize = 16;
@@ -27,6 +29,8 @@ pub struct Entry {
     pub at: SourceLine,
     /// The physical line; none when the entry is continued over several.
     pub text: Option<String>,
+    /// The substacks that it is part of, from the outermost: each has a number.
+    pub inside: Vec<u32>,
 }
 
 /// How a module is called.
@@ -125,6 +129,32 @@ impl Stack {
     }
 }
 
+/// The services that have a stack, as `read` takes them, and the probes for that. Those of
+/// `common-*` are parts of others, and no program asks for a name with a dot, such as those that
+/// dpkg leaves.
+pub fn services(seen: &Answers) -> (Vec<String>, Vec<Probe>) {
+    let mut names: Vec<String> = Vec::new();
+    let mut services = Vec::new();
+    let mut probes = Vec::new();
+    for directory in [DIRECTORY, VENDOR] {
+        let path = HostPath::literal(directory);
+        if let Seen::Known(entries) = seen.dir(&path) {
+            for name in entries.iter().filter_map(|entry| entry.name.as_text()) {
+                let is_service = !name.starts_with("common-") && !name.contains('.');
+                if is_service && !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                    services.push(match directory {
+                        DIRECTORY => name.to_owned(),
+                        vendor => format!("{vendor}/{name}"),
+                    });
+                }
+            }
+        }
+        probes.push(Probe::Dir { path });
+    }
+    (services, probes)
+}
+
 /// Reads the stack of a service as far as the answers go; also all probes that it needs.
 pub fn read(seen: &Answers, service: &str) -> (Stack, Vec<Probe>) {
     let mut reader = Reader {
@@ -132,6 +162,8 @@ pub fn read(seen: &Answers, service: &str) -> (Stack, Vec<Probe>) {
         stack: Stack::default(),
         probes: Vec::new(),
         files: 0,
+        inside: Vec::new(),
+        substacks: 0,
     };
     reader.named(service, None, 0);
     (reader.stack, reader.probes)
@@ -142,6 +174,8 @@ struct Reader<'a> {
     stack: Stack,
     probes: Vec<Probe>,
     files: usize,
+    inside: Vec<u32>,
+    substacks: u32,
 }
 
 impl Reader<'_> {
@@ -196,14 +230,21 @@ impl Reader<'_> {
                 What::Include(name, Some(facility)) if facility_is_meant(&facility) => {
                     self.named(&name, Some(&facility), depth + 1);
                 }
+                What::Substack(name, facility) if facility_is_meant(&facility) => {
+                    self.substacks += 1;
+                    self.inside.push(self.substacks);
+                    self.named(&name, Some(&facility), depth + 1);
+                    self.inside.pop();
+                }
                 What::Module(call) if facility_is_meant(&call.facility) => {
                     self.stack.entries.push(Entry {
                         call,
                         at: SourceLine::new(path.clone(), line.number),
                         text: line.physical,
+                        inside: self.inside.clone(),
                     });
                 }
-                What::Include(..) | What::Module(_) => {}
+                What::Include(..) | What::Substack(..) | What::Module(_) => {}
             }
         }
     }
@@ -222,6 +263,8 @@ pub enum What {
     Nothing,
     /// Another file: all of it, or one facility.
     Include(String, Option<String>),
+    /// One facility of another file, which ends for itself.
+    Substack(String, String),
     Module(Call),
     NotUnderstood,
 }
@@ -251,8 +294,10 @@ fn parse(line: &str) -> What {
     };
     // A leading `-` only silences the log when the module is missing.
     let facility = fields.facility.trim_start_matches('-').to_ascii_lowercase();
-    if matches!(fields.control, "include" | "substack") {
-        return What::Include(fields.module.to_owned(), Some(facility));
+    match fields.control {
+        "include" => return What::Include(fields.module.to_owned(), Some(facility)),
+        "substack" => return What::Substack(fields.module.to_owned(), facility),
+        _ => {}
     }
     let module = fields.module.rsplit('/').next().unwrap_or_default();
     What::Module(Call {

@@ -64,7 +64,7 @@ impl Kind for SudoDefaults {
             .filter(|setting| setting.name == self.option && setting.scope == Scope::Everyone)
             .last();
         let effective = match winner {
-            Some(setting) => written(&setting.value),
+            Some(setting) => written(setting),
             None => self.built_in(),
         };
         let mut drifts = Vec::new();
@@ -202,7 +202,7 @@ impl SudoDefaults {
                 let Scope::Only(sign, members) = &setting.scope else {
                     return None;
                 };
-                let value = written(&setting.value)?;
+                let value = written(setting)?;
                 if wanted.holds(&value) {
                     return None;
                 }
@@ -233,9 +233,14 @@ impl SudoDefaults {
     }
 }
 
+/// Numbers that are 0 when they are negated (sudoers(5), "Integers that can be used in a boolean
+/// context").
+const NUMBERS: [&str; 3] = ["loglinelen", "passwd_timeout", "timestamp_timeout"];
+
 /// What a setting makes of its option; a list that is added to says nothing by itself.
-fn written(value: &SettingValue) -> Option<String> {
-    match value {
+fn written(setting: &Setting) -> Option<String> {
+    match &setting.value {
+        SettingValue::Flag(false) if NUMBERS.contains(&&*setting.name) => Some("0".to_owned()),
         SettingValue::Flag(on) => Some(on.to_string()),
         SettingValue::Set(text) => Some(text.clone()),
         SettingValue::Add(_) | SettingValue::Take(_) => None,

@@ -393,3 +393,175 @@ auth\trequired\t\t\tpam_permit.so
         "ok: on @ /etc/pam.d/common-auth:2 @ /etc/pam.d/common-account:1",
     );
 }
+
+/// A host on which faillock is on, with these lines of `auth`.
+fn with_auth(auth: &str) -> Host {
+    host().file("/etc/pam.d/common-auth", auth).file(
+        "/etc/pam.d/common-account",
+        &format!("account required pam_faillock.so\n{ACCOUNT}"),
+    )
+}
+
+const GUARDED: &str = "\
+auth required pam_faillock.so preauth
+auth [success=1 default=ignore] pam_unix.so nullok
+auth [default=die] pam_faillock.so authfail
+auth required pam_permit.so
+";
+
+/// Each of these was tried on a host: with the ones that are not on, the right password is
+/// accepted after as many wrong ones as lock an account.
+#[test]
+fn a_stack_is_judged_by_what_it_does() {
+    let yaml = "pam: {module: faillock}";
+    let off = "drift: off, wanted on";
+    for (auth, expected) in [
+        (GUARDED.to_owned(), "ok: on"),
+        // A success before the lock is looked at.
+        (format!("auth sufficient pam_unix.so\n{GUARDED}"), off),
+        // The lock is looked at after the password, and jumped over.
+        (
+            "auth [success=2 default=ignore] pam_unix.so\n\
+             auth required pam_faillock.so preauth\n\
+             auth [default=die] pam_faillock.so authfail\n\
+             auth required pam_permit.so\n"
+                .to_owned(),
+            off,
+        ),
+        // Whoever is let in by the first call is asked for nothing.
+        (
+            GUARDED.replace("required pam_faillock", "sufficient pam_faillock"),
+            off,
+        ),
+        (
+            GUARDED.replace("required pam_faillock", "optional pam_faillock"),
+            off,
+        ),
+        // Wrong passwords are not counted.
+        (
+            "auth required pam_faillock.so preauth\n\
+             auth requisite pam_unix.so\n\
+             auth [default=die] pam_faillock.so authfail\n"
+                .to_owned(),
+            off,
+        ),
+        // pam_faillock(8), the first example.
+        (
+            "auth required pam_env.so\n\
+             auth [success=1 default=bad] pam_unix.so\n\
+             auth [default=die] pam_faillock.so authfail\n\
+             auth sufficient pam_faillock.so authsucc\n\
+             auth required pam_deny.so\n"
+                .to_owned(),
+            "ok: on",
+        ),
+        // A finger or a key is no password.
+        (
+            format!("auth [success=3 default=ignore] pam_fprintd.so\n{GUARDED}"),
+            "ok: on",
+        ),
+        // Some accounts are led past it: which ones, the module decides.
+        (
+            format!("auth [success=1 default=ignore] pam_succeed_if.so user = li\n{GUARDED}"),
+            "unknown: it depends on what pam_succeed_if.so says",
+        ),
+    ] {
+        let said = words(&judge(yaml, &with_auth(&auth)));
+        assert!(said.starts_with(expected), "{auth}: {said}");
+    }
+    // Only a person brings lines into order.
+    let said = words(&judge(
+        yaml,
+        &with_auth(&format!("auth sufficient pam_unix.so\n{GUARDED}")),
+    ));
+    assert!(said.contains("by hand"), "{said}");
+    // The first example of the manual needs no line in `account`.
+    let example = host().file(
+        "/etc/pam.d/common-auth",
+        "auth [success=1 default=bad] pam_unix.so\n\
+         auth [default=die] pam_faillock.so authfail\n\
+         auth sufficient pam_faillock.so authsucc\n\
+         auth required pam_deny.so\n",
+    );
+    let said = words(&judge(yaml, &example));
+    assert!(said.starts_with("ok: on"), "{said}");
+}
+
+#[test]
+fn each_service_that_asks_for_a_password_counts() {
+    let yaml = "pam: {module: faillock}";
+    let base = with_auth(GUARDED)
+        .file(
+            "/etc/pam.d/su",
+            "auth sufficient pam_rootok.so\n@include common-auth\n",
+        )
+        .file("/etc/pam.d/runuser", "auth sufficient pam_rootok.so\n")
+        .file("/etc/pam.d/sudo.dpkg-old", "auth required pam_unix.so\n");
+    let said = words(&judge(yaml, &base));
+    assert!(said.starts_with("ok: on"), "{said}");
+    for (file, text, expected) in [
+        (
+            "sshd",
+            "auth required pam_unix.so\n",
+            "drift: wrong passwords are not counted by sshd, \
+             wanted an account is locked after wrong passwords @ /etc/pam.d/sshd:1 \
+             (by hand: have `@include common-auth` there instead of its own lines)",
+        ),
+        (
+            "su",
+            "auth sufficient pam_rootok.so\nauth sufficient pam_unix.so\n@include common-auth\n",
+            "drift: a right password opens a locked account by su, \
+             wanted an account is locked after wrong passwords @ /etc/pam.d/su:1 \
+             (by hand: have `@include common-auth` there instead of its own lines)",
+        ),
+        (
+            "sshd",
+            "auth substack common-auth\nauth required pam_env.so\n",
+            "ok: on",
+        ),
+        ("sshd", "auth include common-auth\n", "ok: on"),
+    ] {
+        let host = base.clone().file(&format!("/etc/pam.d/{file}"), text);
+        let said = words(&judge(yaml, &host));
+        assert!(said.starts_with(expected), "{text}: {said}");
+    }
+    // A vendor's file counts where there is no other of its name.
+    let vendor = base
+        .clone()
+        .file("/usr/lib/pam.d/app", "auth required pam_unix.so\n");
+    let said = words(&judge(yaml, &vendor));
+    assert!(said.contains("not counted by /usr/lib/pam.d/app"), "{said}");
+    let own = vendor.file("/etc/pam.d/app", "@include common-auth\n");
+    let said = words(&judge(yaml, &own));
+    assert!(said.starts_with("ok: on"), "{said}");
+}
+
+#[test]
+fn the_file_that_a_call_names_counts() {
+    let yaml = "pam: {module: faillock, option: deny, value: {from: 1, to: 10, set: 10}}";
+    let named = GUARDED.replace("authfail", "authfail conf=/etc/other.conf");
+    let host = with_auth(&named).file("/etc/other.conf", "deny = 500\n");
+    let after = check(
+        yaml,
+        &host,
+        "drift: deny is 500, wanted 1 to 10 @ /etc/other.conf:1",
+    );
+    assert_eq!(
+        after.content("/etc/other.conf").as_deref(),
+        Some("deny = 10\n")
+    );
+    check(
+        yaml,
+        &with_auth(&named),
+        "unknown: /etc/other.conf, which pam_faillock.so reads, is missing",
+    );
+    // A service's own call has its own options.
+    check(
+        yaml,
+        &with_auth(GUARDED).file(
+            "/etc/pam.d/sshd",
+            &GUARDED.replace("authfail", "authfail deny=300"),
+        ),
+        "drift: deny is 300, wanted 1 to 10 @ /etc/pam.d/sshd:3",
+    );
+}

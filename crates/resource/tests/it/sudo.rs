@@ -504,3 +504,168 @@ proptest! {
         }
     }
 }
+
+/// Some programs run whatever they are told: who may start one as root may do anything.
+#[test]
+fn a_rule_that_reaches_anything_without_saying_all() {
+    for (command, through) in [
+        ("^/.*$", Some("/usr/bin/apt")),
+        ("^/usr/bin/(less|more)$", Some("/usr/bin/less")),
+        ("/usr/bin/*, /usr/sbin/*", Some("/usr/bin/apt")),
+        ("/bin/", Some("/bin/apt")),
+        ("/bin/sh, /usr/bin/su", Some("/bin/sh")),
+        ("/bin/sh -c *", Some("/bin/sh")),
+        ("/usr/bin/s[uh]", Some("/usr/bin/sh")),
+        ("/usr/bin/find *", Some("/usr/bin/find")),
+        ("sudoedit", Some("sudoedit")),
+        ("sudoedit /etc/*", Some("sudoedit /etc/sudoers")),
+        ("/bin/sh /opt/backup.sh", None),
+        ("/usr/bin/systemctl restart nginx", None),
+        ("/usr/bin/apt-get update", None),
+        ("/opt/app/bin/*", None),
+        ("^/opt/app/[a-z]+$", None),
+        ("sudoedit /etc/motd", None),
+        ("!/bin/sh", None),
+    ] {
+        let line = format!("li ALL=(ALL) NOPASSWD: {command}\n");
+        let (said, _) = fix(NO_PASSWORDLESS, &debian(&[("x", &line)]));
+        match through {
+            None => assert_eq!(said, "ok: no such rule", "{command}"),
+            Some(through) => assert!(
+                said.starts_with(&format!(
+                    "drift: `li` may run {through}, and so anything, as root without"
+                )),
+                "{command}: {said}"
+            ),
+        }
+    }
+    check(
+        NO_PASSWORDLESS,
+        &debian(&[("x", "li ALL=(ALL) NOPASSWD: ^/usr/bin/(?!a)$\n")]),
+        "unknown: /etc/sudoers.d/x:1: a regular expression is not understood",
+    );
+    let after = check(
+        NO_PASSWORDLESS,
+        &debian(&[("x", "li ALL=(ALL) NOPASSWD: /bin/sh\n")]),
+        "drift: `li` may run /bin/sh, and so anything, as root without a password, \
+         wanted a password for rights without limit @ /etc/sudoers.d/x:1",
+    );
+    assert_eq!(
+        after.content("/etc/sudoers.d/x").as_deref(),
+        Some("li ALL=(ALL) /bin/sh\n")
+    );
+    let everyone = "sudo_limit: {forbid: everything_for_everyone}";
+    let (said, _) = fix(everyone, &debian(&[("x", "ALL ALL=(ALL) /usr/bin/vim\n")]));
+    assert!(
+        said.starts_with("drift: everyone may run /usr/bin/vim, and so anything, as root,"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_rule_of_another_host_gives_nothing_here() {
+    for (hosts, is_here) in [
+        ("otherhost", false),
+        ("otherhost.example.com, third", false),
+        ("web1", true),
+        ("WEB1.example.com", true),
+        ("web*", true),
+        ("10.0.0.0/8", true),
+        ("+web", true),
+        ("otherhost, ALL", true),
+        ("!otherhost", false),
+    ] {
+        let line = format!("li {hosts}=(ALL) NOPASSWD: ALL\n");
+        let host = debian(&[("x", &line)]).sysctl("kernel.hostname", "web1\n");
+        let (said, _) = fix(NO_PASSWORDLESS, &host);
+        assert_eq!(said != "ok: no such rule", is_here, "{hosts}: {said}");
+        // Where the name is not known, each rule counts.
+        let (said, _) = fix(NO_PASSWORDLESS, &debian(&[("x", &line)]));
+        assert_ne!(said, "ok: no such rule", "{hosts}");
+    }
+}
+
+#[test]
+fn a_group_that_is_asked_for_nothing() {
+    let yaml = "sudo_limit: {forbid: no_authentication}";
+    let after = check(
+        yaml,
+        &debian(&[(
+            "x",
+            "Defaults insults, exempt_group=ops\nli ALL=(ALL) ALL\n",
+        )]),
+        "drift: no password is asked of members of `ops`, \
+         wanted sudo asks for a password @ /etc/sudoers.d/x:1",
+    );
+    assert_eq!(
+        after.content("/etc/sudoers.d/x").as_deref(),
+        Some("Defaults insults\nli ALL=(ALL) ALL\n")
+    );
+    check(
+        yaml,
+        &debian(&[("x", "Defaults exempt_group=ops\nDefaults !exempt_group\n")]),
+        "ok: no such rule",
+    );
+}
+
+#[test]
+fn variables_that_decide_which_code_runs() {
+    let yaml = "sudo_limit: {forbid: code_variables}";
+    for (text, bad, left) in [
+        ("Defaults env_keep += \"*\"\n", "*", ""),
+        (
+            "Defaults env_keep += \"LANG PYTHONPATH PERL5LIB\"\n",
+            "PYTHONPATH PERL5LIB",
+            "Defaults env_keep += \"LANG\"\n",
+        ),
+        ("Defaults env_keep = LD_*\n", "LD_*", "Defaults !env_keep\n"),
+        (
+            "Defaults:li insults, env_keep+=RUBYOPT\n",
+            "RUBYOPT",
+            "Defaults:li insults\n",
+        ),
+    ] {
+        let after = check(
+            yaml,
+            &debian(&[("x", text)]),
+            &format!(
+                "drift: `{bad}` of the caller in env_keep, \
+                 wanted a clean environment for every command @ /etc/sudoers.d/x:1"
+            ),
+        );
+        assert_eq!(after.content("/etc/sudoers.d/x").as_deref(), Some(left));
+    }
+    check(
+        yaml,
+        &debian(&[("x", "Defaults setenv\n")]),
+        "drift: the caller chooses the variables of commands, \
+         wanted a clean environment for every command @ /etc/sudoers.d/x:1",
+    );
+    check(
+        yaml,
+        &debian(&[("x", "li ALL=(ALL) SETENV: /opt/a\n")]),
+        "drift: `li` may choose the variables of `/opt/a`, \
+         wanted a clean environment for every command @ /etc/sudoers.d/x:1 \
+         (by hand: take the `SETENV:` tag away with visudo)",
+    );
+    for text in [
+        "Defaults env_keep += \"LANG LC_* SSH_AUTH_SOCK EDITOR\"\n",
+        "Defaults env_keep += PYTHONPATH\nDefaults env_keep -= PYTHONPATH\n",
+        "Defaults env_keep += PYTHONPATH\nDefaults !env_keep\n",
+        "Defaults setenv\nDefaults !setenv\n",
+        "li ALL=(ALL) SETENV: ALL\n",
+        "li ALL=(ALL) SETENV: NOSETENV: /opt/a\n",
+    ] {
+        check(yaml, &debian(&[("x", text)]), "ok: no such rule");
+    }
+}
+
+/// sudoers(5): an integer in a boolean context.
+#[test]
+fn a_number_that_is_negated_is_zero() {
+    check(
+        "sudo_defaults: {option: timestamp_timeout, value: {from: 0, to: 15, set: 15}}",
+        &debian(&[("x", "Defaults !timestamp_timeout\n")]),
+        "ok: 0 @ /etc/sudoers.d/x:1",
+    );
+}

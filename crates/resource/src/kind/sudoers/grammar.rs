@@ -69,6 +69,8 @@ pub struct Grant {
     pub command: Member,
     /// `NOPASSWD` is in effect.
     pub passwordless: bool,
+    /// `SETENV` is in effect: the caller chooses the command's variables.
+    pub sets_environment: bool,
     /// Where the `NOPASSWD:` in effect stands, with the white space after it. None where the
     /// rule says it more than once: without one of them it would still hold.
     pub tag: Option<Span>,
@@ -423,6 +425,7 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
         }
         let mut run_as: Option<Vec<Member>> = None;
         let mut tags: Vec<(usize, usize)> = Vec::new();
+        let mut sets_environment = false;
         // Run-as lists and tags hold for the commands after them, until changed.
         loop {
             if cursor.take('(') {
@@ -432,6 +435,8 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
                 match name.as_str() {
                     "NOPASSWD" => tags.push((from, to)),
                     "PASSWD" => tags.clear(),
+                    "SETENV" => sets_environment = true,
+                    "NOSETENV" => sets_environment = false,
                     _ => {}
                 }
             }
@@ -442,6 +447,7 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
                 run_as: run_as.clone(),
                 command,
                 passwordless: !tags.is_empty(),
+                sets_environment,
                 tag: match tags[..] {
                     [(from, to)] => cursor.line.span(from, to),
                     _ => None,

@@ -5,6 +5,7 @@
 //! kind never takes it for harmless.
 
 mod grammar;
+mod reach;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use model::{HostPath, Probe, SourceLine};
 use crate::{Answers, ContentEdit, Edit, Seen};
 pub use grammar::{AliasKind, Grant, Member, Scope, Setting, SettingValue, Span};
 use grammar::{Parsed, logical_lines, parse};
+pub use reach::Reach;
 
 pub const MAIN: &str = "/etc/sudoers";
 pub const DROP_INS: &str = "/etc/sudoers.d";
@@ -103,6 +105,50 @@ impl Sudoers {
         self.expand(AliasKind::Command, std::slice::from_ref(&grant.command))
             .iter()
             .any(|member| !member.negated && member.name == "ALL")
+    }
+
+    /// What this rule's command reaches, at most.
+    pub fn reach(&self, grant: &Grant) -> Reach {
+        let members = self.expand(AliasKind::Command, std::slice::from_ref(&grant.command));
+        let mut most = Reach::Limited;
+        for member in &members {
+            match (reach::reach(member), &most) {
+                (Reach::All, _) => return Reach::All,
+                (through @ Reach::Through(_), Reach::Limited | Reach::Untold(_)) => most = through,
+                (untold @ Reach::Untold(_), Reach::Limited) => most = untold,
+                _ => {}
+            }
+        }
+        most
+    }
+
+    /// Can this rule be about the host of this name? Only what surely is not is left out: a
+    /// plain name that is another one.
+    pub fn is_for_host(&self, grant: &Grant, hostname: Option<&str>) -> bool {
+        let Some(hostname) = hostname else {
+            return true;
+        };
+        let is_name = |name: &str| {
+            name.chars().any(|c| c.is_ascii_alphabetic())
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        fn first_label(name: &str) -> &str {
+            name.split('.').next().unwrap_or_default()
+        }
+        // With `fqdn`, and where a name has several, another one may be meant.
+        if self.settings().any(|setting| setting.name == "fqdn") {
+            return true;
+        }
+        self.expand(AliasKind::Host, &grant.hosts)
+            .iter()
+            .filter(|host| !host.negated)
+            .any(|host| {
+                host.name == "ALL"
+                    || !is_name(&host.name)
+                    || first_label(&host.name).eq_ignore_ascii_case(first_label(hostname))
+            })
     }
 
     /// May what this rule allows run as root?

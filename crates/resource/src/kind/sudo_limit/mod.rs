@@ -1,11 +1,14 @@
 //! `sudo_limit`: what no rule of sudoers(5) may give away.
 
+mod variables;
+
 use model::plan::Risk;
+use model::value::Reason;
 use model::{Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::sudoers::{self, Grant, Scope, Setting, SettingValue, Sudoers};
+use crate::kind::sudoers::{self, Grant, Reach, Scope, Setting, SettingValue, Sudoers};
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
 
 /// Something that no rule in `/etc/sudoers`, or in what it includes, may give away.
@@ -22,18 +25,26 @@ pub struct SudoLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forbidden {
-    /// Any command as root without a password. The fix takes the `NOPASSWD:` tag away; the
-    /// right itself stays.
+    /// Any command as root without a password, whether a rule says `ALL` or names a program that
+    /// runs any other: a shell, an interpreter, an editor, all of `/usr/bin/*`. The fix takes the
+    /// `NOPASSWD:` tag away; the right itself stays.
     PasswordlessEverything,
     /// Any use of `NOPASSWD:`.
     Passwordless,
-    /// `Defaults !authenticate`, for everyone or for some. The fix takes the setting away.
+    /// `Defaults !authenticate` or `exempt_group`, for everyone or for some. The fix takes the
+    /// setting away.
     NoAuthentication,
-    /// Any command as root for every account of the host (`ALL ALL=(ALL) ALL`). By hand.
+    /// Any command as root for every account of the host (`ALL ALL=(ALL) ALL`), or a program
+    /// that runs any. By hand.
     EverythingForEveryone,
     /// Everything but some commands (`ALL, !/bin/sh`): such a list is easy to get around, as
     /// sudoers(5) says itself. By hand.
     Exclusions,
+    /// Variables of the caller that decide which code a command runs: `LD_PRELOAD`, `PYTHONPATH`
+    /// and their like in `env_keep` or `env_check`, the setting `setenv`, and the tag `SETENV:` of
+    /// a rule that is not about any command anyway. The fix takes the variables or the setting
+    /// away; tags by hand.
+    CodeVariables,
 }
 
 impl Forbidden {
@@ -44,6 +55,7 @@ impl Forbidden {
             Self::NoAuthentication => "no_authentication",
             Self::EverythingForEveryone => "everything_for_everyone",
             Self::Exclusions => "exclusions",
+            Self::CodeVariables => "code_variables",
         }
     }
 }
@@ -60,7 +72,11 @@ impl Kind for SudoLimit {
     }
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
-        sudoers::read(seen).1
+        let mut probes = sudoers::read(seen).1;
+        probes.push(Probe::Sysctl {
+            key: HOSTNAME.to_owned(),
+        });
+        probes
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -69,15 +85,27 @@ impl Kind for SudoLimit {
         }
         let (sudoers, _) = sudoers::read(seen);
         let drifts = match self.forbid {
-            Forbidden::NoAuthentication => self.unauthenticated(&sudoers),
-            _ => self.too_generous(&sudoers),
+            Forbidden::NoAuthentication => {
+                let mut drifts = self.unauthenticated(&sudoers);
+                drifts.extend(self.exempt(&sudoers));
+                drifts
+            }
+            Forbidden::CodeVariables => {
+                let mut drifts = variables::kept(&sudoers);
+                drifts.extend(self.too_generous(&sudoers, seen));
+                drifts
+            }
+            _ => self.too_generous(&sudoers, seen),
         };
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
         }
         match sudoers.hidden() {
             Some(reason) => reason.clone().into(),
-            None => Judgement::compliant("no such rule"),
+            None => match self.untold(&sudoers, seen) {
+                Some(why) => Judgement::Unknown(Reason::Malformed { why }),
+                None => Judgement::compliant("no such rule"),
+            },
         }
     }
 
@@ -99,8 +127,32 @@ impl SudoLimit {
         matches!(name, "root" | "#0") || self.except.iter().any(|except| except == name)
     }
 
-    fn too_generous(&self, sudoers: &Sudoers) -> Vec<Drift> {
-        let grants: Vec<&Grant> = sudoers.grants().collect();
+    /// A command of which it can't be told what it reaches.
+    fn untold(&self, sudoers: &Sudoers, seen: &Answers) -> Option<String> {
+        sudoers.grants().find_map(|grant| {
+            let matters = match self.forbid {
+                Forbidden::PasswordlessEverything => grant.passwordless,
+                Forbidden::EverythingForEveryone => sudoers
+                    .users(grant)
+                    .iter()
+                    .any(|user| !user.negated && user.name == "ALL"),
+                _ => false,
+            };
+            let matters = matters
+                && sudoers.runs_as_root(grant)
+                && sudoers.is_for_host(grant, hostname(seen));
+            match sudoers.reach(grant) {
+                Reach::Untold(why) if matters => Some(format!("{}: {why}", grant.at)),
+                _ => None,
+            }
+        })
+    }
+
+    fn too_generous(&self, sudoers: &Sudoers, seen: &Answers) -> Vec<Drift> {
+        let grants: Vec<&Grant> = sudoers
+            .grants()
+            .filter(|grant| sudoers.is_for_host(grant, hostname(seen)))
+            .collect();
         let mut drifts: Vec<Drift> = Vec::new();
         for (at, grant) in grants.iter().enumerate() {
             if !self.is_against(sudoers, grant) {
@@ -118,7 +170,7 @@ impl SudoLimit {
                 .map(|user| named(&user.name))
                 .collect();
             if !who.is_empty() {
-                drifts.push(self.drift(grant, &who));
+                drifts.push(self.drift(sudoers, grant, &who));
             }
         }
         // A rule with several commands is one line to its reader, and a tag goes once.
@@ -136,7 +188,9 @@ impl SudoLimit {
 
     fn is_against(&self, sudoers: &Sudoers, grant: &Grant) -> bool {
         let everything_as_root = || {
-            !grant.command.negated && sudoers.is_any_command(grant) && sudoers.runs_as_root(grant)
+            !grant.command.negated
+                && matches!(sudoers.reach(grant), Reach::All | Reach::Through(_))
+                && sudoers.runs_as_root(grant)
         };
         match self.forbid {
             Forbidden::PasswordlessEverything => grant.passwordless && everything_as_root(),
@@ -150,15 +204,27 @@ impl SudoLimit {
                             && sudoers.is_any_command(other)
                     })
             }
+            Forbidden::CodeVariables => {
+                grant.sets_environment
+                    && !grant.command.negated
+                    && sudoers.runs_as_root(grant)
+                    && sudoers.reach(grant) != Reach::All
+            }
             Forbidden::NoAuthentication => false,
         }
     }
 
-    fn drift(&self, grant: &Grant, who: &[String]) -> Drift {
+    fn drift(&self, sudoers: &Sudoers, grant: &Grant, who: &[String]) -> Drift {
         let who = who.join(", ");
+        let anything = match sudoers.reach(grant) {
+            Reach::Through(program) => {
+                format!("{}, and so anything,", printable(program.as_bytes()))
+            }
+            _ => "anything".to_owned(),
+        };
         let (observed, wanted, by_hand) = match self.forbid {
             Forbidden::PasswordlessEverything => (
-                format!("{who} may run anything as root without a password"),
+                format!("{who} may run {anything} as root without a password"),
                 "a password for rights without limit",
                 None,
             ),
@@ -168,9 +234,17 @@ impl SudoLimit {
                 None,
             ),
             Forbidden::EverythingForEveryone => (
-                format!("{who} may run anything as root"),
+                format!("{who} may run {anything} as root"),
                 "rights without limit for named people or groups only",
                 Some("name the people or the group that this rule is meant for"),
+            ),
+            Forbidden::CodeVariables => (
+                format!(
+                    "{who} may choose the variables of `{}`",
+                    printable(grant.command.name.as_bytes())
+                ),
+                "a clean environment for every command",
+                Some("take the `SETENV:` tag away with visudo"),
             ),
             _ => (
                 format!(
@@ -259,13 +333,69 @@ impl SudoLimit {
     }
 }
 
+impl SudoLimit {
+    /// `exempt_group`: its members are asked for nothing. The last setting of a scope wins.
+    fn exempt(&self, sudoers: &Sudoers) -> Vec<Drift> {
+        let settings: Vec<&Setting> = sudoers
+            .settings()
+            .filter(|setting| setting.name == "exempt_group")
+            .collect();
+        settings
+            .iter()
+            .enumerate()
+            .filter(|(at, setting)| {
+                !settings[at + 1..]
+                    .iter()
+                    .any(|later| later.scope == setting.scope)
+            })
+            .filter_map(|(_, setting)| {
+                let SettingValue::Set(group) = &setting.value else {
+                    return None;
+                };
+                if self.excepts(&format!("%{group}")) {
+                    return None;
+                }
+                let edits: Vec<Edit> = setting
+                    .removal
+                    .clone()
+                    .map(sudoers::without)
+                    .into_iter()
+                    .collect();
+                Some(Drift {
+                    observed: format!(
+                        "no password is asked of members of `{}`",
+                        printable(group.as_bytes())
+                    ),
+                    wanted: "sudo asks for a password".to_owned(),
+                    at: vec![setting.at.clone()],
+                    by_hand: edits
+                        .is_empty()
+                        .then(|| "take `exempt_group` away with visudo".to_owned()),
+                    edits,
+                    ..Drift::default()
+                })
+            })
+            .collect()
+    }
+}
+
+/// The name by which this host knows its own rules.
+const HOSTNAME: &str = "kernel.hostname";
+
+fn hostname(seen: &Answers) -> Option<&str> {
+    seen.sysctl(HOSTNAME)
+        .known()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty() && *name != "(none)")
+}
+
 /// Does a later rule for the same name ask for the password after all? The last match wins.
 fn is_overruled(sudoers: &Sudoers, grant: &Grant, user: &str, later: &[&Grant]) -> bool {
     grant.passwordless
         && later.iter().any(|other| {
             !other.passwordless
                 && !other.command.negated
-                && sudoers.is_any_command(other)
+                && (sudoers.is_any_command(other) || other.command == grant.command)
                 && other.hosts == grant.hosts
                 && (other.run_as == grant.run_as
                     || other.run_as.as_ref().is_some_and(|users| {

@@ -1,0 +1,229 @@
+//! What a command of sudoers(5) reaches: some programs run whatever they are told, so that the
+//! right to start one of them is the right to do anything.
+
+use regex::RegexBuilder;
+
+use super::grammar::Member;
+use crate::kind::files_where::glob_matches;
+
+/// What may be run with a rule's command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What it says, as far as we know.
+    Limited,
+    /// Anything: `ALL`.
+    All,
+    /// A program that starts any other or changes any file: which one.
+    Through(String),
+    /// Can't be told, and why.
+    Untold(String),
+}
+
+/// Programs that run what they are told, read commands, or write to any file, by their own
+/// documentation (each has a way for a shell, a command, or a file of the caller's).
+const OPEN: [&str; 78] = [
+    "apt",
+    "apt-get",
+    "ash",
+    "at",
+    "awk",
+    "bash",
+    "busybox",
+    "capsh",
+    "chmod",
+    "chown",
+    "chroot",
+    "cp",
+    "crontab",
+    "csh",
+    "dash",
+    "dd",
+    "docker",
+    "dpkg",
+    "ed",
+    "emacs",
+    "env",
+    "ex",
+    "expect",
+    "find",
+    "fish",
+    "flock",
+    "gawk",
+    "gdb",
+    "git",
+    "install",
+    "ionice",
+    "ksh",
+    "less",
+    "ln",
+    "lua",
+    "man",
+    "mawk",
+    "more",
+    "mount",
+    "mv",
+    "nano",
+    "nice",
+    "node",
+    "nohup",
+    "nsenter",
+    "perl",
+    "php",
+    "pkexec",
+    "podman",
+    "python",
+    "python3",
+    "rbash",
+    "rsync",
+    "ruby",
+    "runuser",
+    "script",
+    "screen",
+    "sed",
+    "setpriv",
+    "setsid",
+    "sh",
+    "socat",
+    "start-stop-daemon",
+    "strace",
+    "su",
+    "sudo",
+    "systemd-run",
+    "tar",
+    "tclsh",
+    "tee",
+    "time",
+    "timeout",
+    "tmux",
+    "unshare",
+    "vi",
+    "vim",
+    "visudo",
+    "xargs",
+];
+
+/// Shells, which are open with no argument at all too, or after `-c`.
+const SHELLS: [&str; 11] = [
+    "ash", "bash", "csh", "dash", "fish", "ksh", "rbash", "sh", "su", "sudo", "zsh",
+];
+
+const DIRECTORIES: [&str; 4] = ["/usr/bin/", "/bin/", "/usr/sbin/", "/sbin/"];
+
+/// Who writes to one of these is root.
+const RULES: [&str; 4] = ["/etc/sudoers", "/etc/passwd", "/etc/shadow", "/etc/crontab"];
+
+/// A pattern may compile to this much, and no more.
+const PATTERN_LIMIT_BYTES: usize = 1 << 18;
+
+/// What one command reaches, aliases aside.
+pub fn reach(member: &Member) -> Reach {
+    let command = member.name.as_str();
+    if member.negated {
+        return Reach::Limited;
+    }
+    if command == "ALL" {
+        return Reach::All;
+    }
+    let (program, arguments) = match command.strip_prefix('^') {
+        // A regular expression ends at a `$` that nothing but white space follows.
+        Some(rest) => match rest.find("$ ") {
+            Some(at) => (&command[..at + 2], command[at + 3..].trim()),
+            None => (command, ""),
+        },
+        None => command.split_once([' ', '\t']).unwrap_or((command, "")),
+    };
+    let arguments = arguments.trim();
+    if program == "sudoedit" {
+        return edits(arguments);
+    }
+    let is_any = matches!(arguments, "" | "*" | "^.*$" | "^$");
+    let is_any_shell = is_any || arguments.ends_with(" *") || arguments.starts_with("-c ^");
+    let matcher = match Matcher::of(program) {
+        Ok(matcher) => matcher,
+        Err(why) => return Reach::Untold(why),
+    };
+    let names = OPEN.iter().filter(|_| is_any);
+    let names = names.chain(SHELLS.iter().filter(|_| is_any_shell));
+    for name in names {
+        for directory in DIRECTORIES {
+            let path = format!("{directory}{name}");
+            if matcher.matches(&path) {
+                return Reach::Through(path);
+            }
+        }
+    }
+    Reach::Limited
+}
+
+/// sudoedit(8): any file where none is named.
+fn edits(arguments: &str) -> Reach {
+    if arguments.is_empty() {
+        return Reach::Through("sudoedit".to_owned());
+    }
+    for word in arguments.split_whitespace() {
+        match Matcher::of(word) {
+            Ok(matcher) => {
+                if let Some(path) = RULES.iter().find(|path| matcher.matches(path)) {
+                    return Reach::Through(format!("sudoedit {path}"));
+                }
+            }
+            Err(why) => return Reach::Untold(why),
+        }
+    }
+    Reach::Limited
+}
+
+enum Matcher {
+    Pattern(regex::Regex),
+    /// All programs of a directory.
+    Directory(String),
+    Glob(String),
+}
+
+impl Matcher {
+    fn of(text: &str) -> Result<Self, String> {
+        if text.starts_with('^') {
+            // sudo takes POSIX extended expressions, and `(?i)`, which mean the same here.
+            return RegexBuilder::new(text)
+                .size_limit(PATTERN_LIMIT_BYTES)
+                .build()
+                .map(Self::Pattern)
+                .map_err(|_| "a regular expression is not understood".to_owned());
+        }
+        if text.ends_with('/') {
+            return Ok(Self::Directory(text.to_owned()));
+        }
+        Ok(Self::Glob(without_sets(text)))
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.is_match(path),
+            Self::Directory(directory) => path
+                .strip_prefix(directory.as_str())
+                .is_some_and(|name| !name.contains('/')),
+            Self::Glob(glob) => glob_matches(glob.as_bytes(), path.as_bytes()),
+        }
+    }
+}
+
+/// A set (`[…]`) is taken for any character: better one rule too many is looked at.
+fn without_sets(glob: &str) -> String {
+    let mut out = String::new();
+    let mut rest = glob;
+    while let Some((before, after)) = rest.split_once('[') {
+        out.push_str(before);
+        match after.get(1..).and_then(|inner| inner.split_once(']')) {
+            Some((_, left)) => {
+                out.push('?');
+                rest = left;
+            }
+            None => {
+                out.push('[');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
