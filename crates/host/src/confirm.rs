@@ -164,6 +164,31 @@ impl Guard {
         start().map_err(|error| format!("nothing would watch over the change: {error}"))
     }
 
+    /// Runs the check after a restart of the machine, which waits until the host is up.
+    pub(crate) fn look_when_up(&self, state: &State) -> Result<(), String> {
+        let Self::Systemd { program } = self else {
+            return Ok(());
+        };
+        let directory = Digest::of(state.directory().as_os_str().as_encoded_bytes()).to_string();
+        let start = || -> Result<(), ActError> {
+            systemd_run()?
+                .args([
+                    format!("--unit=steadfast-restarted-{}", &directory[..8]),
+                    "--description=Look at the host after a restart for a Steadfast change"
+                        .to_owned(),
+                    "--property=Type=exec".to_owned(),
+                    // It found something: that is no failure of its own.
+                    "--property=SuccessExitStatus=1 3 5".to_owned(),
+                ])
+                .args(LASTING.map(|property| format!("--property={property}")))
+                .args(recover(program, state))
+                .args(["--restarted"])
+                .succeed()
+                .map(drop)
+        };
+        start().map_err(|error| format!("nothing looks at the host after the restart: {error}"))
+    }
+
     pub(crate) fn disarm(&self, id: ChangeId, state: &State) {
         if matches!(self, Self::Systemd { .. }) {
             disarm(id, state);
@@ -388,7 +413,11 @@ pub(crate) fn begin(header: &mut Header, options: &ApplyOptions<'_>) -> Timestam
         // Who is let in while sshd still has what it had before proves nothing.
         std::thread::sleep(SETTLING);
     }
-    let (now, within) = ((options.now)(), options.confirm_within);
+    begin_at(header, (options.now)(), options.confirm_within)
+}
+
+/// The same at a moment, for so long.
+pub(crate) fn begin_at(header: &mut Header, now: Timestamp, within: Duration) -> Timestamp {
     let deadline = now + within;
     let connections = session::connections();
     let activated_ms = clock::since_boot_ms();

@@ -12,7 +12,7 @@ use model::{Action, ActionId, Digest, Effect, HostPath, Inverse, Mode, Plan, Ris
 use crate::LocalHost;
 use crate::act::place::{LastLink, Root};
 use crate::act::unit;
-use crate::apply::{Applied, ApplyError, ApplyOptions, Origin, Verdict, apply_as};
+use crate::apply::{Applied, ApplyError, ApplyOptions, Origin, Verdict, apart, apply_as};
 use crate::event::Event;
 use crate::image::Node;
 use crate::state::{State, StateError, sync_directory};
@@ -196,8 +196,9 @@ pub fn uninstall(
     options: &ApplyOptions<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Uninstalled, ApplyError> {
-    if let Some(pending) = state.pending()?.first() {
-        return Err(ApplyError::Pending(pending.change.id));
+    // What waits is taken back, in time or at the next boot, by what goes here.
+    if let Some(first) = apart::unended(state)? {
+        return Err(ApplyError::Pending(first));
     }
     let mut done = Uninstalled {
         stays: vec![state.directory().to_owned()],

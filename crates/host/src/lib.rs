@@ -34,6 +34,7 @@ pub mod probe;
 pub mod records;
 pub mod recover;
 pub mod rehearse;
+pub mod restart;
 mod room;
 pub mod state;
 mod take_back;
@@ -50,7 +51,7 @@ use std::collections::BTreeMap;
 use model::probe::WalkTests;
 use model::{Observed, Probe, WalkTest};
 
-pub use apply::{Applied, ApplyError, ApplyOptions, Verdict, apply, outlook};
+pub use apply::{Applied, ApplyError, ApplyOptions, Unended, Verdict, apply, outlook};
 pub use confirm::{ConfirmError, Guard, Proof, Session, Unproven, confirm, confirm_from};
 pub use crash::CrashPoints;
 pub use error::HostError;

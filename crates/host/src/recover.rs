@@ -16,6 +16,7 @@ use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::journal::Batch;
 use crate::lock::{Lock, LockError};
+use crate::restart;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::target::Target;
 use crate::undo;
@@ -139,13 +140,22 @@ fn one(
                     why: format!("confirmed by {by}"),
                 });
             }
-            if !confirm::is_over(&header, now) {
+            let ours = header.restart.clone().filter(|one| one.is_made(&header));
+            let mut unguarded = None;
+            if let Some(restart) = ours {
+                let again = restart::wait_on(&context, state, &mut header, &restart, now);
+                unguarded = again.err();
+            }
+            if unguarded.is_none() && !confirm::is_over(&header, now) {
                 return Ok(Recovery::StillAwaiting {
                     deadline: header.deadline.unwrap_or(now),
                     undo: false,
                 });
             }
             match restarted {
+                true if unguarded.is_some() => {
+                    "the machine was restarted, and nothing would take it back if nobody confirmed it"
+                }
                 true => "the machine was restarted before anyone confirmed it",
                 false => "nobody confirmed it in time",
             }

@@ -25,7 +25,7 @@ use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Outside, Risk};
 use crate::LocalHost;
 use crate::act::held::LOCK_WAIT;
 use crate::act::{ActError, Context, LastLink, account, health, linker, unit};
-use crate::apply::{ApplyOptions, image_key};
+use crate::apply::{ApplyOptions, Unended, apart, image_key};
 use crate::elsewhere;
 use crate::event::Event;
 use crate::image::Node;
@@ -124,11 +124,8 @@ pub enum UndoError {
         if .0.len() == 1 { "was" } else { "were" }
     )]
     Conflict(Vec<Obstacle>),
-    #[error(
-        "change {0} is not finished: `steadfast confirm {0}` keeps it where it waits for that, else \
-         `steadfast recover` comes first"
-    )]
-    Pending(ChangeId),
+    #[error("{0}")]
+    Pending(Box<Unended>),
     #[error("an undo that could cut people off is refused here: {0}")]
     NoGuard(String),
     /// The journal could not be written any more. `steadfast recover` sees to the rest; the
@@ -194,11 +191,16 @@ pub fn undo_chosen(
     let target = Target::of(host)?;
     let lock = Lock::take(&target.root, options.lock_wait)?;
     elsewhere::claim(&lock, state)?;
-    if let Some(pending) = state.pending()?.first() {
-        return Err(UndoError::Pending(pending.change.id));
-    }
     let mut record = state.change(id)?;
     forget_claims(&mut record);
+    let ours = apart::Ours {
+        plan: &record.plan,
+        images: &record.images,
+        risk: way_back_risk(&record),
+    };
+    if let Some(first) = apart::in_the_way(state, &ours)? {
+        return Err(UndoError::Pending(first));
+    }
     record.header.leaves = choice.leaves(&record).map_err(UndoError::Choice)?;
     refuse_unless_undoable(state, &target, &record)?;
     let is_guarded = way_back_risk(&record) >= Risk::Connectivity;

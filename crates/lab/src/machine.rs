@@ -578,6 +578,24 @@ impl Machine {
         self.boot()
     }
 
+    /// Waits until it is up again, after it was told from inside to restart itself.
+    pub fn restarts_itself(&mut self) -> Result<()> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while self.answers()? {
+            if Instant::now() >= deadline {
+                return Err(Error::TimedOut {
+                    what: format!("the restart of {}", self.scratch.name()),
+                    limit: STOP_LIMIT,
+                    detail: format!(": {}", tail_of_file(&self.console())),
+                });
+            }
+            sleep(TICK);
+        }
+        // The connection that stays went with it.
+        let _ = fs::remove_file(self.scratch.path().join("ssh"));
+        self.wait_until_up(Instant::now() + BOOT_LIMIT)
+    }
+
     /// Boots from now on what is installed under `release` in its `/boot`, as a boot loader would: the kernel and the start-up disk, of
     /// at most 64 MiB each.
     pub fn boots(&mut self, release: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::restart::Restarted;
 use crate::{ChangeId, HostPath, PlanId};
 
 /// Where a change stands.
@@ -167,6 +168,9 @@ pub struct Change {
     /// Some of it was taken back on request; the rest is in effect, and can be undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone_in_part: bool,
+    /// The machine was restarted for it: how the host was when it was up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restarted>,
 }
 
 /// Paths that changed while a change was at work, and are none of its own.

@@ -21,6 +21,7 @@ pub mod patching;
 pub mod path;
 pub mod plan;
 pub mod probe;
+pub mod restart;
 pub mod rule;
 pub mod secrets;
 pub mod value;

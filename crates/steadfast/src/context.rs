@@ -11,14 +11,17 @@ use host::install::OWN;
 use host::packages::Turn;
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
-    Pending, Recovered, Recovery, State, StateError,
+    Pending, Recovered, Recovery, State, StateError, Unended,
 };
 use jiff::Timestamp;
+use model::count::first_of;
+use model::restart::Restarted;
 use model::{Change, ChangeId, ChangeState};
 use plan::retention::Retention;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show;
 
 /// Where root keeps the journal.
 const SYSTEM_STATE: &str = "/var/lib/steadfast";
@@ -142,6 +145,11 @@ impl Context {
         let Ok(Some(state)) = self.existing_journal() else {
             return;
         };
+        let history = state.history().unwrap_or_default();
+        let restarted = history.iter().rev().find(|one| one.restart.is_some());
+        if let Some(text) = restarted.and_then(restarted_text) {
+            crate::say(format_args!("{text}"));
+        }
         // What is wrong with the journal, the commands that need it say.
         for one in state.unended().unwrap_or_default() {
             if which(one.change.state)
@@ -161,6 +169,41 @@ impl Context {
 
 fn is_in_effect(change: &Change) -> bool {
     !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
+}
+
+/// What people must know of the last restart for a change that stands.
+fn restarted_text(change: &Change) -> Option<String> {
+    let id = change.id;
+    let stands = matches!(
+        change.state,
+        ChangeState::Committed | ChangeState::AwaitingConfirmation
+    );
+    match change.restart.as_ref().filter(|_| stands)? {
+        Restarted::Due => Some(format!(
+            "change {id}: the machine is being restarted for it, or was and nobody looked at the host \
+             since: steadfast recover"
+        )),
+        Restarted::Well { .. } => None,
+        Restarted::Unwell { why, .. } => Some(format!(
+            "change {id}: after the restart for it the host is not as before ({}): steadfast recover \
+             looks again, steadfast undo {id} takes it back",
+            first_of(why, 2)
+        )),
+    }
+}
+
+/// What ends a change that another waits for, each with its command.
+pub fn what_ends(first: &Unended) -> String {
+    let change = &first.change;
+    let steps = show::change::endings(change);
+    let mut said: Vec<String> = steps
+        .into_iter()
+        .map(|step| format!("{} {}", step.command, step.note))
+        .collect();
+    if let (ChangeState::AwaitingConfirmation, Some(deadline)) = (change.state, first.deadline) {
+        said.push(format!("without that it is taken back at {deadline:.0}"));
+    }
+    said.join("; ")
 }
 
 /// What people must know of a change that waits, or that needs a person.

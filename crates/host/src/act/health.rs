@@ -34,6 +34,8 @@ pub struct Seen {
     /// A socket, a timer or a bus name starts it when it is needed, so it may rest meanwhile.
     is_on_demand: bool,
     main_process: Option<u32>,
+    /// systemd is about to start or stop it.
+    has_job: bool,
     /// After which time systemd starts it again when it ended (`RestartSec=`).
     restart_after: Option<Duration>,
 }
@@ -64,6 +66,11 @@ impl Seen {
         self.is_oneshot
     }
 
+    /// Does a socket, a timer or a bus name start it when it is needed?
+    pub const fn is_on_demand(&self) -> bool {
+        self.is_on_demand
+    }
+
     /// Of a service that runs (systemd.service(5), `MainPID`).
     pub const fn main_process(&self) -> Option<u32> {
         self.main_process
@@ -84,9 +91,11 @@ impl Seen {
     /// done so more than once, or does so after longer than a change can wait.
     pub fn restarts_once(&self, now: &Self) -> Option<Duration> {
         let waits = now.sub_state.starts_with("auto-restart");
+        // It counts already when its time is over and the job is made that starts it.
+        let begun = now.restarts == self.restarts + 1 && !now.has_failed();
         let ended_once = match waits {
-            true => now.restarts == self.restarts,
-            false => now.restarts == self.restarts + 1 && !now.has_failed(),
+            true => now.restarts == self.restarts || now.has_job && begun,
+            false => begun,
         };
         now.restart_after
             .filter(|after| ended_once && *after <= RESTART_LIMIT)
@@ -133,6 +142,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
                 "Type" => seen.is_oneshot = value == "oneshot",
                 "MainPID" => seen.main_process = value.parse().ok().filter(|id| *id != 0),
+                "Job" => seen.has_job = !matches!(value, "" | "0"),
                 "RestartUSec" => seen.restart_after = parse_span(value),
                 "TriggeredBy" | "BusName" => seen.is_on_demand |= !value.is_empty(),
                 _ => {}
@@ -174,7 +184,7 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     for name in names {
         check_name(name)?;
     }
-    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,RestartUSec";
+    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,Job,RestartUSec";
     let arguments = ["show", properties, "--"];
     let mut told_of = 0;
     for attempt in 0..ASKED_AT_MOST {

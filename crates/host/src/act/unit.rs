@@ -41,6 +41,11 @@ pub fn is_booting() -> Result<bool, ActError> {
     Ok(matches!(ended.stdout.trim(), "initializing" | "starting"))
 }
 
+/// Asks systemd to restart the machine, in order. It begins at once, and this ends before it.
+pub fn restart_machine() -> Result<(), ActError> {
+    systemctl()?.args(["reboot"]).succeed().map(drop)
+}
+
 pub(super) fn systemctl() -> Result<Program, ActError> {
     // Units with an init script would otherwise be enabled there as well, outside of the
     // before-images.

@@ -1,17 +1,81 @@
-//! Whether a plan has nothing to do with a change that waits to be confirmed, so that either
-//! can be taken back without the other. Decides by what both touch; never looks at the host.
+//! Whether a plan, or an undo, has nothing to do with a change that waits to be confirmed, so that
+//! either can be taken back without the other. Decides by what both touch; never looks at the host.
 
 use std::collections::BTreeSet;
 
-use model::{Effect, HostPath, Plan, Risk};
+use jiff::Timestamp;
+use model::{Change, ChangeState, Effect, HostPath, Plan, Risk};
 
-/// Do the two share no place, and could `plan` cut nobody off? What is not known to be apart
+use crate::journal::{Imaged, Role};
+use crate::state::{ChangeRecord, State, StateError};
+
+/// A change that has to end before another begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unended {
+    pub change: Change,
+    /// Until when it can be confirmed, where it waits for that.
+    pub deadline: Option<Timestamp>,
+}
+
+impl std::fmt::Display for Unended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let id = self.change.id;
+        match self.change.state {
+            ChangeState::AwaitingConfirmation => {
+                write!(f, "change {id} waits to be confirmed, and comes first")
+            }
+            ChangeState::AwaitingUndoConfirmation => {
+                write!(
+                    f,
+                    "the undo of change {id} waits to be confirmed, and comes first"
+                )
+            }
+            state => write!(f, "change {id} is {}, and comes first", state.words()),
+        }
+    }
+}
+
+/// What a new change, or an undo, does: the places of the undo are known by its before-images too.
+pub(crate) struct Ours<'a> {
+    pub plan: &'a Plan,
+    pub images: &'a [Imaged],
+    pub risk: Risk,
+}
+
+/// The first change that is not over, and that this can't begin beside.
+pub(crate) fn in_the_way(
+    state: &State,
+    ours: &Ours<'_>,
+) -> Result<Option<Box<Unended>>, StateError> {
+    for pending in state.pending()? {
+        let change = pending.change;
+        if !change.state.is_awaiting() || !is_apart(ours, &state.change(change.id)?) {
+            let deadline = pending.deadline;
+            return Ok(Some(Box::new(Unended { change, deadline })));
+        }
+    }
+    Ok(None)
+}
+
+/// The first change that is not over, whatever it touches.
+pub(crate) fn unended(state: &State) -> Result<Option<Box<Unended>>, StateError> {
+    let first = state.pending()?.into_iter().next();
+    Ok(first.map(|pending| {
+        Box::new(Unended {
+            change: pending.change,
+            deadline: pending.deadline,
+        })
+    }))
+}
+
+/// Do the two share no place, and could this cut nobody off? What is not known to be apart
 /// is not: packages, accounts, mounts and programs touch more than they name.
-pub(crate) fn is_apart(plan: &Plan, waiting: &Plan) -> bool {
-    if plan.risk() >= Risk::Connectivity {
+fn is_apart(ours: &Ours<'_>, waiting: &ChangeRecord) -> bool {
+    if ours.risk >= Risk::Connectivity {
         return false;
     }
-    let (Some(ours), Some(theirs)) = (Touched::by(plan), Touched::by(waiting)) else {
+    let ours = Touched::by(ours.plan, ours.images);
+    let (Some(ours), Some(theirs)) = (ours, Touched::by(&waiting.plan, &waiting.images)) else {
         return false;
     };
     ours.names.is_disjoint(&theirs.names)
@@ -19,7 +83,6 @@ pub(crate) fn is_apart(plan: &Plan, waiting: &Plan) -> bool {
         && theirs.paths.iter().all(|path| !ours.is_near(path))
 }
 
-#[derive(Default)]
 struct Touched<'a> {
     paths: BTreeSet<HostPath>,
     /// The directories that hold them.
@@ -29,8 +92,12 @@ struct Touched<'a> {
 }
 
 impl<'a> Touched<'a> {
-    fn by(plan: &'a Plan) -> Option<Self> {
-        let mut touched = Self::default();
+    fn by(plan: &'a Plan, images: &'a [Imaged]) -> Option<Self> {
+        let touches = |image: &&Imaged| image.role == Role::Touched;
+        let mut touched = Self {
+            paths: images.iter().filter(touches).map(|one| &one.path).collect(),
+            names: BTreeSet::new(),
+        };
         for action in &plan.actions {
             match (&action.effect, action.effect.path()) {
                 (_, Some(path)) => {

@@ -3,7 +3,7 @@
 //! people off stays only when somebody confirms it.
 
 mod actions;
-mod apart;
+pub(crate) mod apart;
 mod changeable;
 mod ending;
 mod images;
@@ -21,6 +21,7 @@ use model::plan::PLAN_FORMAT;
 use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Probe, Risk};
 
 pub(crate) use actions::upgrades;
+pub use apart::Unended;
 pub use changeable::outlook;
 
 use crate::LocalHost;
@@ -106,11 +107,8 @@ pub enum ApplyError {
     OtherHost(String),
     #[error("{} that the plan rests on changed since", plural(.0.len(), "observed value"))]
     Changed(Vec<Changed>),
-    #[error(
-        "change {0} is not finished: `steadfast confirm {0}` keeps it where it waits for that, else \
-         `steadfast recover` comes first"
-    )]
-    Pending(ChangeId),
+    #[error("{0}")]
+    Pending(Box<Unended>),
     #[error("a change that could cut people off is refused here: {0}")]
     NoGuard(String),
     /// The journal could not be written any more. `steadfast recover` takes the change back;
@@ -187,13 +185,13 @@ pub(crate) fn apply_as(
     }
     let lock = Lock::take(&target.root, options.lock_wait)?;
     elsewhere::claim(&lock, state)?;
-    for pending in state.pending()? {
-        let id = pending.change.id;
-        let is_held_up =
-            !pending.change.state.is_awaiting() || !apart::is_apart(plan, &state.change(id)?.plan);
-        if is_held_up {
-            return Err(ApplyError::Pending(id));
-        }
+    let ours = apart::Ours {
+        plan,
+        images: &[],
+        risk: plan.risk(),
+    };
+    if let Some(first) = apart::in_the_way(state, &ours)? {
+        return Err(ApplyError::Pending(first));
     }
     let now = |premise: &&Premise| premise.after.is_none();
     let changed = target.changed(plan.premises.iter().filter(now), None)?;
@@ -258,6 +256,7 @@ pub(crate) fn apply_as(
             outside: Outside::default(),
             unproven: false,
             undone_in_part: false,
+            restart: None,
         },
         token: token.clone(),
         root: target.root.path().to_owned(),
@@ -272,6 +271,7 @@ pub(crate) fn apply_as(
         secrets: images.iter().any(|image| image.sensitive),
         swept: false,
         undo: None,
+        restart: None,
     };
     let sets = Sets::of(plan, &images);
     let places = Places::of(&images);

@@ -13,6 +13,7 @@ use crate::act::package::PackagesBefore;
 use crate::act::place::{LastLink, Root};
 use crate::confirm::Session;
 use crate::image::{Images, Node};
+use crate::restart::Restart;
 
 /// A change's own record; rewritten at each transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub struct Header {
     /// it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<GuardedUndo>,
+    /// The machine is to be restarted for it, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
 }
 
 /// What a confirmation is judged by, within one boot of the machine (CLOCK_BOOTTIME).

@@ -6,6 +6,7 @@ use host::confirm::{
     Began, Process, Proof, Session, SignIn, began, judge, on_startup, parse_accepted,
     parse_journal, parse_stat,
 };
+use host::undo::{UndoError, Undone};
 use host::{Applied, ApplyError, ApplyOptions, Event, Guard, Recovery, Verdict};
 use jiff::Timestamp;
 use model::{ChangeId, ChangeState, Plan, Risk};
@@ -329,13 +330,15 @@ fn what_waits_holds_up_only_what_is_near() {
     let near = ["/etc/app.conf", "/etc/beside.conf"];
     for path in near {
         let refused = bench.apply(&bench.plan([put(path, "x\n")]));
-        let Err(error @ ApplyError::Pending(ChangeId(1))) = refused else {
+        let Err(ApplyError::Pending(first)) = refused else {
             panic!("{path}: {refused:?}");
         };
-        assert!(
-            error.to_string().contains("steadfast confirm c-1"),
-            "{error}"
+        assert_eq!(first.change.id, ChangeId(1));
+        assert_eq!(
+            first.to_string(),
+            "change c-1 waits to be confirmed, and comes first"
         );
+        assert!(first.deadline.is_some());
     }
     let refused = apply(&bench, &detached, &mut |_| {});
     assert!(
@@ -365,6 +368,53 @@ fn what_waits_holds_up_only_what_is_near() {
         .map(|one| one.state)
         .collect();
     assert_eq!(states, [ChangeState::RolledBack, ChangeState::Committed]);
+}
+
+/// An undo as well: what it puts back is elsewhere, and cuts nobody off.
+#[test]
+fn what_waits_holds_up_only_an_undo_that_is_near() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("/opt")).expect("a folder is made");
+    for (at, path) in [(1, "/opt/apart.conf"), (2, "/etc/beside.conf")] {
+        let applied = bench.apply(&bench.plan([put(path, "x\n")]));
+        assert!(
+            matches!(&applied, Ok(Applied::Committed(id)) if *id == ChangeId(at)),
+            "{applied:?}"
+        );
+    }
+    let detached = ApplyOptions {
+        detach: true,
+        ..options()
+    };
+    apply(&bench, &detached, &mut |_| {}).expect("it is applied");
+    let undo = |id: u64| {
+        host::undo(
+            &bench.host(),
+            &bench.open(),
+            ChangeId(id),
+            &options(),
+            &mut |_| {},
+        )
+    };
+    for near in [2, 3] {
+        let refused = undo(near);
+        let Err(UndoError::Pending(first)) = refused else {
+            panic!("{near}: {refused:?}");
+        };
+        assert_eq!(first.change.id, ChangeId(3));
+    }
+    let undone = undo(1);
+    assert!(matches!(undone, Ok(Undone::Done { .. })), "{undone:?}");
+    assert!(!bench.path("/opt/apart.conf").exists());
+    host::confirm(
+        &bench.host(),
+        &bench.open(),
+        ChangeId(3),
+        "a test",
+        Timestamp::now(),
+    )
+    .expect("what waits can be confirmed still");
+    assert!(matches!(undo(2), Ok(Undone::Done { .. })));
 }
 
 #[test]

@@ -319,6 +319,9 @@ fn a_unit_that_systemd_starts_again_has_the_time_for_it_once() {
         "ActiveState=failed\nNRestarts=0\nRestartUSec=1min",
         "ActiveState=activating\nSubState=auto-restart\nNRestarts=0\nRestartUSec=1h",
         "ActiveState=activating\nSubState=auto-restart\nNRestarts=0\nRestartUSec=infinity",
+        // Its time is over, and it is about to be started.
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=1\nJob=17\nRestartUSec=1min",
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=2\nJob=18\nRestartUSec=1min",
     ];
     let seen = parse_show(&text.join("\n\n"));
     let has = |at: usize| {
@@ -338,6 +341,8 @@ fn a_unit_that_systemd_starts_again_has_the_time_for_it_once() {
             none,
             none,
             none,
+            none,
+            Some(60_000),
             none
         ]
     );

@@ -432,10 +432,10 @@ fn refusal(error: ApplyError, plan: &Plan) -> Failure {
         ApplyError::Act(_) if !rustix::process::geteuid().is_root() => {
             (Exit::Findings, "nothing was changed; run with sudo")
         }
-        ApplyError::Pending(_) => (
-            Exit::NeedsPerson,
-            "steadfast history says which command ends it",
-        ),
+        ApplyError::Pending(first) => {
+            let help = format!("nothing was changed; {}", context::what_ends(first));
+            return Failure::with_help(Exit::NeedsPerson, error, help);
+        }
         ApplyError::State(_) | ApplyError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use model::count::plural;
 use model::{Change, ChangeState};
 
+use crate::commands::patch::reboot;
 use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
@@ -41,6 +42,9 @@ pub struct Args {
     /// Stay until no change waits any more, as the guard of one does
     #[arg(long, hide = true)]
     watch: bool,
+    /// Wait until the host is up, and look at it, after a restart for a patch
+    #[arg(long, hide = true, conflicts_with = "watch")]
+    restarted: bool,
 }
 
 /// How often the guard looks for a sign-in and at the deadline.
@@ -66,15 +70,42 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if let Some(typed) = &args.change {
         return see_to(args, context, &state, typed);
     }
+    if args.restarted {
+        reboot::wait_until_up();
+    }
+    let restarted = after_restart(context, &state)?;
+    if args.restarted {
+        return Ok(restarted);
+    }
+    let ended = end_what_pends(args, &state)?;
+    Ok(restarted.or(ended))
+}
+
+/// Looks at the host after a restart for a patch, or has that done when it is up.
+fn after_restart(context: &Context, state: &State) -> Result<Exit, Failure> {
+    let unchecked = host::restart::unchecked(state).map_err(context::refused)?;
+    if unchecked.is_empty() {
+        return Ok(Exit::AsWanted);
+    }
+    if !host::restart::is_booting() {
+        return reboot::look(context, state, &unchecked);
+    }
+    if let Err(why) = host::restart::look_when_up(state) {
+        crate::say(format_args!("{why}"));
+    }
+    Ok(Exit::AsWanted)
+}
+
+fn end_what_pends(args: &Args, state: &State) -> Result<Exit, Failure> {
     let pending = state.pending().map_err(context::refused)?;
     if pending.is_empty() {
-        return needy(&state);
+        return needy(state);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let pending: Vec<Change> = pending.into_iter().map(|pending| pending.change).collect();
-    let left = await_work(&state, &pending, args.wait.0)?;
-    let exit = context::recover_within(&host, &state, left)?;
-    Ok(match context::needs_person(&state)? {
+    let left = await_work(state, &pending, args.wait.0)?;
+    let exit = context::recover_within(&host, state, left)?;
+    Ok(match context::needs_person(state)? {
         true => exit.or(Exit::NeedsPerson),
         false => exit,
     })

@@ -425,10 +425,10 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             Exit::Findings,
             "nothing was touched; make room on this file system, and try again",
         ),
-        UndoError::Pending(_) => (
-            Exit::NeedsPerson,
-            "nothing was touched; steadfast history says which command ends it",
-        ),
+        UndoError::Pending(first) => {
+            let help = format!("nothing was touched; {}", context::what_ends(first));
+            return Failure::with_help(Exit::NeedsPerson, error, help);
+        }
         UndoError::OtherRoot { .. } | UndoError::State(_) | UndoError::Act(_) => (
             Exit::NeedsPerson,
             "steadfast history shows what is going on",

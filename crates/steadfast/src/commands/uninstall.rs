@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::LocalHost;
+use host::{ApplyError, LocalHost};
 
 use crate::context::{self, Context};
 use crate::exit::Exit;
@@ -23,6 +23,16 @@ pub struct Args {
     yes: bool,
 }
 
+fn refusal(error: ApplyError) -> Failure {
+    match &error {
+        ApplyError::Pending(first) => {
+            let help = format!("nothing was removed; {}", context::what_ends(first));
+            Failure::with_help(Exit::NeedsPerson, error, help)
+        }
+        _ => Failure::because(Exit::NeedsPerson, error),
+    }
+}
+
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let Some(state) = context.existing_state()? else {
         crate::say(format_args!("nothing is installed: there is no journal"));
@@ -40,8 +50,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let options = context::options(&host, &state, Duration::ZERO);
-    let done = host::uninstall(&host, &state, &options, &mut |_| {})
-        .map_err(|error| Failure::because(Exit::NeedsPerson, error))?;
+    let done = host::uninstall(&host, &state, &options, &mut |_| {}).map_err(refusal)?;
     for path in &done.removed {
         crate::say(format_args!("removed  {}", path.display()));
     }

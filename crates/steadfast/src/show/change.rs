@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use model::restart::Restarted;
 use model::{Change, ChangeState, Effect, Plan};
 
 use super::effect::{Seen, describe, is_secret, upgraded};
@@ -43,6 +44,24 @@ pub fn write(
     row(&mut paper, "when", &times)?;
     if let Some(note) = &change.note {
         paper.row(Role::Wary, "note", &Text::new().advice(note))?;
+    }
+    match &change.restart {
+        None => {}
+        Some(Restarted::Due) => {
+            let text = "asked for, and the host was not looked at since";
+            paper.row(Role::Wary, "restart", &Text::new().plain(text))?;
+        }
+        Some(Restarted::Well { at }) => {
+            let text = format!("the host was well after it, at {}", minute(*at));
+            row(&mut paper, "restart", &text)?;
+        }
+        Some(Restarted::Unwell { at, why }) => {
+            let text = format!("the host was not as before after it, at {}", minute(*at));
+            paper.row(Role::Bad, "restart", &Text::new().plain(&text))?;
+            for one in why {
+                paper.indented(LABEL, &Text::new().plain(one))?;
+            }
+        }
     }
     if change.unproven {
         let text = "kept without a proof that anyone can still sign in";

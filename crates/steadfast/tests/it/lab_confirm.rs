@@ -165,6 +165,32 @@ fn whoever_waits_can_change_their_mind() {
     host.expect_same(&before);
 }
 
+/// What waits holds up only what touches its places or could cut people off, and says how it ends.
+#[test]
+fn what_waits_is_named_with_what_ends_it() {
+    let Some(host) = host() else { return };
+    host.role(
+        "apart",
+        "  - file: {path: /opt/apart.conf, content: \"x\\n\"}\n",
+    );
+    host.steadfast(&["apply", "--role", "apart", "--yes"])
+        .expect(0, &["c-2"]);
+    host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
+    let ends = [
+        "change c-3 waits to be confirmed, and comes first",
+        "steadfast confirm c-3 keeps it",
+        "without that it is taken back at",
+    ];
+    host.steadfast(&["uninstall", "--yes"]).expect(5, &ends);
+    host.steadfast(&["undo", "c-3", "--yes"]).expect(5, &ends);
+    host.steadfast(&apply("10m", &["--detach", "--rule", "ssh-max-tries"]))
+        .expect(5, &ends);
+    host.steadfast(&["undo", "c-2", "--yes"]).expect(0, &[]);
+    host.shell("test ! -e /opt/apart.conf");
+    host.steadfast(&["confirm"]).expect(0, &["committed"]);
+    is_in_effect(&host);
+}
+
 /// A confirmed change that ends root's sign-in, and the host as it left it.
 fn changed() -> Option<(Host, lab::Snapshot)> {
     let host = host()?;

@@ -11,6 +11,7 @@ use crate::lab_machine_power::{
     BOOT_WRITES, SPARED, boot, cut_at, on_machines, run, say, steadfast, stripped,
 };
 use crate::lab_patch::{MAKE, demo};
+use crate::lab_patch_reboot::{MAPPED, library};
 use crate::many_kinds::{Moments, all_is_wanted, rounds};
 
 /// Where the upgrade writes.
@@ -141,4 +142,38 @@ fn the_power_goes(release: Release, upgrades: u32, undoes: u32) {
         &Exec::shell("test -z \"$(dpkg --audit)\" && demo"),
         0,
     );
+    restarts_for_a_patch(&mut machine);
+}
+
+/// A real restart of a machine for what dbus goes on with, and the look at it when it is up.
+fn restarts_for_a_patch(machine: &mut Machine) {
+    let installs = "apt-get -qq -y install library >/dev/null";
+    let made = format!("{MAKE}{}{installs}; {MAPPED}\n", library("library", "1"));
+    run(machine, &Exec::shell(&made), 0);
+    let made = format!("{MAKE}{}sync", library("library", "2"));
+    run(machine, &Exec::shell(&made), 0);
+    let boot = "cat /proc/sys/kernel/random/boot_id";
+    let before = run(machine, &Exec::shell(boot), 0);
+    let apply = [
+        "patch",
+        "apply",
+        "--package",
+        "library",
+        "--reboot",
+        "--yes",
+    ];
+    let said = run(machine, &steadfast(&apply), 0);
+    assert!(said.contains("the machine is restarted now"), "{said}");
+    machine.restarts_itself().expect("it is up again");
+    assert_ne!(run(machine, &Exec::shell(boot), 0), before);
+    let seen = format!(
+        "for _ in $(seq 300); do {PROGRAM} show last | tr -s ' \\n' ' ' | \
+         grep -q 'the host was well after it' && exit 0; sleep 1; done; {PROGRAM} show last; exit 1"
+    );
+    run(
+        machine,
+        &Exec::shell(&seen).limit(Duration::from_secs(400)),
+        0,
+    );
+    say("restarted for a patch, and looked at");
 }

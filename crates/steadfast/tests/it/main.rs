@@ -26,6 +26,8 @@ mod lab_patch;
 mod lab_patch_choose;
 mod lab_patch_kill;
 mod lab_patch_more;
+mod lab_patch_reboot;
+mod lab_patch_services;
 mod lab_pending;
 mod lab_pending_lists;
 mod lab_plan_says;

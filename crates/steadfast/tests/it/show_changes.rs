@@ -33,6 +33,7 @@ pub fn changes() -> Vec<Change> {
         outside: model::Outside::default(),
         unproven: false,
         undone_in_part: false,
+        restart: None,
     })
     .chain([Change {
         id: ChangeId(7),
@@ -48,6 +49,7 @@ pub fn changes() -> Vec<Change> {
         outside: model::Outside::default(),
         unproven: false,
         undone_in_part: false,
+        restart: None,
     }])
     .collect()
 }

@@ -12,8 +12,8 @@ use plan::data::Data;
 
 use super::Which;
 use super::making::{Made, make, today};
-use super::still_open;
 use super::well::Before;
+use super::{reboot, still_open};
 use crate::commands::apply::{self, Task, carry_out};
 use crate::context::{self, Context};
 use crate::duration::Span;
@@ -29,7 +29,8 @@ use crate::style::Style;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  steadfast patch apply --only security --yes\n  \
-    steadfast patch apply patch.json"
+    steadfast patch apply patch.json\n  \
+    steadfast patch apply --only security --window \"Sat 02:00-05:00\" --reboot --yes"
 )]
 pub struct Args {
     /// A plan saved by `steadfast patch plan --output`
@@ -46,6 +47,10 @@ pub struct Args {
     /// Wait for the window, however long that takes, where it is closed
     #[arg(long)]
     wait_for_window: bool,
+    /// Restart the machine afterwards, where the kernel or what only a restart ends needs it, and look at
+    /// the host when it is up
+    #[arg(long)]
+    reboot: bool,
     /// How long another package manager that is at work may keep it waiting
     #[arg(long, value_name = "TIME", default_value = "1m")]
     wait: Span,
@@ -109,7 +114,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         apply::nothing_to_do(plan, foretold.headline_without_actions())?;
         let style = Style::for_stderr();
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
-        return Ok(foretold.exit_without_actions());
+        let exit = foretold.exit_without_actions();
+        if !args.reboot {
+            return Ok(exit);
+        }
+        // One that did not fit into the window of its patch.
+        let before = Before::look(&made)?;
+        let ended = reboot::after(context, &host, &before, times.as_ref(), args.confirm_within)?;
+        return Ok(exit.or(ended));
     }
     // The proof of a restore may have become too old meanwhile.
     refuse_at_risk(&made.foretold.data, args.accept_data_loss)?;
@@ -118,6 +130,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
     } else {
         show::patch::write(&mut std::io::stderr().lock(), &telling(&made), &style)?;
+        if args.reboot {
+            crate::say(format_args!(
+                "afterwards the machine is restarted, where that is needed"
+            ));
+        }
         if !apply::ask()? {
             crate::say(format_args!("nothing was changed"));
             return Ok(Exit::AsWanted);
@@ -141,6 +158,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let exit = carry_out(context, &task)?;
     if exit == Exit::AsWanted {
         still_open::say(context, plan);
+        if args.reboot {
+            return reboot::after(context, &host, &before, times.as_ref(), args.confirm_within);
+        }
     }
     Ok(exit)
 }

@@ -6,6 +6,7 @@ mod dependencies;
 mod due;
 mod making;
 mod plan;
+pub mod reboot;
 mod restart;
 mod status;
 mod still_open;

@@ -201,6 +201,13 @@ fn by_who(running: &[Process]) -> BTreeMap<String, Vec<String>> {
     all
 }
 
+/// Does a newer kernel, or the one that the next boot runs, wait for a restart of the machine?
+pub(super) fn is_reboot_due(kernel: &Kernel, components: &[Component]) -> bool {
+    let mut status = Status::default();
+    status.look_at_kernels(kernel, components);
+    status.reboot_due
+}
+
 impl Status {
     /// What is pending is only known as of then.
     fn look_at_lists(&mut self, lists: AptLists) {

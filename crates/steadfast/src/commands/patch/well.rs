@@ -6,13 +6,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use advisory::assess;
-use host::act::health::{Health, Seen, look};
+use host::act::health::{Health, Seen, Watched, look, watch};
 use host::act::{LastLink, Root};
 use host::packages::Check;
 use host::packages::users::processes;
 use host::{LocalHost, Verdict};
 use jiff::Timestamp;
 use model::finding::Drifted;
+use model::patching::SmokeCheck;
+use model::restart::Expected;
 use model::{Effect, Finding, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
@@ -61,10 +63,58 @@ impl Before {
         })
     }
 
+    /// What must hold after a restart of the machine.
+    pub(super) fn expected(&self) -> Expected {
+        let as_written = |check: &Check| SmokeCheck {
+            argv: check.argv.clone(),
+            limit_seconds: check.limit.as_secs(),
+        };
+        Expected {
+            ran: self.ran.keys().cloned().collect(),
+            checks: self.passed.iter().map(as_written).collect(),
+            met: self.met.clone(),
+            gone: self.closes.union(&self.until_boot).cloned().collect(),
+        }
+    }
+
+    /// The same, read again after it.
+    pub(super) fn noted(expected: Expected, plan: &Plan) -> Self {
+        let check = |check: SmokeCheck| Check {
+            argv: check.argv,
+            limit: Duration::from_secs(check.limit_seconds),
+        };
+        let ran = expected.ran.into_iter();
+        Self {
+            met: expected.met,
+            selectors: Selectors::from(&plan.selection),
+            passed: expected.checks.into_iter().map(check).collect(),
+            ran: ran.map(|name| (name, Seen::default())).collect(),
+            closes: expected.gone,
+            until_boot: BTreeSet::new(),
+        }
+    }
+
+    /// Looks at the host when it is up again.
+    pub(super) fn after_restart(&self, state: &Path) -> Vec<String> {
+        self.failures(state)
+    }
+
     /// Looks again. What failed costs the whole patch.
     pub(super) fn verdict(&self, plan: &Plan, state: &Path) -> Verdict {
         let mut failed = runs_old(plan);
-        failed.extend(self.gone_down());
+        failed.extend(self.failures(state));
+        let serves = ::plan::patch::SERVES;
+        Verdict {
+            failed: failed
+                .into_iter()
+                .map(|why| (serves.to_owned(), why))
+                .collect(),
+            ..Verdict::default()
+        }
+    }
+
+    fn failures(&self, state: &Path) -> Vec<String> {
+        let mut failed = self.gone_down();
         for check in &self.passed {
             if let Err(said) = check.ask() {
                 failed.push(format!(
@@ -78,33 +128,42 @@ impl Before {
             Err(why) => failed.push(format!("the audit could not be made again: {why}")),
         }
         failed.extend(self.still_here(state));
-        let serves = ::plan::patch::SERVES;
-        Verdict {
-            failed: failed
-                .into_iter()
-                .map(|why| (serves.to_owned(), why))
-                .collect(),
-            ..Verdict::default()
-        }
+        failed
     }
 
     /// Services that ran and do not any more, whoever stopped them: a maintainer's script, or what
-    /// it could not start again.
+    /// it could not start again. One that another's restart ended has the time that systemd gives it.
     fn gone_down(&self) -> Vec<String> {
         let names: Vec<&str> = self.ran.keys().map(String::as_str).collect();
-        match look(&names) {
-            Ok(now) => self
-                .ran
-                .iter()
-                .zip(now)
-                .filter(|(_, now)| !now.is_up())
-                .filter_map(|((name, before), now)| match before.health(&now) {
-                    Health::Down(why) => Some(format!("`{name}` ran before: {why}")),
-                    Health::Up | Health::Starting | Health::Rests => None,
-                })
-                .collect(),
-            Err(error) => vec![format!("whether services run is unknown: {error}")],
+        let now = match look(&names) {
+            Ok(now) => now,
+            Err(error) => return vec![format!("whether services run is unknown: {error}")],
+        };
+        let mut down = Vec::new();
+        let mut waited_for = Vec::new();
+        for ((name, before), now) in self.ran.iter().zip(now) {
+            match before.health(&now) {
+                Health::Down(_) if now.is_up() => {}
+                Health::Down(_) if before.restarts_once(&now).is_some() => {
+                    crate::say(format_args!(
+                        "{name} has ended, and is waited for until systemd starts it again"
+                    ));
+                    waited_for.push(Watched {
+                        name: name.clone(),
+                        seen: before.clone(),
+                    });
+                }
+                Health::Down(why) => down.push((name.clone(), why)),
+                Health::Up | Health::Starting | Health::Rests => {}
+            }
         }
+        match watch(&waited_for) {
+            Ok(still) => down.extend(still),
+            Err(error) => return vec![format!("whether services run is unknown: {error}")],
+        }
+        down.into_iter()
+            .map(|(name, why)| format!("`{name}` ran before: {why}"))
+            .collect()
     }
 
     /// Rules that the host met and does not meet any more, by what root alone could have changed:
@@ -202,7 +261,7 @@ fn running() -> BTreeMap<String, Seen> {
         .filter_map(|process| process.unit)
         .filter(|unit| unit.ends_with(".service"))
         // Made for one run of something, and gone with it; and people's own.
-        .filter(|unit| !unit.starts_with("run-") && !unit.contains('@'))
+        .filter(|unit| !["run-", "user@"].iter().any(|own| unit.starts_with(own)))
         .collect();
     let names: Vec<&str> = units.iter().map(String::as_str).collect();
     let seen = look(&names).unwrap_or_default();
@@ -210,7 +269,11 @@ fn running() -> BTreeMap<String, Seen> {
         .iter()
         .cloned()
         .zip(seen)
-        .filter(|(_, seen)| seen.is_up() && !seen.is_oneshot())
+        .filter(|(unit, seen)| {
+            // A socket starts one for each connection, which ends with it (systemd.socket(5), `Accept=`).
+            let is_of_one_connection = unit.contains('@') && seen.is_on_demand();
+            seen.is_up() && !seen.is_oneshot() && !is_of_one_connection
+        })
         .collect()
 }
 

@@ -176,6 +176,14 @@ impl Times {
         }
     }
 
+    /// Is the window open, and stays so for that long?
+    pub(super) fn is_open_for(&self, needs: Duration) -> bool {
+        let now = Timestamp::now();
+        let needs = SignedDuration::try_from(needs).unwrap_or(SignedDuration::MAX);
+        let slot = self.window.slot(now, &Digest::of(b""), needs);
+        slot.is_some_and(|slot| now >= slot.opens)
+    }
+
     fn too_short(&self) -> Failure {
         Failure::new(
             Exit::BadInput,
