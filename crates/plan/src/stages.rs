@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::patching::DebconfAnswer;
 use model::plan::LeftAlone;
 use model::{
     Action, ActionId, Answer, Effect, HostPath, Inverse, Observed, PackageOp, PackageRemoval,
@@ -18,6 +19,8 @@ use crate::risk;
 pub struct Packages {
     pub packages: Vec<PackageUpgrade>,
     pub removals: Vec<PackageRemoval>,
+    /// Of the questions that these ask.
+    pub answers: Vec<DebconfAnswer>,
     pub writes: BTreeSet<HostPath>,
     pub limit_seconds: u64,
     /// The package manager's database, as it was when all this was found out.
@@ -251,7 +254,7 @@ pub fn join(
                 packages: rehearsed.packages,
                 writes: rehearsed.writes.into_iter().collect(),
                 unfinished: Vec::new(),
-                answers: Vec::new(),
+                answers: rehearsed.answers,
                 removals: rehearsed.removals,
                 named: named.into_iter().collect(),
                 limit_seconds: rehearsed.limit_seconds,

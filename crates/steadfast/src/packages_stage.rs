@@ -12,17 +12,24 @@ use host::packages::{
     self, Together, Turn, UpgradeError, UpgradeRehearsed, Wants, fetch_beside, rehearse_work,
 };
 use host::{Host, LocalHost};
+use model::PackageUpgrade;
+use model::count::first_of;
 use model::effect::USUAL_LIMIT_SECONDS;
+use model::patching::DebconfAnswer;
 use model::plan::{LeftAlone, Selection};
 use model::probe::WalkTests;
 use model::{Effect, HostPath, Observed, Plan, Premise, Probe, WalkTest};
 use resource::Answers;
 
+use crate::commands::patch::{answers_of, trust};
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::survey::{self, Survey};
+
+/// So many questions are named.
+const QUESTIONS: usize = 6;
 
 /// What the package manager's answers rest on.
 const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
@@ -195,12 +202,13 @@ fn rehearsed(
         .filter(|(_, op)| !matches!(op, model::PackageOp::Remove))
         .map(|(name, _)| name)
         .collect();
+    let answers = answers(&selection, &fetched.packages)?;
     let work = Work {
         packages: &fetched.packages,
         removals: &removals,
         named: &named,
         unfinished: &[],
-        answers: &[],
+        answers: &answers,
     };
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let mut seen: Option<Result<Answers, Failure>> = None;
@@ -208,7 +216,9 @@ fn rehearsed(
     let mut look = |root: &Path, writes: &BTreeSet<HostPath>| {
         seen = Some(over_copy(survey, root, writes));
     };
-    let UpgradeRehearsed { writes, .. } = rehearse_work(
+    let UpgradeRehearsed {
+        writes, questions, ..
+    } = rehearse_work(
         &state,
         work,
         fetched.unpacked_bytes,
@@ -218,6 +228,7 @@ fn rehearsed(
         &mut look,
     )
     .map_err(no_rehearsal)?;
+    say_questions(&questions);
     let after = seen.ok_or_else(|| {
         Failure::new(
             Exit::Unchecked,
@@ -231,6 +242,7 @@ fn rehearsed(
     let packages = Packages {
         packages: fetched.packages,
         removals,
+        answers,
         writes,
         limit_seconds: USUAL_LIMIT_SECONDS,
         premises,
@@ -238,6 +250,37 @@ fn rehearsed(
     let plan = stages::join(first, rest, &before, packages, &now)
         .map_err(|error| Failure::because(Exit::BadInput, error))?;
     Ok((plan, Some(turn)))
+}
+
+/// What the policy answers of what these packages ask.
+fn answers(
+    selection: &Selection,
+    packages: &[PackageUpgrade],
+) -> Result<Vec<DebconfAnswer>, Failure> {
+    let policy = selection.policy.as_deref();
+    let repository = survey::repository(policy.map(Path::new))?;
+    let answers = answers_of(repository.patches(), packages);
+    // They reach scripts that run as root.
+    if !answers.is_empty() {
+        trust(policy)?;
+    }
+    for answer in &answers {
+        crate::say(format_args!(
+            "{} is told {} ({}), by the policy",
+            answer.package, answer.value, answer.question
+        ));
+    }
+    Ok(answers)
+}
+
+fn say_questions(questions: &[String]) {
+    if !questions.is_empty() {
+        crate::say(format_args!(
+            "asked on the copy, and answered by nobody: {}; the package's own answer counts, or none; \
+             answer in the policy's patches.yaml, or before with debconf-set-selections",
+            first_of(questions, QUESTIONS)
+        ));
+    }
 }
 
 fn no_rehearsal(error: UpgradeError) -> NoRehearsal {

@@ -80,6 +80,7 @@ fn made(copy: &[(&str, &str)], installed: bool) -> Result<Plan, stages::StageErr
             archive: Digest::of(b""),
         }],
         removals: Vec::new(),
+        answers: Vec::new(),
         writes: BTreeSet::from([HostPath::literal(CONF)]),
         limit_seconds: 60,
         premises: Vec::new(),

@@ -69,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let plan = &staged.plan;
     if plan.actions.is_empty() {
-        return nothing_to_do(plan, show::plan::nothing(plan));
+        return nothing_to_do(&plan.left_alone, show::plan::nothing(plan));
     }
     if staged.unforeseen && !args.unrehearsed {
         return Err(Failure::new(
@@ -188,12 +188,12 @@ pub fn recover_overdue(context: &Context) -> Result<(), Failure> {
 }
 
 /// Already as wanted, or what is not can't be fixed here: then a script has to know.
-pub fn nothing_to_do(plan: &Plan, said: &str) -> Result<Exit, Failure> {
+pub fn nothing_to_do(left: &[LeftAlone], said: &str) -> Result<Exit, Failure> {
     crate::say(format_args!("{said}"));
     let style = Style::for_stdout();
     let mut out = output::stdout();
-    show::plan::write_left_alone(&mut out, plan, &style)?;
-    Ok(match plan.left_alone.iter().any(LeftAlone::is_impossible) {
+    show::plan::write_left_alone(&mut out, left, &style)?;
+    Ok(match left.iter().any(LeftAlone::is_impossible) {
         true => Exit::Findings,
         false => Exit::AsWanted,
     })

@@ -14,7 +14,7 @@ use host::packages::changes::Changes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::count::{first_of, plural};
-use model::plan::{Patches, may_hold_secrets};
+use model::plan::{LeftAlone, Patches, may_hold_secrets};
 use model::{Effect, HostPath, Plan, UnitOp};
 use plan::data::{Data, DataState};
 use plan::patch::waits_for_a_reboot;
@@ -152,6 +152,16 @@ impl Foretold {
         }
     }
 
+    /// What the plan leaves alone beside what is held, which is told by itself.
+    pub fn left_beside_held(&self, plan: &Plan) -> Vec<LeftAlone> {
+        let is_held = |one: &LeftAlone| {
+            let mut held = self.held.iter();
+            held.any(|held| held.name == one.what && held.text() == one.why)
+        };
+        let left = plan.left_alone.iter();
+        left.filter(|one| !is_held(one)).cloned().collect()
+    }
+
     /// The same in words.
     pub fn headline_without_actions(&self) -> &'static str {
         match self.unknown.is_empty() {
@@ -225,9 +235,10 @@ pub struct Telling<'a> {
 pub fn write(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::Result<()> {
     let paper = &mut Paper::new(out, style);
     write_decisive(paper, telling)?;
-    super::plan::write_body(paper, telling.plan, &|_| None)?;
+    let left = telling.foretold.left_beside_held(telling.plan);
+    super::plan::write_body(paper, telling.plan, &left, &|_| None)?;
     write_why(paper, telling)?;
-    write_details(paper, telling.foretold)?;
+    write_details(paper, telling)?;
     match telling.next {
         true => {
             let flags = flags(telling.foretold);
@@ -290,7 +301,7 @@ fn write_why(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
 pub fn write_brief(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::Result<()> {
     let paper = &mut Paper::new(out, style);
     write_decisive(paper, telling)?;
-    write_details(paper, telling.foretold)
+    write_details(paper, telling)
 }
 
 /// What `patch apply` has to be given, beside what was asked for.
@@ -471,7 +482,8 @@ fn list(names: &[&str]) -> String {
 }
 
 /// What is good to know and decides nothing.
-fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
+fn write_details(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()> {
+    let Telling { plan, foretold, .. } = *telling;
     if foretold.leaves_sessions {
         let text = "people's sessions, and what no service owns, go on with the old files";
         paper.row(Role::Dim, "later", &Text::new().plain(text))?;
@@ -485,6 +497,20 @@ fn write_details(paper: &mut Paper<'_>, foretold: &Foretold) -> io::Result<()> {
             );
             paper.row(Role::Dim, "data", &Text::new().plain(&text))?;
         }
+    }
+    let answers = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.effect {
+            Effect::Upgrade { answers, .. } => Some(answers),
+            _ => None,
+        });
+    for answer in answers.flatten() {
+        let text = format!(
+            "{} is told {} ({}), by the policy",
+            answer.package, answer.value, answer.question
+        );
+        paper.row(Role::Dim, "answers", &Text::new().plain(&text))?;
     }
     if !foretold.questions.is_empty() {
         let names: Vec<&str> = foretold.questions.iter().map(String::as_str).collect();

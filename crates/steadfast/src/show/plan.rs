@@ -51,7 +51,7 @@ pub fn write(
             .gap(3)
             .plain(&summary(plan)),
     )?;
-    write_body(&mut paper, plan, current)?;
+    write_body(&mut paper, plan, &plan.left_alone, current)?;
     write_next(&mut paper, plan, saved, &[])
 }
 
@@ -59,11 +59,12 @@ pub fn write(
 pub(super) fn write_body(
     paper: &mut Paper<'_>,
     plan: &Plan,
+    left: &[LeftAlone],
     current: Current<'_>,
 ) -> io::Result<()> {
     actions(paper, plan, current)?;
     consequences(paper, plan)?;
-    left_alone(paper, &plan.left_alone)
+    left_alone(paper, left)
 }
 
 /// The command that carries it out, with the flags that it needs.
@@ -96,9 +97,9 @@ pub(super) fn write_next(
     next_steps(paper, &[step])
 }
 
-/// Only what the plan leaves alone, for a plan that does nothing.
-pub fn write_left_alone(out: &mut dyn Write, plan: &Plan, style: &Style) -> io::Result<()> {
-    left_alone(&mut Paper::new(out, style), &plan.left_alone)
+/// Only what a plan that does nothing leaves alone.
+pub fn write_left_alone(out: &mut dyn Write, left: &[LeftAlone], style: &Style) -> io::Result<()> {
+    left_alone(&mut Paper::new(out, style), left)
 }
 
 /// A plan without actions, in words.

@@ -124,6 +124,9 @@ fn what_is_taken_is_what_was_asked_for() {
         ],
     );
     assert!(!said.out.contains("needsf 1.0-1 →"), "{said}");
+    // What is held is told once.
+    let held = said.out.matches("held at 1.0-1; 1.0-2 is newer").count();
+    assert_eq!(held, 1, "{said}");
     // A question is answered by the policy.
     host.shell(
         "mkdir -p /root/policy && printf 'answers:\\n  - {package: dq, question: dq/size, type: string, \
@@ -131,8 +134,14 @@ fn what_is_taken_is_what_was_asked_for() {
     );
     let policy = ["--policy", "/root/policy", "--exclude", "failp"];
     let said = host.steadfast(&[&["patch", "plan"], &policy[..]].concat());
-    let said = said.expect(1, &["dq 1.0-1 → 2.0"]);
-    assert!(!said.out.contains("dq/size"), "{said}");
+    let said = said.expect(
+        1,
+        &[
+            "dq 1.0-1 → 2.0",
+            "answers dq is told 10G (dq/size), by the policy",
+        ],
+    );
+    assert!(!said.out.contains("nobody is asked"), "{said}");
     let words = [
         "patch",
         "plan",
@@ -183,6 +192,47 @@ fn what_is_taken_is_what_was_asked_for() {
     host.shell("test -z \"$(dpkg --audit)\"");
     host.steadfast(&["history"])
         .expect(0, &["finish what dpkg left unfinished: failp"]);
+}
+
+/// The package of a role asks as well: said, or answered by the policy, journaled, and taken back by
+/// its entry alone.
+#[test]
+fn what_the_package_of_a_role_asks_is_answered_by_the_policy() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let ask = ". /usr/share/debconf/confmodule\ndb_input critical dq/size || true\ndb_go || true\n\
+               db_get dq/size\necho \"size=$RET\" > /etc/dq.conf";
+    host.shell(&format!(
+        "{MAKE}{ARCHIVES}\none dq 2.0 /srv/main '{ask}'\nboth\n"
+    ));
+    host.role("asks", "  - package: {name: dq}\n");
+    let before = host.snapshot();
+    host.steadfast(&["plan", "--role", "asks"]).expect(
+        1,
+        &["answered by nobody: dq/size (critical)", "patches.yaml"],
+    );
+    host.write(
+        "/etc/steadfast/policy/patches.yaml",
+        "answers:\n  - {package: dq, question: dq/size, type: string, value: 10G}\n",
+    );
+    let said = host
+        .steadfast(&["apply", "--role", "asks", "--yes"])
+        .expect(0, &["dq is told 10G (dq/size), by the policy"]);
+    assert!(!said.err.contains("answered by nobody"), "{said}");
+    assert_eq!(host.shell("cat /etc/dq.conf"), "size=10G\n");
+    host.steadfast(&["show", "last", "--format", "json"])
+        .expect(0, &["dq/size"]);
+    // Somebody else's answer of later stays.
+    host.shell("echo 'other other/question string mine' | debconf-set-selections");
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    let database = host.shell("cat /var/cache/debconf/config.dat");
+    assert!(database.contains("other/question"), "{database}");
+    assert!(!database.contains("dq/size"), "{database}");
+    let mut found = crate::booted::differences(&before, &host.snapshot());
+    let known = ["/var/cache/debconf", "/var/cache/apt", "/etc/steadfast"];
+    found.retain(|one| !known.iter().any(|path| one.path.starts_with(path)));
+    assert!(found.is_empty(), "{}", crate::booted::listed(&found));
 }
 
 #[test]

@@ -111,7 +111,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         apply::refuse_unless_same(saved, plan)?;
     }
     if plan.actions.is_empty() {
-        apply::nothing_to_do(plan, foretold.headline_without_actions())?;
+        apply::nothing_to_do(
+            &foretold.left_beside_held(plan),
+            foretold.headline_without_actions(),
+        )?;
         let style = Style::for_stderr();
         show::patch::write_brief(&mut std::io::stderr().lock(), &telling(&made), &style)?;
         let exit = foretold.exit_without_actions();

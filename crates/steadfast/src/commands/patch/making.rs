@@ -177,11 +177,7 @@ pub(super) fn make(
     let fetched = fetch(state, wanted, repairs).map_err(not_fetched)?;
     let versions: Vec<NewVersion> = fetched.packages.iter().map(new_version).collect();
     let checks = checks(policy);
-    let is_of_it = |answer: &&DebconfAnswer| {
-        let mut packages = fetched.packages.iter();
-        packages.any(|package| package.bare_name() == answer.package)
-    };
-    let answers: Vec<DebconfAnswer> = policy.answers.iter().filter(is_of_it).cloned().collect();
+    let answers = answers_of(policy, &fetched.packages);
     let begins = match Times::of(&selection)? {
         Some(times) => Some(times.begins(host)?),
         None => None,
@@ -314,7 +310,7 @@ fn refuse_unfinished(state: &State) -> Result<(), Failure> {
 }
 
 /// A policy's checks run as root, so nobody else may have written them.
-fn trust(policy: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn trust(policy: Option<&str>) -> Result<(), Failure> {
     let directory = survey::policy_directory(policy.map(Path::new));
     let file = directory.map(|directory| directory.join("patches.yaml"));
     match file.as_deref().map(trust_as_roots) {
@@ -325,6 +321,15 @@ fn trust(policy: Option<&str>) -> Result<(), Failure> {
             "nothing was changed; checks of a policy run as root: make it root's alone",
         )),
     }
+}
+
+/// The policy's answers to what these packages ask.
+pub(crate) fn answers_of(policy: &PatchPolicy, packages: &[PackageUpgrade]) -> Vec<DebconfAnswer> {
+    let is_of_it = |answer: &&DebconfAnswer| {
+        let mut packages = packages.iter();
+        packages.any(|package| package.bare_name() == answer.package)
+    };
+    policy.answers.iter().filter(is_of_it).cloned().collect()
 }
 
 /// Those that fit the host, and the policy's own.

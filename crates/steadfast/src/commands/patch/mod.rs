@@ -15,6 +15,8 @@ mod when;
 
 use std::path::PathBuf;
 
+pub(crate) use making::{answers_of, trust};
+
 use clap::ValueEnum;
 use model::plan::{Patches, Selection};
 

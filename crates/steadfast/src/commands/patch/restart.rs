@@ -61,7 +61,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         crate::say(format_args!("unknown: what of old files runs in {name}"));
     }
     if plan.actions.is_empty() {
-        apply::nothing_to_do(&plan, "nothing to restart")?;
+        apply::nothing_to_do(&plan.left_alone, "nothing to restart")?;
         return Ok(exit(&plan, &old));
     }
     if !args.yes {
