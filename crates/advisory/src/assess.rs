@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::index::{Feed, Index, IndexError};
 use crate::kernel::{Dormant, Kernel, Kernels, has_no_code, is_part};
 use crate::matching::{self, Coverage, InOrder, Judged, Placed, Subject, Verdict};
-use crate::rank::{Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
+use crate::rank::{ChosenBy, Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
 use crate::version::{Order, order_of};
 
@@ -712,6 +712,7 @@ fn finding(
         has_fix: fixed.is_some(),
         fix_published: judged.fix_published,
         published,
+        chosen_by: ChosenBy::of(judged.advisory.related()?),
     };
     let mut names: Vec<String> = components.iter().map(|one| one.name.clone()).collect();
     names.dedup();

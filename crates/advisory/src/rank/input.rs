@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use model::{HumanImpact, Severity};
 use serde::Serialize;
 
+use super::likelihood::ChosenBy;
 use super::{Automatable, Exploitation, Impact, SystemExposure};
 use crate::record::{Epss, Exploited};
 
@@ -95,6 +96,8 @@ pub struct Facts<'a> {
     pub has_fix: bool,
     pub fix_published: Option<Date>,
     pub published: Option<Date>,
+    /// Who has published an advisory of their own about it.
+    pub chosen_by: ChosenBy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -150,7 +153,6 @@ pub(super) struct Inputs {
     pub sure: Values,
     pub severity: Severity,
     pub score: Option<f64>,
-    pub is_local: bool,
     pub shown: Vec<Input>,
 }
 
@@ -265,7 +267,6 @@ impl Inputs {
             },
             severity: severity.value,
             score,
-            is_local: vector.is_ok() && is_local(facts),
             shown,
         }
     }
@@ -483,7 +484,7 @@ fn impact(facts: &Facts<'_>, vector: Result<&Cvss, &'static str>) -> Because<Imp
 }
 
 /// Is the metric among those of the vector?
-fn has(vector: Option<&str>, metric: &str) -> bool {
+pub(super) fn has(vector: Option<&str>, metric: &str) -> bool {
     vector.is_some_and(|vector| vector.split('/').any(|said| said == metric))
 }
 

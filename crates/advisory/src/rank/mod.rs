@@ -5,12 +5,14 @@
 
 mod clock;
 mod input;
+mod likelihood;
 mod tables;
 
 use input::Values;
 
 pub use clock::{Clock, Clocks, Due};
 pub use input::{Exposure, Facts, Input, Known, Lookup, Name, Unseen};
+pub use likelihood::ChosenBy;
 pub use tables::{
     Automatable, Decision, Exploitation, Impact, SystemExposure, Timeline, bod_26_04, ssvc_deployer,
 };
@@ -33,9 +35,9 @@ pub struct Ranking {
     pub score: Option<f64>,
     /// The probability of being exploited within 30 days, where EPSS gives one.
     pub epss: Option<f32>,
-    /// Its vector takes somebody who is on the host already.
+    /// The same where EPSS gives none: as often as others of its kind were exploited.
     #[serde(skip)]
-    pub is_local: bool,
+    pub usual_epss: f32,
     pub inputs: Vec<Input>,
     /// Every clock that runs, the strictest first; none while there is no fix.
     pub due: Vec<Due>,
@@ -80,7 +82,11 @@ pub fn rank(facts: &Facts<'_>, clocks: &Clocks) -> Ranking {
             Lookup::Known(epss) => Some(epss.score),
             _ => None,
         },
-        is_local: inputs.is_local,
+        usual_epss: likelihood::usual(
+            facts.cvss.filter(|_| inputs.score.is_some()),
+            inputs.taken.impact == Impact::Total,
+            facts.chosen_by,
+        ),
         inputs: inputs.shown,
         due,
     }
@@ -109,10 +115,7 @@ fn timeline_of(values: &Values) -> Timeline {
 impl Ranking {
     pub(crate) fn within_class(&self) -> (u32, u32, u8) {
         let exposure = self.inputs.iter().find(|one| one.name == Name::Exposure);
-        let epss = self.epss.unwrap_or(match self.is_local {
-            true => EPSS_OF_MOST_LOCAL,
-            false => EPSS_OF_MOST,
-        });
+        let epss = self.epss.unwrap_or(self.usual_epss);
         let score = self.score.unwrap_or(match self.severity {
             Severity::Critical => 9.0,
             Severity::High => 7.0,
@@ -139,9 +142,5 @@ impl Ranking {
     }
 }
 
-/// About what most have that are reached through the network, and most that are not: the model
-/// knows attack vectors, and who is on a host already is seldom seen to attack (FIRST, EPSS data).
-const EPSS_OF_MOST: f32 = 0.001;
-const EPSS_OF_MOST_LOCAL: f32 = 0.0004;
 /// What most vectors score, by far.
 const SCORE_OF_MOST: f64 = 5.5;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use advisory::rank::{
-    Automatable, Clock, Clocks, Decision, Exploitation, Exposure, Facts, HumanImpact, Impact,
-    Known, Lookup, Name, Ranking, SystemExposure, Timeline, Unseen, bod_26_04, rank, ssvc_deployer,
+    Automatable, ChosenBy, Clock, Clocks, Decision, Exploitation, Exposure, Facts, HumanImpact,
+    Impact, Known, Lookup, Name, Ranking, SystemExposure, Timeline, Unseen, bod_26_04, rank,
+    ssvc_deployer,
 };
 use advisory::record::{Epss, Exploited};
 use jiff::civil::date;
@@ -28,6 +29,7 @@ fn facts<'a>() -> Facts<'a> {
         has_fix: true,
         fix_published: Some(date(2026, 1, 31)),
         published: Some(date(2026, 1, 1)),
+        chosen_by: ChosenBy::Nobody,
     }
 }
 

@@ -167,6 +167,23 @@ impl<'a> Elf<'a> {
         self.source.read(section.offset, section.size).map(Some)
     }
 
+    /// A part of it, as far as it goes; none when there is no such section.
+    pub fn part_of_section(
+        &self,
+        name: &str,
+        from: u64,
+        size: u64,
+    ) -> Result<Option<Vec<u8>>, Reason> {
+        let Some(section) = self.find(name) else {
+            return Ok(None);
+        };
+        let Some(left) = section.size.checked_sub(from) else {
+            return Ok(None);
+        };
+        let offset = section.offset.saturating_add(from);
+        self.source.read(offset, left.min(size)).map(Some)
+    }
+
     fn find(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| {
             !section.is_empty

@@ -7,6 +7,7 @@ use model::value::Reason;
 
 use super::elf::{Elf, number};
 use super::found::Found;
+use super::go_symbols;
 use super::source::malformed;
 
 /// "The build info blob left by the linker is identified by a 16-byte header, consisting of
@@ -71,7 +72,20 @@ pub fn modules(elf: &Elf<'_>) -> Result<Vec<Found>, Reason> {
         let info = text(16 + size).unwrap_or_default();
         (version, info)
     };
-    Ok(parse(&version, &info))
+    let mut modules = parse(&version, &info);
+    // Where the names can't be read, it is not known which packages are used.
+    if let Ok(Some(packages)) = go_symbols::packages(elf) {
+        go_symbols::assign(&mut modules, main_module(&info), &packages);
+    }
+    Ok(modules)
+}
+
+/// The module of the program itself.
+fn main_module(info: &[u8]) -> Option<&str> {
+    let mut lines = info.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"mod\t"))?;
+    let name = line.split(|byte| *byte == b'\t').next()?;
+    str::from_utf8(name).ok()
 }
 
 /// A text with its length in front of it, as an unsigned varint of encoding/binary.

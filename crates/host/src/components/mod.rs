@@ -10,6 +10,7 @@
 pub mod elf;
 pub mod found;
 pub mod go;
+mod go_symbols;
 pub mod images;
 pub mod inflate;
 pub mod java;

@@ -5,6 +5,7 @@
 //! sees nothing of it but manifests and lockfiles (see [`workshop`]).
 
 mod cargo;
+mod holders;
 mod npm;
 mod pip;
 mod workshop;

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use model::dependency::Lockfile;
 use serde_json::Value;
 
+use super::holders::{has, holders};
 use super::workshop::{Tool, Workshop, said};
 use super::{
     Files, Folder, MAJOR, MANIFEST_LIMIT_BYTES, NotAsked, Upgraded, Wanted, folder_of, within,
@@ -80,8 +81,17 @@ pub(super) fn upgrade(
                 )
             });
         }
-        if let Err(why) = ended {
-            upgraded.refused.push((one.clone(), why));
+        let raised = ended.and_then(|()| raise(&workshop, &base, &lock, &lockfile.path, one));
+        match raised {
+            Ok(raised) if raised.is_empty() => {}
+            Ok(raised) => upgraded.notes.push(format!(
+                "{} {} held by {}, which {} upgraded within the range that asks for it",
+                one.name,
+                one.version,
+                raised.join(", "),
+                if raised.len() == 1 { "is" } else { "are" }
+            )),
+            Err(why) => upgraded.refused.push((one.clone(), why)),
         }
     }
     for (path, old) in &files {
@@ -89,6 +99,61 @@ pub(super) fn upgrade(
     }
     upgraded.notes.extend(workshop.notes.iter().cloned());
     Ok(upgraded)
+}
+
+/// So far up it is looked for who holds a package.
+const MOST_LEVELS: usize = 8;
+/// More are not asked about at once.
+const MOST_HOLDERS: usize = 50;
+
+/// Where the version is there still, who holds it there is upgraded within its own range, and who holds
+/// that. Gives who was; the lockfile is left as it was where that did not help.
+fn raise(
+    workshop: &Workshop,
+    base: &str,
+    lock: &Written,
+    path: &str,
+    one: &Wanted,
+) -> Result<Vec<String>, String> {
+    let read = || -> Result<(Vec<u8>, Value), String> {
+        let text = workshop.result(path)?.ok_or("npm removed the lockfile")?;
+        let lock = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        Ok((text, lock))
+    };
+    let (before, mut now) = read()?;
+    let mut level = BTreeSet::from([(one.name.clone(), one.version.clone())]);
+    let mut raised: Vec<String> = Vec::new();
+    for _ in 0..MOST_LEVELS {
+        if !has(&now, &one.name, &one.version) {
+            return Ok(raised);
+        }
+        level = holders(&now, &level);
+        let names: BTreeSet<&str> = level
+            .iter()
+            .map(|(name, _)| &**name)
+            .filter(|name| is_name(name))
+            .take(MOST_HOLDERS)
+            .collect();
+        if names.is_empty() {
+            break;
+        }
+        let command: Vec<&str> = std::iter::once("update")
+            .chain(names.iter().copied())
+            .collect();
+        npm(workshop, base, lock, &command, "")?;
+        let later = read()?.1;
+        let went = level
+            .iter()
+            .filter(|(name, version)| !has(&later, name, version))
+            .map(|(name, version)| format!("{name} {version}"));
+        raised.extend(went.filter(|one| !raised.contains(one)).collect::<Vec<_>>());
+        now = later;
+    }
+    if !has(&now, &one.name, &one.version) {
+        return Ok(raised);
+    }
+    workshop.put(path, &before)?;
+    Ok(Vec::new())
 }
 
 /// A name as the registry gives them, and no option, address or folder

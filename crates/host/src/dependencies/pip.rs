@@ -87,9 +87,12 @@ pub(super) fn upgrade(
     let kept = match check(&workshop, &asked, &changes) {
         Ok(()) => changes,
         Err(_) => {
-            let asked = installable(&workshop, &asked, &changes, &mut upgraded);
+            let mut only_new = Vec::new();
+            let asked = installable(&workshop, &asked, &changes, &mut only_new, &mut upgraded);
             changes.retain(|(pin, _)| asked.contains(pin));
-            one_by_one(&workshop, &asked, &changes, &mut upgraded)
+            // What can only be installed as it should become does so in every question.
+            changes.sort_by_key(|(pin, _)| !only_new.contains(pin));
+            one_by_one(&workshop, &asked, &changes, only_new.len(), &mut upgraded)
         }
     };
     if !kept.is_empty() {
@@ -119,11 +122,13 @@ fn is_of(pin: &Pin, wanted: &Wanted) -> bool {
 }
 
 /// The pins that pip can install as they are, or as they should become. One that it can't, as one
-/// without a wheel for this Python, would have every question about the others fail with it.
+/// without a wheel for this Python, would have every question about the others fail with it. In
+/// `only_new` are those that it can install as they should become, and not as they are.
 fn installable<'a>(
     workshop: &Workshop,
     pins: &[&'a Pin],
     changes: &[(&'a Pin, &'a Wanted)],
+    only_new: &mut Vec<&'a Pin>,
     upgraded: &mut Upgraded,
 ) -> Vec<&'a Pin> {
     if check(workshop, pins, &[]).is_ok() {
@@ -134,7 +139,10 @@ fn installable<'a>(
         let change = change.map_or(&[][..], std::slice::from_ref);
         // It may be what the upgrade mends.
         match check(workshop, pins, change) {
-            Ok(()) if !change.is_empty() => return pins.to_vec(),
+            Ok(()) if !change.is_empty() => {
+                only_new.push(pin);
+                return pins.to_vec();
+            }
             Ok(()) => {}
             Err(why) => {
                 upgraded.notes.push(format!(
@@ -149,20 +157,22 @@ fn installable<'a>(
         return Vec::new();
     }
     let (first, second) = pins.split_at(pins.len() / 2);
-    let mut good = installable(workshop, first, changes, upgraded);
-    good.extend(installable(workshop, second, changes, upgraded));
+    let mut good = installable(workshop, first, changes, only_new, upgraded);
+    good.extend(installable(workshop, second, changes, only_new, upgraded));
     good
 }
 
-/// Each that goes together with those before it.
+/// Each that goes together with those before it, of which the first `at_once` are asked about together.
 fn one_by_one<'a>(
     workshop: &Workshop,
     all: &[&Pin],
     changes: &[(&'a Pin, &'a Wanted)],
+    at_once: usize,
     upgraded: &mut Upgraded,
 ) -> Vec<(&'a Pin, &'a Wanted)> {
-    let mut kept = Vec::new();
-    for change in changes {
+    let (first, rest) = changes.split_at(at_once);
+    let mut kept = first.to_vec();
+    for change in rest {
         kept.push(*change);
         if let Err(why) = check(workshop, all, &kept) {
             kept.pop();

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -294,6 +294,25 @@ impl Workshop {
         let directory = directory.map_err(|errno| failed(errno.into()).to_string())?;
         content_within(&directory, name, crate::components::lock::LIMIT_BYTES)
             .map_err(|reason| reason.to_string())
+    }
+
+    /// Puts a file of the copy back, whatever the tool made of its name.
+    pub fn put(&self, path: &str, content: &[u8]) -> Result<(), String> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let place = self.copy().join(folder);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |errno: rustix::io::Errno| failed(errno.into()).to_string();
+        let directory = rustix::fs::openat(CWD, place, flags, Mode::empty()).map_err(failed)?;
+        let temporary = format!("{name}.steadfast");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o600);
+        let file = rustix::fs::openat(&directory, &*temporary, flags, mode).map_err(failed)?;
+        let mut file = std::fs::File::from(file);
+        file.write_all(content).map_err(|error| error.to_string())?;
+        if let Some((uid, gid)) = self.account {
+            rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
+        }
+        rustix::fs::renameat(&directory, &*temporary, &directory, name).map_err(failed)
     }
 }
 

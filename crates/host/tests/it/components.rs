@@ -169,6 +169,52 @@ fn go_programs() {
             check(Kind::Program, "tool", &go_pointers(layout), &wanted);
         }
     }
+    // The table of functions says of which packages there is code.
+    let names = b"\0golang.org/x/net/html.(*Tokenizer).Next\0net/http.Get\0example.org/tool/z.F\0main.main\0";
+    for (magic, width, first) in [
+        (0xffff_fff1_u32, 8, 3),
+        (0xffff_fffa, 8, 2),
+        (0xffff_fff0, 4, 3),
+    ] {
+        let mut table = magic.to_le_bytes().to_vec();
+        table.extend([0, 0, 1, width as u8]);
+        let header = 8 + 8 * width;
+        let mut words = [0; 8];
+        words[first] = header;
+        words[first + 1] = header + names.len();
+        for word in words {
+            table.extend(&(word as u64).to_le_bytes()[..width]);
+        }
+        table.extend(names);
+        let sections = [(".go.buildinfo", &*go_inline()), (".gopclntab", &*table)];
+        let (program, _) = elf(USUAL, &sections);
+        let found = contents(Kind::Program, &program, b"tool").found;
+        let told: Vec<(&str, String)> = found
+            .iter()
+            .map(|one| (one.name.as_str(), one.packages.join(" ")))
+            .collect();
+        let told: Vec<(&str, &str)> = told
+            .iter()
+            .map(|(name, all)| (*name, all.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("stdlib", "net/http"),
+                ("golang.org/x/net", "golang.org/x/net/html"),
+                ("example.org/new", ""),
+                ("example.org/here", ""),
+                ("example.org/tool", ""),
+            ]
+        );
+        // Cut off, of another version or of nonsense, it tells nothing.
+        for table in [&table[..20], &table[1..], &[0xff; 100][..]] {
+            let sections = [(".go.buildinfo", &*go_inline()), (".gopclntab", table)];
+            let (program, _) = elf(USUAL, &sections);
+            let found = contents(Kind::Program, &program, b"tool").found;
+            assert!(found.iter().all(|one| one.packages.is_empty()));
+        }
+    }
     // Without sections, the data is looked through.
     let (program, _) = elf(USUAL, &[(".go.buildinfa", &go_inline())]);
     check(Kind::Program, "tool", &program, &wanted);

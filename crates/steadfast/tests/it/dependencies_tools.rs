@@ -344,8 +344,8 @@ fn a_tool_sees_and_changes_nothing_but_its_copy() {
     assert!(!bench.path("outside").exists());
 }
 
-/// Serves what npm asks of a registry, on loopback: a packument for each name. Ends with the
-/// test's process.
+/// Serves what npm asks of a registry, on loopback: a packument for each name, whose versions say what
+/// they need after a blank (`1.0.0 inner@=1.0.0`). Ends with the test's process.
 fn npm_registry(packages: &[(&str, &[&str])]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -354,16 +354,25 @@ fn npm_registry(packages: &[(&str, &[&str])]) -> String {
         .map(|(name, versions)| {
             let all: serde_json::Map<String, Value> = versions
                 .iter()
-                .map(|version| {
-                    let about = json!({"name": name, "version": version,
+                .map(|release| {
+                    let mut words = release.split(' ');
+                    let version = words.next().unwrap_or_default();
+                    let needs: serde_json::Map<String, Value> = words
+                        .filter_map(|need| need.split_once('@'))
+                        .map(|(name, range)| (name.to_owned(), json!(range)))
+                        .collect();
+                    let about = json!({"name": name, "version": version, "dependencies": needs,
                         "scripts": {"postinstall": "exit 1"},
                         "dist": {"tarball": format!("{address}/{name}/-/{name}-{version}.tgz"),
                             "shasum": "0".repeat(40)}});
-                    ((*version).to_owned(), about)
+                    (version.to_owned(), about)
                 })
                 .collect();
+            let latest = versions
+                .last()
+                .and_then(|release| release.split(' ').next());
             let document = json!({"name": name, "versions": all,
-                "dist-tags": {"latest": versions.last()}});
+                "dist-tags": {"latest": latest}});
             (format!("/{name}"), document.to_string())
         })
         .collect();
@@ -478,6 +487,89 @@ fn npm_makes_the_upgrade_without_scripts_and_without_the_projects_settings() {
     }
 }
 
+/// A package of the lockfile that pins the vulnerable one may be upgraded itself, within the range that
+/// asks for it, and who pins that.
+#[test]
+fn npm_upgrades_who_holds_the_vulnerable_version() {
+    if lacks("npm") {
+        return;
+    }
+    let bench = Bench::new("npm-holders");
+    let registry = npm_registry(&[
+        (
+            "frame",
+            &[
+                "4.17.1 old-lib@1.0.0 parser@1.19.0",
+                "4.17.3 old-lib@1.0.9 parser@1.19.2",
+                "5.0.0 old-lib@2.0.0",
+            ],
+        ),
+        ("parser", &["1.19.0 old-lib@1.0.0", "1.19.2 old-lib@1.0.9"]),
+        ("old-lib", &["1.0.0", "1.0.9", "2.0.0"]),
+        // Who holds it is held itself.
+        ("outer", &["1.0.0 middle@1.0.0", "1.1.0 middle@1.1.0"]),
+        ("middle", &["1.0.0 inner@1.0.0", "1.1.0 inner@1.0.3"]),
+        ("inner", &["1.0.0", "1.0.3"]),
+        // And nothing newer of this one lets go.
+        ("rigid", &["1.0.0 stuck@1.0.0", "1.0.1 stuck@1.0.0"]),
+        ("stuck", &["1.0.0", "1.0.4"]),
+    ]);
+    bench.file("home/.npmrc", &format!("registry={registry}/\n"));
+    let wants = json!({"frame": "^4.17.1", "outer": "^1.0.0", "rigid": "^1.0.0"});
+    let manifest = json!({"name": "web", "version": "1.0.0", "dependencies": wants});
+    bench.file("project/package.json", &manifest.to_string());
+    let lock = json!({
+        "name": "web", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
+        "packages": {
+            "": {"name": "web", "version": "1.0.0", "dependencies": wants},
+            "node_modules/frame": {"version": "4.17.1",
+                "dependencies": {"old-lib": "1.0.0", "parser": "1.19.0"}},
+            "node_modules/parser": {"version": "1.19.0", "dependencies": {"old-lib": "1.0.0"}},
+            "node_modules/old-lib": {"version": "1.0.0"},
+            "node_modules/outer": {"version": "1.0.0", "dependencies": {"middle": "1.0.0"}},
+            "node_modules/middle": {"version": "1.0.0", "dependencies": {"inner": "1.0.0"}},
+            "node_modules/inner": {"version": "1.0.0"},
+            "node_modules/rigid": {"version": "1.0.0", "dependencies": {"stuck": "1.0.0"}},
+            "node_modules/stuck": {"version": "1.0.0"},
+        },
+    });
+    let lock = serde_json::to_string_pretty(&lock).expect("JSON");
+    bench.file("project/package-lock.json", &format!("{lock}\n"));
+    bench.feed(&[
+        ("CVE-2026-0001", "npm", "old-lib", "0", Some("1.0.9")),
+        ("CVE-2026-0002", "npm", "inner", "0", Some("1.0.3")),
+        ("CVE-2026-0003", "npm", "stuck", "0", Some("1.0.4")),
+    ]);
+    let home = bench.text("home");
+    let (shown, patch) = bench.patched(&[("HOME", &*home)]);
+    assert_eq!(
+        told(&shown),
+        [
+            "inner 1.0.0 -> 1.0.3, made: [\"1.0.3\"]",
+            "old-lib 1.0.0 -> 1.0.9, made: [\"1.0.9\"]",
+            "stuck 1.0.0 -> 1.0.4, not: the tool left it as it is: another package in the lockfile \
+             holds it",
+        ],
+        "{shown}"
+    );
+    for (name, version) in [
+        ("frame", "4.17.3"),
+        ("parser", "1.19.2"),
+        ("outer", "1.1.0"),
+    ] {
+        assert!(
+            patch.contains(&format!("+      \"version\": \"{version}\"")),
+            "{name}: {patch}"
+        );
+    }
+    // What did not help is not done.
+    assert!(!patch.contains("+      \"version\": \"1.0.1\""), "{patch}");
+    assert!(!patch.contains("package.json\n"), "{patch}");
+    let note =
+        "old-lib 1.0.0 held by frame 4.17.1, parser 1.19.0, which are upgraded within the range";
+    assert!(shown.to_string().contains(note), "{shown}");
+}
+
 /// A wheel with nothing but its metadata: python writes the archive.
 fn wheel(bench: &Bench, name: &str, version: &str, needs: &str) {
     let folder = format!("wheels/{name}-{version}.dist-info");
@@ -559,4 +651,52 @@ fn pip_says_whether_new_pins_hold_together() {
         ],
         "{patch}"
     );
+}
+
+/// One pin that pip can't install, as one without a wheel for this Python, costs the others nothing.
+#[test]
+fn a_pin_that_pip_cannot_install_costs_the_others_nothing() {
+    if lacks("pip") || lacks("python3") {
+        return;
+    }
+    let bench = Bench::new("pip-installable");
+    for (name, version) in [
+        ("old_lib", "1.0.0"),
+        ("old_lib", "1.0.9"),
+        // The version that is pinned has no wheel, and its fix has one.
+        ("mended", "1.1.0"),
+    ] {
+        wheel(&bench, name, version, "");
+    }
+    bench.file(
+        "project/requirements.txt",
+        "old-lib==1.0.0\nnowheel==5.4\nmended==1.0.0\n",
+    );
+    bench.feed(&[
+        ("CVE-2026-0001", "PyPI", "old-lib", "0", Some("1.0.9")),
+        ("CVE-2026-0003", "PyPI", "nowheel", "0", Some("5.4.1")),
+        ("CVE-2026-0004", "PyPI", "mended", "0", Some("1.1.0")),
+    ]);
+    let wheels = bench.text("wheels");
+    let variables = [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", &*wheels)];
+    let (shown, patch) = bench.patched(&variables);
+    let told = told(&shown);
+    assert_eq!(
+        [&told[0], &told[2]],
+        [
+            "mended 1.0.0 -> 1.1.0, made: [\"1.1.0\"]",
+            "old-lib 1.0.0 -> 1.0.9, made: [\"1.0.9\"]",
+        ],
+        "{shown}"
+    );
+    assert!(
+        told[1].starts_with("nowheel 5.4 -> 5.4.1, not: ERROR") && told[1].contains("nowheel"),
+        "{told:?}"
+    );
+    for line in ["+old-lib==1.0.9", "+mended==1.1.0"] {
+        assert!(patch.contains(line), "{patch}");
+    }
+    assert!(!patch.contains("-nowheel"), "{patch}");
+    let note = "pip can't install nowheel==5.4, which is left out of its question";
+    assert!(shown.to_string().contains(note), "{shown}");
 }

@@ -145,6 +145,39 @@ fn what_decides_comes_first() {
     assert!(text.contains("1 package, 1 restart, no reboot"), "{text}");
 }
 
+/// Case 11 of a day of patching: feeds that end before an update came out can't say that it closes
+/// nothing.
+#[test]
+fn feeds_that_ended_leave_unknown_what_it_closes() {
+    let bench = Bench::new("ended");
+    bench.feeds(&[record("CVE-2026-0001", Some("3.0.9-1"), "critical")]);
+    let mut before = assessed(&bench, &[openssl("3.0.10-1")]);
+    let after = assessed(&bench, &[openssl("3.0.11-1")]);
+    assert!(before.findings.is_empty());
+    let told = |now: &advisory::assess::Assessment| {
+        let foretold = Foretold {
+            effects: Some(effects(now.clone(), after.clone(), Vec::new())),
+            ..Foretold::default()
+        };
+        said(&plan(&[]), &foretold)
+    };
+    for feed in &mut before.feeds {
+        feed.stale = false;
+    }
+    let text = told(&before);
+    assert!(text.contains("closes no known finding"), "{text}");
+    for feed in &mut before.feeds {
+        feed.stale = true;
+    }
+    let text = told(&before);
+    assert!(
+        text.contains("which findings it closes is unknown: the feeds end on 20"),
+        "{text}"
+    );
+    assert!(text.contains("know no later fix"), "{text}");
+    assert!(!text.contains("no known finding"), "{text}");
+}
+
 #[test]
 fn what_is_held_of_one_source_is_said_once() {
     let bench = Bench::new("held");
