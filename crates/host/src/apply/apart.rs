@@ -83,6 +83,7 @@ fn is_apart(ours: &Ours<'_>, waiting: &ChangeRecord) -> bool {
         && theirs.paths.iter().all(|path| !ours.is_near(path))
 }
 
+#[derive(Default)]
 struct Touched<'a> {
     paths: BTreeSet<HostPath>,
     /// The directories that hold them.
@@ -93,17 +94,13 @@ struct Touched<'a> {
 
 impl<'a> Touched<'a> {
     fn by(plan: &'a Plan, images: &'a [Imaged]) -> Option<Self> {
-        let touches = |image: &&Imaged| image.role == Role::Touched;
-        let mut touched = Self {
-            paths: images.iter().filter(touches).map(|one| &one.path).collect(),
-            names: BTreeSet::new(),
-        };
+        let mut touched = Self::default();
+        for image in images.iter().filter(|image| image.role == Role::Touched) {
+            touched.add(&image.path);
+        }
         for action in &plan.actions {
             match (&action.effect, action.effect.path()) {
-                (_, Some(path)) => {
-                    touched.paths.insert(path.clone());
-                    touched.around.extend(path.parent());
-                }
+                (_, Some(path)) => touched.add(path),
                 (Effect::Sysctl { key, .. }, _) => drop(touched.names.insert(key)),
                 (Effect::Unit { name, .. }, _) => drop(touched.names.insert(name)),
                 (Effect::LoadAuditRules, _) => drop(touched.names.insert("audit rules")),
@@ -111,6 +108,11 @@ impl<'a> Touched<'a> {
             }
         }
         Some(touched)
+    }
+
+    fn add(&mut self, path: &HostPath) {
+        self.paths.insert(path.clone());
+        self.around.extend(path.parent());
     }
 
     /// Is `path` one of these, below one, or beside one? A directory's time is put back, too.
