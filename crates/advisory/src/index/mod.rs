@@ -30,7 +30,7 @@ use twox_hash::XxHash3_128;
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFADVIDX";
 /// Of the format: an index of another version is built again from its feed.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Magic, version, reserved, checksum, length of the head, length of the file.
 pub(crate) const FIXED: usize = 8 + 4 + 4 + 16 + 8 + 8;
 /// Where the checksum is, which is of all that comes after it.

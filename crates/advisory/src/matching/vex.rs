@@ -77,6 +77,10 @@ fn is_about(said: &Said<'_>, subject: &Subject, components: &[&Component]) -> bo
         };
         let same = match said.kind {
             "pypi" => crate::version::Order::Python.normal_name(&component.name) == full,
+            "golang" => {
+                let order = crate::version::Order::Go;
+                order.normal(&component.name) == order.normal(&full)
+            }
             _ => component.name == full,
         };
         same && version_fits(&component.version)

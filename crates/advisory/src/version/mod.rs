@@ -107,13 +107,17 @@ impl Order {
 
     /// The name as it is looked up. PyPI: "All comparisons of distribution names MUST be case
     /// insensitive, and MUST consider hyphens and underscores to be equivalent" (PEP 503, with
-    /// runs of `-`, `_` and `.` as one `-`).
+    /// runs of `-`, `_` and `.` as one `-`). Go: a package URL has a module's path in lower case
+    /// (purl-spec, golang), and a document of such names must be found by its advisories too.
     pub fn normal_name(self, name: &str) -> String {
         self.normal(name).into_owned()
     }
 
     /// The same, borrowed where it is written so already.
     pub fn normal(self, name: &str) -> Cow<'_, str> {
+        if self == Self::Go && name.contains(char::is_uppercase) {
+            return Cow::Owned(name.to_lowercase());
+        }
         let is_plain =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_normal = || name.bytes().all(is_plain) && !name.contains("--");

@@ -594,6 +594,23 @@ fn an_advisory_about_some_packages_of_a_module_is_about_no_other() {
     assert_eq!(found.findings.len(), 1);
 }
 
+/// A package URL has a module's path in lower case (purl-spec, golang).
+#[test]
+fn a_module_of_a_document_is_found_whatever_its_letters() {
+    let events = r#"{"introduced":"0"},{"fixed":"1.1.1"}"#;
+    let record = record("GO-1", "Go", "github.com/Masterminds/goutils", events, "");
+    let made = made(&[&record], |_| {});
+    for (name, version, count) in [
+        ("github.com/masterminds/goutils", "v1.1.0", 1),
+        ("github.com/Masterminds/goutils", "v1.1.0", 1),
+        ("github.com/masterminds/goutils", "v1.1.1", 0),
+        ("github.com/masterminds/goutils2", "v1.1.0", 0),
+    ] {
+        let found = assessed(&[&made], &[component(Ecosystem::Go, name, version)]);
+        assert_eq!(found.findings.len(), count, "{name} {version}");
+    }
+}
+
 #[test]
 fn an_archive_without_a_group_is_found_or_said_to_be_unknown() {
     let events = r#"{"introduced":"0"},{"fixed":"5.3.18"}"#;

@@ -316,7 +316,8 @@ fn ecosystems_have_their_orders_and_names() {
         assert_eq!(order_of(ecosystem), order, "{ecosystem}");
     }
     assert_eq!(Order::Python.normal_name("Foo__Bar.-baz"), "foo-bar-baz");
-    assert_eq!(Order::Go.normal_name("github.com/A/b"), "github.com/A/b");
+    assert_eq!(Order::Go.normal_name("github.com/A/b"), "github.com/a/b");
+    assert_eq!(Order::Semantic.normal_name("A/b"), "A/b");
 }
 
 #[test]
