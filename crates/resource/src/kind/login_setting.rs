@@ -7,6 +7,7 @@ use model::{Expectation, HostPath, Mode, Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::session_mask;
 use crate::assigned::Assigned;
 use crate::{Answers, Judgement, Kind, NewFile, Phase, Seen, Syntax};
 
@@ -26,7 +27,9 @@ pub struct LoginSetting {
     #[serde(default)]
     pub value: Option<Expectation>,
     /// Instead of `value`, for `UMASK`: the bits that it takes away at least, `"027"`. A stricter
-    /// mask will do, however it is written.
+    /// mask will do, however it is written. It must be what people's sessions have: those who sign
+    /// in get it by pam_umask(8), which the stacks of their services must call, and neither an
+    /// argument of it, nor an account's comment, nor a profile of shells may let more through.
     #[serde(default)]
     pub takes_away: Option<Mode>,
 }
@@ -62,7 +65,11 @@ impl Kind for LoginSetting {
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let value = self.wanted();
-        self.assigned(&self.file.path(), &value).probes(seen)
+        let mut probes = self.assigned(&self.file.path(), &value).probes(seen);
+        if self.takes_away.is_some() {
+            probes.extend(session_mask::probes(seen));
+        }
+        probes
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
@@ -82,8 +89,22 @@ impl Kind for LoginSetting {
                 value = Expectation::Exactly(Scalar::from(found.value.as_str()));
             }
         }
-        self.assigned(&path, &value)
-            .judge(seen, NewFile::default(), Vec::new())
+        let judgement = self
+            .assigned(&path, &value)
+            .judge(seen, NewFile::default(), Vec::new());
+        let Some(mask) = self.takes_away else {
+            return judgement;
+        };
+        let (more, untold) = session_mask::overruled(mask, seen);
+        match (judgement, untold) {
+            (Judgement::Drift(mut drifts), _) => {
+                drifts.extend(more);
+                Judgement::Drift(drifts)
+            }
+            (Judgement::Compliant { .. }, _) if !more.is_empty() => Judgement::Drift(more),
+            (Judgement::Compliant { .. }, Some(reason)) => reason.into(),
+            (other, _) => other,
+        }
     }
 
     fn risk(&self) -> Risk {

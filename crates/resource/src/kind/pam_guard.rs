@@ -2,6 +2,8 @@
 //! (`_pam_dispatch_aux` in pam_dispatch.c), with a locked account and a right password, and with
 //! an account that is not locked and a wrong one.
 
+use std::collections::BTreeSet;
+
 use super::pam_stack::{Call, Entry};
 
 /// What pam_faillock(8) makes of a stack.
@@ -94,8 +96,10 @@ pub fn guard(entries: &[&Entry]) -> Guard {
 }
 
 fn verdict(entries: &[&Entry], nodes: &[Node], says_yes: &dyn Fn(usize) -> bool) -> Guard {
-    let passwords: Vec<usize> = (0..entries.len())
-        .filter(|at| is_password(&entries[*at].call))
+    let modules = entries.iter().map(|entry| &entry.call);
+    let passwords: BTreeSet<&str> = modules
+        .filter(|call| is_password(call))
+        .map(|call| &*call.module)
         .collect();
     let mut wrong = Run::new(entries, None, false, says_yes);
     wrong.all(nodes);
@@ -121,6 +125,14 @@ fn verdict(entries: &[&Entry], nodes: &[Node], says_yes: &dyn Fn(usize) -> bool)
         }
     }
     Guard::Holds
+}
+
+/// Is whom this module knows let in, where no account is locked and nothing else is against it?
+pub fn accepts(entries: &[&Entry], module: &str) -> bool {
+    let says_yes = |_| true;
+    let mut run = Run::new(entries, Some(module), false, &says_yes);
+    run.all(&tree(entries, 0));
+    run.is_accepted()
 }
 
 fn is_password(call: &Call) -> bool {
@@ -189,8 +201,8 @@ enum Action {
 
 struct Run<'a> {
     entries: &'a [&'a Entry],
-    /// Whose password is right.
-    right: Option<usize>,
+    /// To which module the password is right.
+    right: Option<&'a str>,
     locked: bool,
     says_yes: &'a dyn Fn(usize) -> bool,
     impression: Impression,
@@ -205,7 +217,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(
         entries: &'a [&'a Entry],
-        right: Option<usize>,
+        right: Option<&'a str>,
         locked: bool,
         says_yes: &'a dyn Fn(usize) -> bool,
     ) -> Self {
@@ -294,8 +306,9 @@ impl<'a> Run<'a> {
             FAILLOCK => !self.locked,
             name if PASSWORD.contains(&name) => {
                 self.has_looked = true;
-                self.was_right |= self.right == Some(at);
-                self.right == Some(at)
+                let is_right = self.right == Some(name);
+                self.was_right |= is_right;
+                is_right
             }
             name if PASSING.contains(&name) => true,
             name if FAILING.contains(&name) => false,

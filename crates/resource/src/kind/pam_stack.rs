@@ -4,6 +4,7 @@
 use model::value::Reason;
 use model::{HostPath, Probe, SourceLine};
 
+use super::pam_guard::accepts;
 use crate::{Answers, Seen};
 
 pub const DIRECTORY: &str = "/etc/pam.d";
@@ -113,6 +114,8 @@ impl Stack {
         let calls: Vec<&Call> = entries.iter().map(|entry| &entry.call).collect();
         misled(&calls)
             .into_iter()
+            // An earlier call of the module may let in whom this one would refuse.
+            .filter(|(at, _)| !accepts(&entries, &calls[*at].module))
             .filter_map(|(at, lands_on)| {
                 Some(Misled {
                     entry: entries.get(at)?,

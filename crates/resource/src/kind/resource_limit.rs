@@ -6,6 +6,8 @@ use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::pam_session::{self, Session};
+use super::pam_stack::Entry;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
 const MAIN: &str = "/etc/security/limits.conf";
@@ -14,7 +16,9 @@ const DIRECTORY: &str = "/etc/security/limits.d";
 /// A hard limit of everyone's sessions, root's too, as limits.conf(5) sets it: `limits.conf`, and
 /// then the files of `limits.d` by their names; of several lines for the same people the last one
 /// counts, and a line for one person or group counts more than that for all. `*` is not about
-/// root.
+/// root. A line without an item (`li -`) takes all limits from somebody.
+///
+/// The services by which people get a session must call pam_limits(8), with its own files.
 ///
 /// The fix changes lines that are read after our own file, `limits.d/50-steadfast-ITEM.conf`, and
 /// those for single people and groups, where they stand; what lacks is added to our own file.
@@ -44,6 +48,7 @@ impl Kind for ResourceLimit {
         probes.extend(files(seen).into_iter().map(Probe::file));
         // A fix may have to add to it.
         probes.push(Probe::file(self.ours()));
+        probes.extend(pam_session::sessions(seen).2);
         probes
     }
 
@@ -52,11 +57,13 @@ impl Kind for ResourceLimit {
             return reason.into();
         }
         let mut lines = Vec::new();
+        let mut drifts = Vec::new();
         for path in files(seen) {
             match seen.file(&path).known_or_absent() {
                 Ok(Some(file)) => {
                     let text = String::from_utf8_lossy(file.content.as_bytes());
                     lines.extend(self.lines(&path, &text));
+                    drifts.extend(self.exempt(&path, &text));
                 }
                 Ok(None) => {}
                 Err(reason) => return reason.into(),
@@ -68,11 +75,16 @@ impl Kind for ResourceLimit {
             counting.retain(|other| other.domain != line.domain);
             counting.push(line);
         }
-        let mut drifts: Vec<Drift> = counting
-            .iter()
-            .filter(|line| !self.holds(line.value))
-            .map(|line| self.wrong(line))
-            .collect();
+        let (sessions, untold, _) = pam_session::sessions(seen);
+        drifts.extend(
+            counting
+                .iter()
+                .filter(|line| !self.holds(line.value))
+                .map(|line| self.wrong(line)),
+        );
+        for session in &sessions {
+            drifts.extend(self.not_called(session));
+        }
         for domain in EVERYONE {
             if counting.iter().all(|line| line.domain != domain) {
                 drifts.push(self.lacking(domain));
@@ -80,6 +92,9 @@ impl Kind for ResourceLimit {
         }
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
+        }
+        if let Some(reason) = untold {
+            return reason.into();
         }
         Judgement::Compliant {
             observed: format!("hard {} at most {}", self.item, self.at_most),
@@ -153,8 +168,9 @@ impl ResourceLimit {
             let [domain, kind, item, value] = words[..] else {
                 continue;
             };
-            // `-` sets both.
-            if !matches!(kind, "hard" | "-") || item != self.item {
+            // `-` sets both. pam_limits takes these words in any letter case.
+            let is_hard = kind == "-" || kind.eq_ignore_ascii_case("hard");
+            if !is_hard || !item.eq_ignore_ascii_case(&self.item) {
                 continue;
             }
             found.push(Line {
@@ -166,6 +182,76 @@ impl ResourceLimit {
             });
         }
         found
+    }
+
+    /// Lines that take every limit from somebody; `*` is not about anybody there.
+    fn exempt(&self, path: &HostPath, text: &str) -> Vec<Drift> {
+        let mut found = Vec::new();
+        for (number, text) in (1..).zip(text.lines()) {
+            let said = text.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let [domain, "-"] = words[..] else {
+                continue;
+            };
+            if domain == "*" {
+                continue;
+            }
+            found.push(Drift {
+                observed: format!("no limits for {}", printable(domain.as_bytes())),
+                wanted: format!("hard {} at most {}", self.item, self.at_most),
+                at: vec![SourceLine::new(path.clone(), number)],
+                edits: vec![Edit::Content {
+                    path: path.clone(),
+                    change: ContentEdit::ReplaceLine {
+                        line: number,
+                        old: text.to_owned(),
+                        new: Vec::new(),
+                    },
+                    new_file: None,
+                    as_user: None,
+                }],
+                ..Drift::default()
+            });
+        }
+        found
+    }
+
+    /// A service whose sessions get no limits, or others than those files say.
+    fn not_called(&self, session: &Session) -> Option<Drift> {
+        const MODULE: &str = "pam_limits.so";
+        let wanted = format!("hard {} at most {}", self.item, self.at_most);
+        let mut calls = session.calls(MODULE);
+        let Some(first) = calls.next() else {
+            let path = session.path()?;
+            let edit = Edit::Content {
+                path: path.clone(),
+                change: ContentEdit::Append(format!("session    required   {MODULE}")),
+                new_file: None,
+                as_user: None,
+            };
+            let is_ours = path.as_bytes().starts_with(b"/etc/");
+            return Some(Drift {
+                observed: format!("{} calls no {MODULE}", session.name()),
+                wanted,
+                at: vec![SourceLine::file(path)],
+                by_hand: (!is_ours).then(|| format!("add `session required {MODULE}` to it")),
+                edits: is_ours.then_some(edit).into_iter().collect(),
+                ..Drift::default()
+            });
+        };
+        let conf = |entry: &&Entry| entry.call.argument("conf").is_some();
+        let entry = [first].into_iter().chain(calls).find(conf)?;
+        Some(Drift {
+            observed: format!(
+                "{MODULE} reads {}",
+                printable(entry.call.argument("conf").unwrap_or_default().as_bytes())
+            ),
+            wanted,
+            at: vec![entry.at.clone()],
+            note: Some(format!("{MAIN} and {DIRECTORY} are nothing to it")),
+            by_hand: Some("take `conf=` away there".to_owned()),
+            ..Drift::default()
+        })
     }
 
     fn wrong(&self, line: &Line) -> Drift {

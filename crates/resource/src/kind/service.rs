@@ -115,6 +115,9 @@ impl Service {
             unit.load_state == "masked" || state.is_some_and(|state| state.starts_with("masked"));
         match (self.masked, is_masked) {
             (Some(true), false) => parts.differs("not masked", "masked"),
+            (Some(true), true) if state == Some("masked-runtime") => {
+                parts.differs("masked until the next boot", "masked");
+            }
             (Some(false), true) => parts.differs("masked", "not masked"),
             _ => {}
         }

@@ -96,3 +96,49 @@ fn a_limit_holds_wherever_it_is_written() {
         "`cores` is not an item of limits.conf(5)",
     );
 }
+
+/// pam_limits(8) takes these words in any letter case, and a line without an item takes every
+/// limit from somebody.
+#[test]
+fn a_limit_that_does_not_reach_a_session() {
+    let base = Host::new()
+        .file(OURS, "* HARD CORE 0\nroot Hard core 0\n")
+        .file(
+            "/etc/pam.d/su",
+            "session required pam_limits.so\n@include common-session\n",
+        )
+        .file(
+            "/etc/pam.d/common-session",
+            "session required pam_unix.so\n",
+        )
+        .file("/etc/pam.d/passwd", "@include common-password\n");
+    let said = words(&judge(CORE, &base));
+    assert!(said.starts_with("ok"), "{said}");
+    let late = "/etc/security/limits.d/90-x.conf";
+    let after = check(
+        CORE,
+        &base.clone().file(late, "# why\nli -\n* -\n"),
+        &format!("drift: no limits for li, wanted hard core at most 0 @ {late}:2"),
+    );
+    assert_eq!(after.content(late).as_deref(), Some("# why\n* -\n"));
+    let after = check(
+        CORE,
+        &base
+            .clone()
+            .file("/etc/pam.d/su", "@include common-session\n"),
+        "drift: su calls no pam_limits.so, wanted hard core at most 0 @ /etc/pam.d/su",
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/su").as_deref(),
+        Some("@include common-session\nsession    required   pam_limits.so\n")
+    );
+    check(
+        CORE,
+        &base.file(
+            "/etc/pam.d/su",
+            "session required pam_limits.so conf=/etc/other.conf\n",
+        ),
+        "drift: pam_limits.so reads /etc/other.conf, wanted hard core at most 0 @ /etc/pam.d/su:1 \
+         (by hand: take `conf=` away there)",
+    );
+}

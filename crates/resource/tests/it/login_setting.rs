@@ -1,6 +1,7 @@
 //! `login_setting`.
 
-use crate::support::{Host, check, refused};
+use crate::accounts;
+use crate::support::{Host, check, judge, refused, words};
 
 const DEFS: &str = "# Password aging\n#\tPASS_MAX_DAYS\tdays\n\nPASS_MAX_DAYS\t99999\nUMASK\t\t022\n#SHA_CRYPT_MIN_ROUNDS 5000\nUMASK 027\n";
 const USERADD: &str = "SHELL=/bin/sh\n# after a password expires\n# INACTIVE=-1\n";
@@ -77,5 +78,85 @@ fn a_stricter_mask_will_do() {
     refused(
         "login_setting: {file: login.defs, key: UMASK}",
         "say exactly one of `value` and `takes_away`",
+    );
+}
+
+/// What sessions really have: each of these was seen on a host with UMASK 027.
+#[test]
+fn a_mask_that_sessions_do_not_have() {
+    let want = "login_setting: {file: login.defs, key: UMASK, takes_away: '027'}";
+    let common = "session required pam_unix.so\nsession optional pam_umask.so\n";
+    let base = || {
+        accounts::host(&["li:set:1000:1000:/home/li:/bin/bash"], &["li:1000:"])
+            .file("/etc/login.defs", "UMASK\t\t027\n")
+            .file("/etc/pam.d/common-session", common)
+            .file("/etc/pam.d/login", "@include common-session\n")
+            .file("/etc/pam.d/su", "@include common-session\n")
+            .file("/etc/pam.d/cron", "session required pam_env.so\n")
+            .file("/etc/profile", "# umask 000\nPATH=/bin\nexport PATH\n")
+    };
+    check(want, &base(), "ok: 027 @ /etc/login.defs:1");
+    let after = check(
+        want,
+        &base().file(
+            "/etc/pam.d/common-session",
+            "session required pam_unix.so\n",
+        ),
+        "drift: pam_umask.so is not called by login, wanted at least 027 taken away \
+         @ /etc/pam.d/common-session",
+    );
+    assert_eq!(
+        after.content("/etc/pam.d/common-session").as_deref(),
+        Some("session required pam_unix.so\nsession optional\t\t\tpam_umask.so\n")
+    );
+    check(
+        want,
+        &base().file(
+            "/etc/pam.d/common-session",
+            &format!("{common}session optional pam_umask.so umask=0000\n"),
+        ),
+        "drift: umask=0000, wanted at least 027 taken away @ /etc/pam.d/common-session:3 \
+         (by hand: take `umask=` away from pam_umask.so there)",
+    );
+    check(
+        want,
+        &base().file(
+            "/etc/pam.d/common-session",
+            &format!("{common}session optional pam_umask.so umask=077\n"),
+        ),
+        "ok: 027 @ /etc/login.defs:1",
+    );
+    for (file, text, line) in [
+        ("/etc/profile.d/a.sh", "umask 000\n", 1),
+        ("/etc/profile", "if true; then umask 022; fi\n", 1),
+        ("/etc/bash.bashrc", "#\n[ -n \"$X\" ] && umask 0002\n", 2),
+    ] {
+        let said = words(&judge(want, &base().file(file, text)));
+        assert!(said.starts_with("drift: umask 0"), "{text}: {said}");
+        assert!(said.contains(&format!("@ {file}:{line}")), "{text}: {said}");
+    }
+    for (text, expected) in [
+        ("umask 077\n", "ok"),
+        ("umask\n", "ok"),
+        ("umask -S > /dev/null\n", "ok"),
+        ("echo umask 000\n", "ok"),
+        (
+            "umask u=rwx,g=rx\n",
+            "unknown: /etc/profile.d/a.sh:1: this umask",
+        ),
+    ] {
+        let host = base().file("/etc/profile.d/a.sh", text);
+        let said = words(&judge(want, &host));
+        assert!(said.starts_with(expected), "{text}: {said}");
+    }
+    let mut host = base();
+    if let Some(accounts) = &mut host.accounts {
+        accounts.accounts[0].comment = "Li,,,umask=000".to_owned();
+    }
+    check(
+        want,
+        &host,
+        "drift: umask=000 in the comment of `li`, wanted at least 027 taken away @ /etc/passwd:1 \
+         (by hand: take it away with `usermod --comment`)",
     );
 }

@@ -565,3 +565,17 @@ fn the_file_that_a_call_names_counts() {
         "drift: deny is 300, wanted 1 to 10 @ /etc/pam.d/sshd:3",
     );
 }
+
+/// Who is let in by an earlier call is not refused by a later one.
+#[test]
+fn a_refusal_that_nobody_meets() {
+    for first in ["sufficient", "[success=done default=ignore]"] {
+        let auth = format!("auth {first} pam_unix.so nullok\n{AUTH}").replace(
+            "auth\trequisite",
+            "auth [default=die] pam_faillock.so authfail\nauth\trequisite",
+        );
+        let accepted = "password_accepted: {service: common-auth}";
+        let said = words(&judge(accepted, &with_auth(&auth)));
+        assert!(said.starts_with("ok"), "{said}");
+    }
+}

@@ -71,6 +71,12 @@ fn services() {
         ),
         ("inactive", "masked", "masked: true", "ok: masked, inactive"),
         (
+            "inactive",
+            "masked-runtime",
+            "masked: true",
+            "drift: masked until the next boot, wanted masked",
+        ),
+        (
             "active",
             "enabled",
             "masked: true, running: false",
