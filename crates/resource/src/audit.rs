@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// A rule, taken apart. Two spellings of one rule are equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AuditRule {
     /// `exit`, `user`, `exclude`, `task`, `filesystem`, `io_uring`
     pub list: String,
@@ -19,7 +19,28 @@ pub struct AuditRule {
     pub syscalls: BTreeSet<String>,
     /// Labels, which decide nothing.
     pub keys: BTreeSet<String>,
+    /// `-F path=`: not what lies below it. The kernel's list does not tell, so it decides no
+    /// equality.
+    pub itself_only: bool,
 }
+
+impl PartialEq for AuditRule {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |rule: &Self| {
+            (
+                rule.list.clone(),
+                rule.action.clone(),
+                rule.fields.clone(),
+                rule.access.clone(),
+                rule.syscalls.clone(),
+                rule.keys.clone(),
+            )
+        };
+        all(self) == all(other)
+    }
+}
+
+impl Eq for AuditRule {}
 
 /// One line of a rules file, or of the kernel's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,23 +52,52 @@ pub enum AuditLine {
     },
     /// `-e`: 0 off, 1 on, 2 locked until the next boot.
     Enabled(u32),
-    /// Anything else that is no rule: sizes, limits, comments, and what is not understood.
+    /// `-D`, of all rules or of those with a label.
+    DeleteAll(Option<String>),
+    /// `-d`, `-W`
+    Delete(AuditRule),
+    /// `-i`, `-c`: what is refused does not end the reading.
+    GoOn,
+    /// Anything else that is no rule: sizes, limits, comments.
     Other,
+    /// What is not understood: auditctl(8) may refuse it, and it stops there.
+    NotUnderstood,
 }
 
 /// Reads one line.
 pub fn parse_line(line: &str) -> AuditLine {
+    let line = line.trim();
     let mut words = line.split_whitespace();
     match words.next() {
+        None => AuditLine::Other,
+        Some(word) if word.starts_with('#') => AuditLine::Other,
         Some("-e") => words
             .next()
             .and_then(|level| level.parse().ok())
-            .map_or(AuditLine::Other, AuditLine::Enabled),
-        Some("-a" | "-A" | "-w") => parse_rule(line).map_or(AuditLine::Other, |rule| {
-            let first = line.trim_start().starts_with("-A");
+            .map_or(AuditLine::NotUnderstood, AuditLine::Enabled),
+        Some("-D") => match (words.next(), words.next(), words.next()) {
+            (None, ..) => AuditLine::DeleteAll(None),
+            (Some("-k"), Some(key), None) => AuditLine::DeleteAll(Some(key.to_owned())),
+            _ => AuditLine::NotUnderstood,
+        },
+        Some("-a" | "-A" | "-w") => parse_rule(line).map_or(AuditLine::NotUnderstood, |rule| {
+            let first = line.starts_with("-A");
             AuditLine::Rule { rule, first }
         }),
-        _ => AuditLine::Other,
+        // `-d` takes what `-a` took, and `-W` what `-w` took.
+        Some(word @ ("-d" | "-W")) => {
+            let adding = if word == "-d" { "-a" } else { "-w" };
+            parse_rule(&line.replacen(word, adding, 1))
+                .map_or(AuditLine::NotUnderstood, AuditLine::Delete)
+        }
+        Some("-i" | "-c") => AuditLine::GoOn,
+        Some("-b" | "-f" | "-r") => match words.next().map(str::parse::<u64>) {
+            Some(Ok(_)) => AuditLine::Other,
+            _ => AuditLine::NotUnderstood,
+        },
+        Some("-s" | "-l" | "-q" | "-t" | "-m") => AuditLine::Other,
+        Some(word) if word.starts_with("--") => AuditLine::Other,
+        Some(_) => AuditLine::NotUnderstood,
     }
 }
 
@@ -60,6 +110,7 @@ pub fn parse_rule(line: &str) -> Result<AuditRule, String> {
         access: BTreeSet::new(),
         syscalls: BTreeSet::new(),
         keys: BTreeSet::new(),
+        itself_only: false,
     };
     let mut is_watch = false;
     let mut words = line.split_whitespace();
@@ -159,6 +210,7 @@ fn add_field(rule: &mut AuditRule, field: &str) -> Result<(), String> {
         ("perm", "=") => rule.access = access(value)?,
         // The kernel's list shows both as `-w`, so they can't be told apart there.
         ("path" | "dir", "=") => {
+            rule.itself_only |= name == "path";
             rule.fields
                 .insert(format!("watch={}", without_slash(value)));
         }
@@ -215,7 +267,15 @@ impl<T> RuleList<T> {
         match line {
             AuditLine::Rule { rule, first: true } => self.rules.insert(0, (rule, place)),
             AuditLine::Rule { rule, first: false } => self.rules.push((rule, place)),
-            AuditLine::Enabled(_) | AuditLine::Other => {}
+            AuditLine::DeleteAll(None) => self.rules.clear(),
+            AuditLine::DeleteAll(Some(key)) => {
+                self.rules.retain(|(rule, _)| !rule.keys.contains(&key));
+            }
+            AuditLine::Delete(gone) => self.rules.retain(|(rule, _)| *rule != gone),
+            AuditLine::Enabled(_)
+            | AuditLine::GoOn
+            | AuditLine::Other
+            | AuditLine::NotUnderstood => {}
         }
     }
 
@@ -238,20 +298,37 @@ impl<T> RuleList<T> {
         let mut place = None;
         for syscall in each(&wanted.syscalls) {
             for access in &access {
-                let (rule, at) = self.rules.iter().find(|(rule, _)| {
-                    rule.list == wanted.list
-                        // Fewer conditions match more.
-                        && rule.fields.is_subset(&wanted.fields)
-                        && includes(&rule.syscalls, syscall.as_ref())
-                        && includes(&rule.access, access.as_ref())
-                })?;
-                if rule.action != wanted.action {
-                    return None;
-                }
+                let at = self.decides(wanted, syscall.as_ref(), access.as_ref())?;
                 place = place.or(Some(at));
             }
         }
         place
+    }
+
+    /// The rule that records all of this; none where one before it hides a part of it.
+    fn decides(
+        &self,
+        wanted: &AuditRule,
+        syscall: Option<&String>,
+        access: Option<&char>,
+    ) -> Option<&T> {
+        for (rule, at) in self.rules.iter().filter(|(one, _)| one.list == wanted.list) {
+            // Fewer conditions match more.
+            let is_all = rule.fields.iter().all(|field| holds(rule, field, wanted))
+                && includes(&rule.syscalls, syscall)
+                && includes(&rule.access, access);
+            if is_all {
+                return (rule.action == wanted.action).then_some(at);
+            }
+            let is_part = rule.action != wanted.action
+                && touches(&rule.syscalls, syscall)
+                && touches(&rule.access, access)
+                && !rule.fields.iter().any(|field| excludes(field, wanted));
+            if is_part {
+                return None;
+            }
+        }
+        None
     }
 
     /// A rule that keeps new processes from being audited at all, whatever other rules say.
@@ -263,6 +340,49 @@ impl<T> RuleList<T> {
             })
             .map(|(_, place)| place)
     }
+}
+
+/// Is this condition one of the wanted ones, or a watch of a directory above the wanted one?
+fn holds(rule: &AuditRule, field: &str, wanted: &AuditRule) -> bool {
+    wanted.fields.contains(field)
+        || !rule.itself_only
+            && watched(field).is_some_and(|above| {
+                let mut fields = wanted.fields.iter();
+                fields.any(|field| watched(field).is_some_and(|path| is_below(path, above)))
+            })
+}
+
+/// Does no event that is wanted meet this condition? Another value of one that is wanted, or a
+/// path that is neither above nor below.
+fn excludes(field: &str, wanted: &AuditRule) -> bool {
+    if let Some(other) = watched(field) {
+        let mut paths = wanted.fields.iter().filter_map(|field| watched(field));
+        return paths.any(|path| path != other && !is_below(path, other) && !is_below(other, path));
+    }
+    let Some((name, value)) = field.split_once('=') else {
+        return false;
+    };
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && wanted.fields.iter().any(|field| {
+            field
+                .split_once('=')
+                .is_some_and(|(wanted, other)| wanted == name && other != value)
+        })
+}
+
+fn watched(field: &str) -> Option<&str> {
+    field.strip_prefix("watch=")
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above.trim_end_matches('/'))
+        .is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
+}
+
+/// Have they anything in common? An empty set, and none, are all.
+fn touches<V: Ord>(set: &BTreeSet<V>, value: Option<&V>) -> bool {
+    set.is_empty() || value.is_none_or(|value| set.contains(value))
 }
 
 /// An empty set holds all.

@@ -60,10 +60,11 @@ impl Kind for AuditRule {
             Ok(wanted) => wanted,
             Err(why) => return Judgement::Error(why),
         };
-        let at_boot = match boot_rules(seen) {
-            Ok(rules) => rules,
+        let boot = match boot_rules(seen) {
+            Ok(boot) => boot,
             Err(reason) => return reason.into(),
         };
+        let at_boot = &boot.rules;
         let (loaded, level, is_tree) = match loaded_rules(seen) {
             Ok((loaded, level)) => (loaded, level, false),
             // A tree has the rules of its files, and a kernel only later.
@@ -78,7 +79,24 @@ impl Kind for AuditRule {
                 ..Drift::default()
             });
         }
+        if let Some((0, at)) = &boot.level {
+            return Judgement::drift(Drift {
+                observed: "auditing is switched off at boot".to_owned(),
+                wanted: self.rule.clone(),
+                at: vec![at.clone()],
+                by_hand: Some("take `-e 0` away there, and load the rules anew".to_owned()),
+                ..Drift::default()
+            });
+        }
         let at: Vec<SourceLine> = at_boot.cover(&wanted).into_iter().cloned().collect();
+        if let (true, Some(stopped), Some(_)) =
+            (at.is_empty(), &boot.stopped, boot.all.cover(&wanted))
+        {
+            let why = format!(
+                "{stopped} is not understood, and auditctl loads nothing after a line that it refuses"
+            );
+            return Judgement::Unknown(Reason::Malformed { why });
+        }
         let is_loaded = loaded.cover(&wanted).is_some();
         if let Some(place) = at_boot.switched_off_by() {
             return Judgement::drift(Drift {
@@ -225,19 +243,47 @@ fn files(seen: &Answers) -> Vec<HostPath> {
         .collect()
 }
 
-fn boot_rules(seen: &Answers) -> Result<RuleList<SourceLine>, Reason> {
+/// What is loaded at boot.
+#[derive(Default)]
+struct AtBoot {
+    rules: RuleList<SourceLine>,
+    /// The same, had auditctl not stopped at a line that is not understood.
+    all: RuleList<SourceLine>,
+    stopped: Option<SourceLine>,
+    /// The last `-e`, and where.
+    level: Option<(u32, SourceLine)>,
+}
+
+fn boot_rules(seen: &Answers) -> Result<AtBoot, Reason> {
     seen.dir(&HostPath::literal(DIRECTORY)).known_or_absent()?;
-    let mut rules = RuleList::default();
+    let is_gathered = loader(seen).is_none();
+    let mut boot = AtBoot::default();
+    let mut goes_on = false;
     for path in files(seen) {
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };
         let text = String::from_utf8_lossy(file.content.as_bytes());
-        for (at, line) in (1..).zip(text.lines()) {
-            rules.add(audit::parse_line(line), SourceLine::new(path.clone(), at));
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = audit::parse_line(line);
+            let at = SourceLine::new(path.clone(), number);
+            match &line {
+                AuditLine::NotUnderstood if !goes_on => {
+                    boot.stopped.get_or_insert_with(|| at.clone());
+                }
+                AuditLine::GoOn => goes_on = true,
+                AuditLine::Enabled(level) => boot.level = Some((*level, at.clone())),
+                // augenrules puts it before all rules, and `-e` after them.
+                AuditLine::DeleteAll(None) if is_gathered => continue,
+                _ => {}
+            }
+            if boot.stopped.is_none() {
+                boot.rules.add(line.clone(), at.clone());
+            }
+            boot.all.add(line, at);
         }
     }
-    Ok(rules)
+    Ok(boot)
 }
 
 /// What the kernel records now, and the level of `-e` where that is off or locked. Where the
@@ -257,7 +303,10 @@ fn loaded_rules(seen: &Answers) -> Result<(RuleList<()>, Option<u32>), Reason> {
         if let AuditLine::Enabled(enabled) = line {
             level = Some(enabled);
         }
-        rules.add(line, ());
+        // The kernel lists what there is: nothing of it takes a rule away.
+        if matches!(line, AuditLine::Rule { .. }) {
+            rules.add(line, ());
+        }
     }
     Ok((rules, level))
 }

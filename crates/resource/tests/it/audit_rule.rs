@@ -55,18 +55,13 @@ fn spellings_of_one_rule_are_the_same() {
 #[test]
 fn other_lines_are_no_rules() {
     assert_eq!(parse_line("-e 2"), AuditLine::Enabled(2));
-    for line in [
-        "",
-        "# -w /a",
-        "-D",
-        "-b 8192",
-        "--loginuid-immutable",
-        "-w",
-        "-a x",
-        "No rules",
-    ] {
+    for line in ["", "# -w /a", "-b 8192", "--loginuid-immutable", "  # x"] {
         assert_eq!(parse_line(line), AuditLine::Other, "{line}");
     }
+    for line in ["-w", "-a x", "No rules", "w /etc/passwd", "-b many"] {
+        assert_eq!(parse_line(line), AuditLine::NotUnderstood, "{line}");
+    }
+    assert_eq!(parse_line("-D"), AuditLine::DeleteAll(None));
 }
 
 #[test]
@@ -268,4 +263,69 @@ fn a_tree_is_judged_by_its_rule_files() {
         &tree("-w /etc/group -p wa\n"),
         "drift: not set at boot, wanted -w /etc/passwd -p wa -k identity",
     );
+}
+
+/// What is taken away again, switched off, or not reached.
+#[test]
+fn a_rule_that_does_not_stay() {
+    use model::Probe;
+    use model::value::Reason;
+    let tree = |file: &str| {
+        let mut tree = host(&[], file).cannot_tell(Probe::AuditRules, Reason::Offline);
+        tree.audit_rules = None;
+        tree
+    };
+    let rule = "-w /etc/passwd -p wa -k identity\n";
+    let file = "/etc/audit/rules.d/audit.rules";
+    let ok = |line: u32| format!("ok: set at boot @ {file}:{line}");
+    let gone = "drift: not set at boot";
+    for (text, expected) in [
+        (
+            format!("{rule}-e 0\n"),
+            format!(
+                "drift: auditing is switched off at boot, wanted -w /etc/passwd -p wa -k identity @ {file}:2"
+            ),
+        ),
+        (format!("-e 0\n{rule}-e 2\n"), ok(2)),
+        (format!("{rule}-D -k identity\n"), gone.to_owned()),
+        (format!("{rule}-D -k other\n"), ok(1)),
+        // augenrules puts it first.
+        (format!("{rule}-D\n"), ok(1)),
+        (
+            format!("{rule}-W /etc/passwd -p wa -k identity\n"),
+            gone.to_owned(),
+        ),
+        (
+            format!("-w /etc/x -p wz\n{rule}"),
+            format!("unknown: {file}:1 is not understood, and auditctl loads nothing after"),
+        ),
+        (format!("-i\n-w /etc/x -p wz\n{rule}"), ok(3)),
+        (format!("{rule}-w /etc/x -p wz\n"), ok(1)),
+        // A part of it is hidden.
+        (format!("-a never,exit -F uid=0\n{rule}"), gone.to_owned()),
+        (
+            format!("-a never,exit -F dir=/etc -F uid=0\n{rule}"),
+            gone.to_owned(),
+        ),
+        (format!("-a never,exit -F dir=/var\n{rule}"), ok(2)),
+        (format!("-a never,user -F uid=0\n{rule}"), ok(2)),
+        // A directory is watched with all that lies below it.
+        ("-w /etc/ -p wa\n".to_owned(), ok(1)),
+        ("-a always,exit -F dir=/etc -F perm=wa\n".to_owned(), ok(1)),
+        (
+            "-a always,exit -F path=/etc -F perm=wa\n".to_owned(),
+            gone.to_owned(),
+        ),
+        ("-w /et -p wa\n".to_owned(), gone.to_owned()),
+    ] {
+        let said = crate::support::words(&crate::support::judge(PASSWD, &tree(&text)));
+        assert!(said.starts_with(&expected), "{text}: {said}");
+    }
+    let never = "-a never,exit -F arch=b32 -S adjtimex\n-a always,exit -F arch=b64 -S adjtimex,settimeofday\n";
+    check(TIME, &tree(never), &ok(2));
+    let said = crate::support::words(&crate::support::judge(
+        TIME,
+        &tree(&format!("-a never,exit -F uid=0\n{never}")),
+    ));
+    assert!(said.starts_with(gone), "{said}");
 }
