@@ -1,6 +1,7 @@
 //! SHA-256 digests (FIPS 180-4), written as 64 lower-case hexadecimal digits.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,6 +10,27 @@ use sha2::{Digest as _, Sha256};
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
+
+/// The digest of what is written to it.
+#[derive(Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl io::Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digester;
 use crate::{ActionId, Digest, Effect, HostPath, Inverse, Observed, PlanId, Probe, SourceLine};
 
 /// What a change could do to the people who use the host, from the mildest.
@@ -69,17 +71,28 @@ pub struct Plan {
 impl Plan {
     /// The digest of the plan's bytes as written.
     pub fn id(&self) -> PlanId {
-        PlanId(Digest::of(self.to_json().as_bytes()))
+        // A plan of a hundred thousand files has a hundred megabytes of text.
+        let mut hash = Digester::default();
+        self.write_json(&mut hash)
+            .expect("nothing that is hashed can fail to be written");
+        PlanId(hash.finish())
     }
 
     /// The plan as it is saved and shown: indented JSON with a final newline, and without a
     /// raw character that a terminal could obey.
     pub fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self)
-            .expect("plans have string keys and no fallible serialisers");
-        let mut text = crate::escape::harmless_json(&text);
-        text.push('\n');
-        text
+        let mut text = Vec::new();
+        self.write_json(&mut text)
+            .expect("memory takes all that is written to it");
+        String::from_utf8(text).expect("JSON is text")
+    }
+
+    /// Writes what [`Self::to_json`] gives.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_json(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        crate::escape::write_json(to, self)
     }
 
     /// The plan as it may be printed: without the content of what may hold a secret. It can't be

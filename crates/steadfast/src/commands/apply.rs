@@ -366,22 +366,21 @@ fn judge_rest(plan: &Plan, rest: &Plan) -> Verdict {
         .collect();
     // Each mode is right by itself.
     let is_attributes = |effect: &Effect| matches!(effect, Effect::SetMeta { .. });
-    let is_by_place = |name: &String| {
-        let mut serving = plan
-            .actions
-            .iter()
-            .filter(|action| action.serves.contains(name));
-        serving.all(|action| is_attributes(&action.effect))
-    };
+    let otherwise = plan
+        .actions
+        .iter()
+        .filter(|action| !is_attributes(&action.effect));
+    let otherwise: BTreeSet<&String> = otherwise.flat_map(|action| &action.serves).collect();
+    let seen = Seen::of(rest);
     for action in &rest.actions {
-        let what = describe(&action.effect, &Seen::of(rest), is_secret(action), "to");
+        let what = describe(&action.effect, &seen, is_secret(action), "to");
         let is_elsewhere = is_attributes(&action.effect)
             && action
                 .effect
                 .path()
                 .is_some_and(|path| !paths.contains(path));
         for name in &action.serves {
-            if is_elsewhere && is_by_place(name) {
+            if is_elsewhere && !otherwise.contains(name) {
                 let (count, _) = more.entry(name.clone()).or_insert((0, what.clone()));
                 *count += 1;
                 continue;

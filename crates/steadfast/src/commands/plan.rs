@@ -83,7 +83,7 @@ fn write(
     }
     let mut out = BufWriter::new(output::stdout());
     match format {
-        Format::Json => out.write_all(plan.without_secrets().to_json().as_bytes())?,
+        Format::Json => plan.without_secrets().write_json(&mut out)?,
         Format::Human => {
             show::plan::write(&mut out, plan, current, output, &Style::for_stdout())?;
         }
@@ -100,7 +100,7 @@ fn write(
 
 /// Saves the plan to a file.
 pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
-    write_file(path, &plan.to_json()).map_err(|error| {
+    write_file(path, plan).map_err(|error| {
         Failure::new(
             Exit::BadInput,
             format_args!("can't write the plan to `{}`: {error}", path.display()),
@@ -111,7 +111,7 @@ pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
 
 /// A plan quotes files that only root may read (think of sudoers), so a new file is its
 /// maker's alone.
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
+fn write_file(path: &Path, plan: &Plan) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -122,7 +122,7 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
     if file.metadata()?.is_file() {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
-    file.write_all(text.as_bytes())
+    plan.write_json(&mut file)
 }
 
 /// A file's content as observed, for the diffs.

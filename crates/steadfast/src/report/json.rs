@@ -13,8 +13,7 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 
 /// The same for any value that a command shows.
 pub fn write_value(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(value)?;
-    writeln!(out, "{}", model::escape::harmless_json(&text))
+    model::escape::write_json(out, value)
 }
 
 /// The JSON Schema (2020-12) of what [`write`] writes.

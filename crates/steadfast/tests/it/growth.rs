@@ -68,6 +68,13 @@ fn work(files: usize, refuted: bool) -> Compared {
         .expect("a folder");
     let root = folder.path().join("root");
     std::fs::create_dir_all(root.join("etc")).expect("a directory");
+    let accounts = [
+        ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("etc/group", "root:x:0:\n"),
+    ];
+    for (path, content) in accounts {
+        std::fs::write(root.join(path), content).expect("a file");
+    }
     let repository = policy(&folder.path().join("policy"), &root, files);
     let host = LocalHost::offline(&root).expect("a host");
     let mut request = Request {
