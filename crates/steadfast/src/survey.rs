@@ -160,6 +160,8 @@ impl Survey {
         let repository = repository?;
         let (facts, host) = looked_at.unwrap_or_else(|panic| resume_unwind(panic))?;
         let wanted = content::compile(&repository, &facts, &request(selectors)?)?;
+        // Of a large policy, its text and its trees are as much again as what is wanted.
+        drop(repository);
         let answers = observe(&host, &wanted, progress);
         Ok(Self {
             host,

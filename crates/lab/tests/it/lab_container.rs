@@ -1,8 +1,10 @@
 //! Containers of both releases.
 
 use std::io::{BufRead, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lab::{Container, Exec, Image, NOISE, Options, Release, Requirements, Snapshot, diff};
@@ -51,6 +53,41 @@ fn a_host_boots_and_runs_what_a_server_runs() {
         assert!(seen.text().contains("ssh-ed25519"), "{seen:?}");
         Ok(())
     });
+}
+
+#[test]
+fn a_failure_is_told_with_what_the_host_says() {
+    static TOLD: Mutex<String> = Mutex::new(String::new());
+    if let Err(why) = lab::wanted(
+        std::env::var_os("STEADFAST_LAB").as_deref(),
+        Requirements::Containers,
+    ) {
+        return eprintln!("skipped: {why}");
+    }
+    lab::tell_failures(|words| TOLD.lock().expect("a text").push_str(words));
+    let image = Image::build(Release::Bookworm, &crate::cache(), &mut |_| {}).expect("an image");
+    let failed = catch_unwind(AssertUnwindSafe(|| {
+        let host = Container::start(&image).expect("a host");
+        host.shell("systemd-run --quiet --unit broken false; logger -p user.err 'the disk is on fire'; sleep 1")
+            .expect("it says so");
+        let lines = "for i in $(seq 40); do echo line $i >&2; done; echo no such thing >&2; exit 7";
+        let said = host.exec(&Exec::shell(lines)).expect("an end");
+        assert_eq!(said.code(), Some(0), "the command works\n{}", said.errors());
+    }));
+    assert!(failed.is_err());
+    let told = TOLD.lock().expect("a text").clone();
+    let wanted = [
+        "lab_container.rs:",
+        "the command works",
+        "exit status: 7",
+        "no such thing",
+        "broken.service",
+        "the disk is on fire",
+    ];
+    for wanted in [&[lab::MARK][..], &wanted[..]].concat() {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(told.lines().count() <= 20, "{told}");
 }
 
 #[test]
