@@ -258,7 +258,7 @@ fn is_name(text: &str) -> bool {
 
 /// Words as systemd splits them (systemd.syntax(7), "Quoting"); none where a quote is not closed
 /// or an escape is not one of the plain ones.
-fn split(text: &str) -> Option<Vec<String>> {
+pub(crate) fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;

@@ -357,3 +357,109 @@ fn declarations_that_say_nothing_are_refused() {
         "`a/b` is not the name of a file",
     );
 }
+
+/// A job or a unit of root that starts what somebody else may write to.
+#[test]
+fn programs_that_root_starts_by_itself() {
+    let cron = "only_root: {read_by: cron_commands}";
+    let units = "only_root: {read_by: unit_commands}";
+    let base = || {
+        Host::new()
+            .file("/usr/local/bin/fine", "")
+            .file_as("/usr/local/bin/job", "", 0o755, "li", "li")
+            .dir_as("/home/li", 0o755, "li", "li")
+            .file("/home/li/app/run", "")
+            .dir("/etc/cron.d")
+            .dir("/etc/systemd/system")
+    };
+    for (command, is_wrong) in [
+        ("/usr/local/bin/fine --all", false),
+        ("/usr/local/bin/job", true),
+        ("[ -x /usr/local/bin/job ] && /usr/local/bin/fine", false),
+        ("nice -n 10 /usr/local/bin/job -v >/dev/null 2>&1", true),
+        ("A=1 flock -n /run/lock /usr/local/bin/job", true),
+        ("cd /home/li/app && ./run", true),
+        ("bash -lc '/usr/local/bin/job x'", true),
+        ("python3 /home/li/app/run", true),
+        ("/usr/local/bin/fine /usr/local/bin/job", false),
+        ("if true; then /usr/local/bin/job; fi", true),
+        ("run-parts --report /home/li/app", true),
+    ] {
+        let line = format!("# x\nMAILTO=root\n*/5 * * * * root {command}\n");
+        let said = words(&judge(cron, &base().file("/etc/cron.d/j", &line)));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{command}: {said}");
+        let unit = format!("[Service]\nExecStart={command}\n");
+        let host = base().file("/etc/systemd/system/a.service", &unit);
+        if !command.contains(['[', ';', '&']) && !command.starts_with("A=") {
+            let said = words(&judge(units, &host));
+            assert_eq!(said.starts_with("drift"), is_wrong, "{command}: {said}");
+        }
+    }
+    for (file, text, is_wrong) in [
+        ("/etc/crontab", "@daily root /usr/local/bin/job\n", true),
+        ("/etc/crontab", "@daily li /usr/local/bin/job\n", false),
+        (
+            "/etc/crontab",
+            "PATH=/home/li:/usr/bin\n@daily root job\n",
+            true,
+        ),
+        (
+            "/etc/cron.d/a.bak",
+            "@daily root /usr/local/bin/job\n",
+            false,
+        ),
+        (
+            "/var/spool/cron/crontabs/root",
+            "0 4 * * 1 /usr/local/bin/job%input\n",
+            true,
+        ),
+        (
+            "/var/spool/cron/crontabs/root",
+            "0 4 * * 1 /usr/local/bin/fine%/usr/local/bin/job\n",
+            false,
+        ),
+    ] {
+        let said = words(&judge(cron, &base().file(file, text)));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{text}: {said}");
+    }
+    let vendor = "/usr/lib/systemd/system/v.service";
+    let drop_in = "/etc/systemd/system/v.service.d/x.conf";
+    for (main, more, is_wrong) in [
+        (
+            "ExecStart=/usr/local/bin/fine",
+            "ExecStartPost=/usr/local/bin/job",
+            true,
+        ),
+        (
+            "User=li\nExecStart=/usr/local/bin/fine",
+            "ExecStop=/usr/local/bin/job",
+            false,
+        ),
+        (
+            "User=li\nExecStart=/usr/local/bin/fine",
+            "ExecStop=-+/usr/local/bin/job",
+            true,
+        ),
+        (
+            "ExecStart=/usr/local/bin/job",
+            "ExecStart=\nExecStart=/usr/local/bin/fine",
+            false,
+        ),
+        ("User=li\nExecStart=/usr/local/bin/job", "User=root", true),
+        (
+            "DynamicUser=yes\nExecStart=/usr/local/bin/job",
+            "Nice=1",
+            false,
+        ),
+    ] {
+        let host = base()
+            .file(vendor, &format!("[Service]\n{main}\n"))
+            .file(drop_in, &format!("[Service]\n{more}\n"));
+        let said = words(&judge(units, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{main} {more}: {said}");
+    }
+    // What lies in a home is not given to root.
+    let host = base().file("/etc/crontab", "@daily root /home/li/app/run\n");
+    let said = words(&judge(cron, &host));
+    assert!(said.contains("by hand: move it from /home/li"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! `only_root`: that nobody but root changes what is read somewhere: the files themselves, what
 //! links among them lead to, and each directory above, by owner, group, mode and ACL.
 
+mod commands;
 mod readers;
 
 use std::collections::BTreeMap;
@@ -286,6 +287,9 @@ impl Question<'_> {
 
     /// Is it one of the places themselves, or below one, rather than where a link leads?
     fn is_named(&self, path: &HostPath) -> bool {
+        if self.want.read_by.is_some_and(Reader::is_of_programs) {
+            return false;
+        }
         let mut places = self.places.places.iter();
         places.any(|place| path == &place.path || place.below && path.is_within(&place.path))
     }

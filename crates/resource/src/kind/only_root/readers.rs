@@ -6,7 +6,7 @@ use model::{HostPath, Probe};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Place;
+use super::{Place, commands};
 use crate::kind::includes::{self, Include};
 use crate::kind::rsyslog::config as rsyslog;
 use crate::kind::sshd::{config, effective};
@@ -32,9 +32,18 @@ pub enum Reader {
     Rsyslog,
     /// The log of auditd, where its `log_file` says, and its older parts.
     AuditLog,
+    /// The programs that cron's tables have root run, by their paths.
+    CronCommands,
+    /// The programs that units in `/etc/systemd/system`, and drop-ins there, have root run.
+    UnitCommands,
 }
 
 impl Reader {
+    /// Programs, which may lie in somebody's home: they are not given to root there.
+    pub const fn is_of_programs(self) -> bool {
+        matches!(self, Self::CronCommands | Self::UnitCommands)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sshd => "sshd",
@@ -44,6 +53,8 @@ impl Reader {
             Self::Loader => "loader",
             Self::Rsyslog => "rsyslog",
             Self::AuditLog => "audit_log",
+            Self::CronCommands => "cron_commands",
+            Self::UnitCommands => "unit_commands",
         }
     }
 }
@@ -105,6 +116,8 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
             Places::of_probes(read.probes, read.hidden)
         }
         Reader::AuditLog => audit_log(seen),
+        Reader::CronCommands => commands::of_cron(seen),
+        Reader::UnitCommands => commands::of_units(seen),
     }
 }
 
