@@ -257,7 +257,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
     let kernels = Kernels::of(question.kernel, question.components);
     let missing = kernels.missing();
     let all = InOrder::of(question.components.iter().chain(&missing));
-    let pieces: Vec<&[Placed<'_>]> = all.pieces().collect();
+    let pieces: Vec<Piece<'_>> = all.pieces().collect();
     let records = all.records();
     let mut feeds = Vec::with_capacity(sources.len());
     for source in &sources {
@@ -285,7 +285,7 @@ pub fn assess(sources: &[Source<'_>], question: &Question<'_>) -> Result<Assessm
         sources: &sources,
         feeds: assessment.feeds.clone(),
     };
-    let look_up = |pieces: &[&[Placed<'_>]]| {
+    let look_up = |pieces: &[Piece<'_>]| {
         let mut found = Found::default();
         let mut covered: BTreeMap<String, Coverage> = BTreeMap::new();
         for piece in pieces {
@@ -401,15 +401,18 @@ const SUBJECTS_OF_TWO: usize = 1000;
 /// So many a thread takes at once: a kernel has thousands of entries, and most have none.
 const SUBJECTS_AT_ONCE: usize = 32;
 
+/// The components of one subject.
+type Piece<'p> = &'p [Placed<'p>];
+
 /// Looks each subject up; many of them on two processors. What is found is in their order.
 fn look_up_all(
-    pieces: &[&[Placed<'_>]],
-    look_up: &(dyn Fn(&[&[Placed<'_>]]) -> Result<Found, IndexError> + Sync),
+    pieces: &[Piece<'_>],
+    look_up: &(dyn Fn(&[Piece<'_>]) -> Result<Found, IndexError> + Sync),
 ) -> Result<Vec<Found>, IndexError> {
     if pieces.len() < SUBJECTS_OF_TWO {
         return Ok(vec![look_up(pieces)?]);
     }
-    let portions: Vec<&[&[Placed<'_>]]> = pieces.chunks(SUBJECTS_AT_ONCE).collect();
+    let portions: Vec<&[Piece<'_>]> = pieces.chunks(SUBJECTS_AT_ONCE).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
