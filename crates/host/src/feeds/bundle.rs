@@ -119,7 +119,12 @@ pub(super) fn take(
         let name = match name {
             Some(name) => name,
             None => {
-                usual = FeedName::from_file(path)?;
+                // `.` and `..` are called what they lead to.
+                let named = match path.file_name() {
+                    Some(_) => path.to_owned(),
+                    None => path.canonicalize().map_err(fail("open", shown))?,
+                };
+                usual = FeedName::from_file(&named)?;
                 &usual
             }
         };

@@ -128,7 +128,7 @@ fn what_came(paper: &mut Paper<'_>, taken: &Taken, as_of: AsOf) -> io::Result<()
     };
     for imported in feeds {
         let state = FeedState::of(&imported.feed, as_of.now, as_of.fresh);
-        let size = format!("{:.1} MB", imported.size_bytes as f64 / 1e6);
+        let size = size(imported.size_bytes as f64);
         let body = Text::new()
             .say(Role::Strong, &state.feed.name)
             .plain(": ")
@@ -184,7 +184,7 @@ pub fn exported(
     let mut paper = Paper::new(out, style);
     let manifest = &exported.manifest;
     let names: Vec<&str> = manifest.feeds.iter().map(|feed| &*feed.name).collect();
-    let size = format!("{:.1} MB", exported.size_bytes as f64 / 1e6);
+    let size = size(exported.size_bytes as f64);
     let body = Text::new()
         .say(Role::Strong, &path.display().to_string())
         .plain(&format!(": {}; {size}", names.join(", ")));
@@ -217,7 +217,7 @@ pub fn cosigned(
     let feeds: Vec<String> = manifest
         .feeds
         .iter()
-        .map(|feed| format!("{} ({:.1} MB)", feed.name, feed.size_bytes as f64 / 1e6))
+        .map(|feed| format!("{} ({})", feed.name, size(feed.size_bytes as f64)))
         .collect();
     let body = Text::new()
         .say(Role::Strong, &path.display().to_string())
@@ -280,7 +280,7 @@ fn left_out(paper: &mut Paper<'_>, state: &FeedState) -> io::Result<()> {
         for (ecosystem, count) in &counts.elsewhere {
             let family = ecosystem.split(':').next().unwrap_or_default();
             let family = if family.is_empty() {
-                "no package"
+                "what names no package"
             } else {
                 family
             };
@@ -351,8 +351,8 @@ pub fn list(
             )?;
         }
         let index = format!(
-            "{:.1} MB, {}",
-            listed.size_bytes as f64 / 1e6,
+            "{}, {}",
+            size(listed.size_bytes as f64),
             listed.digest.short()
         );
         paper.row(Role::Dim, "  index", &Text::new().plain(&index))?;
@@ -398,4 +398,12 @@ fn list_source(paper: &mut Paper<'_>, name: &str, source: &Source) -> io::Result
         paper.row_hanging(role, "  failed", LABEL, &body)?;
     }
     Ok(())
+}
+
+/// `137.4 kB`, `11.9 MB`.
+fn size(bytes: f64) -> String {
+    match bytes {
+        bytes if bytes < 1e6 => format!("{:.1} kB", bytes / 1e3),
+        bytes => format!("{:.1} MB", bytes / 1e6),
+    }
 }

@@ -239,6 +239,11 @@ pub fn write(out: &mut dyn Write, telling: &Telling<'_>, style: &Style) -> io::R
     super::plan::write_body(paper, telling.plan, &left, &|_| None)?;
     write_why(paper, telling)?;
     write_details(paper, telling)?;
+    if telling.foretold.is_unbounded {
+        let text = "the rehearsal's processes had no common limit, for want of control groups of \
+                    version 2";
+        paper.row(Role::Wary, "limits", &Text::new().plain(text))?;
+    }
     match telling.next {
         true => {
             let flags = flags(telling.foretold);
@@ -556,11 +561,6 @@ fn write_details(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()>
             span(took)
         );
         paper.row(Role::Dim, "away", &Text::new().plain(&text))?;
-    }
-    if foretold.is_unbounded {
-        let text = "the rehearsal's processes had no common limit, for want of control groups of \
-                    version 2";
-        paper.row(Role::Wary, "limits", &Text::new().plain(text))?;
     }
     Ok(())
 }

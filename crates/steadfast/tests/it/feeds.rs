@@ -278,6 +278,25 @@ fn a_feed_is_removed_and_what_hangs_on_it_is_said() {
 }
 
 /// What does not say how old it is does not look fresh.
+/// Case 13 of a day of patching: `feed import .` is called what the folder is called, and a small index
+/// has a size.
+#[test]
+fn a_feed_is_called_as_the_folder_that_a_path_leads_to() {
+    let bench = Bench::new("here");
+    let folder = std::path::PathBuf::from(bench.path("osv-here"));
+    std::fs::create_dir_all(folder.join("inner")).expect("a folder");
+    std::fs::write(
+        folder.join("one.json"),
+        record("CVE-2026-0001", Some("3.0.11-1"), ""),
+    )
+    .expect("a file");
+    let path = format!("{}/inner/..", folder.display());
+    let import = ["feed", "import", &path];
+    check(&bench, &import, 0, "osv-here");
+    let said = check(&bench, &["feed", "list"], 3, "kB");
+    assert!(!said.contains(" 0.0 "), "{said}");
+}
+
 #[test]
 fn a_feed_without_a_date_is_undated() {
     let bench = Bench::new("undated");
