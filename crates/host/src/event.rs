@@ -17,6 +17,11 @@ pub enum Event {
         paths: usize,
         took: Duration,
     },
+    /// So many files that packages brought differ here from those of the rehearsal, where a script
+    /// made them anew; what is done to them is what was shown.
+    Settled {
+        paths: usize,
+    },
     /// A program accepted the new configuration.
     Accepted {
         validator: Validator,

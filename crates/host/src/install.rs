@@ -278,6 +278,8 @@ fn own_plan(host: &LocalHost, unit: &str, effects: Vec<Effect>) -> Plan {
             risk_why: None,
             validate: None,
             sensitive: false,
+            decided_on_host: false,
+            edit: None,
         })
         .collect();
     Plan {

@@ -50,8 +50,42 @@ impl fmt::Display for Risk {
     }
 }
 
-/// The version of the plan's form. A reader refuses one that it does not know.
-pub const PLAN_FORMAT: u32 = 1;
+/// The version of the plan's form. Since 2 a plan may have stages: premises that hold only after
+/// packages are there, and the lines that an action changes of what these bring.
+pub const PLAN_FORMAT: u32 = 2;
+
+/// The oldest form that is read.
+pub const OLDEST_PLAN_FORMAT: u32 = 1;
+
+/// Why a text is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(
+        "it was made by a newer steadfast: its format is {0}, and this one reads formats \
+         {OLDEST_PLAN_FORMAT} to {PLAN_FORMAT}"
+    )]
+    Newer(u32),
+    #[error("its format {0} is not known")]
+    Unknown(u32),
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// # Errors
+/// When a plan of this form is not one that can be read here.
+pub const fn check_format(format: u32) -> Result<(), PlanError> {
+    match format {
+        OLDEST_PLAN_FORMAT..=PLAN_FORMAT => Ok(()),
+        0 => Err(PlanError::Unknown(format)),
+        _ => Err(PlanError::Newer(format)),
+    }
+}
+
+/// What of a plan is read first: a newer one may have anything else.
+#[derive(Deserialize)]
+struct Form {
+    format: u32,
+}
 
 /// What will be done, what will not, and what both rest on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +103,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Reads a plan that was written as [`Self::to_json`] does it.
+    ///
+    /// # Errors
+    /// When it is none, or of a form that is not known here.
+    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+        let form: Form = serde_json::from_str(text)?;
+        check_format(form.format)?;
+        Ok(serde_json::from_str(text)?)
+    }
+
     /// The digest of the plan's bytes as written.
     pub fn id(&self) -> PlanId {
         // A plan of a hundred thousand files has a hundred megabytes of text.
@@ -101,6 +145,7 @@ impl Plan {
         let mut plan = self.clone();
         for action in &mut plan.actions {
             if action.is_secret() {
+                action.edit = None;
                 hide(&mut action.effect);
                 if let Inverse::Effect(inverse) = &mut action.inverse {
                     hide(inverse);
@@ -259,6 +304,22 @@ pub struct Action {
     /// Never show the content of this action.
     #[serde(default)]
     pub sensitive: bool,
+    /// What it changes is known only when the packages before it are there: then it is done where it
+    /// is needed, and else nothing is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub decided_on_host: bool,
+    /// Of a file that packages of the same plan bring, and that is not written as a whole: the
+    /// lines that go and come. The file's other lines may be different on the host, where a
+    /// package's script makes them anew; these may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<LineEdit>,
+}
+
+/// The lines that change in a file, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineEdit {
+    pub gone: Vec<String>,
+    pub new: Vec<String>,
 }
 
 impl Action {
@@ -349,6 +410,10 @@ pub struct Premise {
     /// itself showed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ActionId>,
+    /// Of a file's content after that action: the digest of all but its bytes, which a script may
+    /// make anew each time. Where only these differ, it is decided again what is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Digest>,
 }
 
 /// Paths whose content may hold secrets: never stored in a plan or printed.

@@ -77,6 +77,22 @@ impl Observed {
     pub fn unknown(reason: Reason) -> Self {
         Self::new(Answer::Unknown(reason))
     }
+
+    /// Of a file's content: the digest of all else that was seen of it. None of anything else.
+    pub fn form(&self) -> Option<Digest> {
+        let of = |meta: &Meta, resolved: Option<&HostPath>| {
+            let without_size = Meta {
+                size_bytes: 0,
+                ..meta.clone()
+            };
+            Some(Digest::of_json(&(without_size, resolved)))
+        };
+        match &self.answer {
+            Answer::Known(Value::File(file)) => of(&file.meta, file.resolved.as_ref()),
+            Answer::Known(Value::FileDigest { meta, .. }) => of(meta, None),
+            _ => None,
+        }
+    }
 }
 
 /// What a probe saw, by kind of probe.
@@ -217,6 +233,9 @@ pub struct UnitSeen {
     pub unit_file_state: Option<String>,
     /// The main file and the drop-ins, in the order in which they apply.
     pub files: Vec<HostPath>,
+    /// Packages of the same plan bring it: whether they start it is known when they are there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_to_come: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use model::plan::Premise;
-use model::{Action, Plan, Probe};
+use model::plan::{PLAN_FORMAT, Premise};
+use model::{Action, ActionId, Blob, Effect, Plan, Probe};
 
 /// Why a saved plan is not what this host needs now.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,8 @@ pub enum Difference {
     Words,
 }
 
-/// Every difference; empty when the plans are the same, byte for byte.
+/// Every difference; empty when the plans are the same, byte for byte but for what packages make
+/// anew each time.
 pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
     if saved.host != now.host {
         return vec![Difference::OtherHost {
@@ -35,16 +36,18 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
             now: now.host.hostname.clone(),
         }];
     }
-    let mut known: BTreeMap<&Probe, &Premise> = BTreeMap::new();
+    let mut known: BTreeMap<(&Probe, Option<ActionId>), &Premise> = BTreeMap::new();
     for premise in &now.premises {
-        known.entry(&premise.probe).or_insert(premise);
+        known
+            .entry((&premise.probe, premise.after))
+            .or_insert(premise);
     }
     let mut differences: Vec<Difference> = saved
         .premises
         .iter()
         .filter_map(|premise| {
-            let again = known.get(&premise.probe).copied();
-            let changed = again.is_none_or(|again| again.digest != premise.digest);
+            let again = known.get(&(&premise.probe, premise.after)).copied();
+            let changed = again.is_none_or(|again| !is_same_premise(premise, again));
             changed.then(|| Difference::Observed {
                 saved: Box::new(premise.clone()),
                 now: again.cloned().map(Box::new),
@@ -53,15 +56,58 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
         .collect();
     for place in 0..saved.actions.len().max(now.actions.len()) {
         let (old, new) = (saved.actions.get(place), now.actions.get(place));
-        if old != new {
+        let is_same = match (old, new) {
+            (Some(old), Some(new)) => is_same_action(old, new),
+            _ => false,
+        };
+        if !is_same {
             differences.push(Difference::Action {
                 saved: old.cloned().map(Box::new),
                 now: new.cloned().map(Box::new),
             });
         }
     }
-    if differences.is_empty() && saved != now {
+    if differences.is_empty() && without_bytes(saved) != without_bytes(now) {
         differences.push(Difference::Words);
     }
     differences
+}
+
+/// What packages bring is made anew on each copy of the host: of a file that a script writes, only
+/// what was decided by it is compared.
+fn is_same_premise(saved: &Premise, now: &Premise) -> bool {
+    saved.digest == now.digest || saved.form.is_some() && saved.form == now.form
+}
+
+/// Is the same done, as far as it was shown?
+pub(crate) fn is_same_action(saved: &Action, now: &Action) -> bool {
+    saved == now
+        || saved.edit.is_some() && {
+            let (mut saved, mut now) = (saved.clone(), now.clone());
+            empty(&mut saved);
+            empty(&mut now);
+            saved == now
+        }
+}
+
+/// The plan as it is compared, in the newest form.
+fn without_bytes(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.format = PLAN_FORMAT;
+    for premise in &mut plan.premises {
+        if let Some(form) = premise.form {
+            premise.digest = form;
+            premise.seen = None;
+        }
+    }
+    for action in plan.actions.iter_mut().filter(|one| one.edit.is_some()) {
+        empty(action);
+    }
+    plan
+}
+
+fn empty(action: &mut Action) {
+    if let Effect::PutFile { content, .. } = &mut action.effect {
+        *content = Blob::default();
+    }
 }

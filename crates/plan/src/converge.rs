@@ -6,6 +6,7 @@
 
 mod bring;
 mod fold;
+mod lines;
 mod order;
 mod parents;
 
@@ -18,6 +19,7 @@ use model::{Answer, HostPath, Observed, Plan, Probe, SourceLine, Value};
 use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedResource};
 
 use crate::audit::is_fixable;
+use crate::stages::Brought;
 
 /// Two declarations can't both hold, or an edit does not fit what was observed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,31 @@ pub fn plan(
     seen: &Answers,
     host: HostIdentity,
     selection: Selection,
+) -> Result<Plan, ConvergeError> {
+    make(wanted, seen, host, selection, None)
+}
+
+/// The same over what holds after packages: actions say which lines of a file they change, since
+/// the others may be made anew on the host.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_after_packages(
+    wanted: &Wanted,
+    seen: &Answers,
+    host: HostIdentity,
+    selection: Selection,
+    brought: &Brought,
+) -> Result<Plan, ConvergeError> {
+    make(wanted, seen, host, selection, Some(brought))
+}
+
+fn make(
+    wanted: &Wanted,
+    seen: &Answers,
+    host: HostIdentity,
+    selection: Selection,
+    brought: Option<&Brought>,
 ) -> Result<Plan, ConvergeError> {
     let mut left_alone = Vec::new();
     let mut drifted = Vec::new();
@@ -89,7 +116,7 @@ pub fn plan(
         }
     }
     parents::add_missing(&mut drifted, seen);
-    let steps = fold::fold(order::in_natural_order(drifted), seen)?;
+    let steps = fold::fold(order::in_natural_order(drifted), seen, brought)?;
     let actions = order::tie(steps, selection.all_or_nothing);
     left_alone.dedup();
     Ok(Plan {
@@ -241,6 +268,7 @@ fn premise(probe: &Probe, observed: &Observed) -> Premise {
         digest: observed.digest,
         seen: may_be_shown(probe, observed).then(|| observed.clone()),
         after: None,
+        form: None,
     }
 }
 

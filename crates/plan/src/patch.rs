@@ -219,6 +219,8 @@ fn action(place: u32, effect: Effect, inverse: Inverse) -> Action {
         risk_why: None,
         validate: None,
         sensitive: false,
+        decided_on_host: false,
+        edit: None,
     }
 }
 

@@ -2,17 +2,21 @@
 //! was decided over the copy on which they were. What hangs on the packages goes after them and
 //! falls with them; everything else stands by itself.
 
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::patching::DebconfAnswer;
 use model::plan::LeftAlone;
 use model::{
     Action, ActionId, Answer, Effect, HostPath, Inverse, Observed, PackageOp, PackageRemoval,
-    PackageUpgrade, Plan, Premise, Probe, Risk, Value,
+    PackageUpgrade, Plan, Premise, Probe, Risk, Tool, UnitOp, Value,
 };
 use resource::Answers;
 
 use crate::risk;
+
+pub use settle::{Differs, made_anew, settle};
 
 /// What the packages of a plan take, as it was rehearsed.
 #[derive(Clone, Debug)]
@@ -25,6 +29,66 @@ pub struct Packages {
     pub limit_seconds: u64,
     /// The package manager's database, as it was when all this was found out.
     pub premises: Vec<Premise>,
+}
+
+/// What is there after the packages of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Brought {
+    pub writes: BTreeSet<HostPath>,
+    /// None of the packages was there before.
+    are_all_new: bool,
+}
+
+impl Brought {
+    pub fn by(packages: &[PackageUpgrade], writes: BTreeSet<HostPath>) -> Self {
+        Self {
+            writes,
+            are_all_new: packages.iter().all(|package| package.from.is_none()),
+        }
+    }
+
+    /// What the packages of this plan bring.
+    pub fn of(plan: &Plan) -> Self {
+        let upgrades = plan
+            .actions
+            .iter()
+            .filter_map(|action| match &action.effect {
+                Effect::Upgrade {
+                    packages, writes, ..
+                } => Some(Self::by(packages, writes.iter().cloned().collect())),
+                _ => None,
+            });
+        upgrades.last().unwrap_or_default()
+    }
+
+    /// Is it a unit of the packages, which the host does not have? `seen` is what holds after them.
+    pub(crate) fn has_unit(&self, name: &str, seen: &Answers) -> bool {
+        let probe = Probe::Unit {
+            name: name.to_owned(),
+        };
+        match seen.get(&probe).map(|seen| &seen.answer) {
+            Some(Answer::Known(Value::Unit(unit))) => return unit.is_to_come,
+            Some(_) => return false,
+            None => {}
+        }
+        // It is only told something, so nothing asked for it.
+        let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+        let template = stem.split_once('@');
+        let template = template.map(|(stem, _)| format!("{stem}@.{ending}"));
+        let directories = ["/lib/systemd/system", "/usr/lib/systemd/system"].map(HostPath::literal);
+        let is_its_file = |path: &HostPath| {
+            let file = path.file_name();
+            let is_named = file == name.as_bytes()
+                || template
+                    .as_deref()
+                    .is_some_and(|one| one.as_bytes() == file);
+            is_named
+                && path
+                    .parent()
+                    .is_some_and(|above| directories.contains(&above))
+        };
+        self.are_all_new && self.writes.iter().any(is_its_file)
+    }
 }
 
 /// Why stages can't be made of it.
@@ -128,17 +192,33 @@ pub fn after(
             Some(Answer::Unknown(_)) => host(&|| unasked()),
             _ => brought(copy()),
         },
-        // The kernel, what runs, and programs: nothing of a copy says how they will be.
+        // A program that comes says on the copy what it takes its configuration for. One that is here
+        // says it of the host.
+        Probe::Tool { tool, .. }
+            if !live.is_some_and(|live| matches!(live.answer, Answer::Known(_)))
+                && program(*tool).is_some_and(|path| is_written(&path, None, writes)) =>
+        {
+            copy()
+        }
+        // The kernel, what runs, and other programs: nothing of a copy says how they will be.
         _ => host(&unasked),
     }
 }
 
-/// A unit that is not here yet does not run; whether it will, its package decides, and then it need
-/// not be started.
+/// Where Debian has it, for one that not every host has.
+fn program(tool: Tool) -> Option<HostPath> {
+    match tool {
+        Tool::SshdEffective => Some(HostPath::literal("/usr/sbin/sshd")),
+        Tool::NginxDump => Some(HostPath::literal("/usr/sbin/nginx")),
+        Tool::Getent => None,
+    }
+}
+
+/// A unit that is not here yet: whether it will run, its package decides.
 fn brought(copy: Observed) -> Observed {
     match copy.answer {
         Answer::Known(Value::Unit(mut unit)) => {
-            unit.active_state.get_or_insert("inactive".to_owned());
+            unit.is_to_come = true;
             Observed::new(Answer::Known(Value::Unit(unit)))
         }
         _ => copy,
@@ -161,8 +241,8 @@ fn is_written(path: &HostPath, live: Option<&Observed>, writes: &BTreeSet<HostPa
     touches(path) || resolved.is_some_and(touches)
 }
 
-/// Puts the packages of `first`, which was made over the host, before `rest`, which was made over
-/// the copy that has them. `now` has what passes on the copy and did not pass on the host: it comes
+/// Puts the packages of `first`, which was made over the host by the answers `live`, before `rest`,
+/// which was made over the `copy` that has them. `now` has what passes on the copy and did not pass on the host: it comes
 /// with the packages, and is not left alone.
 ///
 /// # Errors
@@ -171,6 +251,7 @@ pub fn join(
     first: &Plan,
     mut rest: Plan,
     live: &Answers,
+    copy: &Answers,
     rehearsed: Packages,
     now: &[LeftAlone],
 ) -> Result<Plan, StageError> {
@@ -201,6 +282,7 @@ pub fn join(
     rests_on.sort_unstable();
     rests_on.dedup();
     let (risk, risk_why) = risk_of(&asked, &rehearsed);
+    let brought = Brought::by(&rehearsed.packages, rehearsed.writes.clone());
     let writes = &rehearsed.writes;
     let mut actions = Vec::with_capacity(rest.actions.len() + 1);
     let mut hanging_sets = BTreeSet::new();
@@ -211,6 +293,7 @@ pub fn join(
             .path()
             .is_some_and(|path| is_written(path, None, writes));
         let mut on = Vec::new();
+        let mut may_be_made_anew = false;
         for place in &action.rests_on {
             let Some(premise) = rest.premises.get(*place as usize) else {
                 continue;
@@ -224,8 +307,20 @@ pub fn join(
             if can_be_asked_again(&premise.probe) {
                 let mut premise = premise.clone();
                 premise.after = Some(ActionId(0));
+                premise.form = copy.get(&premise.probe).and_then(Observed::form);
+                may_be_made_anew |= premise.form.is_some();
                 on.push(premises.place(premise));
             }
+        }
+        if !may_be_made_anew {
+            action.edit = None;
+        }
+        if let Effect::Unit {
+            name,
+            op: UnitOp::Start | UnitOp::Stop,
+        } = &action.effect
+        {
+            action.decided_on_host = brought.has_unit(name, copy);
         }
         on.sort_unstable();
         action.rests_on = on;
@@ -267,6 +362,8 @@ pub fn join(
             risk_why,
             validate: None,
             sensitive: false,
+            decided_on_host: false,
+            edit: None,
         },
     );
     rest.left_alone

@@ -397,6 +397,7 @@ pub fn options<'a>(host: &LocalHost, state: &State, confirm_within: Duration) ->
         detach: false,
         guard: Guard::of(state),
         crash: CrashPoints::default(),
+        decide_again: None,
     }
 }
 

@@ -2,15 +2,15 @@
 //! they are fetched and rehearsed on a copy of the host, and the rest of the plan is made over that
 //! copy. A plan without packages fetches nothing and makes no copy.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::plan::stages::{self, Packages};
+use ::plan::stages::{self, Brought, Packages};
 use host::act::upgrade::Work;
 use host::packages::{
     self, Together, Turn, UpgradeError, UpgradeRehearsed, Wants, fetch_beside, rehearse_work,
 };
+use host::rehearse::Shown;
 use host::{Host, LocalHost};
 use model::PackageUpgrade;
 use model::count::first_of;
@@ -39,8 +39,34 @@ pub struct Staged {
     pub plan: Plan,
     /// Its packages could not be rehearsed.
     pub unforeseen: bool,
+    /// What its packages bring.
+    brought: Option<Brought>,
     /// The package files are ours as long as this lives.
     _turn: Option<Turn>,
+}
+
+impl Staged {
+    /// Has it a stage that was decided over what packages bring?
+    pub const fn has_stages(&self) -> bool {
+        self.brought.is_some()
+    }
+
+    /// What follows the packages, with these answers of the host itself in the place of the copy's.
+    pub fn decide_again(
+        &self,
+        context: &Context,
+        survey: &Survey,
+        now: &BTreeMap<&Probe, Observed>,
+    ) -> Result<Plan, String> {
+        let mut answers = survey.answers.clone();
+        for (probe, seen) in now {
+            answers.insert((*probe).clone(), seen.clone());
+        }
+        let selection = self.plan.selection.clone();
+        let brought = self.brought.clone().unwrap_or_default();
+        survey::planned_after(context, survey, &answers, selection, &brought)
+            .map_err(|failure| failure.to_string())
+    }
 }
 
 /// Why a rehearsal is none.
@@ -69,6 +95,7 @@ pub fn plan(
         return Ok(Staged {
             plan: first,
             unforeseen: false,
+            brought: None,
             _turn: None,
         });
     }
@@ -79,13 +106,15 @@ pub fn plan(
     };
     let mut staged = match staged {
         Ok((plan, turn)) => Staged {
-            plan,
             unforeseen: false,
+            brought: Some(Brought::of(&plan)),
+            plan,
             _turn: turn,
         },
         Err(NoRehearsal::NoCopy(why)) => Staged {
             plan: stages::unforeseen(first, why),
             unforeseen: true,
+            brought: None,
             _turn: None,
         },
         Err(NoRehearsal::Refused(failure)) => return Err(failure),
@@ -213,9 +242,7 @@ fn rehearsed(
     crate::say(format_args!("rehearsing it on a copy of this host"));
     let mut seen: Option<Result<Answers, Failure>> = None;
     let limit = Duration::from_secs(USUAL_LIMIT_SECONDS);
-    let mut look = |root: &Path, writes: &BTreeSet<HostPath>| {
-        seen = Some(over_copy(survey, root, writes));
-    };
+    let mut look = |shown: &Shown<'_>| seen = Some(over_copy(survey, shown));
     let UpgradeRehearsed {
         writes, questions, ..
     } = rehearse_work(
@@ -238,7 +265,10 @@ fn rehearsed(
     })??;
     let now = ::plan::converge::passing_now(&survey.wanted, &survey.answers, &after);
     let before = std::mem::replace(&mut survey.answers, after);
-    let rest = survey.plan_after(context, selection, &writes)?;
+    let rest = {
+        let brought = Brought::by(&fetched.packages, writes.clone());
+        survey::planned_after(context, survey, &survey.answers, selection, &brought)?
+    };
     let packages = Packages {
         packages: fetched.packages,
         removals,
@@ -247,7 +277,7 @@ fn rehearsed(
         limit_seconds: USUAL_LIMIT_SECONDS,
         premises,
     };
-    let plan = stages::join(first, rest, &before, packages, &now)
+    let plan = stages::join(first, rest, &before, &survey.answers, packages, &now)
         .map_err(|error| Failure::because(Exit::BadInput, error))?;
     Ok((plan, Some(turn)))
 }
@@ -311,23 +341,20 @@ pub(crate) fn premises(host: &LocalHost) -> Vec<Premise> {
             seen: Some(seen),
             probe,
             after: None,
+            form: None,
         }
     };
     DATABASE.iter().map(premise).collect()
 }
 
 /// The answers that hold when the packages are there.
-fn over_copy(
-    survey: &Survey,
-    root: &Path,
-    writes: &BTreeSet<HostPath>,
-) -> Result<Answers, Failure> {
+fn over_copy(survey: &Survey, shown: &Shown<'_>) -> Result<Answers, Failure> {
     let copy =
-        LocalHost::offline(root).map_err(|error| Failure::because(Exit::Unchecked, error))?;
+        LocalHost::offline(shown.root).map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let over = OverCopy {
         copy,
         before: &survey.answers,
-        writes,
+        shown,
     };
     Ok(survey::observe(&over, &survey.wanted, &Progress::hidden()))
 }
@@ -336,13 +363,16 @@ fn over_copy(
 struct OverCopy<'a> {
     copy: LocalHost,
     before: &'a Answers,
-    writes: &'a BTreeSet<HostPath>,
+    shown: &'a Shown<'a>,
 }
 
 impl Host for OverCopy<'_> {
     fn probe(&self, probe: &Probe) -> Observed {
-        let copy = || self.copy.probe(probe);
-        stages::after(probe, self.before.get(probe), self.writes, copy)
+        let copy = || match probe {
+            Probe::Tool { tool, args } => self.shown.ask(*tool, args),
+            _ => self.copy.probe(probe),
+        };
+        stages::after(probe, self.before.get(probe), self.shown.writes, copy)
     }
 
     fn walk(&self, tests: &WalkTests, _: &(dyn Fn(u64) + Sync)) -> BTreeMap<WalkTest, Observed> {

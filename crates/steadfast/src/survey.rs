@@ -12,6 +12,8 @@ use host::{Host, LocalHost};
 use model::id::BadName;
 use model::plan::Selection;
 use model::{Facts, HostPath, Plan};
+use plan::converge::ConvergeError;
+use plan::stages::Brought;
 use resource::{Answers, Resource, Wanted};
 
 use crate::context::Context;
@@ -173,18 +175,7 @@ impl Survey {
 
     /// The plan for what was selected.
     pub fn plan(&self, context: &Context, selection: Selection) -> Result<Plan, Failure> {
-        self.plan_after(context, selection, &BTreeSet::new())
-    }
-
-    /// The same after packages that bring these paths.
-    pub fn plan_after(
-        &self,
-        context: &Context,
-        selection: Selection,
-        brought: &BTreeSet<HostPath>,
-    ) -> Result<Plan, Failure> {
-        let (host, wanted, answers) = (&self.host, &self.wanted, &self.answers);
-        planned(context, host, wanted, answers, selection, brought)
+        planned(context, &self.host, &self.wanted, &self.answers, selection)
     }
 }
 
@@ -195,13 +186,35 @@ pub fn planned(
     wanted: &Wanted,
     answers: &Answers,
     selection: Selection,
+) -> Result<Plan, Failure> {
+    let plan = plan::converge::plan(wanted, answers, host.identity(), selection);
+    regarded(context, host, plan, &BTreeSet::new())
+}
+
+/// The same by what holds after packages.
+pub fn planned_after(
+    context: &Context,
+    survey: &Survey,
+    answers: &Answers,
+    selection: Selection,
+    brought: &Brought,
+) -> Result<Plan, Failure> {
+    let (host, wanted) = (&survey.host, &survey.wanted);
+    let identity = host.identity();
+    let plan = plan::converge::plan_after_packages(wanted, answers, identity, selection, brought);
+    regarded(context, host, plan, &brought.writes)
+}
+
+fn regarded(
+    context: &Context,
+    host: &LocalHost,
+    plan: Result<Plan, ConvergeError>,
     brought: &BTreeSet<HostPath>,
 ) -> Result<Plan, Failure> {
-    let plan =
-        plan::converge::plan(wanted, answers, host.identity(), selection).map_err(|error| {
-            let help = "let both want the same, or leave one of them out";
-            Failure::with_help(Exit::BadInput, error, help)
-        })?;
+    let plan = plan.map_err(|error| {
+        let help = "let both want the same, or leave one of them out";
+        Failure::with_help(Exit::BadInput, error, help)
+    })?;
     let outlook = host::outlook(host, context.directory(), &plan, brought)
         .map_err(|error| Failure::because(Exit::Unchecked, error))?;
     Ok(plan::outlook::regard(plan, &outlook))

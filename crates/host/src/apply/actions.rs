@@ -116,6 +116,7 @@ impl Work<'_> {
         let mut finished: Option<ActionId> = None;
         let mut told = Told::default();
         for action in actions {
+            let action = self.as_settled(action);
             if !self.stands(action.id) {
                 continue;
             }
@@ -133,6 +134,7 @@ impl Work<'_> {
                 took: started.elapsed(),
             })?;
             if matches!(action.effect, Effect::Upgrade { .. }) && finished.is_some() {
+                self.settle(action)?;
                 self.validate_after(action.id)?;
             }
         }
@@ -217,6 +219,18 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The same action, as the packages before it have settled it: its id is its place.
+    fn as_settled<'b>(&self, action: &'b Action) -> &'b Action
+    where
+        Self: 'b,
+    {
+        let settled = self.settled.get();
+        let place = usize::try_from(action.id.0).unwrap_or(usize::MAX);
+        settled
+            .and_then(|plan| plan.actions.get(place))
+            .unwrap_or(action)
     }
 
     fn interrupt(&mut self) -> Result<(), StateError> {
@@ -484,7 +498,7 @@ impl Work<'_> {
     }
 
     /// An action failed: its set, and those that depend on it, are taken back now.
-    fn fail(&mut self, action: &Action, error: &ActError) -> Result<(), StateError> {
+    pub(super) fn fail(&mut self, action: &Action, error: &ActError) -> Result<(), StateError> {
         let why = error.to_string();
         (self.sink)(Event::Failed {
             action: action.id,

@@ -9,16 +9,20 @@ mod ending;
 mod images;
 mod mine;
 mod sets;
+mod settle;
 mod work;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::count::{first_of, plural};
-use model::plan::PLAN_FORMAT;
-use model::{ActionId, Change, ChangeId, ChangeState, Effect, Outside, Plan, Premise, Probe, Risk};
+use model::plan::{PlanError, check_format};
+use model::{
+    ActionId, Change, ChangeId, ChangeState, Effect, Observed, Outside, Plan, Premise, Probe, Risk,
+};
 
 pub(crate) use actions::upgrades;
 pub use apart::Unended;
@@ -58,7 +62,14 @@ pub struct ApplyOptions<'a> {
     /// Who takes a change back when this process is gone.
     pub guard: Guard,
     pub crash: CrashPoints,
+    /// What is to be done after packages where their files are as they are here. None where the
+    /// plan has no such stage.
+    pub decide_again: Option<DecideAgain<'a>>,
 }
+
+/// Makes the plan of the stage after packages again, with these answers in the place of those that
+/// the copy of the host gave.
+pub type DecideAgain<'a> = &'a dyn Fn(&BTreeMap<&Probe, Observed>) -> Result<Plan, String>;
 
 /// What the caller found when it looked again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,8 +112,8 @@ pub enum Applied {
 /// A plan is not carried out; nothing was touched.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    #[error("the plan has form {0}, and this steadfast knows form {PLAN_FORMAT}")]
-    Format(u32),
+    #[error("the plan can't be carried out: {0}")]
+    Format(PlanError),
     #[error("the plan is for another host: `{0}`")]
     OtherHost(String),
     #[error("{} that the plan rests on changed since", plural(.0.len(), "observed value"))]
@@ -173,9 +184,7 @@ pub(crate) fn apply_as(
     sink: &mut dyn FnMut(Event),
     origin: Origin,
 ) -> Result<Applied, ApplyError> {
-    if plan.format != PLAN_FORMAT {
-        return Err(ApplyError::Format(plan.format));
-    }
+    check_format(plan.format).map_err(ApplyError::Format)?;
     if plan.actions.is_empty() {
         return Ok(Applied::Nothing);
     }
@@ -275,7 +284,9 @@ pub(crate) fn apply_as(
     };
     let sets = Sets::of(plan, &images);
     let places = Places::of(&images);
+    let settled = OnceCell::new();
     let mut work = Work {
+        settled: &settled,
         target: &target,
         context,
         state,

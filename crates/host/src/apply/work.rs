@@ -1,6 +1,7 @@
 //! One change from its record to its end: validated, carried out, verified, and kept, waited
 //! for or taken back. What an action is and does stands in `actions`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,10 @@ pub(super) struct Work<'a> {
     pub(super) target: &'a Target,
     pub(super) context: Context<'a>,
     pub(super) state: &'a State,
+    /// What is carried out.
     pub(super) plan: &'a Plan,
+    /// The same as its packages have settled it.
+    pub(super) settled: &'a OnceCell<Plan>,
     pub(super) options: &'a ApplyOptions<'a>,
     pub(super) sink: &'a mut dyn FnMut(Event),
     pub(super) header: Header,

@@ -5,6 +5,7 @@
 
 pub mod record;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -60,10 +61,16 @@ pub trait Record: Serialize + DeserializeOwned {
     const KIND: &'static str;
 }
 
-const FORMAT: i64 = 1;
+/// Since 2 the plan of a change may have stages, and is written again when its packages are there.
+const FORMAT: i64 = 2;
+/// Its tables and codes are the same: it is read as it is, and raised by the first record that is
+/// written.
+const OLDEST_FORMAT: i64 = 1;
 
 pub struct Journal {
     connection: Connection,
+    /// As it is on the disk.
+    format: Cell<i64>,
     key: [u8; 32],
     machine: Option<Digest>,
 }
@@ -106,7 +113,7 @@ impl Journal {
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(sql("read"))?;
         match format {
-            FORMAT => {}
+            OLDEST_FORMAT..=FORMAT => {}
             0 => connection
                 .execute_batch(
                     "BEGIN IMMEDIATE;
@@ -118,7 +125,7 @@ impl Journal {
                          mac    BLOB    NOT NULL,
                          PRIMARY KEY (kind, change, key)
                      ) WITHOUT ROWID;
-                     PRAGMA user_version = 1;
+                     PRAGMA user_version = 2;
                      COMMIT;",
                 )
                 .map_err(sql("set up"))?,
@@ -126,6 +133,7 @@ impl Journal {
         }
         Ok(Self {
             connection,
+            format: Cell::new(if format == 0 { FORMAT } else { format }),
             key,
             machine,
         })
@@ -156,6 +164,11 @@ impl Journal {
             .connection
             .unchecked_transaction()
             .map_err(sql("write"))?;
+        if self.format.get() < FORMAT {
+            transaction
+                .pragma_update(None, "user_version", FORMAT)
+                .map_err(sql("write"))?;
+        }
         {
             let mut statement = transaction
                 .prepare_cached(
@@ -170,7 +183,9 @@ impl Journal {
                     .map_err(sql("write"))?;
             }
         }
-        transaction.commit().map_err(sql("write"))
+        transaction.commit().map_err(sql("write"))?;
+        self.format.set(FORMAT);
+        Ok(())
     }
 
     pub fn get<T: Record>(&self, change: ChangeId, key: &str) -> Result<Option<T>, JournalError> {

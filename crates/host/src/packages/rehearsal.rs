@@ -157,12 +157,12 @@ pub fn rehearse_upgrade(
         checks,
         data,
         limit,
-        &mut |_, _| (),
+        &mut |_| (),
     )
 }
 
-/// The same of whatever is done with packages. `look` is shown the copy's root when all of it is
-/// done, and only where it went well.
+/// The same of whatever is done with packages. `look` is shown the copy when all of it is done,
+/// and only where it went well.
 ///
 /// # Errors
 /// When no copy can be made, and when the work fails on it.

@@ -158,6 +158,7 @@ async fn ask(connection: &zbus::Connection, name: &str) -> zbus::Result<Option<U
     Ok(Some(UnitSeen {
         load_state,
         active_state,
+        is_to_come: false,
         unit_file_state: fresh.or_else(|| text("UnitFileState")),
         files,
     }))

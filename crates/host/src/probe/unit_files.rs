@@ -267,6 +267,7 @@ impl UnitFiles {
         Some(UnitSeen {
             load_state: if masked { "masked" } else { "loaded" }.to_owned(),
             active_state: None,
+            is_to_come: false,
             unit_file_state: state.map(str::to_owned),
             files,
         })

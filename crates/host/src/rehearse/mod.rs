@@ -4,6 +4,7 @@
 
 mod cell;
 mod share;
+mod shown;
 pub(crate) mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
 use cell::{Cell, Limits};
 use share::Share;
+pub use shown::Shown;
 pub use writes::Untold;
 use writes::{Layer, contents, sizes, writes};
 
@@ -110,14 +112,21 @@ fn no_copy<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -
     }
 }
 
-/// Is shown the copy's root, and what was written there.
-pub type Look<'a> = &'a mut (dyn FnMut(&Path, &BTreeSet<HostPath>) + Send);
+/// Is shown the copy when all is done there.
+pub type Look<'a> = &'a mut (dyn FnMut(&Shown<'_>) + Send);
+
+/// Where a program's errors go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streams {
+    /// With the rest, in their order.
+    Together,
+    Apart,
+}
 
 /// Runs the steps in turn on a copy of this host, which needs room for `needed_bytes` that they
 /// may write. What is `untold` of their writes is left out; new files whose names end with
 /// one of `endings` are told with their content. `folder` is a place of ours on a disk, for layers that
-/// do not fit into memory; it is gone afterwards. `look` is shown the copy's root after the last
-/// step, where no step failed that others rest on.
+/// do not fit into memory; it is gone afterwards. `look` is shown the copy after the last step, where no step failed that others rest on.
 ///
 /// # Errors
 /// When no copy can be made; then nothing ran. How the steps ended is no error.
@@ -145,7 +154,7 @@ pub fn rehearse(
                         Place::Memory => None,
                         Place::Disk => Some(&full),
                     };
-                    let how = copy.run(step, variables, watch);
+                    let how = copy.run(step, variables, watch, Streams::Together);
                     let failed = !how.as_ref().is_ok_and(|output| output.status == Some(0));
                     ended.push(how);
                     if failed && step.others_rest_on_it {
@@ -156,7 +165,11 @@ pub fn rehearse(
                 let unread = || no_copy("read what was written");
                 let writes = writes(&copy.layers, untold).map_err(unread())?;
                 if !broke_off {
-                    look(Path::new(OsStr::from_bytes(copy.root.as_bytes())), &writes);
+                    look(&Shown {
+                        root: Path::new(OsStr::from_bytes(copy.root.as_bytes())),
+                        writes: &writes,
+                        run: &|step, streams| copy.run(step, &[], None, streams),
+                    });
                 }
                 Ok(Rehearsed {
                     steps: ended,
@@ -382,6 +395,7 @@ impl Copy {
         step: &Step,
         variables: &[(&str, &str)],
         watch: Option<Watch<'_>>,
+        streams: Streams,
     ) -> Result<Output, String> {
         let door = self.share.as_ref().map(Share::door);
         let door = door.map(|fd| fd.try_clone_to_owned()).transpose();
@@ -393,8 +407,12 @@ impl Copy {
         };
         let cell = Cell::new(self.root.clone(), &limits, door);
         let args: Vec<OsString> = step.args.iter().map(OsString::from).collect();
-        // Errors with the rest, in their order.
-        let enter = move || errors_to_output().and_then(|()| cell.enter());
+        let enter = move || {
+            if streams == Streams::Together {
+                errors_to_output()?;
+            }
+            cell.enter()
+        };
         let ran = run_watched(&step.program, &args, variables, enter, step.limit, watch);
         ran.map_err(|trouble| match trouble {
             Trouble::Absent => "it is gone".to_owned(),

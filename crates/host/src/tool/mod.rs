@@ -41,18 +41,36 @@ pub fn programs() -> BTreeMap<Tool, PathBuf> {
     ])
 }
 
+/// What a known program is asked with.
+///
+/// # Errors
+/// When that could make it do something else.
+pub(crate) fn arguments(tool: Tool, args: &[String]) -> Result<Vec<String>, String> {
+    let (own, is_fine): (&[&str], bool) = match tool {
+        Tool::SshdEffective => (&["-T"], is_connection(args)),
+        Tool::NginxDump => (&["-T", "-q"], args.is_empty()),
+        Tool::Getent => (&[], is_question(args)),
+    };
+    if !is_fine {
+        return Err(format!(
+            "not to be asked with `{}`",
+            printable(args.join(" ").as_bytes())
+        ));
+    }
+    let own = own.iter().map(|&word| word.to_owned());
+    Ok(own.chain(args.iter().cloned()).collect())
+}
+
 /// Asks a known program.
 pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Value, Trouble> {
     host.refuse_offline()?;
     let program = &host.programs[&tool];
-    let mut all: Vec<OsString> = Vec::new();
+    let all = arguments(tool, args).map_err(|why| Reason::Failed { why })?;
     let mut sandbox = Sandbox::default();
     match tool {
         Tool::SshdEffective => {
-            refuse_unless(is_connection(args), args)?;
             // Reading host keys is root's.
             needs_root(host)?;
-            all.push("-T".into());
             sandbox.keep = CapabilitySet::DAC_READ_SEARCH;
             // sshd refuses to say anything without its directory, which exists only while
             // the service runs.
@@ -62,9 +80,7 @@ pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Valu
             }
         }
         Tool::NginxDump => {
-            refuse_unless(args.is_empty(), args)?;
             needs_root(host)?;
-            all.extend(["-T".into(), "-q".into()]);
             // It opens its logs for writing and gives its directories to its user, even to
             // only show its configuration: it gets throwaway ones.
             sandbox.keep = CapabilitySet::DAC_READ_SEARCH
@@ -74,24 +90,11 @@ pub(crate) fn ask(host: &Arc<Inner>, tool: Tool, args: &[String]) -> Result<Valu
             sandbox.scratch.extend([c"/run", c"/var/log", c"/var/lib"]);
         }
         Tool::Getent => {
-            let known = |database: &String| {
-                matches!(
-                    database.as_str(),
-                    "passwd" | "group" | "initgroups" | "shadow"
-                )
-            };
-            let fine = match args {
-                [database, names @ ..] => {
-                    known(database) && names.iter().all(|name| !name.starts_with('-'))
-                }
-                [] => false,
-            };
-            refuse_unless(fine, args)?;
             // It only reads, and connects to sockets: an ordinary user may run it as it is.
             sandbox.optional = !host.tree.is_root();
         }
     }
-    all.extend(args.iter().map(OsString::from));
+    let all: Vec<OsString> = all.iter().map(OsString::from).collect();
     trusted(host, program)?;
     run::run(program, &all, sandbox, LIMIT).map(Value::Output)
 }
@@ -179,17 +182,14 @@ fn needs_root(host: &Inner) -> Result<(), Trouble> {
     }
 }
 
-fn refuse_unless(fine: bool, args: &[String]) -> Result<(), Trouble> {
-    if fine {
-        Ok(())
-    } else {
-        Err(Reason::Failed {
-            why: format!(
-                "not to be asked with `{}`",
-                printable(args.join(" ").as_bytes())
-            ),
+/// `DATABASE NAME…` (getent(1)).
+fn is_question(args: &[String]) -> bool {
+    let known = ["passwd", "group", "initgroups", "shadow"];
+    match args {
+        [database, names @ ..] => {
+            known.contains(&database.as_str()) && names.iter().all(|name| !name.starts_with('-'))
         }
-        .into())
+        [] => false,
     }
 }
 

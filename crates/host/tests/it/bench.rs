@@ -182,6 +182,8 @@ impl Bench {
                 risk_why: None,
                 validate: None,
                 sensitive: false,
+                decided_on_host: false,
+                edit: None,
             })
             .collect();
         Plan {
@@ -282,6 +284,7 @@ pub fn options() -> ApplyOptions<'static> {
         detach: false,
         guard: Guard::Assumed,
         crash: CrashPoints::none(),
+        decide_again: None,
     }
 }
 

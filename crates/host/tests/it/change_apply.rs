@@ -128,6 +128,7 @@ fn a_changed_premise_is_refused_with_what_changed() {
         digest: seen.digest,
         seen: Some(seen),
         after: None,
+        form: None,
     });
     std::fs::write(bench.path("/etc/app.conf"), "somebody was here\n").expect("written");
     match bench.apply(&plan) {

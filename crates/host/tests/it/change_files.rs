@@ -145,6 +145,7 @@ fn resting_on(bench: &Bench, mut plan: Plan, probe: Probe) -> Plan {
         seen: None,
         probe,
         after: None,
+        form: None,
     });
     plan.actions[0].rests_on = vec![0];
     plan

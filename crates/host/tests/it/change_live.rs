@@ -85,6 +85,8 @@ pub fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
             risk_why: None,
             validate: None,
             sensitive: false,
+            decided_on_host: false,
+            edit: None,
         })
         .collect();
     Plan {

@@ -190,6 +190,8 @@ fn laid(path: &str, content: &str) -> Laid {
         risk_why: None,
         validate: None,
         sensitive: false,
+        decided_on_host: false,
+        edit: None,
     };
     let mut laid = Laid::default();
     laid.extend(&[&action]);

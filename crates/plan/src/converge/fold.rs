@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use model::plan::{Validator, may_hold_secrets};
+use model::plan::{LineEdit, Validator, may_hold_secrets};
 use model::value::Meta;
 use model::{Blob, Effect, HostPath, Inverse, Mode, PackageOp, Risk, UnitOp};
 use resource::{Answers, ContentEdit, Edit, NewFile, Seen};
 
 use super::{ConvergeError, Drifting};
+use crate::stages::Brought;
 
 /// An action without its place in the order.
 pub(super) struct Step {
@@ -21,6 +22,8 @@ pub(super) struct Step {
     pub risk_why: Option<String>,
     pub validate: Option<Validator>,
     pub sensitive: bool,
+    /// What changes in a file that is not written as a whole.
+    pub edit: Option<LineEdit>,
     /// Activations that this step asks for, by their place in the list of steps.
     pub activates: Vec<usize>,
 }
@@ -39,6 +42,8 @@ struct Folding {
     /// The step's place.
     at: usize,
     content: Option<Vec<u8>>,
+    /// The content before the first change.
+    before: Option<Vec<u8>>,
     exists: bool,
     new_file: Option<NewFile>,
     as_user: Option<String>,
@@ -54,6 +59,16 @@ struct Folding {
 }
 
 impl Folding {
+    /// The lines that go and come, where what is there is edited and not replaced.
+    fn lines(&self) -> Option<LineEdit> {
+        let is_whole =
+            |(change, _): &(ContentEdit, String)| matches!(change, ContentEdit::Whole(_));
+        if self.changes.iter().any(is_whole) {
+            return None;
+        }
+        super::lines::between(self.before.as_deref()?, self.content.as_deref()?)
+    }
+
     /// Whose change no longer holds in `after`, which `change` of `serves` has made.
     fn undone_by(&self, change: &ContentEdit, after: &[u8], serves: &str) -> Option<&str> {
         // A whole file is made once, and lines of it may go on from there: two kinds give files
@@ -68,10 +83,16 @@ impl Folding {
     }
 }
 
-/// The steps, in the order of `drifted`, activations last.
-pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, ConvergeError> {
+/// The steps, in the order of `drifted`, activations last. After packages each says which lines of
+/// a file it changes.
+pub(super) fn fold(
+    drifted: Vec<Drifting>,
+    seen: &Answers,
+    brought: Option<&Brought>,
+) -> Result<Vec<Step>, ConvergeError> {
     let mut folder = Folder {
         seen,
+        with_lines: brought.is_some(),
         steps: Vec::new(),
         paths: BTreeMap::new(),
         acts: BTreeMap::new(),
@@ -87,6 +108,7 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
                 }
             }
             for effect in &drift.activate {
+                let effect = &as_told(effect, brought, seen);
                 match places_of.get(&act_key(effect)) {
                     Some(place) => {
                         let known = &mut activations[*place];
@@ -128,6 +150,7 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
             risk: activation.risk,
             risk_why: None,
             sensitive: activation.secret,
+            edit: None,
             activates: Vec::new(),
         });
     }
@@ -148,8 +171,24 @@ pub(super) fn fold(drifted: Vec<Drifting>, seen: &Answers) -> Result<Vec<Step>, 
     Ok(steps)
 }
 
+/// Nobody rests yet on a unit that packages bring. It may run by then, with the package's own
+/// configuration, and not all of that is read again by a reload: it is restarted.
+fn as_told(effect: &Effect, brought: Option<&Brought>, seen: &Answers) -> Effect {
+    match effect {
+        Effect::Unit {
+            name,
+            op: UnitOp::Reload,
+        } if brought.is_some_and(|brought| brought.has_unit(name, seen)) => Effect::Unit {
+            name: name.clone(),
+            op: UnitOp::Restart,
+        },
+        _ => effect.clone(),
+    }
+}
+
 struct Folder<'a> {
     seen: &'a Answers,
+    with_lines: bool,
     steps: Vec<Step>,
     paths: BTreeMap<HostPath, Folding>,
     /// The steps that are acts: a role may have a hundred thousand.
@@ -205,7 +244,10 @@ impl Folder<'_> {
                                 why: "each changes what the other has set".to_owned(),
                             });
                         }
-                        folding.content = Some(after);
+                        let before = folding.content.replace(after);
+                        if !folding.content_changed {
+                            folding.before = before;
+                        }
                     }
                     // Someone else's edit of this very line is what we wanted, or
                     // contradicts us; the second observation after the apply tells.
@@ -288,6 +330,7 @@ impl Folder<'_> {
                     risk_why: None,
                     validate,
                     sensitive: item.secret || effect.path().is_some_and(may_hold_secrets),
+                    edit: None,
                     activates: Vec::new(),
                 });
                 Ok(Some(self.steps.len() - 1))
@@ -353,6 +396,7 @@ impl Folder<'_> {
             Folding {
                 at,
                 content,
+                before: None,
                 exists,
                 new_file: None,
                 as_user: None,
@@ -374,6 +418,7 @@ impl Folder<'_> {
             risk_why: None,
             validate: validator(path),
             sensitive: item.secret || may_hold_secrets(path),
+            edit: None,
             activates: Vec::new(),
         });
         at
@@ -389,6 +434,9 @@ impl Folder<'_> {
     /// Turns what was folded into the final effect of each path's step.
     fn finish_paths(&mut self) {
         for (path, folding) in std::mem::take(&mut self.paths) {
+            if self.with_lines && folding.content_changed {
+                self.steps[folding.at].edit = folding.lines();
+            }
             let effect = if folding.content_changed {
                 let new_file = if folding.exists {
                     None

@@ -168,6 +168,8 @@ pub(super) fn tie(steps: Vec<Step>, all_or_nothing: bool) -> Vec<Action> {
                 risk_why: step.risk_why,
                 validate: step.validate,
                 sensitive: step.sensitive,
+                decided_on_host: false,
+                edit: step.edit,
             }
         })
         .collect()

@@ -8,8 +8,9 @@ use model::{
     ActionId, Answer, Digest, Effect, HostPath, Inverse, Observed, PackageOp, PackageUpgrade, Plan,
     Probe, Severity, Value,
 };
-use plan::converge::{passing_now, plan as converge};
-use plan::stages::{self, Packages};
+use plan::compare::differences;
+use plan::converge::{passing_now, plan as converge, plan_after_packages};
+use plan::stages::{self, Brought, Packages};
 use resource::{Answers, Wanted};
 use serde_json::json;
 
@@ -86,7 +87,103 @@ fn made(copy: &[(&str, &str)], installed: bool) -> Result<Plan, stages::StageErr
         premises: Vec::new(),
     };
     let now = passing_now(&wanted, &live, &after);
-    stages::join(&first, plan(&after), &live, packages, &now)
+    let rest = plan_after_packages(
+        &wanted,
+        &after,
+        host(),
+        Selection::default(),
+        &Brought::by(&packages.packages, packages.writes.clone()),
+    )
+    .expect("a plan");
+    stages::join(&first, rest, &live, &after, packages, &now)
+}
+
+/// The stage over what the package brought, when its file is as `brought` there.
+fn on_the_host(plan: &Plan, brought: &str) -> Result<Plan, stages::Differs> {
+    let wanted = everything();
+    let now = answers(&wanted, &[(CONF, brought)], true);
+    let anew = stages::made_anew(plan, ActionId(0), |probe| {
+        now.get(probe).expect("it was asked").clone()
+    });
+    let again = plan_after_packages(
+        &wanted,
+        &now,
+        host(),
+        Selection::default(),
+        &Brought::of(plan),
+    )
+    .expect("a plan");
+    stages::settle(plan, &again, ActionId(0), &anew)
+}
+
+fn written(plan: &Plan) -> &str {
+    let of = |effect| match effect {
+        &Effect::PutFile { ref content, .. } => content.as_text(),
+        _ => None,
+    };
+    let mut contents = plan.actions.iter().filter_map(|action| of(&action.effect));
+    contents.next().expect("a file is written")
+}
+
+/// What the script makes anew each time is kept as it is on the host; what the plan changes is as it
+/// was shown, or nothing is done.
+#[test]
+fn the_edit_goes_onto_what_the_script_made_on_the_host() {
+    let shown = made(&[(CONF, "# made: Monday\nsetting = 1\n")], true).expect("stages");
+    let settled = on_the_host(&shown, "# made: Tuesday\nsetting = 1\n").expect("the same");
+    assert_eq!(written(&settled), "# made: Tuesday\nsetting = mine\n");
+    assert_eq!(written(&shown), "# made: Monday\nsetting = mine\n");
+    let anew = stages::made_anew(&settled, ActionId(0), |probe| {
+        let now = answers(
+            &everything(),
+            &[(CONF, "# made: Tuesday\nsetting = 1\n")],
+            true,
+        );
+        now.get(probe).expect("it was asked").clone()
+    });
+    assert!(anew.is_empty(), "the premises are the host's: {anew:?}");
+
+    for (brought, why) in [
+        // The very setting has another value there.
+        ("# made: Tuesday\nsetting = 2\n", "`-setting = 2`"),
+        // It is as wanted already.
+        ("# made: Tuesday\nsetting = mine\n", "not needed"),
+        // It is set twice there.
+        ("# made: Tuesday\nsetting = 1\nsetting = 5\n", "setting = 5"),
+        ("# made: Tuesday\n", "`+setting = mine`"),
+    ] {
+        let error = on_the_host(&shown, brought).expect_err(brought);
+        assert!(error.to_string().contains(why), "{brought:?}: {error}");
+        assert_ne!(error.action, ActionId(0), "{brought:?}");
+    }
+}
+
+/// The plan is made once more to be carried out, over another copy of the host.
+#[test]
+fn what_another_copy_made_anew_is_the_same_plan() {
+    let shown = made(&[(CONF, "# made: Monday\nsetting = 1\n")], true).expect("stages");
+    let same = made(&[(CONF, "# made: Tuesday, late\nsetting = 1\n")], true).expect("stages");
+    assert_eq!(differences(&shown, &same), []);
+    assert_ne!(shown, same);
+    let other = made(&[(CONF, "# made: Tuesday, late\nsetting = 2\n")], true).expect("stages");
+    assert_eq!(differences(&shown, &other).len(), 1);
+}
+
+/// Without packages no byte may differ.
+#[test]
+fn what_is_on_the_host_is_compared_by_all_its_bytes() {
+    let wanted = everything();
+    let over = |text: &str| {
+        let seen = answers(&wanted, &[(CONF, text)], true);
+        converge(&wanted, &seen, host(), Selection::default()).expect("a plan")
+    };
+    let (one, other) = (over("# 1\nsetting = 1\n"), over("# 2\nsetting = 1\n"));
+    assert!(one.actions.iter().all(|action| action.edit.is_none()));
+    assert_eq!(
+        differences(&one, &other).len(),
+        2,
+        "the file, and its write"
+    );
 }
 
 #[test]

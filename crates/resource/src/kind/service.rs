@@ -148,6 +148,11 @@ impl Service {
             Some("active" | "reloading" | "activating" | "refreshing")
         );
         match (self.running, active) {
+            // Either is asked for, whatever the package does: who asks twice changes nothing.
+            (Some(running), _) if unit.is_to_come => {
+                let wanted = if running { "running" } else { "stopped" };
+                parts.differs("known when its package is there", wanted);
+            }
             (Some(_), None) => {
                 unknown = Some(Reason::Unavailable {
                     what: "no systemd can be asked here, so nothing says what is running"

@@ -481,7 +481,12 @@ impl UnitOption {
             return vec![act(&name, UnitOp::Reload)];
         }
         let mut effects = vec![act(&name, UnitOp::DaemonReload)];
-        let is_active = matches!(seen.unit(&name), Seen::Known(UnitSeen { active_state: Some(state), .. }) if state == "active");
+        let is_active = match seen.unit(&name) {
+            // Its package may start it before this is set.
+            Seen::Known(unit) if unit.is_to_come => true,
+            Seen::Known(UnitSeen { active_state, .. }) => active_state.as_deref() == Some("active"),
+            _ => false,
+        };
         let restarts = [".service", ".socket", ".timer", ".path"];
         // Restarting the message bus tears down everything that is connected to it.
         if is_active

@@ -138,6 +138,7 @@ impl Host {
         self.units.insert(
             name.to_owned(),
             UnitSeen {
+                is_to_come: false,
                 load_state: load.to_owned(),
                 active_state: (!active.is_empty()).then(|| active.to_owned()),
                 unit_file_state: (!unit_file.is_empty()).then(|| unit_file.to_owned()),

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use host::{Applied, ApplyError, ApplyOptions, LocalHost, Verdict};
+use host::{Applied, ApplyError, ApplyOptions, DecideAgain, LocalHost, Verdict};
 use model::plan::{LeftAlone, Patches};
-use model::{Effect, HostPath, Plan};
+use model::{Effect, HostPath, Observed, Plan, Probe};
 use plan::compare::{Difference, differences};
 
 use crate::context::{self, Context};
@@ -83,6 +83,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let is_part = Cell::new(false);
+    let decide_again =
+        |now: &BTreeMap<&Probe, Observed>| staged.decide_again(context, &survey, now);
     let task = Task {
         host: &survey.host,
         plan,
@@ -94,6 +96,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             is_part.set(!verdict.more.is_empty());
             verdict
         },
+        decide_again: staged.has_stages().then_some(&decide_again),
     };
     let mut exit = carry_out(context, &task)?;
     if is_part.get() {
@@ -120,6 +123,8 @@ pub struct Task<'a> {
     pub detach: bool,
     /// Looks at the host again.
     pub verify: &'a dyn Fn(&Plan) -> Verdict,
+    /// Decides what follows its packages again.
+    pub decide_again: Option<DecideAgain<'a>>,
 }
 
 /// Carries the plan out, and says what becomes of it.
@@ -131,6 +136,7 @@ pub fn carry_out(context: &Context, task: &Task<'_>) -> Result<Exit, Failure> {
     context::heed_interrupts();
     let options = ApplyOptions {
         detach: task.detach,
+        decide_again: task.decide_again,
         ..context::options(task.host, &state, task.confirm_within.0)
     };
     let style = Style::for_stderr();
@@ -217,8 +223,8 @@ fn from_selectors(
     Ok((survey, staged))
 }
 
-/// Reads a saved plan and makes it again: what is carried out is the new one, which is
-/// the same byte for byte.
+/// Reads a saved plan and makes it again. It is carried out when both are the same, but for what
+/// packages make anew on each copy of the host.
 fn from_file(
     context: &Context,
     path: &Path,
@@ -226,9 +232,11 @@ fn from_file(
 ) -> Result<(Survey, Staged), Failure> {
     let saved = read(path)?;
     let mut survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
-    let now = packages_stage::plan(context, &mut survey, saved.selection.clone())?;
-    refuse_unless_same(&saved, &now.plan)?;
-    Ok((survey, now))
+    let mut staged = packages_stage::plan(context, &mut survey, saved.selection.clone())?;
+    refuse_unless_same(&saved, &staged.plan)?;
+    // The one that was looked at, with its name.
+    staged.plan = saved;
+    Ok((survey, staged))
 }
 
 /// A saved plan is carried out only when the plan of `now` is the same.
@@ -237,7 +245,7 @@ pub fn refuse_unless_same(saved: &Plan, now: &Plan) -> Result<(), Failure> {
     if found.is_empty() {
         crate::say(format_args!(
             "plan {} is still what this host needs",
-            now.id()
+            saved.id()
         ));
         return Ok(());
     }
@@ -283,10 +291,7 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
     };
     let bytes = input::read(path, LARGEST_PLAN_BYTES).map_err(|error| cannot(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| cannot(error.to_string()))?;
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| cannot(error.to_string()))?;
-    if plan.format != model::plan::PLAN_FORMAT {
-        return Err(cannot(format!("its format {} is not known", plan.format)));
-    }
+    let plan = Plan::from_json(&text).map_err(|error| cannot(error.to_string()))?;
     // The id is the digest of the bytes as written: another spelling of the same plan is
     // not the plan that was reviewed.
     if plan.to_json() != text {
@@ -342,14 +347,7 @@ fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
     };
     let answers = survey::observe(&host, &survey.wanted, &progress);
     let selection = plan.selection.clone();
-    match survey::planned(
-        context,
-        &host,
-        &survey.wanted,
-        &answers,
-        selection,
-        &BTreeSet::new(),
-    ) {
+    match survey::planned(context, &host, &survey.wanted, &answers, selection) {
         Ok(rest) => judge_rest(plan, &rest),
         Err(failure) => again(failure.to_string()),
     }

@@ -82,6 +82,20 @@ impl<'a> Lines<'a> {
                 let files = if *paths == 1 { "file" } else { "files" };
                 self.done(&format!("before-image of {paths} {files}"), *took)
             }
+            Event::Settled { paths } => {
+                let files = if *paths == 1 {
+                    "file was"
+                } else {
+                    "files were"
+                };
+                let text =
+                    format!("{paths} {files} made anew here: the same lines change as shown");
+                self.line(
+                    self.style.sign(Sign::Done),
+                    Role::Good,
+                    &Text::new().plain(&text),
+                )
+            }
             Event::Accepted { validator, took } => {
                 let text = format!("{} accepts the new configuration", validator.command());
                 self.done(&text, *took)

@@ -199,6 +199,10 @@ fn actions(paper: &mut Paper<'_>, plan: &Plan, current: Current<'_>) -> io::Resu
         let to = paper.sign(Sign::To);
         let text = describe(&action.effect, &seen, is_secret(action), to);
         heading(paper, &text, action)?;
+        if action.decided_on_host {
+            let text = "decided on the host: only if it is needed when the packages are there";
+            paper.indented(2, &Text::new().say(Role::Dim, text))?;
+        }
         if let Effect::Upgrade {
             packages, writes, ..
         } = &action.effect

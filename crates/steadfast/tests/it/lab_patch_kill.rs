@@ -68,7 +68,7 @@ __attribute__((destructor)) static void end(void) {
 "#;
 
 /// The library above, built. It is part of a test, so a C compiler is asked for there only.
-fn dies() -> PathBuf {
+pub fn dies() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let name = format!("dies-{}", std::process::id());
     let source = folder.join(&name).with_extension("c");
@@ -250,11 +250,11 @@ fn killed_anywhere_it_ends_old_or_new() {
     scene.say();
 }
 
-const LIBRARY: &str = "/opt/dies.so";
+pub const LIBRARY: &str = "/opt/dies.so";
 
 /// Runs the program until it has waited for the disk `at` times, and `after_us` longer. Gives
 /// how often it waited when it came to its end before.
-fn die_at(host: &Host, words: &[&str], at: u64, after_us: u64) -> Option<u64> {
+pub fn die_at(host: &Host, words: &[&str], at: u64, after_us: u64) -> Option<u64> {
     let line = format!(
         "rm -f /run/waits; LD_PRELOAD={LIBRARY} STEADFAST_DIE_AT={at} \
          STEADFAST_DIE_AFTER_US={after_us} {PROGRAM} {} > /run/said 2>&1; echo $?; \

@@ -33,6 +33,7 @@ mod lab_pending_lists;
 mod lab_plan_says;
 mod lab_refuse;
 mod lab_stages;
+mod lab_stages_made;
 mod lab_status;
 mod lab_stays_up;
 mod lab_twelve;

@@ -26,6 +26,8 @@ fn action(place: u32, effect: Effect) -> Action {
         risk_why: None,
         validate: None,
         sensitive: false,
+        decided_on_host: false,
+        edit: None,
     }
 }
 

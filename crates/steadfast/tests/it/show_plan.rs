@@ -33,6 +33,8 @@ fn action(serves: &str, effect: Effect) -> Action {
         risk_why: None,
         validate: None,
         sensitive: false,
+        decided_on_host: false,
+        edit: None,
     }
 }
 
@@ -67,6 +69,7 @@ fn seen(probe: Probe, value: Value) -> Premise {
         digest: observed.digest,
         seen: Some(observed),
         after: None,
+        form: None,
     }
 }
 

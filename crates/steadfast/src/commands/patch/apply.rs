@@ -157,6 +157,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         confirm_within: args.confirm_within,
         detach: args.detach,
         verify: &|plan| before.verdict(plan, context.directory()),
+        decide_again: None,
     };
     let exit = carry_out(context, &task)?;
     if exit == Exit::AsWanted {

@@ -83,6 +83,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         // That each is up again is looked at while it is told; what still runs old files is no reason to
         // restart it once more.
         verify: &|_| Verdict::default(),
+        decide_again: None,
     };
     let ended = carry_out(context, &task)?;
     if ended != Exit::AsWanted {
