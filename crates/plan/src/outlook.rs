@@ -65,13 +65,13 @@ pub fn regard(mut plan: Plan, outlook: &BTreeMap<ActionId, Outlook>) -> Plan {
         });
     }
     plan.left_alone.dedup();
-    without(plan, &sets)
+    without(plan, |action| sets.contains(&action.change_set))
 }
 
-/// The plan without these change sets, its actions, sets and premises numbered anew.
-fn without(mut plan: Plan, sets: &BTreeSet<u32>) -> Plan {
-    plan.actions
-        .retain(|action| !sets.contains(&action.change_set));
+/// The plan without these actions, and what is left numbered anew. Nothing that stays may go after
+/// one of them.
+pub(crate) fn without(mut plan: Plan, is_left_out: impl Fn(&Action) -> bool) -> Plan {
+    plan.actions.retain(|action| !is_left_out(action));
     let ids: BTreeMap<ActionId, ActionId> = (0..)
         .zip(&plan.actions)
         .map(|(place, action)| (action.id, ActionId(place)))
@@ -85,8 +85,6 @@ fn without(mut plan: Plan, sets: &BTreeSet<u32>) -> Plan {
     let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
     for action in &mut plan.actions {
         action.id = ids[&action.id];
-        // What went first and is left out was in this very set, since all that hangs on another
-        // action is in its set.
         action.after = action
             .after
             .iter()

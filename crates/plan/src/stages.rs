@@ -14,6 +14,7 @@ use model::{
 };
 use resource::Answers;
 
+use crate::outlook::without;
 use crate::risk;
 
 pub use settle::{Differs, made_anew, settle};
@@ -129,26 +130,62 @@ fn packages(plan: &Plan) -> impl Iterator<Item = &Action> {
     actions.filter(|action| of_package(action).is_some())
 }
 
-/// The plan where nothing could be rehearsed: no undo of its packages is promised.
+/// The plan where nothing could be rehearsed: its packages, without a promise to undo them, and
+/// what has nothing to do with them. What comes after them in their sets can't be foreseen: it is
+/// named, and decided on the host when they are there.
 pub fn unforeseen(mut plan: Plan, why: &str) -> Plan {
     let mut names = Vec::new();
+    // The first package of each set.
+    let mut sets: BTreeMap<u32, ActionId> = BTreeMap::new();
     for action in &mut plan.actions {
         if let Effect::Package { name, .. } = &action.effect {
             names.push(name.clone());
+            sets.entry(action.change_set).or_insert(action.id);
             action.inverse = Inverse::Irreversible {
                 why: format!("it was not rehearsed: {why}"),
             };
         }
     }
+    let hangs_on_them = |action: &Action| {
+        let first = sets.get(&action.change_set);
+        of_package(action).is_none() && first.is_some_and(|first| action.id > *first)
+    };
+    let mut later = Vec::new();
+    for action in plan.actions.iter().filter(|action| hangs_on_them(action)) {
+        let what = match &action.effect {
+            Effect::Unit { name, .. } => name.clone(),
+            effect => match effect.path() {
+                Some(path) => path.to_string(),
+                None => continue,
+            },
+        };
+        let left = LeftAlone {
+            what: action.serves.join(", "),
+            why: format!(
+                "{what}: can't be foreseen, and is decided on the host when the packages are there"
+            ),
+            at: Vec::new(),
+        };
+        if !later.contains(&left) {
+            later.push(left);
+        }
+    }
+    let mut plan = without(plan, hangs_on_them);
+    plan.left_alone.extend(later);
     plan.left_alone.push(LeftAlone {
         what: names.join(", "),
         why: format!(
             "what the packages bring could not be foreseen: {why}; no undo of them is promised, \
-             what rests on them is a guess, and apply wants --unrehearsed"
+             and apply wants --unrehearsed"
         ),
         at: Vec::new(),
     });
     plan
+}
+
+/// Has it packages of which no undo is promised, since they were not rehearsed?
+pub fn is_unforeseen(plan: &Plan) -> bool {
+    packages(plan).next().is_some()
 }
 
 /// What holds after the packages: as the copy has it where they wrote, and as the host has it

@@ -190,3 +190,37 @@ fn two_applies_never_interleave() {
         assert!(matches!(second, Ok(Applied::Committed(_))), "{second:?}");
     });
 }
+
+/// Where SQLite keeps `user_version` (sqlite.org/fileformat2.html, 1.3).
+const FORM_AT: usize = 63;
+
+fn set_form(bench: &Bench, form: u8) {
+    let path = bench.state.join("journal.db");
+    let mut bytes = std::fs::read(&path).expect("a journal");
+    bytes[FORM_AT] = form;
+    std::fs::write(&path, bytes).expect("written");
+}
+
+fn form(bench: &Bench) -> u8 {
+    std::fs::read(bench.state.join("journal.db")).expect("a journal")[FORM_AT]
+}
+
+#[test]
+fn a_journal_of_an_older_form_is_read_and_of_a_newer_one_refused() {
+    let bench = Bench::new();
+    drop(bench.open());
+    assert_eq!(form(&bench), 2);
+    // Plans without stages are as they were.
+    set_form(&bench, 1);
+    let state = bench.open();
+    assert_eq!(state.history().expect("it is read"), []);
+    drop(state);
+    assert_eq!(form(&bench), 1, "reading changes nothing");
+    let plan = bench.plan(vec![put("/etc/one", "one")]);
+    bench.apply(&plan).expect("applied");
+    assert_eq!(form(&bench), 2, "an older steadfast is to refuse it now");
+    set_form(&bench, 3);
+    let error = State::open(&bench.state, Create::No).map(drop);
+    let said = error.expect_err("it is newer").to_string();
+    assert!(said.contains("a newer steadfast (its form is 3)"), "{said}");
+}

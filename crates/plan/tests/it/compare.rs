@@ -72,3 +72,35 @@ fn any_alteration_of_a_saved_plan_is_a_difference() {
         assert_ne!(differences(&saved, &now), [], "alteration {at}");
     }
 }
+
+/// As the commit c59aa7a wrote it, before plans had stages.
+const OLDER: &str = include_str!("older/plan-1.json");
+
+#[test]
+fn a_plan_of_an_older_form_is_read_and_says_the_same() {
+    let older = Plan::from_json(OLDER).expect("form 1");
+    assert_eq!(older.format, 1);
+    assert!(!older.actions.is_empty());
+    // Byte for byte: its name is the digest of it.
+    let written: serde_json::Value = serde_json::from_str(&older.to_json()).expect("JSON");
+    let read: serde_json::Value = serde_json::from_str(OLDER).expect("JSON");
+    assert_eq!(written, read);
+    // Made again today it has today's form, and does the same.
+    let mut today = older.clone();
+    today.format = model::plan::PLAN_FORMAT;
+    assert_eq!(differences(&older, &today), []);
+    today.actions.pop();
+    assert_ne!(differences(&older, &today), []);
+}
+
+#[test]
+fn a_plan_of_a_newer_form_is_refused_by_its_number() {
+    let newer = r#"{"format": 3, "host": "another form altogether", "stages": []}"#;
+    let said = Plan::from_json(newer).expect_err("it is newer").to_string();
+    assert!(said.contains("newer steadfast: its format is 3"), "{said}");
+    let none = r#"{"format": 0}"#;
+    let said = Plan::from_json(none)
+        .expect_err("there was none")
+        .to_string();
+    assert!(said.contains("format 0 is not known"), "{said}");
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, DecideAgain, LocalHost, Verdict};
 use model::plan::{LeftAlone, Patches};
-use model::{Effect, HostPath, Observed, Plan, Probe};
+use model::{Action, Effect, HostPath, Observed, Plan, Probe};
 use plan::compare::{Difference, differences};
 
 use crate::context::{self, Context};
@@ -82,9 +82,68 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         crate::say(format_args!("nothing was changed"));
         return Ok(Exit::AsWanted);
     }
+    if staged.unforeseen {
+        return unrehearsed(context, args, &survey, plan);
+    }
+    carry_out_survey(context, args, &survey, &staged)
+}
+
+/// Packages that could not be rehearsed, and then, as a change of its own, what follows them: it is
+/// decided by what they brought.
+fn unrehearsed(
+    context: &Context,
+    args: &Args,
+    survey: &Survey,
+    plan: &Plan,
+) -> Result<Exit, Failure> {
+    let task = Task {
+        host: &survey.host,
+        plan,
+        is_root: survey.facts.is_root,
+        confirm_within: args.confirm_within,
+        detach: args.detach,
+        // What follows the packages is still to do then.
+        verify: &|plan| verify_these(context, survey, plan, &|action| is_part_of(plan, action)),
+        decide_again: None,
+    };
+    let exit = carry_out(context, &task)?;
+    if exit != Exit::AsWanted {
+        return Ok(exit);
+    }
+    crate::say(format_args!(
+        "the packages are there: what follows them is decided now, as a change of its own"
+    ));
+    let selectors = Selectors::from(&plan.selection);
+    let mut survey = Survey::take(None, &selectors, &Progress::on_stderr())?;
+    let staged = packages_stage::plan(context, &mut survey, plan.selection.clone())?;
+    if staged.unforeseen {
+        return Err(Failure::new(
+            Exit::Findings,
+            "the packages are not as wanted, although they were installed",
+            "look at what is left: steadfast plan",
+        ));
+    }
+    if staged.plan.actions.is_empty() {
+        return nothing_to_do(&staged.plan, show::plan::nothing(&staged.plan));
+    }
+    if !args.yes && !consent(&staged.plan, &survey)? {
+        crate::say(format_args!(
+            "the packages stay, and nothing else was changed"
+        ));
+        return Ok(Exit::Findings);
+    }
+    carry_out_survey(context, args, &survey, &staged)
+}
+
+fn carry_out_survey(
+    context: &Context,
+    args: &Args,
+    survey: &Survey,
+    staged: &Staged,
+) -> Result<Exit, Failure> {
+    let plan = &staged.plan;
     let is_part = Cell::new(false);
-    let decide_again =
-        |now: &BTreeMap<&Probe, Observed>| staged.decide_again(context, &survey, now);
+    let decide_again = |now: &BTreeMap<&Probe, Observed>| staged.decide_again(context, survey, now);
     let task = Task {
         host: &survey.host,
         plan,
@@ -92,7 +151,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         confirm_within: args.confirm_within,
         detach: args.detach,
         verify: &|plan| {
-            let verdict = verify(context, &survey, plan);
+            let verdict = verify(context, survey, plan);
             is_part.set(!verdict.more.is_empty());
             verdict
         },
@@ -333,8 +392,28 @@ pub fn ask() -> Result<bool, Failure> {
     context::consent(false, "apply this plan?")
 }
 
+/// Is it what the plan does, or about the same path or package?
+fn is_part_of(plan: &Plan, action: &Action) -> bool {
+    plan.actions
+        .iter()
+        .any(|own| match (&own.effect, &action.effect) {
+            (Effect::Package { name, .. }, Effect::Package { name: other, .. }) => name == other,
+            (own, other) => own == other || own.path().is_some() && own.path() == other.path(),
+        })
+}
+
 /// Looks again, and asks what there is still to do for the same selection.
 fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
+    verify_these(context, survey, plan, &|_| true)
+}
+
+/// The same, where only `these` actions fail it.
+fn verify_these(
+    context: &Context,
+    survey: &Survey,
+    plan: &Plan,
+    these: &dyn Fn(&Action) -> bool,
+) -> Verdict {
     let progress = Progress::hidden();
     let again = |error: String| Verdict {
         failed: vec![("the whole plan".to_owned(), error)],
@@ -348,7 +427,10 @@ fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
     let answers = survey::observe(&host, &survey.wanted, &progress);
     let selection = plan.selection.clone();
     match survey::planned(context, &host, &survey.wanted, &answers, selection) {
-        Ok(rest) => judge_rest(plan, &rest),
+        Ok(mut rest) => {
+            rest.actions.retain(these);
+            judge_rest(plan, &rest)
+        }
         Err(failure) => again(failure.to_string()),
     }
 }

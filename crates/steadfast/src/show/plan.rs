@@ -52,7 +52,11 @@ pub fn write(
             .plain(&summary(plan)),
     )?;
     write_body(&mut paper, plan, &plan.left_alone, current)?;
-    write_next(&mut paper, plan, saved, &[])
+    let flags: &[&str] = match ::plan::stages::is_unforeseen(plan) {
+        true => &["--unrehearsed"],
+        false => &[],
+    };
+    write_next(&mut paper, plan, saved, flags)
 }
 
 /// What it does, what follows and what it leaves alone.

@@ -3,7 +3,8 @@
 
 use lab::Release;
 
-use crate::booted::Host;
+use crate::booted::{APPLY_KEPT, Host};
+use crate::lab_patch::expect_same;
 use crate::packages::host_that_can_install;
 
 #[track_caller]
@@ -112,4 +113,79 @@ fn postgresql_15_is_set_up_in_one_apply() {
 #[test]
 fn postgresql_17_is_set_up_in_one_apply() {
     postgresql_is_set_up(Release::Trixie, 17);
+}
+
+/// A key and a certificate that are made anew each time: their rights are changed, and one of them is
+/// written as a whole, whatever the script made.
+#[test]
+fn ssl_cert_makes_its_key_anew() {
+    let Some(host) = host_that_can_install(Release::Bookworm, &["ssl-cert"]) else {
+        return;
+    };
+    play(
+        &host,
+        "  - package: {name: ssl-cert}
+  - file: {path: /etc/ssl/private/ssl-cert-snakeoil.key, mode: '0600', owner: root, group: root}
+  - file: {path: /etc/ssl/certs/ssl-cert-snakeoil.pem, content: \"ours\\n\"}
+",
+        &[
+            "install ssl-cert",
+            "/etc/ssl/private/ssl-cert-snakeoil.key: mode 0640",
+            "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+            "+ours",
+        ],
+        &["1 file was made anew here"],
+        "set -ex; stat -c %a:%U:%G /etc/ssl/private/ssl-cert-snakeoil.key | grep -x 600:root:root; \
+         grep -x ours /etc/ssl/certs/ssl-cert-snakeoil.pem; \
+         openssl rsa -noout -check -in /etc/ssl/private/ssl-cert-snakeoil.key",
+    );
+    host.shell("! test -e /etc/ssl/private/ssl-cert-snakeoil.key && ! getent group ssl-cert");
+}
+
+/// Its keys are made anew, `sshd -T` is asked on the copy, and both kinds of edits are made to a file
+/// that its script puts there.
+#[test]
+fn openssh_server_is_set_up_before_it_is_there() {
+    let Some(host) = host_that_can_install(Release::Bookworm, &["openssh-server"]) else {
+        return;
+    };
+    host.shell("apt-get -qq -y purge openssh-server openssh-sftp-server; rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config*; ! test -e /usr/sbin/sshd");
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    host.role(
+        "ssh",
+        "  - package: {name: openssh-server}
+  - sshd: {option: PermitRootLogin, value: 'no'}
+  - sshd: {option: X11Forwarding, value: 'no'}
+  - key_value: {path: /etc/ssh/sshd_config, syntax: space, key: ClientAliveInterval, value: '300', notify: ssh}
+  - service: {name: ssh, enabled: true, running: true}
+",
+    );
+    let before = host.snapshot();
+    host.steadfast(&["plan", "--role", "ssh", "--output", "/run/plan.json"])
+        .expect(
+            1,
+            &[
+                "install openssh-server",
+                "+PermitRootLogin no",
+                "-X11Forwarding yes",
+                "+X11Forwarding no",
+                "+ClientAliveInterval 300",
+            ],
+        );
+    expect_same(&host, &before);
+    host.steadfast_confirmed(
+        &["apply", "/run/plan.json", "--yes", "--detach"],
+        APPLY_KEPT,
+    )
+    .expect(0, &[]);
+    host.shell(
+        "set -ex; systemctl is-active ssh; test -e /etc/ssh/ssh_host_ed25519_key; \
+         sshd -T | grep -x 'permitrootlogin no'; sshd -T | grep -x 'x11forwarding no'; \
+         sshd -T | grep -x 'clientaliveinterval 300'",
+    );
+    host.steadfast(&["apply", "--role", "ssh", "--yes"])
+        .expect(0, &["nothing to do"]);
+    let undo = ["undo", "last", "--yes", "--detach"];
+    host.steadfast_confirmed(&undo, "undone").expect(0, &[]);
+    host.shell("! test -e /usr/sbin/sshd && ! test -e /etc/ssh/ssh_host_ed25519_key && ! test -e /etc/ssh/sshd_config");
 }

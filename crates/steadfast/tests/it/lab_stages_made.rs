@@ -238,3 +238,57 @@ fn an_audit_and_an_idle_plan_fetch_and_copy_nothing() {
     host.steadfast(&APPLY_PLAN).expect(0, &["is in effect"]);
     host.shell(&untouched);
 }
+
+/// The archive can't be reached, and the package is in apt's cache: nothing can be foreseen of what
+/// it brings, so no undo is promised, and what follows it is decided when it is there.
+#[test]
+fn where_no_copy_can_be_made_nothing_is_promised() {
+    let Some((host, before)) = host_with(1, ROLE) else {
+        return;
+    };
+    host.shell(
+        "set -e; sed -i s/file:/copy:/ /etc/apt/sources.list; apt-get -qq update; \
+         rm -f /etc/apt/apt.conf.d/docker-clean; apt-get -qq -y --download-only install demo; \
+         test -e /var/cache/apt/archives/demo_1.0_all.deb; mv /srv/demo /srv/away",
+    );
+    host.steadfast(&PLAN).expect(
+        1,
+        &[
+            "can't be fetched here",
+            "install the package demo",
+            "/etc/demo/demo.conf: can't be foreseen",
+            "demo.service: can't be foreseen",
+            "no undo of them is promised",
+            "apply /run/plan.json --unrehearsed",
+        ],
+    );
+    let unchanged = host.snapshot();
+    host.steadfast(&APPLY_PLAN)
+        .expect(1, &["nothing was changed", "--unrehearsed"]);
+    host.steadfast(&APPLY)
+        .expect(1, &["nothing was changed", "--unrehearsed"]);
+    expect_same(&host, &unchanged);
+    host.steadfast(&["apply", "/run/plan.json", "--yes", "--unrehearsed"])
+        .expect(0, &["a change of its own", "change c-2", "change c-3"]);
+    host.shell(
+        "set -ex; grep '^id = ' /etc/demo/demo.conf; grep '^port = 2$' /etc/demo/demo.conf; \
+         stat -c %a /etc/demo/key | grep -x 640; systemctl is-active demo; systemctl is-enabled demo",
+    );
+    host.steadfast(&APPLY).expect(0, &["nothing to do"]);
+    // The second is an ordinary one.
+    host.steadfast(&UNDO).expect(0, &["c-3 undone"]);
+    host.shell("grep '^port = 1$' /etc/demo/demo.conf && stat -c %a /etc/demo/key | grep -x 600");
+    drop(before);
+}
+
+/// A plan of the form of a day to come is refused by its number, whatever else it holds.
+#[test]
+fn a_plan_of_a_newer_steadfast_is_refused() {
+    let Some((host, before)) = host_with(1, ROLE) else {
+        return;
+    };
+    host.shell("echo '{\"format\": 3, \"waves\": []}' > /run/plan.json");
+    host.steadfast(&APPLY_PLAN)
+        .expect(2, &["made by a newer steadfast", "its format is 3"]);
+    expect_same(&host, &before);
+}
