@@ -146,7 +146,10 @@ fn ssl_cert_makes_its_key_anew() {
 /// that its script puts there.
 #[test]
 fn openssh_server_is_set_up_before_it_is_there() {
-    let Some(host) = host_that_can_install(Release::Bookworm, &["openssh-server"]) else {
+    let Some(host) = host_that_can_install(
+        Release::Bookworm,
+        &["openssh-client", "openssh-server", "openssh-sftp-server"],
+    ) else {
         return;
     };
     host.shell("apt-get -qq -y purge openssh-server openssh-sftp-server; rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config*; ! test -e /usr/sbin/sshd");
