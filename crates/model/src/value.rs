@@ -35,6 +35,8 @@ pub enum Reason {
     Failed { why: String },
     /// The content can't be understood.
     Malformed { why: String },
+    /// Packages of the same plan bring what answers it: it is known when they are there.
+    ToCome,
 }
 
 impl std::fmt::Display for Reason {
@@ -49,6 +51,7 @@ impl std::fmt::Display for Reason {
             } => write!(f, "{size_bytes} bytes is over the limit of {limit_bytes}"),
             Self::TimedOut { after_ms } => write!(f, "no answer within {after_ms} ms"),
             Self::Failed { why } | Self::Malformed { why } => f.write_str(why),
+            Self::ToCome => f.write_str("it is known only when the packages are there"),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::patching::DebconfAnswer;
 use model::plan::LeftAlone;
+use model::value::Reason;
 use model::{
     Action, ActionId, Answer, Effect, HostPath, Inverse, Observed, PackageOp, PackageRemoval,
     PackageUpgrade, Plan, Premise, Probe, Risk, Tool, UnitOp, Value,
@@ -185,7 +186,7 @@ pub fn unforeseen(mut plan: Plan, why: &str) -> Plan {
 
 /// Has it packages of which no undo is promised, since they were not rehearsed?
 pub fn is_unforeseen(plan: &Plan) -> bool {
-    packages(plan).next().is_some()
+    packages(plan).any(|action| matches!(action.inverse, Inverse::Irreversible { .. }))
 }
 
 /// What holds after the packages: as the copy has it where they wrote, and as the host has it
@@ -237,6 +238,13 @@ pub fn after(
         {
             copy()
         }
+        // A check whose program comes is asked on the host, right before what it decides.
+        Probe::Command { argv, .. }
+            if !live.is_some_and(|live| matches!(live.answer, Answer::Known(_)))
+                && argv.first().is_some_and(|program| comes(program, writes)) =>
+        {
+            Observed::unknown(Reason::ToCome)
+        }
         // The kernel, what runs, and other programs: nothing of a copy says how they will be.
         _ => host(&unasked),
     }
@@ -251,6 +259,15 @@ fn program(tool: Tool) -> Option<HostPath> {
     }
 }
 
+/// Also where Debian's `/bin` is a link to `/usr/bin`.
+fn comes(program: &str, writes: &BTreeSet<HostPath>) -> bool {
+    let places = [program.to_owned(), format!("/usr{program}")];
+    let mut paths = places
+        .iter()
+        .filter_map(|place| HostPath::from_bytes(place.as_bytes()).ok());
+    paths.any(|path| is_written(&path, None, writes))
+}
+
 /// A unit that is not here yet: whether it will run, its package decides.
 fn brought(copy: Observed) -> Observed {
     match copy.answer {
@@ -263,10 +280,7 @@ fn brought(copy: Observed) -> Observed {
 }
 
 fn unasked() -> Observed {
-    Observed::unknown(model::value::Reason::Unavailable {
-        what: "it is known only when the packages are there: apply what can be, and plan again"
-            .to_owned(),
-    })
+    Observed::unknown(Reason::ToCome)
 }
 
 fn is_written(path: &HostPath, live: Option<&Observed>, writes: &BTreeSet<HostPath>) -> bool {
@@ -330,18 +344,19 @@ pub fn join(
             .path()
             .is_some_and(|path| is_written(path, None, writes));
         let mut on = Vec::new();
-        let mut may_be_made_anew = false;
+        let (mut may_be_made_anew, mut is_checked) = (false, false);
         for place in &action.rests_on {
             let Some(premise) = rest.premises.get(*place as usize) else {
                 continue;
             };
             let before = live.get(&premise.probe).map(|seen| seen.digest);
+            is_checked |= matches!(premise.probe, Probe::Command { .. });
             if before == Some(premise.digest) {
                 on.push(premises.place(premise.clone()));
                 continue;
             }
             hangs = true;
-            if can_be_asked_again(&premise.probe) {
+            if can_be_asked_again(&premise.probe) || is_checked {
                 let mut premise = premise.clone();
                 premise.after = Some(ActionId(0));
                 premise.form = copy.get(&premise.probe).and_then(Observed::form);
@@ -352,13 +367,15 @@ pub fn join(
         if !may_be_made_anew {
             action.edit = None;
         }
-        if let Effect::Unit {
-            name,
-            op: UnitOp::Start | UnitOp::Stop,
-        } = &action.effect
-        {
-            action.decided_on_host = brought.has_unit(name, copy);
-        }
+        action.decided_on_host = match &action.effect {
+            Effect::Unit {
+                name,
+                op: UnitOp::Start | UnitOp::Stop,
+            } => brought.has_unit(name, copy),
+            // Its check is asked once more when the packages are there.
+            Effect::Run { .. } => hangs && is_checked,
+            _ => false,
+        };
         on.sort_unstable();
         action.rests_on = on;
         action.id = ActionId(action.id.0 + 1);

@@ -123,6 +123,10 @@ impl Work<'_> {
             if (self.options.interrupted)() {
                 return self.interrupt();
             }
+            if self.is_as_wanted(action) {
+                self.pass_over(action, finished.take())?;
+                continue;
+            }
             self.begin(action.id, finished.take())?;
             let started = Instant::now();
             let result = self
@@ -255,7 +259,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn set_state(&mut self, id: ActionId, state: ActionState) -> Result<(), StateError> {
+    pub(super) fn set_state(&mut self, id: ActionId, state: ActionState) -> Result<(), StateError> {
         let batch = self.with_state(Batch::default(), id, state);
         self.state.journal().write(batch)?;
         self.options.crash.here("action recorded");

@@ -2,13 +2,14 @@
 //! the copy on which the plan was made. The plan is decided again over it, and what is carried out
 //! from here on is in the journal before anything of it is touched.
 
-use model::Action;
+use model::value::Output;
+use model::{Action, ActionId, Answer, Effect, Probe, Value};
 
 use super::work::Work;
 use crate::Host;
 use crate::act::ActError;
 use crate::event::Event;
-use crate::journal::Batch;
+use crate::journal::{ActionState, Batch};
 use crate::state::StateError;
 
 impl Work<'_> {
@@ -45,6 +46,52 @@ impl Work<'_> {
         self.plan = self.settled.get_or_init(|| settled);
         (self.sink)(Event::Settled { paths });
         self.options.crash.here("settled");
+        Ok(())
+    }
+
+    /// A command that is decided here: does its check, which could not be asked before, say that
+    /// nothing is to be done?
+    pub(super) fn is_as_wanted(&self, action: &Action) -> bool {
+        if !action.decided_on_host || !matches!(action.effect, Effect::Run { .. }) {
+            return false;
+        }
+        let places = action.rests_on.iter();
+        let mut checks = places
+            .filter_map(|place| self.plan.premises.get(*place as usize))
+            .map(|premise| &premise.probe)
+            .filter(|probe| matches!(probe, Probe::Command { .. }))
+            .peekable();
+        // What can't be asked even now is tried, and looked at afterwards.
+        checks.peek().is_some()
+            && self.target.again().is_ok_and(|host| {
+                checks.all(|check| {
+                    matches!(
+                        host.probe(check).answer,
+                        Answer::Known(Value::Output(Output {
+                            status: Some(0),
+                            ..
+                        }))
+                    )
+                })
+            })
+    }
+
+    /// Nothing is done, and nothing of it is taken back.
+    pub(super) fn pass_over(
+        &mut self,
+        action: &Action,
+        finished: Option<ActionId>,
+    ) -> Result<(), StateError> {
+        if let Some(finished) = finished {
+            self.set_state(finished, ActionState::Done)?;
+        }
+        let why = "it is as wanted already".to_owned();
+        let skipped = ActionState::Skipped { why: why.clone() };
+        self.set_state(action.id, skipped)?;
+        (self.sink)(Event::Skipped {
+            action: action.id,
+            why,
+        });
         Ok(())
     }
 }

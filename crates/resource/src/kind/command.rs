@@ -2,7 +2,7 @@
 //! another one fixes; how a fix is taken back has to be said, or that it can't be.
 
 use model::plan::Risk;
-use model::value::Output;
+use model::value::{Output, Reason};
 use model::{Answer, Effect, Inverse, Probe, ResourceKey, Value, printable, secrets};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -72,6 +72,14 @@ impl Kind for Command {
             Some(Answer::Absent) => {
                 let program = self.check.first().map(String::as_str).unwrap_or_default();
                 return Judgement::Error(format!("there is no {}", printable(program.as_bytes())));
+            }
+            Some(Answer::Unknown(Reason::ToCome)) if self.fix.is_some() => {
+                return Judgement::drift(Drift {
+                    observed: Reason::ToCome.to_string(),
+                    wanted: "exit status 0".to_owned(),
+                    edits: self.edit().into_iter().collect(),
+                    ..Drift::default()
+                });
             }
             Some(Answer::Unknown(reason)) => return about(&self.probe(), reason).into(),
             Some(Answer::Known(_)) | None => return Judgement::not_asked(),

@@ -170,7 +170,6 @@ fn openssh_server_is_set_up_before_it_is_there() {
             &[
                 "install openssh-server",
                 "+PermitRootLogin no",
-                "-X11Forwarding yes",
                 "+X11Forwarding no",
                 "+ClientAliveInterval 300",
             ],

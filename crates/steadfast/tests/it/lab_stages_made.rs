@@ -15,6 +15,7 @@ set -e
 make() {
   d=/run/built; rm -rf $d /srv/demo; mkdir -p /srv/demo $d/DEBIAN $d/usr/sbin $d/usr/lib/systemd/system
   printf '#!/bin/sh\nexec sleep infinity\n' > $d/usr/sbin/demod; chmod 755 $d/usr/sbin/demod
+  printf '#!/bin/sh\nif ! test -e "$1"; then echo "no $1"; exit 1; fi\n' > $d/usr/sbin/demo-ask; chmod 755 $d/usr/sbin/demo-ask
   printf '[Unit]\nDescription=demo\n[Service]\nExecStart=/usr/sbin/demod\n[Install]\nWantedBy=multi-user.target\n' > $d/usr/lib/systemd/system/demo.service
   printf 'Package: demo\nVersion: %s\nArchitecture: all\nMaintainer: t <t@t>\nDescription: demo\n' $1 > $d/DEBIAN/control
   cat > $d/DEBIAN/postinst <<END
@@ -194,6 +195,29 @@ fn what_the_package_starts_is_stopped() {
     host.steadfast(&UNDO).expect(0, &["undone"]);
     expect_same(&host, &before);
     host.shell("! systemctl cat demo");
+}
+
+/// A check whose program comes with the package is asked when it is there, and its fix is done only
+/// where it says so.
+#[test]
+fn a_check_of_the_package_is_asked_when_it_is_there() {
+    let role = "  - package: {name: demo}
+  - command: {name: made, check: [/usr/sbin/demo-ask, /etc/made-by-us], fix: [/usr/bin/touch, /etc/made-by-us], undo: [/usr/bin/rm, /etc/made-by-us]}
+  - command: {name: there, check: [/usr/sbin/demo-ask, /etc/demo/demo.conf], fix: [/usr/bin/false], undo: [/usr/bin/false]}
+";
+    let Some((host, before)) = host_with(1, role) else {
+        return;
+    };
+    host.steadfast(&PLAN).expect(
+        1,
+        &["/usr/bin/touch", "/usr/bin/false", "decided on the host"],
+    );
+    host.steadfast(&APPLY_PLAN)
+        .expect(0, &["it is as wanted already", "is in effect"]);
+    host.shell("test -e /etc/made-by-us && systemctl is-active demo");
+    host.steadfast(&APPLY).expect(0, &["nothing to do"]);
+    host.steadfast(&UNDO).expect(0, &["undone"]);
+    expect_same(&host, &before);
 }
 
 /// Where no package is to come, go or change nothing is fetched and no copy is made: the archive is
