@@ -51,7 +51,7 @@ impl Brought {
 
     /// What the packages of this plan bring.
     pub fn of(plan: &Plan) -> Self {
-        let upgrades = plan
+        let mut upgrades = plan
             .actions
             .iter()
             .filter_map(|action| match &action.effect {
@@ -60,7 +60,7 @@ impl Brought {
                 } => Some(Self::by(packages, writes.iter().cloned().collect())),
                 _ => None,
             });
-        upgrades.last().unwrap_or_default()
+        upgrades.next().unwrap_or_default()
     }
 
     /// Is it a unit of the packages, which the host does not have? `seen` is what holds after them.

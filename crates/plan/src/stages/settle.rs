@@ -26,11 +26,11 @@ pub struct Differs {
 }
 
 /// The premises of this stage whose files differ on the host in nothing but their bytes.
-pub fn made_anew<'a>(
-    plan: &'a Plan,
+pub fn made_anew(
+    plan: &Plan,
     stage: ActionId,
     probe: impl Fn(&Probe) -> Observed,
-) -> BTreeMap<&'a Probe, Observed> {
+) -> BTreeMap<&Probe, Observed> {
     let of_stage = |premise: &&Premise| premise.after == Some(stage) && premise.form.is_some();
     let premises = plan.premises.iter().filter(of_stage);
     let differing = premises.filter_map(|premise| {

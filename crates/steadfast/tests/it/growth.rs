@@ -61,6 +61,7 @@ fn options() -> ApplyOptions<'static> {
         detach: false,
         guard: Guard::Assumed,
         crash: CrashPoints::none(),
+        decide_again: None,
     }
 }
 
