@@ -51,9 +51,7 @@ use std::collections::BTreeMap;
 use model::probe::WalkTests;
 use model::{Observed, Probe, WalkTest};
 
-pub use apply::{
-    Applied, ApplyError, ApplyOptions, DecideAgain, Unended, Verdict, apply, outlook,
-};
+pub use apply::{Applied, ApplyError, ApplyOptions, DecideAgain, Unended, Verdict, apply, outlook};
 pub use confirm::{ConfirmError, Guard, Proof, Session, Unproven, confirm, confirm_from};
 pub use crash::CrashPoints;
 pub use error::HostError;

@@ -3,6 +3,7 @@
 //! copy. A plan without packages fetches nothing and makes no copy.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use ::plan::stages::{self, Brought, Packages};

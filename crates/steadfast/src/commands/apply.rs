@@ -124,7 +124,7 @@ fn unrehearsed(
         ));
     }
     if staged.plan.actions.is_empty() {
-        return nothing_to_do(&staged.plan, show::plan::nothing(&staged.plan));
+        return nothing_to_do(&staged.plan.left_alone, show::plan::nothing(&staged.plan));
     }
     if !args.yes && !consent(&staged.plan, &survey)? {
         crate::say(format_args!(
