@@ -19,6 +19,13 @@ pub fn schema() -> Value {
     for definition in definitions.values_mut() {
         allow_templates(definition);
     }
+    // Without quotes, `0644` is a number to whoever reads YAML into JSON.
+    if let Some(Value::Array(forms)) = definitions
+        .get_mut("Mode")
+        .and_then(|mode| mode.get_mut("anyOf"))
+    {
+        forms.push(json!({"type": "integer", "minimum": 0, "maximum": 77_777}));
+    }
     let mut plain = SchemaSettings::draft2020_12().into_generator();
     let severity = plain.subschema_for::<model::Severity>().to_value();
     let risk = plain.subschema_for::<model::plan::Risk>().to_value();

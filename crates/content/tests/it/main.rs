@@ -8,4 +8,5 @@ mod loader;
 mod openssh;
 mod published;
 mod reader;
+mod schema;
 mod support;

@@ -10,7 +10,7 @@ use crate::support::rule_with;
 const GUIDE: &str = include_str!("../../../../docs/writing-policy.md");
 
 /// The examples of the guide: each fenced block whose first line is a comment with a path.
-fn examples() -> BTreeMap<String, String> {
+pub fn examples() -> BTreeMap<String, String> {
     let mut examples = BTreeMap::new();
     for block in GUIDE.split("\n```").skip(1).step_by(2) {
         let (_language, text) = block.split_once('\n').expect("a block has lines");
