@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::HostPath;
-use crate::value::Reason;
+use crate::value::{OtherRoot, Reason};
 
 /// Whose names and version order a component has (the ecosystems of the OSV schema 1.6).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -179,6 +179,9 @@ pub struct Inventory {
     /// Sorted; each once.
     pub components: Vec<Component>,
     pub unread: Vec<Unread>,
+    /// Root file systems of others below this one, which were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_roots: Vec<OtherRoot>,
 }
 
 /// Something that may hold components and could not be read.

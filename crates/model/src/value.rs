@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Blob, Digest, HostPath, Mode};
@@ -407,7 +408,24 @@ pub struct WalkSeen {
     /// Directories that could not be read, at most ten, and their number.
     pub unreadable: Vec<HostPath>,
     pub unreadable_total: u64,
+    /// Root file systems of others below this one, which were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_roots: Vec<OtherRoot>,
 }
+
+/// The root file system of another host or container below this one: a chroot, a tree of
+/// debootstrap, a machine of systemd-nspawn. What only root can have put there is left out of what is
+/// said about this host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct OtherRoot {
+    pub path: HostPath,
+    /// What it says it is: `Debian GNU/Linux 12 (bookworm)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+}
+
+/// Each is held open while it is walked; a host that has more has them judged as its own.
+pub const MOST_OTHER_ROOTS: usize = 200;
 
 /// More hits than this are counted, not listed: a report of ten thousand lines helps nobody,
 /// and a plan with that many actions is not reviewed by anyone.

@@ -3,7 +3,7 @@
 use model::probe::CONFIG_LIMIT_BYTES;
 use model::value::{
     AccountsSeen, ActivitySeen, AnswerMap, DirEntry, FileSeen, Meta, ModulesSeen, MountsSeen,
-    Output, PackageSeen, Reason, UnitSeen, WalkSeen, WritersSeen,
+    OtherRoot, Output, PackageSeen, Reason, UnitSeen, WalkSeen, WritersSeen,
 };
 use model::{Answer, HostPath, Observed, Probe, Tool, Value, WalkTest};
 
@@ -99,6 +99,18 @@ impl Answers {
 
     pub fn get(&self, probe: &Probe) -> Option<&Observed> {
         self.0.get(probe)
+    }
+
+    /// The root file systems of others that the walk left out.
+    pub fn other_roots(&self) -> Vec<OtherRoot> {
+        // Each test of the one walk has the same.
+        let walks = self
+            .iter()
+            .find_map(|(_, observed)| match &observed.answer {
+                Answer::Known(Value::Walk(seen)) => Some(seen.other_roots.clone()),
+                _ => None,
+            });
+        walks.unwrap_or_default()
     }
 
     pub fn contains(&self, probe: &Probe) -> bool {

@@ -89,15 +89,20 @@ pub fn components(host: &LocalHost, entries_seen: &(dyn Fn(u64) + Sync)) -> Inve
     }
     collected.charge(Share::default());
     images::read(host, &stores, &mut collected, entries_seen);
-    collected.inventory()
+    Inventory {
+        other_roots: search.other_roots,
+        ..collected.inventory()
+    }
 }
 
 /// The packages of its distribution alone, whichever it is, without a walk over the file systems.
 pub fn own_packages(host: &LocalHost) -> Inventory {
     // Without asking apt's lists where each came from, which takes longer than all else.
     if let Ok(components) = host.distribution_packages() {
-        let unread = Vec::new();
-        return Inventory { components, unread };
+        return Inventory {
+            components,
+            ..Inventory::default()
+        };
     }
     let mut collected = Collected::default();
     packages::read(&host.inner, &mut collected);
@@ -411,6 +416,7 @@ impl Collected {
         Inventory {
             components: self.components.into_iter().map(with_evidence).collect(),
             unread: self.unread,
+            other_roots: Vec::new(),
         }
     }
 }

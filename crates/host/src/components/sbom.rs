@@ -257,6 +257,7 @@ impl<'a> Reading<'a> {
         Ok(Inventory {
             components: listed.components,
             unread,
+            other_roots: Vec::new(),
         })
     }
 }

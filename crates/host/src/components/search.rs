@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use model::HostPath;
+use model::value::OtherRoot;
 use rustix::fs::{self, AtFlags, FileType as RawType, Statx, StatxFlags};
 
 use super::{java, python, rust};
@@ -82,6 +83,8 @@ pub struct Search {
     pub left_out: usize,
     /// Directories that look like stores of images, and their owners. Sorted.
     pub stores: Vec<(HostPath, u32)>,
+    /// Sorted.
+    pub other_roots: Vec<OtherRoot>,
 }
 
 /// `layers` are directories with the files of images, which are looked at as such.
@@ -101,6 +104,7 @@ pub fn search(
     let Walked {
         visitors,
         unreadable,
+        other_roots,
     } = traverse(starts, is_root, &visitor, entries_seen);
     let mut candidates = Vec::new();
     let mut stores = Vec::new();
@@ -117,6 +121,7 @@ pub fn search(
         unreadable,
         left_out: room.left_out,
         stores,
+        other_roots,
     }
 }
 
@@ -190,6 +195,8 @@ impl Candidates<'_> {
 }
 
 impl Visit for Candidates<'_> {
+    const OF_THIS_HOST: bool = true;
+
     fn wants(&self, name: &CStr, file_type: RawType) -> bool {
         let name = name.to_bytes();
         file_type == RawType::RegularFile && (may_speak(name) || may_be_program(name))
@@ -202,6 +209,9 @@ impl Visit for Candidates<'_> {
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
+        if here.in_other_root {
+            return Ok(());
+        }
         let name = name.to_bytes();
         if raw_type(stat) == RawType::Directory {
             let store = store(&here.path(b""), name).and_then(|at| HostPath::from_bytes(at).ok());

@@ -5,6 +5,7 @@
 pub(crate) mod owned;
 pub(crate) mod ownership;
 mod permissions;
+mod roots;
 pub(crate) mod since;
 pub(crate) mod starts;
 pub(crate) mod traverse;
@@ -60,6 +61,7 @@ pub(crate) fn answers(
                     total,
                     unreadable: unreadable.clone(),
                     unreadable_total: found.unreadable_total,
+                    other_roots: found.other_roots.clone(),
                 })
             });
             (*test, observed(seen))

@@ -33,6 +33,7 @@ pub(crate) fn owned(
     let Walked {
         visitors,
         unreadable,
+        ..
     } = traverse(
         &starts(&tree),
         tree.is_root(),

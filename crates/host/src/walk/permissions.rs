@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use model::probe::WalkTests;
-use model::value::{FileType, WALK_LIMIT};
+use model::value::{FileType, OtherRoot, WALK_LIMIT};
 use model::{Blob, HostPath, Mode, WalkTest};
 use rustix::fs::{self, FileType as RawType, Statx};
 use rustix::io::Errno;
@@ -43,6 +43,7 @@ pub struct Found {
     /// The first of them.
     pub unreadable: BTreeSet<HostPath>,
     pub unreadable_total: u64,
+    pub other_roots: Vec<OtherRoot>,
     /// Somebody owns a file of whom nobody could say whether they exist.
     pub unknown_owner: bool,
 }
@@ -58,6 +59,7 @@ pub fn find(
     let Walked {
         visitors,
         unreadable,
+        other_roots,
     } = traverse(
         starts,
         host.tree.is_root(),
@@ -67,6 +69,7 @@ pub fn find(
     let mut found = Found {
         unreadable: unreadable.first,
         unreadable_total: unreadable.total,
+        other_roots,
         ..Found::default()
     };
     for visitor in visitors {
@@ -131,6 +134,8 @@ impl Wants {
 }
 
 impl Visit for Permissions<'_> {
+    const OF_THIS_HOST: bool = true;
+
     fn wants(&self, _: &CStr, file_type: RawType) -> bool {
         self.wants.looks_at(file_type)
     }
@@ -144,6 +149,9 @@ impl Visit for Permissions<'_> {
     }
 
     fn entry(&mut self, here: &mut Here<'_>, name: &CStr, stat: &Statx) -> Result<(), NotRead> {
+        if here.in_other_root {
+            return Ok(());
+        }
         let has_capabilities = self.wants.capabilities
             && raw_type(stat) == RawType::RegularFile
             && stat.stx_mode & 0o111 != 0;

@@ -39,6 +39,7 @@ pub(crate) fn changed_since(
     let Walked {
         visitors,
         unreadable,
+        ..
     } = traverse(
         &starts,
         tree.is_root(),

@@ -6,19 +6,22 @@
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use model::HostPath;
+use model::value::{MOST_OTHER_ROOTS, OtherRoot};
 use rustix::fs::{
     self, AtFlags, FileType as RawType, Mode as OpenMode, OFlags, RawDir, ResolveFlags, Statx,
     StatxAttributes, StatxFlags,
 };
 use rustix::io::Errno;
 
+use super::roots;
 use super::starts::{Start, is_pruned, step_by_step};
 
 /// More threads than this wait for the same locks of the kernel.
@@ -35,6 +38,10 @@ pub const MOST_UNREADABLE: usize = 10;
 
 /// What is looked for. Each thread has a visitor of its own.
 pub trait Visit: Send {
+    /// Is it about this host, and not about the root file systems of others below it? Then these are
+    /// looked for, and entries in them are told apart by [`Here::in_other_root`].
+    const OF_THIS_HOST: bool = false;
+
     /// Must an entry of this name and type be looked at? Directories always are.
     fn wants(&self, name: &CStr, file_type: RawType) -> bool;
 
@@ -62,6 +69,8 @@ pub struct NotRead;
 pub struct Walked<V> {
     pub visitors: Vec<V>,
     pub unreadable: Unreadable,
+    /// Sorted.
+    pub other_roots: Vec<OtherRoot>,
 }
 
 /// Directories that could not be read.
@@ -73,17 +82,39 @@ pub struct Unreadable {
 }
 
 /// A directory to go through.
-struct Pending {
-    start: usize,
+struct Pending<'a> {
+    start: Beginning<'a>,
     /// Below the start, without a slash in front; empty for the start itself.
     relative: Box<[u8]>,
+    /// Is it in a root file system of others?
+    in_other_root: bool,
+    /// Might it be the top of one?
+    may_be_top: bool,
+}
+
+/// Where a walk begins, or goes on by a handle of its own.
+#[derive(Clone)]
+enum Beginning<'a> {
+    Given(&'a Start),
+    OtherRoot(Arc<Start>),
+}
+
+impl Deref for Beginning<'_> {
+    type Target = Start;
+
+    fn deref(&self) -> &Start {
+        match self {
+            Self::Given(start) => start,
+            Self::OtherRoot(start) => start,
+        }
+    }
 }
 
 struct Shared<'a> {
-    starts: &'a [Start],
     is_root: bool,
     threads: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<'a>>,
+    other_roots: Mutex<Vec<OtherRoot>>,
     wake: Condvar,
     /// Threads without work, for a look without the lock.
     idle: AtomicUsize,
@@ -91,8 +122,8 @@ struct Shared<'a> {
 }
 
 #[derive(Default)]
-struct Queue {
-    pending: Vec<Pending>,
+struct Queue<'a> {
+    pending: Vec<Pending<'a>>,
     idle: usize,
     finished: bool,
 }
@@ -108,18 +139,22 @@ pub fn traverse<V: Visit>(
         .map_or(1, usize::from)
         .min(MOST_THREADS);
     let shared = Shared {
-        starts,
         is_root,
         threads,
         queue: Mutex::new(Queue {
-            pending: (0..starts.len())
+            pending: starts
+                .iter()
                 .map(|start| Pending {
-                    start,
+                    start: Beginning::Given(start),
                     relative: Box::default(),
+                    in_other_root: false,
+                    // The tree's own top is none of others.
+                    may_be_top: start.path.as_bytes() != b"/",
                 })
                 .collect(),
             ..Queue::default()
         }),
+        other_roots: Mutex::default(),
         wake: Condvar::new(),
         idle: AtomicUsize::new(0),
         entries: AtomicU64::new(0),
@@ -143,14 +178,20 @@ pub fn traverse<V: Visit>(
         .into_iter()
         .reduce(Unreadable::merge)
         .unwrap_or_default();
+    let mut other_roots = shared
+        .other_roots
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    other_roots.sort();
     Walked {
         visitors,
         unreadable,
+        other_roots,
     }
 }
 
-impl Shared<'_> {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl<'a> Shared<'a> {
+    fn lock(&self) -> MutexGuard<'_, Queue<'a>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,7 +213,7 @@ impl Shared<'_> {
     }
 
     /// Waits for work; none when there will never be any again.
-    fn take(&self) -> Option<Pending> {
+    fn take(&self) -> Option<Pending<'a>> {
         let mut queue = self.lock();
         queue.idle += 1;
         self.idle.store(queue.idle, Ordering::Relaxed);
@@ -197,10 +238,32 @@ impl Shared<'_> {
     }
 
     /// Gives away the older half of a stack: directories nearer to the top have more below.
-    fn give(&self, stack: &mut Vec<Pending>) {
+    fn give(&self, stack: &mut Vec<Pending<'a>>) {
         let half = stack.len() / 2;
         self.lock().pending.extend(stack.drain(..half));
         self.wake.notify_all();
+    }
+
+    /// Where to go on in this directory when it is the top of a root file system of others.
+    fn other_root(&self, directory: &OwnedFd, pending: &Pending<'_>) -> Option<Start> {
+        let path = pending.start.path.join(&pending.relative);
+        let path = path.unwrap_or_else(|_| pending.start.path.clone());
+        let found = roots::other_root(directory.as_fd(), &path)?;
+        let stat = look(directory.as_fd(), c"", AtFlags::EMPTY_PATH).ok()?;
+        let mut known = self
+            .other_roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_OTHER_ROOTS {
+            return None;
+        }
+        let start = Start {
+            directory: directory.try_clone().ok()?,
+            path,
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+        };
+        known.push(found);
+        Some(start)
     }
 }
 
@@ -218,7 +281,7 @@ impl Drop for FinishOnPanic<'_, '_> {
 
 struct Worker<'a, 'b, V> {
     shared: &'a Shared<'b>,
-    stack: Vec<Pending>,
+    stack: Vec<Pending<'b>>,
     visitor: V,
     unreadable: Unreadable,
 }
@@ -226,12 +289,13 @@ struct Worker<'a, 'b, V> {
 /// The directory that is gone through now.
 pub struct Here<'a> {
     pub start: &'a Start,
-    start_number: usize,
     /// Below the start, without a slash in front.
     pub relative: &'a [u8],
     pub fd: BorrowedFd<'a>,
     /// Is it this thread's working directory?
     pub entered: bool,
+    /// Is it in a root file system of others, and was all that lies in it put there by root?
+    pub in_other_root: bool,
 }
 
 impl Here<'_> {
@@ -272,29 +336,40 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
         (self.visitor, self.unreadable)
     }
 
-    fn directory(&mut self, pending: &Pending, buffer: &mut [MaybeUninit<u8>]) {
-        let start = &self.shared.starts[pending.start];
-        let directory = match open(start, &pending.relative, self.shared.is_root) {
+    fn directory(&mut self, pending: &Pending<'b>, buffer: &mut [MaybeUninit<u8>]) {
+        let mut start = pending.start.clone();
+        let directory = match open(&start, &pending.relative, self.shared.is_root) {
             Ok(directory) => directory,
             // It has vanished, or something else has taken its place, or it is another mount.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return,
             Err(_) => {
-                self.unreadable.add(start, &pending.relative);
+                self.unreadable.add(&start, &pending.relative);
                 return;
             }
         };
+        let mut relative = &*pending.relative;
+        let mut in_other_root = pending.in_other_root && roots::only_root_writes(directory.as_fd());
+        if V::OF_THIS_HOST
+            && pending.may_be_top
+            && !pending.in_other_root
+            && let Some(other) = self.shared.other_root(&directory, pending)
+        {
+            start = Beginning::OtherRoot(Arc::new(other));
+            relative = b"";
+            in_other_root = true;
+        }
         let mut here = Here {
-            start,
-            start_number: pending.start,
-            relative: &pending.relative,
+            start: &start,
+            relative,
             fd: directory.as_fd(),
             entered: false,
+            in_other_root,
         };
         if pending.relative.is_empty()
             && let Ok(stat) = look(here.fd, c"", AtFlags::EMPTY_PATH)
             && self.visitor.start(&mut here, &stat).is_err()
         {
-            self.unreadable.add(start, &pending.relative);
+            self.unreadable.add(&start, relative);
         }
         let mut entries = RawDir::new(&directory, buffer);
         let mut count = 0;
@@ -304,7 +379,7 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
                 // It was removed while it was open.
                 Err(Errno::NOENT) => break,
                 Err(_) => {
-                    self.unreadable.add(start, &pending.relative);
+                    self.unreadable.add(&start, relative);
                     break;
                 }
             };
@@ -317,13 +392,13 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
             let wanted = matches!(entry.file_type(), RawType::Directory | RawType::Unknown)
                 || self.visitor.wants(name, entry.file_type());
             if wanted {
-                self.entry(&mut here, name);
+                self.entry(&start, &mut here, name);
             }
         }
         self.shared.entries.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn entry(&mut self, here: &mut Here<'_>, name: &CStr) {
+    fn entry(&mut self, start: &Beginning<'b>, here: &mut Here<'_>, name: &CStr) {
         let stat = match look(here.fd, name, AtFlags::empty()) {
             Ok(stat) => stat,
             // It has vanished.
@@ -343,14 +418,14 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
             if elsewhere {
                 return;
             }
-            self.descend(here, name.to_bytes());
+            self.descend(start, here, name.to_bytes(), roots::may_be_top(&stat));
         }
         if self.visitor.entry(here, name, &stat).is_err() {
             self.unreadable.add(here.start, here.relative);
         }
     }
 
-    fn descend(&mut self, here: &Here<'_>, name: &[u8]) {
+    fn descend(&mut self, start: &Beginning<'b>, here: &Here<'_>, name: &[u8], may_be_top: bool) {
         let path = here.path(name);
         if is_pruned(&path) || !self.visitor.enters(&path) {
             return;
@@ -367,8 +442,10 @@ impl<'a, 'b, V: Visit> Worker<'a, 'b, V> {
         }
         relative.extend_from_slice(name);
         self.stack.push(Pending {
-            start: here.start_number,
+            start: start.clone(),
             relative: relative.into(),
+            in_other_root: here.in_other_root,
+            may_be_top,
         });
     }
 }

@@ -48,6 +48,7 @@ mod observe_support;
 mod observe_units;
 mod observe_upgrades;
 mod observe_walk;
+mod other_roots;
 mod package_offers;
 mod packages_wanted;
 mod records_bytes;

@@ -244,6 +244,7 @@ fn found(hits: usize, total: u64, unreadable_total: u64) -> Host {
         total,
         unreadable: vec![path("/home/ana")],
         unreadable_total,
+        other_roots: Vec::new(),
     };
     host.walks.insert(WalkTest::UnknownCapabilities, seen);
     host

@@ -365,6 +365,7 @@ impl Host {
             hits,
             unreadable: Vec::new(),
             unreadable_total: 0,
+            other_roots: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use model::component::{
     Component, Ecosystem, Evidence, EvidenceKind, Inventory, SourcePackage, Unread,
 };
 use model::facts::Release;
-use model::value::Reason;
+use model::value::{OtherRoot, Reason};
 use model::{Fact, HostPath};
 use serde_json::Value;
 use steadfast::report::inventory::human::Listed;
@@ -150,6 +150,16 @@ fn sample() -> Taken {
                         why: "not a zip archive".to_owned(),
                     },
                 ),
+            ],
+            other_roots: vec![
+                OtherRoot {
+                    path: HostPath::literal("/srv/chroot/trixie"),
+                    release: Some("Debian GNU/Linux 13 (trixie)".to_owned()),
+                },
+                OtherRoot {
+                    path: HostPath::literal("/var/lib/machines/build"),
+                    release: None,
+                },
             ],
         },
         hostname: "web-03".to_owned(),

@@ -12,6 +12,7 @@ use host::LocalHost;
 use host::components::{components, own_packages, sbom};
 use host::packages::reach::{Running, unseen};
 use model::component::{Component, Unread};
+use model::value::OtherRoot;
 use model::{Fact, HostPath};
 
 use super::Args;
@@ -23,6 +24,8 @@ use crate::progress::Progress;
 pub(super) struct Matter {
     pub(super) components: Vec<Component>,
     unread: Vec<Unread>,
+    /// Root file systems of others, which were left out.
+    pub(super) other_roots: Vec<OtherRoot>,
     /// Empty for a document.
     pub(super) hostname: String,
     pub(super) release: String,
@@ -59,6 +62,7 @@ impl Matter {
         Ok(Self {
             components: inventory.components,
             unread: inventory.unread,
+            other_roots: inventory.other_roots,
             hostname: host.identity().hostname,
             release: match host.release() {
                 Fact::Known(release) => release.pretty,
@@ -94,6 +98,7 @@ impl Matter {
         Ok(Self {
             components: inventory.components,
             unread: inventory.unread,
+            other_roots: inventory.other_roots,
             hostname: String::new(),
             release: model::printable(path.as_os_str().as_bytes()),
             kernel: Kernel::Unknown,

@@ -11,6 +11,7 @@ use model::count::plural;
 
 use super::{Taken, is_package, place};
 use crate::layout::{LABEL, Paper, Text};
+use crate::show::plan::quoted;
 use crate::style::{Role, Style};
 
 /// So many components of one file are shown, and so many files of one kind of trouble; the rest
@@ -38,6 +39,10 @@ pub fn write(out: &mut dyn Write, taken: &Taken, listed: Listed, style: &Style) 
     third_party(&mut paper, taken, listed)?;
     if listed == Listed::Everything {
         packages(&mut paper, taken)?;
+    }
+    if !taken.inventory.other_roots.is_empty() {
+        paper.blank()?;
+        crate::report::other_roots(&mut paper, &taken.inventory.other_roots, "inventory")?;
     }
     unread(&mut paper, taken)?;
     if listed == Listed::OfInterest {
@@ -281,7 +286,7 @@ fn unread(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
 
 fn next(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
     let root = match &taken.root {
-        Some(root) => format!(" --root {root}"),
+        Some(root) => format!(" --root {}", quoted(root)),
         None => String::new(),
     };
     paper.blank()?;

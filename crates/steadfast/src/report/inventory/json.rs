@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use model::Fact;
 use model::component::{Component, Evidence, SourcePackage};
+use model::value::OtherRoot;
 use serde::Serialize;
 
 use super::{Taken, purl};
@@ -19,6 +20,9 @@ struct Document<'a> {
     host: Host<'a>,
     components: Vec<Item<'a>>,
     unread: Vec<Unread<'a>>,
+    /// Root file systems of others, which were left out.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    other_roots: &'a [OtherRoot],
 }
 
 #[derive(Serialize)]
@@ -70,6 +74,7 @@ pub fn write(out: &mut dyn Write, taken: &Taken) -> io::Result<()> {
         },
         components: inventory.components.iter().map(item).collect(),
         unread: unread.collect(),
+        other_roots: &inventory.other_roots,
     };
     write_value(out, &document)
 }
