@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::ActError;
 use super::unit::{check_name, is_booted, is_booting, systemctl};
+use super::unit_log::with_last_lines;
 
 /// A service that can't live with its new configuration may end only a second or so after it
 /// was told, when it has read the rest or its workers have failed. Longer than systemd waits
@@ -279,6 +280,9 @@ pub fn watch(watched: &[Watched]) -> Result<Vec<(String, String)>, ActError> {
         }
         left = still;
         if left.is_empty() || steady_since.elapsed() >= STAYS_UP {
+            for (name, why) in &mut down {
+                *why = with_last_lines(name, why);
+            }
             return Ok(down);
         }
         std::thread::sleep(LOOK_EVERY);

@@ -18,6 +18,7 @@ pub mod program;
 pub mod rights;
 pub mod runtime;
 pub mod unit;
+mod unit_log;
 pub mod upgrade;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -11,6 +11,7 @@ use super::ActError;
 use super::health;
 use super::place::{LastLink, Root};
 use super::program::Program;
+use super::unit_log::explained;
 
 const ADMIN_UNITS: &str = "/etc/systemd/system";
 
@@ -101,7 +102,11 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
             )));
         }
     };
-    program.succeed().map(drop)
+    let ended = program.succeed().map(drop);
+    match is_booted() && !changes_links {
+        true => ended.map_err(|error| explained(error, name)),
+        false => ended,
+    }
 }
 
 /// Could systemd refuse the op because the unit was started often lately? A restart would then
