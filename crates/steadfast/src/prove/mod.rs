@@ -91,7 +91,7 @@ pub fn prove(guest: &mut dyn Guest, case: &Case, equipment: &Equipment) -> Proof
 
 /// Sets the bad case up. Only what can be done without this program's own help, so that
 /// a fault in it can't make its own proof pass.
-fn arrange(guest: &mut dyn Guest, given: &[Given]) -> Result<(), String> {
+pub fn arrange(guest: &dyn Guest, given: &[Given]) -> Result<(), String> {
     for item in given {
         match item {
             Given::Run(argv) => {
