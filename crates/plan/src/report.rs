@@ -1,6 +1,7 @@
 //! The outcome of an audit, ready to be shown in any form.
 
 use jiff::Timestamp;
+use model::value::OtherRoot;
 use model::{Finding, Outcome, Severity, Waiver};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,39 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Waivers of the policy that are past their last day, whether or not their rule fails.
     pub expired_waivers: Vec<Waiver>,
+    /// Changes of this host that wait to be confirmed, or that need a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unended: Vec<Unended>,
+    /// Root file systems of others below this one: what only root can have put there is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_roots: Vec<OtherRoot>,
+}
+
+/// A change that is neither taken back nor final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unended {
+    /// `c-19`.
+    pub change: String,
+    pub kind: UnendedKind,
+    /// Until when it can be confirmed, where it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub deadline: Option<Timestamp>,
+    /// Is that over, and it is still in effect?
+    pub overdue: bool,
+    /// For people: what it is, and what ends it.
+    pub says: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnendedKind {
+    /// In effect, and taken back unless it is confirmed in time.
+    AwaitingConfirmation,
+    /// Taken back, and put into effect again unless that is confirmed in time.
+    AwaitingUndoConfirmation,
+    /// Neither as before nor as planned.
+    NeedsPerson,
 }
 
 /// What was audited.

@@ -17,11 +17,13 @@ use jiff::Timestamp;
 use model::count::first_of;
 use model::restart::Restarted;
 use model::{Change, ChangeId, ChangeState};
+use plan::report::{Unended as UnendedChange, UnendedKind};
 use plan::retention::Retention;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show;
+use crate::typed::with_state;
 
 /// Where root keeps the journal.
 const SYSTEM_STATE: &str = "/var/lib/steadfast";
@@ -141,23 +143,30 @@ impl Context {
 
     /// One line for each change that waits to be confirmed or needs a person and of which `which`
     /// holds, above whatever a command says: who reads that all is well must not miss it.
-    pub fn mention_unended(&self, which: impl Fn(ChangeState) -> bool) {
-        let Ok(Some(state)) = self.existing_journal() else {
-            return;
-        };
-        let history = state.history().unwrap_or_default();
-        let restarted = history.iter().rev().find(|one| one.restart.is_some());
-        if let Some(text) = restarted.and_then(restarted_text) {
-            crate::say(format_args!("{text}"));
-        }
-        // What is wrong with the journal, the commands that need it say.
-        for one in state.unended().unwrap_or_default() {
-            if which(one.change.state)
-                && let Some(text) = unended_text(&one, Timestamp::now())
-            {
+    pub fn mention_unended(&self, which: impl Fn(UnendedKind) -> bool) {
+        if let Ok(Some(state)) = self.existing_journal() {
+            let history = state.history().unwrap_or_default();
+            let restarted = history.iter().rev().find(|one| one.restart.is_some());
+            if let Some(text) = restarted.and_then(restarted_text) {
                 crate::say(format_args!("{text}"));
             }
         }
+        for one in self.unended() {
+            if which(one.kind) {
+                crate::say(format_args!("{}", one.says));
+            }
+        }
+    }
+
+    /// The changes of this host that wait to be confirmed or need a person.
+    pub fn unended(&self) -> Vec<UnendedChange> {
+        let Ok(Some(state)) = self.existing_journal() else {
+            return Vec::new();
+        };
+        // What is wrong with the journal, the commands that need it say.
+        let all = state.unended().unwrap_or_default();
+        let now = Timestamp::now();
+        all.iter().filter_map(|one| unended(one, now)).collect()
     }
 
     /// The same, of what is only shown: the last one is the newest, whatever became of it.
@@ -207,31 +216,44 @@ pub fn what_ends(first: &Unended) -> String {
 }
 
 /// What people must know of a change that waits, or that needs a person.
-fn unended_text(pending: &Pending, now: Timestamp) -> Option<String> {
+fn unended(pending: &Pending, now: Timestamp) -> Option<UnendedChange> {
     let id = pending.change.id;
-    let what = match pending.change.state {
-        ChangeState::AwaitingConfirmation => "change",
-        ChangeState::AwaitingUndoConfirmation => "the undo of change",
-        ChangeState::NeedsHuman => {
-            let summary = model::printable(pending.change.summary.as_bytes());
-            return Some(format!(
-                "change {id} needs a person ({summary}): steadfast recover {id} says what differs, \
-                 and what ends it"
-            ));
+    let (kind, what) = match pending.change.state {
+        ChangeState::AwaitingConfirmation => (UnendedKind::AwaitingConfirmation, "change"),
+        ChangeState::AwaitingUndoConfirmation => {
+            (UnendedKind::AwaitingUndoConfirmation, "the undo of change")
         }
+        ChangeState::NeedsHuman => (UnendedKind::NeedsPerson, "change"),
         _ => return None,
     };
-    Some(match pending.is_over(now) {
-        true => format!(
-            "{what} {id} is in effect past its deadline, and nobody confirmed it: \
-             sudo steadfast recover takes it back"
+    let overdue = kind != UnendedKind::NeedsPerson && pending.is_over(now);
+    let says = match (kind, overdue) {
+        (UnendedKind::NeedsPerson, _) => {
+            let summary = model::printable(pending.change.summary.as_bytes());
+            let recover = with_state(&format!("steadfast recover {id}"));
+            format!(
+                "{what} {id} needs a person ({summary}); what differs, and what ends it: {recover}"
+            )
+        }
+        (_, true) => format!(
+            "{what} {id} is in effect past its deadline, and nobody confirmed it; what takes it \
+             back: {}",
+            with_state("sudo steadfast recover")
         ),
-        false => format!(
-            "{what} {id} is in effect and not confirmed{}: steadfast confirm {id} keeps it",
+        (_, false) => format!(
+            "{what} {id} is in effect and not confirmed{}; what keeps it: {}",
             pending.deadline.map_or_else(String::new, |deadline| {
                 format!(", and is taken back at {deadline:.0}")
-            })
+            }),
+            with_state(&format!("steadfast confirm {id}"))
         ),
+    };
+    Some(UnendedChange {
+        change: id.to_string(),
+        kind,
+        deadline: pending.deadline,
+        overdue,
+        says,
     })
 }
 
@@ -439,11 +461,12 @@ pub fn recover_within(
                 deadline,
                 undo: true,
             } => format!(
-                "undone, and put into effect again at {deadline:.0} unless `steadfast confirm {id}` \
-                 keeps the undo"
+                "undone, and put into effect again at {deadline:.0} unless `{}` keeps the undo",
+                with_state(&format!("steadfast confirm {id}"))
             ),
             Recovery::StillAwaiting { deadline, .. } => format!(
-                "in effect, and taken back at {deadline:.0} unless `steadfast confirm {id}` keeps it"
+                "in effect, and taken back at {deadline:.0} unless `{}` keeps it",
+                with_state(&format!("steadfast confirm {id}"))
             ),
             Recovery::Undone { seen: true } => {
                 "undone: the host is as it was before the change".to_owned()
@@ -456,8 +479,9 @@ pub fn recover_within(
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
                 format!(
-                    "needs a person: {}; next: steadfast recover {id}",
-                    why.join("; ")
+                    "needs a person: {}; next: {}",
+                    why.join("; "),
+                    with_state(&format!("steadfast recover {id}"))
                 )
             }
         };

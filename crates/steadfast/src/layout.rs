@@ -52,6 +52,30 @@ impl Text {
         self.words(Role::Plain, &text)
     }
 
+    /// Our own sentence, as long as it is. A command that ends it stays in one piece: a part of it
+    /// is another command.
+    #[must_use]
+    pub fn sentence(self, text: &str) -> Self {
+        let text = shorten(&model::printable(text.as_bytes()), LONGEST_ADVICE);
+        let command = [": sudo steadfast ", ": steadfast "]
+            .iter()
+            .find_map(|start| text.rfind(start));
+        match command {
+            Some(at) => {
+                let (before, command) = text.split_at(at + 1);
+                self.words(Role::Plain, before)
+                    .gap(1)
+                    .piece(command.trim_start())
+            }
+            None => self.words(Role::Plain, &text),
+        }
+    }
+
+    fn piece(mut self, text: &str) -> Self {
+        self.0.push(Piece::Whole(Role::Plain, text.to_owned()));
+        self
+    }
+
     fn words(mut self, role: Role, text: &str) -> Self {
         let mut gap = 0;
         for (at, word) in text.split(' ').enumerate() {

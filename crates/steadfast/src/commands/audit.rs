@@ -12,6 +12,7 @@ use plan::report::{BaselineSummary, HostSummary, REPORT_FORMAT, RoleSummary};
 use plan::{Counts, Report, Score};
 use resource::wanted::{WantedBaseline, WantedRole};
 
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -58,11 +59,15 @@ enum Format {
     Html,
 }
 
-pub fn run(args: &Args) -> Result<Exit, Failure> {
+pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let started = Instant::now();
     let progress = Progress::on_stderr();
     let survey = Survey::take(args.root.as_deref(), &args.selectors, &progress)?;
-    let report = assemble(&survey, args.root.as_ref(), started);
+    let mut report = assemble(&survey, args.root.as_ref(), started);
+    // A change is of the running host, and not of a tree.
+    if args.root.is_none() {
+        report.unended = context.unended();
+    }
     write(args, &report)?;
     Ok(exit(&report, args.fail_on))
 }
@@ -87,6 +92,8 @@ fn assemble(survey: &Survey, root: Option<&PathBuf>, started: Instant) -> Report
         score: Score::of(&findings),
         counts: Counts::of(&findings),
         expired_waivers: plan::audit::expired_waivers(&survey.wanted.waivers, today),
+        unended: Vec::new(),
+        other_roots: survey.answers.other_roots(),
         findings,
     }
 }

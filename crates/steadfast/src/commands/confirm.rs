@@ -7,6 +7,7 @@ use model::ChangeState;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::typed::with_state;
 
 /// Keep a change, or an undo, that would otherwise be taken back
 ///
@@ -30,7 +31,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let change = context.waiting_or(&state, args.change.as_deref(), Context::change)?;
     let is_undo = match change.state {
         ChangeState::Committed => {
-            crate::say(format_args!("change {} is committed already", change.id));
+            crate::say(format_args!("change {} is in effect already", change.id));
             return Ok(Exit::AsWanted);
         }
         ChangeState::Undone => {
@@ -87,8 +88,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     crate::say(format_args!(
-        "change {0} committed. steadfast undo {0} takes it back.",
-        change.id
+        "change {0} is confirmed, and stays in effect. {1} takes it back.",
+        change.id,
+        with_state(&format!("steadfast undo {}", change.id))
     ));
     Ok(Exit::AsWanted)
 }

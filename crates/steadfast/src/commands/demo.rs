@@ -211,9 +211,11 @@ fn steadfast(host: &Container, words: &[&str]) -> Result<String, Failure> {
     Err(Failure::new(
         Exit::NeedsPerson,
         format_args!(
-            "`steadfast {}` ended with {:?}",
+            "`steadfast {}` ended with {}",
             words.join(" "),
-            output.code()
+            output
+                .code()
+                .map_or_else(|| "a signal".to_owned(), |code| code.to_string())
         ),
         output.errors(),
     ))

@@ -21,28 +21,32 @@ pub mod undo;
 pub mod uninstall;
 pub mod vulns;
 
+use ::plan::report::UnendedKind;
 use clap::ValueEnum;
-use model::ChangeState;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::typed;
 
 /// Runs the command, and tells people what went wrong, if anything did.
 pub fn run(cli: &Cli) -> Exit {
+    if let Some(state) = &cli.state {
+        typed::state_is(state);
+    }
     let context = Context::new(cli.state.clone());
     let (waits, needy) = (
         says_what_waits(&cli.command),
         says_what_needs_a_person(&cli.command),
     );
     if waits || needy {
-        context.mention_unended(|state| match state {
-            ChangeState::NeedsHuman => needy,
-            _ => waits,
+        context.mention_unended(|kind| match kind {
+            UnendedKind::NeedsPerson => needy,
+            UnendedKind::AwaitingConfirmation | UnendedKind::AwaitingUndoConfirmation => waits,
         });
     }
     let ended = match &cli.command {
-        Command::Audit(args) => audit::run(args),
+        Command::Audit(args) => audit::run(args, &context),
         Command::Inventory(args) => inventory::run(args),
         Command::Plan(args) => plan::run(args, &context),
         Command::Apply(args) => apply::run(args, &context),
@@ -70,8 +74,7 @@ pub fn run(cli: &Cli) -> Exit {
     })
 }
 
-/// Most say what waits to be confirmed before they begin; but those that end the wait, list it
-/// themselves, or have nothing to do with this host.
+/// All say what waits to be confirmed before they begin, but those that end the wait.
 fn says_what_waits(command: &Command) -> bool {
     !matches!(
         command,
@@ -79,12 +82,6 @@ fn says_what_waits(command: &Command) -> bool {
             | Command::Recover(_)
             // Deals with it first, and says so.
             | Command::Apply(_)
-            | Command::Rule(_)
-            | Command::Baseline(_)
-            | Command::Schema(_)
-            | Command::Demo(_)
-            | Command::Reference(_)
-            | Command::Feed(_)
     )
 }
 

@@ -21,6 +21,7 @@ use crate::show::events::Lines;
 use crate::show::vulns::unknown_text;
 use crate::still_open::old_version;
 use crate::style::{Role, Style};
+use crate::typed::with_state;
 
 /// Take a change back: content, modes, owners, attributes and times as they were
 ///
@@ -289,7 +290,8 @@ fn conclude(undone: &Undone) -> Exit {
                      not put back"
                 )),
                 (_, false) => crate::say(format_args!(
-                    "change {id} undone in part; the rest is undone by: steadfast undo {id}"
+                    "change {id} undone in part; the rest is undone by: {}",
+                    with_state(&format!("steadfast undo {id}"))
                 )),
             }
             let paths = |paths: &[HostPath]| -> Vec<String> {

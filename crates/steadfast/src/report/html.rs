@@ -35,6 +35,9 @@ struct Page {
     /// The roles with the number of their wants; empty for none.
     roles: String,
     unproven: String,
+    /// Changes that wait to be confirmed, or that need a person.
+    unended: Vec<String>,
+    other_roots: String,
     /// Does what could not be checked explain much of the score?
     mostly_unchecked: bool,
     score: Option<u32>,
@@ -202,6 +205,11 @@ impl Page {
                 .map(|baseline| clean(&baseline.name))
                 .collect::<Vec<_>>()
                 .join(", "),
+            unended: report.unended.iter().map(|one| clean(&one.says)).collect(),
+            other_roots: match report.other_roots.as_slice() {
+                [] => String::new(),
+                roots => clean(&super::other_roots_text(roots)),
+            },
             mostly_unchecked: super::mostly_unchecked(&report.counts),
             score: report.score.with_waivers,
             without_waivers: report

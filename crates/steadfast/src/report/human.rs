@@ -11,6 +11,7 @@ use plan::{Counts, Report, Score};
 use super::{NextStep, View};
 use crate::layout::{LABEL, Paper, Text};
 use crate::style::{Role, Sign, Style};
+use crate::typed::with_state;
 
 /// So many places of one finding are shown; the rest are counted.
 const PLACES: usize = 4;
@@ -63,6 +64,7 @@ fn header(paper: &mut Paper<'_>, report: &Report) -> io::Result<()> {
     if !host.found.is_empty() {
         paper.row(Role::Dim, "found", &list(&host.found))?;
     }
+    super::other_roots(paper, &report.other_roots, "audit")?;
     let using: Vec<String> = report
         .baselines
         .iter()
@@ -485,14 +487,11 @@ pub(crate) fn next_steps(paper: &mut Paper<'_>, steps: &[NextStep]) -> io::Resul
         return Ok(());
     }
     paper.blank()?;
-    let widest = steps
-        .iter()
-        .map(|step| step.command.len())
-        .max()
-        .unwrap_or(0);
-    for (at, step) in steps.iter().enumerate() {
+    let commands: Vec<String> = steps.iter().map(|step| with_state(&step.command)).collect();
+    let widest = commands.iter().map(String::len).max().unwrap_or(0);
+    for (at, (step, command)) in steps.iter().zip(&commands).enumerate() {
         let label = if at == 0 { "next" } else { "" };
-        let end = paper.command(label, &step.command)?;
+        let end = paper.command(label, command)?;
         paper.beside(end, LABEL + widest + 3, &step.note)?;
     }
     Ok(())

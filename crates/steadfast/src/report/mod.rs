@@ -8,23 +8,26 @@ pub mod json;
 pub mod vulnerabilities;
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use model::Severity;
+use model::count::first_of;
+use model::value::OtherRoot;
 use plan::Counts;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::layout::{Paper, Text};
 use crate::output;
-use crate::style::Style;
+use crate::style::{Role, Style};
 
 /// Writes a whole report to a file, or to standard output; `what` it is called.
 pub fn deliver(
     output: Option<&Path>,
     what: &str,
-    render: &dyn Fn(&mut dyn Write, &Style) -> std::io::Result<()>,
+    render: &dyn Fn(&mut dyn Write, &Style) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let Some(path) = output else {
         let mut out = BufWriter::new(output::stdout());
@@ -50,7 +53,7 @@ pub fn deliver(
 }
 
 /// A report lists a host's weak points, so a new one is its maker's alone.
-fn create_private(path: &Path) -> std::io::Result<File> {
+fn create_private(path: &Path) -> io::Result<File> {
     File::options()
         .write(true)
         .create(true)
@@ -64,6 +67,40 @@ fn create_private(path: &Path) -> std::io::Result<File> {
 fn mostly_unchecked(counts: &Counts) -> bool {
     let unchecked = counts.unknown + counts.error;
     unchecked * 5 > counts.pass + counts.fixed + counts.fail + unchecked
+}
+
+/// So many root file systems of others are named; a report as JSON names all.
+const OTHER_ROOTS: usize = 3;
+
+/// The root file systems of others that were left out, and how to look at one.
+pub fn other_roots(paper: &mut Paper<'_>, roots: &[OtherRoot], command: &str) -> io::Result<()> {
+    if roots.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "{}; steadfast {command} --root DIR looks at one",
+        other_roots_text(roots)
+    );
+    paper.row(Role::Dim, "left out", &Text::new().plain(&text))
+}
+
+/// Which root file systems of others are below this one, in one sentence.
+pub fn other_roots_text(roots: &[OtherRoot]) -> String {
+    let named: Vec<String> = roots
+        .iter()
+        .map(|root| {
+            let path = model::printable(root.path.as_bytes());
+            match &root.release {
+                Some(release) => format!("{path} ({})", model::printable(release.as_bytes())),
+                None => path,
+            }
+        })
+        .collect();
+    let what = match roots.len() {
+        1 => "another root file system",
+        _ => "other root file systems",
+    };
+    format!("{}: {what}, not this host's", first_of(&named, OTHER_ROOTS))
 }
 
 /// What the reader of a terminal report wants to see, and could do next.

@@ -12,6 +12,7 @@ use model::{Action, ActionId, ChangeId, Effect, HostPath, Outside, Plan, UnitOp}
 use super::effect::{Seen, describe, is_secret};
 use crate::layout::{Paper, Text};
 use crate::style::{Role, Sign, Style};
+use crate::typed::with_state;
 
 /// Times end here, where the terminal is that wide.
 const TIME_COLUMN: usize = 58;
@@ -125,7 +126,8 @@ impl<'a> Lines<'a> {
             Event::AwaitingConfirmation { id, deadline } => {
                 let until = deadline.strftime("%H:%M:%S UTC");
                 let text = format!(
-                    "kept only if someone signs in anew before {until}, or with: steadfast confirm {id}"
+                    "kept only if someone signs in anew before {until}, or with: {}",
+                    with_state(&format!("steadfast confirm {id}"))
                 );
                 self.line(
                     self.style.sign(Sign::Waiting),
@@ -190,7 +192,8 @@ impl<'a> Lines<'a> {
                     false => "",
                 };
                 let text = format!(
-                    "change {id} is in effect{without}. steadfast undo {id} takes it back."
+                    "change {id} is in effect{without}. {} takes it back.",
+                    with_state(&format!("steadfast undo {id}"))
                 );
                 self.end(Role::Strong, &text)
             }
@@ -222,7 +225,8 @@ impl<'a> Lines<'a> {
         let text = format!("taken back in part: {same} of {of} {files} are as before");
         self.failed(&text, "")?;
         let text = format!(
-            "change {id} needs a person: neither as before nor as planned. steadfast show {id}"
+            "change {id} needs a person: neither as before nor as planned. {}",
+            with_state(&format!("steadfast show {id}"))
         );
         self.end(Role::Critical, &text)
     }

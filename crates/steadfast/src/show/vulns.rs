@@ -15,15 +15,15 @@ use jiff::civil::Date;
 use model::VulnerabilityWaiver;
 use model::component::EvidenceKind;
 use model::count::{first_of, plural};
+use model::value::OtherRoot;
 use serde::Serialize;
 
 use super::feeds::{age_text, holds, number};
-use super::plan::quoted;
 use super::still_open::{fixed_and_open, is_unfinished, until, why_open};
 use crate::layout::{LABEL, Paper, Text};
-use crate::report::NextStep;
 use crate::report::human::next_steps;
 use crate::report::inventory::place;
+use crate::report::{NextStep, other_roots};
 use crate::style::{Role, Sign, Style};
 
 /// Packages that are shown without `--verbose`: a screen of them, the most urgent ones.
@@ -57,6 +57,9 @@ pub struct Shown<'a> {
     pub expired_waivers: Vec<Expired>,
     /// Waivers that hold here and cover nothing.
     pub idle_waivers: Vec<VulnerabilityWaiver>,
+    /// Root file systems of others, which were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_roots: Vec<OtherRoot>,
 }
 
 impl Shown<'_> {
@@ -110,6 +113,8 @@ impl Word<'_> {
 pub struct View {
     pub verbose: bool,
     pub today: Date,
+    /// What else the command had that decides what is found, for the next one: ` --max-age 30`.
+    pub flags: String,
 }
 
 pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style) -> io::Result<()> {
@@ -119,6 +124,7 @@ pub fn write(out: &mut dyn Write, shown: &Shown<'_>, view: &View, style: &Style)
         head(&mut paper, shown, lead)?;
     }
     feeds(&mut paper, &shown.assessment.feeds)?;
+    other_roots(&mut paper, &shown.other_roots, "vulns")?;
     let unseen = &shown.unseen_processes;
     unknown(&mut paper, &shown.assessment, lead, unseen, view)?;
     if !shown.words.is_empty() {
@@ -852,12 +858,7 @@ fn steps(paper: &mut Paper<'_>, shown: &Shown<'_>, view: &View) -> io::Result<()
             "brings the advisories",
         ));
     }
-    let of = |option: &str, value: &Option<String>| {
-        let value = value.as_ref();
-        value.map(|value| format!(" --{option} {}", quoted(value)))
-    };
-    let of = of("root", &shown.root).or_else(|| of("sbom", &shown.sbom));
-    let of = of.unwrap_or_default();
+    let of = &view.flags;
     if found.findings.iter().any(is_unfinished) {
         steps.push(NextStep::new(
             "steadfast recover",

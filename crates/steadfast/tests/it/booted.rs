@@ -16,7 +16,7 @@ pub const POLICY: &str = "/etc/steadfast/policy";
 const TRACES: [&str; 4] = [PROGRAM, STATE, "/etc/.pwd.lock", "/var/lib/sudo"];
 
 /// What the confirmation of an apply says, and of an undo.
-pub const APPLY_KEPT: &str = "committed";
+pub const APPLY_KEPT: &str = "in effect";
 pub const UNDO_KEPT: &str = "undone, and stays so";
 
 /// A debug build on a machine that many tests share is slow.

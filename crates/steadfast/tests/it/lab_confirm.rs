@@ -143,7 +143,7 @@ fn the_command_confirms_it_in_time_and_not_later() {
     let running = host.start(&apply("90s", &[]));
     host.wait_for_state("awaiting_confirmation", A_WHILE);
     host.steadfast(&["confirm", "last"])
-        .expect(0, &["committed"]);
+        .expect(0, &["in effect"]);
     wait(running).expect(0, &["confirmed by root"]);
     is_in_effect(&host);
     host.steadfast(&["undo", "last", "--yes", "--detach"])
@@ -196,7 +196,7 @@ fn changed() -> Option<(Host, lab::Snapshot)> {
     let host = host()?;
     host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
     host.steadfast(&["confirm", "last"])
-        .expect(0, &["committed"]);
+        .expect(0, &["in effect"]);
     let after = host.snapshot();
     Some((host, after))
 }
@@ -392,4 +392,61 @@ fn the_login_that_made_the_change_proves_nothing() {
     host.steadfast(&["undo", "--yes", "--detach"])
         .expect(0, &[]);
     host.steadfast(&["confirm"]).expect(0, &["without a proof"]);
+}
+
+/// Whatever people type: that a change waits, and then that its time is over, is the first that they
+/// read, and a program finds it in the report.
+#[test]
+fn each_command_says_what_waits() {
+    let Some(host) = host() else { return };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let audit = ["audit", "--baseline", "openssh", "--rule", "ssh-root-login"];
+    let commands: [&[&str]; 13] = [
+        &audit,
+        &["baseline", "list"],
+        &["expire"],
+        &["feed", "list"],
+        &["history"],
+        &["inventory"],
+        &["patch", "status"],
+        &["plan", "--baseline", "openssh"],
+        &["rule", "list"],
+        &["schema"],
+        &["show", "last"],
+        &["undo", "c-1"],
+        &["vulns"],
+    ];
+    let unended = || {
+        let said = host.steadfast(&[&audit[..], &["--format", "json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+        report["unended"][0].clone()
+    };
+    host.steadfast(&apply("60s", &["--detach"])).expect(0, &[]);
+    for command in commands {
+        let said = host.steadfast(command);
+        let waits = "change c-2 is in effect and not confirmed";
+        assert!(said.err.starts_with(waits), "{command:?}: {said}");
+    }
+    let waits = unended();
+    assert_eq!(waits["change"], "c-2");
+    assert_eq!(waits["kind"], "awaiting_confirmation");
+    assert_eq!(waits["overdue"], false);
+    host.steadfast(&[&audit[..], &["--format", "html"]].concat())
+        .expect(0, &["change c-2 is in effect and not confirmed"]);
+    // All that would take it back is gone.
+    host.shell(
+        "systemctl stop 'steadfast-*.timer'; systemctl kill --signal=KILL 'steadfast-*.service'; true",
+    );
+    host.wait_for(
+        &format!("{PROGRAM} history 2>&1 | grep -q 'past its deadline'"),
+        Duration::from_secs(90),
+    );
+    for command in commands {
+        let said = host.steadfast(command);
+        let over = "change c-2 is in effect past its deadline, and nobody confirmed it";
+        assert!(said.err.starts_with(over), "{command:?}: {said}");
+    }
+    assert_eq!(unended()["overdue"], true);
+    host.steadfast(&["recover"]).expect(4, &[]);
+    assert!(unended().is_null());
 }

@@ -193,7 +193,7 @@ impl Scene {
 fn apply_in_peace(host: &Host) {
     host.steadfast(&APPLY).expect(0, &[]);
     host.steadfast(&["confirm", "last"])
-        .expect(0, &["committed"]);
+        .expect(0, &["in effect"]);
 }
 
 fn undo_in_peace(host: &Host) {

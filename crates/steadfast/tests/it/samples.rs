@@ -125,6 +125,8 @@ pub fn report(mut findings: Vec<Finding>) -> Report {
         counts: Counts::of(&findings),
         findings,
         expired_waivers: Vec::new(),
+        unended: Vec::new(),
+        other_roots: Vec::new(),
     }
 }
 

@@ -135,10 +135,12 @@ fn every_form_has_it() {
         waived: Vec::new(),
         expired_waivers: Vec::new(),
         idle_waivers: Vec::new(),
+        other_roots: Vec::new(),
     };
     let view = View {
         verbose: false,
         today: jiff::civil::date(2026, 2, 1),
+        flags: String::new(),
     };
     let mut out = Vec::new();
     write(&mut out, &shown, &view, &Style::plain(80, true)).expect("a vector");

@@ -504,6 +504,7 @@ fn with_kernels<T>(bench: &Bench, look: impl FnOnce(&Shown<'_>, &[Component]) ->
         waived: Vec::new(),
         expired_waivers: Vec::new(),
         idle_waivers: Vec::new(),
+        other_roots: Vec::new(),
     };
     look(&shown, &components)
 }
@@ -590,6 +591,7 @@ fn processes_that_can_not_be_looked_at_are_named() {
         let view = View {
             verbose: false,
             today: "2026-02-01".parse().expect("a date"),
+            flags: String::new(),
         };
         let mut out = Vec::new();
         let style = Style::plain(80, true);

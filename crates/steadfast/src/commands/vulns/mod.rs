@@ -195,6 +195,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         sbom: args.sbom.as_ref().map(|path| path.display().to_string()),
         words: names::words(&args.names, &advisories, components)?,
         assessment,
+        other_roots: matter.other_roots.clone(),
         unseen_processes: match counts_on_them {
             true => matter.unseen(),
             false => Vec::new(),
@@ -210,6 +211,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let view = View {
         verbose: args.verbose,
         today,
+        flags: flags(args),
     };
     write(args, &shown, &view, components, &advisories)?;
     if advisories.held().is_empty() {
@@ -261,6 +263,42 @@ fn policy(args: &Args) -> Result<Repository, Failure> {
         Some(directory) => Repository::load(directory)?,
         None => Repository::default(),
     })
+}
+
+/// What decides which findings there are, as the next command needs it.
+fn flags(args: &Args) -> String {
+    let path = |path: &Option<PathBuf>| {
+        let path = path.as_ref();
+        path.map(|path| path.to_string_lossy().into_owned())
+    };
+    let clock = |clock: &Running| clock.map_or("none", PublicClock::as_str).to_owned();
+    let days = |(severity, days): &(Severity, u16)| format!("{}={days}", severity.as_str());
+    let impact = |impact: HumanImpact| impact.as_str().replace(' ', "-");
+    let given = [
+        ("root", Vec::from_iter(path(&args.root))),
+        ("sbom", Vec::from_iter(path(&args.sbom))),
+        ("policy", Vec::from_iter(path(&args.policy))),
+        (
+            "max-age",
+            Vec::from_iter(args.max_age.map(|days| days.0.to_string())),
+        ),
+        ("clock", args.clock.iter().map(clock).collect()),
+        ("days", args.days.iter().map(days).collect()),
+        (
+            "human-impact",
+            Vec::from_iter(args.human_impact.map(impact)),
+        ),
+    ];
+    let mut flags = String::new();
+    for (name, values) in given {
+        for value in values {
+            flags += &format!(" --{name} {}", show::plan::quoted(&value));
+        }
+    }
+    if args.os_only {
+        flags += " --os-only";
+    }
+    flags
 }
 
 /// What is said on the command line goes before what the policy says.
