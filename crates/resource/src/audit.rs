@@ -64,9 +64,24 @@ pub enum AuditLine {
     NotUnderstood,
 }
 
+/// The line with each value in a word of its own: `-pwa` is `-p wa` (getopt(3)).
+fn spread(line: &str) -> String {
+    let mut words = Vec::new();
+    for word in line.split_whitespace() {
+        let is_glued =
+            word.len() > 2 && word.starts_with('-') && word.as_bytes()[1].is_ascii_alphabetic();
+        match is_glued {
+            true => words.extend([&word[..2], &word[2..]]),
+            false => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
 /// Reads one line.
 pub fn parse_line(line: &str) -> AuditLine {
-    let line = line.trim();
+    let line = spread(line);
+    let line = line.as_str();
     let mut words = line.split_whitespace();
     match words.next() {
         None => AuditLine::Other,
@@ -113,6 +128,7 @@ pub fn parse_rule(line: &str) -> Result<AuditRule, String> {
         itself_only: false,
     };
     let mut is_watch = false;
+    let line = spread(line);
     let mut words = line.split_whitespace();
     while let Some(option) = words.next() {
         let value = words

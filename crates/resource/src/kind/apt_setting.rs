@@ -244,10 +244,33 @@ impl Reading {
     }
 }
 
+/// An interval as apt.systemd.daily reads it, in days: `always`, or a number of days, or of another
+/// unit, of which any that is not nothing counts as a day.
+fn period_days(text: &str) -> Option<String> {
+    if text == "always" {
+        return Some("1".to_owned());
+    }
+    let number = text.trim_end_matches(['s', 'm', 'h', 'd']);
+    if text.len() - number.len() != 1 {
+        return None;
+    }
+    let count: u32 = number.parse().ok()?;
+    let is_days = text.ends_with('d');
+    Some(if is_days { count } else { count.min(1) }.to_string())
+}
+
 impl AptSetting {
     fn holds(&self, seen: &str) -> bool {
         if self.value.holds(seen) {
             return true;
+        }
+        // A bound is about days; how often within a day says more than that it is often enough.
+        let is_bound = !matches!(self.value, Expectation::Exactly(_));
+        if is_bound
+            && self.key.to_ascii_lowercase().starts_with("apt::periodic::")
+            && let Some(days) = period_days(seen)
+        {
+            return self.value.holds(&days);
         }
         let words: &[&str] = match boolean(seen) {
             Some(true) => &["yes", "true", "with", "on", "enable", "1"],

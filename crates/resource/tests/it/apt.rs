@@ -66,6 +66,23 @@ fn what_nothing_sets_has_apts_own_default() {
     check(UNSIGNED, &Host::new(), "n/a: apt is not here");
 }
 
+/// apt.systemd.daily takes more than numbers of days.
+#[test]
+fn an_interval_is_read_as_apts_own_script_reads_it() {
+    let with = |value: &str| {
+        let text = format!("APT::Periodic::Unattended-Upgrade \"{value}\";\n");
+        apt().file("/etc/apt/apt.conf.d/10a", &text)
+    };
+    for often in ["1", "7", "1d", "12h", "30m", "always"] {
+        let said = format!("ok: {often} @ /etc/apt/apt.conf.d/10a:1");
+        check(NIGHTLY, &with(often), &said);
+    }
+    for never in ["0", "0d", "0h", "daily", "d", "1dd"] {
+        let said = format!("drift: {never}, wanted at least 1 @ /etc/apt/apt.conf.d/10a:1");
+        check(NIGHTLY, &with(never), &said);
+    }
+}
+
 #[test]
 fn the_last_file_wins_and_words_for_no_are_the_same() {
     let host = apt()

@@ -23,6 +23,10 @@ fn spellings_of_one_rule_are_the_same() {
         ("-w /etc/sudoers.d/ -p wa", "-w /etc/sudoers.d -p aw"),
         ("-w /etc/passwd", "-w /etc/passwd -p rwxa"),
         (
+            "-w/etc/passwd -pwa -kidentity",
+            "-w /etc/passwd -p wa -k identity",
+        ),
+        (
             "-w /a -p x -k k",
             "-a always,exit -F path=/a -F perm=x -F key=k",
         ),
@@ -55,6 +59,7 @@ fn spellings_of_one_rule_are_the_same() {
 #[test]
 fn other_lines_are_no_rules() {
     assert_eq!(parse_line("-e 2"), AuditLine::Enabled(2));
+    assert_eq!(parse_line("-e2"), AuditLine::Enabled(2));
     for line in ["", "# -w /a", "-b 8192", "--loginuid-immutable", "  # x"] {
         assert_eq!(parse_line(line), AuditLine::Other, "{line}");
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use host::{Difference, LocalHost, LookError, State};
 use jiff::Timestamp;
 use model::count::plural;
-use model::{Change, ChangeState};
+use model::{Change, ChangeId, ChangeState};
 
 use crate::commands::patch::reboot;
 use crate::context::{self, Context};
@@ -13,6 +13,7 @@ use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show;
+use crate::typed::with_state;
 
 /// Finish or take back what a crash or a power cut interrupted, and see to what needs a person
 ///
@@ -161,7 +162,7 @@ fn see_to(args: &Args, context: &Context, state: &State, typed: &str) -> Result<
             "change {id} is ended, and kept as it is: {} otherwise than before it",
             plural(differences.len(), "place")
         ));
-        say_each(&differences);
+        say_each(id, &differences);
         return Ok(Exit::AsWanted);
     }
     if differences.is_empty() {
@@ -186,18 +187,19 @@ fn say_differing(change: &Change, differences: &[Difference]) {
             more => format!("{more} places are"),
         }
     ));
-    say_each(differences);
+    say_each(id, differences);
     for step in show::change::endings(change) {
         crate::say(format_args!("next: {} ({})", step.command, step.note));
     }
 }
 
-fn say_each(differences: &[Difference]) {
+fn say_each(id: ChangeId, differences: &[Difference]) {
     for Difference { what, how } in differences.iter().take(LISTED) {
         crate::say(format_args!("  {what}: {how}"));
     }
     if let Some(more) = differences.len().checked_sub(LISTED + 1) {
-        crate::say(format_args!("  and {} more", more + 1));
+        let all = with_state(&format!("steadfast show {id} --format json"));
+        crate::say(format_args!("  and {} more: {all}", more + 1));
     }
 }
 

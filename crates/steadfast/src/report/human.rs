@@ -11,7 +11,6 @@ use plan::{Counts, Report, Score};
 use super::{NextStep, View};
 use crate::layout::{LABEL, Paper, Text};
 use crate::style::{Role, Sign, Style};
-use crate::typed::with_state;
 
 /// So many places of one finding are shown; the rest are counted.
 const PLACES: usize = 4;
@@ -487,11 +486,14 @@ pub(crate) fn next_steps(paper: &mut Paper<'_>, steps: &[NextStep]) -> io::Resul
         return Ok(());
     }
     paper.blank()?;
-    let commands: Vec<String> = steps.iter().map(|step| with_state(&step.command)).collect();
-    let widest = commands.iter().map(String::len).max().unwrap_or(0);
-    for (at, (step, command)) in steps.iter().zip(&commands).enumerate() {
+    let widest = steps
+        .iter()
+        .map(|step| step.command.len())
+        .max()
+        .unwrap_or(0);
+    for (at, step) in steps.iter().enumerate() {
         let label = if at == 0 { "next" } else { "" };
-        let end = paper.command(label, command)?;
+        let end = paper.command(label, &step.command)?;
         paper.beside(end, LABEL + widest + 3, &step.note)?;
     }
     Ok(())

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::layout::{Paper, Text};
 use crate::output;
 use crate::style::{Role, Style};
+use crate::typed::with_state;
 
 /// Writes a whole report to a file, or to standard output; `what` it is called.
 pub fn deliver(
@@ -135,7 +136,7 @@ pub struct NextStep {
 impl NextStep {
     pub fn new(command: impl Into<String>, note: impl Into<String>) -> Self {
         Self {
-            command: command.into(),
+            command: with_state(&command.into()),
             note: note.into(),
         }
     }

@@ -502,7 +502,7 @@ fn reasons(paper: &mut Paper<'_>, plan: &Plan, risk: Risk) -> io::Result<()> {
         paper.row_hanging(Role::Dim, "", LABEL + 2, &Text::new().say(Role::Dim, &why))?;
     }
     if reasons.len() > NAMES {
-        let more = format!("and {} more", reasons.len() - NAMES);
+        let more = format!("and {} more: --format json", reasons.len() - NAMES);
         paper.row(Role::Dim, "", &Text::new().say(Role::Dim, &more))?;
     }
     Ok(())

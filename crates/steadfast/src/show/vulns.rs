@@ -109,7 +109,7 @@ impl Word<'_> {
 }
 
 /// How it is looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct View {
     pub verbose: bool,
     pub today: Date,

@@ -438,6 +438,7 @@ fn the_next_command_names_the_file_that_was_written() {
     let view = View {
         verbose: false,
         today: jiff::civil::date(2026, 11, 28),
+        flags: String::new(),
     };
     let mut out = Vec::new();
     let style = steadfast::style::Style::plain(40, true);

@@ -215,7 +215,7 @@ fn a_path_is_never_broken_and_a_long_list_is_cut() {
     );
     // The tree, what can't be read, and twice what to type next.
     assert_eq!(text.matches(&long).count(), 4, "{text}");
-    let next = format!("steadfast inventory --root {long} --format cyclonedx --output sbom.json");
+    let next = format!("steadfast inventory --root '{long}' --format cyclonedx --output sbom.json");
     assert!(text.contains(&next), "{text}");
     let text = shown_of(&taken, Listed::Everything);
     assert_eq!(text.matches(&long).count(), 3, "{text}");

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Place, commands};
 use crate::kind::includes::{self, Include};
+use crate::kind::pam_stack;
 use crate::kind::rsyslog::config as rsyslog;
 use crate::kind::sshd::{config, effective};
 use crate::kind::sudoers;
@@ -36,6 +37,9 @@ pub enum Reader {
     CronCommands,
     /// The programs that units in `/etc/systemd/system`, and drop-ins there, have root run.
     UnitCommands,
+    /// What the files of PAM's services name by its whole path: modules, programs of `pam_exec`, and
+    /// files that are included from elsewhere.
+    Pam,
 }
 
 impl Reader {
@@ -55,6 +59,7 @@ impl Reader {
             Self::AuditLog => "audit_log",
             Self::CronCommands => "cron_commands",
             Self::UnitCommands => "unit_commands",
+            Self::Pam => "pam",
         }
     }
 }
@@ -118,6 +123,7 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
         Reader::AuditLog => audit_log(seen),
         Reader::CronCommands => commands::of_cron(seen),
         Reader::UnitCommands => commands::of_units(seen),
+        Reader::Pam => pam(seen),
     }
 }
 
@@ -264,4 +270,114 @@ fn audit_log(seen: &Answers) -> Places {
     found.one(directory);
     found.one(log);
     found
+}
+
+/// Where the files of services lie (pam.d(5)).
+const SERVICES: [&str; 2] = [pam_stack::DIRECTORY, "/usr/lib/pam.d"];
+/// A host with many services has fifty.
+const MOST_SERVICES: usize = 512;
+
+/// pam.d(5): all of these run as root in whatever signs somebody in.
+fn pam(seen: &Answers) -> Places {
+    let mut found = Places::default();
+    let mut files: Vec<HostPath> = Vec::new();
+    for directory in SERVICES.map(HostPath::literal) {
+        found.probes.push(Probe::Dir {
+            path: directory.clone(),
+        });
+        match seen.dir(&directory) {
+            Seen::Known(entries) => {
+                let names = entries.iter().map(|entry| entry.name.as_bytes());
+                files.extend(names.filter_map(|name| directory.join(name).ok()));
+            }
+            Seen::Absent | Seen::NotAsked => {}
+            Seen::Unknown(reason) => found.hidden = Some(reason),
+        }
+    }
+    let mut at = 0;
+    while let Some(file) = files.get(at).cloned() {
+        at += 1;
+        if at > MOST_SERVICES {
+            let what = format!("more than {MOST_SERVICES} files of services");
+            found.hidden = Some(Reason::Unavailable { what });
+            break;
+        }
+        found.probes.push(Probe::file(file.clone()));
+        match seen.file(&file) {
+            Seen::Known(read) => {
+                let text = String::from_utf8_lossy(read.content.as_bytes()).replace("\\\n", " ");
+                for named in text.lines().flat_map(named_by_path) {
+                    let Ok(path) = HostPath::from_bytes(named.path.as_bytes()) else {
+                        continue;
+                    };
+                    if named.is_included && !files.contains(&path) {
+                        files.push(path.clone());
+                    }
+                    found.one(path);
+                }
+            }
+            Seen::Absent | Seen::NotAsked => {}
+            Seen::Unknown(reason) => found.hidden = Some(reason),
+        }
+    }
+    found
+}
+
+struct Named<'a> {
+    path: &'a str,
+    /// Is it a file of the same form?
+    is_included: bool,
+}
+
+/// What a line names by its whole path.
+fn named_by_path(line: &str) -> Vec<Named<'_>> {
+    let line = line.split('#').next().unwrap_or_default().trim();
+    let mut before: Vec<&str> = Vec::new();
+    let mut named = Vec::new();
+    for word in line.split_whitespace() {
+        // An argument with spaces stands in brackets.
+        let path = word.trim_start_matches('[').trim_end_matches(']');
+        if path.starts_with('/') {
+            let is_included = matches!(before.last(), Some(&("@include" | "include" | "substack")));
+            named.push(Named { path, is_included });
+        }
+        before.push(word);
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_by_path;
+
+    #[test]
+    fn what_a_service_names_by_its_path() {
+        let check = |line: &str, wanted: &[(&str, bool)]| {
+            let named = named_by_path(line);
+            let named: Vec<_> = named
+                .iter()
+                .map(|one| (one.path, one.is_included))
+                .collect();
+            assert_eq!(named, wanted, "{line}");
+        };
+        check("auth required pam_unix.so nullok", &[]);
+        check(
+            "auth required /opt/pam_x.so # /not/this",
+            &[("/opt/pam_x.so", false)],
+        );
+        check(
+            "-session [success=ok default=ignore] pam_exec.so quiet /opt/run /etc/x",
+            &[("/opt/run", false), ("/etc/x", false)],
+        );
+        check("@include /opt/common", &[("/opt/common", true)]);
+        check("auth substack /opt/more", &[("/opt/more", true)]);
+        check(
+            "session optional pam_exec.so [/opt/a b]",
+            &[("/opt/a", false)],
+        );
+        check(
+            "session optional pam_env.so envfile=/etc/default/locale",
+            &[],
+        );
+    }
 }

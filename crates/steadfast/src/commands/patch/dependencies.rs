@@ -108,6 +108,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             let view = View {
                 verbose: args.verbose,
                 today: TimeZone::UTC.to_datetime(shown.generated).date(),
+                flags: String::new(),
             };
             show::dependencies::write(&mut out, &shown, &view, &Style::for_stdout())?;
         }

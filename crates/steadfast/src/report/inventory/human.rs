@@ -275,9 +275,10 @@ fn unread(paper: &mut Paper<'_>, taken: &Taken) -> io::Result<()> {
             text = text.whole(Role::Plain, place);
         }
         if places.len() > UNREAD {
-            text = text
-                .gap(1)
-                .plain(&format!("and {} more", places.len() - UNREAD));
+            text = text.gap(1).plain(&format!(
+                "and {} more (--format json)",
+                places.len() - UNREAD
+            ));
         }
         paper.row(Role::Wary, "unread", &text)?;
     }

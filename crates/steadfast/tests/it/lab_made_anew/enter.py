@@ -30,7 +30,7 @@ def enter(way, password):
     child, terminal = pty.fork()
     if child == 0:
         os.execvp(WAYS[way][0], WAYS[way])
-    said, answered, asked = b"", False, False
+    said, answered, asked, ended = b"", False, False, False
     until = time.monotonic() + LIMIT_S
     entered = False
     while time.monotonic() < until:
@@ -39,6 +39,11 @@ def enter(way, password):
         try:
             more = os.read(terminal, 4096)
         except OSError:
+            # login(1) hangs its terminal up, and opens it again (vhangup(2)).
+            if os.waitpid(child, os.WNOHANG) == (0, 0):
+                time.sleep(0.1)
+                continue
+            ended = True
             break
         if not more:
             break
@@ -57,8 +62,9 @@ def enter(way, password):
             os.write(terminal, PROVES.encode() + b"\n")
             asked = True
     os.close(terminal)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
+    if not ended:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
     return entered, said
 
 
