@@ -187,7 +187,7 @@ fn what_waits_is_named_with_what_ends_it() {
         .expect(5, &ends);
     host.steadfast(&["undo", "c-2", "--yes"]).expect(0, &[]);
     host.shell("test ! -e /opt/apart.conf");
-    host.steadfast(&["confirm"]).expect(0, &["committed"]);
+    host.steadfast(&["confirm"]).expect(0, &["in effect"]);
     is_in_effect(&host);
 }
 

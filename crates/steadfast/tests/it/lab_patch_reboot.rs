@@ -125,7 +125,7 @@ fn what_waits_to_be_confirmed_waits_on_after_the_restart() {
     let timers = host.shell("systemctl list-timers --all --plain --no-legend 'steadfast-revert-*'");
     assert!(timers.contains("steadfast-revert-c-2"), "{timers}");
     host.steadfast(&["confirm", "last"])
-        .expect(0, &["committed"]);
+        .expect(0, &["in effect"]);
     host.steadfast_confirmed(
         &["undo", "last", "--yes", "--detach"],
         crate::booted::UNDO_KEPT,
