@@ -24,8 +24,10 @@ pub struct AptSetting {
     /// The full name: `APT::Get::AllowUnauthenticated`. Letter case is ignored.
     pub key: String,
     /// What apt must read. The words for yes (`yes`, `true`, `on`, `1`, …) are the same, and
-    /// so are those for no. Where no file sets it, apt's own default counts, when it is known
-    /// here.
+    /// so are those for no. Of an interval of `APT::Periodic`, `always` is as good as `1`, and a
+    /// part of a day counts as one. Where no file sets it, apt's own default counts, when it is
+    /// known here. A setting of `Acquire::https` for one server that says otherwise is reported
+    /// with its line.
     pub value: Expectation,
 }
 
@@ -74,6 +76,7 @@ impl Kind for AptSetting {
         let mut reading = Reading {
             wanted: self.key.to_ascii_lowercase(),
             found: None,
+            narrower: Vec::new(),
         };
         for (order, path) in files(seen).into_iter().enumerate() {
             match reading.file(&path, order, 0, seen) {
@@ -91,22 +94,33 @@ impl Kind for AptSetting {
             Some(found) => Some(found.setting.value.as_str()),
             None => default(&self.key),
         };
+        let narrower: Vec<Drift> = reading
+            .narrower
+            .iter()
+            .filter(|found| !self.holds(&found.setting.value))
+            .map(|found| self.narrower(found))
+            .collect();
         if let Some(value) = value
             && self.holds(value)
         {
+            if !narrower.is_empty() {
+                return Judgement::Drift(narrower);
+            }
             return Judgement::Compliant {
                 observed: printable(value.as_bytes()),
                 at,
             };
         }
-        Judgement::drift(Drift {
+        let mut drifts = vec![Drift {
             observed: value
                 .map_or_else(|| "not set".to_owned(), |value| printable(value.as_bytes())),
             wanted: self.value.to_string(),
             at,
             edits: vec![self.edit(reading.found.as_ref(), seen)],
             ..Drift::default()
-        })
+        }];
+        drifts.extend(narrower);
+        Judgement::Drift(drifts)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -181,6 +195,8 @@ struct Reading {
     /// In lower case.
     wanted: String,
     found: Option<Found>,
+    /// Of servers that have the setting for themselves, by name the last one.
+    narrower: Vec<Found>,
 }
 
 enum Trouble {
@@ -211,20 +227,33 @@ impl Reading {
             conf::parse(&text).map_err(|e| Trouble::Malformed(format!("{path}: {e}")))?;
         for statement in statements {
             match statement {
-                Statement::Set(setting) if setting.key.to_ascii_lowercase() == self.wanted => {
+                Statement::Set(setting) if self.is_meant(&setting.key) => {
                     let starts = text[..setting.span.start]
                         .rfind('\n')
                         .map_or(0, |at| at + 1);
                     let line = text[starts..].lines().next().unwrap_or_default();
-                    self.found = Some(Found {
+                    let found = Found {
                         path: path.clone(),
                         order,
                         text: line.to_owned(),
                         starts,
                         setting,
-                    });
+                    };
+                    if found.setting.key.eq_ignore_ascii_case(&self.wanted) {
+                        self.found = Some(found);
+                    } else {
+                        self.narrower
+                            .retain(|other| !same_key(&other.setting.key, &found.setting.key));
+                        self.narrower.push(found);
+                    }
                 }
-                Statement::Clear { key } if self.is_below(&key) => self.found = None,
+                Statement::Clear { key } => {
+                    if is_below(&self.wanted, &key) {
+                        self.found = None;
+                    }
+                    self.narrower
+                        .retain(|other| !is_below(&other.setting.key.to_ascii_lowercase(), &key));
+                }
                 Statement::Include { path, .. } => {
                     if let Ok(path) = HostPath::from_bytes(path.as_bytes()) {
                         self.file(&path, order, depth + 1, seen)?;
@@ -236,40 +265,70 @@ impl Reading {
         Ok(())
     }
 
-    fn is_below(&self, key: &str) -> bool {
-        let key = key.trim_end_matches("::").to_ascii_lowercase();
-        self.wanted
-            .strip_prefix(&key)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    /// The setting itself, or that of one server: `Acquire::https::HOST::Verify-Peer`.
+    fn is_meant(&self, key: &str) -> bool {
+        let key = key.to_ascii_lowercase();
+        let of_server = || {
+            let name = self.wanted.strip_prefix("acquire::https::")?;
+            let host = key.strip_prefix("acquire::https::")?.strip_suffix(name)?;
+            let host = host.strip_suffix("::")?;
+            Some(!host.is_empty() && !host.contains("::"))
+        };
+        key == self.wanted || of_server().unwrap_or(false)
     }
 }
 
-/// An interval as apt.systemd.daily reads it, in days: `always`, or a number of days, or of another
-/// unit, of which any that is not nothing counts as a day.
-fn period_days(text: &str) -> Option<String> {
-    if text == "always" {
-        return Some("1".to_owned());
-    }
-    let number = text.trim_end_matches(['s', 'm', 'h', 'd']);
-    if text.len() - number.len() != 1 {
-        return None;
-    }
-    let count: u32 = number.parse().ok()?;
-    let is_days = text.ends_with('d');
-    Some(if is_days { count } else { count.min(1) }.to_string())
+fn same_key(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// Is it what `#clear KEY` forgets?
+fn is_below(name: &str, key: &str) -> bool {
+    let key = key.trim_end_matches("::").to_ascii_lowercase();
+    name.strip_prefix(&key)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 impl AptSetting {
+    fn narrower(&self, found: &Found) -> Drift {
+        let key = printable(found.setting.key.as_bytes());
+        Drift {
+            observed: format!("{key} {}", printable(found.setting.value.as_bytes())),
+            wanted: self.value.to_string(),
+            at: vec![SourceLine::new(found.path.clone(), found.setting.line)],
+            by_hand: Some(format!("take `{key}` out of {}", found.path)),
+            ..Drift::default()
+        }
+    }
+
+    /// `check_stamp` of `/usr/lib/apt/apt.systemd.daily`: a number of days, or one with its unit.
+    fn interval(&self, seen: &str) -> Option<String> {
+        let key = self.key.to_ascii_lowercase();
+        if !key.starts_with("apt::periodic::") || key == "apt::periodic::enable" {
+            return None;
+        }
+        if seen == "always" {
+            return Some("1".to_owned());
+        }
+        let number = seen.trim_end_matches(['d', 'h', 'm', 's']);
+        let count: u64 = number.parse().ok()?;
+        let in_a_day = match &seen[number.len()..] {
+            "d" => 1,
+            "h" => 24,
+            "m" => 24 * 60,
+            "s" => 24 * 60 * 60,
+            _ => return None,
+        };
+        Some(count.div_ceil(in_a_day).to_string())
+    }
+
     fn holds(&self, seen: &str) -> bool {
         if self.value.holds(seen) {
             return true;
         }
         // A bound is about days; how often within a day says more than that it is often enough.
         let is_bound = !matches!(self.value, Expectation::Exactly(_));
-        if is_bound
-            && self.key.to_ascii_lowercase().starts_with("apt::periodic::")
-            && let Some(days) = period_days(seen)
-        {
+        if is_bound && let Some(days) = self.interval(seen) {
             return self.value.holds(&days);
         }
         let words: &[&str] = match boolean(seen) {

@@ -7,6 +7,8 @@ use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::apt_setting;
+use crate::apt::conf::{self, Statement};
 use crate::apt::is_plain_name;
 use crate::apt::sources::{self, Source};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, Phase, Seen};
@@ -44,6 +46,8 @@ pub enum Requirement {
     SignedBy,
     /// None is read over a connection that others can listen to.
     Https,
+    /// Of none the date is ignored after which its lists are too old (`check-valid-until=no`).
+    Fresh,
 }
 
 /// A source, and the file that holds it.
@@ -65,6 +69,7 @@ impl Kind for AptSources {
             Requirement::Signed => "signed",
             Requirement::SignedBy => "signed_by",
             Requirement::Https => "https",
+            Requirement::Fresh => "fresh",
         };
         ResourceKey {
             kind: Self::NAME.to_owned(),
@@ -77,8 +82,9 @@ impl Kind for AptSources {
             path: HostPath::literal(DIRECTORY),
         }];
         probes.extend(files(seen).into_iter().map(Probe::file));
+        probes.extend(apt_setting::probes(seen));
         match self.require {
-            Requirement::Signed => {}
+            Requirement::Signed | Requirement::Fresh => {}
             Requirement::SignedBy => probes.push(Probe::Meta {
                 path: HostPath::literal(DEBIAN_KEYS),
             }),
@@ -90,6 +96,9 @@ impl Kind for AptSources {
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
+        if let Some(reason) = elsewhere(seen) {
+            return reason.into();
+        }
         let all = match read_all(seen) {
             Ok(all) => all,
             Err(trouble) => return trouble,
@@ -104,7 +113,22 @@ impl Kind for AptSources {
             .iter()
             .rev()
             .filter_map(|placed| match self.require {
-                Requirement::Signed => exempt(placed),
+                Requirement::Signed => {
+                    let options: Vec<_> = exemptions(&placed.source).collect();
+                    let mut drift = without_options(placed, &options, "signatures are checked")?;
+                    drift.note = Some(
+                        "a source that is not signed will be refused by apt afterwards".to_owned(),
+                    );
+                    Some(drift)
+                }
+                Requirement::Fresh => {
+                    let is_off = |option: &&sources::Opt| {
+                        option.name == "check-valid-until"
+                            && crate::apt::boolean(&option.value) == Some(false)
+                    };
+                    let options: Vec<_> = placed.source.options.iter().filter(is_off).collect();
+                    without_options(placed, &options, "the date of its lists is checked")
+                }
                 Requirement::SignedBy => without_keys(placed, seen),
                 Requirement::Https => in_the_clear(placed, seen),
             })
@@ -162,8 +186,47 @@ pub fn exemptions(source: &Source) -> impl Iterator<Item = &sources::Opt> {
     })
 }
 
-fn exempt(placed: &Placed) -> Option<Drift> {
-    let options: Vec<_> = exemptions(&placed.source).collect();
+/// apt.conf(5), Dir: that apt has its sources from another place than the one that is read here.
+fn elsewhere(seen: &Answers) -> Option<Reason> {
+    const USUAL: [(&str, &[&str]); 4] = [
+        ("dir", &["/"]),
+        ("dir::etc", &["etc/apt", "/etc/apt"]),
+        ("dir::etc::sourcelist", &["sources.list", MAIN]),
+        ("dir::etc::sourceparts", &["sources.list.d", DIRECTORY]),
+    ];
+    for path in apt_setting::files(seen) {
+        let Seen::Known(file) = seen.file(&path) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        // What is not understood, apt refuses too.
+        for statement in conf::parse(&text).unwrap_or_default() {
+            let Statement::Set(setting) = statement else {
+                continue;
+            };
+            let value = setting.value.trim_end_matches('/');
+            let is_other = USUAL.iter().any(|(key, usual)| {
+                setting.key.eq_ignore_ascii_case(key)
+                    && !usual
+                        .iter()
+                        .any(|usual| usual.trim_end_matches('/') == value)
+            });
+            if is_other {
+                let what = format!(
+                    "apt reads its sources elsewhere: {} is {} ({path}:{})",
+                    printable(setting.key.as_bytes()),
+                    printable(setting.value.as_bytes()),
+                    setting.line
+                );
+                return Some(Reason::Unavailable { what });
+            }
+        }
+    }
+    None
+}
+
+/// The source without these options; none where it has none of them.
+fn without_options(placed: &Placed, options: &[&sources::Opt], wanted: &str) -> Option<Drift> {
     let first = options.first()?;
     let names: Vec<&str> = options.iter().map(|option| option.name.as_str()).collect();
     let edits = if placed.one_line {
@@ -186,9 +249,8 @@ fn exempt(placed: &Placed) -> Option<Drift> {
             first.name,
             printable(first.value.as_bytes())
         ),
-        wanted: "signatures are checked".to_owned(),
+        wanted: wanted.to_owned(),
         at: vec![SourceLine::new(placed.path.clone(), first.lines.0)],
-        note: Some("a source that is not signed will be refused by apt afterwards".to_owned()),
         edits,
         ..Drift::default()
     })

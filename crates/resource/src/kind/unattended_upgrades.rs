@@ -42,6 +42,8 @@ const WHITELIST: &str = "unattended-upgrade::package-whitelist";
 /// As Debian's own file has it.
 const SECURITY: &str = "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
 const RELEASE: &str = "/usr/lib/os-release";
+/// What apt has fetched of each archive.
+const LISTS: &str = "/var/lib/apt/lists";
 
 /// Packages that have little in common but that they get security updates.
 const SAMPLES: [&str; 6] = [
@@ -69,6 +71,12 @@ impl Kind for UnattendedUpgrades {
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let mut probes = apt_setting::probes(seen);
         probes.push(Probe::file(HostPath::literal(RELEASE)));
+        probes.push(Probe::Dir {
+            path: HostPath::literal(LISTS),
+        });
+        if let Ok(codename) = codename(seen) {
+            probes.extend(lists(&codename, seen).into_iter().map(Probe::file));
+        }
         probes
     }
 
@@ -83,12 +91,17 @@ impl Kind for UnattendedUpgrades {
             Err(reason) => return reason.into(),
         };
         let origins = || read.items(PATTERNS).chain(read.items(ALLOWED));
-        let is_security = |item: &&Item| match item.key.as_str() {
-            ALLOWED => allows(&allowed_origin(&item.value), &codename),
-            _ => allows(&item.value, &codename),
+        let archives = match archives(&codename, seen) {
+            Ok(archives) => archives,
+            Err(reason) => return reason.into(),
         };
-        let by = origins().find(is_security);
-        if by.is_none() {
+        let is_security = |item: &Item| match item.key.as_str() {
+            ALLOWED => allows(&allowed_origin(&item.value), &codename, &archives),
+            _ => allows(&item.value, &codename, &archives),
+        };
+        let by = origins().find(|item| is_security(item) == Some(true));
+        let may_be = origins().find(|item| is_security(item).is_none());
+        if by.is_none() && may_be.is_none() {
             drifts.push(origins_lack(&read, origins().next()));
         }
         for item in read.items(BLACKLIST) {
@@ -112,6 +125,13 @@ impl Kind for UnattendedUpgrades {
         }
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
+        }
+        if let (None, Some(item)) = (by, may_be) {
+            let what = format!(
+                "apt has no list of the security archive, which tells whether `{}` is about it",
+                printable(item.value.as_bytes())
+            );
+            return Judgement::Unknown(Reason::Unavailable { what });
         }
         Judgement::Compliant {
             observed: "security updates of this release".to_owned(),
@@ -246,40 +266,119 @@ fn allowed_origin(text: &str) -> String {
     }
 }
 
+/// An archive as its own list describes it.
+struct Archive {
+    origin: String,
+    label: String,
+    codename: String,
+    suite: String,
+    /// The server, as the list's name begins.
+    site: String,
+}
+
+/// The lists of this release's security archive, by their names (`URItoFileName` of apt).
+fn lists(codename: &str, seen: &Answers) -> Vec<HostPath> {
+    let directory = HostPath::literal(LISTS);
+    let Seen::Known(entries) = seen.dir(&directory) else {
+        return Vec::new();
+    };
+    let ends = ["InRelease", "Release"].map(|file| format!("_{codename}-security_{file}"));
+    entries
+        .iter()
+        .map(|entry| entry.name.as_bytes())
+        .filter(|name| ends.iter().any(|end| name.ends_with(end.as_bytes())))
+        .filter_map(|name| directory.join(name).ok())
+        .collect()
+}
+
+fn archives(codename: &str, seen: &Answers) -> Result<Vec<Archive>, Reason> {
+    let mut archives = Vec::new();
+    for path in lists(codename, seen) {
+        let Some(file) = seen.file(&path).known_or_absent()? else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        let of = |name: &str| {
+            let value = text.lines().take(LONGEST_HEAD).find_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                (key == name).then(|| value.trim().to_owned())
+            });
+            value.unwrap_or_default()
+        };
+        let name = String::from_utf8_lossy(path.file_name()).into_owned();
+        archives.push(Archive {
+            origin: of("Origin"),
+            label: of("Label"),
+            codename: of("Codename"),
+            suite: of("Suite"),
+            site: name.split('_').next().unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(archives)
+}
+
+/// The fields of a Release file stand before its lists of digests.
+const LONGEST_HEAD: usize = 40;
+
 /// Would the security archive of this release match? Each of its fields has to (README.md of
-/// unattended-upgrades): `key=pattern`, separated by commas.
-fn allows(pattern: &str, codename: &str) -> bool {
+/// unattended-upgrades): `key=pattern`, separated by commas. None where only a list that apt has
+/// not fetched would tell.
+fn allows(pattern: &str, codename: &str, archives: &[Archive]) -> Option<bool> {
     let pattern = pattern
         .replace("${distro_codename}", codename)
         .replace("${distro_id}", "Debian");
     if pattern.trim().is_empty() {
-        return false;
+        return Some(false);
     }
-    pattern.split(',').all(|field| {
-        let Some((key, wanted)) = field.split_once('=') else {
-            return false;
+    let fields: Vec<(&str, &str)> = pattern
+        .split(',')
+        .map(|field| field.split_once('=').unwrap_or((field, "")))
+        .map(|(key, wanted)| (key.trim(), wanted.trim()))
+        .collect();
+    if !archives.is_empty() {
+        let matches_all = |archive: &Archive| {
+            fields.iter().all(|(key, wanted)| {
+                let value = match *key {
+                    "o" | "origin" => &archive.origin,
+                    "l" | "label" => &archive.label,
+                    "n" | "codename" => &archive.codename,
+                    "a" | "suite" | "archive" => &archive.suite,
+                    "site" => &archive.site,
+                    "c" | "component" => return matches(wanted.as_bytes(), b"main"),
+                    _ => return false,
+                };
+                matches(wanted.as_bytes(), value.as_bytes())
+            })
         };
-        let has = |values: &[&str]| {
-            let wanted = wanted.trim().as_bytes();
-            values.iter().any(|value| matches(wanted, value.as_bytes()))
-        };
-        match key.trim() {
-            "o" | "origin" => has(&["Debian"]),
-            "l" | "label" => has(&["Debian-Security"]),
-            "n" | "codename" => has(&[&format!("{codename}-security")]),
+        return Some(archives.iter().any(matches_all));
+    }
+    let mut untold = false;
+    for (key, wanted) in fields {
+        let is = |value: &str| matches(wanted.as_bytes(), value.as_bytes());
+        let fits = match key {
+            "o" | "origin" => is("Debian"),
+            "l" | "label" => is("Debian-Security"),
+            "n" | "codename" => is(&format!("{codename}-security")),
+            "c" | "component" => is("main"),
             // Which of these it is changes with each new release.
-            "a" | "suite" | "archive" => has(&[
-                "stable-security",
-                "oldstable-security",
-                "oldoldstable-security",
-                &format!("{codename}-security"),
-            ]),
-            "c" | "component" => has(&["main"]),
+            "a" | "suite" | "archive" => {
+                let suites = ["stable", "oldstable", "oldoldstable", "testing"]
+                    .map(|suite| is(&format!("{suite}-security")));
+                untold |= suites.contains(&false);
+                suites.contains(&true)
+            }
             // Mirrors have names of their own.
-            "site" => !wanted.trim().is_empty(),
+            "site" => {
+                untold |= wanted != "*";
+                !wanted.is_empty()
+            }
             _ => false,
+        };
+        if !fits {
+            return Some(false);
         }
-    })
+    }
+    (!untold).then_some(true)
 }
 
 /// Does it match every package, from the start of the name as Python's `re.match`?

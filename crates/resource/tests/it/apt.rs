@@ -584,7 +584,7 @@ fn what_unattended_upgrades_would_do_counts() {
         "#clear Unattended-Upgrade::Origins-Pattern;\n\
          Unattended-Upgrade::Origins-Pattern:: \"site=*,label=Debian-Security\";\n",
         "#clear Unattended-Upgrade::Origins-Pattern;\n\
-         Unattended-Upgrade::Allowed-Origins { \"${distro_id}:oldstable-security\"; };\n",
+         Unattended-Upgrade::Origins-Pattern:: \"origin=Debian,suite=*\";\n",
         "Unattended-Upgrade::Package-Blacklist { \"linux-\"; \"postgresql\"; };\n",
         "Unattended-Upgrade::Package-Whitelist { \".*\"; };\n",
     ] {
@@ -633,4 +633,150 @@ fn what_unattended_upgrades_would_do_counts() {
     let strange = "Unattended-Upgrade::Package-Blacklist { \"(?!linux)\"; };\n";
     let said = words(&judge(UPGRADES, &upgrades("60x", strange)));
     assert!(said.starts_with("unknown"), "{said}");
+}
+
+/// What apt has fetched tells the suite and the server: `match_whitelist_string` of
+/// unattended-upgrades said the same of each of these on a host.
+#[test]
+fn an_origin_is_that_of_the_fetched_lists() {
+    let list = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\n\
+                Label: Debian-Security\nSuite: oldstable-security\nCodename: bookworm-security\n";
+    let name = "deb.debian.org_debian-security_dists_bookworm-security_InRelease";
+    let only = |origin: &str| {
+        upgrades(
+            "60x",
+            &format!(
+                "#clear Unattended-Upgrade::Origins-Pattern;\nUnattended-Upgrade::{origin};\n"
+            ),
+        )
+    };
+    for (origin, here, without) in [
+        (
+            "Allowed-Origins:: \"${distro_id}:oldstable-security\"",
+            "ok",
+            "unknown",
+        ),
+        (
+            "Allowed-Origins:: \"${distro_id}:${distro_codename}-security\"",
+            "drift",
+            "drift",
+        ),
+        (
+            "Allowed-Origins:: \"Debian:bookworm-security\"",
+            "drift",
+            "drift",
+        ),
+        (
+            "Origins-Pattern:: \"o=Debian,a=stable-security\"",
+            "drift",
+            "unknown",
+        ),
+        (
+            "Origins-Pattern:: \"site=security.debian.org\"",
+            "drift",
+            "unknown",
+        ),
+        (
+            "Origins-Pattern:: \"site=deb.debian.org,n=bookworm-security\"",
+            "ok",
+            "unknown",
+        ),
+        (
+            "Origins-Pattern:: \"o=Debian,n=${distro_codename}-security\"",
+            "ok",
+            "ok",
+        ),
+    ] {
+        let host = only(origin);
+        let said = words(&judge(UPGRADES, &host));
+        assert!(said.starts_with(without), "{origin}: {said}");
+        let host = host.file(&format!("/var/lib/apt/lists/{name}"), list);
+        let said = words(&judge(UPGRADES, &host));
+        assert!(said.starts_with(here), "{origin}: {said}");
+    }
+}
+
+#[test]
+fn how_often_is_a_number_of_days_or_one_with_its_unit() {
+    let yaml =
+        "apt_setting: {key: 'APT::Periodic::Unattended-Upgrade', value: {from: 1, to: 7, set: 1}}";
+    for (said, holds) in [
+        ("1", true),
+        ("always", true),
+        ("12h", true),
+        ("7d", true),
+        ("90m", true),
+        ("0", false),
+        ("0d", false),
+        ("3650", false),
+        ("240h", false),
+        ("often", false),
+    ] {
+        let host = Host::new().file(
+            "/etc/apt/apt.conf.d/20x",
+            &format!("APT::Periodic::Unattended-Upgrade \"{said}\";\n"),
+        );
+        let judged = words(&judge(yaml, &host));
+        assert_eq!(judged.starts_with("ok"), holds, "{said}: {judged}");
+    }
+}
+
+#[test]
+fn a_setting_for_one_server_counts() {
+    let yaml = "apt_setting: {key: 'Acquire::https::Verify-Peer', value: 'true'}";
+    let host = |text: &str| Host::new().file("/etc/apt/apt.conf.d/20x", text);
+    check(
+        yaml,
+        &host("Acquire::https::x.example::Verify-Peer \"false\";\n"),
+        "drift: Acquire::https::x.example::Verify-Peer false, wanted true \
+         @ /etc/apt/apt.conf.d/20x:1 (by hand: take `Acquire::https::x.example::Verify-Peer` out \
+         of /etc/apt/apt.conf.d/20x)",
+    );
+    for fine in [
+        "Acquire::https::x.example::Verify-Peer \"true\";\n",
+        "Acquire::https::x.example::Verify-Host \"false\";\n",
+        "Acquire::https::x::Verify-Peer \"false\";\n#clear Acquire::https;\n",
+        "Acquire::https::x::Verify-Peer \"false\";\nAcquire::https::X::Verify-Peer \"1\";\n",
+    ] {
+        let said = words(&judge(yaml, &host(fine)));
+        assert!(said.starts_with("ok"), "{fine}: {said}");
+    }
+}
+
+#[test]
+fn a_source_whose_lists_may_be_old() {
+    let yaml = "apt_sources: {require: fresh}";
+    let list = "/etc/apt/sources.list";
+    let after = check(
+        yaml,
+        &Host::new().file(
+            list,
+            "deb [check-valid-until=no arch=amd64] https://x.example/d stable main\n",
+        ),
+        "drift: https://x.example/d has check-valid-until=no, \
+         wanted the date of its lists is checked @ /etc/apt/sources.list:1",
+    );
+    assert_eq!(
+        after.content(list).as_deref(),
+        Some("deb [arch=amd64] https://x.example/d stable main\n")
+    );
+    // Elsewhere apt may have others.
+    let host = Host::new()
+        .file(list, "deb https://x.example/d stable main\n")
+        .file(
+            "/etc/apt/apt.conf.d/20x",
+            "Dir::Etc::SourceParts \"/etc/alt\";\n",
+        );
+    check(
+        "apt_sources: {require: signed}",
+        &host,
+        "unknown: apt reads its sources elsewhere: Dir::Etc::SourceParts is /etc/alt \
+         (/etc/apt/apt.conf.d/20x:1)",
+    );
+    let usual = host.file(
+        "/etc/apt/apt.conf.d/20x",
+        "Dir::Etc::SourceParts \"/etc/apt/sources.list.d/\";\n",
+    );
+    let said = words(&judge("apt_sources: {require: signed}", &usual));
+    assert!(said.starts_with("ok"), "{said}");
 }
