@@ -8,11 +8,24 @@ use super::{Refusal, name};
 use crate::record::Product;
 
 /// # Errors
-/// When the text is no package URL.
+/// When the text is no package URL, or one that is narrower than what can be told apart here: of one
+/// architecture, or of another registry.
 pub(super) fn read(text: &str) -> Result<Product, Refusal> {
     let text = name("a package URL", text)?;
     let url = PackageUrl::from_str(&text)
         .map_err(|error| Refusal(format!("`{text}` is no package URL: {error}")))?;
+    for (name, value) in url.qualifiers() {
+        let is_for_all = match &**name {
+            "distro" | "upstream" => true,
+            "arch" => matches!(&**value, "source" | "all" | "any"),
+            _ => false,
+        };
+        if !is_for_all {
+            return Err(Refusal(format!(
+                "`{text}` is about a part of what has this name: `{name}` is not told apart"
+            )));
+        }
+    }
     let distro = url.qualifiers().get("distro");
     Ok(Product {
         kind: url.ty().to_owned(),

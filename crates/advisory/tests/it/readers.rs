@@ -235,11 +235,15 @@ fn openvex_is_read() {
         {"vulnerability": "CVE-2026-0003", "products": ["pkg:cargo/a"], "status": "not_affected"},
         {"vulnerability": "CVE-2026-0004", "products": ["not a url"], "status": "affected"},
         {"vulnerability": "CVE-2026-0005", "products": [], "status": "affected"},
+        {"vulnerability": "CVE-2026-0008", "products": ["pkg:npm/a@1?repository_url=https://private.example"],
+         "status": "not_affected", "justification": "component_not_present"},
+        {"vulnerability": "CVE-2026-0009", "products": ["pkg:deb/debian/a?arch=arm64"],
+         "status": "not_affected", "justification": "component_not_present"},
         {"vulnerability": "CVE-2026-0006", "products": ["pkg:cargo/a"], "status": "perhaps"},
         {"vulnerability": "CVE-2026-0007", "products": [{"@id": "pkg:oci/x", "subcomponents": [{"@id": "pkg:deb/debian/a"}]}], "status": "fixed"}]}"#;
     assert_eq!(form(text.as_bytes()), Ok(Form::OpenVex));
     let said = openvex::read(text.as_bytes()).expect("it is one");
-    assert_eq!(said.refused.len(), 5, "{:?}", said.refused);
+    assert_eq!(said.refused.len(), 7, "{:?}", said.refused);
     assert_eq!(said.read.len(), 3);
     let first = &said.read[0];
     assert_eq!(first.product.distro, "debian-12");

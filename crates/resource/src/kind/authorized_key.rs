@@ -178,7 +178,28 @@ impl AuthorizedKey {
         let home = HostPath::from_bytes(home.as_bytes()).map_err(|error| Reason::Malformed {
             why: format!("the home of `{}`: {error}", self.user),
         })?;
-        let patterns = patterns(seen)?;
+        let mut patterns = patterns(seen)?;
+        if self.absent {
+            // Wherever a `Match` block has sshd look too, for whomever that is.
+            let (config, _) = config::read(seen);
+            if let Some(reason) = config.hidden()
+                && !matches!(reason, Reason::Unavailable { .. })
+            {
+                return Err(reason.clone());
+            }
+            let lines = config.lines_of("authorizedkeysfile");
+            for line in lines.filter(|line| line.condition.is_some()) {
+                let more = line.args.iter().filter(|arg| *arg != "none");
+                let more: Vec<String> = more
+                    .filter(|arg| !patterns.contains(arg))
+                    .cloned()
+                    .collect();
+                patterns.extend(more);
+            }
+            if patterns.len() > 1 {
+                patterns.retain(|pattern| pattern != "none");
+            }
+        }
         if patterns.iter().any(|pattern| pattern == "none") {
             return Ok(None);
         }
@@ -224,11 +245,19 @@ impl AuthorizedKey {
     }
 
     fn with(&self, found: &[Found], place: &Place, seen: &Answers) -> Judgement {
-        let fits = |found: &Found| {
+        let fits = |found: &&Found| {
             self.options
                 .as_ref()
                 .is_none_or(|options| *options == found.options)
         };
+        // The key of an authority signs certificates, and lets nobody in by itself (sshd(8)).
+        let is_for_this = |found: &&Found| {
+            let is_authority =
+                |options: &str| options.split(',').any(|one| one == "cert-authority");
+            is_authority(&found.options)
+                == is_authority(self.options.as_deref().unwrap_or_default())
+        };
+        let found: Vec<&Found> = found.iter().filter(is_for_this).collect();
         // A second line with other options would let in what the first does not.
         if let (Some(first), true) = (found.first(), found.iter().all(fits)) {
             return Judgement::Compliant {
@@ -236,7 +265,7 @@ impl AuthorizedKey {
                 at: vec![first.at.clone()],
             };
         }
-        let others: Vec<&Found> = found.iter().filter(|found| !fits(found)).collect();
+        let others: Vec<&Found> = found.into_iter().filter(|found| !fits(found)).collect();
         if let Some(first) = others.first() {
             return Judgement::drift(Drift {
                 observed: options_in_words(&first.options),

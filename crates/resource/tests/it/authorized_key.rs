@@ -193,3 +193,38 @@ fn mistakes_are_refused_at_load() {
         refused(yaml, why);
     }
 }
+
+/// Tried with ssh(1): the key of an authority lets nobody in by itself.
+#[test]
+fn the_key_of_an_authority_is_no_key_to_sign_in_with() {
+    let line = format!("cert-authority {KEY} ca\n");
+    let after = check(
+        &wanted(""),
+        &host(Some(&line)),
+        &format!("drift: absent, wanted the key @ {FILE}"),
+    );
+    assert_eq!(after.content(FILE), Some(format!("{line}{KEY} ana@new\n")));
+    check(
+        &wanted(", options: cert-authority"),
+        &host(Some(&line)),
+        &format!("ok: there @ {FILE}:1"),
+    );
+}
+
+/// Tried with ssh(1): the key in the file of a `Match` block signs in.
+#[test]
+fn a_key_that_must_be_gone_is_gone_from_where_a_match_block_looks() {
+    let other = "/home/ana/.ssh/other";
+    let host = host(Some(OTHER))
+        .file(
+            "/etc/ssh/sshd_config",
+            "Match User ana\n  AuthorizedKeysFile .ssh/other\n",
+        )
+        .file_as(other, &format!("{KEY} x\n"), 0o600, "ana", "users");
+    let after = check(
+        &wanted(", absent: true"),
+        &host,
+        &format!("drift: there, wanted absent @ {other}:1"),
+    );
+    assert_eq!(after.content(other).as_deref(), Some(""));
+}
