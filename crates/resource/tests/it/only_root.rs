@@ -458,6 +458,15 @@ fn programs_that_root_starts_by_itself() {
         let said = words(&judge(units, &host));
         assert_eq!(said.starts_with("drift"), is_wrong, "{main} {more}: {said}");
     }
+    // A unit that is linked from elsewhere, and one of a package that is enabled.
+    let unit = "[Service]\nExecStart=/usr/local/bin/job\n";
+    for (target, is_wrong) in [("/opt/app/app.service", true), (vendor, false)] {
+        let host = base()
+            .file(target, unit)
+            .link("/etc/systemd/system/app.service", target);
+        let said = words(&judge(units, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{target}: {said}");
+    }
     // What lies in a home is not given to root.
     let host = base().file("/etc/crontab", "@daily root /home/li/app/run\n");
     let said = words(&judge(cron, &host));

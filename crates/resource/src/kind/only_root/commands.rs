@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use model::value::FileType;
-use model::{HostPath, Probe};
+use model::{Blob, HostPath, Probe};
 
 use super::Place;
 use super::readers::Places;
@@ -240,14 +240,43 @@ pub(super) fn of_units(seen: &Answers) -> Places {
             FileType::Directory => name.strip_suffix(".d").unwrap_or_default(),
             _ => name,
         };
-        if unit.ends_with(".service") {
-            units.insert(unit.to_owned());
+        if !unit.ends_with(".service") {
+            continue;
         }
+        if entry.file_type == FileType::Link
+            && let Ok(path) = directory.join(name)
+        {
+            // An alias, or a unit of a package that is enabled or masked.
+            let is_elsewhere = match seen.meta(&path) {
+                Seen::Known(meta) => meta.target.as_ref().is_some_and(leads_elsewhere),
+                Seen::Unknown(reason) => {
+                    found.hidden.get_or_insert(reason);
+                    false
+                }
+                Seen::Absent | Seen::NotAsked => false,
+            };
+            found.probes.push(Probe::Meta { path });
+            if !is_elsewhere {
+                continue;
+            }
+        }
+        units.insert(unit.to_owned());
     }
     for unit in units {
         found.unit(&unit, seen);
     }
     found
+}
+
+/// Does a link lead to a file that is neither a package's unit nor another name of one here?
+fn leads_elsewhere(target: &Blob) -> bool {
+    let target = target.as_bytes();
+    let is_units = [b"/usr/lib/systemd/".as_slice(), b"/lib/systemd/"]
+        .iter()
+        .any(|directory| {
+            target.starts_with(directory) && !target.windows(3).any(|at| at == b"/..")
+        });
+    !is_units && target != b"/dev/null" && target.contains(&b'/')
 }
 
 impl Places {
