@@ -25,6 +25,7 @@ pub mod journal;
 mod local;
 pub mod lock;
 pub mod merge;
+mod mounted;
 pub mod observe;
 mod outside;
 pub mod packages;

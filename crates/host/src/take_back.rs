@@ -12,6 +12,7 @@ use crate::act::{self, Context, account, bulk, file, unit, upgrade};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
+use crate::mounted::Mounted;
 use crate::records::shared;
 use crate::state::StateError;
 
@@ -123,6 +124,17 @@ pub fn take_back(
     for image in concerned.iter().filter(|image| image.role == Role::Touched) {
         for action in &image.actions {
             touched.entry(*action).or_default().push(image);
+        }
+    }
+    if let Some(mounted) = Mounted::now(context.root) {
+        let elsewhere = concerned.iter().filter_map(|image| {
+            let why = mounted.elsewhere(image)?;
+            Some(format!("`{}` is left as it is: {why}", image.path))
+        });
+        let elsewhere: Vec<String> = elsewhere.collect();
+        if !elsewhere.is_empty() {
+            outcome.stuck.extend(elsewhere);
+            return outcome;
         }
     }
     let mut done: BTreeSet<&HostPath> = BTreeSet::new();

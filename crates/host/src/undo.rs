@@ -369,6 +369,7 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
             ran,
             undone_since,
             boot,
+            ended,
             ..
         } = &mut action.kept
         {
@@ -378,9 +379,10 @@ fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
             let seen = health::look(&names)?;
             let mut runs = Vec::new();
             for (name, now) in ran.iter().zip(seen) {
-                // One that somebody has stopped since stays so; one whose package the change removed
-                // is not there to run.
-                if !now.has_ended() || now.has_failed() || unit::is_gone(name)? {
+                // One that somebody has stopped since stays so; one that the change ended, or whose
+                // package it removed, was not there to be stopped.
+                let is_ours = ended.contains(name) || unit::is_gone(name)?;
+                if !now.has_ended() || now.has_failed() || is_ours {
                     runs.push(name.clone());
                 }
             }
@@ -614,7 +616,7 @@ fn carry_out(
         .images
         .iter()
         .filter(|image| image.role == Role::Touched || image.undo.is_none())
-        .filter(|image| !is_made_anew(image))
+        .filter(|image| !is_made_anew(image) && !is_left(image))
         .cloned()
         .map(|mut image| {
             if let Some(undo) = &image.undo {
@@ -654,8 +656,13 @@ fn carry_out(
 
 /// The cache of libraries is made from what is there, where that is not what was there before.
 fn is_made_anew(image: &Imaged) -> bool {
-    let is_left = |undo: &crate::journal::UndoTo| undo.from == undo.to;
-    upgraded::is_linker_cache(&image.path) && image.undo.as_ref().is_some_and(is_left)
+    upgraded::is_linker_cache(&image.path) && is_left(image)
+}
+
+/// Left as it is, whatever becomes of it meanwhile.
+fn is_left(image: &Imaged) -> bool {
+    let mut undo = image.undo.iter();
+    image.role == Role::Touched && undo.any(|undo| undo.from == undo.to)
 }
 
 /// A proof is of the whole change: what was taken back before, or holds what others wrote, is
@@ -669,7 +676,7 @@ fn look_at_the_rest(
     for image in images.iter().filter(|image| image.role == Role::Touched) {
         let becomes = image.undo.as_ref().map(|undo| &undo.to);
         let is_decided_otherwise = becomes.is_some_and(|to| !to.same_as(&image.before));
-        if !image.actions.is_disjoint(chosen) && !is_decided_otherwise {
+        if !image.actions.is_disjoint(chosen) && !is_decided_otherwise && !is_left(image) {
             // The taking back has looked.
             continue;
         }
@@ -699,7 +706,12 @@ pub(crate) fn done(record: &mut ChangeRecord, now: Timestamp) {
     let leaves = std::mem::take(&mut record.header.leaves);
     record.header.change.ended = Some(now);
     if leaves.is_empty() {
-        record.header.change.state = ChangeState::Undone;
+        let change = &mut record.header.change;
+        change.state = ChangeState::Undone;
+        // What an undo of a part said is true no more.
+        if std::mem::take(&mut change.undone_in_part) {
+            change.note = None;
+        }
         return;
     }
     record.header.taken_back.extend(chosen);

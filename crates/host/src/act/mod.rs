@@ -17,10 +17,12 @@ pub mod program;
 #[doc(hidden)]
 pub mod rights;
 pub mod runtime;
+pub(crate) mod together;
 pub mod unit;
 mod unit_log;
 pub mod upgrade;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -186,6 +188,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
         Effect::Sysctl { key, .. } => Ok(Kept::Sysctl {
             key: key.clone(),
             before: runtime::sysctl(key)?,
+            others: runtime::set_with(key),
         }),
         Effect::Remount { path, .. } => Ok(Kept::Mount {
             path: path.clone(),
@@ -203,6 +206,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 active: Some(active),
                 failed: health::look_at(name)?.has_failed(),
                 quiet_triggers: unit::quiet_triggers(name)?,
+                others: together::around(name)?,
             })
         }
         Effect::Upgrade { .. } => Ok(Kept::Upgrade {
@@ -213,6 +217,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
             },
             boot: crate::apply::boot_id(),
             undone_since: None,
+            ended: BTreeSet::new(),
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         _ => match &action.inverse {
@@ -232,9 +237,10 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
 /// brings them back after the action was taken back.
 pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result<Kept, ActError> {
     Ok(match kept {
-        Kept::Sysctl { key, .. } => Kept::Sysctl {
+        Kept::Sysctl { key, others, .. } => Kept::Sysctl {
             key: key.clone(),
             before: runtime::sysctl(key)?,
+            others: runtime::values(others.keys()),
         },
         Kept::Mount { path, .. } => Kept::Mount {
             path: path.clone(),
@@ -244,7 +250,12 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
             name: name.clone(),
             loaded: runtime::is_loaded(name)?,
         },
-        Kept::Unit { name, active, .. } => Kept::Unit {
+        Kept::Unit {
+            name,
+            active,
+            others,
+            ..
+        } => Kept::Unit {
             name: name.clone(),
             active: match active {
                 Some(_) => Some(unit::is_active(name)?),
@@ -252,6 +263,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
             },
             failed: health::look_at(name)?.has_failed(),
             quiet_triggers: unit::quiet_triggers(name)?,
+            others: together::now(others.keys())?,
         },
         Kept::Told { .. } => keep_activation(context, &action.effect)?,
         Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
@@ -266,6 +278,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
             },
             boot: crate::apply::boot_id(),
             undone_since: None,
+            ended: BTreeSet::new(),
         },
         Kept::Nothing | Kept::Irreversible { .. } => kept.clone(),
     })
@@ -288,7 +301,18 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     match kept {
         // Told again, and brought up, when everything else is back.
         Kept::Nothing | Kept::Told { .. } | Kept::Upgrade { .. } => Ok(()),
-        Kept::Sysctl { key, before } => runtime::set_sysctl(key, before),
+        Kept::Sysctl {
+            key,
+            before,
+            others,
+        } => {
+            // The way back sets others as well, also those that the way there left as they were.
+            let mut all = runtime::set_with(key);
+            all.extend(others.clone());
+            runtime::set_sysctl(key, before)?;
+            all.iter()
+                .try_for_each(|(key, before)| runtime::set_sysctl(key, before))
+        }
         Kept::Mount { path, before } => runtime::remount(path, before),
         Kept::Module { name, loaded } => match runtime::is_loaded(name)? == *loaded {
             true => Ok(()),
@@ -299,6 +323,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             active,
             failed,
             quiet_triggers,
+            others,
         } => {
             if *active == Some(false) {
                 for trigger in quiet_triggers {
@@ -311,10 +336,10 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
                 }
                 _ => {}
             }
-            match !failed && health::look_at(name)?.has_failed() {
-                true => unit::forget_failure(name),
-                false => Ok(()),
+            if !failed && health::look_at(name)?.has_failed() {
+                unit::forget_failure(name)?;
             }
+            together::put_back(others)
         }
         Kept::Packages(before) => package::take_back(context, before),
         Kept::Effect(effect) => act(context, effect),
@@ -342,7 +367,16 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
             let are_up = |seen: Vec<health::Seen>| seen.iter().all(|one| !one.has_ended());
             Some(!is_asked || health::look(&names).is_ok_and(are_up))
         }
-        Kept::Sysctl { key, before } => Some(runtime::sysctl(key).is_ok_and(|now| now == *before)),
+        Kept::Sysctl {
+            key,
+            before,
+            others,
+        } => {
+            let is_so = |(key, before): (&String, &String)| {
+                runtime::sysctl(key).is_ok_and(|now| now == *before)
+            };
+            Some(is_so((key, before)) && others.iter().all(is_so))
+        }
         Kept::Mount { path, before } => {
             Some(runtime::mount_options(path).is_ok_and(|now| now == *before))
         }
@@ -351,9 +385,16 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         }
         // While the host boots, starting and stopping is only asked for.
         Kept::Unit { .. } if unit::is_booting().unwrap_or(false) => None,
-        Kept::Unit { name, active, .. } => {
-            Some(active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active)))
-        }
+        Kept::Unit {
+            name,
+            active,
+            others,
+            ..
+        } => match active.is_none_or(|active| unit::is_active(name).is_ok_and(|now| now == active))
+        {
+            true => together::are_back(others),
+            false => Some(false),
+        },
         Kept::Packages(before) => Some(package::is_back(before)),
         Kept::Effect(_) => None,
         Kept::Irreversible { .. } => Some(false),

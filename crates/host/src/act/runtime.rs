@@ -1,6 +1,7 @@
 //! What the running kernel holds: parameters, mount options, modules, audit rules; and the
 //! commands of a user's own policy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +55,60 @@ pub fn sysctl(key: &str) -> Result<String, ActError> {
         .map_err(|error| ActError::program(format!("read the kernel parameter `{key}`"), error))?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// What the kernel may set when this is set, and how it is now: a switch for all interfaces sets that of
+/// each, and forwarding sets what goes with it (ip-sysctl.rst). A parameter that can't be read has no value.
+pub fn set_with(key: &str) -> BTreeMap<String, String> {
+    let plain = key.replace('/', ".");
+    let is_of_all = [
+        "net.ipv4.conf.all.",
+        "net.ipv6.conf.all.",
+        "net.ipv4.conf.default.",
+        "net.ipv6.conf.default.",
+    ]
+    .iter()
+    .any(|top| plain.starts_with(top));
+    if plain != "net.ipv4.ip_forward" && !is_of_all {
+        return BTreeMap::new();
+    }
+    let mut names = vec!["net/ipv4/ip_forward".to_owned()];
+    for family in ["net/ipv4/conf", "net/ipv6/conf"] {
+        for interface in listed(family) {
+            let below = format!("{family}/{interface}");
+            names.extend(
+                listed(&below)
+                    .into_iter()
+                    .map(|leaf| format!("{below}/{leaf}")),
+            );
+        }
+    }
+    let own = sysctl_path(key).ok();
+    names.retain(|name| own != sysctl_path(name).ok());
+    values(names.iter())
+}
+
+/// The names in a directory of parameters.
+fn listed(below: &str) -> Vec<String> {
+    /// A router has some thousand interfaces.
+    const MOST: usize = 10_000;
+    let found = std::fs::read_dir(Path::new("/proc/sys").join(below));
+    let names = found.into_iter().flatten().flatten().take(MOST);
+    names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// The values of these, of which each can be read.
+pub fn values<'a>(names: impl Iterator<Item = &'a String>) -> BTreeMap<String, String> {
+    names
+        .filter_map(|name| Some((name.clone(), sysctl(name).ok()?)))
+        .collect()
+}
+
+/// Leaves of what was noted before an action those that are otherwise after it.
+pub fn narrow(others: &mut BTreeMap<String, String>) {
+    others.retain(|name, before| sysctl(name).is_ok_and(|now| now != *before));
 }
 
 /// Sets a kernel parameter and reads it again: the kernel takes some values and keeps others.

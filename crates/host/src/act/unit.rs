@@ -405,8 +405,24 @@ pub fn quiet_triggers(name: &str) -> Result<Vec<String>, ActError> {
     Ok(quiet)
 }
 
+/// Starts or stops it. A socket does not start beside its own service (systemd.socket(5)), which then
+/// begins anew behind it.
 pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
     match active {
+        true if name.ends_with(".socket") => {
+            let shown = systemctl()?
+                .args(["show", "--property=Triggers", "--value", "--", name])
+                .succeed()?;
+            let mut served = Vec::new();
+            for service in shown.stdout.split_whitespace().take(MOST_RELATED) {
+                if is_active(service)? {
+                    act(service, UnitOp::Stop)?;
+                    served.push(service);
+                }
+            }
+            bring_up(name)?;
+            served.into_iter().try_for_each(bring_up)
+        }
         true => bring_up(name),
         false => act(name, UnitOp::Stop),
     }
@@ -473,6 +489,8 @@ pub fn touched(root: &Root, name: &str, op: UnitOp) -> Result<Vec<(HostPath, Las
         if names_one(path.0.file_name())
             || names_one(path.1.rsplit(|b| *b == b'/').next().unwrap_or_default())
         {
+            // systemctl removes a directory with its last link.
+            paths.extend(path.0.parent().filter(|directory| *directory != admin));
             paths.insert(path.0);
         }
     }

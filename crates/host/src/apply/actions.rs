@@ -11,6 +11,7 @@ use super::mine::Places;
 use super::work::Work;
 use crate::act::health::{self, Health, Watched};
 use crate::act::{self, ActError, Context, LastLink, file, unit};
+use crate::act::{runtime, together};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Kept, Role};
@@ -251,6 +252,7 @@ impl Work<'_> {
             batch = self.with_state(batch, finished, ActionState::Done);
         }
         batch = self.with_state(batch, id, ActionState::Begun);
+        self.changed.begin(id);
         for place in self.places.of_action(id) {
             self.changed.add(id, &self.images[*place].path);
         }
@@ -347,6 +349,18 @@ impl Work<'_> {
 
     /// What an action left, for the undo and for recovery.
     fn note_after(&mut self, action: &Action) -> Result<(), StateError> {
+        match &mut record_of(&mut self.records, action.id).kept {
+            Kept::Unit { others, .. } => together::narrow(others)?,
+            Kept::Sysctl { others, .. } => runtime::narrow(others),
+            Kept::Upgrade { ran, ended, .. } if unit::is_booted() => {
+                let names: Vec<&str> = ran.iter().map(String::as_str).collect();
+                let seen = health::look(&names)?;
+                let both = ran.iter().zip(seen);
+                let down = both.filter(|(_, seen)| seen.has_ended());
+                *ended = down.map(|(name, _)| name.clone()).collect();
+            }
+            _ => {}
+        }
         // Those of thousands of paths are stored once, at the end.
         let images = (!super::is_large(self.plan)).then(|| self.state.images());
         for place in self.places.of_action(action.id) {

@@ -9,6 +9,7 @@ use super::{Origin, changeable};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Imaged, Role};
+use crate::mounted::Mounted;
 use crate::state::State;
 
 pub(crate) fn image_key(image: &Imaged) -> String {
@@ -86,6 +87,11 @@ pub(super) fn images(
             }
             image.sensitive |= sensitive;
             image.actions.insert(action.id);
+        }
+    }
+    if let Some(mounted) = Mounted::now(context.root) {
+        for image in images.values_mut() {
+            image.mount = mounted.of(&image.path);
         }
     }
     Ok((images.into_values().collect(), records, refused))

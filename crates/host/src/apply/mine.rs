@@ -35,8 +35,12 @@ pub(super) struct ChangedByUs {
 }
 
 impl ChangedByUs {
-    pub(super) fn add(&mut self, action: ActionId, path: &HostPath) {
+    /// Also what is no path may be changed by it: a unit, a value of the kernel.
+    pub(super) fn begin(&mut self, action: ActionId) {
         self.actions.insert(action);
+    }
+
+    pub(super) fn add(&mut self, action: ActionId, path: &HostPath) {
         if let Some(by) = self.paths.get_mut(path) {
             by.insert(action);
             return;

@@ -1,6 +1,6 @@
 //! What the journal holds about one change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -125,6 +125,9 @@ pub struct Imaged {
     /// loss was accepted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub all: bool,
+    /// Where the file system is mounted on which it lies. None where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<HostPath>,
 }
 
 #[expect(
@@ -162,6 +165,7 @@ impl Imaged {
             undo: None,
             redo: None,
             all: false,
+            mount: None,
         }
     }
 }
@@ -179,6 +183,10 @@ pub enum Kept {
     Sysctl {
         key: String,
         before: String,
+        /// Parameters that the kernel sets with it, as they were: before the action all that it may set,
+        /// and after it those that it did.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        others: BTreeMap<String, String>,
     },
     Mount {
         path: HostPath,
@@ -199,6 +207,10 @@ pub enum Kept {
         /// them too, and they would start it again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         quiet_triggers: Vec<String>,
+        /// Units that start or stop with it, and whether each was up (systemd.unit(5)): before the
+        /// action all of them, and after it those that it changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        others: BTreeMap<String, bool>,
     },
     /// A unit that is told to read its configuration again.
     Told {
@@ -222,6 +234,10 @@ pub enum Kept {
         /// is none of anybody's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undone_since: Option<Timestamp>,
+        /// Those of `ran` that did not run any more when the change was done: ended by it, and not by
+        /// somebody since.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        ended: BTreeSet<String>,
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),

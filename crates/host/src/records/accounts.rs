@@ -1,6 +1,6 @@
 //! Accounts and groups that a change made, by passwd(5) and group(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::Three;
 
@@ -62,4 +62,62 @@ pub fn in_main_group(passwd: &[u8], gid: u32) -> Vec<String> {
             (fields.nth(2)? == gid.as_bytes()).then(|| name.to_owned())
         })
         .collect()
+}
+
+/// The home of each account, by its name.
+pub fn homes(passwd: &[u8]) -> BTreeMap<String, String> {
+    let lines = passwd.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let name = str::from_utf8(fields.next()?).ok()?;
+            let home = str::from_utf8(fields.nth(4)?).ok()?;
+            Some((name.to_owned(), home.to_owned()))
+        })
+        .collect()
+}
+
+/// The first entry of this name.
+pub fn named<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut lines = file.split(|byte| *byte == b'\n');
+    lines.find(|line| {
+        let rest = line.strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b":"))
+    })
+}
+
+/// The groups of group(5) or gshadow(5) that name this account in their last field.
+pub fn members(file: &[u8], account: &str) -> BTreeSet<String> {
+    let lines = file.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let (name, list) = (
+                line.split(|byte| *byte == b':').next()?,
+                line.rsplit(|byte| *byte == b':').next()?,
+            );
+            let mut names = list.split(|byte| *byte == b',');
+            let name = str::from_utf8(name).ok()?;
+            names
+                .any(|one| one == account.as_bytes())
+                .then(|| name.to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_wherever_it_is_named() {
+        let group = b"root:x:0:\nsudo:x:27:ana,neu\nneu:x:1001:\nneuer:x:1002:neuer,x\n";
+        assert_eq!(members(group, "neu"), BTreeSet::from(["sudo".to_owned()]));
+        let passwd = b"neuer:x:2:2::/home/neuer:/bin/sh\nneu:x:1:1:a,b:/home/neu:/bin/sh\n";
+        assert_eq!(
+            named(passwd, "neu"),
+            Some(&b"neu:x:1:1:a,b:/home/neu:/bin/sh"[..])
+        );
+        assert_eq!(homes(passwd)["neu"], "/home/neu");
+        assert_eq!(shells(passwd)["neuer"], "/bin/sh");
+    }
 }

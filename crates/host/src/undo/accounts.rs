@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::HostPath;
 
-use crate::act::{ActError, unit};
+use crate::act::ActError;
 use crate::records::accounts::{in_main_group, made, renumbered};
 use crate::records::entries::Three;
 use crate::walk::owned::owned;
@@ -17,13 +17,13 @@ pub(super) struct Stay {
     pub(super) groups: BTreeMap<String, String>,
 }
 
-/// Looks at the host, where passwd(5) and group(5) are these. `goes` are the paths that go;
-/// `unit_files` are those among them whose units are stopped before.
+/// Looks at the host, where passwd(5) and group(5) are these. `goes` are the paths that go; `stops`
+/// are the units that are stopped before.
 pub(super) fn stay(
     passwd: Three<'_>,
     group: Three<'_>,
     goes: &(dyn Fn(&HostPath) -> bool + Sync),
-    unit_files: &BTreeSet<HostPath>,
+    stops: &BTreeSet<String>,
 ) -> Result<Stay, ActError> {
     let (users, groups) = (made(passwd), made(group));
     let mut stay = Stay::default();
@@ -40,9 +40,7 @@ pub(super) fn stay(
     let numbers = |of: &BTreeMap<String, u32>| of.values().copied().collect::<BTreeSet<u32>>();
     let found = owned(&numbers(&users), &numbers(&groups), goes)
         .map_err(|error| ActError::program("find whose files are left", error))?;
-    let stops = unit::of_files(unit_files)?.into_iter();
-    let stops = stops.map(|unit| unit.name).collect();
-    let processes = processes(&numbers(&users), &stops)?;
+    let processes = processes(&numbers(&users), stops)?;
     let first = |paths: Option<&BTreeSet<HostPath>>| paths?.first().cloned();
     for (name, uid) in &users {
         if let Some(path) = first(found.by_user.get(uid)) {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::count::plural;
 use model::{ActionId, Effect, HostPath};
 
-use super::accounts::Stay;
+mod people;
+
 use super::path::{
     Stop, Verdict, decide_path, decide_upgraded, difference, directory_time, invert_attributes,
 };
@@ -17,7 +18,8 @@ use crate::act::{ActError, Context, LastLink, package, runtime};
 use crate::apply::upgrades;
 use crate::image::{FileTime, Node};
 use crate::journal::{ActionRecord, Imaged, Kept, Role, UndoTo};
-use crate::records::{Shared, accounts, shared};
+use crate::mounted::Mounted;
+use crate::records::{Shared, shared};
 use crate::state::{ChangeRecord, digest_of};
 use crate::take_back::is_peoples;
 
@@ -84,6 +86,7 @@ pub(super) fn decide(
     };
     deciding.add_what_goes_along(record)?;
     deciding.look_at_paths(record, &standing)?;
+    deciding.settle_people(record, &standing)?;
     deciding.settle_data(record);
     deciding.settle_rest(record)?;
     deciding.settle_shared(record)?;
@@ -208,6 +211,7 @@ impl Deciding<'_> {
             .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
             .map(|image| image.path.clone())
             .collect();
+        let mounted = Mounted::now(self.context.root);
         for image in &mut record.images {
             if image.actions.is_disjoint(standing) {
                 continue;
@@ -248,10 +252,20 @@ impl Deciding<'_> {
                 {
                     Ok(Verdict::Become(current.clone()))
                 }
+                // By entry, when it is known whose each is.
+                false if people::is_by_entry(image, &after, &current) => Ok(Verdict::Leave),
                 false => decide_path(self.context.images, image, &after, &current),
                 true => self.look_at_packaged(image, &after, &current, &made),
             };
+            let elsewhere = mounted
+                .as_ref()
+                .and_then(|mounted| mounted.elsewhere(image));
             let verdict = match verdict {
+                _ if elsewhere.is_some() => Verdict::Blocked(Obstacle {
+                    what: image.path.to_string(),
+                    why: elsewhere.unwrap_or_default(),
+                    difference: None,
+                }),
                 Ok(verdict) => verdict,
                 Err(Stop::Obstacle(obstacle)) => Verdict::Blocked(obstacle),
                 Err(Stop::Failed(error)) => return Err(error.into()),
@@ -611,105 +625,6 @@ impl Deciding<'_> {
             }
         }
         self.settle_links(record, links)
-    }
-
-    /// Where people have come to rest on what goes: their login shell, or a module that a sign-in
-    /// passes through.
-    fn refuse_lock_outs(
-        &mut self,
-        record: &ChangeRecord,
-        goes: &BTreeSet<HostPath>,
-        stay: &Stay,
-    ) -> Result<(), UndoError> {
-        const PASSWD_BYTES: u64 = 64 << 20;
-        let gone: BTreeSet<&HostPath> = record
-            .images
-            .iter()
-            .filter(|image| image.before == Node::Absent && goes.contains(&image.path))
-            .map(|image| &image.path)
-            .collect();
-        let passwd = HostPath::literal("/etc/passwd");
-        let now = self.context.root.read(&passwd, PASSWD_BYTES)?;
-        for (name, shell) in accounts::shells(&now.unwrap_or_default()) {
-            let Ok(path) = HostPath::from_bytes(shell.as_bytes()) else {
-                continue;
-            };
-            let real = self.context.root.find(&path, LastLink::Follow);
-            let leads = real.map_or_else(|_| path.clone(), |place| place.path);
-            let is_gone = gone.contains(&path) || gone.contains(&leads);
-            // An account of the change's goes with its shell.
-            let stays = || stay.users.contains_key(&name) || !self.is_made(record, &name);
-            if is_gone && stays() {
-                self.obstacles.push(Obstacle {
-                    what: format!("account {name}"),
-                    why: format!("its login shell is `{path}`, which goes: chsh gives it another"),
-                    difference: None,
-                });
-            }
-        }
-        self.refuse_missing_modules(&gone)
-    }
-
-    /// Was the account made by the change?
-    fn is_made(&self, record: &ChangeRecord, name: &str) -> bool {
-        let passwd = HostPath::literal("/etc/passwd");
-        let image = record.images.iter().find(|image| image.path == passwd);
-        let has = |node: &Node| {
-            let content = upgraded::reads(self.context.images, node);
-            content.is_some_and(|content| accounts::shells(&content).contains_key(name))
-        };
-        image.is_some_and(|image| !has(&image.before) && image.after.as_ref().is_some_and(has))
-    }
-
-    /// pam.d(5): a module that a stack names and that is not there refuses everybody.
-    fn refuse_missing_modules(&mut self, gone: &BTreeSet<&HostPath>) -> Result<(), UndoError> {
-        const STACK_BYTES: u64 = 1 << 20;
-        let is_of_pam = |path: &&&HostPath| {
-            path.parent()
-                .is_some_and(|above| above.file_name() == b"security")
-        };
-        let modules: Vec<&[u8]> = gone
-            .iter()
-            .filter(is_of_pam)
-            .map(|path| path.file_name())
-            .filter(|name| name.starts_with(b"pam_") && name.ends_with(b".so"))
-            .collect();
-        if modules.is_empty() {
-            return Ok(());
-        }
-        let directory = HostPath::literal("/etc/pam.d");
-        for name in self.context.root.list(&directory)?.unwrap_or_default() {
-            let Ok(path) = directory.join(&name) else {
-                continue;
-            };
-            // What goes back does not name it, or named it before.
-            let stays = |way: &Way| !matches!(way.verdict, Verdict::Exact | Verdict::Become(_));
-            if !self.ways.get(&path).is_none_or(stays) {
-                continue;
-            }
-            let stack = self
-                .context
-                .root
-                .read(&path, STACK_BYTES)?
-                .unwrap_or_default();
-            let lines = stack.split(|byte| *byte == b'\n');
-            let mut lines = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
-            let named = lines.find_map(|line| {
-                let mut all = modules.iter();
-                all.find(|module| memchr::memmem::find(line, module).is_some())
-            });
-            if let Some(module) = named {
-                self.obstacles.push(Obstacle {
-                    what: path.to_string(),
-                    why: format!(
-                        "it names {}, which goes: nobody could sign in through it",
-                        model::printable(module)
-                    ),
-                    difference: None,
-                });
-            }
-        }
-        Ok(())
     }
 
     /// The paths that go, and the unit files among them.

@@ -9,7 +9,7 @@ use model::{ActionId, HostPath};
 
 use super::accounts::{self, Stay};
 use super::path::Verdict;
-use crate::act::{ActError, Context, LastLink};
+use crate::act::{ActError, Context, LastLink, unit};
 use crate::image::{Images, Node};
 use crate::journal::{Imaged, Role};
 use crate::packages::files_in;
@@ -318,7 +318,9 @@ impl Packages {
         let (passwd, group) = (contents("/etc/passwd")?, contents("/etc/group")?);
         let [passwd, group] =
             [&passwd, &group].map(|all| all.as_ref().map(Three::of).unwrap_or_default());
-        accounts::stay(passwd, group, goes, unit_files)
+        let stops = unit::of_files(unit_files)?.into_iter();
+        let stops = stops.map(|unit| unit.name).collect();
+        accounts::stay(passwd, group, goes, &stops)
     }
 
     /// Must an entry of this name stay in the database at `path`?

@@ -33,7 +33,7 @@ const TWELVE: [Case; 12] = [
     Case {
         package: "postgresql",
         used: "for i in $(seq 60); do su postgres -c 'psql -c \"select 1\"' && exit; sleep 1; done; exit 1",
-        changed: "cd /; su postgres -c 'createdb shop; psql shop -c \"create table orders as select generate_series(1,1000)\"'",
+        changed: "cp -a /etc/postgresql /root/kept; cd /; su postgres -c 'createdb shop; psql shop -c \"create table orders as select generate_series(1,1000)\"'",
     },
     Case {
         package: "unattended-upgrades",
@@ -211,8 +211,11 @@ fn play(release: Release, case: &Case) {
     let ended = format!("{}{ended}", conclusion(&first.err));
     expect_state(&said, &host.shell(STATE), &ended, &name);
     if case.package == "postgresql" {
-        // The data that stayed is all there when its program comes back.
+        // The data that stayed is all there when its program and its configuration come back.
         host.steadfast(&apply).expect(0, &["is in effect"]);
+        host.shell(
+            "cp -a /root/kept/. /etc/postgresql/ && systemctl daemon-reload && systemctl start postgresql",
+        );
         host.shell(case.used);
         let rows =
             "cd /; su postgres -c \"psql shop -tAc 'select count(*), sum(orders) from orders'\"";

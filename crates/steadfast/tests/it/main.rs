@@ -40,6 +40,7 @@ mod lab_status;
 mod lab_stays_up;
 mod lab_twelve;
 mod lab_undo_later;
+mod lab_undo_whole;
 mod lab_validate;
 mod lab_vulns;
 mod lab_whole;

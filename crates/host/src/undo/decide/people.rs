@@ -1,0 +1,288 @@
+//! People: what they rest on is not taken from under them, and an account that the change made is one
+//! thing in all the files that name it.
+
+use std::collections::BTreeSet;
+
+use model::{ActionId, HostPath};
+
+use super::super::accounts::{self, Stay};
+use super::super::path::{Verdict, difference};
+use super::super::{Obstacle, UndoError, upgraded};
+use super::{Deciding, Way, of_the_moment};
+use crate::act::{LastLink, account, unit};
+use crate::image::Node;
+use crate::journal::{Imaged, Role};
+use crate::records::accounts::{homes, made, members, named, shells};
+use crate::records::entries::{Three, without};
+use crate::records::{Shared, shared};
+use crate::state::ChangeRecord;
+use crate::take_back::goes_to_rest;
+
+/// A file of accounts that others have changed since.
+pub(super) fn is_by_entry(image: &Imaged, after: &Node, current: &Node) -> bool {
+    let is_file = |node: &Node| matches!(node, Node::File { .. });
+    account::is_of_accounts(&image.path)
+        && [&image.before, after, current].into_iter().all(is_file)
+        && !current.same_as(after)
+        && !current.same_as(&image.before)
+}
+
+/// A directory service has a hundred thousand accounts.
+const ACCOUNTS_BYTES: u64 = 64 << 20;
+
+/// What a file was before the change, what that left, and what it is now.
+#[derive(Default)]
+struct Texts([Vec<u8>; 3]);
+
+impl Texts {
+    fn three(&self) -> Three<'_> {
+        Three::of(&self.0)
+    }
+}
+
+impl Deciding<'_> {
+    /// Accounts that actions of the change made, and that are somebody's by now: half of one is none.
+    pub(super) fn settle_people(
+        &mut self,
+        record: &ChangeRecord,
+        standing: &BTreeSet<ActionId>,
+    ) -> Result<(), UndoError> {
+        // Those of packages are told apart by entry.
+        let is_ours = |image: &&Imaged| {
+            image.role == Role::Touched
+                && !image.actions.is_disjoint(standing)
+                && image.actions.is_disjoint(self.upgrades)
+        };
+        let images = record.images.iter().filter(is_ours);
+        let files: Vec<&Imaged> = images
+            .clone()
+            .filter(|image| account::is_of_accounts(&image.path))
+            .collect();
+        let [passwd, shadow, group, gshadow] = [
+            self.texts(&files, "/etc/passwd")?,
+            self.texts(&files, "/etc/shadow")?,
+            self.texts(&files, "/etc/group")?,
+            self.texts(&files, "/etc/gshadow")?,
+        ];
+        let names: BTreeSet<String> = made(passwd.three()).into_keys().collect();
+        let goes: BTreeSet<&HostPath> = images
+            .filter(|image| image.before == Node::Absent)
+            .map(|image| &image.path)
+            .collect();
+        // What the undo stops runs as it until then.
+        let new = record.images.iter();
+        let new = new.filter(|image| image.before == Node::Absent);
+        let new = new.map(|image| image.path.clone()).collect();
+        let units = unit::of_files(&new)?.into_iter().map(|unit| unit.name);
+        let rest = goes_to_rest(record.actions.iter()).into_iter();
+        let stops = units.chain(rest.map(str::to_owned)).collect();
+        let mut stay = accounts::stay(
+            passwd.three(),
+            group.three(),
+            &|path: &HostPath| goes.contains(path) || of_the_moment(path),
+            &stops,
+        )?;
+        for name in &names {
+            for (file, texts) in [("/etc/passwd", &passwd), ("/etc/shadow", &shadow)] {
+                let three = texts.three();
+                if named(three.left, name) != named(three.now, name) {
+                    let why = format!("its entry in {file} was changed since");
+                    stay.users.entry(name.clone()).or_insert(why);
+                }
+            }
+            for texts in [&group, &gshadow] {
+                let three = texts.three();
+                let now = members(three.now, name);
+                if let Some(of) = now.difference(&members(three.left, name)).next() {
+                    let why = format!("it was made a member of {of} since");
+                    stay.users.entry(name.clone()).or_insert(why);
+                }
+            }
+        }
+        let whose = [("account", &stay.users), ("group", &stay.groups)];
+        let whys: Vec<(String, String)> = whose
+            .into_iter()
+            .flat_map(|(what, of)| {
+                of.iter()
+                    .map(move |(name, why)| (format!("{what} {name}"), why.clone()))
+            })
+            .collect();
+        if whys.is_empty() {
+            return self.settle_by_entry(&files);
+        }
+        if !self.choice.keep_theirs {
+            let obstacles = whys.into_iter().map(|(what, why)| Obstacle {
+                what,
+                why: format!("it is somebody's by now: {why}"),
+                difference: None,
+            });
+            self.obstacles.extend(obstacles);
+            return Ok(());
+        }
+        let homes = homes(passwd.three().left);
+        let homes: Vec<HostPath> = stay
+            .users
+            .keys()
+            .filter_map(|name| HostPath::from_bytes(homes.get(name)?.as_bytes()).ok())
+            .collect();
+        for (path, way) in &mut self.ways {
+            let is_home = |home: &HostPath| path.is_within(home);
+            if account::is_of_accounts(path) || homes.iter().any(is_home) {
+                way.verdict = Verdict::Leave;
+            }
+        }
+        let told = whys.into_iter().map(|(what, why)| format!("{what}: {why}"));
+        self.decided.stays.extend(told);
+        Ok(())
+    }
+
+    /// What others changed in the files meanwhile stays, entry by entry and member by member.
+    fn settle_by_entry(&mut self, files: &[&Imaged]) -> Result<(), UndoError> {
+        for image in files {
+            let Some(Shared::Entries(form)) = shared(&image.path) else {
+                continue;
+            };
+            let after = image.after.as_ref().unwrap_or(&image.before);
+            let Some(way) = self.ways.get(&image.path) else {
+                continue;
+            };
+            if !is_by_entry(image, after, &way.current) {
+                continue;
+            }
+            let read = |node| upgraded::reads(self.context.images, node);
+            let all = (read(&image.before), read(after), read(&way.current));
+            let (Some(before), Some(left), Some(now)) = all else {
+                continue;
+            };
+            let all = [before, left, now];
+            let verdict = match without(form, Three::of(&all), &|_| false) {
+                Ok(merged) => self.entries_become(image, after, &way.current, &merged)?,
+                Err(clash) => Verdict::Blocked(Obstacle {
+                    what: image.path.to_string(),
+                    why: clash.to_string(),
+                    difference: difference(self.context.images, image, after, &way.current),
+                }),
+            };
+            if let Some(way) = self.ways.get_mut(&image.path) {
+                way.verdict = verdict;
+            }
+        }
+        Ok(())
+    }
+
+    fn texts(&self, files: &[&Imaged], path: &'static str) -> Result<Texts, UndoError> {
+        let path = HostPath::literal(path);
+        let Some(image) = files.iter().find(|image| image.path == path) else {
+            return Ok(Texts::default());
+        };
+        let read = |node: Option<&Node>| {
+            let read = node.and_then(|node| upgraded::reads(self.context.images, node));
+            read.unwrap_or_default()
+        };
+        let now = self.context.root.read(&path, ACCOUNTS_BYTES)?;
+        Ok(Texts([
+            read(Some(&image.before)),
+            read(image.after.as_ref()),
+            now.unwrap_or_default(),
+        ]))
+    }
+
+    /// Where people have come to rest on what goes: their login shell, or a module that a sign-in
+    /// passes through.
+    pub(super) fn refuse_lock_outs(
+        &mut self,
+        record: &ChangeRecord,
+        goes: &BTreeSet<HostPath>,
+        stay: &Stay,
+    ) -> Result<(), UndoError> {
+        const PASSWD_BYTES: u64 = 64 << 20;
+        let gone: BTreeSet<&HostPath> = record
+            .images
+            .iter()
+            .filter(|image| image.before == Node::Absent && goes.contains(&image.path))
+            .map(|image| &image.path)
+            .collect();
+        let passwd = HostPath::literal("/etc/passwd");
+        let now = self.context.root.read(&passwd, PASSWD_BYTES)?;
+        for (name, shell) in shells(&now.unwrap_or_default()) {
+            let Ok(path) = HostPath::from_bytes(shell.as_bytes()) else {
+                continue;
+            };
+            let real = self.context.root.find(&path, LastLink::Follow);
+            let leads = real.map_or_else(|_| path.clone(), |place| place.path);
+            let is_gone = gone.contains(&path) || gone.contains(&leads);
+            // An account of the change's goes with its shell.
+            let stays = || stay.users.contains_key(&name) || !self.is_made(record, &name);
+            if is_gone && stays() {
+                self.obstacles.push(Obstacle {
+                    what: format!("account {name}"),
+                    why: format!("its login shell is `{path}`, which goes: chsh gives it another"),
+                    difference: None,
+                });
+            }
+        }
+        self.refuse_missing_modules(&gone)
+    }
+
+    /// Was the account made by the change?
+    fn is_made(&self, record: &ChangeRecord, name: &str) -> bool {
+        let passwd = HostPath::literal("/etc/passwd");
+        let image = record.images.iter().find(|image| image.path == passwd);
+        let has = |node: &Node| {
+            let content = upgraded::reads(self.context.images, node);
+            content.is_some_and(|content| shells(&content).contains_key(name))
+        };
+        image.is_some_and(|image| !has(&image.before) && image.after.as_ref().is_some_and(has))
+    }
+
+    /// pam.d(5): a module that a stack names and that is not there refuses everybody.
+    fn refuse_missing_modules(&mut self, gone: &BTreeSet<&HostPath>) -> Result<(), UndoError> {
+        const STACK_BYTES: u64 = 1 << 20;
+        let is_of_pam = |path: &&&HostPath| {
+            path.parent()
+                .is_some_and(|above| above.file_name() == b"security")
+        };
+        let modules: Vec<&[u8]> = gone
+            .iter()
+            .filter(is_of_pam)
+            .map(|path| path.file_name())
+            .filter(|name| name.starts_with(b"pam_") && name.ends_with(b".so"))
+            .collect();
+        if modules.is_empty() {
+            return Ok(());
+        }
+        let directory = HostPath::literal("/etc/pam.d");
+        for name in self.context.root.list(&directory)?.unwrap_or_default() {
+            let Ok(path) = directory.join(&name) else {
+                continue;
+            };
+            // What goes back does not name it, or named it before.
+            let stays = |way: &Way| !matches!(way.verdict, Verdict::Exact | Verdict::Become(_));
+            if !self.ways.get(&path).is_none_or(stays) {
+                continue;
+            }
+            let stack = self
+                .context
+                .root
+                .read(&path, STACK_BYTES)?
+                .unwrap_or_default();
+            let lines = stack.split(|byte| *byte == b'\n');
+            let mut lines = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
+            let named = lines.find_map(|line| {
+                let mut all = modules.iter();
+                all.find(|module| memchr::memmem::find(line, module).is_some())
+            });
+            if let Some(module) = named {
+                self.obstacles.push(Obstacle {
+                    what: path.to_string(),
+                    why: format!(
+                        "it names {}, which goes: nobody could sign in through it",
+                        model::printable(module)
+                    ),
+                    difference: None,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! What goes with a change goes back with it: units that start or stop with another, values that the
+//! kernel sets with another, accounts that people have taken over, and file systems that are gone.
+
+use crate::booted::Host;
+use crate::lab_patch::MAKE;
+
+const AS_BEFORE: &str = "the host is as it was before it";
+
+fn apply(host: &Host, name: &str, role: &str) {
+    host.role(name, role);
+    host.steadfast(&["apply", "--role", name, "--yes"])
+        .expect(0, &["is in effect"]);
+}
+
+fn undo(host: &Host) {
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &[AS_BEFORE]);
+}
+
+#[test]
+fn units_that_start_and_stop_with_another_go_back_with_it() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "cd /etc/systemd/system
+         unit() { printf \"[Unit]\\n$2\\n[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n\" > $1.service; }
+         unit main ''; unit part 'PartOf=main.service'; unit bound 'BindsTo=main.service\\nAfter=main.service'
+         unit engine ''; unit dock 'Requires=engine.service\\nAfter=engine.service'
+         unit talk ''; printf '[Socket]\\nListenStream=/run/talk.sock\\n' > talk.socket
+         mkdir -p graphical.target.wants; ln -s /etc/systemd/system/main.service graphical.target.wants/main.service
+         systemctl daemon-reload; systemctl start main part bound talk.socket talk.service",
+    );
+    // One stops, and two with it.
+    apply(&host, "stop", "  - service: {name: main, running: false}\n");
+    host.shell("! systemctl is-active part && ! systemctl is-active bound");
+    undo(&host);
+    host.shell("systemctl is-active main part bound");
+
+    // One starts, and another for it.
+    apply(&host, "start", "  - service: {name: dock, running: true}\n");
+    host.shell("systemctl is-active engine");
+    undo(&host);
+    host.shell("! systemctl is-active dock && ! systemctl is-active engine");
+
+    // Both are wanted, and the first brings the second.
+    apply(
+        &host,
+        "both",
+        "  - service: {name: dock, running: true}\n  - service: {name: engine, running: true}\n",
+    );
+    undo(&host);
+    host.shell("! systemctl is-active dock && ! systemctl is-active engine");
+
+    // A socket whose service runs.
+    apply(
+        &host,
+        "socket",
+        "  - service: {name: talk.socket, running: false}\n",
+    );
+    undo(&host);
+    host.shell("systemctl is-active talk.socket talk.service");
+
+    // Stopped and disabled in one change; its last link's directory goes, and comes back.
+    apply(
+        &host,
+        "off",
+        "  - service: {name: main, running: false, enabled: false}\n",
+    );
+    host.shell("! test -e /etc/systemd/system/graphical.target.wants");
+    undo(&host);
+    host.shell("systemctl is-active main part bound; test -L /etc/systemd/system/graphical.target.wants/main.service");
+}
+
+#[test]
+fn what_a_removed_package_ran_runs_again() {
+    const SVC: &str = r#"
+d=/root/build/svc; mkdir -p $d/usr/lib/systemd/system
+printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' > $d/usr/lib/systemd/system/svc.service
+mkdir -p $d/DEBIAN; printf '#!/bin/sh\nset -e\ntest -d /run/systemd/system || exit 0\nsystemctl disable --now svc\n' > $d/DEBIAN/prerm; chmod 755 $d/DEBIAN/prerm
+printf '#!/bin/sh\nset -e\nln -sf /dev/null /etc/systemd/system/svc.service\ntest ! -d /run/systemd/system || systemctl daemon-reload\n' > $d/DEBIAN/postrm; chmod 755 $d/DEBIAN/postrm
+make svc 1.0 'systemctl daemon-reload; systemctl enable --now svc'
+index
+apt-get -qq -y install svc
+"#;
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!("{MAKE}{SVC}"));
+    host.shell("systemctl is-active svc");
+    apply(&host, "gone", "  - package: {name: svc, absent: true}\n");
+    host.shell("! systemctl is-active svc");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    host.shell("systemctl is-active svc && systemctl is-enabled svc");
+}
+
+#[test]
+fn values_that_the_kernel_sets_with_another_go_back_with_it() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "cd /proc/sys/net/ipv4; echo 1 > ip_forward; echo 0 > conf/lo/forwarding; \
+         echo 0 > conf/all/accept_redirects",
+    );
+    let values = "cd /proc/sys/net/ipv4; cat ip_forward conf/*/forwarding conf/*/accept_redirects";
+    let before = host.shell(values);
+    apply(
+        &host,
+        "off",
+        "  - sysctl: {key: net.ipv4.ip_forward, value: \"0\"}\n",
+    );
+    undo(&host);
+    assert_eq!(host.shell(values), before);
+}
+
+#[test]
+fn an_account_that_people_have_taken_over_is_one_thing() {
+    let Some(host) = Host::fresh() else { return };
+    apply(&host, "neu", "  - user: {name: neu, groups: [users]}\n");
+    host.shell("useradd other; usermod -aG users other; usermod -aG sudo neu; echo neu:secret | chpasswd; install -o neu /dev/null /srv/of-neu");
+    let names = "grep -h neu /etc/passwd /etc/shadow /etc/group /etc/gshadow | sort";
+    let before = host.shell(names);
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        5,
+        &[
+            "account neu",
+            "it is somebody's by now",
+            "nothing was touched",
+        ],
+    );
+    host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
+        .expect(0, &["account neu"]);
+    assert_eq!(host.shell(names), before);
+
+    // What others did to a group that both are in is told apart.
+    apply(&host, "web", "  - user: {name: web, groups: [users]}\n");
+    host.shell("useradd third; usermod -aG users third");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    host.shell("! grep -q web /etc/passwd /etc/shadow /etc/group /etc/gshadow && grpck -r && pwck -qr && id -nG third | grep -q users");
+    // So the role can be applied again.
+    host.steadfast(&["apply", "--role", "web", "--yes"])
+        .expect(0, &["is in effect"]);
+}
+
+#[test]
+fn nothing_goes_back_to_another_file_system() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell("mkdir -p /mnt/t; mount -t tmpfs t /mnt/t; echo old > /mnt/t/b");
+    apply(
+        &host,
+        "files",
+        "  - file: {path: /mnt/t/b, absent: true}\n  - file: {path: /mnt/t/n, content: \"new\\n\"}\n",
+    );
+    // Still there, elsewhere.
+    host.shell("mkdir /mnt/kept; mount --bind /mnt/t /mnt/kept; umount /mnt/t");
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        5,
+        &[
+            "it lies on what was mounted at `/mnt/t`, and is not now",
+            "nothing was touched",
+        ],
+    );
+    host.shell("test -z \"$(ls /mnt/t)\"; mount --bind /mnt/kept /mnt/t");
+    undo(&host);
+    assert_eq!(host.shell("cat /mnt/t/b; ls /mnt/t"), "old\nb\n");
+}
