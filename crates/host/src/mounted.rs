@@ -24,6 +24,11 @@ impl Mounted {
         path.ancestors().find(|above| self.0.contains(above))
     }
 
+    /// A mount point at or below this directory.
+    pub(crate) fn below(&self, directory: &HostPath) -> Option<&HostPath> {
+        self.0.iter().find(|point| point.is_within(directory))
+    }
+
     /// Why nothing of the image can be put back now: it was taken from another file system than the
     /// one that is there.
     pub(crate) fn elsewhere(&self, image: &Imaged) -> Option<String> {

@@ -192,7 +192,7 @@ pub fn take_back(
     let was_back = back_before_others(context, plan, &chosen, &concerned);
     context.let_go_of_accounts();
     if context.root.is_live() {
-        let watched = repeat_activations(context, plan, records, &chosen, &mut outcome);
+        let watched = repeat_activations(context, plan, records, &concerned, &chosen, &mut outcome);
         settle_units(context, records, &chosen, &mut outcome);
         stay_up(&watched, &mut outcome);
         context.crash.here("units watched");
@@ -461,7 +461,10 @@ fn foreign(
     let is_upgrade = matches!(action.effect, Effect::Upgrade { .. }) && !is_decided(record, image);
     let open_ended = matches!(record.kept, Kept::Packages(_))
         || is_upgrade
-        || record.state == ActionState::Begun && !is_file;
+        || matches!(
+            record.state,
+            ActionState::Begun | ActionState::Failed { .. }
+        ) && !is_file;
     if ours.contains(&Some(now)) || open_ended {
         return None;
     }
@@ -477,6 +480,7 @@ fn repeat_activations(
     context: &Context<'_>,
     plan: &Plan,
     records: &[ActionRecord],
+    images: &[&Imaged],
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
 ) -> Vec<Watched> {
@@ -513,18 +517,47 @@ fn repeat_activations(
         context.crash.here("activation repeated");
     }
     for record in records.iter().filter(|record| chosen.contains(&record.id)) {
-        if let Kept::Upgrade { ran, boot, .. } = &record.kept
+        if let Kept::Upgrade {
+            ran, boot, since, ..
+        } = &record.kept
             && begun(&record.id)
             && *boot == crate::apply::boot_id()
         {
-            match bring_up_what_ran(ran) {
-                Ok(units) => watched.extend(units),
+            let files = images
+                .iter()
+                .filter(|image| image.actions.contains(&record.id));
+            let files = files.map(|image| image.path.clone()).collect();
+            let anew = || restart_what_was_restarted(&files, *since, &watched);
+            match bring_up_what_ran(ran).and_then(|up| Ok((up, anew()?))) {
+                Ok((up, again)) => watched.extend(up.into_iter().chain(again)),
                 Err(error) => outcome.stuck.push(error.to_string()),
             }
             context.crash.here("what ran runs again");
         }
     }
     watched
+}
+
+/// Units of the packages that were started since the upgrade run what it brought: they begin anew with
+/// what is back. One that it left alone runs the old all the time.
+fn restart_what_was_restarted(
+    files: &BTreeSet<HostPath>,
+    since: Timestamp,
+    done: &[Watched],
+) -> Result<Vec<Watched>, act::ActError> {
+    let units = unit::of_files(files)?.into_iter();
+    let names = units
+        .filter(|unit| !unit.is_at_rest && !done.iter().any(|one| one.name == unit.name))
+        .map(|unit| unit.name)
+        .collect();
+    let mut names = unit::started_since(&names, since)?;
+    unit::sort_as_started(&mut names, |name| Some(name.as_str()))?;
+    let mut watched = Vec::new();
+    for name in names {
+        unit::bring_up(&name)?;
+        watched.push(Watched::now(&name)?);
+    }
+    Ok(watched)
 }
 
 /// What an upgrade ended, and what could not live with it, runs again, in systemd's order.

@@ -66,7 +66,23 @@ pub fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
     }
 }
 
+/// Targets that end what runs (systemd.special(7)): people's connections first.
+const ENDS: [&str; 9] = [
+    "rescue.target",
+    "emergency.target",
+    "poweroff.target",
+    "halt.target",
+    "reboot.target",
+    "kexec.target",
+    "soft-reboot.target",
+    "shutdown.target",
+    "exit.target",
+];
+
 fn unit(name: &str, op: UnitOp) -> Option<Touched> {
+    if ENDS.contains(&name) && matches!(op, UnitOp::Start | UnitOp::Restart) {
+        return Touched::cuts_off(format!("{name} ends what runs on this host"));
+    }
     if !carries_connections(name) {
         return None;
     }

@@ -116,11 +116,19 @@ fn make_home(
     mode: u32,
 ) -> Result<(), ActError> {
     let (_, there) = Node::capture(context.root, home, LastLink::Itself, None)?;
-    if there != Node::Absent {
-        return Err(ActError::refused(home, "it is there already"));
-    }
     let names = Names::read(context.root)?;
     let uid = names.uid(name)?;
+    match &there {
+        Node::Absent => {}
+        // useradd(8) takes it as it is, too.
+        Node::Directory { attributes } if [0, uid].contains(&attributes.uid) => return Ok(()),
+        _ => {
+            return Err(ActError::refused(
+                home,
+                "it is there already, and is neither root's directory nor the account's",
+            ));
+        }
+    }
     let gid = names.groups_of(uid).map_or(uid, |(gid, _)| gid);
     let (owner, group) = (Some(uid.to_string()), Some(gid.to_string()));
     let skeleton = skeleton(context.root)?;

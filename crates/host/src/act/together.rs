@@ -39,6 +39,22 @@ pub fn around(name: &str) -> Result<BTreeMap<String, bool>, ActError> {
                 .map(str::to_owned),
         );
     }
+    let shown = systemctl()?
+        .args([
+            "show",
+            "--property=Conflicts,ConflictedBy",
+            "--value",
+            "--",
+            name,
+        ])
+        .succeed()?;
+    let conflicts = shown.stdout.split_whitespace();
+    names.extend(
+        conflicts
+            .filter(|unit| *unit != name && ENDINGS.iter().any(|end| unit.ends_with(end)))
+            .filter(|unit| check_name(unit).is_ok())
+            .map(str::to_owned),
+    );
     now(names.iter())
 }
 

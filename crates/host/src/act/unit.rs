@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use model::{Effect, HostPath, UnitOp};
 
 use super::ActError;
@@ -84,6 +85,10 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
     if is_booted() && may_be_refused(name, op)? {
         forget_failure(name)?;
     }
+    // What was written of a unit counts only when systemd has read it.
+    if is_booted() && (starts || op == UnitOp::Reload) && needs_reload(name)? {
+        daemon_reload()?;
+    }
     let program = match (is_booted(), changes_links) {
         // While the host boots, recovery runs before most units: waiting for one of them
         // would be waiting for ourselves.
@@ -107,6 +112,14 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
         true => ended.map_err(|error| explained(error, name)),
         false => ended,
     }
+}
+
+/// Is a file of the unit newer than what systemd has read of it?
+fn needs_reload(name: &str) -> Result<bool, ActError> {
+    let shown = systemctl()?
+        .args(["show", "--property=NeedDaemonReload", "--value", "--", name])
+        .succeed()?;
+    Ok(shown.stdout.trim() == "yes")
 }
 
 /// Could systemd refuse the op because the unit was started often lately? A restart would then
@@ -378,6 +391,30 @@ pub fn is_active(name: &str) -> Result<bool, ActError> {
         )));
     }
     Ok(health::look_at(name)?.is_up())
+}
+
+/// Those of these units that were started after that moment.
+pub fn started_since(names: &BTreeSet<String>, since: Timestamp) -> Result<Vec<String>, ActError> {
+    let mut found = Vec::new();
+    for name in names {
+        check_name(name)?;
+        let shown = systemctl()?
+            .args([
+                "show",
+                "--timestamp=unix",
+                "--property=ActiveEnterTimestamp",
+                "--value",
+                "--",
+                name,
+            ])
+            .succeed()?;
+        let began = shown.stdout.trim().strip_prefix('@');
+        let began = began.and_then(|seconds| seconds.parse::<i64>().ok());
+        if began.is_some_and(|began| began >= since.as_second()) {
+            found.push(name.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Has systemd no unit of this name (any more)?

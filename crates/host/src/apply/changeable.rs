@@ -60,6 +60,18 @@ pub(super) fn check(
             .strip_prefix("/")
             .unwrap_or(place.path.as_path()),
     );
+    if let Effect::SetMeta { mode, owner, .. } = effect
+        && state.starts_with(&real)
+    {
+        let is_open = mode.is_some_and(|mode| mode.bits() & 0o022 != 0);
+        let is_others = |owner: &String| !["root", "0"].contains(&owner.as_str());
+        if is_open || owner.as_ref().is_some_and(is_others) {
+            return refuse(
+                "Steadfast's state directory lies below it, and is trusted only where nobody but \
+                 root can write on the way to it: no undo would work",
+            );
+        }
+    }
     if real.starts_with(state) {
         return refuse("it lies in Steadfast's own state directory");
     }

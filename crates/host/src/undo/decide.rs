@@ -350,6 +350,18 @@ impl Deciding<'_> {
                 });
                 continue;
             }
+            let mounted = Mounted::now(self.context.root);
+            let mounted = mounted.as_ref().and_then(|mounted| mounted.below(&place));
+            if let (true, Some(point)) = (self.choice.accept_data_loss, mounted) {
+                self.obstacles.push(Obstacle {
+                    what: place.to_string(),
+                    why: format!(
+                        "something is mounted at `{point}`: umount(8) it first, if it may go"
+                    ),
+                    difference: None,
+                });
+                continue;
+            }
             if self.choice.accept_data_loss {
                 for path in blocked {
                     if let Some(way) = self.ways.get_mut(&path) {

@@ -8,6 +8,11 @@ use resource::kind::administrators::{group_administers, may_administer};
 use super::Touched;
 
 pub(super) fn of(op: &AccountOp, seen: &Answers) -> Option<Touched> {
+    if let AccountOp::RemoveUser { name } | AccountOp::SetUid { name, .. } = op
+        && name == "sshd"
+    {
+        return Touched::cuts_off("sshd lets nobody in without its account `sshd`");
+    }
     let (name, does, else_why) = match op {
         AccountOp::RemoveUser { name } => (name, "is removed", "its account goes"),
         AccountOp::LockPassword { name } => (

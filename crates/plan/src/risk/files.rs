@@ -19,6 +19,8 @@ enum Hold {
     Secret,
     /// Everybody's programs read it.
     Everybody,
+    /// Everybody starts it.
+    Program,
     /// One account's keys: read with its rights, and refused when others may write them.
     Keys,
     /// sudo's rules: what adds a right or a harmless setting takes nothing away.
@@ -32,7 +34,7 @@ enum Hold {
 }
 
 /// The path or what lies below it, what hangs on it, and how. The first that fits counts.
-const TABLE: [(&str, Option<Hold>, &str); 44] = [
+const TABLE: [(&str, Option<Hold>, &str); 57] = [
     // The client's side of SSH lets nobody in.
     ("/etc/ssh/ssh_config", None, ""),
     ("/etc/ssh/ssh_config.d", None, ""),
@@ -73,6 +75,63 @@ const TABLE: [(&str, Option<Hold>, &str); 44] = [
         "/etc/nologin",
         Some(Hold::Barrier),
         "while it is there, only root signs in",
+    ),
+    (
+        "/run/nologin",
+        Some(Hold::Barrier),
+        "while it is there, only root signs in",
+    ),
+    (
+        "/etc/security/pam_env.conf",
+        Some(Hold::Root),
+        "each session begins with it",
+    ),
+    (
+        "/etc/environment",
+        Some(Hold::Everybody),
+        "each session begins with it",
+    ),
+    (
+        "/etc/profile",
+        Some(Hold::Everybody),
+        "each session begins with it",
+    ),
+    (
+        "/etc/profile.d",
+        Some(Hold::Everybody),
+        "each session begins with it",
+    ),
+    (
+        "/etc/bash.bashrc",
+        Some(Hold::Everybody),
+        "each session begins with it",
+    ),
+    (
+        "/etc/shells",
+        Some(Hold::Everybody),
+        "only whose shell it names may sign in",
+    ),
+    ("/usr/bin/bash", Some(Hold::Program), "it is people's shell"),
+    ("/bin/bash", Some(Hold::Program), "it is people's shell"),
+    (
+        "/usr/bin/dash",
+        Some(Hold::Program),
+        "programs and people start it as their shell",
+    ),
+    (
+        "/usr/bin/sh",
+        Some(Hold::Program),
+        "programs and people start it as their shell",
+    ),
+    (
+        "/usr/lib/openssh",
+        Some(Hold::Program),
+        "sshd starts it for each sign-in",
+    ),
+    (
+        "/usr/bin/login",
+        Some(Hold::Program),
+        "people sign in through it",
     ),
     (
         "/etc/hosts.allow",
@@ -434,6 +493,7 @@ fn meta_is_harmless(hold: Hold, effect: &Effect, path: &HostPath) -> bool {
         Hold::Root | Hold::Sudoers => is_roots && !opens(0o022),
         Hold::Secret => is_roots && !opens(0o077),
         Hold::Everybody => is_roots && !opens(0o022) && has_bits(effect, 0o444),
+        Hold::Program => is_roots && !opens(0o022) && has_bits(effect, 0o555),
         Hold::Names => has_bits(effect, 0o444),
         Hold::Boot => true,
         Hold::Barrier => true,

@@ -439,12 +439,16 @@ fn verify_these(
 fn judge_rest(plan: &Plan, rest: &Plan) -> Verdict {
     let mut verdict = Verdict::default();
     let mut more: BTreeMap<String, (usize, String)> = BTreeMap::new();
-    let paths: BTreeSet<&HostPath> = plan
-        .actions
-        .iter()
-        .filter_map(|action| action.effect.path())
-        .collect();
-    // Each mode is right by itself.
+    let mut planned: BTreeMap<&String, BTreeSet<&HostPath>> = BTreeMap::new();
+    for action in &plan.actions {
+        for name in &action.serves {
+            planned
+                .entry(name)
+                .or_default()
+                .extend(action.effect.path());
+        }
+    }
+    // Each mode is right by itself; where none is as planned, nothing was reached.
     let is_attributes = |effect: &Effect| matches!(effect, Effect::SetMeta { .. });
     let otherwise = plan
         .actions
@@ -454,13 +458,14 @@ fn judge_rest(plan: &Plan, rest: &Plan) -> Verdict {
     let seen = Seen::of(rest);
     for action in &rest.actions {
         let what = describe(&action.effect, &seen, is_secret(action), "to");
-        let is_elsewhere = is_attributes(&action.effect)
-            && action
+        for name in &action.serves {
+            let places = planned.get(name);
+            let is_elsewhere = action
                 .effect
                 .path()
-                .is_some_and(|path| !paths.contains(path));
-        for name in &action.serves {
-            if is_elsewhere && !otherwise.contains(name) {
+                .is_some_and(|path| places.is_none_or(|places| !places.contains(path)));
+            let is_one_of_many = is_elsewhere || places.is_some_and(|places| places.len() > 1);
+            if is_one_of_many && is_attributes(&action.effect) && !otherwise.contains(name) {
                 let (count, _) = more.entry(name.clone()).or_insert((0, what.clone()));
                 *count += 1;
                 continue;

@@ -180,13 +180,13 @@ const LISTED: usize = 40;
 
 fn say_differing(change: &Change, differences: &[Difference]) {
     let id = change.id;
-    crate::say(format_args!(
-        "change {id} needs a person: {} not as before it",
-        match differences.len() {
-            1 => "1 place is".to_owned(),
-            more => format!("{more} places are"),
-        }
-    ));
+    let how = match differences.len() {
+        // It did not end well, and by now nothing of it is left.
+        0 => "all that it touched is as before it by now, and looking again ends it".to_owned(),
+        1 => "1 place is not as before it".to_owned(),
+        more => format!("{more} places are not as before it"),
+    };
+    crate::say(format_args!("change {id} needs a person: {how}"));
     say_each(id, differences);
     for step in show::change::endings(change) {
         crate::say(format_args!("next: {} ({})", step.command, step.note));

@@ -146,6 +146,17 @@ fn data_goes_with_a_package_when_that_is_accepted() {
     host.steadfast(&["apply", "--role", "app", "--yes"])
         .expect(0, &["is in effect"]);
     host.shell("mkdir /var/lib/app/deep; echo rows > /var/lib/app/deep/table; echo more >> /var/lib/app/seed");
+    // A disk in it is not emptied.
+    host.shell("mkdir /var/lib/app/disk; mount -t tmpfs t /var/lib/app/disk; echo rows > /var/lib/app/disk/rows");
+    host.steadfast(&["undo", "last", "--yes", "--accept-data-loss"])
+        .expect(
+            5,
+            &[
+                "something is mounted at `/var/lib/app/disk`",
+                "nothing was touched",
+            ],
+        );
+    host.shell("grep rows /var/lib/app/disk/rows && umount /var/lib/app/disk");
     host.steadfast(&["undo", "last", "--yes", "--accept-data-loss"])
         .expect(0, &["undone"]);
     host.shell("! test -e /var/lib/app && ! id app && ! systemctl is-active appd");

@@ -25,9 +25,10 @@ fn units_that_start_and_stop_with_another_go_back_with_it() {
          unit() { printf \"[Unit]\\n$2\\n[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n\" > $1.service; }
          unit main ''; unit part 'PartOf=main.service'; unit bound 'BindsTo=main.service\\nAfter=main.service'
          unit engine ''; unit dock 'Requires=engine.service\\nAfter=engine.service'
+         unit first ''; unit second 'Conflicts=first.service'
          unit talk ''; printf '[Socket]\\nListenStream=/run/talk.sock\\n' > talk.socket
          mkdir -p graphical.target.wants; ln -s /etc/systemd/system/main.service graphical.target.wants/main.service
-         systemctl daemon-reload; systemctl start main part bound talk.socket talk.service",
+         systemctl daemon-reload; systemctl start main part bound first talk.socket talk.service",
     );
     // One stops, and two with it.
     apply(&host, "stop", "  - service: {name: main, running: false}\n");
@@ -49,6 +50,28 @@ fn units_that_start_and_stop_with_another_go_back_with_it() {
     );
     undo(&host);
     host.shell("! systemctl is-active dock && ! systemctl is-active engine");
+
+    // One that can't run beside another.
+    apply(
+        &host,
+        "other",
+        "  - service: {name: second, running: true}\n",
+    );
+    host.shell("! systemctl is-active first");
+    undo(&host);
+    host.shell("systemctl is-active first && ! systemctl is-active second");
+
+    // What is written of a unit counts when it is told.
+    apply(
+        &host,
+        "written",
+        "  - file: {path: /etc/systemd/system/main.service.d/x.conf, content: \"[Service]\\nEnvironment=NEW=1\\n\", notify: main}\n",
+    );
+    let environment = "tr '\\0' '\\n' < /proc/$(systemctl show --property=MainPID --value main)/environ | grep -c NEW=1";
+    assert_eq!(host.shell(environment), "1\n");
+    undo(&host);
+    assert_eq!(host.shell(&format!("{environment}; true")), "0\n");
+    host.shell("systemctl is-active main part bound");
 
     // A socket whose service runs.
     apply(
@@ -91,6 +114,64 @@ apt-get -qq -y install svc
     host.steadfast(&["undo", "last", "--yes"])
         .expect(0, &["undone"]);
     host.shell("systemctl is-active svc && systemctl is-enabled svc");
+}
+
+/// An interpreted service maps nothing of its own, and runs the new version all the same.
+#[test]
+fn what_an_upgrade_restarted_runs_the_old_version_again() {
+    const SVC: &str = r#"
+svc() {
+d=/root/build/svc; mkdir -p $d/usr/lib/systemd/system $d/usr/bin
+printf '#!/bin/sh\n: %s\nwhile :; do sleep 1; done\n' "$1" > $d/usr/bin/svcd; chmod 755 $d/usr/bin/svcd
+printf 'echo %s > /run/svc.version; exec /usr/bin/svcd' "$1" > $d/usr/bin/svc-start
+printf '[Service]\nExecStart=/bin/sh /usr/bin/svc-start\n' > $d/usr/lib/systemd/system/svc.service
+make svc $1 'test ! -d /run/systemd/system || { systemctl daemon-reload; systemctl restart svc; }'
+}
+svc 1
+index
+apt-get -qq -y install svc
+svc 2
+index
+"#;
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!("{MAKE}{SVC}"));
+    assert_eq!(host.shell("cat /run/svc.version"), "1\n");
+    apply(
+        &host,
+        "newer",
+        "  - package: {name: svc, at_least: \"2\"}\n",
+    );
+    assert_eq!(host.shell("cat /run/svc.version"), "2\n");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["undone"]);
+    assert_eq!(
+        host.shell("cat /run/svc.version; dpkg-query -W svc; systemctl is-active svc"),
+        "1\nsvc\t1\nactive\n"
+    );
+}
+
+#[test]
+fn a_home_that_is_there_and_a_way_to_the_state_folder() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell("mkdir /home/app1; echo mine > /home/app1/file; useradd eve; mkdir /home/app2; chown eve /home/app2");
+    let before = host.snapshot();
+    apply(&host, "app1", "  - user: {name: app1}\n");
+    host.shell("id app1 && test -e /home/app1/file");
+    undo(&host);
+    host.expect_same(&before);
+    // Somebody else's is none; and what failed halfway is taken back.
+    host.role("app2", "  - user: {name: app2}\n");
+    host.steadfast(&["apply", "--role", "app2", "--yes"])
+        .expect(4, &["/home/app2"]);
+    host.shell("! id app2");
+    host.expect_same(&before);
+    // No undo would work.
+    host.role("open", "  - directory: {path: /var/lib, owner: eve}\n");
+    host.steadfast(&["apply", "--role", "open", "--yes"])
+        .expect(1, &["state directory lies below it"]);
+    host.expect_same(&before);
 }
 
 #[test]
