@@ -117,10 +117,12 @@ fn on_the_host(plan: &Plan, brought: &str) -> Result<Plan, stages::Differs> {
 }
 
 fn written(plan: &Plan) -> &str {
-    let of = |effect| match effect {
-        &Effect::PutFile { ref content, .. } => content.as_text(),
-        _ => None,
-    };
+    fn of(effect: &Effect) -> Option<&str> {
+        match effect {
+            Effect::PutFile { content, .. } => content.as_text(),
+            _ => None,
+        }
+    }
     let mut contents = plan.actions.iter().filter_map(|action| of(&action.effect));
     contents.next().expect("a file is written")
 }

@@ -284,8 +284,8 @@ fn a_feed_is_removed_and_what_hangs_on_it_is_said() {
 fn a_feed_is_called_as_the_folder_that_a_path_leads_to() {
     let bench = Bench::new("here");
     let folder = std::path::PathBuf::from(bench.path("osv-here"));
-    std::fs::create_dir_all(folder.join("inner")).expect("a folder");
-    std::fs::write(
+    fs::create_dir_all(folder.join("inner")).expect("a folder");
+    fs::write(
         folder.join("one.json"),
         record("CVE-2026-0001", Some("3.0.11-1"), ""),
     )

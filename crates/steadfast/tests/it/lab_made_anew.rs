@@ -213,7 +213,7 @@ fn outlives(rule: &Rule, release: Release) -> Result<bool, String> {
         return Err(format!("applied: {said}"));
     }
     let packages = packages_of(&host)?;
-    println!("{} {release}: {packages:?}", rule.id);
+    eprintln!("{} {release}: {packages:?}", rule.id);
     if packages.is_empty() {
         return Ok(false);
     }

@@ -161,7 +161,10 @@ fn killed_anywhere_the_merged_file_is_known() {
         let said = host.steadfast(&["recover"]);
         assert!(matches!(said.code, Some(0 | 4)), "wait {at}: {said}");
         assert!(!said.err.contains("someone else"), "wait {at}: {said}");
-        if host.shell("dpkg-query -W -f '${Status}' demo 2>/dev/null || true") != "" {
+        if !host
+            .shell("dpkg-query -W -f '${Status}' demo 2>/dev/null || true")
+            .is_empty()
+        {
             host.shell("grep '^port = 2$' /etc/demo/demo.conf && systemctl is-active demo");
             host.steadfast(&UNDO).expect(0, &["undone"]);
         }

@@ -76,12 +76,16 @@ impl Deciding<'_> {
         let units = unit::of_files(&new)?.into_iter().map(|unit| unit.name);
         let rest = goes_to_rest(record.actions.iter()).into_iter();
         let stops = units.chain(rest.map(str::to_owned)).collect();
-        let mut stay = accounts::stay(
-            passwd.three(),
-            group.three(),
-            &|path: &HostPath| goes.contains(path) || of_the_moment(path),
-            &stops,
-        )?;
+        // What runs, and whose files lie elsewhere, is the running host's.
+        let mut stay = match self.context.root.is_live() {
+            true => accounts::stay(
+                passwd.three(),
+                group.three(),
+                &|path: &HostPath| goes.contains(path) || of_the_moment(path),
+                &stops,
+            )?,
+            false => Stay::default(),
+        };
         for name in &names {
             for (file, texts) in [("/etc/passwd", &passwd), ("/etc/shadow", &shadow)] {
                 let three = texts.three();
