@@ -313,9 +313,7 @@ fn put_paths_back<'a>(
             .and_then(|()| file::put_back(context, &image.path, &image.before));
         match put_back {
             Ok(()) => {
-                reload |= [&b"/etc/systemd/"[..], b"/usr/lib/systemd/"]
-                    .iter()
-                    .any(|top| image.path.as_bytes().starts_with(top));
+                reload |= unit::is_read_by_systemd(&image.path);
                 sink(Event::PutBack {
                     path: image.path.clone(),
                 });

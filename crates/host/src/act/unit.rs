@@ -114,6 +114,13 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
     }
 }
 
+/// Is it below a directory of units, where systemd does not notice each new file by itself?
+pub fn is_read_by_systemd(path: &HostPath) -> bool {
+    UNIT_DIRECTORIES
+        .iter()
+        .any(|directory| path.is_within(&HostPath::literal(directory)))
+}
+
 /// Is a file of the unit newer than what systemd has read of it?
 fn needs_reload(name: &str) -> Result<bool, ActError> {
     let shown = systemctl()?

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use model::{Action, ActionId, Effect, HostPath, Premise, Probe};
+use model::{Action, ActionId, Effect, HostPath, Premise, Probe, UnitOp};
 
 use super::images::image_key;
 use super::mine::Places;
@@ -132,6 +132,7 @@ impl Work<'_> {
             let started = Instant::now();
             let result = self
                 .still_holds(action)
+                .and_then(|()| self.read_units_for(action))
                 .and_then(|()| told.act(&self.context, action));
             self.options.crash.here("action carried out");
             finished = self.conclude(action, result, |action| Event::Done {
@@ -156,8 +157,9 @@ impl Work<'_> {
             }
             done.push(&action.effect);
             let started = Instant::now();
-            let result = told
-                .act(&self.context, action)
+            let result = self
+                .read_units_for(action)
+                .and_then(|()| told.act(&self.context, action))
                 .and_then(|()| validate::answers(&self.target.root, &action.effect));
             self.options.crash.here("activated");
             finished = self.conclude(action, result, |action| Event::Activated {
@@ -282,6 +284,18 @@ impl Work<'_> {
             }
         }
         batch
+    }
+
+    /// A unit is told something when systemd has read what this change wrote of units.
+    fn read_units_for(&mut self, action: &Action) -> Result<(), ActError> {
+        let Effect::Unit { op, .. } = &action.effect else {
+            return Ok(());
+        };
+        let is_told = matches!(op, UnitOp::Start | UnitOp::Reload | UnitOp::Restart);
+        match self.target.root.is_live() && is_told && self.changed.take_units() {
+            true => unit::daemon_reload(),
+            false => Ok(()),
+        }
     }
 
     /// What the action rests on is as the plan saw it, unless this change itself changed it. What

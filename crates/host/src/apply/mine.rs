@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ActionId, HostPath, Probe};
 
+use crate::act::unit;
 use crate::journal::Imaged;
 
 /// The places of each action's images in the list of all.
@@ -32,6 +33,8 @@ impl Places {
 pub(super) struct ChangedByUs {
     paths: BTreeMap<HostPath, BTreeSet<ActionId>>,
     actions: BTreeSet<ActionId>,
+    /// A file of units, since systemd has last read them.
+    units: bool,
 }
 
 impl ChangedByUs {
@@ -40,7 +43,13 @@ impl ChangedByUs {
         self.actions.insert(action);
     }
 
+    /// Must systemd read its units again? Then that is done now.
+    pub(super) fn take_units(&mut self) -> bool {
+        std::mem::take(&mut self.units)
+    }
+
     pub(super) fn add(&mut self, action: ActionId, path: &HostPath) {
+        self.units |= unit::is_read_by_systemd(path);
         if let Some(by) = self.paths.get_mut(path) {
             by.insert(action);
             return;
