@@ -213,7 +213,6 @@ fn outlives(rule: &Rule, release: Release) -> Result<bool, String> {
         return Err(format!("applied: {said}"));
     }
     let packages = packages_of(&host)?;
-    eprintln!("{} {release}: {packages:?}", rule.id);
     if packages.is_empty() {
         return Ok(false);
     }

@@ -162,7 +162,8 @@ fn a_home_that_is_there_and_a_way_to_the_state_folder() {
     host.role("app2", "  - user: {name: app2}\n");
     host.role("open", "  - directory: {path: /var/lib, owner: eve}\n");
     let before = host.snapshot();
-    apply(&host, "app1", "  - user: {name: app1}\n");
+    host.steadfast(&["apply", "--role", "app1", "--yes"])
+        .expect(0, &["is in effect"]);
     host.shell("id app1 && test -e /home/app1/file");
     undo(&host);
     host.expect_same(&before);
