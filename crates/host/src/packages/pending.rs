@@ -180,6 +180,10 @@ fn pending_of(
     let offers = offers(caches, &names)?;
     say_security(&mut all, &offers);
     let mut left = left(&installed, &all, &offers);
+    if take_for_security(caches, &mut all, &left) {
+        say_security(&mut all, &offers);
+        left = self::left(&installed, &all, &offers);
+    }
     if !left.held.is_empty() && !left.kept.is_empty() {
         let behind = without_holds(caches)?;
         let (behind, kept) = left
@@ -190,6 +194,37 @@ fn pending_of(
         left.kept = kept;
     }
     Ok((all, left))
+}
+
+/// So many are asked for by themselves; apt keeps back a handful.
+const MOST_ASKED: usize = 20;
+
+/// What apt keeps back for the sake of another that it keeps back too, and takes when it is asked for
+/// it: a security update is worth the question. Was there any?
+fn take_for_security(caches: &Caches, all: &mut Vec<Pending>, left: &Held) -> bool {
+    let mut is_more = false;
+    let kept = left.kept.iter().filter(|kept| kept.security.is_some());
+    for kept in kept.take(MOST_ASKED) {
+        let upgrades = all.iter().filter(|one| one.from.is_some());
+        let words = upgrades
+            .chain([kept])
+            .map(|one| format!("{}={}", one.name, one.to));
+        let words: Vec<String> = ["install", "--only-upgrade"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(words)
+            .collect();
+        // apt says why not, and that it is kept back is said already.
+        let Ok(more) = simulate(caches, &words) else {
+            continue;
+        };
+        let has = |one: &Pending| more.iter().any(|other| other.name == one.name);
+        if has(kept) && all.iter().all(has) {
+            *all = more;
+            is_more = true;
+        }
+    }
+    is_more
 }
 
 /// Whether it is for security, and whether anything proves whose it is.

@@ -269,3 +269,31 @@ fn one_package_or_one_vulnerability_is_taken_alone() {
     );
     assert_eq!(version(&host, "toola"), "1.0-1");
 }
+
+/// A newer version of another package conflicts with it: apt's `upgrade` then takes neither of them,
+/// where new packages may come, and the security update can be had all the same.
+#[test]
+fn a_security_update_is_taken_although_another_package_is_kept_back() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}{ARCHIVES}
+for name in other fixed; do one $name 1.0-1 /srv/main; done
+both
+apt-get -qq -y install other fixed >/dev/null
+one fixed 2.0-1 /srv/archive
+one other 2.0-1 /srv/main '' 'Conflicts: fixed
+'
+both
+"
+    ));
+    host.steadfast(&["patch", "plan", "--only", "security"])
+        .expect(1, &["fixed 1.0-1 → 2.0-1 security"]);
+    host.steadfast(&["patch", "plan", "--package", "fixed"])
+        .expect(1, &["fixed 1.0-1 → 2.0-1 security"]);
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &["it is as planned"]);
+    assert_eq!(version(&host, "fixed"), "2.0-1");
+    assert_eq!(version(&host, "other"), "1.0-1");
+}
