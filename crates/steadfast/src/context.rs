@@ -100,10 +100,14 @@ impl Context {
     }
 
     /// The same, of what is to be taken back. Steadfast's own part in it, the unit that recovers at
-    /// boot, is meant by nobody who says `last`.
+    /// boot, is meant by nobody who says `last`, nor is what somebody decided to keep as it is.
     pub fn change_to_undo(&self, state: &State, typed: &str) -> Result<Change, Failure> {
         let history = state.history().map_err(refused)?;
-        let is_meant = |change: &Change| is_in_effect(change) && change.serves != [OWN];
+        let is_meant = |change: &Change| {
+            is_in_effect(change)
+                && change.serves != [OWN]
+                && change.state != ChangeState::KeptAsItIs
+        };
         find(&history, typed, is_meant).cloned()
     }
 
