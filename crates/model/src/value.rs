@@ -82,7 +82,8 @@ impl Observed {
         Self::new(Answer::Unknown(reason))
     }
 
-    /// Of a file's content: the digest of all else that was seen of it. None of anything else.
+    /// Of a file: the digest of all that was seen of it but its content, and so its size. None of
+    /// anything else.
     pub fn form(&self) -> Option<Digest> {
         let of = |meta: &Meta, resolved: Option<&HostPath>| {
             let without_size = Meta {
@@ -93,7 +94,7 @@ impl Observed {
         };
         match &self.answer {
             Answer::Known(Value::File(file)) => of(&file.meta, file.resolved.as_ref()),
-            Answer::Known(Value::FileDigest { meta, .. }) => of(meta, None),
+            Answer::Known(Value::FileDigest { meta, .. } | Value::Meta(meta)) => of(meta, None),
             _ => None,
         }
     }
