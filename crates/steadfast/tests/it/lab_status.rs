@@ -286,7 +286,9 @@ fn what_nobody_tells_the_version_of_is_unknown_and_not_closed() {
         .steadfast(&["vulns", "--os-only"])
         .expect(3, &["runs an old file /usr/lib/old-one, which is of no"]);
     assert!(!said.out.contains("/tmp/old-one"), "{said}");
-    host.shell("kill $(pidof /usr/lib/old-one old-one)");
+    host.shell(
+        "for id in $(pidof old-one); do kill $id; done; while pidof old-one >/dev/null; do sleep 0.05; done",
+    );
     let said = host
         .steadfast(&["vulns", "--os-only"])
         .expect(3, &["no finding in what can be told"]);
