@@ -316,7 +316,8 @@ fn conclude(undone: &Undone) -> Exit {
             let others: Vec<HostPath> = left
                 .differing
                 .iter()
-                .filter(|path| !merged.contains(path) && !left.theirs.contains(path))
+                .filter(|path| !merged.contains(path))
+                .filter(|path| !left.theirs.iter().any(|theirs| path.is_within(theirs)))
                 .cloned()
                 .collect();
             say_left("not as they were before the change", &paths(&others));

@@ -33,7 +33,7 @@ const TWELVE: [Case; 12] = [
     Case {
         package: "postgresql",
         used: "for i in $(seq 60); do su postgres -c 'psql -c \"select 1\"' && exit; sleep 1; done; exit 1",
-        changed: "cp -a /etc/postgresql /root/kept; cd /; su postgres -c 'createdb shop; psql shop -c \"create table orders as select generate_series(1,1000)\"'",
+        changed: "cp -a /etc/postgresql /var/cache/apt/kept; cd /; su postgres -c 'createdb shop; psql shop -c \"create table orders as select generate_series(1,1000)\"'",
     },
     Case {
         package: "unattended-upgrades",
@@ -214,11 +214,10 @@ fn play(release: Release, case: &Case) {
         // The data that stayed is all there when its program and its configuration come back.
         host.steadfast(&apply).expect(0, &["is in effect"]);
         host.shell(
-            "cp -a /root/kept/. /etc/postgresql/ && systemctl daemon-reload && systemctl start postgresql",
+            "cp -a /var/cache/apt/kept/. /etc/postgresql/ && systemctl daemon-reload && systemctl start postgresql",
         );
         host.shell(case.used);
-        let rows =
-            "cd /; su postgres -c \"psql shop -tAc 'select count(*), sum(orders) from orders'\"";
+        let rows = "cd /; su postgres -c \"psql shop -tAc 'select count(*), sum(generate_series) from orders'\"";
         assert_eq!(host.shell(rows), "1000|500500\n", "{name}");
     }
 }
