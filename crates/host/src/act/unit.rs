@@ -85,10 +85,6 @@ pub fn act(name: &str, op: UnitOp) -> Result<(), ActError> {
     if is_booted() && may_be_refused(name, op)? {
         forget_failure(name)?;
     }
-    // What was written of a unit counts only when systemd has read it.
-    if is_booted() && (starts || op == UnitOp::Reload) && needs_reload(name)? {
-        daemon_reload()?;
-    }
     let program = match (is_booted(), changes_links) {
         // While the host boots, recovery runs before most units: waiting for one of them
         // would be waiting for ourselves.
@@ -119,14 +115,6 @@ pub fn is_read_by_systemd(path: &HostPath) -> bool {
     UNIT_DIRECTORIES
         .iter()
         .any(|directory| path.is_within(&HostPath::literal(directory)))
-}
-
-/// Is a file of the unit newer than what systemd has read of it?
-fn needs_reload(name: &str) -> Result<bool, ActError> {
-    let shown = systemctl()?
-        .args(["show", "--property=NeedDaemonReload", "--value", "--", name])
-        .succeed()?;
-    Ok(shown.stdout.trim() == "yes")
 }
 
 /// Could systemd refuse the op because the unit was started often lately? A restart would then

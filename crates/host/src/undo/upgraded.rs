@@ -300,24 +300,10 @@ impl Packages {
         goes: &(dyn Fn(&HostPath) -> bool + Sync),
         unit_files: &BTreeSet<HostPath>,
     ) -> Result<Stay, ActError> {
-        let contents = |path: &'static str| -> Result<Option<[Vec<u8>; 3]>, ActError> {
-            let path = HostPath::literal(path);
-            let found = images
-                .iter()
-                .find(|image| image.role == Role::Touched && image.path == path);
-            let both = found.and_then(|image| {
-                let read = |node| reads(context.images, node);
-                Some((read(&image.before)?, read(image.after.as_ref()?)?))
-            });
-            let Some((before, left)) = both else {
-                return Ok(None);
-            };
-            let now = context.root.read(&path, DATABASE_BYTES)?;
-            Ok(Some([before, left, now.unwrap_or_default()]))
-        };
-        let (passwd, group) = (contents("/etc/passwd")?, contents("/etc/group")?);
-        let [passwd, group] =
-            [&passwd, &group].map(|all| all.as_ref().map(Three::of).unwrap_or_default());
+        let mine = || images.iter().filter(|image| image.role == Role::Touched);
+        let passwd = contents(context, mine(), "/etc/passwd")?;
+        let group = contents(context, mine(), "/etc/group")?;
+        let [passwd, group] = [&passwd, &group].map(Three::of);
         let stops = unit::of_files(unit_files)?.into_iter();
         let stops = stops.map(|unit| unit.name).collect();
         accounts::stay(passwd, group, goes, &stops)
@@ -367,21 +353,8 @@ impl Packages {
         stay: &Stay,
         current: &Node,
     ) -> Result<Option<Vec<u8>>, String> {
-        let read = |node| reads(context.images, node);
-        let after = image.after.as_ref().unwrap_or(&image.before);
-        let all = (read(&image.before), read(after), read(current));
-        let (Some(before), Some(left), Some(now)) = all else {
-            return Ok(None);
-        };
-        let three = Three {
-            before: &before,
-            left: &left,
-            now: &now,
-        };
         let stays = |entry: &str| self.entry_stays(&image.path, stay, entry);
-        without(form, three, &stays)
-            .map(Some)
-            .map_err(|clash| clash.to_string())
+        entries_without(context, image, form, &stays, current)
     }
 
     /// For people: which packages stay, and why.
@@ -480,6 +453,44 @@ fn split(name: &[u8]) -> Option<(&str, &str)> {
 fn info_file(path: &HostPath) -> Option<(&str, &str)> {
     let rest = path.as_bytes().strip_prefix(INFO.as_bytes())?;
     split(rest.strip_prefix(b"/")?)
+}
+
+/// What a file was before the change, what that left, and what it is now; nothing of one that the
+/// change did not write, or whose content was not kept.
+pub(super) fn contents<'a>(
+    context: &Context<'_>,
+    mut images: impl Iterator<Item = &'a Imaged>,
+    path: &'static str,
+) -> Result<[Vec<u8>; 3], ActError> {
+    let path = HostPath::literal(path);
+    let both = images.find(|image| image.path == path).and_then(|image| {
+        let read = |node| reads(context.images, node);
+        Some((read(&image.before)?, read(image.after.as_ref()?)?))
+    });
+    let Some((before, left)) = both else {
+        return Ok([const { Vec::new() }; 3]);
+    };
+    let now = context.root.read(&path, DATABASE_BYTES)?;
+    Ok([before, left, now.unwrap_or_default()])
+}
+
+/// A shared file without what the change did to it; none where its content was not kept.
+pub(super) fn entries_without(
+    context: &Context<'_>,
+    image: &Imaged,
+    form: Form,
+    stays: &dyn Fn(&str) -> bool,
+    current: &Node,
+) -> Result<Option<Vec<u8>>, String> {
+    let read = |node| reads(context.images, node);
+    let after = image.after.as_ref().unwrap_or(&image.before);
+    let all = (read(&image.before), read(after), read(current));
+    let (Some(before), Some(left), Some(now)) = all else {
+        return Ok(None);
+    };
+    without(form, Three::of(&[before, left, now]), stays)
+        .map(Some)
+        .map_err(|clash| clash.to_string())
 }
 
 /// Of which of these packages a file in dpkg's info is: `NAME` alone, or `NAME:ARCHITECTURE`.

@@ -13,7 +13,7 @@ use crate::act::{LastLink, account, unit};
 use crate::image::Node;
 use crate::journal::{Imaged, Role};
 use crate::records::accounts::{homes, made, members, named, shells};
-use crate::records::entries::{Three, without};
+use crate::records::entries::Three;
 use crate::records::{Shared, shared};
 use crate::state::ChangeRecord;
 use crate::take_back::goes_to_rest;
@@ -25,19 +25,6 @@ pub(super) fn is_by_entry(image: &Imaged, after: &Node, current: &Node) -> bool 
         && [&image.before, after, current].into_iter().all(is_file)
         && !current.same_as(after)
         && !current.same_as(&image.before)
-}
-
-/// A directory service has a hundred thousand accounts.
-const ACCOUNTS_BYTES: u64 = 64 << 20;
-
-/// What a file was before the change, what that left, and what it is now.
-#[derive(Default)]
-struct Texts([Vec<u8>; 3]);
-
-impl Texts {
-    fn three(&self) -> Three<'_> {
-        Three::of(&self.0)
-    }
 }
 
 impl Deciding<'_> {
@@ -58,44 +45,47 @@ impl Deciding<'_> {
             .clone()
             .filter(|image| account::is_of_accounts(&image.path))
             .collect();
-        let [passwd, shadow, group, gshadow] = [
-            self.texts(&files, "/etc/passwd")?,
-            self.texts(&files, "/etc/shadow")?,
-            self.texts(&files, "/etc/group")?,
-            self.texts(&files, "/etc/gshadow")?,
-        ];
-        let names: BTreeSet<String> = made(passwd.three()).into_keys().collect();
+        // Most changes have none, and nothing is asked for their sake.
+        if files.is_empty() {
+            return Ok(());
+        }
+        let contents = |path| upgraded::contents(self.context, files.iter().copied(), path);
+        let (passwd, shadow) = (contents("/etc/passwd")?, contents("/etc/shadow")?);
+        let (group, gshadow) = (contents("/etc/group")?, contents("/etc/gshadow")?);
+        let names: BTreeSet<String> = made(Three::of(&passwd)).into_keys().collect();
         let goes: BTreeSet<&HostPath> = images
             .filter(|image| image.before == Node::Absent)
             .map(|image| &image.path)
             .collect();
-        // What the undo stops runs as it until then.
-        let new = record.images.iter();
-        let new = new.filter(|image| image.before == Node::Absent);
-        let new = new.map(|image| image.path.clone()).collect();
-        let units = unit::of_files(&new)?.into_iter().map(|unit| unit.name);
-        let rest = goes_to_rest(record.actions.iter()).into_iter();
-        let stops = units.chain(rest.map(str::to_owned)).collect();
         // What runs, and whose files lie elsewhere, is the running host's.
         let mut stay = match self.context.root.is_live() {
-            true => accounts::stay(
-                passwd.three(),
-                group.three(),
-                &|path: &HostPath| goes.contains(path) || of_the_moment(path),
-                &stops,
-            )?,
+            true => {
+                // What the undo stops runs as it until then.
+                let new = record.images.iter();
+                let new = new.filter(|image| image.before == Node::Absent);
+                let new = new.map(|image| image.path.clone()).collect();
+                let units = unit::of_files(&new)?.into_iter().map(|unit| unit.name);
+                let rest = goes_to_rest(record.actions.iter()).into_iter();
+                let stops = units.chain(rest.map(str::to_owned)).collect();
+                accounts::stay(
+                    Three::of(&passwd),
+                    Three::of(&group),
+                    &|path: &HostPath| goes.contains(path) || of_the_moment(path),
+                    &stops,
+                )?
+            }
             false => Stay::default(),
         };
         for name in &names {
             for (file, texts) in [("/etc/passwd", &passwd), ("/etc/shadow", &shadow)] {
-                let three = texts.three();
+                let three = Three::of(texts);
                 if named(three.left, name) != named(three.now, name) {
                     let why = format!("its entry in {file} was changed since");
                     stay.users.entry(name.clone()).or_insert(why);
                 }
             }
             for texts in [&group, &gshadow] {
-                let three = texts.three();
+                let three = Three::of(texts);
                 let now = members(three.now, name);
                 if let Some(of) = now.difference(&members(three.left, name)).next() {
                     let why = format!("it was made a member of {of} since");
@@ -123,7 +113,7 @@ impl Deciding<'_> {
             self.obstacles.extend(obstacles);
             return Ok(());
         }
-        let homes = homes(passwd.three().left);
+        let homes = homes(Three::of(&passwd).left);
         let homes: Vec<HostPath> = stay
             .users
             .keys()
@@ -142,6 +132,14 @@ impl Deciding<'_> {
 
     /// What others changed in the files meanwhile stays, entry by entry and member by member.
     fn settle_by_entry(&mut self, files: &[&Imaged]) -> Result<(), UndoError> {
+        let blocked = |deciding: &Self, image: &Imaged, current: &Node, why: &str| {
+            let after = image.after.as_ref().unwrap_or(&image.before);
+            Verdict::Blocked(Obstacle {
+                what: image.path.to_string(),
+                why: why.to_owned(),
+                difference: difference(deciding.context.images, image, after, current),
+            })
+        };
         for image in files {
             let Some(Shared::Entries(form)) = shared(&image.path) else {
                 continue;
@@ -153,42 +151,18 @@ impl Deciding<'_> {
             if !is_by_entry(image, after, &way.current) {
                 continue;
             }
-            let read = |node| upgraded::reads(self.context.images, node);
-            let all = (read(&image.before), read(after), read(&way.current));
-            let (Some(before), Some(left), Some(now)) = all else {
-                continue;
-            };
-            let all = [before, left, now];
-            let verdict = match without(form, Three::of(&all), &|_| false) {
-                Ok(merged) => self.entries_become(image, after, &way.current, &merged)?,
-                Err(clash) => Verdict::Blocked(Obstacle {
-                    what: image.path.to_string(),
-                    why: clash.to_string(),
-                    difference: difference(self.context.images, image, after, &way.current),
-                }),
+            let merged =
+                upgraded::entries_without(self.context, image, form, &|_| false, &way.current);
+            let verdict = match merged {
+                Ok(Some(merged)) => self.entries_become(image, after, &way.current, &merged)?,
+                Ok(None) => blocked(self, image, &way.current, "its content was not kept"),
+                Err(clash) => blocked(self, image, &way.current, &clash),
             };
             if let Some(way) = self.ways.get_mut(&image.path) {
                 way.verdict = verdict;
             }
         }
         Ok(())
-    }
-
-    fn texts(&self, files: &[&Imaged], path: &'static str) -> Result<Texts, UndoError> {
-        let path = HostPath::literal(path);
-        let Some(image) = files.iter().find(|image| image.path == path) else {
-            return Ok(Texts::default());
-        };
-        let read = |node: Option<&Node>| {
-            let read = node.and_then(|node| upgraded::reads(self.context.images, node));
-            read.unwrap_or_default()
-        };
-        let now = self.context.root.read(&path, ACCOUNTS_BYTES)?;
-        Ok(Texts([
-            read(Some(&image.before)),
-            read(image.after.as_ref()),
-            now.unwrap_or_default(),
-        ]))
     }
 
     /// Where people have come to rest on what goes: their login shell, or a module that a sign-in

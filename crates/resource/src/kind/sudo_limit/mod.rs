@@ -312,22 +312,7 @@ impl SudoLimit {
                     }
                     Scope::Only(..) => "some uses".to_owned(),
                 };
-                let edits: Vec<Edit> = setting
-                    .removal
-                    .clone()
-                    .map(sudoers::without)
-                    .into_iter()
-                    .collect();
-                Some(Drift {
-                    observed: format!("no password is asked of {who}"),
-                    wanted: "sudo asks for a password".to_owned(),
-                    at: vec![setting.at.clone()],
-                    by_hand: edits
-                        .is_empty()
-                        .then(|| "take `!authenticate` away with visudo".to_owned()),
-                    edits,
-                    ..Drift::default()
-                })
+                Some(asks_nothing(setting, &who, "!authenticate"))
             })
             .collect()
     }
@@ -355,27 +340,26 @@ impl SudoLimit {
                 if self.excepts(&format!("%{group}")) {
                     return None;
                 }
-                let edits: Vec<Edit> = setting
-                    .removal
-                    .clone()
-                    .map(sudoers::without)
-                    .into_iter()
-                    .collect();
-                Some(Drift {
-                    observed: format!(
-                        "no password is asked of members of `{}`",
-                        printable(group.as_bytes())
-                    ),
-                    wanted: "sudo asks for a password".to_owned(),
-                    at: vec![setting.at.clone()],
-                    by_hand: edits
-                        .is_empty()
-                        .then(|| "take `exempt_group` away with visudo".to_owned()),
-                    edits,
-                    ..Drift::default()
-                })
+                let who = format!("members of `{}`", printable(group.as_bytes()));
+                Some(asks_nothing(setting, &who, "exempt_group"))
             })
             .collect()
+    }
+}
+
+/// A setting by which nobody asks them for a password.
+fn asks_nothing(setting: &Setting, who: &str, option: &str) -> Drift {
+    let removal = setting.removal.clone().map(sudoers::without);
+    let edits: Vec<Edit> = removal.into_iter().collect();
+    Drift {
+        observed: format!("no password is asked of {who}"),
+        wanted: "sudo asks for a password".to_owned(),
+        at: vec![setting.at.clone()],
+        by_hand: edits
+            .is_empty()
+            .then(|| format!("take `{option}` away with visudo")),
+        edits,
+        ..Drift::default()
     }
 }
 
