@@ -34,6 +34,9 @@ pub struct Seen {
     is_oneshot: bool,
     /// A socket, a timer or a bus name starts it when it is needed, so it may rest meanwhile.
     is_on_demand: bool,
+    /// Made for one run of something, by `systemd-run` as a rule: no file says what it is, and it
+    /// is gone with its end.
+    is_transient: bool,
     main_process: Option<u32>,
     /// systemd is about to start or stop it.
     has_job: bool,
@@ -72,6 +75,12 @@ impl Seen {
         self.is_on_demand
     }
 
+    /// Was it made for one run of something, so that its end is no failure, and nothing can start
+    /// it again?
+    pub const fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+
     /// Of a service that runs (systemd.service(5), `MainPID`).
     pub const fn main_process(&self) -> Option<u32> {
         self.main_process
@@ -102,6 +111,11 @@ impl Seen {
             .filter(|after| ended_once && *after <= RESTART_LIMIT)
     }
 
+    /// systemd has forgotten by now what a transient unit was.
+    const fn may_rest(&self, now: &Self) -> bool {
+        now.is_oneshot || now.is_on_demand || self.is_transient
+    }
+
     /// `self` was seen before, `now` is how it is now.
     pub fn health(&self, now: &Self) -> Health {
         let reason = match now.result.as_str() {
@@ -117,9 +131,7 @@ impl Seen {
             "activating" => Health::Down(format!("it ended{reason}, and is started again")),
             // What follows is another state, and soon.
             "deactivating" => Health::Starting,
-            "inactive" if (now.is_oneshot || now.is_on_demand) && reason.is_empty() => {
-                Health::Rests
-            }
+            "inactive" if self.may_rest(now) && reason.is_empty() => Health::Rests,
             "inactive" => Health::Down(format!("it has stopped{reason}")),
             "failed" => Health::Down(format!("it has failed{reason}")),
             other => Health::Down(format!("it is {other}{reason}")),
@@ -142,6 +154,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 "Result" => value.clone_into(&mut seen.result),
                 "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
                 "Type" => seen.is_oneshot = value == "oneshot",
+                "Transient" => seen.is_transient = value == "yes",
                 "MainPID" => seen.main_process = value.parse().ok().filter(|id| *id != 0),
                 "Job" => seen.has_job = !matches!(value, "" | "0"),
                 "RestartUSec" => seen.restart_after = parse_span(value),
@@ -185,7 +198,7 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     for name in names {
         check_name(name)?;
     }
-    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,MainPID,Job,RestartUSec";
+    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,Transient,MainPID,Job,RestartUSec";
     let arguments = ["show", properties, "--"];
     let mut told_of = 0;
     for attempt in 0..ASKED_AT_MOST {

@@ -307,6 +307,22 @@ fn what_systemd_says_of_a_unit_is_judged() {
     }
 }
 
+/// Our own watch over an older change ended while a patch was at work, and the patch was taken back
+/// for it: systemd has forgotten by then what the unit was.
+#[test]
+fn the_end_of_a_transient_unit_is_no_failure() {
+    let text = [
+        "ActiveState=active\nType=exec\nTransient=yes",
+        "ActiveState=inactive\nType=simple\nTransient=no\nResult=success",
+        "ActiveState=failed\nTransient=yes\nResult=exit-code",
+    ];
+    let seen = parse_show(&text.join("\n\n"));
+    assert!(seen[0].is_transient() && !seen[1].is_transient());
+    assert_eq!(seen[0].health(&seen[1]), Health::Rests);
+    assert!(matches!(seen[1].health(&seen[1]), Health::Down(_)));
+    assert!(matches!(seen[0].health(&seen[2]), Health::Down(_)));
+}
+
 /// Case 3 of a day of patching: a unit that another one ended by its restart has its `RestartSec`.
 #[test]
 fn a_unit_that_systemd_starts_again_has_the_time_for_it_once() {
