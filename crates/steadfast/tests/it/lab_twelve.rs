@@ -8,7 +8,7 @@ use std::path::Path;
 use lab::{Difference, Release};
 
 use crate::booted::{differences, listed};
-use crate::many_kinds::rounds;
+use crate::many_kinds::all_is_wanted;
 use crate::packages::host_that_can_install;
 
 /// A package of which nothing else is a part, and that comes later.
@@ -89,28 +89,52 @@ const TWELVE: [Case; 12] = [
     },
 ];
 
-#[test]
-fn packages_of_bookworm_are_used_and_undone() {
-    for case in chosen(&["redis-server"]) {
-        play(Release::Bookworm, case);
-    }
-}
-
-#[test]
-fn packages_of_trixie_are_used_and_undone() {
-    for case in chosen(&["fail2ban"]) {
-        play(Release::Trixie, case);
-    }
-}
-
-/// All twelve where everything is tried, else those; `STEADFAST_PACKAGE` names one.
-fn chosen(named: &[&str]) -> Vec<&'static Case> {
-    let one = std::env::var("STEADFAST_PACKAGE").ok();
-    let is_meant = |case: &&Case| match &one {
-        Some(one) => case.package == one,
-        None => rounds(0, 1) == 1 || named.contains(&case.package),
+/// A test for each package on each release: two are always played, the rest where everything is tried.
+macro_rules! on_both_releases {
+    ($($name:ident: $package:literal,)*) => {
+        mod on_bookworm {
+            $(#[test]
+            fn $name() {
+                super::play_if_meant(super::Release::Bookworm, $package, &["redis-server"]);
+            })*
+        }
+        mod on_trixie {
+            $(#[test]
+            fn $name() {
+                super::play_if_meant(super::Release::Trixie, $package, &["fail2ban"]);
+            })*
+        }
+        /// No package is without its two tests.
+        #[test]
+        fn each_package_has_its_tests() {
+            let tested = [$($package),*];
+            assert!(TWELVE.iter().map(|case| case.package).eq(tested));
+        }
     };
-    TWELVE.iter().filter(is_meant).collect()
+}
+
+on_both_releases! {
+    nginx: "nginx",
+    postgresql: "postgresql",
+    unattended_upgrades: "unattended-upgrades",
+    fail2ban: "fail2ban",
+    chrony: "chrony",
+    libpam_pwquality: "libpam-pwquality",
+    exim4: "exim4",
+    molly_guard: "molly-guard",
+    nvi: "nvi",
+    redis_server: "redis-server",
+    apache2: "apache2",
+    rsyslog: "rsyslog",
+}
+
+fn play_if_meant(release: Release, package: &str, always: &[&str]) {
+    if !always.contains(&package) && !all_is_wanted() {
+        return;
+    }
+    for case in TWELVE.iter().filter(|case| case.package == package) {
+        play(release, case);
+    }
 }
 
 /// What is compared beside files: versions, marks, accounts, units, processes (but those that ask).
