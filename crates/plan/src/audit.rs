@@ -14,7 +14,7 @@ pub fn findings(wanted: &Wanted, seen: &Answers, hostname: &str, today: Date) ->
         .rules
         .iter()
         .map(|rule| judge(rule, seen))
-        .chain(wanted.roles.iter().flat_map(|role| of_role(role, seen)))
+        .chain(of_roles(&wanted.roles, seen))
         .map(|finding| waive(finding, &wanted.waivers, hostname, today))
         .collect();
     findings.sort_by(|a, b| (b.rule.severity, &a.rule.id).cmp(&(a.rule.severity, &b.rule.id)));
@@ -43,6 +43,15 @@ fn judge(rule: &WantedRule, seen: &Answers) -> Finding {
         Applies::Yes | Applies::NotProven(_) => {}
     }
     Judged::of(&rule.want, seen).finding(&rule.meta, &rule.applies)
+}
+
+/// The findings of every want of the roles, one after the other, in the order of the policy and
+/// without its waivers.
+pub fn of_roles<'a>(
+    roles: &'a [WantedRole],
+    seen: &'a Answers,
+) -> impl Iterator<Item = Finding> + 'a {
+    roles.iter().flat_map(move |role| of_role(role, seen))
 }
 
 /// One finding for each want of a role: it has no rule's metadata, so it says whose it is.

@@ -5,11 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use model::plan::LeftAlone;
 use model::{HostPath, Outcome, Plan};
-use resource::{Seen, Wanted};
+use resource::Seen;
 
 use super::Format;
 use crate::context::Context;
@@ -56,14 +54,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 /// What a role wants and the plan has no step for is neither done nor known to be as wanted.
 fn of_roles(survey: &Survey) -> Exit {
-    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-    let roles = Wanted {
-        roles: survey.wanted.roles.clone(),
-        ..Wanted::default()
-    };
-    let hostname = &survey.facts.hostname;
-    let findings = ::plan::audit::findings(&roles, &survey.answers, hostname, today);
-    let exits = findings.iter().map(|finding| match finding.outcome {
+    let findings = ::plan::audit::of_roles(&survey.wanted.roles, &survey.answers);
+    let exits = findings.map(|finding| match finding.outcome {
         Outcome::Fail => Exit::Findings,
         Outcome::Unknown | Outcome::Error => Exit::Unchecked,
         _ => Exit::AsWanted,
