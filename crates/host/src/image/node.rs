@@ -257,6 +257,15 @@ impl FileTime {
             nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         }
     }
+
+    /// That of the clock.
+    pub fn now() -> Self {
+        let now = jiff::Timestamp::now();
+        Self {
+            seconds: now.as_second(),
+            nanoseconds: u32::try_from(now.subsec_nanosecond()).unwrap_or(0),
+        }
+    }
 }
 
 impl Attributes {

@@ -696,16 +696,14 @@ impl Deciding<'_> {
             }
             _ => now.clone(),
         };
-        let content = self
-            .context
-            .images
-            .store_bytes(merged)
-            .map_err(|error| ActError::path("store what becomes of", &image.path, error))?;
-        Ok(Verdict::Become(Node::File {
-            content,
-            size_bytes: merged.len() as u64,
+        let images = self.context.images;
+        Ok(super::path::becomes(
+            images,
+            &image.path,
+            current,
+            merged,
             attributes,
-        }))
+        )?)
     }
 
     /// The links of alternatives follow what their databases become.
@@ -744,10 +742,7 @@ impl Deciding<'_> {
                     target: leads.into(),
                     uid: 0,
                     gid: 0,
-                    modified: FileTime {
-                        seconds: jiff::Timestamp::now().as_second(),
-                        nanoseconds: 0,
-                    },
+                    modified: FileTime::now(),
                 },
                 // update-alternatives(1) leaves what is no link, too.
                 _ => continue,

@@ -134,9 +134,25 @@ pub(super) fn decide_path(
         .map_err(obstacle)?;
     let content =
         merge(&base, &ours, &theirs).map_err(|conflict| obstacle(&conflict.to_string()))?;
-    let digest = images.store_bytes(&content).map_err(|error| {
-        Stop::Failed(ActError::path("store what becomes of", &image.path, error))
-    })?;
+    becomes(images, &image.path, current, &content, attributes).map_err(Stop::Failed)
+}
+
+/// What becomes of a file whose content is part ours and part others'. New content has a new time: a
+/// program that keeps what it read once (apt, of dpkg's status) looks at time and size, and the size
+/// may be what it was.
+pub(super) fn becomes(
+    images: &Images,
+    path: &HostPath,
+    current: &Node,
+    content: &[u8],
+    mut attributes: Attributes,
+) -> Result<Verdict, ActError> {
+    let digest = images
+        .store_bytes(content)
+        .map_err(|error| ActError::path("store what becomes of", path, error))?;
+    if current.content() != Some(digest) {
+        attributes.modified = FileTime::now();
+    }
     Ok(Verdict::Become(Node::File {
         content: digest,
         size_bytes: content.len() as u64,
@@ -161,7 +177,6 @@ pub(super) fn invert_attributes(
         mode: invert(&before.mode, &left.mode, &now.mode)?,
         uid: invert(&before.uid, &left.uid, &now.uid)?,
         gid: invert(&before.gid, &left.gid, &now.gid)?,
-        // The content is new, so is its time.
         modified: now.modified,
         extended: invert(&before.extended, &left.extended, &now.extended)?,
         flags: invert(&before.flags, &left.flags, &now.flags)?,

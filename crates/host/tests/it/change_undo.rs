@@ -66,6 +66,27 @@ fn what_others_changed_since_stays() {
     );
 }
 
+/// apt keeps what it read of dpkg's status as long as its time and its size are the same: after an
+/// undo by lines or entries it went on with the version that was gone.
+#[test]
+fn what_is_merged_has_a_new_time_though_its_size_is_the_same() {
+    let bench = Bench::new();
+    let id = committed(
+        &bench,
+        vec![put("/etc/app.conf", "one = 1\ntwo = 9\nthree = 3\n")],
+    );
+    let path = bench.path("/etc/app.conf");
+    std::fs::write(&path, "# theirs\none = 1\ntwo = 9\nthree = 3\n").expect("written");
+    let metadata = || std::fs::metadata(&path).expect("a file");
+    let before = metadata();
+    bench.undo(id, CrashPoints::none()).expect("undone");
+    let content = bench.read("/etc/app.conf");
+    assert_eq!(content, "# theirs\none = 1\ntwo = 2\nthree = 3\n");
+    let now = metadata();
+    assert_eq!(before.len(), now.len());
+    assert!(now.modified().expect("a time") > before.modified().expect("a time"));
+}
+
 #[test]
 fn a_line_of_ours_that_others_changed_is_a_conflict() {
     let bench = Bench::new();
