@@ -108,7 +108,13 @@ pub enum Event {
         id: ChangeId,
         why: String,
     },
+    /// What was told to go back, or was not, and can't be looked at.
+    Unseen {
+        why: String,
+    },
     Committed {
         id: ChangeId,
+        /// Why it can't be taken back. Empty: it can.
+        no_way_back: Vec<String>,
     },
 }

@@ -8,6 +8,7 @@
 
 pub mod act;
 pub mod apply;
+mod checked;
 pub mod components;
 pub mod confirm;
 pub mod crash;

@@ -9,6 +9,7 @@ use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
 use crate::act::health::{self, Watched};
 use crate::act::held::LEFT_AT_WORK;
 use crate::act::{self, Context, account, bulk, file, unit, upgrade};
+use crate::checked;
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Journal, Kept, Role};
@@ -151,8 +152,9 @@ pub fn take_back(
         // A package's own configuration files are put back over what dpkg does with them.
         let packages_first = matches!(record.kept, Kept::Packages(_));
         let mut failed = Vec::new();
-        let mut note = |error: &act::ActError| outcome.is_full |= error.is_full();
-        if packages_first && let Err(error) = take_kept_back(context, record) {
+        let is_full = &mut outcome.is_full;
+        let mut note = |error: &act::ActError| *is_full |= error.is_full();
+        if packages_first && let Err(error) = take_kept_back(context, plan, action, record) {
             note(&error);
             failed.push(format!("{}: {error}", action.id));
         }
@@ -160,12 +162,14 @@ pub fn take_back(
         failed.extend(put_paths_back(
             context, action, record, mine, &mut done, sink, &mut note,
         ));
-        if !packages_first
-            && !action.effect.is_activation()
-            && let Err(error) = take_kept_back(context, record)
-        {
-            note(&error);
-            failed.push(format!("{}: {error}", action.id));
+        if !packages_first && !action.effect.is_activation() {
+            match take_kept_back(context, plan, action, record) {
+                Ok(not_run) => outcome.unseen.extend(not_run),
+                Err(error) => {
+                    note(&error);
+                    failed.push(format!("{}: {error}", action.id));
+                }
+            }
         }
         if failed.is_empty() {
             record.state = ActionState::TakenBack;
@@ -255,11 +259,29 @@ pub fn tidy(context: &Context<'_>, images: &[Imaged]) -> Result<(), act::ActErro
 }
 
 /// An action that was begun, or failed, may have done nothing: what was kept tells.
-fn take_kept_back(context: &Context<'_>, record: &ActionRecord) -> Result<(), act::ActError> {
+/// What puts back what is in no file. Says what was not done, where that is right.
+fn take_kept_back(
+    context: &Context<'_>,
+    plan: &Plan,
+    action: &Action,
+    record: &mut ActionRecord,
+) -> Result<Option<String>, act::ActError> {
     match (&record.kept, &record.state) {
         // It is not known whether a command ran; its way back is only right after it did.
-        (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(()),
-        (kept, _) => act::take_back(context, kept),
+        (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(None),
+        // `createdb` that failed since the database is there already has made nothing that its
+        // `dropdb` could take back.
+        (Kept::Effect(back), ActionState::Failed { .. } | ActionState::Begun)
+            if !checked::is_as_wanted(context.root, plan, action) =>
+        {
+            let not_run = checked::not_run(
+                back,
+                "its command failed or was cut off, and what is there may not be its work",
+            );
+            record.kept = Kept::Nothing;
+            Ok(Some(not_run))
+        }
+        (kept, _) => act::take_back(context, kept).map(|()| None),
     }
 }
 

@@ -171,6 +171,18 @@ pub struct Change {
     /// The machine was restarted for it: how the host was when it was up again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restarted>,
+    /// Why it can't be taken back: steps of it that have no way back, and were carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_way_back: Vec<String>,
+}
+
+impl Change {
+    /// Is it in effect, and can it be taken back as far as its record tells?
+    pub fn may_be_undone(&self) -> bool {
+        self.state == ChangeState::Committed
+            && self.expired.is_none()
+            && self.no_way_back.is_empty()
+    }
 }
 
 /// Paths that changed while a change was at work, and are none of its own.

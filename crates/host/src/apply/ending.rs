@@ -47,6 +47,9 @@ pub(crate) fn finish_taking_back(
         &|_| true,
         sink,
     );
+    for why in &outcome.unseen {
+        sink(Event::Unseen { why: why.clone() });
+    }
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let verified = outcome.stuck.is_empty();

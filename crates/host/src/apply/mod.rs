@@ -266,6 +266,7 @@ pub(crate) fn apply_as(
             unproven: false,
             undone_in_part: false,
             restart: None,
+            no_way_back: Vec::new(),
         },
         token: token.clone(),
         root: target.root.path().to_owned(),

@@ -2,12 +2,12 @@
 //! the copy on which the plan was made. The plan is decided again over it, and what is carried out
 //! from here on is in the journal before anything of it is touched.
 
-use model::value::Output;
-use model::{Action, ActionId, Answer, Effect, Probe, Value};
+use model::{Action, ActionId, Effect};
 
 use super::work::Work;
 use crate::Host;
 use crate::act::ActError;
+use crate::checked;
 use crate::event::Event;
 use crate::journal::{ActionState, Batch};
 use crate::state::StateError;
@@ -52,28 +52,10 @@ impl Work<'_> {
     /// A command that is decided here: does its check, which could not be asked before, say that
     /// nothing is to be done?
     pub(super) fn is_as_wanted(&self, action: &Action) -> bool {
-        if !action.decided_on_host || !matches!(action.effect, Effect::Run { .. }) {
-            return false;
-        }
-        let places = action.rests_on.iter();
-        let mut checks = places
-            .filter_map(|place| self.plan.premises.get(*place as usize))
-            .map(|premise| &premise.probe)
-            .filter(|probe| matches!(probe, Probe::Command { .. }))
-            .peekable();
         // What can't be asked even now is tried, and looked at afterwards.
-        checks.peek().is_some()
-            && self.target.again().is_ok_and(|host| {
-                checks.all(|check| {
-                    matches!(
-                        host.probe(check).answer,
-                        Answer::Known(Value::Output(Output {
-                            status: Some(0),
-                            ..
-                        }))
-                    )
-                })
-            })
+        action.decided_on_host
+            && matches!(action.effect, Effect::Run { .. })
+            && checked::is_as_wanted(&self.target.root, self.plan, action)
     }
 
     /// Nothing is done, and nothing of it is taken back.

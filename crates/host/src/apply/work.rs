@@ -15,7 +15,7 @@ use super::{Applied, ApplyError, ApplyOptions, Verdict, finish_taking_back};
 use crate::act::Context;
 use crate::confirm;
 use crate::event::Event;
-use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
+use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Kept, Role};
 use crate::lock::Lock;
 use crate::outside;
 use crate::room::{self, Back};
@@ -162,6 +162,12 @@ impl Work<'_> {
     fn transition(&mut self, next: ChangeState) -> Result<(), StateError> {
         debug_assert!(self.header.change.state.allows(next), "no such transition");
         self.header.change.state = next;
+        if matches!(
+            next,
+            ChangeState::Committed | ChangeState::AwaitingConfirmation
+        ) {
+            self.header.change.no_way_back = no_way_back(&self.records);
+        }
         if next.is_final() {
             self.header.change.ended = Some((self.options.now)());
             self.header.change.note = (!self.whys.is_empty()).then(|| self.whys.join("; "));
@@ -231,13 +237,19 @@ impl Work<'_> {
         })
     }
 
+    fn tell_committed(&mut self) {
+        let no_way_back = self.header.change.no_way_back.clone();
+        let id = self.id();
+        (self.sink)(Event::Committed { id, no_way_back });
+    }
+
     fn commit(&mut self) -> Result<Applied, StateError> {
         let id = self.id();
         take_back::tidy(&self.context, &self.images)?;
         self.transition(ChangeState::Committed)?;
         self.options.guard.disarm(id, self.state);
         self.tell_outside();
-        (self.sink)(Event::Committed { id });
+        self.tell_committed();
         if self.header.taken_back.is_empty() {
             return Ok(Applied::Committed(id));
         }
@@ -531,7 +543,7 @@ impl Work<'_> {
             confirm::Waited::Confirmed(by) => {
                 self.options.guard.disarm(id, self.state);
                 (self.sink)(Event::Confirmed { id, by });
-                (self.sink)(Event::Committed { id });
+                self.tell_committed();
                 return Ok(match self.header.taken_back.is_empty() {
                     true => Applied::Committed(id),
                     false => Applied::PartlyTakenBack {
@@ -569,4 +581,16 @@ pub(super) fn is_staged(plan: &Plan, action: &Action) -> bool {
     };
     // A patch restarts what was there before it.
     plan.selection.patches.is_none() && action.after.iter().any(is_upgrade)
+}
+
+/// What was carried out, and has no way back.
+fn no_way_back(records: &[ActionRecord]) -> Vec<String> {
+    let done = records
+        .iter()
+        .filter(|record| record.state == ActionState::Done);
+    let all = done.filter_map(|record| match &record.kept {
+        Kept::Irreversible { why } => Some(why.clone()),
+        _ => None,
+    });
+    all.collect()
 }

@@ -16,6 +16,7 @@ use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, standing};
 use crate::act::{ActError, Context, LastLink, package, runtime};
 use crate::apply::upgrades;
+use crate::checked;
 use crate::image::{FileTime, Node};
 use crate::journal::{ActionRecord, Imaged, Kept, Role, UndoTo};
 use crate::mounted::Mounted;
@@ -96,6 +97,9 @@ pub(super) fn decide(
         ways,
         ..
     } = deciding;
+    if !decided.theirs.is_empty() {
+        decided.stays.extend(leave_commands(record, &standing));
+    }
     let is_merged = |way: &Way| matches!(way.verdict, Verdict::Become(Node::File { .. }));
     let merged = ways.iter().filter(|(_, way)| is_merged(way));
     decided.merged = merged.map(|(path, _)| path.clone()).collect();
@@ -138,6 +142,37 @@ pub(super) fn decide(
         return Err(UndoError::Conflict(obstacles));
     }
     Ok(decided)
+}
+
+/// The ways back of commands that this undo would run.
+fn commands<'a>(
+    record: &'a mut ChangeRecord,
+    standing: &BTreeSet<ActionId>,
+) -> impl Iterator<Item = (&'a mut Kept, Effect)> {
+    record
+        .actions
+        .iter_mut()
+        .filter(|action| standing.contains(&action.id))
+        .filter_map(|action| match &action.kept {
+            Kept::Effect(back) => {
+                let back = (**back).clone();
+                Some((&mut action.kept, back))
+            }
+            _ => None,
+        })
+}
+
+/// Where others' work is left as it is, no command is run that may delete it: `dropdb` would, in a
+/// directory of data that stays.
+fn leave_commands(record: &mut ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<String> {
+    let left = commands(record, standing).map(|(kept, back)| {
+        *kept = Kept::Nothing;
+        checked::not_run(
+            &back,
+            "it may undo what is left as it is; run it by hand where it does not",
+        )
+    });
+    left.collect()
 }
 
 /// One path on its way.
@@ -323,6 +358,17 @@ impl Deciding<'_> {
     /// Places of data: as they are now they stay or go as a whole.
     fn settle_data(&mut self, record: &mut ChangeRecord) {
         let places = self.places_of_data(record);
+        let standing = standing(record);
+        let run: Vec<String> = commands(record, &standing)
+            .filter_map(|(_, back)| match back {
+                Effect::Run { argv, .. } => Some(model::printable(argv.join(" ").as_bytes())),
+                _ => None,
+            })
+            .collect();
+        let run = match run.is_empty() {
+            true => String::new(),
+            false => format!(", and `{}` is run then", run.join("`, `")),
+        };
         for place in places {
             let blocked: Vec<HostPath> = self
                 .ways
@@ -388,7 +434,7 @@ impl Deciding<'_> {
                 what: place.to_string(),
                 why: format!(
                     "data lies there that was written since: {}{first}; --keep-theirs leaves all of \
-                     the directory, --accept-data-loss deletes it",
+                     the directory, --accept-data-loss deletes it{run}",
                     plural(blocked.len() + strange.len(), "path")
                 ),
                 difference: None,

@@ -7,7 +7,7 @@ use model::ChangeState;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::typed::with_state;
+use crate::show::events::way_back;
 
 /// Keep a change, or an undo, that would otherwise be taken back
 ///
@@ -88,9 +88,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     crate::say(format_args!(
-        "change {0} is confirmed, and stays in effect. {1} takes it back.",
+        "change {0} is confirmed, and stays in effect. {1}",
         change.id,
-        with_state(&format!("steadfast undo {}", change.id))
+        way_back(change.id, &change.no_way_back)
     ));
     Ok(Exit::AsWanted)
 }

@@ -81,11 +81,15 @@ pub fn write(
         );
         row(&mut paper, "undo", &text)?;
     }
+    if !change.no_way_back.is_empty() {
+        let text = format!("can't be undone: {}", change.no_way_back.join("; "));
+        row(&mut paper, "undo", &text)?;
+    }
     if let Some(plan) = plan {
         steps(&mut paper, plan)?;
     }
     let step = match change.state {
-        ChangeState::Committed if change.expired.is_some() => return Ok(()),
+        ChangeState::Committed if !change.may_be_undone() => return Ok(()),
         ChangeState::Committed => NextStep::new(format!("steadfast undo {}", change.id), ""),
         ChangeState::Undone | ChangeState::RolledBack => return Ok(()),
         _ => {

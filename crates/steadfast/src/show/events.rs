@@ -186,14 +186,15 @@ impl<'a> Lines<'a> {
                 self.said_stuck.insert(why.clone());
                 self.failed("could not be put back", why)
             }
-            Event::Committed { id } => {
+            Event::Unseen { why } => self.failed("is not looked at, or left", why),
+            Event::Committed { id, no_way_back } => {
                 let without = match self.taken_back {
                     true => ", without what was taken back",
                     false => "",
                 };
                 let text = format!(
-                    "change {id} is in effect{without}. {} takes it back.",
-                    with_state(&format!("steadfast undo {id}"))
+                    "change {id} is in effect{without}. {}",
+                    way_back(*id, no_way_back)
                 );
                 self.end(Role::Strong, &text)
             }
@@ -360,5 +361,16 @@ fn stayed_up(units: &[String]) -> String {
     match units {
         [unit] => format!("{unit} stays up"),
         units => format!("{} units stay up", units.len()),
+    }
+}
+
+/// What takes a change back, or that nothing does.
+pub(crate) fn way_back(id: ChangeId, no_way_back: &[String]) -> String {
+    match no_way_back {
+        [] => format!(
+            "{} takes it back.",
+            with_state(&format!("steadfast undo {id}"))
+        ),
+        why => format!("It can't be taken back: {}.", why.join("; ")),
     }
 }

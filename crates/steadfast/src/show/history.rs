@@ -56,7 +56,7 @@ pub fn write(
     let mut steps: Vec<NextStep> = unfinished.flat_map(endings).collect();
     steps.dedup();
     steps.push(NextStep::new(format!("steadfast show {}", newest.id), ""));
-    if newest.state == ChangeState::Committed && newest.expired.is_none() {
+    if newest.may_be_undone() {
         steps.push(NextStep::new(
             format!("steadfast undo {}", newest.id),
             "takes the newest change back",

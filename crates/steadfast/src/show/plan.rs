@@ -510,7 +510,7 @@ fn reasons(paper: &mut Paper<'_>, plan: &Plan, risk: Risk) -> io::Result<()> {
 
 fn undo(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
     let mut restored = BTreeSet::new();
-    let (mut others, mut irreversible) = (0, Vec::new());
+    let (mut others, mut irreversible, mut runs) = (0, Vec::new(), Vec::new());
     for action in &plan.actions {
         match &action.inverse {
             Inverse::Restore => match &action.effect {
@@ -522,6 +522,10 @@ fn undo(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
                     None => others += 1,
                 },
             },
+            Inverse::Effect(back) if matches!(**back, Effect::Run { .. }) => {
+                let to = paper.sign(Sign::To);
+                runs.push(describe(back, &Seen::nothing(), is_secret(action), to));
+            }
             Inverse::Effect(_) => others += 1,
             Inverse::Repeat => {}
             Inverse::Irreversible { why } => irreversible.push((action, why)),
@@ -538,6 +542,7 @@ fn undo(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
         let what = if others == 1 { "step" } else { "steps" };
         said.push(format!("takes back {others} other {what}"));
     }
+    said.extend(runs.into_iter().map(|run| format!("will {run}")));
     if !said.is_empty() {
         paper.row(Role::Dim, "undo", &Text::new().plain(&said.join("; ")))?;
     }

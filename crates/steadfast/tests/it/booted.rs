@@ -20,7 +20,7 @@ pub const APPLY_KEPT: &str = "in effect";
 pub const UNDO_KEPT: &str = "undone, and stays so";
 
 /// A debug build on a machine that many tests share is slow.
-pub const LIMIT: Duration = Duration::from_secs(180);
+pub const LIMIT: Duration = Duration::from_secs(600);
 
 /// Whether the lab may be used; where not, the reason is said.
 #[expect(

@@ -11,6 +11,7 @@ mod feeds;
 mod growth;
 mod inventory;
 mod lab_broken;
+mod lab_command;
 mod lab_confirm;
 mod lab_elsewhere;
 mod lab_feeds;

@@ -34,6 +34,7 @@ pub fn changes() -> Vec<Change> {
         unproven: false,
         undone_in_part: false,
         restart: None,
+        no_way_back: Vec::new(),
     })
     .chain([Change {
         id: ChangeId(7),
@@ -50,6 +51,7 @@ pub fn changes() -> Vec<Change> {
         unproven: false,
         undone_in_part: false,
         restart: None,
+        no_way_back: Vec::new(),
     }])
     .collect()
 }

@@ -60,7 +60,10 @@ fn good() -> Vec<Event> {
             id: ID,
             by: "ana signed in from 10.0.4.7".to_owned(),
         },
-        Event::Committed { id: ID },
+        Event::Committed {
+            id: ID,
+            no_way_back: Vec::new(),
+        },
     ]
 }
 
@@ -148,7 +151,10 @@ fn a_change_in_effect_says_that_some_of_it_is_not() {
             same: 3,
             of: 3,
         },
-        Event::Committed { id: ID },
+        Event::Committed {
+            id: ID,
+            no_way_back: Vec::new(),
+        },
     ];
     let text = rendered(&events, None, &Style::plain(80, true), false);
     assert!(

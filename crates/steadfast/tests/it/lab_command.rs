@@ -1,0 +1,83 @@
+//! Commands of a policy: their own way back is run where it takes back what they did, and nowhere else.
+
+use crate::booted::Host;
+
+/// `createdb` that fails since the database is there already has made nothing that `dropdb` could take
+/// back.
+#[test]
+fn the_way_back_of_a_command_that_failed_is_not_run() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell("mkdir /root/production && echo rows > /root/production/table");
+    host.role(
+        "shop",
+        "  - command: {name: shop, check: [/bin/test, -e, /root/version], \
+         fix: [/bin/sh, -c, 'echo it exists already >&2; exit 1'], \
+         undo: [/bin/rm, -rf, /root/production]}\n",
+    );
+    host.steadfast(&["plan", "--role", "shop"])
+        .expect(1, &["undo", "will run /bin/rm -rf /root/production"]);
+    let said = host
+        .steadfast(&["apply", "--role", "shop", "--yes"])
+        .expect(
+            4,
+            &[
+                "it exists already",
+                "`/bin/rm -rf /root/production` was not run",
+            ],
+        );
+    assert!(!said.err.contains("as it was before"), "{said}");
+    assert_eq!(host.shell("cat /root/production/table"), "rows\n");
+}
+
+/// What it did although it failed is taken back: its check says that it is there.
+#[test]
+fn what_a_command_did_before_it_failed_is_taken_back() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "half",
+        "  - command: {name: half, check: [/bin/test, -e, /root/made], \
+         fix: [/bin/sh, -c, 'touch /root/made; exit 1'], undo: [/bin/rm, /root/made]}\n",
+    );
+    host.steadfast(&["apply", "--role", "half", "--yes"])
+        .expect(4, &[]);
+    assert_eq!(host.shell("ls /root"), "");
+
+    // It ended well, and did not reach what it is for.
+    host.role(
+        "vain",
+        "  - command: {name: vain, check: [/bin/test, -e, /root/wanted], \
+         fix: [/usr/bin/touch, /root/other], undo: [/bin/rm, /root/other]}\n",
+    );
+    host.steadfast(&["apply", "--role", "vain", "--yes"])
+        .expect(4, &[]);
+    assert_eq!(host.shell("ls /root"), "");
+}
+
+/// A command's way back may delete what others' work is, which stays where that is asked for.
+#[test]
+fn nothing_is_run_where_others_work_is_left() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "both",
+        "  - file: {path: /etc/shop.conf, content: \"size = 1\\n\"}\n  \
+         - command: {name: made, check: [/bin/test, -e, /root/made], \
+         fix: [/usr/bin/touch, /root/made], undo: [/bin/rm, /root/made]}\n",
+    );
+    host.steadfast(&["apply", "--role", "both", "--yes"])
+        .expect(0, &[]);
+    host.shell("echo 'size = 2' > /etc/shop.conf");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(5, &["/etc/shop.conf"]);
+    host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
+        .expect(0, &["/etc/shop.conf", "`/bin/rm /root/made` was not run"]);
+    assert_eq!(
+        host.shell("ls /root; cat /etc/shop.conf"),
+        "made\nsize = 2\n"
+    );
+}
