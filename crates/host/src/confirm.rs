@@ -267,7 +267,7 @@ fn is_active(unit: &str) -> Result<bool, ActError> {
 fn manager_began_us() -> Result<u64, ActError> {
     let asked = systemctl()?
         .args(["show", "--property=UserspaceTimestampMonotonic", "--value"])
-        .succeed()?;
+        .answer()?;
     asked.stdout.trim().parse().map_err(|error| {
         ActError::program(
             "ask systemd when it was started",

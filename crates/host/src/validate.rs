@@ -208,6 +208,8 @@ fn ask(root: &Root, validator: Validator, laid: &Laid) -> Result<Option<Ended>, 
                     status: output.status,
                     stdout: output.stdout,
                     stderr: output.stderr,
+                    // More would have been refused.
+                    is_cut: false,
                 }))
             })
             .join()
@@ -441,7 +443,7 @@ pub(crate) fn answers(root: &Root, effect: &Effect) -> Result<(), ActError> {
 /// The ports that sshd says it listens on; 22 where it does not say.
 fn ssh_ports() -> Vec<u16> {
     let said = Program::find(&["/usr/sbin/sshd"])
-        .and_then(|program| program.args(["-T"]).run())
+        .and_then(|program| program.args(["-T"]).answer())
         .map(|ended| ended.stdout)
         .unwrap_or_default();
     let ports: Vec<u16> = said

@@ -187,9 +187,6 @@ fn parse_span(text: &str) -> Option<Duration> {
     Some(all)
 }
 
-/// On a busy host systemctl was seen to end well and to say nothing: no answer is no verdict.
-const ASKED_AT_MOST: u32 = 5;
-
 /// Asks systemd about these units, all at once.
 pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     if names.is_empty() {
@@ -200,24 +197,17 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     }
     let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,Transient,MainPID,Job,RestartUSec";
     let arguments = ["show", properties, "--"];
-    let mut told_of = 0;
-    for attempt in 0..ASKED_AT_MOST {
-        if attempt > 0 {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        let shown = systemctl()?
-            .args(arguments.iter().chain(names).copied())
-            .succeed()?;
-        let seen = parse_show(&shown.stdout);
-        if seen.len() == names.len() {
-            return Ok(seen);
-        }
-        told_of = seen.len();
+    let shown = systemctl()?
+        .args(arguments.iter().chain(names).copied())
+        .answer()?;
+    let seen = parse_show(&shown.stdout);
+    match seen.len() == names.len() {
+        true => Ok(seen),
+        false => Err(ActError::program(
+            "ask systemd about units",
+            format!("{} were named, and {} told of", names.len(), seen.len()),
+        )),
     }
-    Err(ActError::program(
-        "ask systemd about units",
-        format!("{} were named, and {told_of} told of", names.len()),
-    ))
 }
 
 /// Asks systemd about one unit.

@@ -213,7 +213,7 @@ fn simulate(name: &str, op: &PackageOp) -> Result<Vec<Step>, ActError> {
     let ended = apt()?
         .args(["--simulate"])
         .args(words(name, op)?)
-        .succeed()?;
+        .answer()?;
     let steps = parse_simulation(&ended.stdout)?;
     let beyond: Vec<&str> = steps
         .iter()
@@ -265,7 +265,7 @@ pub fn touched(
 /// Packages that can be installed for several architectures have it in the name.
 fn lists(name: &str) -> Result<Vec<String>, ActError> {
     let bare = bare_name(name);
-    let architecture = dpkg()?.args(["--print-architecture"]).succeed()?.stdout;
+    let architecture = dpkg()?.args(["--print-architecture"]).answer()?.stdout;
     Ok(vec![
         format!("{name}.conffiles"),
         format!("{bare}.conffiles"),
@@ -305,10 +305,27 @@ fn keep_named(context: &Context<'_>, names: BTreeSet<String>) -> Result<Packages
     Ok(PackagesBefore { packages })
 }
 
+/// Asks dpkg how a package is.
+///
+/// # Errors
+/// When dpkg can't say: that is not the same as a package that it does not know.
 pub(crate) fn query(name: &str) -> Result<PackageState, ActError> {
     let ended = Program::find(&["/usr/bin/dpkg-query"])?
         .args(["-W", "-f=${Status}\\t${Version}\\n", "--", name])
-        .run()?;
+        .answer_with(&[KNOWN, UNKNOWN])?;
+    state_of(name, &ended)
+}
+
+/// dpkg-query(1), exit status: it has an answer.
+const KNOWN: i32 = 0;
+/// "The requested query failed either fully or partially, due to no file or package being found".
+const UNKNOWN: i32 = 1;
+
+/// Reads dpkg-query's answer for one package: `STATUS\tVERSION`.
+///
+/// # Errors
+/// Where it is none.
+pub fn state_of(name: &str, ended: &Ended) -> Result<PackageState, ActError> {
     let mut state = PackageState {
         name: name.to_owned(),
         version: None,
@@ -316,14 +333,21 @@ pub(crate) fn query(name: &str) -> Result<PackageState, ActError> {
         automatic: false,
         archive: None,
     };
-    // Status 1: dpkg has never heard of it.
-    if let Some((status, version)) = ended.stdout.lines().next().and_then(|l| l.split_once('\t')) {
-        state.status = Some(status.to_owned());
-        if is_installed(status) {
-            state.version = Some(version.to_owned());
+    let line = ended.stdout.lines().next();
+    match (ended.status, line.and_then(|line| line.split_once('\t'))) {
+        (Some(KNOWN), Some((status, version))) => {
+            state.status = Some(status.to_owned());
+            if is_installed(status) {
+                state.version = Some(version.to_owned());
+            }
+            Ok(state)
         }
+        (Some(UNKNOWN), None) if ended.stderr.contains("no packages found") => Ok(state),
+        _ => Err(ActError::program(
+            format!("ask dpkg about `{name}`"),
+            ended.end(),
+        )),
     }
-    Ok(state)
 }
 
 fn is_installed(status: &str) -> bool {
@@ -334,7 +358,7 @@ fn is_installed(status: &str) -> bool {
 pub(crate) fn automatic() -> Result<BTreeSet<String>, ActError> {
     let ended = Program::find(&["/usr/bin/apt-mark"])?
         .args(["showauto"])
-        .succeed()?;
+        .answer()?;
     Ok(ended.stdout.lines().map(str::to_owned).collect())
 }
 
@@ -400,7 +424,7 @@ fn check_archive(file: &Path, name: &str, version: &str) -> Result<(), String> {
                     "--showformat=${Package} ${Version}".to_owned(),
                 ])
                 .args([file.display().to_string()])
-                .succeed()
+                .answer()
         })
         .map_err(|error| error.to_string())?
         .stdout;

@@ -1,29 +1,26 @@
 //! Running other programs: by absolute path, with an argument list, a clean environment, a
-//! time limit and bounded output. Never through a shell.
+//! time limit and bounded output. Never through a shell. What is told to do something
+//! ([`Program::succeed`]) and what is asked something ([`Program::answer`]) differ: half an answer
+//! is none.
 
-use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Gid, Pid, Resource, Rlimit, Signal, Uid, kill_process_group, set_parent_process_death_signal,
-    setrlimit,
+    Gid, Resource, Rlimit, Signal, Uid, set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::set_no_new_privs;
 
 use super::ActError;
 use super::names::Account;
 use crate::packages::said::why;
+use crate::tool::run::{Beyond, Bounds, Stop, collect, end, reap};
 use crate::tool::sandbox;
 
-/// More output than this is read and dropped: the list of all packages of a large host fits.
-const OUTPUT_LIMIT_BYTES: u64 = 1 << 20;
-
-/// A daemon that the program started may hold the pipes open; it is not waited for longer.
-const DRAIN: Duration = Duration::from_millis(500);
+/// More output than this is read and dropped. A host with 20,000 packages lists them in 2 MB.
+const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +29,8 @@ pub struct Ended {
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+    /// It said more than was kept of its stdout: no answer to read anything from.
+    pub is_cut: bool,
 }
 
 impl Ended {
@@ -200,24 +199,59 @@ impl Program {
             become_other(&mut command, account);
         }
         let mut child = command.spawn().map_err(|error| fail(error.to_string()))?;
-        let stdout = drain(child.stdout.take());
-        let stderr = drain(child.stderr.take());
-        let pid = Pid::from_child(&child);
-        let status = match wait(child, self.limit) {
-            Some(status) => status.map_err(|error| fail(error.to_string()))?,
-            None => {
-                let _ = kill_process_group(pid, Signal::KILL);
-                return Err(fail(format!(
-                    "no end within {} s",
-                    self.limit.as_secs_f32()
-                )));
+        let bounds = Bounds {
+            out_bytes: OUTPUT_LIMIT_BYTES,
+            err_bytes: OUTPUT_LIMIT_BYTES,
+            beyond: Beyond::Dropped,
+        };
+        // What it left behind and did not end with it, as a service that it started, runs on.
+        let seen = collect(&mut child, Instant::now() + self.limit, bounds, None);
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(stop) => {
+                end(&child);
+                reap(child);
+                return Err(fail(match stop {
+                    Stop::Failed(errno) => errno.to_string(),
+                    Stop::Refused(why) => why,
+                    Stop::TimedOut | Stop::TooMuch => {
+                        format!("no end within {} s", self.limit.as_secs_f32())
+                    }
+                }));
             }
         };
+        let status = child.wait().map_err(|error| fail(error.to_string()))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Ended {
             status: status.code(),
-            stdout: stdout.recv_timeout(DRAIN).unwrap_or_default(),
-            stderr: stderr.recv_timeout(DRAIN).unwrap_or_default(),
+            stdout: text(seen.stdout),
+            stderr: text(seen.stderr),
+            is_cut: seen.is_cut,
         })
+    }
+
+    /// Asks it something, and takes any other end than success for an error, and half an answer too.
+    pub fn answer(&self) -> Result<Ended, ActError> {
+        self.whole(self.succeed()?)
+    }
+
+    /// Asks it something, where it may say no with one of these statuses.
+    pub fn answer_with(&self, statuses: &[i32]) -> Result<Ended, ActError> {
+        let ended = self.run()?;
+        match ended.status.is_some_and(|status| statuses.contains(&status)) {
+            true => self.whole(ended),
+            false => Err(self.failed(&ended)),
+        }
+    }
+
+    fn whole(&self, ended: Ended) -> Result<Ended, ActError> {
+        match ended.is_cut {
+            false => Ok(ended),
+            true => Err(ActError::program(
+                format!("read what `{}` says", self.path.display()),
+                format!("it says more than {OUTPUT_LIMIT_BYTES} bytes"),
+            )),
+        }
     }
 
     /// Runs it, and takes any other end than success for an error.
@@ -226,18 +260,22 @@ impl Program {
         if ended.succeeded() {
             return Ok(ended);
         }
-        // It ran, and what it says last of its errors is why.
+        Err(self.failed(&ended))
+    }
+
+    /// It ran, and what it says last of its errors is why.
+    fn failed(&self, ended: &Ended) -> ActError {
         let said = match ended.stderr.trim() {
             "" => why(&ended.stdout),
             errors => why(errors),
         };
-        Err(ActError::Failed {
+        ActError::Failed {
             program: self.path.display().to_string(),
             why: match said.is_empty() {
                 true => ended.said(),
                 false => said,
             },
-        })
+        }
     }
 }
 
@@ -300,29 +338,4 @@ fn become_other(command: &mut Command, account: &Account) {
     unsafe {
         command.pre_exec(move || Ok(sandbox::become_account(uid, gid, &groups)?));
     }
-}
-
-/// Waits on a thread of its own, so that the end is noticed at once and the limit is kept.
-fn wait(mut child: Child, limit: Duration) -> Option<std::io::Result<std::process::ExitStatus>> {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        let _ = tell.send(child.wait());
-    });
-    told.recv_timeout(limit).ok()
-}
-
-fn drain(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
-    let (tell, told) = mpsc::channel();
-    if let Some(mut pipe) = pipe {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = pipe
-                .by_ref()
-                .take(OUTPUT_LIMIT_BYTES)
-                .read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-            let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
-        });
-    }
-    told
 }

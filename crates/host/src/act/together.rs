@@ -25,7 +25,7 @@ pub fn around(name: &str) -> Result<BTreeMap<String, bool>, ActError> {
             .args(["list-dependencies", "--plain", "--all"])
             .args(direction.iter().copied())
             .args(["--", name])
-            .succeed()?;
+            .answer()?;
         let lines = listed.stdout.lines().map(|line| {
             // A mark of its state stands before each.
             let line = line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -47,7 +47,7 @@ pub fn around(name: &str) -> Result<BTreeMap<String, bool>, ActError> {
             "--",
             name,
         ])
-        .succeed()?;
+        .answer()?;
     let conflicts = shown.stdout.split_whitespace();
     names.extend(
         conflicts
@@ -129,7 +129,7 @@ fn is_needed(name: &str) -> Result<bool, ActError> {
             "--",
             name,
         ])
-        .succeed()?;
+        .answer()?;
     for unit in shown.stdout.split_whitespace() {
         let counts = ENDINGS.iter().any(|end| unit.ends_with(end)) && check_name(unit).is_ok();
         if counts && is_active(unit)? {

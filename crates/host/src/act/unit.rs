@@ -39,7 +39,10 @@ pub fn is_booted() -> bool {
 
 /// Is systemd still on its way up (systemctl(1), `is-system-running`)?
 pub fn is_booting() -> Result<bool, ActError> {
-    let ended = systemctl()?.args(["is-system-running"]).run()?;
+    // It ends with 1 for each state but `running`.
+    let ended = systemctl()?
+        .args(["is-system-running"])
+        .answer_with(&[0, 1])?;
     Ok(matches!(ended.stdout.trim(), "initializing" | "starting"))
 }
 
@@ -160,7 +163,7 @@ pub fn running() -> Result<Vec<String>, ActError> {
             "--no-legend",
             "--plain",
         ])
-        .succeed()?;
+        .answer()?;
     let names = listed.stdout.lines();
     let names = names.filter_map(|line| line.split_whitespace().next());
     Ok(names
@@ -216,7 +219,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
             "--no-legend",
             "--plain",
         ])
-        .succeed()?;
+        .answer()?;
     // `●` stands before a unit that failed where a terminal could show it.
     let names: Vec<&str> = listed
         .stdout
@@ -235,7 +238,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
                       StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
-        .succeed()?;
+        .answer()?;
     let units = shown.stdout.split("\n\n").filter_map(|unit| {
         let value = |name: &str| {
             let mut lines = unit.lines();
@@ -310,7 +313,7 @@ pub fn sort_as_started<T>(
         check_name(unit)?;
         let shown = systemctl()?
             .args(["show", "--property=After", "--value", "--", unit])
-            .succeed()?;
+            .answer()?;
         let all = shown.stdout.split_whitespace();
         let among = all.filter(|one| names.contains(*one) && one != unit);
         after.insert(unit.clone(), among.map(str::to_owned).collect());
@@ -402,7 +405,7 @@ pub fn started_since(names: &BTreeSet<String>, since: Timestamp) -> Result<Vec<S
                 "--",
                 name,
             ])
-            .succeed()?;
+            .answer()?;
         let began = shown.stdout.trim().strip_prefix('@');
         let began = began.and_then(|seconds| seconds.parse::<i64>().ok());
         if began.is_some_and(|began| began >= since.as_second()) {
@@ -417,7 +420,7 @@ pub fn is_gone(name: &str) -> Result<bool, ActError> {
     check_name(name)?;
     let shown = systemctl()?
         .args(["show", "--property=LoadState", "--value", "--", name])
-        .succeed()?;
+        .answer()?;
     Ok(shown.stdout.trim() == "not-found")
 }
 
@@ -427,7 +430,7 @@ pub fn quiet_triggers(name: &str) -> Result<Vec<String>, ActError> {
     check_name(name)?;
     let shown = systemctl()?
         .args(["show", "--property=TriggeredBy", "--value", "--", name])
-        .succeed()?;
+        .answer()?;
     let mut quiet = Vec::new();
     for trigger in shown.stdout.split_whitespace().take(MOST_RELATED) {
         if !is_active(trigger)? {
@@ -444,7 +447,7 @@ pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
         true if name.ends_with(".socket") => {
             let shown = systemctl()?
                 .args(["show", "--property=Triggers", "--value", "--", name])
-                .succeed()?;
+                .answer()?;
             let mut served = Vec::new();
             for service in shown.stdout.split_whitespace().take(MOST_RELATED) {
                 if is_active(service)? {

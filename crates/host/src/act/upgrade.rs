@@ -269,7 +269,7 @@ pub fn check_clean() -> Result<(), ActError> {
 fn audit() -> Result<String, ActError> {
     let ended = Program::find(&["/usr/bin/dpkg"])?
         .args(["--audit"])
-        .succeed()?;
+        .answer()?;
     Ok(ended.stdout)
 }
 

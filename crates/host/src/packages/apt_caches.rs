@@ -47,7 +47,7 @@ impl Caches {
         let ended = Program::find(&["/usr/bin/apt-cache"])?
             .args(self.options())
             .args(["policy"])
-            .succeed()?;
+            .answer()?;
         Ok(self
             .publishers
             .get_or_init(|| parse_publishers(&ended.stdout)))

@@ -33,7 +33,7 @@ pub fn broken() -> Result<Broken, ActError> {
             "--show",
             "--showformat=${binary:Package}\\t${db:Status-Status}\\t${db:Status-Eflag}\\t${Version}\\n",
         ])
-        .succeed()?;
+        .answer()?;
     let mut broken = parse_broken(&ended.stdout);
     // It also knows of packages that look whole and lack a part of its database.
     for name in audited()? {

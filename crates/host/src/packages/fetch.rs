@@ -297,7 +297,7 @@ pub fn listed(caches: &Caches, pending: &[Pending]) -> Result<BTreeMap<String, L
                 some.iter()
                     .map(|pending| format!("{}={}", pending.name, pending.to)),
             )
-            .succeed()?;
+            .answer()?;
         all.extend(parse_listed(&ended.stdout));
     }
     Ok(all)

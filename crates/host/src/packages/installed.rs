@@ -46,7 +46,7 @@ pub fn installed() -> Result<Vec<Installed>, ActError> {
             "--showformat=${binary:Package}\\t${db:Status-Status}\\t${db:Status-Eflag}\\t${Version}\\t\
              ${Architecture}\\t${db:Status-Want}\\n",
         ])
-        .succeed()?;
+        .answer()?;
     Ok(parse_installed(&ended.stdout))
 }
 

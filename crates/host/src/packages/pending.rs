@@ -311,7 +311,7 @@ pub(super) fn simulate(caches: &Caches, words: &[String]) -> Result<Vec<Pending>
             "--no-install-recommends",
         ])
         .args(words.iter().cloned())
-        .succeed()?;
+        .answer()?;
     let (pending, removed) = parse_pending(&ended.stdout)?;
     match removed.as_slice() {
         [] => Ok(pending),
@@ -334,6 +334,6 @@ fn without_holds(caches: &Caches) -> Result<Vec<Pending>, ActError> {
             "--no-install-recommends",
         ])
         .args(UPGRADE)
-        .succeed()?;
+        .answer()?;
     parse_pending(&ended.stdout).map(|(all, _)| all)
 }

@@ -40,7 +40,7 @@ pub fn together(wants: &Wants) -> Result<Together, ActError> {
         .args(NO_CACHES)
         .args([UNLOCKED, "--simulate", "install"])
         .args(words)
-        .succeed()?;
+        .answer()?;
     read(&ended.stdout, wants)
 }
 

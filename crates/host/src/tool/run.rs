@@ -75,7 +75,12 @@ pub fn run_watched(
     let deadline = Instant::now() + limit;
     let mut child =
         spawn(program, args, variables, enter).map_err(|error| refused(&name, &error))?;
-    let seen = collect(&mut child, deadline, watch);
+    let bounds = Bounds {
+        out_bytes: OUTPUT_LIMIT_BYTES,
+        err_bytes: ERRORS_LIMIT_BYTES,
+        beyond: Beyond::Stops,
+    };
+    let seen = collect(&mut child, deadline, bounds, watch);
     // Whatever it left behind goes too; the group still has its number, since the child
     // has not been waited for.
     end(&child);
@@ -106,7 +111,7 @@ pub fn run_watched(
             .into());
         }
     };
-    let (status, (stdout, stderr)) = status.map_err(|error| failed(&name, &error.to_string()))?;
+    let (status, Collected { stdout, stderr, .. }) = status.map_err(|error| failed(&name, &error.to_string()))?;
     if let Some(signal) = status.signal() {
         return Err(failed(&name, &format!("ended by signal {signal}")));
     }
@@ -145,7 +150,34 @@ fn spawn(
     command.spawn()
 }
 
-enum Stop {
+/// How much is kept of what a program prints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) out_bytes: usize,
+    pub(crate) err_bytes: usize,
+    pub(crate) beyond: Beyond,
+}
+
+/// What becomes of a program that prints more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// It is stopped.
+    Stops,
+    /// It runs on, and the rest is read and dropped.
+    Dropped,
+}
+
+/// What a program printed until its end.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    /// There was more on stdout than was kept.
+    pub(crate) is_cut: bool,
+}
+
+/// Why a program was not waited for to its end.
+pub(crate) enum Stop {
     TimedOut,
     TooMuch,
     Refused(String),
@@ -159,16 +191,17 @@ impl From<Errno> for Stop {
 }
 
 /// Collects both outputs until the program has ended.
-fn collect(
+pub(crate) fn collect(
     child: &mut Child,
     deadline: Instant,
+    bounds: Bounds,
     watch: Option<Watch<'_>>,
-) -> Result<(Vec<u8>, Vec<u8>), Stop> {
+) -> Result<Collected, Stop> {
     let pid = Pid::from_child(child);
     let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let mut out = Stream::new(out.as_ref().map(AsFd::as_fd), OUTPUT_LIMIT_BYTES)?;
-    let mut err = Stream::new(err.as_ref().map(AsFd::as_fd), ERRORS_LIMIT_BYTES)?;
+    let mut out = Stream::new(out.as_ref().map(AsFd::as_fd), bounds.out_bytes)?;
+    let mut err = Stream::new(err.as_ref().map(AsFd::as_fd), bounds.err_bytes)?;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -197,13 +230,17 @@ fn collect(
         drop(waits);
         out.drain()?;
         err.drain()?;
-        if out.content.len() > OUTPUT_LIMIT_BYTES {
+        if out.is_full() && bounds.beyond == Beyond::Stops {
             return Err(Stop::TooMuch);
         }
         // What it has printed is in the pipes by now; children that it left behind and that
         // still hold them are not waited for.
         if over {
-            return Ok((out.content, err.content));
+            return Ok(Collected {
+                is_cut: out.is_full(),
+                stdout: out.kept(),
+                stderr: err.kept(),
+            });
         }
     }
 }
@@ -226,6 +263,16 @@ impl<'a> Stream<'a> {
             content: Vec::new(),
             limit_bytes,
         })
+    }
+
+    /// Was there more than is kept?
+    const fn is_full(&self) -> bool {
+        self.content.len() > self.limit_bytes
+    }
+
+    fn kept(mut self) -> Vec<u8> {
+        self.content.truncate(self.limit_bytes);
+        self.content
     }
 
     /// Takes what is there. Beyond the limit, one byte shows that there was more, and the
@@ -253,13 +300,13 @@ impl<'a> Stream<'a> {
 }
 
 /// Ends the program and everything in its group.
-fn end(child: &Child) {
+pub(crate) fn end(child: &Child) {
     // It may have ended already.
     let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
 }
 
 /// Waits for a killed child without holding anybody up.
-fn reap(mut child: Child) {
+pub(crate) fn reap(mut child: Child) {
     if let Ok(None) = child.try_wait() {
         // Without a thread it stays a zombie until we end, which is soon.
         let _ = thread::Builder::new()

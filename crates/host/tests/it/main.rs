@@ -51,6 +51,7 @@ mod observe_walk;
 mod other_roots;
 mod package_offers;
 mod packages_wanted;
+mod program_runs;
 mod records_bytes;
 mod scenes;
 mod validators_said;
