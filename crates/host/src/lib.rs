@@ -33,6 +33,7 @@ pub mod packages;
 pub mod parse;
 pub mod patience;
 pub mod probe;
+pub mod processes;
 pub mod records;
 pub mod recover;
 pub mod rehearse;

@@ -263,12 +263,10 @@ impl Inner {
 }
 
 /// This machine's mounts, as the kernel tells them.
-pub(crate) fn mount_lines() -> Vec<MountLine> {
+pub(crate) fn mount_lines() -> std::io::Result<Vec<MountLine>> {
     // Outside the tree on purpose: what hangs is decided by this machine's mounts, as the
     // thread that asks has them.
-    std::fs::read("/proc/thread-self/mountinfo")
-        .map(|bytes| parse_mountinfo(&bytes))
-        .unwrap_or_default()
+    std::fs::read("/proc/thread-self/mountinfo").map(|bytes| parse_mountinfo(&bytes))
 }
 
 /// File systems that show the kernel's own things, and hold nobody's files.
@@ -329,7 +327,7 @@ fn remote_mounts(tree: &Tree) -> Vec<HostPath> {
         return Vec::new();
     };
     let top = HostPath::literal("/");
-    let lines = mount_lines();
+    let lines = mount_lines().unwrap_or_default();
     let remote_paths = lines
         .iter()
         .filter(|line| is_remote(&line.mount.fs_type))

@@ -5,18 +5,38 @@ use std::collections::BTreeSet;
 
 use model::HostPath;
 
-use crate::act::Root;
+use crate::act::{ActError, Root};
 use crate::journal::Imaged;
 use crate::local::mount_lines;
+use crate::parse::mount::MountLine;
 
 /// Where something is mounted now.
 pub(crate) struct Mounted(BTreeSet<HostPath>);
 
 impl Mounted {
     /// None for a tree that is not the running host.
-    pub(crate) fn now(root: &Root) -> Option<Self> {
-        let paths = || mount_lines().into_iter().map(|line| line.mount.path);
-        root.is_live().then(|| Self(paths().collect()))
+    ///
+    /// # Errors
+    /// When the kernel's table can't be read: then nobody knows what lies where.
+    pub(crate) fn now(root: &Root) -> Result<Option<Self>, ActError> {
+        match root.is_live() {
+            true => Self::of_lines(mount_lines()).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn of_lines(lines: std::io::Result<Vec<MountLine>>) -> Result<Self, ActError> {
+        let fail = |error| ActError::program("tell what is mounted where", error);
+        let paths: BTreeSet<HostPath> = lines
+            .map_err(fail)?
+            .into_iter()
+            .map(|line| line.mount.path)
+            .collect();
+        // There is always one at least, at the root.
+        match paths.is_empty() {
+            false => Ok(Self(paths)),
+            true => Err(fail(std::io::Error::other("the kernel's table is empty"))),
+        }
     }
 
     /// The mount point of the file system on which the path lies.
@@ -49,6 +69,17 @@ mod tests {
     use super::*;
     use crate::image::Node;
     use crate::journal::Role;
+    use crate::parse::mount::parse_mountinfo;
+
+    #[test]
+    fn without_a_table_nobody_knows_what_lies_where() {
+        assert!(Mounted::of_lines(Err(std::io::Error::other("no /proc"))).is_err());
+        assert!(Mounted::of_lines(Ok(Vec::new())).is_err());
+        let lines = parse_mountinfo(b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+        let mounted = Mounted::of_lines(Ok(lines)).expect("a table");
+        let path = HostPath::literal("/etc/hosts");
+        assert_eq!(mounted.of(&path), Some(HostPath::literal("/")));
+    }
 
     #[test]
     fn a_path_lies_on_the_nearest_mount_above_it() {

@@ -39,14 +39,22 @@ pub(crate) fn since(records: &[ActionRecord]) -> Option<Timestamp> {
     })
 }
 
-/// Looks for it, and tells whoever watches. Nothing where it could not be looked for.
+/// When its undo began to carry out what was decided; none where it is of no upgrade.
+pub(crate) fn undone_since(records: &[ActionRecord]) -> Option<Timestamp> {
+    records.iter().find_map(|record| match record.kept {
+        Kept::Upgrade { undone_since, .. } => Some(undone_since.unwrap_or_else(Timestamp::now)),
+        _ => None,
+    })
+}
+
+/// Looks for it, and tells whoever watches. Where it could not be looked for, that is what is told.
 pub(crate) fn tell(
     images: &[Imaged],
     state: &State,
     since: Timestamp,
     sink: &mut dyn FnMut(Event),
 ) -> Outside {
-    let found = look(images, state.directory(), since).unwrap_or_default();
+    let found = look(images, state.directory(), since).unwrap_or_else(|_| Outside::unseen());
     if !found.is_empty() {
         sink(Event::Outside {
             found: found.clone(),

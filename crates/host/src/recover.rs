@@ -52,9 +52,10 @@ pub enum Recovery {
     Undone {
         seen: bool,
     },
-    /// An undo that nobody confirmed was taken back: the change is in effect again, checked
-    /// path by path.
+    /// An undo that nobody confirmed was taken back: the change is in effect again.
     UndoTakenBack {
+        /// All of it was looked at, and is as it was before the undo; else `why` says what is not.
+        seen: bool,
         why: String,
     },
     NeedsHuman {
@@ -313,8 +314,15 @@ fn take_undo_back(
     confirm::disarm(id, state);
     Ok(match undone {
         undo::Undone::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
-        _ => Recovery::UndoTakenBack {
-            why: why.to_owned(),
+        undo::Undone::TakenBack { why, seen, .. } => Recovery::UndoTakenBack {
+            seen,
+            why: why.join("; "),
         },
+        undo::Undone::Done { .. } | undo::Undone::AwaitingConfirmation(..) => {
+            Recovery::UndoTakenBack {
+                seen: false,
+                why: why.to_owned(),
+            }
+        }
     })
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Plan};
+use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Outside, Plan};
 
 use crate::act::health::{self, Watched};
 use crate::act::held::LEFT_AT_WORK;
@@ -54,15 +54,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Was everything seen to be as it was?
-    pub fn proof(&self) -> Option<AsBefore> {
-        let all = self.stuck.is_empty()
+    /// Was everything seen to be as it was, and did nothing change but what goes back?
+    pub fn proof(&self, outside: &Outside) -> Option<AsBefore> {
+        let all = outside.is_empty()
+            && self.stuck.is_empty()
             && self.unseen.is_empty()
             && self.differing.is_empty()
             && self.anew.is_empty();
         (all && self.same == self.paths).then_some(AsBefore {
             seen: self.paths + self.values,
         })
+    }
+
+    /// What is not as it was, or can't be looked at, though nothing failed.
+    pub fn reservations(&self) -> Vec<String> {
+        let anew = self.anew.iter();
+        let anew = anew.map(|path| format!("`{path}` was written anew when a service started"));
+        let differing = self.differing.iter();
+        let differing = differing.map(|path| format!("`{path}` is not as it was"));
+        let unseen = self.unseen.iter().cloned();
+        anew.chain(differing).chain(unseen).collect()
     }
 
     /// Tells whoever watches how it went.
@@ -127,7 +138,15 @@ pub fn take_back(
             touched.entry(*action).or_default().push(image);
         }
     }
-    if let Some(mounted) = Mounted::now(context.root) {
+    let mounted = match Mounted::now(context.root) {
+        Ok(mounted) => mounted,
+        // What lies where is not known, and nothing was touched.
+        Err(error) => {
+            outcome.stuck.push(error.to_string());
+            return outcome;
+        }
+    };
+    if let Some(mounted) = mounted {
         let elsewhere = concerned.iter().filter_map(|image| {
             let why = mounted.elsewhere(image)?;
             Some(format!("`{}` is left as it is: {why}", image.path))
@@ -453,26 +472,14 @@ fn cut_short(record: &ActionRecord) -> Option<Timestamp> {
     }
 }
 
-/// Content that is neither what was there nor what we put there belongs to somebody else,
-/// and is not written over.
+/// What is neither what was there nor what we put there belongs to somebody else, and is not written
+/// over: other content, or a link, a directory or a device in the place of a file.
 fn foreign(
     context: &Context<'_>,
     action: &Action,
     record: &ActionRecord,
     image: &Imaged,
 ) -> Option<String> {
-    // Where only metadata was changed there is no content to judge.
-    let now = image.now(context.root, None).ok()?.content()?;
-    let put = match &action.effect {
-        Effect::PutFile { content, .. } => Some(Digest::of(content.as_bytes())),
-        _ => None,
-    };
-    let ours = [
-        image.before.content(),
-        image.after.as_ref().and_then(Node::content),
-        image.undo.as_ref().and_then(|undo| undo.from.content()),
-        put,
-    ];
     // What an unfinished change of accounts wrote is not known beforehand, nor what dpkg does
     // with configuration files.
     let is_file = matches!(action.effect, Effect::PutFile { .. });
@@ -485,13 +492,64 @@ fn foreign(
             record.state,
             ActionState::Begun | ActionState::Failed { .. }
         ) && !is_file;
-    if ours.contains(&Some(now)) || open_ended {
+    if open_ended {
         return None;
     }
+    let now = match image.now(context.root, None) {
+        Ok(now) => now,
+        Err(error) => {
+            return Some(format!(
+                "what is at `{}` now can't be told, and is left as it is: {error}",
+                image.path
+            ));
+        }
+    };
+    if is_ours(&action.effect, image, &now) {
+        return None;
+    }
+    let is_other_kind = !matches!(now, Node::File { .. });
+    let what = is_other_kind.then(|| format!(" ({} is there)", now.kind()));
     Some(format!(
-        "`{}` was changed by someone else meanwhile, and is left as it is",
-        image.path
+        "`{}` was changed by someone else meanwhile, and is left as it is{}",
+        image.path,
+        what.unwrap_or_default()
     ))
+}
+
+/// Is this what was there before, or what this action put there?
+fn is_ours(effect: &Effect, image: &Imaged, now: &Node) -> bool {
+    let mut known = [
+        Some(&image.before),
+        image.after.as_ref(),
+        image.undo.as_ref().map(|undo| &undo.from),
+    ]
+    .into_iter()
+    .flatten();
+    // Before the after-images are taken, only of a file it is known what was put there.
+    let is_unknown = image.after.is_none() && !matches!(effect, Effect::PutFile { .. });
+    match now {
+        // Nobody loses anything by what comes there.
+        Node::Absent => true,
+        // Where only metadata was changed there is no content to judge. A file of others that is too
+        // large to be read is told apart by that.
+        Node::Unread { .. } => known.any(Node::is_unread),
+        Node::File { content, .. } => {
+            let put = match effect {
+                Effect::PutFile { content, .. } => Some(Digest::of(content.as_bytes())),
+                _ => None,
+            };
+            put.as_ref() == Some(content) || known.any(|node| node.content() == Some(*content))
+        }
+        Node::Directory { .. } => {
+            is_unknown || known.any(|node| matches!(node, Node::Directory { .. }))
+        }
+        Node::Link { target, .. } => {
+            let leads_there =
+                |node: &Node| matches!(node, Node::Link { target: to, .. } if to == target);
+            is_unknown || known.any(leads_there)
+        }
+        Node::Other { .. } => is_unknown || known.any(|node| node.same_as(now)),
+    }
 }
 
 /// Running programs read what is there again, and those that ran before and do not any more
@@ -799,6 +857,163 @@ fn check(
         if let Err(error) = journal.write(batch) {
             outcome.is_full |= error.is_full();
             outcome.stuck.push(error.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_put_in_the_place_of_a_file_is_theirs() {
+        let attributes = || {
+            let json =
+                r#"{"mode":"0644","uid":0,"gid":0,"modified":{"seconds":0,"nanoseconds":0}}"#;
+            serde_json::from_str(json).expect("attributes")
+        };
+        let file = |text: &str| Node::File {
+            content: Digest::of(text.as_bytes()),
+            size_bytes: text.len() as u64,
+            attributes: attributes(),
+        };
+        let directory = || Node::Directory {
+            attributes: attributes(),
+        };
+        let unread = || Node::Unread {
+            attributes: attributes(),
+        };
+        let path = || HostPath::literal("/etc/x");
+        let put = Effect::PutFile {
+            path: path(),
+            content: model::Blob::from("new"),
+            mode: None,
+            owner: None,
+            group: None,
+            as_user: None,
+        };
+        let remove = Effect::Remove { path: path() };
+        let image = |before: Node, after: Option<Node>| {
+            let mut image = Imaged::new(path(), Role::Touched, before);
+            image.after = after;
+            image
+        };
+        let changed = || image(file("old"), Some(file("new")));
+        let cases = [
+            ("as before", &put, changed(), file("old"), true),
+            ("as put", &put, changed(), file("new"), true),
+            (
+                "put, not yet looked at",
+                &put,
+                image(file("old"), None),
+                file("new"),
+                true,
+            ),
+            ("gone", &put, changed(), Node::Absent, true),
+            ("other content", &put, changed(), file("theirs"), false),
+            ("a directory", &put, changed(), directory(), false),
+            (
+                "a directory, not yet looked at",
+                &put,
+                image(file("old"), None),
+                directory(),
+                false,
+            ),
+            ("too large to be read", &put, changed(), unread(), false),
+            (
+                "only its mode is changed",
+                &put,
+                image(unread(), Some(unread())),
+                unread(),
+                true,
+            ),
+            (
+                "removed",
+                &remove,
+                image(file("old"), Some(Node::Absent)),
+                directory(),
+                false,
+            ),
+            (
+                "removed, and back",
+                &remove,
+                image(file("old"), Some(Node::Absent)),
+                file("old"),
+                true,
+            ),
+            (
+                "our directory",
+                &remove,
+                image(directory(), Some(Node::Absent)),
+                directory(),
+                true,
+            ),
+        ];
+        for (what, effect, image, now, wanted) in cases {
+            assert_eq!(is_ours(effect, &image, &now), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_proven_where_anything_is_otherwise_or_unseen() {
+        let path = || HostPath::literal("/etc/x");
+        let whole = || Outcome {
+            paths: 2,
+            same: 2,
+            values: 1,
+            ..Outcome::default()
+        };
+        let nothing = Outside::default();
+        assert_eq!(
+            whole().proof(&nothing).map(|proof| proof.seen()),
+            Some(3),
+            "all was looked at"
+        );
+        let outside = Outside {
+            paths: vec![path()],
+            total: 1,
+            unreadable: 0,
+        };
+        assert_eq!(whole().proof(&outside), None);
+        assert_eq!(whole().proof(&Outside::unseen()), None);
+        for (what, outcome) in [
+            (
+                "stuck",
+                Outcome {
+                    stuck: vec!["x".to_owned()],
+                    ..whole()
+                },
+            ),
+            (
+                "unseen",
+                Outcome {
+                    unseen: vec!["x".to_owned()],
+                    ..whole()
+                },
+            ),
+            (
+                "differing",
+                Outcome {
+                    differing: vec![path()],
+                    ..whole()
+                },
+            ),
+            (
+                "anew",
+                Outcome {
+                    anew: vec![path()],
+                    ..whole()
+                },
+            ),
+            ("not the same", Outcome { same: 1, ..whole() }),
+        ] {
+            assert_eq!(outcome.proof(&nothing), None, "{what}");
+            let said = outcome.reservations().len();
+            assert_eq!(
+                said,
+                usize::from(!matches!(what, "stuck" | "not the same")),
+                "{what}"
+            );
         }
     }
 }

@@ -50,10 +50,12 @@ pub enum Undone {
     },
     /// In effect, and taken back by the guard unless somebody confirms it.
     AwaitingConfirmation(ChangeId, Timestamp),
-    /// The undo was itself taken back, and that was checked: the change is in effect again.
+    /// The undo was itself taken back: the change is in effect again. `seen`: all of it was looked at
+    /// in the end, and is as it was before the undo; else `why` says what is not, or can't be looked at.
     TakenBack {
         id: ChangeId,
         why: Vec<String>,
+        seen: bool,
     },
     NeedsHuman {
         id: ChangeId,
@@ -222,7 +224,12 @@ pub fn undo_chosen(
     hold(&context, &record)?;
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
-    let decided = with_room(&context, state, &mut record, is_guarded, choice);
+    let decided = with_room(&context, state, &mut record, is_guarded, choice).and_then(|decided| {
+        if target.root.is_live() {
+            note_units(&mut record)?;
+        }
+        Ok(decided)
+    });
     let Decided {
         merged,
         theirs,
@@ -231,9 +238,6 @@ pub fn undo_chosen(
         state.images().forget_fresh();
         state.reserve_again();
     })?;
-    if target.root.is_live() {
-        note_units(&mut record)?;
-    }
     if is_guarded {
         return again::undo(
             &target,
@@ -269,26 +273,20 @@ pub fn undo_chosen(
     }
     state.images().keep_fresh();
     options.crash.here("undoing");
-    let outside_of = outside::since(&record.actions).map(|_| record.images.clone());
     // What an upgrade changed outside its set is known since then, and is told again.
-    let known = record.header.change.outside.clone();
+    let known = &record.header.change.outside;
     if !known.is_empty() {
         sink(Event::Outside {
             found: known.clone(),
         });
     }
-    let began = Timestamp::now();
     let finished = finish(&context, state, record, (options.now)(), sink)
         .map_err(|source| UndoError::Unfinished { id, source })?;
-    if let Some(images) = outside_of {
-        outside::tell(&images, state, began, sink);
-    }
     match finished {
         Finished::Undone { proof, left } => {
             let left = Left {
                 theirs,
                 stays,
-                outside: known,
                 ..left
             };
             Ok(Undone::Done {
@@ -458,7 +456,13 @@ fn refuse_unless_undoable(
             root: record.header.root.display().to_string(),
         });
     }
-    for action in &record.actions {
+    // What stays is not asked to go.
+    let standing = standing(record);
+    let goes = record
+        .actions
+        .iter()
+        .filter(|action| standing.contains(&action.id));
+    for action in goes {
         if let (Kept::Irreversible { why }, ActionState::Done) = (&action.kept, &action.state) {
             return Err(UndoError::Irreversible {
                 id,
@@ -569,7 +573,8 @@ pub(crate) fn finish(
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
-    let (outcome, left) = carry_out(context, state, &mut record, sink)?;
+    let began = outside::undone_since(&record.actions);
+    let (outcome, mut left) = carry_out(context, state, &mut record, sink)?;
     match outcome.stuck.is_empty() {
         true => done(&mut record, now),
         false => {
@@ -589,9 +594,16 @@ pub(crate) fn finish(
     state.journal().write(batch)?;
     context.crash.here("undone");
     state.reserve_again();
+    // Nothing hangs on the answer any more but what is said.
+    if let Some(began) = began {
+        let found = outside::tell(&record.images, state, began, sink);
+        left.outside = left.outside.and(found);
+    }
     Ok(match outcome.stuck.is_empty() {
         true => Finished::Undone {
-            proof: outcome.proof().filter(|_| left.standing.is_empty()),
+            proof: outcome
+                .proof(&left.outside)
+                .filter(|_| left.standing.is_empty()),
             left,
         },
         false => Finished::Stuck(outcome.stuck),
@@ -649,6 +661,7 @@ fn carry_out(
         anew: outcome.anew.clone(),
         unseen: outcome.unseen.clone(),
         differing: outcome.differing.clone(),
+        outside: record.header.change.outside.clone(),
         ..Left::default()
     };
     Ok((outcome, left))

@@ -199,4 +199,44 @@ impl Outside {
     pub fn is_empty(&self) -> bool {
         self.total == 0 && self.unreadable == 0
     }
+
+    /// Nobody could look: that is not the same as that nothing changed.
+    pub fn unseen() -> Self {
+        Self {
+            unreadable: 1,
+            ..Self::default()
+        }
+    }
+
+    /// What was found in two looks, one after the other.
+    pub fn and(mut self, other: Self) -> Self {
+        let unnamed = other.total.saturating_sub(other.paths.len() as u64);
+        self.total += unnamed;
+        for path in other.paths {
+            if !self.paths.contains(&path) {
+                self.paths.push(path);
+                self.total += 1;
+            }
+        }
+        self.unreadable += other.unreadable;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_looks_found_is_counted_once() {
+        let outside = |paths: &[&'static str], total, unreadable| Outside {
+            paths: paths.iter().map(|path| HostPath::literal(path)).collect(),
+            total,
+            unreadable,
+        };
+        let both = outside(&["/a", "/b"], 2, 0).and(outside(&["/b", "/c"], 5, 1));
+        assert_eq!(both, outside(&["/a", "/b", "/c"], 6, 1));
+        assert!(Outside::default().and(Outside::default()).is_empty());
+        assert!(!Outside::default().and(Outside::unseen()).is_empty());
+    }
 }

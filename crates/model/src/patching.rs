@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::HostPath;
 
+/// Below these, programs and people keep what is theirs. Logs and caches are not data.
+pub const DATA_TOPS: [&str; 8] = [
+    "/home",
+    "/opt",
+    "/srv",
+    "/var/lib",
+    "/var/mail",
+    "/var/opt",
+    "/var/spool",
+    "/var/www",
+];
+
 /// Where services keep their data: in no write set, since it changes all the time, and putting a
 /// part of it back would damage the rest.
 pub const DATA_PLACES: [&str; 31] = [

@@ -476,9 +476,9 @@ pub fn recover_within(
                 "undone: the host is as it was before the change".to_owned()
             }
             Recovery::Undone { seen: false } => "undone".to_owned(),
-            Recovery::UndoTakenBack { why } => {
+            Recovery::UndoTakenBack { why, seen } => {
                 exit = exit.or(Exit::TakenBack);
-                format!("the undo was taken back, and the change is in effect again: {why}")
+                format!("{}: {why}", undo_taken_back(seen))
             }
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
@@ -495,6 +495,16 @@ pub fn recover_within(
         ));
     }
     Ok(exit)
+}
+
+/// How a change is whose undo was taken back; `seen`: all of it was looked at.
+pub fn undo_taken_back(seen: bool) -> &'static str {
+    match seen {
+        true => "the undo was taken back, and the change is in effect again",
+        false => {
+            "the undo was taken back, and not all of the change was seen to be in effect again"
+        }
+    }
 }
 
 /// Does a change need a person?

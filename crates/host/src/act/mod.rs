@@ -349,6 +349,21 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     }
 }
 
+/// Does what ran when it was kept run? After a restart of the machine systemd has started what it
+/// should: what does not run then is no failure of the way back, and not as it was either.
+fn runs_again(ran: bool, boot: Option<&str>, looked: impl FnOnce() -> bool) -> Option<bool> {
+    let is_same_boot = boot == crate::apply::boot_id().as_deref();
+    match (ran, unit::is_booted()) {
+        (false, _) => Some(true),
+        // Nobody can be asked.
+        (true, false) => None,
+        (true, true) => match looked() {
+            false if !is_same_boot => None,
+            is_up => Some(is_up),
+        },
+    }
+}
+
 /// Is it again as it was kept? None where there is no way to tell.
 pub fn is_back(kept: &Kept) -> Option<bool> {
     match kept {
@@ -356,16 +371,17 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
         // While the host boots, starting and stopping is only asked for.
         Kept::Told { .. } | Kept::Upgrade { .. } if unit::is_booting().unwrap_or(false) => None,
         Kept::Told { name, up, boot } => {
-            let ran = *up && *boot == crate::apply::boot_id() && unit::is_booted();
+            let looked = || health::look_at(name).is_ok_and(|now| now.is_up());
             // What came with a package went with it.
             let is_gone = || unit::is_gone(name).unwrap_or(false);
-            Some(!ran || health::look_at(name).is_ok_and(|now| now.is_up()) || is_gone())
+            runs_again(*up, boot.as_deref(), || looked() || is_gone())
         }
         Kept::Upgrade { ran, boot, .. } => {
-            let is_asked = !ran.is_empty() && *boot == crate::apply::boot_id() && unit::is_booted();
             let names: Vec<&str> = ran.iter().map(String::as_str).collect();
             let are_up = |seen: Vec<health::Seen>| seen.iter().all(|one| !one.has_ended());
-            Some(!is_asked || health::look(&names).is_ok_and(are_up))
+            runs_again(!ran.is_empty(), boot.as_deref(), || {
+                health::look(&names).is_ok_and(are_up)
+            })
         }
         Kept::Sysctl {
             key,

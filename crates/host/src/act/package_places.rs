@@ -6,20 +6,23 @@ use std::path::{Path, PathBuf};
 
 use model::HostPath;
 use model::effect::bare_name;
+use model::patching::DATA_TOPS;
 
 use super::program::Program;
 use super::{ActError, Context};
 use crate::records::INFO;
 
-/// Below these people and programs keep what is theirs. Logs and caches are not data.
-const TOPS: [&str; 6] = [
-    "/etc/",
-    "/home/",
-    "/opt/",
-    "/srv/",
-    "/var/lib/",
-    "/var/www/",
-];
+/// Configuration lies here, and data below the others.
+fn tops() -> impl Iterator<Item = &'static str> {
+    ["/etc"].into_iter().chain(DATA_TOPS)
+}
+
+/// Is this below one of them?
+fn is_below_a_top(path: &str) -> bool {
+    let rest = |top: &str| path.strip_prefix(top)?.strip_prefix('/');
+    tops().any(|top| rest(top).is_some_and(|rest| !rest.is_empty()))
+}
+
 /// Thousands of files say what a hundred say.
 const MOST_FOUND: usize = 100;
 /// A tree that is deeper is no package's.
@@ -44,13 +47,11 @@ impl Listed {
     ) -> BTreeSet<PathBuf> {
         let called = names.iter().flat_map(|name| {
             let name = bare_name(name);
-            ["/etc", "/srv", "/var/lib", "/opt"].map(|top| Path::new(top).join(name))
+            // A home of that name is somebody's of that name.
+            let tops = tops().filter(|top| *top != "/home");
+            tops.map(move |top| Path::new(top).join(name))
         });
-        let is_below = |path: &PathBuf| {
-            let path = path.to_string_lossy();
-            TOPS.iter()
-                .any(|top| path.strip_prefix(top).is_some_and(|rest| !rest.is_empty()))
-        };
+        let is_below = |path: &PathBuf| is_below_a_top(&path.to_string_lossy());
         self.mine
             .iter()
             .cloned()
@@ -119,8 +120,8 @@ fn listed(context: &Context<'_>, names: &[String]) -> Result<Listed, ActError> {
             true => &mut listed.mine,
             false => &mut listed.others,
         };
-        let is_data = |path: &&str| TOPS.iter().any(|top| path.starts_with(top));
-        all.extend(text.lines().filter(is_data).map(PathBuf::from));
+        let places = text.lines().filter(|path| is_below_a_top(path));
+        all.extend(places.map(PathBuf::from));
     }
     Ok(listed)
 }

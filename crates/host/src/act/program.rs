@@ -238,7 +238,10 @@ impl Program {
     /// Asks it something, where it may say no with one of these statuses.
     pub fn answer_with(&self, statuses: &[i32]) -> Result<Ended, ActError> {
         let ended = self.run()?;
-        match ended.status.is_some_and(|status| statuses.contains(&status)) {
+        match ended
+            .status
+            .is_some_and(|status| statuses.contains(&status))
+        {
             true => self.whole(ended),
             false => Err(self.failed(&ended)),
         }

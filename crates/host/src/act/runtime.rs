@@ -189,6 +189,15 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 pub fn remount(path: &HostPath, options: &[String]) -> Result<(), ActError> {
     // Nothing but a mount point can be remounted; ask before acting, for the better message.
     mount_options(path)?;
+    let flags = remount_flags(options)
+        .map_err(|why| ActError::program(format!("remount `{path}`"), why))?;
+    rustix::mount::mount_remount(path.as_path(), flags, c"")
+        .map_err(|error| ActError::program(format!("remount `{path}`"), error))
+}
+
+/// The flags of mount(2) for the options of one mount, as the kernel lists them in mountinfo. What is
+/// not among the flags is taken away, so that an option that is not known here must not be dropped.
+pub fn remount_flags(options: &[String]) -> Result<MountFlags, String> {
     let mut flags = MountFlags::BIND;
     for option in options {
         flags |= match option.as_str() {
@@ -200,12 +209,19 @@ pub fn remount(path: &HostPath, options: &[String]) -> Result<(), ActError> {
             "nodiratime" => MountFlags::NODIRATIME,
             "relatime" => MountFlags::RELATIME,
             "strictatime" => MountFlags::STRICTATIME,
-            // Options of the file system itself, which a bind remount does not touch.
-            _ => MountFlags::empty(),
+            "nosymfollow" => MountFlags::NOSYMFOLLOW,
+            // The opposites, and a mapping of ids, which no remount changes (mount_setattr(2)).
+            "rw" | "suid" | "dev" | "exec" | "atime" | "diratime" | "symfollow" | "idmapped" => {
+                MountFlags::empty()
+            }
+            other => {
+                return Err(format!(
+                    "its option `{other}` is not known, and would be lost"
+                ));
+            }
         };
     }
-    rustix::mount::mount_remount(path.as_path(), flags, c"")
-        .map_err(|error| ActError::program(format!("remount `{path}`"), error))
+    Ok(flags)
 }
 
 /// Is the module in the kernel now?

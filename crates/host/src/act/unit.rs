@@ -465,19 +465,22 @@ pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
 
 /// Unit names as systemd allows them (systemd.unit(5)), so that none is taken for an option
 /// or a path.
-pub(super) fn check_name(name: &str) -> Result<(), ActError> {
+pub fn is_name(name: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-    if (1..=255).contains(&name.len())
+    (1..=255).contains(&name.len())
         && name.bytes().all(valid)
         && !name.starts_with(['.', '-'])
         && name.contains('.')
-    {
-        return Ok(());
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), ActError> {
+    match is_name(name) {
+        true => Ok(()),
+        false => Err(ActError::program(
+            format!("change the unit `{}`", model::printable(name.as_bytes())),
+            "not a unit's full name",
+        )),
     }
-    Err(ActError::program(
-        format!("change the unit `{}`", model::printable(name.as_bytes())),
-        "not a unit's full name",
-    ))
 }
 
 /// Every link that enabling, disabling or masking may make or remove.

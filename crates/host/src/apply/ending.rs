@@ -7,6 +7,7 @@ use super::Applied;
 use crate::act::Context;
 use crate::event::Event;
 use crate::journal::{ActionRecord, Batch, Header, Imaged};
+use crate::outside;
 use crate::state::{State, StateError};
 use crate::take_back::take_back;
 
@@ -53,14 +54,16 @@ pub(crate) fn finish_taking_back(
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let verified = outcome.stuck.is_empty();
-    let seen = outcome.proof().is_some();
+    // What it changed beside its write set does not go back: nobody knows how it was.
+    if let Some(since) = outside::since(records) {
+        header.change.outside = outside::tell(images, state, since, sink);
+    }
+    let seen = outcome.proof(&header.change.outside).is_some();
     header.change.state = match verified {
         true => ChangeState::RolledBack,
         false => ChangeState::NeedsHuman,
     };
-    let anew = outcome.anew.iter();
-    why.extend(anew.map(|path| format!("`{path}` was written anew when a service started")));
-    why.extend(outcome.unseen);
+    why.extend(outcome.reservations());
     why.extend(outcome.stuck);
     header.change.ended = Some(now);
     header.change.note = (!why.is_empty()).then(|| why.join("; "));

@@ -8,7 +8,7 @@ use model::{ActionId, Effect, HostPath, Plan};
 use super::{Origin, changeable};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Imaged, Role};
+use crate::journal::{ActionRecord, ActionState, Imaged, Kept, Role};
 use crate::mounted::Mounted;
 use crate::state::State;
 
@@ -32,14 +32,30 @@ pub(super) fn images(
     let mut images: BTreeMap<HostPath, Imaged> = BTreeMap::new();
     let mut records = Vec::with_capacity(plan.actions.len());
     for action in &plan.actions {
-        let kept = act::keep(context, action)?;
+        // The whole change needs room and a host that can do all of it, and one way back of many paths
+        // needs all.
+        let costs_all = |error: &ActError| {
+            error.is_full()
+                || matches!(error, ActError::Unsupported(_))
+                || changeable::is_of_packages(&action.effect)
+        };
+        let looked = act::keep(context, action)
+            .and_then(|kept| Ok((kept, act::touched(context, &action.effect)?)));
+        let (kept, touched) = match looked {
+            Ok(looked) => looked,
+            Err(error) if costs_all(&error) => return Err(error),
+            Err(error) => {
+                refused.push((action.id, error.to_string()));
+                (Kept::Nothing, Vec::new())
+            }
+        };
         records.push(ActionRecord {
             id: action.id,
             state: ActionState::Pending,
             kept,
             again: None,
         });
-        for (path, last) in act::touched(context, &action.effect)? {
+        for (path, last) in touched {
             let captured = changeable::check(
                 context.root,
                 state.directory(),
@@ -51,10 +67,7 @@ pub(super) fn images(
             .and_then(|()| capture(context, &action.effect, &path, last));
             let (path, before) = match captured {
                 Ok(captured) => captured,
-                // The whole change needs room, and one way back of many paths needs all.
-                Err(error) if error.is_full() || changeable::is_of_packages(&action.effect) => {
-                    return Err(error);
-                }
+                Err(error) if costs_all(&error) => return Err(error),
                 Err(error) => {
                     refused.push((action.id, error.to_string()));
                     continue;
@@ -89,7 +102,7 @@ pub(super) fn images(
             image.actions.insert(action.id);
         }
     }
-    if let Some(mounted) = Mounted::now(context.root) {
+    if let Some(mounted) = Mounted::now(context.root)? {
         for image in images.values_mut() {
             image.mount = mounted.of(&image.path);
         }

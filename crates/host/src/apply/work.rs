@@ -515,7 +515,6 @@ impl Work<'_> {
         .inspect(|_| {
             self.options.guard.disarm(self.header.change.id, self.state);
         })
-        .inspect(|_| self.tell_outside())
     }
 
     /// The lock is given back while we wait: whoever confirms, and whoever takes back when

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::processes;
+
 /// Programs that let people in, and stay above what they do.
 const LOGINS: [&str; 4] = [
     "/usr/sbin/sshd",
@@ -80,10 +82,11 @@ pub fn judge(caller: &Session, made_by: &Session, activated_ms: u64) -> Proof {
     }
 }
 
-/// The parent and the start, in `/proc/PID/stat` (proc_pid_stat(5)). The name may hold blanks
-/// and brackets; fields are counted from behind it.
-pub fn parse_stat(stat: &str) -> Option<(u32, u64)> {
-    let (_, rest) = stat.rsplit_once(')')?;
+/// The parent and the start, in `/proc/PID/stat` (proc_pid_stat(5)). The name may hold any bytes,
+/// blanks and brackets too; fields are counted from behind it.
+pub fn parse_stat(stat: &[u8]) -> Option<(u32, u64)> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = str::from_utf8(&stat[end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;
     // The 22nd of all, in USER_HZ, which is 100 on each Linux.
@@ -104,7 +107,7 @@ pub(super) fn connections() -> Option<BTreeSet<u32>> {
 }
 
 fn stat(pid: u32) -> Option<(u32, u64)> {
-    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// Root's own program at one of the places of [`LOGINS`]: a name alone can be taken by anyone.
@@ -115,9 +118,8 @@ fn is_login(pid: u32) -> bool {
 }
 
 fn is_roots(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mut lines = status.lines();
-    lines.any(|line| line.starts_with("Uid:\t0\t"))
+    let status = processes::status(pid).ok().flatten();
+    status.is_some_and(|status| status.uids.first() == Some(&0))
 }
 
 fn audit_of(pid: u32) -> Option<u32> {

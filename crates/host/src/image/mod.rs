@@ -108,7 +108,8 @@ impl Images {
         };
         let [packed, plain] = self.paths(&digest);
         let path = if packs { packed } else { plain };
-        if self.has(&digest) {
+        let is_damaged = self.has(&digest) && !self.holds(&digest);
+        if self.has(&digest) && !is_damaged {
             std::fs::remove_file(temporary)?;
         } else {
             let at_once = !self.together.load(Ordering::Relaxed);
@@ -116,7 +117,15 @@ impl Images {
                 file.sync_all()?;
             }
             std::fs::rename(temporary, &path)?;
-            self.lock_fresh().insert(digest);
+            if is_damaged {
+                // The other form of it would be read first. Older changes rest on it as well.
+                let [packed, plain] = self.paths(&digest);
+                for other in [packed, plain].into_iter().filter(|other| *other != path) {
+                    let _ = std::fs::remove_file(other);
+                }
+            } else {
+                self.lock_fresh().insert(digest);
+            }
             if at_once {
                 File::open(&self.directory)?.sync_all()?;
             }
@@ -201,8 +210,13 @@ impl Images {
         }
     }
 
-    /// Is the content stored?
-    pub fn has(&self, digest: &Digest) -> bool {
+    /// Is the content stored, and whole?
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.has(digest) && self.open(digest).is_ok()
+    }
+
+    /// Is something stored under its name? What is in it was not read.
+    fn has(&self, digest: &Digest) -> bool {
         self.paths(digest).iter().any(|path| path.exists())
     }
 

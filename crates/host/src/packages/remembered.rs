@@ -3,7 +3,7 @@
 //! what does not fit in every input is as if it were not there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::state::State;
 /// Below the state directory.
 const FOLDER: &str = "rehearsals";
 /// Raise it when a rehearsal tells more, or does something else.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A plan that is under review, and some that are not taken.
 const KEPT: usize = 4;
 /// The write set of an upgrade of everything has some 100,000 paths.
@@ -31,14 +31,19 @@ const LIMIT_BYTES: u64 = 64 << 20;
 /// What runs on a host, and what users write, is no input that could be compared.
 const OLDEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// dpkg's and apt's databases, and what decides how they behave.
-const FILES: [&str; 4] = [
+const FILES: [&str; 9] = [
     "/var/lib/dpkg/status",
+    "/var/lib/dpkg/arch",
+    "/var/lib/dpkg/diversions",
+    "/var/lib/dpkg/statoverride",
     "/var/lib/apt/extended_states",
+    "/etc/dpkg/dpkg.cfg",
+    "/etc/kernel-img.conf",
     "/var/cache/debconf/config.dat",
     "/proc/self/mounts",
 ];
 /// Folders of which each file counts, by its name, its size and when it was last changed.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 20] = [
     "/var/lib/apt/lists",
     "/etc/apt",
     "/etc/apt/apt.conf.d",
@@ -46,6 +51,20 @@ const FOLDERS: [&str; 7] = [
     "/etc/apt/sources.list.d",
     "/etc/dpkg/dpkg.cfg.d",
     "/var/lib/dpkg/info",
+    "/var/lib/dpkg/alternatives",
+    "/var/lib/dpkg/triggers",
+    "/var/lib/dpkg/updates",
+    // What scripts of packages look up, and what they run.
+    "/etc/default",
+    "/etc/default/grub.d",
+    "/etc/initramfs-tools",
+    "/etc/initramfs-tools/conf.d",
+    "/etc/initramfs-tools/hooks",
+    "/etc/kernel",
+    "/etc/kernel/postinst.d",
+    "/etc/kernel/postrm.d",
+    "/etc/kernel/preinst.d",
+    "/etc/kernel/prerm.d",
 ];
 
 /// What is asked for: the rest of what a rehearsal rests on is the host's.
@@ -95,14 +114,7 @@ impl<'a> Asked<'a> {
         }
         let mut folders: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
         for folder in FOLDERS {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            let named = entries.map(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                (name, seen(&entry.path()))
-            });
-            // apt's own lock, and what it is just fetching.
-            let named = named.filter(|(name, _)| !matches!(name.as_str(), "lock" | "partial"));
-            folders.insert(folder, named.collect());
+            folders.insert(folder, entries(Path::new(folder))?);
         }
         let kernel = rustix::system::uname();
         let all = serde_json::to_vec(&(
@@ -118,10 +130,40 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// The entries of a folder as they are, and what those lead to that are links.
+fn entries(folder: &Path) -> std::io::Result<BTreeMap<String, String>> {
+    let listed = match std::fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let mut all = BTreeMap::new();
+    for entry in listed {
+        let entry = entry?;
+        let name = entry.file_name();
+        // apt's and dpkg's own locks, and what is just being fetched.
+        if matches!(name.as_encoded_bytes(), b"lock" | b"Lock" | b"partial") {
+            continue;
+        }
+        let mut looks = seen(&entry.path());
+        if entry.file_type()?.is_symlink() {
+            looks.push_str(" -> ");
+            looks.push_str(&told(entry.path().metadata()));
+        }
+        // Names that differ only in what is no text are kept apart.
+        all.insert(name.as_encoded_bytes().escape_ascii().to_string(), looks);
+    }
+    Ok(all)
+}
+
 /// A path as it is, without what reading changes. What takes its place, or changes it, is seen by the
 /// time at which its inode changed, which nobody can set (inode(7)).
 fn seen(path: &Path) -> String {
-    match path.symlink_metadata() {
+    told(path.symlink_metadata())
+}
+
+fn told(meta: std::io::Result<Metadata>) -> String {
+    match meta {
         Ok(meta) => format!(
             "{:o} {} {} {} {} {}.{}",
             meta.mode(),
@@ -283,4 +325,32 @@ pub fn recall(state: &State, asked: &Asked<'_>, now: Timestamp) -> Option<Rememb
             changes: kept.changes,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_looks_otherwise_when_anything_in_it_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inside = folder.path().join("conf.d");
+        let look = || entries(&inside).expect("a look");
+        assert!(look().is_empty(), "there is none");
+        std::fs::create_dir(&inside).expect("made");
+        let elsewhere = folder.path().join("proxy");
+        std::fs::write(&elsewhere, "one").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, inside.join("99proxy")).expect("a link");
+        let first = look();
+        assert_eq!(first, look(), "nothing changed");
+        std::fs::write(&elsewhere, "two, and longer").expect("written");
+        let second = look();
+        assert_ne!(first, second, "what the link leads to");
+        std::fs::write(inside.join("lock"), "").expect("written");
+        assert_eq!(second, look(), "a lock is no input");
+        std::fs::write(inside.join("00new"), "").expect("written");
+        assert_ne!(second, look(), "a new file");
+        // What can't be listed is not empty.
+        assert!(entries(&elsewhere).is_err());
+    }
 }

@@ -10,6 +10,7 @@ use model::HostPath;
 use rustix::io::Errno;
 
 use super::reach::named;
+use crate::act::unit::is_name;
 
 /// Maps of one process: a browser has ten thousand lines.
 const LIMIT_BYTES: u64 = 16 << 20;
@@ -201,7 +202,11 @@ pub fn parse_unit(bytes: &[u8]) -> Option<String> {
             // A user's own services belong to `user@1000.service`, which systemd of the system
             // knows; a session's scope lies in a slice.
             path.split('/').find(|part| {
-                part.starts_with("user@") || part.ends_with(".service") || part.ends_with(".scope")
+                let is_one = part.starts_with("user@")
+                    || part.ends_with(".service")
+                    || part.ends_with(".scope");
+                // Anybody with a group of their own calls those below it as they like.
+                is_one && is_name(part)
             })
         })
         .map(str::to_owned)

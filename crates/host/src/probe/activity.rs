@@ -1,52 +1,42 @@
 //! Who works with an account: processes with its id, jobs of its own, and logins since the last
 //! boot. All of it is read as it is now; nothing is asked of a program.
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
-use model::value::{ActivitySeen, FileType, Reason};
+use model::value::{ActivitySeen, Reason};
 use model::{HostPath, Value};
 
 use crate::local::Inner;
 use crate::parse::wtmp::logins;
+use crate::processes::of_accounts;
 use crate::tree::Trouble;
 
 const CRONTABS: &str = "/var/spool/cron/crontabs";
 /// A year of logins on a busy host; logrotate takes it away each month.
 const WTMP_LIMIT_BYTES: u64 = 64 << 20;
-const STATUS_LIMIT_BYTES: u64 = 64 << 10;
 
 pub fn activity(host: &Arc<Inner>, account: &str, uid: u32) -> Result<Value, Trouble> {
     if !host.tree.is_live() {
         return Err(Reason::Offline.into());
     }
     Ok(Value::Activity(ActivitySeen {
-        runs: runs(host, uid)?,
+        runs: runs(uid)?,
         has_crontab: has_crontab(host, account)?,
         signed_in: signed_in(host, account)?,
     }))
 }
 
-fn runs(host: &Arc<Inner>, uid: u32) -> Result<bool, Trouble> {
-    let proc = HostPath::literal("/proc");
-    for (name, file_type) in host.tree.list(&proc)? {
-        if file_type != FileType::Directory || !name.iter().all(u8::is_ascii_digit) {
-            continue;
+fn runs(uid: u32) -> Result<bool, Trouble> {
+    match of_accounts(&BTreeSet::from([uid])) {
+        Ok(running) => Ok(!running.is_empty()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Reason::NeedsRoot.into()),
+        Err(error) => Err(Reason::Failed {
+            why: format!("the processes can't be looked at: {error}"),
         }
-        let status = proc.join(&name).and_then(|path| path.join("status"));
-        let Ok(status) = status else { continue };
-        // One that ended meanwhile is none.
-        let Ok(text) = host.read_path(&status, STATUS_LIMIT_BYTES) else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(&text);
-        // proc_pid_status(5): the real, effective, saved and file system's id.
-        let ids = text.lines().find_map(|line| line.strip_prefix("Uid:"));
-        let mut ids = ids.unwrap_or_default().split_whitespace();
-        if ids.any(|id| id.parse() == Ok(uid)) {
-            return Ok(true);
-        }
+        .into()),
     }
-    Ok(false)
 }
 
 fn has_crontab(host: &Arc<Inner>, account: &str) -> Result<bool, Trouble> {

@@ -111,7 +111,8 @@ pub fn run_watched(
             .into());
         }
     };
-    let (status, Collected { stdout, stderr, .. }) = status.map_err(|error| failed(&name, &error.to_string()))?;
+    let (status, Collected { stdout, stderr, .. }) =
+        status.map_err(|error| failed(&name, &error.to_string()))?;
     if let Some(signal) = status.signal() {
         return Err(failed(&name, &format!("ended by signal {signal}")));
     }

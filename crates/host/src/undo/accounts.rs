@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::HostPath;
 
 use crate::act::ActError;
+use crate::processes::of_accounts;
 use crate::records::accounts::{in_main_group, made, renumbered};
 use crate::records::entries::Three;
 use crate::walk::owned::owned;
@@ -74,34 +75,14 @@ fn processes(
     users: &BTreeSet<u32>,
     stops: &BTreeSet<String>,
 ) -> Result<BTreeMap<u32, String>, ActError> {
+    let running =
+        of_accounts(users).map_err(|error| ActError::program("look at the processes", error))?;
     let mut found = BTreeMap::new();
-    let fail = |error: std::io::Error| ActError::program("list the processes", error);
-    for entry in std::fs::read_dir("/proc").map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        let Some(number) = name
-            .to_str()
-            .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
-        else {
-            continue;
-        };
-        let read = |what: &str| std::fs::read_to_string(entry.path().join(what));
-        // One that has ended meanwhile is none.
-        let Ok(status) = read("status") else { continue };
-        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-        let ids = line("Uid:").unwrap_or_default().split_whitespace();
-        let Some(uid) = ids
-            .filter_map(|id| id.parse().ok())
-            .find(|id| users.contains(id))
-        else {
-            continue;
-        };
-        let groups = read("cgroup").unwrap_or_default();
+    for process in running {
+        let groups = process.cgroups().unwrap_or_default();
         let mut units = groups.lines().flat_map(|line| line.split('/'));
         if !units.any(|unit| stops.contains(unit)) {
-            let command = line("Name:").unwrap_or_default().trim();
-            let command = model::printable(command.as_bytes());
-            found.insert(uid, format!("{command} ({number})"));
+            found.insert(process.uid, format!("{} ({})", process.name, process.id));
         }
     }
     Ok(found)

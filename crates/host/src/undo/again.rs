@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use model::{ActionId, ChangeState, HostPath, Plan};
+use model::{ActionId, ChangeState, HostPath, Outside, Plan};
 
 use super::look_again::differences;
 use super::{Decided, Left, UndoError, Undone, carry_out, done, standing};
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, GuardedUndo, Header, Imaged};
 use crate::lock::Lock;
+use crate::outside;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::take_back;
 use crate::target::Target;
@@ -42,7 +43,10 @@ pub(super) fn undo(
         theirs,
         stays,
     } = decided;
-    prepare(context, &mut record)?;
+    prepare(context, &mut record).inspect_err(|_| {
+        state.images().forget_fresh();
+        state.reserve_again();
+    })?;
     let was = record.header.change.clone();
     record.header.undo = Some(GuardedUndo {
         state: was.state,
@@ -79,17 +83,16 @@ pub(super) fn undo(
     state.images().keep_fresh();
     options.crash.here("undo guarded");
     let unfinished = |source| UndoError::Unfinished { id, source };
-    let outside = record.header.change.outside.clone();
+    let began = outside::undone_since(&record.actions);
     let (mut proof, mut left, mut why) = (None, Left::default(), Vec::new());
     match carry_out(context, state, &mut record, sink) {
         Ok((outcome, others)) => {
             left = Left {
                 theirs,
                 stays,
-                outside,
                 ..others
             };
-            proof = outcome.proof().filter(|_| left.is_nothing());
+            proof = outcome.proof(&left.outside).filter(|_| left.is_nothing());
             why.extend(outcome.stuck);
         }
         Err(error) => why.push(error.to_string()),
@@ -131,7 +134,11 @@ pub(super) fn undo(
             // Minutes have passed since the look.
             let record = state.change(id).map_err(unfinished)?;
             let is_so = differences(target, &record).is_ok_and(|found| found.is_empty());
-            let proof = proof.filter(|_| is_so);
+            if let Some(began) = began {
+                let found = outside::tell(&record.images, state, began, sink);
+                left.outside = left.outside.and(found);
+            }
+            let proof = proof.filter(|_| is_so && left.is_nothing());
             return Ok(Undone::Done {
                 id,
                 merged,
@@ -178,7 +185,7 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
         // What we left is stored already, and a full disk has no room for it twice.
         if now
             .content()
-            .is_some_and(|content| !context.images.has(&content))
+            .is_some_and(|content| !context.images.holds(&content))
         {
             (_, now) = look(Some(context.images))?;
         }
@@ -287,13 +294,16 @@ pub(crate) fn take_undo_back(
     );
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
+    // Nothing outside is judged: what is put back is the change, as it was before the undo.
+    let seen = outcome.proof(&Outside::default()).is_some();
+    why.extend(outcome.reservations());
     settle(&mut record, &outcome.stuck, &why, now);
     write(state, &record)?;
     state.reserve_again();
     context.crash.here("redone");
     why.extend(outcome.stuck.iter().cloned());
     Ok(match outcome.stuck.is_empty() {
-        true => Undone::TakenBack { id, why },
+        true => Undone::TakenBack { id, why, seen },
         false => Undone::NeedsHuman { id, why },
     })
 }
@@ -382,7 +392,12 @@ fn ended(header: &Header, merged: Vec<HostPath>, left: Left) -> Undone {
                 left,
             }
         }
-        ChangeState::Committed => Undone::TakenBack { id, why },
+        // Nor was this.
+        ChangeState::Committed => Undone::TakenBack {
+            id,
+            why,
+            seen: false,
+        },
         ChangeState::AwaitingUndoConfirmation | ChangeState::Redoing => {
             let deadline = header.deadline.unwrap_or(header.change.started);
             Undone::AwaitingConfirmation(id, deadline)

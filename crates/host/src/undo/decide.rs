@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::count::plural;
+use model::patching::DATA_TOPS;
 use model::{ActionId, Effect, HostPath};
 
 mod people;
@@ -27,18 +28,6 @@ use crate::take_back::is_peoples;
 /// Of so many conflicts the contents are shown.
 const DIFFERENCES_SHOWN: usize = 20;
 
-/// Below these, what an install made is where programs keep data. What is made of it since is
-/// one thing: a database of which half is taken away is none.
-const DATA: [&str; 8] = [
-    "/home",
-    "/opt",
-    "/srv",
-    "/var/lib",
-    "/var/mail",
-    "/var/opt",
-    "/var/spool",
-    "/var/www",
-];
 /// Of package managers and of systemd: not data, but notes on what is installed.
 const NOTES: [&str; 6] = [
     "/var/lib/apt",
@@ -88,7 +77,7 @@ pub(super) fn decide(
     deciding.add_what_goes_along(record)?;
     deciding.look_at_paths(record, &standing)?;
     deciding.settle_people(record, &standing)?;
-    deciding.settle_data(record);
+    deciding.settle_data(record)?;
     deciding.settle_rest(record)?;
     deciding.settle_shared(record)?;
     let Deciding {
@@ -246,7 +235,7 @@ impl Deciding<'_> {
             .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
             .map(|image| image.path.clone())
             .collect();
-        let mounted = Mounted::now(self.context.root);
+        let mounted = Mounted::now(self.context.root)?;
         for image in &mut record.images {
             if image.actions.is_disjoint(standing) {
                 continue;
@@ -356,7 +345,7 @@ impl Deciding<'_> {
     }
 
     /// Places of data: as they are now they stay or go as a whole.
-    fn settle_data(&mut self, record: &mut ChangeRecord) {
+    fn settle_data(&mut self, record: &mut ChangeRecord) -> Result<(), ActError> {
         let places = self.places_of_data(record);
         let standing = standing(record);
         let run: Vec<String> = commands(record, &standing)
@@ -396,7 +385,7 @@ impl Deciding<'_> {
                 });
                 continue;
             }
-            let mounted = Mounted::now(self.context.root);
+            let mounted = Mounted::now(self.context.root)?;
             let mounted = mounted.as_ref().and_then(|mounted| mounted.below(&place));
             if let (true, Some(point)) = (self.choice.accept_data_loss, mounted) {
                 self.obstacles.push(Obstacle {
@@ -451,9 +440,11 @@ impl Deciding<'_> {
                 }
             }
         }
+        Ok(())
     }
 
-    /// The topmost directories in which programs keep data, and that packages of the change made.
+    /// The topmost directories in which programs keep data, and that packages of the change made. What
+    /// is made of one since is one thing: a database of which half is taken away is none.
     fn places_of_data(&self, record: &ChangeRecord) -> Vec<HostPath> {
         let within = |path: &HostPath, tops: &[&'static str]| {
             tops.iter()
@@ -469,7 +460,7 @@ impl Deciding<'_> {
                 && image.before == Node::Absent
                 && matches!(way.current, Node::Directory { .. })
                 && !matches!(way.verdict, Verdict::Stay)
-                && within(&image.path, &DATA)
+                && within(&image.path, &DATA_TOPS)
                 && !within(&image.path, &NOTES)
                 && !places.iter().any(|place| image.path.is_within(place))
             {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 
 use md5::{Digest as _, Md5};
-use model::{ActionId, HostPath};
+use model::{ActionId, Digest, HostPath};
 
 use super::accounts::{self, Stay};
 use super::path::Verdict;
@@ -455,23 +455,39 @@ fn info_file(path: &HostPath) -> Option<(&str, &str)> {
     split(rest.strip_prefix(b"/")?)
 }
 
-/// What a file was before the change, what that left, and what it is now; nothing of one that the
-/// change did not write, or whose content was not kept.
+/// What a file was before the change, what that left, and what it is now; nothing of one whose content
+/// the change did not write.
+///
+/// # Errors
+/// Where the content was not kept, or is damaged: what the change made in it is not known then.
 pub(super) fn contents<'a>(
     context: &Context<'_>,
     mut images: impl Iterator<Item = &'a Imaged>,
     path: &'static str,
 ) -> Result<[Vec<u8>; 3], ActError> {
     let path = HostPath::literal(path);
-    let both = images.find(|image| image.path == path).and_then(|image| {
-        let read = |node| reads(context.images, node);
-        Some((read(&image.before)?, read(image.after.as_ref()?)?))
-    });
-    let Some((before, left)) = both else {
+    let image = images.find(|image| image.path == path);
+    let Some(image) = image.filter(|image| !image.before.is_unread()) else {
         return Ok([const { Vec::new() }; 3]);
     };
-    let now = context.root.read(&path, DATABASE_BYTES)?;
-    Ok([before, left, now.unwrap_or_default()])
+    let now = context
+        .root
+        .read(&path, DATABASE_BYTES)?
+        .unwrap_or_default();
+    let read = |node: &Node| {
+        let is_there = || node.content() == Some(Digest::of(&now));
+        let kept = reads(context.images, node).or_else(|| is_there().then(|| now.clone()));
+        kept.ok_or_else(|| {
+            let what = format!("tell what the change made in `{path}`");
+            ActError::program(
+                what,
+                "the content that was kept of it is missing or damaged",
+            )
+        })
+    };
+    let before = read(&image.before)?;
+    let left = read(image.after.as_ref().unwrap_or(&image.before))?;
+    Ok([before, left, now])
 }
 
 /// A shared file without what the change did to it; none where its content was not kept.

@@ -46,7 +46,7 @@ pub fn starts(tree: &Tree) -> Vec<Start> {
     let top = HostPath::literal("/");
     let root =
         HostPath::from_bytes(tree.path().as_os_str().as_bytes()).unwrap_or_else(|_| top.clone());
-    let mut lines = mount_lines();
+    let mut lines = mount_lines().unwrap_or_default();
     // Of a file system that is mounted in several places, the place that shows most of it.
     lines.sort_by_key(|line| line.root.len());
     let mut starts: Vec<Start> = Vec::new();
@@ -132,7 +132,7 @@ impl Mounts {
     pub fn of(tree: &Tree) -> Self {
         let root = HostPath::from_bytes(tree.path().as_os_str().as_bytes());
         Self {
-            lines: mount_lines(),
+            lines: mount_lines().unwrap_or_default(),
             root: root.unwrap_or_else(|_| HostPath::literal("/")),
         }
     }

@@ -233,8 +233,10 @@ fn only_a_connection_that_began_after_the_change_counts() {
         ("", None),
     ];
     for (stat, wanted) in stats {
-        assert_eq!(parse_stat(stat), wanted, "{stat}");
+        assert_eq!(parse_stat(stat.as_bytes()), wanted, "{stat}");
     }
+    let odd = b"9 (\xff\xfe) S 7 9 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12 17000000 900 1";
+    assert_eq!(parse_stat(odd), Some((7, 120)), "a name of any bytes");
 }
 
 #[test]

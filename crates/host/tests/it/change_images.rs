@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use host::{CrashPoints, Undone};
+use host::{Applied, CrashPoints, Undone};
 
 use crate::bench::{Bench, put};
 
@@ -106,4 +106,55 @@ fn what_is_damaged_is_not_put_back() {
         .iter()
         .filter(|path| std::fs::read(bench.path(path)).is_ok_and(|now| now == b"new\n"));
     assert!(left.count() >= 1);
+}
+
+/// What the change made in a database of accounts is asked for before any of it goes: whose
+/// after-image is lost is not called unchanged.
+#[test]
+fn accounts_of_a_lost_after_image_do_not_go_unasked() {
+    let with = "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\n";
+    let bench = Bench::new();
+    let applied = bench.apply(&bench.plan([put("/etc/passwd", with)]));
+    assert!(matches!(applied, Ok(Applied::Committed(_))), "{applied:?}");
+    let _put_back = bench.lose_image(with);
+    let others = format!("{with}eve:x:1001:1001::/home/eve:/bin/sh\n");
+    std::fs::write(bench.path("/etc/passwd"), &others).expect("written");
+    let undone = bench.undo(1, CrashPoints::default());
+    let error = undone.expect_err("refused").to_string();
+    assert!(
+        error.contains("tell what the change made in `/etc/passwd`"),
+        "{error}"
+    );
+    assert_eq!(bench.read("/etc/passwd"), others);
+    // As the change left it, its content is there.
+    std::fs::write(bench.path("/etc/passwd"), with).expect("written");
+    let undone = bench.undo(1, CrashPoints::default());
+    assert!(matches!(undone, Ok(Undone::Done { .. })), "{undone:?}");
+    assert_eq!(bench.read("/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+}
+
+/// Good bytes in hand take the place of damaged ones, for the changes that rest on them too.
+#[test]
+fn what_is_stored_again_is_whole_again() {
+    let bench = Bench::new();
+    let before = bench.read("/etc/app.conf");
+    for (number, text) in [(1, "one\n"), (2, "two\n")] {
+        let applied = bench.apply(&bench.plan([put("/etc/app.conf", text)]));
+        assert!(matches!(applied, Ok(Applied::Committed(_))), "{applied:?}");
+        let undone = (number == 2).then(|| bench.undo(2, CrashPoints::default()));
+        assert!(matches!(undone, None | Some(Ok(Undone::Done { .. }))));
+    }
+    let image = bench
+        .state
+        .join("images")
+        .join(model::Digest::of(before.as_bytes()).to_string());
+    std::fs::write(&image, "damaged").expect("written");
+    // The same content is kept for another file.
+    std::fs::write(bench.path("/etc/same.conf"), &before).expect("written");
+    let applied = bench.apply(&bench.plan([put("/etc/same.conf", "three\n")]));
+    assert!(matches!(applied, Ok(Applied::Committed(_))), "{applied:?}");
+    assert_eq!(std::fs::read_to_string(&image).expect("an image"), before);
+    let undone = bench.undo(1, CrashPoints::default());
+    assert!(matches!(undone, Ok(Undone::Done { .. })), "{undone:?}");
+    assert_eq!(bench.read("/etc/app.conf"), before);
 }

@@ -142,3 +142,31 @@ fn a_drifted_file_is_left_as_it_is_where_that_is_asked_for() {
     assert_eq!(bench.read("/etc/new.d/theirs"), "x");
     assert!(!bench.path("/etc/new.d/a").exists());
 }
+
+/// What has no way back and stays is in nobody's way.
+#[test]
+fn a_part_goes_back_beside_a_step_that_can_not() {
+    let bench = Bench::new();
+    let before = bench.read("/etc/app.conf");
+    let mut plan = bench.plan_in_sets([
+        (0, put("/etc/app.conf", "new\n")),
+        (1, put("/etc/kept.conf", "kept\n")),
+    ]);
+    plan.actions[1].inverse = model::Inverse::Irreversible {
+        why: "`two` declares no way back".to_owned(),
+    };
+    let applied = bench.apply(&plan);
+    assert!(
+        matches!(applied, Ok(host::Applied::Committed(_))),
+        "{applied:?}"
+    );
+    let all = bench.undo(1, CrashPoints::none());
+    assert!(
+        matches!(all, Err(UndoError::Irreversible { .. })),
+        "{all:?}"
+    );
+    let part = bench.undo_chosen(1, &only(&["/etc/app.conf"]));
+    assert_eq!(standing(part), ["/etc/kept.conf"]);
+    assert_eq!(bench.read("/etc/app.conf"), before);
+    assert_eq!(bench.read("/etc/kept.conf"), "kept\n");
+}

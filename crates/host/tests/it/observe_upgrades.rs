@@ -130,6 +130,13 @@ fn a_process_belongs_to_a_unit_in_every_layout() {
             Some("user@1000.service"),
         ),
         ("0::/init.scope\n", Some("init.scope")),
+        // A container's own group, which its root called so.
+        ("0::/lxc/box/a b.service\n", None),
+        (
+            "0::/system.slice/box.service/-x.service\n",
+            Some("box.service"),
+        ),
+        ("0::/a b.service/real.service\n", Some("real.service")),
         ("0::/../..\n", None),
         ("", None),
     ] {

@@ -149,6 +149,8 @@ fn places_are_those_that_no_other_package_has() {
             "/etc/nginx/nginx.conf",
             "/etc/default",
             "/usr/share/nginx",
+            "/var/mail",
+            "/var/spool/nginx/in",
         ]),
         others: paths(&["/etc/default", "/etc"]),
     };
@@ -161,7 +163,12 @@ fn places_are_those_that_no_other_package_has() {
             "/etc/nginx/conf.d",
             "/opt/nginx",
             "/srv/nginx",
-            "/var/lib/nginx"
+            "/var/lib/nginx",
+            "/var/mail/nginx",
+            "/var/opt/nginx",
+            "/var/spool/nginx",
+            "/var/spool/nginx/in",
+            "/var/www/nginx",
         ])
     );
     let said = "??5?????? c /etc/nginx/nginx.conf\n??5??????   /usr/sbin/nginx\n";

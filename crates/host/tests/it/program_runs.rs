@@ -72,10 +72,7 @@ fn a_program_that_does_not_end_is_ended() {
         .limit(Duration::from_millis(200))
         .run()
         .expect_err("it does not end");
-    assert!(
-        error.to_string().contains("no end within 0.2 s"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no end within 0.2 s"), "{error}");
 }
 
 #[test]

@@ -330,10 +330,11 @@ fn conclude(undone: &Undone) -> Exit {
             ));
             Exit::AsWanted
         }
-        Undone::TakenBack { id, why } => {
+        Undone::TakenBack { id, why, seen } => {
             let why = model::printable(why.join("; ").as_bytes());
             crate::say(format_args!(
-                "the undo was taken back, and change {id} is in effect again: {why}"
+                "change {id}: {}: {why}",
+                context::undo_taken_back(*seen)
             ));
             Exit::TakenBack
         }

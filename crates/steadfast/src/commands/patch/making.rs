@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ::plan::data::{Data, DataState};
 use ::plan::patch::{Patching, User};
 use host::act::health::look;
+use host::act::unit::is_booted;
 use host::act::{LastLink, Root};
 use host::packages::old_files::OldFiles;
 use host::packages::remembered::{Asked, recall, remember};
@@ -31,6 +32,7 @@ use rustix::fs::FileType;
 use super::choosing::{Chosen, Known, chosen};
 use super::due::{self, Waivers, held_back, new_version, within};
 use super::refused;
+use super::well::services_unknown;
 use super::when::Times;
 use crate::assessing::{NewVersion, Outlook, Terms};
 use crate::context;
@@ -270,7 +272,7 @@ pub(super) fn make(
         unfinished,
         answers,
         writes: seen.writes,
-        not_restarted: not_restarted(&users),
+        not_restarted: not_restarted(&users)?,
         users,
         premises,
         left_alone,
@@ -419,7 +421,10 @@ pub(super) fn today() -> Date {
 }
 
 /// Units that would not survive it, or that need it not.
-pub(super) fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
+///
+/// # Errors
+/// When systemd can't be asked: what can't be told apart is not restarted.
+pub(super) fn not_restarted(users: &[User]) -> Result<BTreeMap<String, String>, Failure> {
     let units: BTreeSet<&str> = users
         .iter()
         .filter_map(|user| user.unit.as_deref())
@@ -429,19 +434,20 @@ pub(super) fn not_restarted(users: &[User]) -> BTreeMap<String, String> {
         .filter(|unit| unit.ends_with(".service"))
         .collect();
     let mut left = BTreeMap::new();
-    // Where systemd can't be asked, nothing is restarted either.
-    if let Ok(seen) = look(&units) {
-        for (unit, seen) in units.iter().zip(seen) {
-            if seen.is_oneshot() {
-                let why = "it comes to its end by itself".to_owned();
-                left.insert((*unit).to_owned(), why);
-            }
+    let seen = match is_booted() {
+        true => look(&units).map_err(services_unknown)?,
+        false => Vec::new(),
+    };
+    for (unit, seen) in units.iter().zip(seen) {
+        if seen.is_oneshot() {
+            let why = "it comes to its end by itself".to_owned();
+            left.insert((*unit).to_owned(), why);
         }
     }
     if let Some(own) = own_unit() {
         left.insert(own, "Steadfast itself runs in it".to_owned());
     }
-    left
+    Ok(left)
 }
 
 /// A configuration file that stays as the administrator wrote it.

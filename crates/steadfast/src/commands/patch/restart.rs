@@ -56,7 +56,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         patches: Some(Patches::Restart),
         ..Selection::default()
     };
-    let plan = restart(host.identity(), selection, &users, &not_restarted(&users));
+    let stay = not_restarted(&users)?;
+    let plan = restart(host.identity(), selection, &users, &stay);
     for name in &old.unseen {
         crate::say(format_args!("unknown: what of old files runs in {name}"));
     }

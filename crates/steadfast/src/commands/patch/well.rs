@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use advisory::assess;
 use host::act::health::{Health, Seen, Watched, look, watch};
-use host::act::{LastLink, Root};
+use host::act::unit::is_booted;
+use host::act::{ActError, LastLink, Root};
 use host::packages::Check;
 use host::packages::users::processes;
 use host::{LocalHost, Verdict};
@@ -19,6 +20,7 @@ use model::{Effect, Finding, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
 use crate::assessing::{Outlook, Terms};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::survey::{Selectors, Survey};
@@ -57,7 +59,7 @@ impl Before {
                 .filter(|check| check.ask().is_ok())
                 .cloned()
                 .collect(),
-            ran: running(),
+            ran: running()?,
             closes: closes.map(key).collect(),
             until_boot: until_boot.map(key).collect(),
         })
@@ -259,9 +261,14 @@ fn key(finding: &assess::Finding) -> (String, String) {
     (finding.name.clone(), finding.package.name.clone())
 }
 
-/// The services with processes that are up and do not end by themselves. Where systemd can't be
-/// asked there are none.
-fn running() -> BTreeMap<String, Seen> {
+/// The services with processes that are up and do not end by themselves.
+///
+/// # Errors
+/// When systemd can't be asked: what is not known to have run can't be missed afterwards.
+fn running() -> Result<BTreeMap<String, Seen>, Failure> {
+    if !is_booted() {
+        return Ok(BTreeMap::new());
+    }
     let units: BTreeSet<String> = processes()
         .into_iter()
         .filter_map(|process| process.unit)
@@ -270,8 +277,8 @@ fn running() -> BTreeMap<String, Seen> {
         .filter(|unit| !["run-", "user@"].iter().any(|own| unit.starts_with(own)))
         .collect();
     let names: Vec<&str> = units.iter().map(String::as_str).collect();
-    let seen = look(&names).unwrap_or_default();
-    units
+    let seen = look(&names).map_err(services_unknown)?;
+    Ok(units
         .iter()
         .cloned()
         .zip(seen)
@@ -280,7 +287,16 @@ fn running() -> BTreeMap<String, Seen> {
             let is_of_one_connection = unit.contains('@') && seen.is_on_demand();
             seen.is_up() && !seen.is_oneshot() && !is_of_one_connection
         })
-        .collect()
+        .collect())
+}
+
+/// Nothing is begun where it is not known what runs.
+pub(super) fn services_unknown(error: ActError) -> Failure {
+    Failure::with_help(
+        Exit::Unchecked,
+        error,
+        "nothing was changed; which services run must be known first: systemctl status",
+    )
 }
 
 /// Services that were just restarted may not answer at once.
