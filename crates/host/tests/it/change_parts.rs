@@ -458,30 +458,30 @@ fn what_programs_say_is_read() {
         let error = parse_simulation(&format!("Remv a [1.0]\n{line}\n")).expect_err(line);
         assert!(error.to_string().contains(line.trim_end()), "{error}");
     }
+}
 
-    /// A remount takes away every option that is not among its flags.
-    #[test]
-    fn a_remount_loses_no_option_of_the_mount() {
-        let flags = |options: &[&str]| {
-            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-            remount_flags(&options)
-        };
-        let all = [
-            "ro",
-            "nosuid",
-            "nodev",
-            "noexec",
-            "noatime",
-            "nodiratime",
-            "relatime",
-            "nosymfollow",
-        ];
-        // MS_RDONLY 1, MS_NOSUID 2, MS_NODEV 4, MS_NOEXEC 8, MS_NOSYMFOLLOW 256, MS_NOATIME 1024,
-        // MS_NODIRATIME 2048, MS_BIND 4096, MS_RELATIME 1 << 21 (mount.h).
-        let wanted = 1 + 2 + 4 + 8 + 256 + 1024 + 2048 + 4096 + (1 << 21);
-        assert_eq!(flags(&all).map(|flags| flags.bits()), Ok(wanted));
-        assert_eq!(flags(&["rw", "dev"]).map(|flags| flags.bits()), Ok(4096));
-        let unknown = flags(&["rw", "nosomething"]).expect_err("it would be lost");
-        assert!(unknown.contains("`nosomething`"), "{unknown}");
-    }
+/// A remount takes away every option that is not among its flags.
+#[test]
+fn a_remount_loses_no_option_of_the_mount() {
+    let flags = |options: &[&str]| {
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        remount_flags(&options)
+    };
+    let all = [
+        "ro",
+        "nosuid",
+        "nodev",
+        "noexec",
+        "noatime",
+        "nodiratime",
+        "relatime",
+        "nosymfollow",
+    ];
+    // MS_RDONLY 1, MS_NOSUID 2, MS_NODEV 4, MS_NOEXEC 8, MS_NOSYMFOLLOW 256, MS_NOATIME 1024,
+    // MS_NODIRATIME 2048, MS_BIND 4096, MS_RELATIME 1 << 21 (mount.h).
+    let wanted = 1 + 2 + 4 + 8 + 256 + 1024 + 2048 + 4096 + (1 << 21);
+    assert_eq!(flags(&all).map(|flags| flags.bits()), Ok(wanted));
+    assert_eq!(flags(&["rw", "dev"]).map(|flags| flags.bits()), Ok(4096));
+    let unknown = flags(&["rw", "nosomething"]).expect_err("it would be lost");
+    assert!(unknown.contains("`nosomething`"), "{unknown}");
 }

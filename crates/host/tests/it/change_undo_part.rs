@@ -156,10 +156,7 @@ fn a_part_goes_back_beside_a_step_that_can_not() {
         why: "`two` declares no way back".to_owned(),
     };
     let applied = bench.apply(&plan);
-    assert!(
-        matches!(applied, Ok(host::Applied::Committed(_))),
-        "{applied:?}"
-    );
+    assert!(matches!(applied, Ok(Applied::Committed(_))), "{applied:?}");
     let all = bench.undo(1, CrashPoints::none());
     assert!(
         matches!(all, Err(UndoError::Irreversible { .. })),
