@@ -38,6 +38,7 @@ use crate::kind::sudo_limit::SudoLimit;
 use crate::kind::sudo_rule::SudoRule;
 use crate::kind::sysctl::Sysctl;
 use crate::kind::template::Template;
+use crate::kind::timer::Timer;
 use crate::kind::unattended_upgrades::UnattendedUpgrades;
 use crate::kind::unit_option::UnitOption;
 use crate::kind::user::User;
@@ -127,6 +128,7 @@ kinds! {
     RsyslogFiles(RsyslogFiles),
     Service(Service),
     Template(Template),
+    Timer(Timer),
     UnattendedUpgrades(UnattendedUpgrades),
     UnitOption(UnitOption),
     User(User),

@@ -211,30 +211,52 @@ impl Started {
     }
 }
 
-/// What is assigned to these keys of `[Service]`; an empty assignment takes back what was read
-/// before. A link to `/dev/null` reads as empty.
-fn assignments(
-    unit: &UnitSeen,
-    seen: &Answers,
-    keys: &[&'static str],
-) -> Vec<(&'static str, String, SourceLine)> {
-    let mut found: Vec<(&'static str, String, SourceLine)> = Vec::new();
+/// One assignment of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub key: String,
+    /// Empty: it takes back what was read before.
+    pub value: String,
+    pub at: SourceLine,
+}
+
+/// Every assignment of one section, over the main file and all drop-ins, in reading order. A link
+/// to `/dev/null` reads as empty.
+pub fn section(unit: &UnitSeen, seen: &Answers, section: &str) -> Vec<Line> {
+    let mut found = Vec::new();
     for path in &unit.files {
         let Seen::Known(file) = seen.file(path) else {
             continue;
         };
         let text = String::from_utf8_lossy(file.content.as_bytes());
         for one in scan(&text, Syntax::SYSTEMD).assignments {
-            let Some(key) = keys.iter().find(|key| **key == one.key) else {
-                continue;
-            };
-            if one.section != "Service" {
-                continue;
+            if one.section == section {
+                found.push(Line {
+                    key: one.key.to_owned(),
+                    value: one.value,
+                    at: SourceLine::new(path.clone(), one.line),
+                });
             }
-            match one.value.is_empty() {
-                true => found.retain(|(known, ..)| known != key),
-                false => found.push((key, one.value, SourceLine::new(path.clone(), one.line))),
-            }
+        }
+    }
+    found
+}
+
+/// What is assigned to these keys of `[Service]`; an empty assignment takes back what was read
+/// before.
+fn assignments(
+    unit: &UnitSeen,
+    seen: &Answers,
+    keys: &[&'static str],
+) -> Vec<(&'static str, String, SourceLine)> {
+    let mut found: Vec<(&'static str, String, SourceLine)> = Vec::new();
+    for line in section(unit, seen, "Service") {
+        let Some(key) = keys.iter().find(|key| **key == line.key) else {
+            continue;
+        };
+        match line.value.is_empty() {
+            true => found.retain(|(known, ..)| known != key),
+            false => found.push((key, line.value, line.at)),
         }
     }
     found

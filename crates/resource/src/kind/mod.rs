@@ -42,6 +42,7 @@ pub mod sudo_rule;
 pub mod sudoers;
 pub mod sysctl;
 pub mod template;
+pub mod timer;
 pub mod unattended_upgrades;
 pub mod unit_option;
 pub mod user;

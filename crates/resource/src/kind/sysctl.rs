@@ -27,7 +27,8 @@ const SYSTEMD_SYSCTL: &str = "/usr/lib/systemd/systemd-sysctl";
 pub struct Sysctl {
     /// The dotted name: `net.ipv4.ip_forward`. One component may be `*`, and then every
     /// parameter of that shape must hold: `net.ipv4.conf.*.send_redirects` is about each
-    /// network interface.
+    /// network interface, and about those to come (`default`). Where the kernel takes the value
+    /// of `all` into account as well, the one that results counts.
     pub key: String,
     /// What the value must be, now and at boot. A parameter that no file sets is left
     /// alone while its running value holds.
@@ -61,6 +62,12 @@ impl Kind for Sysctl {
             .map(|key| Probe::Sysctl { key })
             .collect();
         probes.extend(self.entries().map(|path| Probe::Dir { path }));
+        if self.combined() == Combined::Redirects {
+            let interfaces = self.keys(seen).into_iter();
+            probes.extend(interfaces.map(|key| Probe::Sysctl {
+                key: forwarding_of(&key),
+            }));
+        }
         // A tree has no entries, and this says that it is one.
         probes.extend(self.in_tree().into_iter().map(|key| Probe::Sysctl { key }));
         probes.push(Probe::file(HostPath::literal("/etc/sysctl.conf")));
@@ -113,12 +120,13 @@ impl Kind for Sysctl {
             parameters.push(Parameter {
                 boot: boot_value(&key, &lines),
                 key,
-                running,
+                running: Some(running),
             });
         }
         if parameters.is_empty() {
             return Judgement::NotApplicable(format!("this kernel has no `{}`", self.key));
         }
+        parameters.extend(self.to_come(&lines, &parameters));
         self.compare(&parameters, seen)
     }
 
@@ -140,11 +148,89 @@ impl Kind for Sysctl {
     }
 }
 
-/// One parameter of this kernel.
+/// One parameter, of this kernel or of an interface to come.
 struct Parameter<'a> {
     key: String,
-    running: String,
+    running: Option<String>,
     boot: Option<&'a BootLine>,
+}
+
+impl Parameter<'_> {
+    fn at_boot(&self) -> Option<&str> {
+        let line = self.boot.and_then(|line| line.value.as_deref());
+        line.or(self.running.as_deref())
+    }
+
+    /// The component in the middle: the interface.
+    fn name(&self) -> &str {
+        name_in(&self.key)
+    }
+}
+
+/// How the kernel comes to the value for an interface from its own and that of `all`
+/// (ip-sysctl.rst; `IN_DEV_…` in `include/linux/inetdevice.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Combined {
+    /// Each counts for itself; whoever writes to `all` may write to every interface.
+    Own,
+    /// `all` counts for nothing.
+    OfInterface,
+    /// On where both are.
+    And,
+    /// On where one is.
+    Or,
+    /// The larger one, and the smaller one.
+    Max,
+    Min,
+    /// `And` where the interface forwards, and `Or` where it does not.
+    Redirects,
+}
+
+impl Combined {
+    /// None where what is known does not decide it.
+    fn of(self, all: Option<&str>, own: Option<&str>, forwards: Option<bool>) -> Option<String> {
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+        let flag = |is_on: bool| i64::from(is_on);
+        let value = match (self, number(all), number(own)) {
+            (Self::Own | Self::OfInterface, ..) => return own.map(str::to_owned),
+            (Self::Redirects, ..) => {
+                let both = Self::And.of(all, own, None);
+                let either = Self::Or.of(all, own, None);
+                return match forwards {
+                    Some(true) => both,
+                    Some(false) => either,
+                    None => both.filter(|value| Some(value) == either.as_ref()),
+                };
+            }
+            (Self::And, Some(all), Some(own)) => flag(all != 0 && own != 0),
+            (Self::Or, Some(all), Some(own)) => flag(all != 0 || own != 0),
+            (Self::Max, Some(all), Some(own)) => all.max(own),
+            (Self::Min, Some(all), Some(own)) => all.min(own),
+            (Self::And, Some(0), None) | (Self::And, None, Some(0)) => 0,
+            (Self::Or, Some(1..), None) | (Self::Or, None, Some(1..)) => 1,
+            // None of these has a larger one.
+            (Self::Max, Some(2), None) | (Self::Max, None, Some(2)) => 2,
+            _ => return None,
+        };
+        Some(value.to_string())
+    }
+}
+
+fn name_in(key: &str) -> &str {
+    key.rsplit('.').nth(1).unwrap_or(key)
+}
+
+/// The forwarding of the same interface.
+fn forwarding_of(key: &str) -> String {
+    let prefix = key.rsplit_once('.').map_or(key, |(prefix, _)| prefix);
+    format!("{prefix}.forwarding")
+}
+
+/// An interface, and the values that hold there.
+struct InEffect<'a> {
+    key: &'a str,
+    now: Option<String>,
+    at_boot: Option<String>,
 }
 
 impl Sysctl {
@@ -170,6 +256,72 @@ impl Sysctl {
             .collect()
     }
 
+    /// How the values of an interface and of `all` make one.
+    fn combined(&self) -> Combined {
+        match self.key.split_once(".*.") {
+            Some(("net.ipv4.conf", parameter)) => match parameter {
+                "accept_source_route" | "mc_forwarding" | "bootp_relay" => Combined::And,
+                "log_martians" | "send_redirects" | "secure_redirects" | "shared_media"
+                | "proxy_arp" | "accept_local" | "arp_filter" | "route_localnet"
+                | "src_valid_mark" => Combined::Or,
+                "rp_filter" | "arp_announce" | "arp_ignore" | "arp_notify" | "arp_accept" => {
+                    Combined::Max
+                }
+                "accept_redirects" => Combined::Redirects,
+                _ => Combined::Own,
+            },
+            // net/ipv6/exthdrs.c, net/ipv6/route.c
+            Some(("net.ipv6.conf", "accept_source_route")) => Combined::Min,
+            Some(("net.ipv6.conf", "accept_redirects")) => Combined::OfInterface,
+            _ => Combined::Own,
+        }
+    }
+
+    /// Parameters of interfaces that are not there yet, and that files name: udev has systemd set
+    /// them when the interface comes (`99-systemd.rules`).
+    fn to_come<'l>(&self, lines: &'l [BootLine], there: &[Parameter<'_>]) -> Vec<Parameter<'l>> {
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        if self.entries().is_some() {
+            let named = lines.iter().map(|line| line.key.as_str());
+            keys.extend(named.filter(|key| !is_pattern(key) && matches(&self.key, key)));
+        }
+        keys.into_iter()
+            .filter(|key| there.iter().all(|other| other.key != **key))
+            .map(|key| Parameter {
+                key: key.to_owned(),
+                running: None,
+                boot: boot_value(key, lines),
+            })
+            .collect()
+    }
+
+    /// What holds on each interface; where each parameter counts for itself, for `all` too.
+    fn in_effect<'p>(&self, parameters: &'p [Parameter<'_>], seen: &Answers) -> Vec<InEffect<'p>> {
+        let combined = self.combined();
+        let is_all = |parameter: &&Parameter<'_>| parameter.name() == "all";
+        let all = parameters.iter().find(is_all);
+        parameters
+            .iter()
+            .filter(|parameter| combined == Combined::Own || parameter.name() != "all")
+            .map(|parameter| {
+                let forwards = match seen.sysctl(&forwarding_of(&parameter.key)) {
+                    Seen::Known(value) => Some(normalised(value) != "0"),
+                    _ => None,
+                };
+                let now = all.and_then(|all| all.running.as_deref());
+                let at_boot = all.and_then(Parameter::at_boot);
+                let is_there = parameter.running.is_some();
+                InEffect {
+                    key: &parameter.key,
+                    now: is_there
+                        .then(|| combined.of(now, parameter.running.as_deref(), forwards))
+                        .flatten(),
+                    at_boot: combined.of(at_boot, parameter.at_boot(), forwards),
+                }
+            })
+            .collect()
+    }
+
     /// The parameters that files of a tree are asked for: those of each interface take their value
     /// from these two (ip-sysctl.rst).
     fn in_tree(&self) -> Vec<String> {
@@ -183,46 +335,49 @@ impl Sysctl {
 
     /// By what will be set at boot: what a kernel's own default is, no file says.
     fn judge_tree(&self, lines: &[BootLine], seen: &Answers) -> Judgement {
-        let parameters: Vec<Parameter<'_>> = self
+        let mut parameters: Vec<Parameter<'_>> = self
             .in_tree()
             .into_iter()
             .map(|key| Parameter {
                 boot: boot_value(&key, lines),
-                running: String::new(),
+                running: None,
                 key,
             })
             .collect();
-        let value_of =
-            |parameter: &Parameter<'_>| parameter.boot.and_then(|line| line.value.clone());
-        let wrong: Vec<&Parameter<'_>> = parameters
-            .iter()
-            .filter(|parameter| value_of(parameter).is_some_and(|value| !self.value.holds(&value)))
-            .collect();
-        let set: Vec<(&str, String)> = parameters
-            .iter()
-            .filter(|parameter| {
-                wrong.is_empty() || wrong.iter().any(|one| one.key == parameter.key)
-            })
-            .filter_map(|parameter| Some((&*parameter.key, value_of(parameter)?)))
-            .collect();
+        parameters.extend(self.to_come(lines, &parameters));
+        let in_effect = self.in_effect(&parameters, seen);
+        let is_bad = |one: &&InEffect<'_>| {
+            let value = one.at_boot.as_deref();
+            value.is_some_and(|value| !self.value.holds(value))
+        };
+        let bad: Vec<&InEffect<'_>> = in_effect.iter().filter(is_bad).collect();
+        let wrong = self.contributing(&parameters, &bad, Parameter::at_boot);
         let at: BTreeSet<SourceLine> = parameters
             .iter()
             .filter_map(|parameter| parameter.boot.map(|line| line.at.clone()))
             .collect();
         let at = at.into_iter().collect();
-        let pairs = set.iter().map(|(key, value)| (*key, value.as_str()));
-        let said = format!("{} at boot", observed(is_pattern(&self.key), pairs));
-        if !wrong.is_empty() {
+        let said = |of: &mut dyn Iterator<Item = &InEffect<'_>>| {
+            let pairs: Vec<(String, String)> = of
+                .filter_map(|one| Some((one.key.to_owned(), one.at_boot.clone()?)))
+                .collect();
+            let pairs = pairs.iter().map(|(key, value)| (&**key, &**value));
+            format!("{} at boot", observed(is_pattern(&self.key), pairs))
+        };
+        if !bad.is_empty() {
             return Judgement::drift(Drift {
-                observed: said,
+                observed: said(&mut bad.iter().copied()),
                 wanted: self.value.to_string(),
                 at,
                 edits: self.boot_edits(&self.value.set(), &wrong, seen),
                 ..Drift::default()
             });
         }
-        match set.len() == parameters.len() {
-            true => Judgement::Compliant { observed: said, at },
+        match in_effect.iter().all(|one| one.at_boot.is_some()) {
+            true => Judgement::Compliant {
+                observed: said(&mut in_effect.iter()),
+                at,
+            },
             false => Judgement::Unknown(Reason::Unavailable {
                 what: format!(
                     "no file of this tree sets `{}`, and what its kernel does by itself is not known",
@@ -232,33 +387,71 @@ impl Sysctl {
         }
     }
 
+    /// Of what decides the value on these interfaces, the parameters that are not as wanted:
+    /// where each is, so is what results.
+    fn contributing<'p, 'l>(
+        &self,
+        parameters: &'p [Parameter<'l>],
+        bad: &[&InEffect<'_>],
+        value: fn(&'p Parameter<'l>) -> Option<&'p str>,
+    ) -> Vec<&'p Parameter<'l>> {
+        let combined = self.combined();
+        let counts = |parameter: &Parameter<'_>| {
+            let is_for_all = !bad.is_empty()
+                && parameter.name() == "all"
+                && !matches!(combined, Combined::Own | Combined::OfInterface);
+            is_for_all || bad.iter().any(|one| one.key == parameter.key)
+        };
+        parameters
+            .iter()
+            .filter(|parameter| counts(parameter))
+            .filter(|parameter| value(parameter).is_some_and(|value| !self.value.holds(value)))
+            .collect()
+    }
+
     fn compare(&self, parameters: &[Parameter<'_>], seen: &Answers) -> Judgement {
         let is_pattern = is_pattern(&self.key);
-        let wrong_now: Vec<&Parameter<'_>> = parameters
-            .iter()
-            .filter(|parameter| !self.value.holds(&parameter.running))
-            .collect();
+        let in_effect = self.in_effect(parameters, seen);
+        let is_wrong = |value: &Option<String>| {
+            let value = value.as_deref();
+            value.is_some_and(|value| !self.value.holds(value))
+        };
+        let bad_now: Vec<&InEffect<'_>> =
+            in_effect.iter().filter(|one| is_wrong(&one.now)).collect();
         // A kernel whose own default is good enough needs no file, but a file that sets
         // a bad value at the next boot is a drift although the running value is fine.
-        let wrong_at_boot: Vec<&Parameter<'_>> = parameters
+        let mut bad_at_boot: Vec<&InEffect<'_>> = in_effect
             .iter()
-            .filter(|parameter| match parameter.boot {
-                Some(line) => !self.value.holds(line.value.as_deref().unwrap_or_default()),
-                None => !self.value.holds(&parameter.running),
-            })
+            .filter(|one| is_wrong(&one.at_boot))
             .collect();
+        // Whoever sets the forwarding of all sets that of each.
+        if self.key.ends_with(".*.forwarding")
+            && parameters
+                .iter()
+                .any(|parameter| parameter.name() == "all" && parameter.boot.is_some())
+        {
+            bad_at_boot.retain(|one| {
+                let mut lines = parameters.iter().filter(|other| other.key == one.key);
+                lines.any(|parameter| parameter.boot.is_some())
+            });
+        }
+        let wrong_now = self.contributing(parameters, &bad_now, |parameter| {
+            parameter.running.as_deref()
+        });
+        let wrong_at_boot = self.contributing(parameters, &bad_at_boot, Parameter::at_boot);
         let lines_of = |parameters: &mut dyn Iterator<Item = &Parameter<'_>>| {
             let lines: BTreeSet<SourceLine> = parameters
                 .filter_map(|parameter| parameter.boot.map(|line| line.at.clone()))
                 .collect();
             lines.into_iter().collect::<Vec<_>>()
         };
-        if wrong_now.is_empty() && wrong_at_boot.is_empty() {
+        if bad_now.is_empty() && bad_at_boot.is_empty() {
+            let values = in_effect.iter().filter_map(|one| {
+                let value = one.now.as_deref().or(one.at_boot.as_deref())?;
+                Some((one.key, value))
+            });
             return Judgement::Compliant {
-                observed: observed(
-                    is_pattern,
-                    parameters.iter().map(|p| (&*p.key, &*p.running)),
-                ),
+                observed: observed(is_pattern, values),
                 at: lines_of(&mut parameters.iter()),
             };
         }
@@ -270,13 +463,16 @@ impl Sysctl {
                 value: set.clone(),
             })
         }));
-        let observed = if wrong_now.is_empty() {
-            let at_boot = wrong_at_boot
+        let observed = if bad_now.is_empty() {
+            let at_boot = bad_at_boot
                 .iter()
-                .filter_map(|parameter| Some((&*parameter.key, parameter.boot?.value.as_deref()?)));
+                .filter_map(|one| Some((one.key, one.at_boot.as_deref()?)));
             format!("{} at boot", observed(is_pattern, at_boot))
         } else {
-            observed(is_pattern, wrong_now.iter().map(|p| (&*p.key, &*p.running)))
+            let now = bad_now
+                .iter()
+                .filter_map(|one| Some((one.key, one.now.as_deref()?)));
+            observed(is_pattern, now)
         };
         Judgement::drift(Drift {
             observed,
@@ -392,17 +588,13 @@ fn observed<'a>(is_pattern: bool, values: impl Iterator<Item = (&'a str, &'a str
         return printable(value.as_bytes());
     }
     let distinct: BTreeSet<&str> = values.iter().map(|(_, value)| *value).collect();
-    let differing = |key: &'a str| -> &'a str {
-        // The component in the middle that tells them apart: the interface.
-        key.rsplit('.').nth(1).unwrap_or(key)
-    };
     let parts: Vec<String> = distinct
         .into_iter()
         .map(|value| {
             let names: Vec<&str> = values
                 .iter()
                 .filter(|(_, other)| *other == value)
-                .map(|(key, _)| differing(key))
+                .map(|(key, _)| name_in(key))
                 .collect();
             format!("{value} for {}", names.join(", "))
         })

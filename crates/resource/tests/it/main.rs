@@ -24,4 +24,5 @@ mod sudo;
 mod support;
 mod syntax;
 mod sysctl;
+mod timer;
 mod unit_option;
