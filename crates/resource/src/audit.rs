@@ -1,8 +1,12 @@
 //! Audit rules in one form, whoever wrote them: auditctl(8) takes many spellings and
 //! lists rules in another than they were written in.
 
+mod numbers;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+
+pub use numbers::Machine;
 
 /// A rule, taken apart. Two spellings of one rule are equal.
 #[derive(Clone, Debug)]
@@ -62,6 +66,38 @@ pub enum AuditLine {
     Other,
     /// What is not understood: auditctl(8) may refuse it, and it stops there.
     NotUnderstood,
+}
+
+impl AuditLine {
+    /// With the numbers of system calls on this machine in place of their names.
+    #[must_use]
+    pub fn on(self, machine: Option<Machine>) -> Self {
+        match self {
+            Self::Rule { rule, first } => Self::Rule {
+                rule: rule.on(machine),
+                first,
+            },
+            Self::Delete(rule) => Self::Delete(rule.on(machine)),
+            other => other,
+        }
+    }
+}
+
+impl AuditRule {
+    /// With the numbers of system calls on this machine in place of their names: the kernel knows
+    /// nothing else. A rule of no architecture has the machine's own numbers, and meets whatever
+    /// has such a number elsewhere.
+    #[must_use]
+    pub fn on(mut self, machine: Option<Machine>) -> Self {
+        if let Some(machine) = machine {
+            let is_32_bit = self.fields.contains("arch=b32");
+            let calls = std::mem::take(&mut self.syscalls).into_iter();
+            self.syscalls = calls
+                .map(|call| machine.number(&call, is_32_bit).unwrap_or(call))
+                .collect();
+        }
+        self
+    }
 }
 
 /// The line with each value in a word of its own: `-pwa` is `-p wa` (getopt(3)).
@@ -245,8 +281,10 @@ fn canonical<'v>(name: &str, value: &'v str) -> &'v str {
         ("auid" | "uid" | "euid" | "suid" | "fsuid", "unset" | "4294967295") => "-1",
         ("auid" | "uid" | "euid" | "suid" | "fsuid" | "obj_uid", "root") => "0",
         ("gid" | "egid" | "sgid" | "fsgid" | "obj_gid", "root") => "0",
-        ("arch", "x86_64" | "aarch64") => "b64",
-        ("arch", "i386" | "i686") => "b32",
+        // linux/audit.h, AUDIT_ARCH_…
+        ("arch", "x86_64" | "aarch64" | "c000003e" | "c00000b7") => "b64",
+        ("arch", "i386" | "i686" | "40000003" | "40000028") => "b32",
+        ("exit", value) => numbers::exit(value),
         _ => value,
     }
 }

@@ -9,7 +9,7 @@ use model::{Effect, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::audit::{self, AuditLine, RuleList};
+use crate::audit::{self, AuditLine, Machine, RuleList};
 use crate::started;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
@@ -57,7 +57,7 @@ impl Kind for AuditRule {
 
     fn judge(&self, seen: &Answers) -> Judgement {
         let wanted = match audit::parse_rule(&self.rule) {
-            Ok(wanted) => wanted,
+            Ok(wanted) => wanted.on(machine(seen)),
             Err(why) => return Judgement::Error(why),
         };
         let boot = match boot_rules(seen) {
@@ -196,6 +196,14 @@ impl AuditRule {
     }
 }
 
+/// Whose numbers the system calls have.
+fn machine(seen: &Answers) -> Option<Machine> {
+    match seen.package("auditd") {
+        Seen::Known(package) => Machine::of_debian(&package.architecture),
+        _ => None,
+    }
+}
+
 /// The service that loads the rules at boot: auditd's own, or one of its own (Debian 13).
 const UNITS: [&str; 2] = ["auditd.service", "audit-rules.service"];
 
@@ -265,7 +273,7 @@ fn boot_rules(seen: &Answers) -> Result<AtBoot, Reason> {
         };
         let text = String::from_utf8_lossy(file.content.as_bytes());
         for (number, line) in (1..).zip(text.lines()) {
-            let line = audit::parse_line(line);
+            let line = audit::parse_line(line).on(machine(seen));
             let at = SourceLine::new(path.clone(), number);
             match &line {
                 AuditLine::NotUnderstood if !goes_on => {
@@ -299,7 +307,7 @@ fn loaded_rules(seen: &Answers) -> Result<(RuleList<()>, Option<u32>), Reason> {
         other => return other.known_or_absent().map(|_| (rules, level)),
     };
     for line in lines {
-        let line = audit::parse_line(line);
+        let line = audit::parse_line(line).on(machine(seen));
         if let AuditLine::Enabled(enabled) = line {
             level = Some(enabled);
         }

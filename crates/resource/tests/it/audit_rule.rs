@@ -2,7 +2,7 @@
 
 use resource::audit::{AuditLine, natural_order, parse_line, parse_rule};
 
-use crate::support::{Host, check, refused};
+use crate::support::{Host, check, judge, refused, words};
 
 const PASSWD: &str = "audit_rule: {rule: '-w /etc/passwd -p wa -k identity'}";
 const TIME: &str =
@@ -333,4 +333,67 @@ fn a_rule_that_does_not_stay() {
         &tree(&format!("-a never,exit -F uid=0\n{never}")),
     ));
     assert!(said.starts_with(gone), "{said}");
+}
+
+#[test]
+fn numbers_are_names() {
+    let check = |wanted: &str, there: &str, is_covered: bool| {
+        let mut host = host(&[there], there);
+        let auditd = host.packages.get_mut("auditd").expect("it is installed");
+        auditd.architecture = "amd64".to_owned();
+        let said = words(&judge(&format!("audit_rule: {{rule: '{wanted}'}}"), &host));
+        assert_eq!(
+            said.starts_with("ok"),
+            is_covered,
+            "{wanted} / {there}: {said}"
+        );
+    };
+    let execve = "-a always,exit -F arch=b64 -S execve -C uid!=euid -F euid=0 -k privileged";
+    check(
+        execve,
+        "-a always,exit -F arch=b64 -S 59 -C uid!=euid -F euid=0 -F key=x",
+        true,
+    );
+    check(
+        execve,
+        "-a always,exit -F arch=c000003e -S 0x3b -C uid!=euid -F euid=0",
+        true,
+    );
+    check(
+        execve,
+        "-a always,exit -F arch=b64 -S 11 -C uid!=euid -F euid=0",
+        false,
+    );
+    // Without an architecture the numbers are the machine's own, and meet those of others.
+    check(execve, "-a always,exit -S 59", true);
+    let of_32 = execve.replace("b64", "b32");
+    check(
+        &of_32,
+        "-a always,exit -F arch=b32 -S 11 -C uid!=euid -F euid=0",
+        true,
+    );
+    check(&of_32, "-a always,exit -F arch=b32 -S 59", false);
+    check(&of_32, "-a always,exit -S execve", false);
+    check(&of_32, "-a always,exit -S 11", true);
+    // A `never` by number hides as one by name.
+    let both = format!("-a never,exit -F arch=b64 -S 59\n{execve}");
+    let hidden = host(&[], &both);
+    assert!(
+        !words(&judge(
+            &format!("audit_rule: {{rule: '{execve}'}}"),
+            &hidden
+        ))
+        .contains("but not loaded")
+    );
+    let refused = "-a always,exit -F arch=b64 -S open,truncate -F exit=-EACCES -k refused";
+    check(
+        refused,
+        "-a always,exit -F arch=b64 -S 2,76 -F exit=-13",
+        true,
+    );
+    check(
+        refused,
+        "-a always,exit -F arch=b64 -S 2,76 -F exit=-1",
+        false,
+    );
 }
