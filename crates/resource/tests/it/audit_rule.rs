@@ -146,7 +146,7 @@ fn a_wider_rule_is_as_good() {
 fn a_rule_that_says_never_hides_those_after_it() {
     let hidden = "-a never,exit -F path=/etc/passwd -F perm=wa\n-w /etc/passwd -p wa\n";
     let lines: Vec<&str> = hidden.lines().collect();
-    let said = crate::support::words(&crate::support::judge(PASSWD, &host(&lines, hidden)));
+    let said = words(&judge(PASSWD, &host(&lines, hidden)));
     assert_eq!(
         said,
         "drift: not recorded, wanted -w /etc/passwd -p wa -k identity"
@@ -323,12 +323,12 @@ fn a_rule_that_does_not_stay() {
         ),
         ("-w /et -p wa\n".to_owned(), gone.to_owned()),
     ] {
-        let said = crate::support::words(&crate::support::judge(PASSWD, &tree(&text)));
+        let said = words(&judge(PASSWD, &tree(&text)));
         assert!(said.starts_with(&expected), "{text}: {said}");
     }
     let never = "-a never,exit -F arch=b32 -S adjtimex\n-a always,exit -F arch=b64 -S adjtimex,settimeofday\n";
     check(TIME, &tree(never), &ok(2));
-    let said = crate::support::words(&crate::support::judge(
+    let said = words(&judge(
         TIME,
         &tree(&format!("-a never,exit -F uid=0\n{never}")),
     ));

@@ -460,15 +460,96 @@ fn programs_that_root_starts_by_itself() {
     }
     // A unit that is linked from elsewhere, and one of a package that is enabled.
     let unit = "[Service]\nExecStart=/usr/local/bin/job\n";
-    for (target, is_wrong) in [("/opt/app/app.service", true), (vendor, false)] {
+    for target in ["/opt/app/app.service", vendor] {
         let host = base()
             .file(target, unit)
             .link("/etc/systemd/system/app.service", target);
         let said = words(&judge(units, &host));
-        assert_eq!(said.starts_with("drift"), is_wrong, "{target}: {said}");
+        assert!(said.starts_with("drift"), "{target}: {said}");
     }
+    // What is masked starts nothing, and a drop-in may be for every service.
+    let host = base()
+        .file(vendor, unit)
+        .link("/etc/systemd/system/v.service", "/dev/null");
+    let said = words(&judge(units, &host));
+    assert!(!said.starts_with("drift"), "{said}");
+    let host = base().file(
+        "/etc/systemd/system/service.d/all.conf",
+        "[Service]\nExecStartPre=/usr/local/bin/job\n",
+    );
+    assert!(words(&judge(units, &host)).starts_with("drift"));
+    // A name without a path is searched for.
+    let host = base()
+        .file("/usr/bin/tool", "")
+        .file(vendor, "[Service]\nExecStart=tool --all\n");
+    assert!(words(&judge(units, &host)).starts_with("ok"));
+    let host = host.dir_as("/usr/local/bin", 0o775, "root", "li");
+    assert!(words(&judge(units, &host)).starts_with("drift"));
     // What lies in a home is not given to root.
     let host = base().file("/etc/crontab", "@daily root /home/li/app/run\n");
     let said = words(&judge(cron, &host));
     assert!(said.contains("by hand: move it from /home/li"), "{said}");
+}
+
+#[test]
+fn programs_that_udev_and_the_bus_start() {
+    let base = || {
+        Host::new()
+            .file("/usr/lib/udev/fine_id", "")
+            .file_as("/usr/lib/udev/site_id", "", 0o755, "li", "li")
+            .file_as("/usr/local/bin/job", "", 0o755, "li", "li")
+    };
+    let udev = "only_root: {read_by: udev_commands}";
+    for (rule, is_wrong) in [
+        // As Debian has them.
+        (
+            r#"KERNEL=="sd*", IMPORT{program}="fine_id --export $devnode""#,
+            false,
+        ),
+        (
+            r#"ACTION=="remove", ENV{REMOVE_CMD}!="", RUN+="$env{REMOVE_CMD}""#,
+            false,
+        ),
+        (
+            r#"SUBSYSTEM=="module", RUN{builtin}+="kmod load /usr/local/bin/job""#,
+            false,
+        ),
+        (
+            r#"KERNEL=="sd*", PROGRAM=="site_id -u", SYMLINK+="x""#,
+            true,
+        ),
+        (r#"ACTION=="add", RUN+="/usr/local/bin/job $name""#, true),
+        (
+            r#"ACTION=="add", RUN{program}+="/bin/sh -c '/usr/local/bin/job %k'""#,
+            true,
+        ),
+        ("ACTION==\"add\", \\\n  RUN+=\"/usr/local/bin/job\"", true),
+        (r#"# RUN+="/usr/local/bin/job""#, false),
+    ] {
+        let host = base().file("/etc/udev/rules.d/60-site.rules", rule);
+        let said = words(&judge(udev, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{rule}: {said}");
+    }
+    let host = base()
+        .file(
+            "/usr/lib/udev/rules.d/60-a.rules",
+            r#"RUN+="/usr/local/bin/job""#,
+        )
+        .file("/etc/udev/rules.d/60-a.rules", "");
+    assert!(!words(&judge(udev, &host)).starts_with("drift"));
+    let bus = "only_root: {read_by: dbus_commands}";
+    for (lines, is_wrong) in [
+        ("Exec=/usr/local/bin/job\nUser=root", true),
+        ("Exec=/usr/local/bin/job\nUser=li", false),
+        (
+            "Exec=/usr/local/bin/job\nUser=root\nSystemdService=x.service",
+            false,
+        ),
+        ("Exec=/bin/false\nUser=root", false),
+    ] {
+        let text = format!("[D-BUS Service]\nName=org.example.x\n{lines}\n");
+        let host = base().file("/usr/share/dbus-1/system-services/x.service", &text);
+        let said = words(&judge(bus, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{lines}: {said}");
+    }
 }

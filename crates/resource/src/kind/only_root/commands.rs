@@ -1,12 +1,12 @@
-//! Programs that root starts by itself: those that cron's tables and the units of this host name.
-//! Who writes to one of them, or to a directory above it, has their commands run as root.
+//! Programs that root starts by itself: those that cron's tables, units, udev's rules and the
+//! services of D-Bus name. Who writes to one of them, or to a directory above it, has their commands run as root.
 //!
 //! Commands are read as sh(1) would begin them, and no further: what a script itself starts is
 //! not looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::value::FileType;
+use model::value::{DirEntry, FileType};
 use model::{Blob, HostPath, Probe};
 
 use super::Place;
@@ -18,9 +18,29 @@ use crate::{Answers, Seen, Syntax};
 const CRONTAB: &str = "/etc/crontab";
 const CRON_D: &str = "/etc/cron.d";
 const SPOOL: &str = "/var/spool/cron/crontabs/root";
-/// Where people and tools put units; those of packages are in the last one.
-const UNITS: &str = "/etc/systemd/system";
-const UNITS_OF_OTHERS: [&str; 2] = ["/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
+/// Where units lie, from the directory that wins; those of packages are in the last one.
+const UNITS: [&str; 4] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+];
+/// udev(7): a name that is no path is one of a program here.
+const UDEV_PROGRAMS: &str = "/usr/lib/udev";
+const UDEV_RULES: [&str; 4] = [
+    "/etc/udev/rules.d",
+    "/run/udev/rules.d",
+    "/usr/local/lib/udev/rules.d",
+    "/usr/lib/udev/rules.d",
+];
+/// dbus-daemon(1), `standard_system_servicedirs`.
+const DBUS_SERVICES: [&str; 5] = [
+    "/etc/dbus-1/system-services",
+    "/run/dbus-1/system-services",
+    "/usr/local/share/dbus-1/system-services",
+    "/usr/share/dbus-1/system-services",
+    "/usr/lib/dbus-1/system-services",
+];
 
 /// Programs that start what follows them.
 const STARTERS: [&str; 17] = [
@@ -213,57 +233,147 @@ const KEYS: [&str; 7] = [
     "ExecStopPost",
 ];
 
-/// What units that are here by hand start as root, and drop-ins for others: main file and drop-ins,
-/// with what an empty assignment takes back.
+/// The files of a unit.
+#[derive(Default)]
+struct Files {
+    main: Option<HostPath>,
+    is_masked: bool,
+    /// By their names: of several with one name, the first directory's counts.
+    drop_ins: BTreeMap<Vec<u8>, HostPath>,
+}
+
+/// What the units of packages and of this host start as root: main file and drop-ins, with what an
+/// empty assignment takes back.
 pub(super) fn of_units(seen: &Answers) -> Places {
-    let directory = HostPath::literal(UNITS);
-    let mut found = Places {
-        probes: vec![Probe::Dir {
-            path: directory.clone(),
-        }],
-        ..Places::default()
-    };
-    let entries = match seen.dir(&directory) {
-        Seen::Known(entries) => entries,
-        Seen::Unknown(reason) => {
-            found.hidden = Some(reason);
-            return found;
-        }
-        Seen::Absent | Seen::NotAsked => return found,
-    };
-    let mut units: BTreeSet<String> = BTreeSet::new();
-    for entry in entries {
-        let Some(name) = entry.name.as_text() else {
-            continue;
-        };
-        let unit = match entry.file_type {
-            FileType::Directory => name.strip_suffix(".d").unwrap_or_default(),
-            _ => name,
-        };
-        if !unit.ends_with(".service") {
-            continue;
-        }
-        if entry.file_type == FileType::Link
-            && let Ok(path) = directory.join(name)
-        {
-            // An alias, or a unit of a package that is enabled or masked.
-            let is_elsewhere = match seen.meta(&path) {
-                Seen::Known(meta) => meta.target.as_ref().is_some_and(leads_elsewhere),
-                Seen::Unknown(reason) => {
-                    found.hidden.get_or_insert(reason);
-                    false
-                }
-                Seen::Absent | Seen::NotAsked => false,
-            };
-            found.probes.push(Probe::Meta { path });
-            if !is_elsewhere {
+    let mut found = Places::default();
+    let mut units: BTreeMap<String, Files> = BTreeMap::new();
+    for directory in UNITS.map(HostPath::literal) {
+        for entry in found.entries(&directory, seen) {
+            let (Some(name), Ok(path)) =
+                (entry.name.as_text(), directory.join(entry.name.as_bytes()))
+            else {
                 continue;
+            };
+            match entry.file_type {
+                FileType::Directory => {
+                    // `service.d` is of every service.
+                    let unit = name.strip_suffix(".d").unwrap_or_default();
+                    if unit.ends_with(".service") || unit == "service" {
+                        let names = found.entries(&path, seen).iter();
+                        let names = names.map(|entry| entry.name.as_bytes().to_vec());
+                        let unit = units.entry(unit.to_owned()).or_default();
+                        for name in names.filter(|name| name.ends_with(b".conf")) {
+                            if let Ok(path) = path.join(&name) {
+                                unit.drop_ins.entry(name).or_insert(path);
+                            }
+                        }
+                    }
+                }
+                _ if !name.ends_with(".service") => {}
+                FileType::Link => {
+                    let target = match seen.meta(&path) {
+                        Seen::Known(meta) => meta.target.clone(),
+                        Seen::Unknown(reason) => {
+                            found.hidden.get_or_insert(reason);
+                            None
+                        }
+                        Seen::Absent | Seen::NotAsked => None,
+                    };
+                    found.probes.push(Probe::Meta { path: path.clone() });
+                    let Some(target) = target else {
+                        continue;
+                    };
+                    // Others are aliases, or units of packages that are enabled.
+                    if target.as_bytes() == b"/dev/null" {
+                        let unit = units.entry(name.to_owned()).or_default();
+                        unit.is_masked |= unit.main.is_none();
+                    } else if leads_elsewhere(&target) {
+                        let unit = units.entry(name.to_owned()).or_default();
+                        unit.main.get_or_insert(path);
+                    }
+                }
+                _ => {
+                    let unit = units.entry(name.to_owned()).or_default();
+                    unit.main.get_or_insert(path);
+                }
             }
         }
-        units.insert(unit.to_owned());
     }
-    for unit in units {
-        found.unit(&unit, seen);
+    for (name, files) in units.into_iter().filter(|(_, files)| !files.is_masked) {
+        found.unit(&name, files, seen);
+    }
+    found
+}
+
+/// What udev's rules have run (udev(7): `RUN`, `PROGRAM`, `IMPORT{program}`), in the order of
+/// their names. A rule goes on after a backslash.
+pub(super) fn of_udev(seen: &Answers) -> Places {
+    let mut found = Places::default();
+    let mut files: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
+    for directory in UDEV_RULES.map(HostPath::literal) {
+        for entry in found.entries(&directory, seen) {
+            let name = entry.name.as_bytes();
+            if let (true, Ok(path)) = (name.ends_with(b".rules"), directory.join(name)) {
+                files.entry(name.to_vec()).or_insert(path);
+            }
+        }
+    }
+    for path in files.into_values() {
+        let commands = found.text(&path, seen).map(|text| of_rules(&text));
+        found.add(commands.unwrap_or_default());
+    }
+    found
+}
+
+fn of_rules(text: &str) -> BTreeSet<(HostPath, bool)> {
+    let mut found = BTreeSet::new();
+    for line in text.replace("\\\n", " ").lines() {
+        if line.trim_start().starts_with('#') {
+            continue;
+        }
+        // Keys and values take turns: `KEY{ATTRIBUTE}OPERATOR"value"`.
+        let mut parts = line.split('"');
+        while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+            let key = key.trim_matches([',', ' ', '\t', '=', '+', '-', ':', '!', 'e']);
+            if !matches!(key, "RUN" | "RUN{program}" | "PROGRAM" | "IMPORT{program}") {
+                continue;
+            }
+            match value.starts_with('/') {
+                true => found.extend(programs(value).into_iter().filter(has_no_specifier)),
+                false => {
+                    let name = value.split_whitespace().next().unwrap_or_default();
+                    let path = HostPath::literal(UDEV_PROGRAMS).join(name.as_bytes());
+                    found.extend(
+                        path.into_iter()
+                            .map(|path| (path, false))
+                            .filter(has_no_specifier),
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What the system's bus starts as root when a name is asked for. Where a unit is named, systemd
+/// starts that instead.
+pub(super) fn of_dbus(seen: &Answers) -> Places {
+    let mut found = Places::default();
+    for directory in DBUS_SERVICES.map(HostPath::literal) {
+        for entry in found.entries(&directory, seen) {
+            let name = entry.name.as_bytes();
+            let (true, Ok(path)) = (name.ends_with(b".service"), directory.join(name)) else {
+                continue;
+            };
+            let Some(text) = found.text(&path, seen) else {
+                continue;
+            };
+            let of = |key: &str| Syntax::INI.effective(&text, "D-BUS Service", key);
+            let is_root = of("User").is_some_and(|user| matches!(&*user.value, "root" | "0"));
+            if let (true, None, Some(command)) = (is_root, of("SystemdService"), of("Exec")) {
+                found.add(programs(&command.value));
+            }
+        }
     }
     found
 }
@@ -289,42 +399,42 @@ impl Places {
         }
     }
 
-    fn unit(&mut self, unit: &str, seen: &Answers) {
-        let directory = HostPath::literal(UNITS);
-        let mut files = Vec::new();
-        let mains = [UNITS].into_iter().chain(UNITS_OF_OTHERS);
-        for main in mains.filter_map(|main| HostPath::literal(main).join(unit).ok()) {
-            self.probes.push(Probe::file(main.clone()));
-            if files.is_empty() && !matches!(seen.file(&main), Seen::Absent | Seen::NotAsked) {
-                files.push(main);
+    /// The names in a directory.
+    fn entries<'a>(&mut self, directory: &HostPath, seen: &'a Answers) -> &'a [DirEntry] {
+        self.probes.push(Probe::Dir {
+            path: directory.clone(),
+        });
+        match seen.dir(directory) {
+            Seen::Known(entries) => entries,
+            Seen::Unknown(reason) => {
+                self.hidden.get_or_insert(reason);
+                &[]
             }
+            Seen::Absent | Seen::NotAsked => &[],
         }
-        if let Ok(drop_ins) = directory.join(format!("{unit}.d")) {
-            if let Seen::Known(entries) = seen.dir(&drop_ins) {
-                let names = entries.iter().map(|entry| entry.name.as_bytes());
-                let mut names: Vec<&[u8]> = names.filter(|name| name.ends_with(b".conf")).collect();
-                names.sort_unstable();
-                files.extend(
-                    names
-                        .into_iter()
-                        .filter_map(|name| drop_ins.join(name).ok()),
-                );
+    }
+
+    fn text(&mut self, path: &HostPath, seen: &Answers) -> Option<String> {
+        self.probes.push(Probe::file(path.clone()));
+        match seen.file(path) {
+            Seen::Known(file) => {
+                Some(String::from_utf8_lossy(file.content.as_bytes()).into_owned())
             }
-            self.probes.push(Probe::Dir { path: drop_ins });
+            Seen::Unknown(reason) => {
+                self.hidden.get_or_insert(reason);
+                None
+            }
+            Seen::Absent | Seen::NotAsked => None,
         }
+    }
+
+    fn unit(&mut self, unit: &str, files: Files, seen: &Answers) {
         let mut commands: Vec<(String, String)> = Vec::new();
         let mut user = String::new();
-        for path in files {
-            self.probes.push(Probe::file(path.clone()));
-            let file = match seen.file(&path) {
-                Seen::Known(file) => file,
-                Seen::Unknown(reason) => {
-                    self.hidden.get_or_insert(reason);
-                    continue;
-                }
-                Seen::Absent | Seen::NotAsked => continue,
+        for path in files.main.into_iter().chain(files.drop_ins.into_values()) {
+            let Some(text) = self.text(&path, seen) else {
+                continue;
             };
-            let text = String::from_utf8_lossy(file.content.as_bytes());
             for one in scan(&text, Syntax::SYSTEMD).assignments {
                 match (one.section, one.key) {
                     ("Service", "User") => user = one.value,
@@ -347,15 +457,29 @@ impl Places {
             if is_root || prefix.contains(['+', '!']) {
                 let words = started::split(bare).unwrap_or_else(|| vec![bare.to_owned()]);
                 let text = words.join(" ");
-                self.add(
-                    programs(&text)
-                        .into_iter()
-                        .filter(has_no_specifier)
-                        .collect(),
-                );
+                let named = programs(&text).into_iter().chain(searched(&text));
+                self.add(named.filter(has_no_specifier).collect());
             }
         }
     }
+}
+
+/// Where systemd searches for a program that no path names (systemd.service(5), "Command lines";
+/// `systemd-path search-binaries-default`).
+const SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+
+/// The places of a program that is named without a path.
+fn searched(text: &str) -> Vec<(HostPath, bool)> {
+    let name = text.split_whitespace().next().unwrap_or_default();
+    if name.is_empty() || name.contains(['/', '$']) {
+        return Vec::new();
+    }
+    let directories = SEARCHED.map(HostPath::literal).into_iter();
+    let places = directories.flat_map(|directory| {
+        let path = directory.join(name.as_bytes());
+        [Some(directory), path.ok()].into_iter().flatten()
+    });
+    places.map(|path| (path, false)).collect()
 }
 
 /// `%h/bin/x` names nothing by itself.

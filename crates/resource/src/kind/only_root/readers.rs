@@ -35,8 +35,12 @@ pub enum Reader {
     AuditLog,
     /// The programs that cron's tables have root run, by their paths.
     CronCommands,
-    /// The programs that units in `/etc/systemd/system`, and drop-ins there, have root run.
+    /// The programs that units, and drop-ins of units, have root run, whoever they are of.
     UnitCommands,
+    /// The programs that udev's rules run.
+    UdevCommands,
+    /// The programs that the system's D-Bus starts as root.
+    DbusCommands,
     /// What the files of PAM's services name by its whole path: modules, programs of `pam_exec`, and
     /// files that are included from elsewhere.
     Pam,
@@ -45,7 +49,10 @@ pub enum Reader {
 impl Reader {
     /// Programs, which may lie in somebody's home: they are not given to root there.
     pub const fn is_of_programs(self) -> bool {
-        matches!(self, Self::CronCommands | Self::UnitCommands)
+        matches!(
+            self,
+            Self::CronCommands | Self::UnitCommands | Self::UdevCommands | Self::DbusCommands
+        )
     }
 
     pub const fn name(self) -> &'static str {
@@ -59,6 +66,8 @@ impl Reader {
             Self::AuditLog => "audit_log",
             Self::CronCommands => "cron_commands",
             Self::UnitCommands => "unit_commands",
+            Self::UdevCommands => "udev_commands",
+            Self::DbusCommands => "dbus_commands",
             Self::Pam => "pam",
         }
     }
@@ -123,6 +132,8 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
         Reader::AuditLog => audit_log(seen),
         Reader::CronCommands => commands::of_cron(seen),
         Reader::UnitCommands => commands::of_units(seen),
+        Reader::UdevCommands => commands::of_udev(seen),
+        Reader::DbusCommands => commands::of_dbus(seen),
         Reader::Pam => pam(seen),
     }
 }
