@@ -145,6 +145,9 @@ pub struct Product {
     pub version: String,
     /// A distribution's release as its qualifier says: `debian-12`; empty for any.
     pub distro: String,
+    /// Of a binary package, its source, which may have a version: `openssl@3.0.11-1`. Empty where
+    /// nothing is said.
+    pub upstream: String,
 }
 
 /// OpenVEX 0.2.0, Status Labels.

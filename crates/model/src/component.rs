@@ -126,6 +126,10 @@ pub struct Component {
     /// group, which packages its classes are in. Empty where that is not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
+    /// Of a Go module, the one in whose place it was built in (`replace` of `go.mod`): a fork, whose
+    /// own path and version advisories are held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 fn listed<S: Serializer>(evidence: &Arc<[Evidence]>, to: S) -> Result<S::Ok, S::Error> {

@@ -25,8 +25,8 @@ pub struct Syntax {
     pub flags: bool,
     /// Do `[section]` lines divide the file?
     pub sections: bool,
-    /// Does a backslash at the end of a line join the next one?
-    pub continued: bool,
+    /// What joins a line with the next one.
+    pub continued: Continued,
     /// Are keys, sections and values the same in any letter case?
     pub case: Case,
     /// Which of several assignments of one key counts.
@@ -43,6 +43,19 @@ pub enum Separator {
     EqualsOrSpace,
     /// `=` without white space, and the quoting of sh(1).
     Shell,
+}
+
+/// How a value goes on in the next line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Continued {
+    /// Each line stands for itself.
+    #[default]
+    Never,
+    /// After a backslash at its end, as systemd and Samba read it.
+    Backslash,
+    /// Where the next line is indented further, as Python's configparser reads it.
+    Indented,
 }
 
 /// Whether letter case matters.
@@ -71,7 +84,7 @@ impl Syntax {
         inline_comments: false,
         flags: false,
         sections: false,
-        continued: false,
+        continued: Continued::Never,
         case: Case::Sensitive,
         wins: Wins::Last,
     };
@@ -115,9 +128,13 @@ impl Syntax {
 
     /// systemd.syntax(7): INI, where a backslash continues a line.
     pub const SYSTEMD: Self = Self {
-        continued: true,
+        continued: Continued::Backslash,
         ..Self::INI
     };
+
+    pub const fn with_continued(self, continued: Continued) -> Self {
+        Self { continued, ..self }
+    }
 
     pub const fn with_case(self, case: Case) -> Self {
         Self { case, ..self }

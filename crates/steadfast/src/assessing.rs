@@ -331,6 +331,7 @@ pub fn with_versions(
                         evidence: own.evidence.clone(),
                         image: None,
                         packages: Vec::new(),
+                        instead_of: None,
                     }),
                     _ => unclear.push(new.name.clone()),
                 }

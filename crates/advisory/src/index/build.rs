@@ -478,6 +478,7 @@ impl Builder {
                 &statement.impact,
                 &statement.source,
                 &statement.vulnerability,
+                &product.upstream,
             ];
             for text in texts {
                 let place = self.strings.put(text)?;

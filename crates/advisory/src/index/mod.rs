@@ -30,7 +30,7 @@ use twox_hash::XxHash3_128;
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFADVIDX";
 /// Of the format: an index of another version is built again from its feed.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// Magic, version, reserved, checksum, length of the head, length of the file.
 pub(crate) const FIXED: usize = 8 + 4 + 4 + 16 + 8 + 8;
 /// Where the checksum is, which is of all that comes after it.
@@ -68,7 +68,7 @@ pub(crate) mod width {
     pub const COVERAGE: usize = 12;
     pub const KEV: usize = 20;
     pub const EPSS: usize = 16;
-    pub const STATEMENT: usize = 52;
+    pub const STATEMENT: usize = 56;
     pub const BLOCK: usize = 16;
 }
 

@@ -354,8 +354,9 @@ impl<'a> Index<'a> {
                 justification: text(6)?,
                 impact: text(7)?,
                 source: text(8)?,
-                status: status(u32_at(row, 40)?)?,
-                at: time_at(row, 44)?,
+                upstream: text(10)?,
+                status: status(u32_at(row, 44)?)?,
+                at: time_at(row, 48)?,
             });
         }
         Ok(found)
@@ -382,6 +383,7 @@ pub struct Said<'a> {
     pub name: &'a str,
     pub version: &'a str,
     pub distro: &'a str,
+    pub upstream: &'a str,
     pub justification: &'a str,
     pub impact: &'a str,
     pub source: &'a str,

@@ -26,12 +26,16 @@ pub(super) fn read(text: &str) -> Result<Product, Refusal> {
             )));
         }
     }
-    let distro = url.qualifiers().get("distro");
+    let qualifier = |name: &str| {
+        let value = url.qualifiers().get(name);
+        value.map(ToString::to_string).unwrap_or_default()
+    };
     Ok(Product {
         kind: url.ty().to_owned(),
         namespace: url.namespace().unwrap_or_default().to_owned(),
         name: url.name().to_owned(),
         version: url.version().unwrap_or_default().to_owned(),
-        distro: distro.map(ToString::to_string).unwrap_or_default(),
+        distro: qualifier("distro"),
+        upstream: qualifier("upstream"),
     })
 }

@@ -323,6 +323,7 @@ fn said(name: &str, version: &str, status: VexStatus, at: &str) -> Statement {
             name: name.to_owned(),
             version: version.to_owned(),
             distro: String::new(),
+            upstream: String::new(),
         },
         status,
         justification: "vulnerable_code_not_present".to_owned(),
@@ -344,6 +345,16 @@ fn vex_says_what_is_not_affected_and_only_of_its_product() {
         statement.product.distro = distro.to_owned();
         statement
     };
+    let built_from = |name: &str, source: &str| {
+        let mut statement = said(name, "", NotAffected, MAY);
+        statement.product.upstream = source.to_owned();
+        statement
+    };
+    let both_from = |source: &str| {
+        ["libssl3", "openssl"]
+            .map(|name| built_from(name, source))
+            .to_vec()
+    };
     // (statements, is it dismissed?)
     let cases = [
         (vec![said("openssl", "", NotAffected, MAY)], true),
@@ -354,6 +365,23 @@ fn vex_says_what_is_not_affected_and_only_of_its_product() {
         (vec![said("libssl3", "", NotAffected, MAY)], false),
         (vec![elsewhere("debian-12")], true),
         (vec![elsewhere("debian-11")], false),
+        (vec![elsewhere("debian-12.5")], true),
+        (vec![elsewhere("bookworm")], true),
+        (vec![elsewhere("trixie")], false),
+        // Of a binary package, although its source has the same name.
+        (vec![built_from("openssl", "openssl")], false),
+        // Of each of them, built from this source, from another version of it, or from another.
+        (both_from("openssl"), true),
+        (both_from("openssl@3.0.10-1"), true),
+        (both_from("openssl@3.0.9-1"), false),
+        (both_from("openssl-legacy"), false),
+        (
+            vec![
+                built_from("libssl3", "openssl"),
+                said("openssl", "", Affected, MAY),
+            ],
+            false,
+        ),
         // The newest one counts, and of equally new ones the worst.
         (
             vec![

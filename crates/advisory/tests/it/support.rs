@@ -81,6 +81,7 @@ pub fn package(name: &str, source: &str, version: &str, release: Option<&str>) -
         .into(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Found {
     pub member: Option<String>,
     /// As [`model::Component::packages`].
     pub packages: Vec<String>,
+    /// The Go module in whose place this one is (`replace`): its packages are known by that path.
+    pub instead_of: Option<String>,
 }
 
 impl Found {
@@ -47,6 +49,7 @@ impl Found {
             how,
             member: None,
             packages: Vec::new(),
+            instead_of: None,
         })
     }
 

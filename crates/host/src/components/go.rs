@@ -134,24 +134,45 @@ pub fn parse_vendored(bytes: &[u8]) -> Vec<Found> {
         let Some(line) = line.strip_prefix("# ") else {
             // What is not listed was not copied, and is not used.
             if let Some(module) = &mut module {
-                module.packages.push(line.to_owned());
+                module.packages.push(package_of(module, line));
             }
             continue;
         };
         all.extend(module.take().filter(is_copied));
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (name, version) = match words[..] {
-            [name, version] | [name, version, "=>", _] => (name, version),
-            [_, _, "=>", name, version] => (name, version),
-            _ => ("", ""),
+        let (name, version, instead_of) = match words[..] {
+            [name, version] | [name, version, "=>", _] => (name, version, None),
+            [known, _, "=>", name, version] => (name, version, Some(known)),
+            _ => ("", "", None),
         };
         module = version
             .starts_with('v')
             .then(|| Found::new(Ecosystem::Go, name, version, EvidenceKind::Metadata))
-            .flatten();
+            .flatten()
+            .map(|module| in_place_of(module, instead_of));
     }
     all.extend(module.filter(is_copied));
     all
+}
+
+fn in_place_of(module: Found, known: Option<&str>) -> Found {
+    Found {
+        instead_of: known
+            .filter(|known| *known != module.name)
+            .map(str::to_owned),
+        ..module
+    }
+}
+
+/// A package by the path of the module that it is really of, as advisories about that one name it:
+/// who imports it knows it by the path of the module that was replaced.
+pub(super) fn package_of(module: &Found, package: &str) -> String {
+    let known = module.instead_of.as_deref();
+    let rest = known.and_then(|known| package.strip_prefix(known));
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        Some(rest) => format!("{}{rest}", module.name),
+        None => package.to_owned(),
+    }
 }
 
 fn is_copied(module: &Found) -> bool {
@@ -206,10 +227,12 @@ pub fn parse(version: &[u8], info: &[u8]) -> Vec<Found> {
             // What was linked in instead of the line before; a folder has no version, and may
             // hold the module as it was or not.
             "=>" if !version.is_empty() => {
-                if last_is_dependency {
-                    all.pop();
-                }
-                all.extend(found(name, version));
+                let replaced = match last_is_dependency {
+                    true => all.pop(),
+                    false => None,
+                };
+                let known = replaced.as_ref().map(|replaced| replaced.name.as_str());
+                all.extend(found(name, version).map(|module| in_place_of(module, known)));
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use model::value::Reason;
 
 use super::elf::{Elf, number};
 use super::found::Found;
+use super::go::package_of;
 
 /// Where it is; in a program that may be loaded anywhere, among what is relocated.
 const SECTIONS: [&str; 2] = [".gopclntab", ".data.rel.ro.gopclntab"];
@@ -118,18 +119,20 @@ pub fn assign(modules: &mut [Found], main: Option<&str>, packages: &BTreeSet<Str
     let mut of_module: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages {
         let is_of = |module: &&Found| {
-            let rest = package.strip_prefix(module.name.as_str());
+            let rest = package.strip_prefix(known_as(module));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let longest = modules.iter().filter(is_of).map(|module| &module.name);
-        let module = match longest.max_by_key(|name| name.len()) {
-            Some(module) => module.as_str(),
+        let longest = modules.iter().filter(is_of);
+        let (module, package) = match longest.max_by_key(|module| known_as(module).len()) {
+            Some(module) => (module.name.as_str(), package_of(module, package)),
             // "vendor/…" is what the library itself has copied.
-            None if is_of_library(package) => LIBRARY,
+            None if is_of_library(package) => (LIBRARY, package.clone()),
             None => continue,
         };
-        let all = of_module.entry(module.to_owned()).or_default();
-        all.push(package.clone());
+        of_module
+            .entry(module.to_owned())
+            .or_default()
+            .push(package);
     }
     for module in modules {
         if Some(module.name.as_str()) != main
@@ -138,6 +141,11 @@ pub fn assign(modules: &mut [Found], main: Option<&str>, packages: &BTreeSet<Str
             module.packages = packages;
         }
     }
+}
+
+/// The path by which a module is imported.
+fn known_as(module: &Found) -> &str {
+    module.instead_of.as_deref().unwrap_or(&module.name)
 }
 
 /// "The first path element of a module has a dot", and the library's have none
@@ -190,14 +198,16 @@ mod tests {
         let found = |name: &str| {
             Found::new(Ecosystem::Go, name, "v1.0.0", EvidenceKind::Embedded).expect("a module")
         };
-        let mut modules = [
+        let mut fork = found("fork.org/c");
+        fork.instead_of = Some("c.org/c".to_owned());
+        let modules = [
             "stdlib",
             "a.org/x",
             "a.org/x/sub",
             "a.org/xy",
             "own.org/tool",
-        ]
-        .map(found);
+        ];
+        let mut modules: Vec<Found> = modules.map(found).into_iter().chain([fork]).collect();
         let packages = [
             "a.org/x",
             "a.org/x/in",
@@ -207,10 +217,15 @@ mod tests {
             "own.org/tool/z",
             "vendor/golang.org/x/net/http2/hpack",
             "b.org/none",
+            "c.org/c/parse",
+            "c.org/cc",
         ];
         let packages = packages.map(str::to_owned).into();
         assign(&mut modules, Some("own.org/tool"), &packages);
-        let told = modules.map(|module| module.packages.join(" "));
+        let told: Vec<String> = modules
+            .iter()
+            .map(|module| module.packages.join(" "))
+            .collect();
         assert_eq!(
             told,
             [
@@ -219,6 +234,8 @@ mod tests {
                 "a.org/x/sub/y",
                 "",
                 "",
+                // As advisories about the fork name it.
+                "fork.org/c/parse",
             ]
         );
     }

@@ -369,6 +369,7 @@ impl Collected {
             evidence: Arc::default(),
             image: image.map(str::to_owned),
             packages: found.packages.clone(),
+            instead_of: found.instead_of.clone(),
         };
         self.add(component, evidence);
     }

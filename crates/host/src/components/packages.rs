@@ -154,6 +154,7 @@ pub fn add_apk(
             evidence: Arc::default(),
             image: image.map(str::to_owned),
             packages: Vec::new(),
+            instead_of: None,
         };
         collected.add(component, evidence.clone());
     });
@@ -226,5 +227,6 @@ pub fn component(
         evidence: Arc::default(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     }
 }

@@ -449,6 +449,7 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
         evidence: Arc::default(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     };
     if is_package(&component) {
         component.architecture = qualifier("arch").map(str::to_owned);

@@ -405,6 +405,7 @@ impl Folder {
             .into(),
             image: None,
             packages: Vec::new(),
+            instead_of: None,
         };
         packages.map(component).collect()
     }

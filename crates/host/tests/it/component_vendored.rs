@@ -37,7 +37,8 @@ fn check(kind: Kind, bytes: &[u8], wanted: &[&str]) {
 fn copies_of_go_say_which_packages_they_are() {
     let bytes = b"# golang.org/x/crypto v0.54.0\n## explicit; go 1.20\ngolang.org/x/crypto/ssh\n\
         golang.org/x/crypto/ssh/agent\n# example.org/here => ./here\nexample.org/here/a\n\
-        # example.org/last v1.0.0\nexample.org/last\n# example.org/replaced => example.org/b v1\n"
+        # example.org/last v1.0.0\nexample.org/last\n# example.org/replaced => example.org/b v1\n\
+        # example.org/yaml v2.0.0 => example.com/fork v2.1.0\nexample.org/yaml/internal\n"
         .to_vec();
     let found = contents(Kind::GoVendored, &bytes, b"modules.txt").found;
     let told: Vec<(&str, Vec<&str>)> = found
@@ -57,6 +58,7 @@ fn copies_of_go_say_which_packages_they_are() {
                 vec!["golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"]
             ),
             ("example.org/last", vec!["example.org/last"]),
+            ("example.com/fork", vec!["example.com/fork/internal"]),
         ]
     );
 }

@@ -78,6 +78,7 @@ fn component(ecosystem: Ecosystem, name: &str, evidence: &Path, how: EvidenceKin
         .into(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     }
 }
 

@@ -34,11 +34,18 @@ pub struct Included {
     pub probes: Vec<Probe>,
 }
 
-/// Reads `main`; `include` says of a line whether it includes something.
-pub fn read(seen: &Answers, main: &HostPath, include: fn(&str) -> Option<Include<'_>>) -> Included {
+/// Reads `main`; `include` says of a line whether it includes something. `continued`: a backslash at
+/// the end of a line joins the next one.
+pub fn read(
+    seen: &Answers,
+    main: &HostPath,
+    include: fn(&str) -> Option<Include<'_>>,
+    continued: bool,
+) -> Included {
     let mut reader = Reader {
         seen,
         include,
+        continued,
         found: Included::default(),
     };
     reader.file(main, 0);
@@ -48,6 +55,7 @@ pub fn read(seen: &Answers, main: &HostPath, include: fn(&str) -> Option<Include
 struct Reader<'a> {
     seen: &'a Answers,
     include: fn(&str) -> Option<Include<'_>>,
+    continued: bool,
     found: Included,
 }
 
@@ -74,10 +82,19 @@ impl Reader<'_> {
         };
         self.found.files.push(path.clone());
         let text = String::from_utf8_lossy(content.as_bytes());
-        for (number, line) in (1..).zip(text.lines()) {
+        let mut lines = (1..).zip(text.lines());
+        while let Some((number, first)) = lines.next() {
+            let mut line = first.to_owned();
+            while self.continued && line.ends_with('\\') && !line.trim_start().starts_with('#') {
+                line.pop();
+                match lines.next() {
+                    Some((_, more)) => line.push_str(more),
+                    None => break,
+                }
+            }
             let at = || SourceLine::new(path.clone(), number);
-            match (self.include)(line) {
-                None => self.found.lines.push((at(), line.to_owned())),
+            match (self.include)(&line) {
+                None => self.found.lines.push((at(), line)),
                 Some(Include::Pattern(pattern)) => self.pattern(path, pattern, depth),
                 Some(Include::NotUnderstood) => {
                     let why = format!("{}: this include is not understood", at());

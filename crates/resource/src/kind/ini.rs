@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::key_value::new_file;
 use crate::assigned::Assigned;
 use crate::notify::{Notify, reloads};
-use crate::syntax::{Case, Wins};
+use crate::syntax::{Case, Continued, Wins};
 use crate::{Answers, Judgement, Kind, Phase, Syntax};
 
 /// One key below a `[section]` of a file.
@@ -28,6 +28,11 @@ pub struct Ini {
     /// is written.
     #[serde(default)]
     pub default: Option<String>,
+    /// How a value goes on in the next line. Where nothing is said: as the program reads it whose
+    /// file this is known to be (systemd, Samba and git, fail2ban, Supervisor, SSSD and pip), and
+    /// never elsewhere.
+    #[serde(default)]
+    pub continued: Option<Continued>,
     /// Does letter case matter, in sections, keys and values?
     #[serde(default)]
     pub case: Case,
@@ -76,11 +81,45 @@ impl Ini {
     fn assigned(&self) -> Assigned<'_> {
         Assigned {
             path: &self.path,
-            syntax: Syntax::INI.with_case(self.case).with_wins(self.wins),
+            syntax: Syntax::INI
+                .with_continued(self.continued.unwrap_or_else(|| usual(&self.path)))
+                .with_case(self.case)
+                .with_wins(self.wins),
             section: &self.section,
             key: &self.key,
             value: &self.value,
             default: self.default.as_deref(),
         }
+    }
+}
+
+/// systemd.syntax(7), smb.conf(5), git-config(1).
+const BACKSLASH: [&str; 7] = [
+    "/etc/systemd",
+    "/run/systemd",
+    "/usr/local/lib/systemd",
+    "/usr/lib/systemd",
+    "/etc/samba",
+    "/etc/gitconfig",
+    "/root/.gitconfig",
+];
+/// jail.conf(5), Supervisor's and pip's manuals; sssd.conf(5).
+const INDENTED: [&str; 4] = [
+    "/etc/fail2ban",
+    "/etc/supervisor",
+    "/etc/sssd",
+    "/etc/pip.conf",
+];
+
+/// As the program reads it that this file is of.
+fn usual(path: &HostPath) -> Continued {
+    let is_of = |places: &[&'static str]| {
+        let mut places = places.iter();
+        places.any(|place| path.is_within(&HostPath::literal(place)))
+    };
+    match (is_of(&BACKSLASH), is_of(&INDENTED)) {
+        (true, _) => Continued::Backslash,
+        (_, true) => Continued::Indented,
+        _ => Continued::Never,
     }
 }

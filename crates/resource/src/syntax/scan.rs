@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Separator, Syntax};
+use super::{Continued, Separator, Syntax};
 
 /// One assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +134,10 @@ fn split_at(
         raw.end = raw.start + text[raw.start..raw.start + comment].trim_end().len();
     }
     let mut value = text[raw.clone()].to_owned();
-    if syntax.continued {
-        (raw.end, value) = joined(text, raw.clone(), end, syntax);
+    match syntax.continued {
+        Continued::Never => {}
+        Continued::Backslash => (raw.end, value) = joined(text, raw.clone(), end, syntax),
+        Continued::Indented => (raw.end, value) = indented(text, start, raw.clone(), end, syntax),
     }
     if syntax.separator == Separator::Space {
         // login.defs(5): a value may stand in double quotes, and ends at the second one.
@@ -183,6 +185,38 @@ fn joined(text: &str, raw: Range<usize>, end: usize, syntax: Syntax) -> (usize, 
         let part = text[at..next].trim_end();
         value.push_str(part.trim_start());
         raw_end = at + part.len();
+        at = next;
+    }
+    (raw_end, value.trim().to_owned())
+}
+
+/// configparser of Python: "Values can also span multiple lines, as long as they are indented
+/// deeper than the first line of the value"; empty lines and comments may stand between.
+fn indented(
+    text: &str,
+    start: usize,
+    raw: Range<usize>,
+    end: usize,
+    syntax: Syntax,
+) -> (usize, String) {
+    let depth = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let own = depth(&text[first..]);
+    let mut value = text[raw.clone()].to_owned();
+    let mut raw_end = raw.end;
+    let mut at = line_end(text, end);
+    while at < text.len() {
+        let next = line_end(text, at);
+        let line = text[at..next].trim_end();
+        let part = line.trim_start();
+        if !part.is_empty() && !part.starts_with(|c| syntax.comments.contains(c)) {
+            if depth(line) <= own {
+                break;
+            }
+            value.push(' ');
+            value.push_str(part);
+            raw_end = at + line.len();
+        }
         at = next;
     }
     (raw_end, value.trim().to_owned())

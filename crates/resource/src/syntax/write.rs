@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::scan::{Assignment, Scanned, header, line_end, scan};
-use super::{Separator, Syntax, Wins};
+use super::{Continued, Separator, Syntax, Wins};
 
 /// The new value would not read back: it holds what this syntax can't say, or a quote or a
 /// continued line before it is still open.
@@ -181,7 +181,7 @@ fn example(
                 rest,
                 Syntax {
                     sections: false,
-                    continued: false,
+                    continued: Continued::Never,
                     ..syntax
                 },
             );
@@ -311,7 +311,11 @@ fn usual_separator(text: &str, syntax: Syntax, scanned: &Scanned<'_>) -> String 
 
 fn default_separator(syntax: Syntax) -> &'static str {
     match syntax.separator {
-        Separator::Equals | Separator::EqualsOrSpace if syntax.continued => "=",
+        Separator::Equals | Separator::EqualsOrSpace
+            if syntax.continued == Continued::Backslash =>
+        {
+            "="
+        }
         Separator::Equals | Separator::EqualsOrSpace => " = ",
         Separator::Shell => "=",
         Separator::Space => " ",

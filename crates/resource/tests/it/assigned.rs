@@ -208,3 +208,47 @@ fn mistakes_are_refused() {
         refused(yaml, why);
     }
 }
+
+#[test]
+fn a_value_goes_on_as_the_program_reads_it() {
+    let bans = "/etc/fail2ban/jail.local";
+    let host = Host::new().file(
+        bans,
+        "[DEFAULT]\nignoreip = 127.0.0.1/8\n    enabled = true\nbantime = 1h\n",
+    );
+    let want =
+        |key: &str| format!("ini: {{path: {bans}, section: DEFAULT, key: {key}, value: 'true'}}");
+    let after = check(&want("enabled"), &host, "drift: not set, wanted true");
+    assert_eq!(
+        after.content(bans).as_deref(),
+        Some(
+            "[DEFAULT]\nignoreip = 127.0.0.1/8\n    enabled = true\nbantime = 1h\nenabled = true\n"
+        )
+    );
+    let after = check(
+        &want("ignoreip"),
+        &host,
+        "drift: 127.0.0.1/8 enabled = true, wanted true @ /etc/fail2ban/jail.local:2",
+    );
+    assert_eq!(
+        after.content(bans).as_deref(),
+        Some("[DEFAULT]\nignoreip = true\nbantime = 1h\n")
+    );
+    let journald = "/etc/systemd/journald.conf";
+    let host = Host::new().file(journald, "[Journal]\nStorage=\\\n  persistent\n");
+    check(
+        "ini: {path: /etc/systemd/journald.conf, section: Journal, key: Storage, value: persistent}",
+        &host,
+        "ok: persistent @ /etc/systemd/journald.conf:2",
+    );
+    // Others end with the line, unless the policy says it.
+    let host = Host::new().file("/etc/app.ini", "[a]\nb=1\\\n2\n");
+    let app = "path: /etc/app.ini, section: a, key: b, value: '1 2'";
+    check(
+        &format!("ini: {{{app}, continued: backslash}}"),
+        &host,
+        "ok: 1 2 @ /etc/app.ini:2",
+    );
+    let said = crate::support::words(&crate::support::judge(&format!("ini: {{{app}}}"), &host));
+    assert!(said.starts_with("drift"), "{said}");
+}

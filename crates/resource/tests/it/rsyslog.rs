@@ -95,3 +95,18 @@ fn what_is_not_understood_is_unknown() {
         "log files are not run, and have no set-ID bits",
     );
 }
+
+#[test]
+fn a_line_goes_on_after_a_backslash() {
+    let host = Host::new().file(
+        MAIN,
+        "$FileCreateMode 0644\nauth,authpriv.* \\\n  /var/log/auth.log\n",
+    );
+    let said = words(&judge(WANT, &host));
+    assert!(said.starts_with("drift: mode 0644"), "{said}");
+    let comment = Host::new().file(
+        MAIN,
+        "$FileCreateMode 0640\n# not on \\\nauth.* /var/log/auth.log\n",
+    );
+    assert!(words(&judge(WANT, &comment)).starts_with("ok"));
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use resource::Syntax;
-use resource::syntax::{Case, Wins, scan, set};
+use resource::syntax::{Case, Continued, Wins, scan, set};
 
 /// Reads `section/key` and compares `line: value`.
 #[track_caller]
@@ -19,6 +19,7 @@ fn reads(syntax: Syntax, text: &str, place: &str, expected: Option<(u32, &str)>)
 fn the_assignment_that_counts_is_found() {
     use Syntax as S;
     let first = S::EQUALS.with_wins(Wins::First);
+    let indented = S::INI.with_continued(Continued::Indented);
     let no_case = S::INI.with_case(Case::Insensitive);
     for (syntax, text, place, expected) in [
         (S::EQUALS, "a = 1\n#a = 2\n; a=3\n", "a", Some((1, "1"))),
@@ -73,6 +74,26 @@ fn the_assignment_that_counts_is_found() {
             Some((5, "2")),
         ),
         (S::SYSTEMD, "[S]\nA=x\\", "S/A", Some((2, "x"))),
+        // As fail2ban reads its jails.
+        (
+            indented,
+            "[sshd]\nignoreip = 127.0.0.1/8\n           ::1\n\n  # the office\n  10.1.0.0/16\nport = ssh\n",
+            "sshd/ignoreip",
+            Some((2, "127.0.0.1/8 ::1 10.1.0.0/16")),
+        ),
+        (
+            indented,
+            "[sshd]\nignoreip =\n  ::1\n  enabled = true\nport = ssh\n",
+            "sshd/enabled",
+            None,
+        ),
+        (
+            indented,
+            "[sshd]\n  a = 1\n  b = 2\n",
+            "sshd/b",
+            Some((3, "2")),
+        ),
+        (S::INI, "[sshd]\na = 1\n  b = 2\n", "sshd/b", Some((3, "2"))),
     ] {
         reads(syntax, text, place, expected);
     }

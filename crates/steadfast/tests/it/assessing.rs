@@ -28,6 +28,7 @@ pub fn package(name: &str, version: &str, source: (&str, &str)) -> Component {
         .into(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn component(
         evidence: paths.iter().map(evidence).collect(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     }
 }
 

@@ -465,6 +465,7 @@ fn kernels() -> Vec<Component> {
         .into(),
         image: None,
         packages: Vec::new(),
+        instead_of: None,
     };
     vec![
         part("linux-image-6.1.0-28-amd64", "6.1.119-1"),

@@ -205,7 +205,7 @@ fn ld_include(line: &str) -> Option<Include<'_>> {
 
 fn loader(seen: &Answers) -> Places {
     let main = HostPath::literal("/etc/ld.so.conf");
-    let read = includes::read(seen, &main, ld_include);
+    let read = includes::read(seen, &main, ld_include, false);
     let mut found = Places::of_probes(read.probes, read.hidden);
     for (_, line) in &read.lines {
         // `#` begins a comment, and `DIR=TYPE` is an old form.

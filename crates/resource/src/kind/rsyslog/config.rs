@@ -8,7 +8,7 @@ use crate::kind::includes::{self, Include, Included};
 pub const MAIN: &str = "/etc/rsyslog.conf";
 
 pub fn read(seen: &Answers) -> Included {
-    includes::read(seen, &HostPath::literal(MAIN), include)
+    includes::read(seen, &HostPath::literal(MAIN), include, true)
 }
 
 /// `$IncludeConfig PATTERN`, or `include(file="PATTERN" …)`.
