@@ -57,6 +57,8 @@ enum Format {
     Json,
     /// One self-contained page
     Html,
+    /// SARIF 2.1.0, for viewers of findings: rules and wants of roles
+    Sarif,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -176,6 +178,7 @@ fn write(args: &Args, report: &Report) -> Result<(), Failure> {
 fn render(out: &mut dyn Write, args: &Args, report: &Report, style: &Style) -> std::io::Result<()> {
     match args.format {
         Format::Json => report::json::write(out, report),
+        Format::Sarif => report::json::write_value(out, &report::sarif::document(report)),
         Format::Html => out.write_all(report::html::render(report).as_bytes()),
         Format::Human => {
             let view = View {

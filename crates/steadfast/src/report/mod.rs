@@ -1,10 +1,11 @@
-//! Shows an audit's report: on a terminal, as one page, and as JSON. Each form says
+//! Shows an audit's report: on a terminal, as one page, as JSON and as SARIF. Each form says
 //! the same; none decides anything.
 
 pub mod html;
 pub mod human;
 pub mod inventory;
 pub mod json;
+pub mod sarif;
 pub mod vulnerabilities;
 
 use std::fs::File;

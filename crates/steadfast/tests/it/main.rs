@@ -52,6 +52,7 @@ mod reference;
 mod report_html;
 mod report_human;
 mod report_json;
+mod report_sarif;
 mod samples;
 mod schemas;
 mod show_changes;

@@ -97,6 +97,21 @@ fn documents_are_valid_by_the_word_of_others() {
         &["fail", "open", "external"],
     );
     let states = ["exploitable", "in_triage", "not_affected", "will_not_fix"];
+    bench.file(
+        "policy/roles/shop/role.yaml",
+        "role: shop\ndescription: A shop.\nwant:\n  - file: {path: /etc/shop.conf, content: \"port = 80\\n\"}\n  \
+         - sysctl: {key: kernel.sysrq, value: 0}\n",
+    );
+    bench.file("root/etc/shop.conf", "port = 81\n");
+    let audit = [
+        "audit", "--policy", &policy, "--role", "shop", "--format", "sarif",
+    ];
+    written(
+        &bench,
+        &audit,
+        "sarif",
+        &["shop/file:/etc/shop.conf", "fail", "open"],
+    );
     written(&bench, &vulns("cyclonedx-vex"), "cyclonedx", &states);
     written(
         &bench,

@@ -9,26 +9,16 @@ use advisory::matching::Subject;
 use advisory::rank::Decision;
 use model::component::{Component, Evidence};
 use model::{Digest, VulnerabilityWaiver};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{Reported, Text, advice, of_subject, page, score};
 use crate::failure::Failure;
 use crate::report::inventory::purl;
+use crate::report::sarif::{SCHEMA, root, seconds, uri};
 use crate::show::vulns::{Targets, only_in, sleeps, targets, unknown_text};
 
 /// A component that lies in a thousand places is one result; so many of them are named.
 const MOST_LOCATIONS: usize = 16;
-
-/// What stands in a path of a URI by itself (RFC 3986, 3.3).
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'+')
-    .remove(b'@');
 
 /// The whole log.
 pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failure> {
@@ -66,9 +56,9 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
             "descriptor": {"id": "unknown"},
         })
     });
-    let root = format!("file://{}", uri(base(reported).as_bytes()));
+    let root = root(shown.root.as_deref());
     Ok(json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [{
             "tool": {"driver": {
@@ -92,25 +82,6 @@ pub fn document(reported: &Reported<'_>, text: &Text<'_>) -> Result<Value, Failu
             "properties": {"hostname": shown.hostname, "release": shown.release},
         }],
     }))
-}
-
-/// "dateTime", in UTC and to the second (3.9).
-fn seconds(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// The folder that paths start from, with a slash at its end (3.14.14).
-fn base(reported: &Reported<'_>) -> String {
-    let Some(root) = &reported.shown.root else {
-        return "/".to_owned();
-    };
-    let absolute = std::path::absolute(root).unwrap_or_default();
-    let absolute = absolute.to_string_lossy();
-    format!("{}/", absolute.trim_end_matches('/'))
-}
-
-fn uri(path: &[u8]) -> String {
-    percent_encode(path, PATH).to_string()
 }
 
 struct Log<'a> {
