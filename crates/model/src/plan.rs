@@ -383,6 +383,8 @@ pub struct LeftAlone {
 impl LeftAlone {
     /// How the reason of what is as wanted already begins: plans keep words only.
     pub const PASSES: &str = "passes already";
+    /// How the reason begins of what makes no sense on this host.
+    pub const NOT_APPLICABLE: &str = "does not apply";
 
     /// The same, of what a look at the host says can't be done or not be taken back.
     pub const IMPOSSIBLE: &str = "can't be done:";
@@ -395,6 +397,10 @@ impl LeftAlone {
     /// Is it left alone since it is as wanted?
     pub fn passes(&self) -> bool {
         self.why.starts_with(Self::PASSES)
+    }
+
+    pub fn does_not_apply(&self) -> bool {
+        self.why.starts_with(Self::NOT_APPLICABLE)
     }
 }
 

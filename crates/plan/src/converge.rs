@@ -149,7 +149,7 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
     let leave = |why: String| Err((why, Vec::new()));
     match item.applies {
         Applies::Yes => {}
-        Applies::No(why) => return leave(format!("does not apply: {why}")),
+        Applies::No(why) => return leave(format!("{}: {why}", LeftAlone::NOT_APPLICABLE)),
         Applies::SwitchedOff(why) => return leave(format!("switched off: {why}")),
         Applies::NotProven(label) => return leave(format!("not fixed: {label}")),
         Applies::Unknown(reason) => return leave(format!("unknown: {reason}")),
@@ -159,7 +159,7 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
         Judgement::Compliant { observed, at } => {
             Err((format!("{} ({observed})", LeftAlone::PASSES), at))
         }
-        Judgement::NotApplicable(why) => leave(format!("does not apply: {why}")),
+        Judgement::NotApplicable(why) => leave(format!("{}: {why}", LeftAlone::NOT_APPLICABLE)),
         Judgement::Unknown(reason) => leave(format!("unknown: {reason}")),
         Judgement::Error(why) => leave(format!("error: {why}")),
     }

@@ -128,15 +128,15 @@ fn whether_it_is_on() {
     };
     assert!(
         with(|unit| unit.active_state = Some("inactive".to_owned()))
-            .starts_with("drift: the timer is stopped")
+            .starts_with("drift: stopped")
     );
     assert!(
         with(|unit| unit.unit_file_state = Some("disabled".to_owned()))
-            .starts_with("drift: the timer is not enabled")
+            .starts_with("drift: not enabled")
     );
     assert!(
         with(|unit| unit.load_state = "masked".to_owned())
-            .starts_with("drift: the timer is masked")
+            .starts_with("drift: masked")
     );
     // Of a tree nothing says what runs.
     assert!(with(|unit| unit.active_state = None).starts_with("ok"));

@@ -443,7 +443,7 @@ fn differences(drifts: &[Drifted]) -> Vec<Difference> {
 }
 
 fn state(drift: &Drifted) -> String {
-    format!("is {}, wanted {}", drift.observed, drift.wanted)
+    format!("found {}, wanted {}", drift.observed, drift.wanted)
 }
 
 fn waiver_row(waiver: &Waiver, applied: Option<&AppliedWaiver>, report: &Report) -> WaiverRow {

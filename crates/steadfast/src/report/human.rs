@@ -287,10 +287,10 @@ fn drifts(paper: &mut Paper<'_>, drifts: &[Drifted], id_column: usize) -> io::Re
         // With several things in one rule, each says which it is.
         let named = several && group.len() == 1 && !first.at.is_empty();
         if named {
-            state = state.plain(&first.resource).gap(1);
+            state = state.plain(&first.resource).solid(Role::Plain, ":").gap(1);
         }
         state = state
-            .plain(&format!("is {},", first.observed))
+            .plain(&format!("found {},", first.observed))
             .gap(1)
             .plain(&format!("wanted {}", first.wanted));
         let mut places = group.iter().flat_map(|drift| places(drift));

@@ -30,6 +30,8 @@ const STEPS: usize = 60;
 const NAMES: usize = 6;
 /// So many of what is as wanted already are named; more are counted.
 const MOST_PASSING: usize = 1;
+/// So many that do not apply are named.
+const MOST_NOT_APPLICABLE: usize = 3;
 /// A longer line of a file is cut.
 const LINE_CHARACTERS: usize = 500;
 
@@ -564,10 +566,15 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
     }
     paper.blank()?;
     let passing = all.iter().filter(|one| one.passes()).count();
-    let folded = passing > MOST_PASSING;
+    let absent = all.iter().filter(|one| one.does_not_apply()).count();
+    let folds_passing = passing > MOST_PASSING;
+    let folds_absent = absent > MOST_NOT_APPLICABLE;
+    let is_folded = |one: &LeftAlone| {
+        folds_passing && one.passes() || folds_absent && one.does_not_apply()
+    };
     let mut reasons: Vec<(&str, Vec<&LeftAlone>)> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for one in all.iter().filter(|one| !(folded && one.passes())) {
+    for one in all.iter().filter(|one| !is_folded(one)) {
         match places.get(one.why.as_str()) {
             Some(place) => reasons[*place].1.push(one),
             None => {
@@ -592,12 +599,14 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
         paper.row(Role::Dim, label, &text)?;
         label = "";
     }
-    if folded {
-        let text = format!(
-            "{} as wanted already (--format json lists them)",
-            are(passing)
-        );
+    let folds = [
+        (folds_passing, format!("{} as wanted already", are(passing))),
+        (folds_absent, format!("{absent} do not apply to this host")),
+    ];
+    for (_, said) in folds.iter().filter(|(is_folded, _)| *is_folded) {
+        let text = format!("{said} (--format json lists them)");
         paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+        label = "";
     }
     Ok(())
 }

@@ -141,12 +141,12 @@ impl Timer {
         let state = timer.unit_file_state.as_deref().unwrap_or_default();
         if timer.load_state == "masked" || state.starts_with("masked") {
             let by_hand = format!("unmask {}", self.name);
-            return Some(self.drift("the timer is masked".to_owned(), vec![], Some(by_hand)));
+            return Some(self.drift("masked".to_owned(), vec![], Some(by_hand)));
         }
         let is_stopped = matches!(timer.active_state.as_deref(), Some("inactive" | "failed"));
         let mut drift = match (state, is_stopped) {
-            ("disabled", _) => self.drift("the timer is not enabled".to_owned(), vec![], None),
-            (_, true) => self.drift("the timer is stopped".to_owned(), vec![], None),
+            ("disabled", _) => self.drift("not enabled".to_owned(), vec![], None),
+            (_, true) => self.drift("stopped".to_owned(), vec![], None),
             _ => return None,
         };
         let ops = [
@@ -304,7 +304,7 @@ impl Timer {
             )));
         }
         let Some(started) = started::read(&service, seen)? else {
-            let observed = format!("{service} is masked or not there");
+            let observed = format!("{service}, which is masked or not there");
             let by_hand = format!("unmask {service}");
             return Ok(Some(self.drift(observed, vec![], Some(by_hand))));
         };
