@@ -127,17 +127,13 @@ fn whether_it_is_on() {
         words(&judge(WANT, &host))
     };
     assert!(
-        with(|unit| unit.active_state = Some("inactive".to_owned()))
-            .starts_with("drift: stopped")
+        with(|unit| unit.active_state = Some("inactive".to_owned())).starts_with("drift: stopped")
     );
     assert!(
         with(|unit| unit.unit_file_state = Some("disabled".to_owned()))
             .starts_with("drift: not enabled")
     );
-    assert!(
-        with(|unit| unit.load_state = "masked".to_owned())
-            .starts_with("drift: masked")
-    );
+    assert!(with(|unit| unit.load_state = "masked".to_owned()).starts_with("drift: masked"));
     // Of a tree nothing says what runs.
     assert!(with(|unit| unit.active_state = None).starts_with("ok"));
     assert!(with(|unit| unit.load_state = "not-found".to_owned()).starts_with("n/a"));

@@ -569,9 +569,8 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
     let absent = all.iter().filter(|one| one.does_not_apply()).count();
     let folds_passing = passing > MOST_PASSING;
     let folds_absent = absent > MOST_NOT_APPLICABLE;
-    let is_folded = |one: &LeftAlone| {
-        folds_passing && one.passes() || folds_absent && one.does_not_apply()
-    };
+    let is_folded =
+        |one: &LeftAlone| folds_passing && one.passes() || folds_absent && one.does_not_apply();
     let mut reasons: Vec<(&str, Vec<&LeftAlone>)> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for one in all.iter().filter(|one| !is_folded(one)) {
