@@ -5,7 +5,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use model::{Change, ChangeId, ChangeState, Digest, HostPath, Plan};
 use rustix::fs::FallocateFlags;
@@ -475,13 +475,41 @@ fn trust_ancestors(directory: &Path, named: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Could anybody but root have written this file or directory, or put another one there?
+/// Could anybody but root have written this file or directory, or have another one found under this
+/// name? The links on the way count as well: whose they are, what is read through them is.
 ///
 /// # Errors
 /// When that is so, or can't be looked at.
 pub fn trust_as_roots(path: &Path) -> Result<(), StateError> {
-    let path = path.canonicalize().map_err(fail("look at", path))?;
-    for path in path.ancestors() {
+    let named = std::path::absolute(path).map_err(fail("find", path))?;
+    let mut way = PathBuf::new();
+    for part in named.components() {
+        match part {
+            // Above what the link leads to, where it is one.
+            Component::ParentDir => {
+                way = found_as_roots(&way)?;
+                way.pop();
+            }
+            part => way.push(part),
+        }
+    }
+    found_as_roots(&way).map(drop)
+}
+
+/// Where it is, when root alone decides that.
+fn found_as_roots(way: &Path) -> Result<PathBuf, StateError> {
+    if way.parent().is_some() {
+        trust_links(way).map_err(|error| match error {
+            StateError::Untrusted { path, why, .. } => StateError::Untrusted {
+                directory: None,
+                path,
+                why,
+            },
+            other => other,
+        })?;
+    }
+    let found = way.canonicalize().map_err(fail("look at", way))?;
+    for path in found.ancestors() {
         let metadata = path.symlink_metadata().map_err(fail("look at", path))?;
         let mode = metadata.mode();
         let why = if metadata.uid() != 0 {
@@ -500,7 +528,7 @@ pub fn trust_as_roots(path: &Path) -> Result<(), StateError> {
             why,
         });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A file of ours is ours alone, and no link.

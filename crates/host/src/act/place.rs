@@ -103,6 +103,16 @@ impl Root {
 
     /// The content of a small regular file; none when there is none.
     pub fn read(&self, path: &HostPath, limit_bytes: u64) -> Result<Option<Vec<u8>>, ActError> {
+        let read = self.read_with_mode(path, limit_bytes)?;
+        Ok(read.map(|(bytes, _)| bytes))
+    }
+
+    /// The same, and the mode of the file that was read, whatever stands under its name by then.
+    pub fn read_with_mode(
+        &self,
+        path: &HostPath,
+        limit_bytes: u64,
+    ) -> Result<Option<(Vec<u8>, u32)>, ActError> {
         let place = match self.find(path, LastLink::Follow) {
             Ok(place) => place,
             Err(error) if error.is_missing() => return Ok(None),
@@ -111,8 +121,9 @@ impl Root {
         let Some(file) = place.open_file()? else {
             return Ok(None);
         };
+        let stat = rustix::fs::fstat(&file).map_err(place.fail("look at"))?;
         read_bounded(file, limit_bytes)
-            .map(Some)
+            .map(|bytes| Some((bytes, stat.st_mode)))
             .map_err(|source| ActError::path("read", path, source))
     }
 

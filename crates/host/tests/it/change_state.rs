@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use host::state::trust_as_roots;
 use host::{Applied, ApplyError, ApplyOptions, Create, State, StateError, Verdict};
 use model::Digest;
 
@@ -223,4 +224,41 @@ fn a_journal_of_an_older_form_is_read_and_of_a_newer_one_refused() {
     let error = State::open(&bench.state, Create::No).map(drop);
     let said = error.expect_err("it is newer").to_string();
     assert!(said.contains("a newer steadfast (its form is 3)"), "{said}");
+}
+
+/// Who owns a link on the way decides what is read through it, whatever it leads to now.
+#[test]
+fn what_others_lead_to_is_not_roots() {
+    use std::os::unix::fs::{chown, lchown, symlink};
+    if !is_root() {
+        return skip("needs root to own directories as two accounts");
+    }
+    let top = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let path = |below: &str| top.path().join(below);
+    for folder in ["policy", "bob"] {
+        std::fs::create_dir(path(folder)).expect("made");
+        open_to_others(&path(folder), 0o755);
+    }
+    open_to_others(top.path(), 0o755);
+    std::fs::write(path("policy/patches.yaml"), "checks: []\n").expect("written");
+    symlink("policy", path("current")).expect("a link");
+    if trust_as_roots(top.path()).is_err() {
+        return skip("needs a target directory that is root's alone");
+    }
+    symlink(path("policy"), path("bob/policy")).expect("a link");
+    lchown(path("bob/policy"), Some(4242), Some(4242)).expect("given away");
+    chown(path("bob"), Some(4242), Some(4242)).expect("given away");
+    for (below, wanted) in [
+        ("policy/patches.yaml", true),
+        ("current/patches.yaml", true),
+        ("policy/../policy/patches.yaml", true),
+        ("current/../policy/patches.yaml", true),
+        ("bob/policy/patches.yaml", false),
+        ("bob/policy/../policy/patches.yaml", false),
+        ("bob/../policy/patches.yaml", false),
+        ("policy/none.yaml", false),
+    ] {
+        let trusted = trust_as_roots(&path(below));
+        assert_eq!(trusted.is_ok(), wanted, "{below}: {trusted:?}");
+    }
 }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use advisory::assess::Finding;
 use advisory::rank::Decision;
+use host::act::Root;
 use host::packages::Room;
 use host::packages::changes::Changes;
 use jiff::Timestamp;
@@ -188,7 +188,7 @@ impl Foretold {
             let text = String::from_utf8_lossy(maintainers);
             json!({
                 "path": path,
-                "maintainers": is_public(path).then_some(text),
+                "maintainers": of_the_host(path).is_ok_and(|ours| ours.is_public).then_some(text),
             })
         });
         json!({
@@ -529,14 +529,17 @@ fn write_details(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()>
     for (path, maintainers) in &foretold.conflicts {
         let text = format!("{path} stays; from it to the maintainer's new version:");
         paper.row(Role::Wary, "kept", &Text::new().plain(&text))?;
-        if !is_public(path) {
-            let text = "not shown, since it may hold secrets";
-            paper.indented(2, &Text::new().plain(text))?;
-            continue;
+        match of_the_host(path) {
+            Ok(ours) if ours.is_public => difference::write_on(paper, &ours.bytes, maintainers)?,
+            Ok(_) => {
+                let text = "not shown, since it may hold secrets";
+                paper.indented(2, &Text::new().plain(text))?;
+            }
+            Err(why) => {
+                let text = format!("not shown, since it could not be read: {why}");
+                paper.indented(2, &Text::new().plain(&text))?;
+            }
         }
-        // It may have gone meanwhile.
-        let ours = std::fs::read(path.as_path()).unwrap_or_default();
-        difference::write_on(paper, &ours, maintainers)?;
     }
     if let Some(lists) = &foretold.lists {
         lists.write_age(paper)?;
@@ -575,9 +578,38 @@ pub fn size(bytes: u64) -> String {
 
 /// May anybody read it on the host? Else its content is shown to nobody: a plan ends in logs and in
 /// tickets.
-fn is_public(path: &HostPath) -> bool {
-    let meta = std::fs::symlink_metadata(path.as_path());
-    !may_hold_secrets(path) && meta.is_ok_and(|meta| meta.mode() & 0o004 != 0)
+/// A configuration file as it is on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours {
+    pub bytes: Vec<u8>,
+    /// Everybody may read it, so that it may be shown.
+    pub is_public: bool,
+}
+
+/// Looks at a configuration file that stays: through no link but root's, and waiting for no pipe.
+///
+/// # Errors
+/// With the reason, where it can't be read.
+pub fn ours(root: &Root, path: &HostPath) -> Result<Ours, String> {
+    const LIMIT_BYTES: u64 = 16 << 20;
+    let is_public = !may_hold_secrets(path);
+    let read = root.read_with_mode(path, LIMIT_BYTES);
+    Ok(match read.map_err(|error| error.to_string())? {
+        Some((bytes, mode)) => Ours {
+            bytes,
+            is_public: is_public && mode & 0o004 != 0,
+        },
+        // It has gone meanwhile.
+        None => Ours {
+            bytes: Vec::new(),
+            is_public,
+        },
+    })
+}
+
+fn of_the_host(path: &HostPath) -> Result<Ours, String> {
+    let root = Root::live().map_err(|error| error.to_string())?;
+    ours(&root, path)
 }
 
 fn write_effects(paper: &mut Paper<'_>, effects: &Effects, today: Date) -> io::Result<()> {

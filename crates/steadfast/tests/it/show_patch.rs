@@ -2,11 +2,11 @@
 
 use jiff::civil::date;
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Patches, Selection};
-use model::{Action, ActionId, Digest, Effect, Inverse, PackageUpgrade, Plan, UnitOp};
+use model::{Action, ActionId, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
 use plan::data::{Data, DataState};
 use steadfast::assessing::effects;
 use steadfast::exit::Exit;
-use steadfast::show::patch::{Cause, Foretold, HeldBack, Telling, write};
+use steadfast::show::patch::{Cause, Foretold, HeldBack, Ours, Telling, ours, write};
 use steadfast::show::patch_status::Status;
 use steadfast::style::Style;
 
@@ -290,4 +290,42 @@ fn what_is_unknown_is_not_nothing() {
     bench.feeds(&[record("CVE-2026-0001", Some("3.0.11-1"), "critical")]);
     foretold.not_closed = assessed(&bench, &[openssl("3.0.10-1")]).findings;
     assert_eq!(foretold.exit_without_actions(), Exit::Findings);
+}
+
+/// A configuration file may lie where others put what they like: it is neither waited for nor followed
+/// to what is not public.
+#[test]
+fn a_configuration_file_is_shown_as_it_is_or_not_at_all() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let tree = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| tree.path().join(name);
+    let write = |name: &str, mode: u32| {
+        std::fs::write(at(name), name).expect("written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(at(name), mode).expect("a mode");
+    };
+    write("public.conf", 0o644);
+    write("private.conf", 0o640);
+    // The link's own mode lets everybody read it.
+    symlink("private.conf", at("link.conf")).expect("a link");
+    let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe.conf"), fifo, mode, 0).expect("a pipe");
+    std::fs::create_dir(at("folder.conf")).expect("made");
+    let root = host::act::Root::tree(tree.path()).expect("a tree");
+    let look = |name: &str| ours(&root, &HostPath::literal("/").join(name).expect("a path"));
+    let file = |bytes: &str, is_public: bool| {
+        Ok(Ours {
+            bytes: bytes.as_bytes().to_vec(),
+            is_public,
+        })
+    };
+    assert_eq!(look("public.conf"), file("public.conf", true));
+    assert_eq!(look("private.conf"), file("private.conf", false));
+    assert_eq!(look("none.conf"), file("", true));
+    for name in ["pipe.conf", "folder.conf"] {
+        let why = look(name).expect_err(name);
+        assert!(why.contains("not a regular file"), "{why}");
+    }
+    // Followed where nobody but root could have put it, and judged by what it leads to.
+    assert!(look("link.conf").map_or(true, |found| !found.is_public));
 }

@@ -42,7 +42,7 @@ use crate::packages_stage::premises;
 use crate::show::apt_lists::AptLists;
 use crate::show::diff::{self, Difference, LineKind};
 use crate::show::history::state_text;
-use crate::show::patch::Foretold;
+use crate::show::patch::{Foretold, ours};
 use crate::survey;
 
 /// Programs that say whether their configuration and their libraries still fit, where they are
@@ -452,20 +452,27 @@ pub(super) fn not_restarted(users: &[User]) -> Result<BTreeMap<String, String>, 
 
 /// A configuration file that stays as the administrator wrote it.
 fn conflict(path: &HostPath, maintainers: &[u8]) -> LeftAlone {
-    let ours = std::fs::read(path.as_path()).unwrap_or_default();
-    let lines = match diff::compare(Some(&ours), maintainers) {
-        Difference::Lines(lines) => lines
-            .iter()
-            .filter(|line| matches!(line.kind, LineKind::Added | LineKind::Removed))
-            .count(),
-        Difference::Same | Difference::Opaque => 0,
+    let read = Root::live()
+        .map_err(|error| error.to_string())
+        .and_then(|root| ours(&root, path));
+    let differs = match read {
+        Ok(ours) => {
+            let lines = match diff::compare(Some(&ours.bytes), maintainers) {
+                Difference::Lines(lines) => lines
+                    .iter()
+                    .filter(|line| matches!(line.kind, LineKind::Added | LineKind::Removed))
+                    .count(),
+                Difference::Same | Difference::Opaque => 0,
+            };
+            format!("which differs in {}", plural(lines, "line"))
+        }
+        Err(why) => format!("which could not be compared with it ({why})"),
     };
     LeftAlone {
         what: path.to_string(),
         why: format!(
-            "was changed on this host and stays as it is; the maintainer's new version, which \
-             differs in {}, is put beside it as .dpkg-dist",
-            plural(lines, "line")
+            "was changed on this host and stays as it is; the maintainer's new version, {differs}, \
+             is put beside it as .dpkg-dist"
         ),
         at: Vec::new(),
     }
