@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::expire::{ExpireError, Expired};
-use host::install::OWN;
 use host::packages::Turn;
 use host::{
     Applied, ApplyError, ApplyOptions, CrashPoints, Create, Event, Guard, Installed, LocalHost,
@@ -22,6 +21,7 @@ use plan::retention::Retention;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::named_change::{ToWhat, named};
 use crate::show;
 use crate::typed::with_state;
 
@@ -92,57 +92,16 @@ impl Context {
         })
     }
 
-    /// The change that a person means: `last`, `c-19`, `19`. The last one is the newest that is in
-    /// effect or in question: what was taken back is past.
-    pub fn change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
-        let history = state.history().map_err(refused)?;
-        find(&history, typed, is_in_effect).cloned()
-    }
-
-    /// The same, of what is to be taken back. Steadfast's own part in it, the unit that recovers at
-    /// boot, is meant by nobody who says `last`, nor is what somebody decided to keep as it is.
-    pub fn change_to_undo(&self, state: &State, typed: &str) -> Result<Change, Failure> {
-        let history = state.history().map_err(refused)?;
-        let is_meant = |change: &Change| {
-            is_in_effect(change)
-                && change.serves != [OWN]
-                && change.state != ChangeState::KeptAsItIs
-        };
-        find(&history, typed, is_meant).cloned()
-    }
-
-    /// The change that is typed; where none is, the one that waits to be confirmed, or else
-    /// the last one, as `find` knows it.
-    pub fn waiting_or(
+    /// The change that a person names for `what`; where none is named, the one that waits to be
+    /// confirmed, or else the last one.
+    pub fn named_change(
         &self,
         state: &State,
         typed: Option<&str>,
-        find: fn(&Self, &State, &str) -> Result<Change, Failure>,
+        what: ToWhat,
     ) -> Result<Change, Failure> {
-        if let Some(typed) = typed {
-            return find(self, state, typed);
-        }
-        let pending = state.pending().map_err(refused)?;
-        let waiting: Vec<&Change> = pending
-            .iter()
-            .map(|one| &one.change)
-            .filter(|change| change.state.is_awaiting())
-            .collect();
-        match waiting.as_slice() {
-            [] => find(self, state, "last"),
-            [one] => Ok((*one).clone()),
-            several => {
-                let ids: Vec<ChangeId> = several.iter().map(|change| change.id).collect();
-                Err(Failure::new(
-                    Exit::BadInput,
-                    format_args!(
-                        "more than one change waits to be confirmed: {}",
-                        names(&ids)
-                    ),
-                    "name the one that you mean",
-                ))
-            }
-        }
+        let history = state.history().map_err(refused)?;
+        named(&history, typed, what).cloned()
     }
 
     /// One line for each change that waits to be confirmed or needs a person and of which `which`
@@ -172,16 +131,6 @@ impl Context {
         let now = Timestamp::now();
         all.iter().filter_map(|one| unended(one, now)).collect()
     }
-
-    /// The same, of what is only shown: the last one is the newest, whatever became of it.
-    pub fn shown_change(&self, state: &State, typed: &str) -> Result<Change, Failure> {
-        let history = state.history().map_err(refused)?;
-        find(&history, typed, |_| true).cloned()
-    }
-}
-
-fn is_in_effect(change: &Change) -> bool {
-    !matches!(change.state, ChangeState::Undone | ChangeState::RolledBack)
 }
 
 /// What people must know of the last restart for a change that stands.
@@ -259,53 +208,6 @@ fn unended(pending: &Pending, now: Timestamp) -> Option<UnendedChange> {
         overdue,
         says,
     })
-}
-
-/// The change by its id, by `last`, or by the id of its plan, in full or shortened.
-fn find<'a>(
-    history: &'a [Change],
-    typed: &str,
-    is_meant: impl Fn(&Change) -> bool,
-) -> Result<&'a Change, Failure> {
-    let shown = model::printable(typed.as_bytes());
-    let none = || {
-        Failure::new(
-            Exit::BadInput,
-            format_args!("there is no change `{shown}`"),
-            "steadfast history lists them",
-        )
-    };
-    if typed == "last" {
-        return history
-            .iter()
-            .filter(|change| is_meant(change))
-            .max_by_key(|change| change.id.0)
-            .ok_or_else(|| {
-                Failure::new(
-                    Exit::BadInput,
-                    "there is no change in effect",
-                    "steadfast history lists them, and steadfast uninstall takes away what \
-                     recovers at boot",
-                )
-            });
-    }
-    if let Ok(id) = typed.parse::<ChangeId>()
-        && let Some(change) = history.iter().find(|change| change.id == id)
-    {
-        return Ok(change);
-    }
-    let mut fitting = history
-        .iter()
-        .filter(|change| typed.len() >= 4 && change.plan.0.to_string().starts_with(typed));
-    match (fitting.next(), fitting.next()) {
-        (Some(change), None) => Ok(change),
-        (Some(_), Some(_)) => Err(Failure::new(
-            Exit::BadInput,
-            format_args!("more than one change begins with `{shown}`"),
-            "name the change by its number, as in c-19",
-        )),
-        (None, _) => Err(none()),
-    }
 }
 
 /// Asks a question whose answer is no unless it is yes. Without a terminal, nobody can.

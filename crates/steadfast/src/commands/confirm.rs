@@ -7,6 +7,7 @@ use model::ChangeState;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::named_change::ToWhat;
 use crate::show::events::way_back;
 
 /// Keep a change, or an undo, that would otherwise be taken back
@@ -28,7 +29,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.waiting_or(&state, args.change.as_deref(), Context::change)?;
+    let change = context.named_change(&state, args.change.as_deref(), ToWhat::Confirm)?;
     let is_undo = match change.state {
         ChangeState::Committed => {
             crate::say(format_args!("change {} is in effect already", change.id));

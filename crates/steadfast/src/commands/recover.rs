@@ -12,6 +12,7 @@ use crate::context::{self, Context};
 use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::named_change::ToWhat;
 use crate::show;
 use crate::typed::with_state;
 
@@ -139,7 +140,7 @@ fn needy(state: &State) -> Result<Exit, Failure> {
 
 /// Looks at one change again, or ends it as it is.
 fn see_to(args: &Args, context: &Context, state: &State, typed: &str) -> Result<Exit, Failure> {
-    let change = context.change_to_undo(state, typed)?;
+    let change = context.named_change(state, Some(typed), ToWhat::SeeTo)?;
     let id = change.id;
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     let (now, wait) = (Timestamp::now(), args.wait.0);

@@ -9,6 +9,7 @@ use super::Format;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::named_change::ToWhat;
 use crate::output;
 use crate::style::Style;
 use crate::{report, show};
@@ -26,7 +27,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let state = context.needed_state()?;
-    let change = context.shown_change(&state, &args.change)?;
+    let change = context.named_change(&state, Some(&args.change), ToWhat::Show)?;
     let record = state.change(change.id).map_err(context::refused)?;
     let differs = match change.state {
         ChangeState::NeedsHuman => differing(&state, &change),

@@ -16,6 +16,7 @@ use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::{Paper, Text};
+use crate::named_change::ToWhat;
 use crate::show;
 use crate::show::events::Lines;
 use crate::show::vulns::unknown_text;
@@ -68,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         super::apply::recover_overdue(context)?;
     }
     let state = context.needed_state()?;
-    let change = context.waiting_or(&state, args.change.as_deref(), Context::change_to_undo)?;
+    let change = context.named_change(&state, args.change.as_deref(), ToWhat::Undo)?;
     let record = state.change(change.id).map_err(context::refused)?;
     if matches!(change.state, ChangeState::Undone | ChangeState::RolledBack) {
         // Before anything is said of what it would bring back.

@@ -191,8 +191,7 @@ fn undo(guest: &dyn Guest) -> Result<(), String> {
         "10m",
     ];
     succeeded(&steadfast(guest, &words)?)?;
-    // An undo that could cut people off waits for this; after any other, `last` is the change
-    // before it, which is final.
+    // An undo that could cut people off waits for this; any other says that it is final.
     succeeded(&steadfast(guest, &["confirm", "last"])?)
 }
 

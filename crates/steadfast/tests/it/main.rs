@@ -46,6 +46,7 @@ mod lab_validate;
 mod lab_vulns;
 mod lab_whole;
 mod many_kinds;
+mod named_change;
 mod packages;
 mod picture;
 mod reference;
