@@ -129,6 +129,7 @@ impl Host for LocalHost {
             Probe::File { path, limit_bytes } => files::file(host, path, u64::from(*limit_bytes)),
             Probe::FileDigest { path } => files::digest(host, path),
             Probe::Meta { path } => files::meta(host, path),
+            Probe::Found { path } => files::found(host, path),
             Probe::Dir { path } => files::dir(host, path),
             Probe::Writers { path, below } => writers::writers(host, path, *below),
             Probe::Tool { tool, args } => tool::ask(host, *tool, args),

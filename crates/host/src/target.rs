@@ -2,6 +2,8 @@
 
 use model::{Answer, Observed, Premise, Probe, Value};
 
+use ::plan::own;
+
 use crate::act::{ActError, Root};
 use crate::{Host, LocalHost};
 
@@ -63,7 +65,7 @@ impl Target {
             .into_iter()
             .filter_map(|premise| {
                 let now = without_own(host.probe(&premise.probe), own_prefix);
-                (now.digest != premise.digest).then(|| Changed {
+                (!own::still_holds(premise, &now)).then(|| Changed {
                     probe: premise.probe.clone(),
                     before: premise.seen.clone(),
                     now,

@@ -389,6 +389,33 @@ impl LeftAlone {
     /// The same, of what a look at the host says can't be done or not be taken back.
     pub const IMPOSSIBLE: &str = "can't be done:";
 
+    /// The same, of what could not be looked at.
+    pub const UNKNOWN: &str = "unknown:";
+
+    /// The same, of what a look at failed with.
+    pub const ERROR: &str = "error:";
+
+    /// The same, of what no step of ours fixes.
+    pub const BY_HAND: &str = "by hand:";
+
+    /// How what a role wants is called begins.
+    pub const OF_ROLE: &str = "role ";
+
+    /// Is it left alone since nobody knows whether it is as wanted?
+    pub fn is_unknown(&self) -> bool {
+        self.why.starts_with(Self::UNKNOWN) || self.why.starts_with(Self::ERROR)
+    }
+
+    /// Is it a want of a role that is not as wanted, and that somebody has to fix by hand?
+    pub fn is_by_hand_of_role(&self) -> bool {
+        self.what.starts_with(Self::OF_ROLE) && self.is_by_hand()
+    }
+
+    /// Is it not as wanted, and for somebody's hands?
+    pub fn is_by_hand(&self) -> bool {
+        self.why.starts_with(Self::BY_HAND)
+    }
+
     /// Is it left alone since it can't be done?
     pub fn is_impossible(&self) -> bool {
         self.why.starts_with(Self::IMPOSSIBLE)

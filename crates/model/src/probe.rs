@@ -51,6 +51,9 @@ pub enum Probe {
     AuditRules,
     /// Files anywhere on local file systems that match. All walk probes of an audit share one walk.
     Walk { test: WalkTest },
+    /// One file that a walk found: its kind, owner, group and mode, whatever is in it, and whatever
+    /// else the walk finds.
+    Found { path: HostPath },
     /// A command that the user's own policy declares as a check. `argv[0]` is absolute.
     Command {
         argv: Vec<String>,
@@ -124,6 +127,7 @@ impl std::fmt::Display for Probe {
             Self::File { path, .. } | Self::FileDigest { path } | Self::Meta { path } => {
                 write!(f, "`{path}`")
             }
+            Self::Found { path } => write!(f, "who may use `{path}`"),
             Self::Dir { path } => write!(f, "what is in `{path}`"),
             Self::Writers { path, .. } => write!(f, "who can change `{path}`"),
             Self::Tool { tool, .. } => match tool {

@@ -153,6 +153,16 @@ pub struct Meta {
     pub target: Option<Blob>,
 }
 
+impl Meta {
+    /// Without what changes whenever somebody writes to it or links to it.
+    #[must_use]
+    pub fn rights_only(mut self) -> Self {
+        self.size_bytes = 0;
+        self.hard_links = 1;
+        self
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSeen {
     pub meta: Meta,

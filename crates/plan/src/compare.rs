@@ -1,10 +1,13 @@
 //! Compares a saved plan with the one that policy and host give now. A saved plan is a
 //! claim: it is carried out only when nothing differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::plan::{PLAN_FORMAT, Premise};
-use model::{Action, ActionId, Blob, Effect, Plan, Probe};
+use model::{Action, ActionId, Blob, Effect, HostPath, Plan, Probe};
+
+use crate::outlook::without;
+use crate::own;
 
 /// Why a saved plan is not what this host needs now.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +30,9 @@ pub enum Difference {
     Words,
 }
 
-/// Every difference; empty when the plans are the same, byte for byte but for what packages make
-/// anew each time.
+/// Every difference; empty when the plans do the same, byte for byte but for what packages make
+/// anew each time. What was found since by a walk over all files is left for the next plan, since
+/// any user can make such files at any moment.
 pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
     if saved.host != now.host {
         return vec![Difference::OtherHost {
@@ -36,6 +40,14 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
             now: now.host.hostname.clone(),
         }];
     }
+    let saved = &own::leave_out(saved.clone());
+    let now = &own::leave_out(now.clone());
+    let found_since = found_since(saved, now);
+    let changed_now = match found_since.places.is_empty() {
+        true => now.clone(),
+        false => without(now.clone(), |action| found_since.is_of(action)),
+    };
+    let now = &changed_now;
     let mut known: BTreeMap<(&Probe, Option<ActionId>), &Premise> = BTreeMap::new();
     for premise in &now.premises {
         known
@@ -67,7 +79,13 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
             });
         }
     }
-    if differences.is_empty() && without_bytes(saved) != without_bytes(now) {
+    let words = |plan: &Plan| {
+        let mut plan = found_since.regard(without_bytes(plan));
+        // Compared one by one above.
+        plan.premises.clear();
+        plan
+    };
+    if differences.is_empty() && words(saved) != words(now) {
         differences.push(Difference::Words);
     }
     differences
@@ -76,7 +94,11 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
 /// What packages bring is made anew on each copy of the host: of a file that a script writes, only
 /// what was decided by it is compared.
 fn is_same_premise(saved: &Premise, now: &Premise) -> bool {
-    saved.digest == now.digest || saved.form.is_some() && saved.form == now.form
+    let is_own_doing = || {
+        let seen = now.seen.as_ref();
+        seen.is_some_and(|seen| own::still_holds(saved, seen))
+    };
+    saved.digest == now.digest || saved.form.is_some() && saved.form == now.form || is_own_doing()
 }
 
 /// Is the same done, as far as it was shown?
@@ -88,6 +110,51 @@ pub(crate) fn is_same_action(saved: &Action, now: &Action) -> bool {
             empty(&mut now);
             saved == now
         }
+}
+
+/// What walks over all files have found since a plan was saved.
+struct FoundSince<'a> {
+    /// Their places among the premises of now.
+    places: BTreeSet<u32>,
+    /// What says something else of them by now than it did, with no step of either plan.
+    names: BTreeSet<&'a str>,
+}
+
+fn found_since<'a>(saved: &Plan, now: &'a Plan) -> FoundSince<'a> {
+    fn finds(plan: &Plan) -> impl Iterator<Item = (u32, &HostPath)> {
+        let premises = (0u32..).zip(&plan.premises);
+        premises.filter_map(|(place, premise)| match &premise.probe {
+            Probe::Found { path } => Some((place, path)),
+            _ => None,
+        })
+    }
+    let known: BTreeSet<&HostPath> = finds(saved).map(|(_, path)| path).collect();
+    let new = finds(now).filter(|(_, path)| !known.contains(path));
+    let mut found = FoundSince {
+        places: new.map(|(place, _)| place).collect(),
+        names: BTreeSet::new(),
+    };
+    let theirs = now.actions.iter().filter(|action| found.is_of(action));
+    let served = theirs.flat_map(|action| action.serves.iter().map(String::as_str));
+    // A file that nobody owns is for somebody's hands.
+    let by_hand = now.left_alone.iter().filter(|left| left.is_by_hand());
+    found.names = served
+        .chain(by_hand.map(|left| left.what.as_str()))
+        .collect();
+    found
+}
+
+impl FoundSince<'_> {
+    fn is_of(&self, action: &Action) -> bool {
+        let mut places = action.rests_on.iter();
+        places.any(|place| self.places.contains(place))
+    }
+
+    fn regard(&self, mut plan: Plan) -> Plan {
+        plan.left_alone
+            .retain(|left| !self.names.contains(left.what.as_str()));
+        plan
+    }
 }
 
 /// The plan as it is compared, in the newest form.

@@ -15,8 +15,9 @@ pub(crate) use fold::validator_of_unit;
 use std::collections::BTreeMap;
 
 use model::plan::{HostIdentity, LeftAlone, PLAN_FORMAT, Premise, Selection, may_hold_secrets};
+use model::value::Meta;
 use model::{Answer, HostPath, Observed, Plan, Probe, SourceLine, Value};
-use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedResource};
+use resource::{Answers, Applies, Drift, Edit, Judgement, Wanted, WantedResource};
 
 use crate::audit::is_fixable;
 use crate::stages::Brought;
@@ -85,23 +86,27 @@ fn make(
         for drift in &drifts {
             if !is_fixable(drift) {
                 let hand = drift.by_hand.as_deref().unwrap_or("no fix is known");
-                left_alone.push(item.left_alone(format!("by hand: {hand}"), drift.at.clone()));
+                let why = format!("{} {hand}", LeftAlone::BY_HAND);
+                left_alone.push(item.left_alone(why, drift.at.clone()));
             }
         }
         let drifts: Vec<Drift> = drifts.into_iter().filter(is_fixable).collect();
         if drifts.is_empty() {
             continue;
         }
+        let found = found(item.want, seen);
         let rests_on = premises.add(item.want, seen);
-        drifted.push(Drifting {
-            serves: item.name.clone(),
-            risk: item.risk.max(item.want.resource.risk()),
-            phase: item.want.resource.phase(),
-            secret: item.want.is_secret(),
-            rests_on,
-            drifts,
-        });
-        behind.push(item);
+        for (drifts, rests_on) in premises.each_find(drifts, &rests_on, &found) {
+            drifted.push(Drifting {
+                serves: item.name.clone(),
+                risk: item.risk.max(item.want.resource.risk()),
+                phase: item.want.resource.phase(),
+                secret: item.want.is_secret(),
+                rests_on,
+                drifts,
+            });
+            behind.push(item.clone());
+        }
     }
     for at in (0..drifted.len()).rev() {
         if let Some(unit) = bring::missing(&drifted[at], seen)
@@ -109,11 +114,21 @@ fn make(
         {
             let unit = model::printable(unit.as_bytes());
             let why = format!(
-                "by hand: there is no {unit}, and nothing in this plan brings it: name the package or the file that does"
+                "{} there is no {unit}, and nothing in this plan brings it: name the package or the \
+                 file that does",
+                LeftAlone::BY_HAND
             );
             left_alone.push(behind[at].left_alone(why, Vec::new()));
             drifted.remove(at);
+            behind.remove(at);
         }
+    }
+    for (place, what) in bring::take_out_strangers(&mut drifted, seen) {
+        let why = format!(
+            "{} there is no {what}, and nothing in this plan makes it",
+            LeftAlone::BY_HAND
+        );
+        left_alone.push(behind[place].left_alone(why, Vec::new()));
     }
     parents::add_missing(&mut drifted, seen);
     let steps = fold::fold(order::in_natural_order(drifted), seen, brought)?;
@@ -152,7 +167,7 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
         Applies::No(why) => return leave(format!("{}: {why}", LeftAlone::NOT_APPLICABLE)),
         Applies::SwitchedOff(why) => return leave(format!("switched off: {why}")),
         Applies::NotProven(label) => return leave(format!("not fixed: {label}")),
-        Applies::Unknown(reason) => return leave(format!("unknown: {reason}")),
+        Applies::Unknown(reason) => return leave(format!("{} {reason}", LeftAlone::UNKNOWN)),
     }
     match item.want.judge(seen) {
         Judgement::Drift(drifts) => Ok(drifts),
@@ -160,8 +175,8 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
             Err((format!("{} ({observed})", LeftAlone::PASSES), at))
         }
         Judgement::NotApplicable(why) => leave(format!("{}: {why}", LeftAlone::NOT_APPLICABLE)),
-        Judgement::Unknown(reason) => leave(format!("unknown: {reason}")),
-        Judgement::Error(why) => leave(format!("error: {why}")),
+        Judgement::Unknown(reason) => leave(format!("{} {reason}", LeftAlone::UNKNOWN)),
+        Judgement::Error(why) => leave(format!("{} {why}", LeftAlone::ERROR)),
     }
 }
 
@@ -177,6 +192,7 @@ struct Drifting {
 }
 
 /// One wanted resource with the name of what wants it.
+#[derive(Clone)]
 struct Item<'a> {
     name: String,
     applies: &'a Applies,
@@ -195,7 +211,7 @@ fn items(wanted: &Wanted) -> impl Iterator<Item = Item<'_>> {
     });
     let roles = wanted.roles.iter().flat_map(|role| {
         role.want.iter().map(|want| Item {
-            name: format!("role {}", role.name),
+            name: format!("{}{}", LeftAlone::OF_ROLE, role.name),
             applies: &Applies::Yes,
             risk: model::Risk::None,
             want,
@@ -206,7 +222,7 @@ fn items(wanted: &Wanted) -> impl Iterator<Item = Item<'_>> {
 
 impl Item<'_> {
     fn left_alone(&self, why: String, at: Vec<SourceLine>) -> LeftAlone {
-        let what = if self.name.starts_with("role ") {
+        let what = if self.name.starts_with(LeftAlone::OF_ROLE) {
             format!("{}: {}", self.name, self.want.resource.key())
         } else {
             self.name.clone()
@@ -222,21 +238,69 @@ struct Premises {
     place: BTreeMap<Probe, u32>,
 }
 
+/// What a walk over all files found for this resource, by its path.
+fn found<'a>(want: &WantedResource, seen: &'a Answers) -> BTreeMap<&'a HostPath, &'a Meta> {
+    let probes = want.resource.probes(seen).into_iter();
+    let walks = probes.filter_map(|probe| match &seen.get(&probe)?.answer {
+        Answer::Known(Value::Walk(walk)) => Some(walk),
+        _ => None,
+    });
+    let hits = walks.flat_map(|walk| &walk.hits);
+    hits.map(|hit| (&hit.path, &hit.meta)).collect()
+}
+
 impl Premises {
-    /// Every probe of this resource that was answered; the places of them.
+    /// Each file that a walk found is a thing by itself: what is done to it rests on that file, and
+    /// not on what else the walk found, which any user changes by making a file anywhere. Drifts of
+    /// what no walk found stay together.
+    fn each_find(
+        &mut self,
+        drifts: Vec<Drift>,
+        rests_on: &[u32],
+        found: &BTreeMap<&HostPath, &Meta>,
+    ) -> Vec<(Vec<Drift>, Vec<u32>)> {
+        if found.is_empty() {
+            return vec![(drifts, rests_on.to_vec())];
+        }
+        let mut each = Vec::with_capacity(drifts.len());
+        for drift in drifts {
+            let mut rests_on = rests_on.to_vec();
+            for edit in &drift.edits {
+                if let Edit::Meta { path, .. } = edit
+                    && let Some(meta) = found.get(path)
+                {
+                    let meta = (*meta).clone().rights_only();
+                    let probe = Probe::Found { path: path.clone() };
+                    let observed = Observed::new(Answer::Known(Value::Meta(meta)));
+                    rests_on.push(self.place(probe, &observed));
+                }
+            }
+            rests_on.sort_unstable();
+            rests_on.dedup();
+            each.push((vec![drift], rests_on));
+        }
+        each
+    }
+
+    fn place(&mut self, probe: Probe, observed: &Observed) -> u32 {
+        *self.place.entry(probe).or_insert_with_key(|probe| {
+            let place =
+                u32::try_from(self.list.len()).expect("a plan has far fewer premises than 2^32");
+            self.list.push(premise(probe, observed));
+            place
+        })
+    }
+
+    /// Every probe of this resource that was answered, but for walks; the places of them.
     fn add(&mut self, want: &WantedResource, seen: &Answers) -> Vec<u32> {
         let mut places: Vec<u32> = want
             .resource
             .probes(seen)
             .into_iter()
+            .filter(|probe| !matches!(probe, Probe::Walk { .. }))
             .filter_map(|probe| {
                 let observed = seen.get(&probe)?;
-                Some(*self.place.entry(probe).or_insert_with_key(|probe| {
-                    let place = u32::try_from(self.list.len())
-                        .expect("a plan has far fewer premises than 2^32");
-                    self.list.push(premise(probe, observed));
-                    place
-                }))
+                Some(self.place(probe, observed))
             })
             .collect();
         places.sort_unstable();

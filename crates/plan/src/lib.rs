@@ -7,6 +7,7 @@ pub mod compare;
 pub mod converge;
 pub mod data;
 pub mod outlook;
+pub mod own;
 pub mod patch;
 pub mod report;
 pub mod retention;

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod files;
+mod limits;
 
 use model::{Effect, PackageOp, PackageUpgrade, Risk, UnitOp};
 use resource::notify::{carries_connections, lets_people_in};
@@ -83,6 +84,9 @@ fn unit(name: &str, op: UnitOp) -> Option<Touched> {
     if ENDS.contains(&name) && matches!(op, UnitOp::Start | UnitOp::Restart) {
         return Touched::cuts_off(format!("{name} ends what runs on this host"));
     }
+    if holds_sessions(name) && matches!(op, UnitOp::Stop | UnitOp::Restart) {
+        return Touched::cuts_off(format!("people's sessions, or sshd, run in {name}"));
+    }
     if !carries_connections(name) {
         return None;
     }
@@ -98,6 +102,26 @@ fn unit(name: &str, op: UnitOp) -> Option<Touched> {
             Touched::cuts_off(format!("{name} decides what reaches this host"))
         }
         UnitOp::Start | UnitOp::Enable | UnitOp::Unmask | UnitOp::DaemonReload => None,
+    }
+}
+
+/// Do people's sessions, or the services that let them in, run in this unit, or in all of a name
+/// that begins so (`user-.slice`)? Its limits are theirs, and they end with it
+/// (systemd.special(7), user@.service(5)).
+fn holds_sessions(name: &str) -> bool {
+    let Some((stem, kind)) = name.rsplit_once('.') else {
+        return false;
+    };
+    match kind {
+        "slice" => {
+            matches!(stem, "-" | "system" | "user")
+                || ["user-", "system-ssh"]
+                    .iter()
+                    .any(|top| stem.starts_with(top))
+        }
+        "scope" => stem == "init" || stem.starts_with("session-"),
+        "service" => stem.starts_with("user@"),
+        _ => false,
     }
 }
 

@@ -199,12 +199,13 @@ pub fn after(
 ) -> Observed {
     let host = |otherwise: &dyn Fn() -> Observed| live.cloned().unwrap_or_else(otherwise);
     match probe {
-        Probe::File { path, .. } | Probe::FileDigest { path } | Probe::Meta { path } => {
-            match is_written(path, live, writes) {
-                true => copy(),
-                false => live.cloned().unwrap_or_else(copy),
-            }
-        }
+        Probe::File { path, .. }
+        | Probe::FileDigest { path }
+        | Probe::Meta { path }
+        | Probe::Found { path } => match is_written(path, live, writes) {
+            true => copy(),
+            false => live.cloned().unwrap_or_else(copy),
+        },
         Probe::Dir { path } | Probe::Writers { path, .. } => {
             let is_above = path.ancestors().any(|above| writes.contains(&above));
             match is_above || path.below(writes).next().is_some() {
@@ -349,9 +350,13 @@ pub fn join(
             let Some(premise) = rest.premises.get(*place as usize) else {
                 continue;
             };
-            let before = live.get(&premise.probe).map(|seen| seen.digest);
             is_checked |= matches!(premise.probe, Probe::Command { .. });
-            if before == Some(premise.digest) {
+            let is_as_before = match &premise.probe {
+                // Nobody asked for it by itself.
+                Probe::Found { path } => !writes.contains(path),
+                probe => live.get(probe).map(|seen| seen.digest) == Some(premise.digest),
+            };
+            if is_as_before {
                 on.push(premises.place(premise.clone()));
                 continue;
             }
@@ -459,6 +464,7 @@ const fn can_be_asked_again(probe: &Probe) -> bool {
         Probe::File { .. }
             | Probe::FileDigest { .. }
             | Probe::Meta { .. }
+            | Probe::Found { .. }
             | Probe::Dir { .. }
             | Probe::Writers { .. }
             | Probe::Package { .. }

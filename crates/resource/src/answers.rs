@@ -46,6 +46,7 @@ pub(crate) fn about(probe: &Probe, reason: &Reason) -> Reason {
         Probe::File { path, .. }
         | Probe::FileDigest { path }
         | Probe::Meta { path }
+        | Probe::Found { path }
         | Probe::Dir { path }
         | Probe::Writers { path, .. } => format!("`{path}`"),
         Probe::Tool { tool, .. } => match tool {

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod failure;
 pub mod input;
 pub mod layout;
+pub mod left_out;
 pub mod named_change;
 pub mod output;
 pub mod packages_stage;

@@ -63,6 +63,7 @@ impl ChangedByUs {
             Probe::File { path, .. }
             | Probe::FileDigest { path }
             | Probe::Meta { path }
+            | Probe::Found { path }
             | Probe::Dir { path }
             | Probe::Writers { path, .. } => {
                 let mut above = path.ancestors();

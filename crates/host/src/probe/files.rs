@@ -63,6 +63,14 @@ pub fn meta(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
     Ok(Value::Meta(with_names(host, node)))
 }
 
+/// A file as a walk finds it.
+pub fn found(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
+    Ok(match meta(host, path)? {
+        Value::Meta(meta) => Value::Meta(meta.rights_only()),
+        other => other,
+    })
+}
+
 pub fn dir(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
     let wanted = path.clone();
     let names = host.look(path, move |host| host.tree.list(&wanted))?;

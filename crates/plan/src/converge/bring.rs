@@ -1,6 +1,9 @@
-//! Units that are not there: whether something in the same plan could bring them.
+//! Units, accounts and groups that are not there: whether something in the same plan could bring
+//! them.
 
-use model::{Effect, HostPath, UnitOp};
+use std::collections::BTreeSet;
+
+use model::{AccountOp, Effect, HostPath, UnitOp};
 use resource::{Answers, Edit, Phase, Seen};
 
 use super::Drifting;
@@ -51,6 +54,81 @@ fn is_of(path: &HostPath, unit: &str) -> bool {
         .iter()
         .any(|end| unit.ends_with(end));
     stem(&name) == stem(unit) || (is_mount && *path == HostPath::literal("/etc/fstab"))
+}
+
+/// Takes out what names an account or a group that is not there and that nothing in the plan makes:
+/// for each item, by its place, what is missing.
+pub(super) fn take_out_strangers(drifted: &mut [Drifting], seen: &Answers) -> Vec<(usize, String)> {
+    let Seen::Known(accounts) = seen.accounts() else {
+        return Vec::new();
+    };
+    // What a package, a command or a directory of accounts brings is known to nobody here.
+    let may_come = |item: &Drifting| {
+        item.phase == Phase::AsListed
+            || effects(item).any(|effect| {
+                matches!(
+                    effect,
+                    Effect::Package { .. } | Effect::Upgrade { .. } | Effect::Run { .. }
+                )
+            })
+    };
+    if !accounts.other_sources.is_empty() || drifted.iter().any(may_come) {
+        return Vec::new();
+    }
+    let mut users: BTreeSet<&str> = accounts.accounts.iter().map(|one| &*one.name).collect();
+    let mut groups: BTreeSet<&str> = accounts.groups.iter().map(|one| &*one.name).collect();
+    let ops: Vec<AccountOp> = drifted.iter().flat_map(effects).filter_map(op).collect();
+    for op in &ops {
+        match op {
+            AccountOp::CreateUser { name, group, .. } => {
+                users.insert(name);
+                // useradd(8) makes a group of the account's name.
+                if group.is_none() {
+                    groups.insert(name);
+                }
+            }
+            AccountOp::CreateGroup { name, .. } => {
+                groups.insert(name);
+            }
+            _ => {}
+        }
+    }
+    let stranger = |effect: &Effect| match effect {
+        Effect::Account(AccountOp::AddMember { user, .. }) if !users.contains(&**user) => {
+            Some(format!("account {}", model::printable(user.as_bytes())))
+        }
+        Effect::Account(
+            AccountOp::AddMember { group, .. }
+            | AccountOp::CreateUser {
+                group: Some(group), ..
+            },
+        ) if !groups.contains(&**group) => {
+            Some(format!("group {}", model::printable(group.as_bytes())))
+        }
+        _ => None,
+    };
+    let mut missing = Vec::new();
+    for (place, item) in drifted.iter_mut().enumerate() {
+        for drift in &mut item.drifts {
+            drift.edits.retain(|edit| {
+                let found = match edit {
+                    Edit::Act { effect, .. } => stranger(effect),
+                    Edit::Content { .. } | Edit::Meta { .. } => None,
+                };
+                let is_known = found.is_none();
+                missing.extend(found.map(|what| (place, what)));
+                is_known
+            });
+        }
+    }
+    missing
+}
+
+fn op(effect: &Effect) -> Option<AccountOp> {
+    match effect {
+        Effect::Account(op) => Some(op.clone()),
+        _ => None,
+    }
 }
 
 fn effects(item: &Drifting) -> impl Iterator<Item = &Effect> {

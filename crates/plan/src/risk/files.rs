@@ -8,7 +8,7 @@ use resource::kind::sudoers;
 use resource::notify::carries_connections;
 use resource::{Answers, Seen};
 
-use super::Touched;
+use super::{Touched, holds_sessions, limits};
 
 /// How a file decides who gets in, which decides what is harmless to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,14 @@ enum Hold {
     Barrier,
     /// Names are looked up with it.
     Names,
+    /// How much each session may have: some limits end all of them.
+    Limits,
     /// The next boot goes by it: nobody notices before.
     Boot,
 }
 
 /// The path or what lies below it, what hangs on it, and how. The first that fits counts.
-const TABLE: [(&str, Option<Hold>, &str); 57] = [
+const TABLE: [(&str, Option<Hold>, &str); 61] = [
     // The client's side of SSH lets nobody in.
     ("/etc/ssh/ssh_config", None, ""),
     ("/etc/ssh/ssh_config.d", None, ""),
@@ -70,6 +72,26 @@ const TABLE: [(&str, Option<Hold>, &str); 57] = [
         "/etc/security/time.conf",
         Some(Hold::Root),
         "it says when one may sign in",
+    ),
+    (
+        "/etc/security/limits.conf",
+        Some(Hold::Limits),
+        "it says how many sessions and processes people may have",
+    ),
+    (
+        "/etc/security/limits.d",
+        Some(Hold::Limits),
+        "it says how many sessions and processes people may have",
+    ),
+    (
+        "/etc/systemd/system.conf",
+        Some(Hold::Root),
+        "each service runs by it, sshd too",
+    ),
+    (
+        "/etc/systemd/system.conf.d",
+        Some(Hold::Root),
+        "each service runs by it, sshd too",
     ),
     (
         "/etc/nologin",
@@ -290,9 +312,13 @@ const TABLE: [(&str, Option<Hold>, &str); 57] = [
 ];
 
 /// Where systemd reads units.
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 8] = [
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
@@ -365,9 +391,17 @@ fn unit_of(path: &HostPath) -> Option<String> {
     path.components().find_map(|component| {
         let name = str::from_utf8(component).ok()?;
         let name = name.strip_suffix(".d").unwrap_or(name);
-        (name.contains('.') && carries_connections(name)).then(|| name.to_owned())
+        // systemd.unit(5): a drop-in for all units of a type, then for those with a prefix.
+        if TYPES.contains(&name) && component.ends_with(b".d") {
+            return Some(format!("each {name}"));
+        }
+        let carries = name.contains('.') && (carries_connections(name) || holds_sessions(name));
+        carries.then(|| name.to_owned())
     })
 }
+
+/// Types of units of which sign-ins need some.
+const TYPES: [&str; 4] = ["service", "slice", "scope", "socket"];
 
 /// Does this change take nothing away from those who get in by this file?
 fn is_harmless(hold: Hold, effect: &Effect, path: &HostPath, seen: &Answers) -> bool {
@@ -376,6 +410,10 @@ fn is_harmless(hold: Hold, effect: &Effect, path: &HostPath, seen: &Answers) -> 
         Effect::MakeDir { .. } => hold != Hold::Barrier,
         Effect::Remove { .. } => {
             hold == Hold::Barrier
+                || hold == Hold::Limits && {
+                    let before = content(path, seen);
+                    before.is_some_and(|before| limits::are_harmless(&before, ""))
+                }
                 || hold == Hold::Sudoers && {
                     let before = content(path, seen);
                     before.is_some_and(|before| gives_nothing(path, &before))
@@ -384,13 +422,19 @@ fn is_harmless(hold: Hold, effect: &Effect, path: &HostPath, seen: &Answers) -> 
         Effect::SetMeta { .. } => meta_is_harmless(hold, effect, path),
         Effect::PutFile { content: after, .. } => {
             let after = String::from_utf8_lossy(after.as_bytes());
-            let Some(before) = content(path, seen) else {
+            let before = match seen.file(path) {
+                // Nobody reads limits but to add to them.
+                Seen::NotAsked if hold == Hold::Limits => Some(String::new()),
+                _ => content(path, seen),
+            };
+            let Some(before) = before else {
                 return false;
             };
             meta_is_harmless(hold, effect, path)
                 && match hold {
                     Hold::Keys => statements(&before).is_subset(&statements(&after)),
                     Hold::Sudoers => only_adds(path, &before, &after),
+                    Hold::Limits => limits::are_harmless(&before, &after),
                     _ => false,
                 }
         }
@@ -490,7 +534,7 @@ fn meta_is_harmless(hold: Hold, effect: &Effect, path: &HostPath) -> bool {
         Hold::Root if path.as_bytes() == b"/usr/bin/sudo" => {
             is_roots && !opens(0o022) && has_bits(effect, 0o4111)
         }
-        Hold::Root | Hold::Sudoers => is_roots && !opens(0o022),
+        Hold::Root | Hold::Sudoers | Hold::Limits => is_roots && !opens(0o022),
         Hold::Secret => is_roots && !opens(0o077),
         Hold::Everybody => is_roots && !opens(0o022) && has_bits(effect, 0o444),
         Hold::Program => is_roots && !opens(0o022) && has_bits(effect, 0o555),

@@ -1,8 +1,9 @@
 //! A saved plan against today's.
 
-use model::Plan;
 use model::plan::Selection;
+use model::{Plan, Probe};
 use plan::compare::{Difference, differences};
+use serde_json::json;
 
 use crate::support::{Memory, host, rule, sysctl, wanted};
 use model::Severity;
@@ -44,7 +45,7 @@ fn a_changed_host_is_told_by_what_changed() {
     assert!(
         found.iter().any(|difference| matches!(difference,
             Difference::Observed { saved, now: Some(_) }
-                if matches!(&saved.probe, model::Probe::File { path, .. }
+                if matches!(&saved.probe, Probe::File { path, .. }
                     if path.to_string() == "/etc/sysctl.d/10.conf"))),
         "{found:?}"
     );
@@ -71,6 +72,71 @@ fn any_alteration_of_a_saved_plan_is_a_difference() {
         alter(&mut saved);
         assert_ne!(differences(&saved, &now), [], "alteration {at}");
     }
+}
+
+fn plan_of_walk(open: &[(&str, u64)]) -> Plan {
+    let mut memory = Memory::new(&[], &[]);
+    memory.open = open
+        .iter()
+        .map(|(path, size)| ((*path).to_owned(), *size))
+        .collect();
+    let walks = json!({"files_where": {"test": "world_writable_files"}});
+    let wanted = wanted(vec![
+        rule("files", Severity::High, &[walks]),
+        rule("r", Severity::High, &[sysctl("k.x", 1)]),
+    ]);
+    let mut answers = memory.answers(&wanted);
+    for (probe, seen) in bad().answers(&wanted).iter() {
+        if !matches!(probe, Probe::Walk { .. }) {
+            answers.insert(probe.clone(), seen.clone());
+        }
+    }
+    plan::converge::plan(&wanted, &answers, host(), Selection::default()).expect("a plan")
+}
+
+/// Any user makes files anywhere at any moment: a plan rests on those that it changes.
+#[test]
+fn what_a_walk_finds_later_is_no_difference_and_what_it_found_is() {
+    let saved = plan_of_walk(&[("/srv/b", 1), ("/srv/d", 1)]);
+    let on: Vec<String> = saved
+        .premises
+        .iter()
+        .map(|premise| premise.probe.to_string())
+        .collect();
+    assert!(
+        !saved
+            .premises
+            .iter()
+            .any(|premise| matches!(premise.probe, Probe::Walk { .. }))
+    );
+    assert!(on.contains(&"who may use `/srv/b`".to_owned()), "{on:?}");
+    // Each file is a thing by itself.
+    let finds: Vec<&model::Action> = saved
+        .actions
+        .iter()
+        .filter(|action| action.serves == ["files"])
+        .collect();
+    assert_eq!(finds.len(), 2);
+    assert!(finds.iter().all(|action| action.rests_on.len() == 1));
+    assert_ne!(finds[0].rests_on, finds[1].rests_on);
+    // Files before, between and after them, and a log that grows.
+    let now = plan_of_walk(&[
+        ("/srv/a", 1),
+        ("/srv/b", 999),
+        ("/srv/c", 1),
+        ("/srv/d", 1),
+        ("/srv/e", 1),
+    ]);
+    assert_eq!(now.actions.len(), saved.actions.len() + 3);
+    assert_eq!(differences(&saved, &now), []);
+    // The rule passed, and does not by now: that is for the next plan.
+    let none = plan_of_walk(&[]);
+    assert!(none.left_alone.iter().any(|left| left.passes()));
+    assert_eq!(differences(&none, &saved), []);
+    // One that was to be changed is gone.
+    let gone = plan_of_walk(&[("/srv/b", 1), ("/srv/c", 1)]);
+    assert!(differences(&saved, &gone).iter().any(|one| matches!(one,
+        Difference::Observed { saved, now: None } if saved.probe.to_string().contains("/srv/d"))));
 }
 
 /// As the commit c59aa7a wrote it, before plans had stages.

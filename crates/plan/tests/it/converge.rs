@@ -326,6 +326,44 @@ fn a_group_is_made_before_its_accounts_and_has_members_after_them() {
     }
 }
 
+/// That there is no such account was found in the middle of an apply.
+#[test]
+fn members_and_groups_that_nothing_makes_are_left_out_by_name() {
+    let members = json!({"group": {"name": "shop", "members": ["ana", "ghost"]}});
+    let user = json!({"user": {"name": "ana"}});
+    let of = json!({"user": {"name": "ana", "groups": ["nosuch"]}});
+    let package = json!({"package": {"name": "ghost"}});
+    let made = |want: &[Json]| -> (Vec<String>, Vec<String>) {
+        let wanted = wanted(vec![rule("one", Severity::Low, want)]);
+        let plan = converge(&wanted, &bare(&wanted), host(), Selection::default()).expect("a plan");
+        let added = plan
+            .actions
+            .iter()
+            .filter_map(|action| match &action.effect {
+                Effect::Account(model::AccountOp::AddMember { group, user }) => {
+                    Some(format!("{user} in {group}"))
+                }
+                _ => None,
+            });
+        let left = plan.left_alone.iter().filter(|left| left.is_by_hand());
+        (added.collect(), left.map(|left| left.why.clone()).collect())
+    };
+    let none =
+        |what: &str| format!("by hand: there is no {what}, and nothing in this plan makes it");
+    assert_eq!(
+        made(&[members.clone(), user.clone()]),
+        (vec!["ana in shop".to_owned()], vec![none("account ghost")])
+    );
+    assert_eq!(
+        made(std::slice::from_ref(&members)),
+        (Vec::new(), vec![none("account ana"), none("account ghost")])
+    );
+    assert_eq!(made(&[of]), (Vec::new(), vec![none("group nosuch")]));
+    // A package may make any.
+    let (added, left) = made(&[members, user, package]);
+    assert_eq!((added.len(), left), (2, Vec::new()));
+}
+
 /// Case F14 of 2026-11-30: `directory: {path: /srv/a/b/c}` was planned, and failed in the middle.
 #[test]
 fn missing_directories_above_are_made_from_the_top() {

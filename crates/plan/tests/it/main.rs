@@ -5,6 +5,7 @@ mod compare;
 mod converge;
 mod data;
 mod outlook;
+mod own;
 mod patch;
 mod retention;
 mod risk;

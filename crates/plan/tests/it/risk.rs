@@ -33,6 +33,20 @@ fn put(at: &str, content: &str) -> Effect {
     }
 }
 
+/// Frees root from limits, and has one that is tight already.
+const LIMITS: &str = "root - nproc unlimited\n* hard nproc 10\n";
+
+fn limit(line: &str) -> Effect {
+    put("/etc/security/limits.d/own.conf", line)
+}
+
+fn slice(name: &str) -> Effect {
+    put(
+        &format!("/etc/systemd/system/{name}"),
+        "[Slice]\nTasksMax=1\n",
+    )
+}
+
 fn remove(at: &str) -> Effect {
     Effect::Remove { path: path(at) }
 }
@@ -152,6 +166,7 @@ fn host_answers() -> Answers {
         ("/home/ana/.ssh/authorized_keys", KEYS),
         ("/etc/sudoers.d/90-bo", "bo ALL=(ALL) NOPASSWD: ALL\n"),
         ("/etc/sudoers.d/50-settings", "Defaults use_pty\n"),
+        ("/etc/security/limits.d/wide.conf", LIMITS),
     ] {
         let file = FileSeen {
             meta: Meta {
@@ -244,6 +259,59 @@ fn each_thing_has_its_risk() {
         (put("/etc/pam.d/sshd", "x"), Connectivity),
         (put("/etc/security/access.conf", "x"), Connectivity),
         (put("/etc/security/limits.conf", "x"), None),
+        // Limits that end every session, and those that end none.
+        (limit("* hard maxlogins 0"), Connectivity),
+        (limit("- maxlogins 0"), None),
+        (limit("* - maxlogins 10"), Connectivity),
+        (limit("@staff soft nproc 0"), Connectivity),
+        (limit("* hard nproc 4096"), None),
+        (limit("* hard maxsyslogins 1 # few"), Connectivity),
+        (limit("# * hard maxlogins 0"), None),
+        (limit("* hard nofile 1048576\n* hard core 0"), None),
+        (limit("* hard as 1024"), Connectivity),
+        (limit("* hard as unlimited"), None),
+        (limit("* hard cpu 5"), Connectivity),
+        (limit("* hard nproc many"), Connectivity),
+        (put("/etc/security/limits.d/wide.conf", LIMITS), None),
+        (
+            put("/etc/security/limits.d/wide.conf", "* hard nproc 8\n"),
+            Connectivity,
+        ),
+        (
+            put(
+                "/etc/security/limits.d/wide.conf",
+                &format!("{LIMITS}* hard core 0\n"),
+            ),
+            None,
+        ),
+        // It frees root from a limit that stands elsewhere too.
+        (remove("/etc/security/limits.d/wide.conf"), Connectivity),
+        (link("/etc/security/limits.d/wide.conf"), Connectivity),
+        (set("/etc/security/limits.conf", 0o600, Option::None), None),
+        // What sessions and services run in
+        (slice("user.slice.d/x.conf"), Connectivity),
+        (slice("user-.slice.d/x.conf"), Connectivity),
+        (slice("user-1000.slice.d/x.conf"), Connectivity),
+        (slice("system.slice"), Connectivity),
+        (slice("-.slice.d/x.conf"), Connectivity),
+        (slice("system-ssh.slice.d/x.conf"), Connectivity),
+        (slice("user@.service.d/x.conf"), Connectivity),
+        (slice("session-.scope.d/x.conf"), Connectivity),
+        (slice("service.d/x.conf"), Connectivity),
+        (slice("slice.d/x.conf"), Connectivity),
+        (slice("machine.slice.d/x.conf"), None),
+        (slice("cron.service.d/x.conf"), None),
+        (slice("user.slice.wants/x.service"), None),
+        (
+            put("/etc/systemd/system.control/user.slice.d/x.conf", "x"),
+            Connectivity,
+        ),
+        (put("/etc/systemd/system.conf.d/x.conf", "x"), Connectivity),
+        (put("/etc/systemd/journald.conf.d/x.conf", "x"), None),
+        (unit("user.slice", UnitOp::Stop), Connectivity),
+        (unit("user@1000.service", UnitOp::Restart), Connectivity),
+        (unit("user.slice", UnitOp::Start), None),
+        (unit("machine.slice", UnitOp::Stop), None),
         (put("/etc/nologin", "x"), Connectivity),
         (remove("/etc/nologin"), None),
         (put("/run/nologin", "x"), Connectivity),

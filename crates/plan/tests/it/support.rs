@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use model::plan::HostIdentity;
-use model::value::{DirEntry, FileSeen, FileType, FstabLine, Meta, Mount, MountsSeen};
+use model::value::{
+    DirEntry, FileSeen, FileType, FstabLine, Meta, Mount, MountsSeen, WalkHit, WalkSeen,
+};
 use model::{
     Answer, BaselineName, Blob, HostPath, Mode, Observed, Probe, Risk, RuleId, RuleMeta, Severity,
-    SourceLine, Value,
+    SourceLine, Value, WalkTest,
 };
 use resource::{Answers, Applies, Resource, Wanted, WantedResource, WantedRule};
 use serde_json::{Value as Json, json};
@@ -18,6 +20,8 @@ pub struct Memory {
     pub sysctls: BTreeMap<String, String>,
     /// Mounts of tmpfs with their options.
     pub mounts: Vec<(String, Vec<String>)>,
+    /// Files that everyone may write to, as a walk finds them, with their sizes.
+    pub open: BTreeMap<String, u64>,
 }
 
 impl Memory {
@@ -32,6 +36,7 @@ impl Memory {
             files: owned(files),
             sysctls: owned(sysctls),
             mounts: Vec::new(),
+            open: BTreeMap::new(),
         }
     }
 
@@ -75,10 +80,39 @@ impl Memory {
                 (!names.is_empty()).then_some(Value::Dir(names))
             }
             Probe::Sysctl { key } => self.sysctls.get(key).cloned().map(Value::Sysctl),
+            Probe::Walk {
+                test: WalkTest::WorldWritableFiles,
+            } => Some(Value::Walk(self.walk())),
             Probe::Mounts => Some(Value::Mounts(self.mounts_seen())),
             _ => None,
         };
         Observed::new(answer.map_or(Answer::Absent, Answer::Known))
+    }
+
+    fn walk(&self) -> WalkSeen {
+        let hits = self.open.iter().map(|(path, size_bytes)| WalkHit {
+            path: path.parse().expect("test paths are absolute"),
+            meta: Meta {
+                file_type: FileType::Regular,
+                mode: Mode::new(0o666),
+                uid: 1000,
+                gid: 1000,
+                owner: None,
+                group: None,
+                size_bytes: *size_bytes,
+                hard_links: 1,
+                target: None,
+            },
+            package: None,
+            declared: None,
+        });
+        WalkSeen {
+            hits: hits.collect(),
+            total: self.open.len() as u64,
+            unreadable: Vec::new(),
+            unreadable_total: 0,
+            other_roots: Vec::new(),
+        }
     }
 
     fn mounts_seen(&self) -> MountsSeen {

@@ -10,7 +10,7 @@
 
 use model::plan::Risk;
 use model::value::{Reason, WALK_LIMIT, WalkHit, WalkSeen};
-use model::{Mode, Probe, ResourceKey, SourceLine, WalkTest, printable};
+use model::{HostPath, Mode, Probe, ResourceKey, SourceLine, WalkTest, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -45,7 +45,17 @@ impl Kind for FilesWhere {
     }
 
     fn probes(&self, _: &Answers) -> Vec<Probe> {
-        vec![Probe::Walk { test: self.test }]
+        let mut probes = vec![Probe::Walk { test: self.test }];
+        // What is declared there is right, whatever its package says.
+        if matches!(
+            self.test,
+            WalkTest::UnknownPrivilegedPrograms | WalkTest::UnknownCapabilities
+        ) {
+            probes.push(Probe::FileDigest {
+                path: HostPath::literal("/var/lib/dpkg/statoverride"),
+            });
+        }
+        probes
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {

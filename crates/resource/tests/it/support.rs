@@ -214,6 +214,11 @@ impl Host {
                 })
             })),
             Probe::Meta { path } => known(self.nodes.get(path).map(|node| Value::Meta(meta(node)))),
+            Probe::Found { path } => known(
+                self.nodes
+                    .get(path)
+                    .map(|node| Value::Meta(meta(node).rights_only())),
+            ),
             Probe::Dir { path } => self.list(path),
             Probe::Writers { path, below } => self.writers(path, *below),
             Probe::Tool {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, DecideAgain, LocalHost, Verdict};
@@ -15,6 +15,7 @@ use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
+use crate::left_out;
 use crate::output;
 use crate::packages_stage::{self, Staged};
 use crate::progress::Progress;
@@ -103,12 +104,18 @@ fn unrehearsed(
         confirm_within: args.confirm_within,
         detach: args.detach,
         // What follows the packages is still to do then.
-        verify: &|plan| verify_these(context, survey, plan, &|action| is_part_of(plan, action)),
+        verify: &|plan| {
+            verify_regarding(context, survey, plan, &|rest| {
+                rest.actions.retain(|action| is_part_of(plan, action));
+                rest.left_alone.clear();
+            })
+        },
         decide_again: None,
     };
     let exit = carry_out(context, &task)?;
     if exit != Exit::AsWanted {
-        return Ok(exit);
+        left_out::say(&plan.left_alone);
+        return Ok(exit.or(left_out::exit(&plan.left_alone)));
     }
     crate::say(format_args!(
         "the packages are there: what follows them is decided now, as a change of its own"
@@ -161,16 +168,9 @@ fn carry_out_survey(
     if is_part.get() {
         exit = exit.or(Exit::Findings);
     }
-    Ok(exit.or(say_what_is_left_out(plan)))
-}
-
-/// What can't be done is not as wanted afterwards, and whoever applied hears it last.
-fn say_what_is_left_out(plan: &Plan) -> Exit {
-    let impossible = plan.left_alone.iter().filter(|one| one.is_impossible());
-    impossible.fold(Exit::AsWanted, |_, one| {
-        crate::say(format_args!("left out for {}: {}", one.what, one.why));
-        Exit::Findings
-    })
+    // What can't be done is not as wanted afterwards, and whoever applied hears it last.
+    left_out::say(&plan.left_alone);
+    Ok(exit.or(left_out::exit(&plan.left_alone)))
 }
 
 /// A plan that somebody agreed to.
@@ -258,10 +258,9 @@ pub fn nothing_to_do(left: &[LeftAlone], said: &str) -> Result<Exit, Failure> {
     let style = Style::for_stdout();
     let mut out = output::stdout();
     show::plan::write_left_alone(&mut out, left, &style)?;
-    Ok(match left.iter().any(LeftAlone::is_impossible) {
-        true => Exit::Findings,
-        false => Exit::AsWanted,
-    })
+    out.flush()?;
+    left_out::say_unknown(left);
+    Ok(left_out::exit(left))
 }
 
 fn from_selectors(
@@ -404,15 +403,15 @@ fn is_part_of(plan: &Plan, action: &Action) -> bool {
 
 /// Looks again, and asks what there is still to do for the same selection.
 fn verify(context: &Context, survey: &Survey, plan: &Plan) -> Verdict {
-    verify_these(context, survey, plan, &|_| true)
+    verify_regarding(context, survey, plan, &|_| {})
 }
 
-/// The same, where only `these` actions fail it.
-fn verify_these(
+/// The same, by what `regarded` leaves of what there is still to do.
+fn verify_regarding(
     context: &Context,
     survey: &Survey,
     plan: &Plan,
-    these: &dyn Fn(&Action) -> bool,
+    regarded: &dyn Fn(&mut Plan),
 ) -> Verdict {
     let progress = Progress::hidden();
     let again = |error: String| Verdict {
@@ -428,7 +427,7 @@ fn verify_these(
     let selection = plan.selection.clone();
     match survey::planned(context, &host, &survey.wanted, &answers, selection) {
         Ok(mut rest) => {
-            rest.actions.retain(these);
+            regarded(&mut rest);
             judge_rest(plan, &rest)
         }
         Err(failure) => again(failure.to_string()),
@@ -437,7 +436,10 @@ fn verify_these(
 
 /// What is still to do, where it fails what was done, and where it is more of the same elsewhere.
 fn judge_rest(plan: &Plan, rest: &Plan) -> Verdict {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict {
+        failed: left_out::newly_unknown(plan, rest),
+        ..Verdict::default()
+    };
     let mut more: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut planned: BTreeMap<&String, BTreeSet<&HostPath>> = BTreeMap::new();
     for action in &plan.actions {

@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use model::plan::LeftAlone;
 use model::{HostPath, Outcome, Plan};
 use resource::Seen;
 
@@ -13,6 +12,7 @@ use super::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::left_out;
 use crate::output;
 use crate::packages_stage;
 use crate::progress::Progress;
@@ -49,6 +49,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let plan = packages_stage::plan(context, &mut survey, selection)?.plan;
     let current = |path: &HostPath| content(&survey, path);
     let exit = write(&plan, args.output.as_deref(), args.format, &current)?;
+    left_out::say_unknown(&plan.left_alone);
     Ok(exit.or(of_roles(&survey)))
 }
 
@@ -81,12 +82,10 @@ fn write(
         }
     }
     out.flush()?;
-    let is_all_done =
-        plan.actions.is_empty() && !plan.left_alone.iter().any(LeftAlone::is_impossible);
-    Ok(if is_all_done {
-        Exit::AsWanted
-    } else {
-        Exit::Findings
+    let left = left_out::exit(&plan.left_alone);
+    Ok(match plan.actions.is_empty() {
+        true => left,
+        false => left.or(Exit::Findings),
     })
 }
 

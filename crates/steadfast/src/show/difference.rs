@@ -136,6 +136,7 @@ pub fn question(probe: &Probe) -> String {
         Probe::File { path, .. }
         | Probe::FileDigest { path }
         | Probe::Meta { path }
+        | Probe::Found { path }
         | Probe::Dir { path } => path.to_string(),
         Probe::Writers { path, .. } => format!("who can change {path}"),
         Probe::Tool { .. } => "the answer of a program".to_owned(),

@@ -34,9 +34,10 @@ impl<'a> Seen<'a> {
     pub fn meta(&self, wanted: &HostPath) -> Option<&'a Meta> {
         self.values().find_map(|(probe, value)| {
             let path = match probe {
-                Probe::File { path, .. } | Probe::FileDigest { path } | Probe::Meta { path } => {
-                    path
-                }
+                Probe::File { path, .. }
+                | Probe::FileDigest { path }
+                | Probe::Meta { path }
+                | Probe::Found { path } => path,
                 Probe::Writers { .. } => wanted,
                 _ => return None,
             };

@@ -110,9 +110,12 @@ pub fn write_left_alone(out: &mut dyn Write, left: &[LeftAlone], style: &Style) 
 
 /// A plan without actions, in words.
 pub fn nothing(plan: &Plan) -> &'static str {
-    match plan.left_alone.iter().any(LeftAlone::is_impossible) {
-        true => "nothing can be done",
-        false => "nothing to do",
+    if plan.left_alone.iter().any(LeftAlone::is_impossible) {
+        "nothing can be done"
+    } else if plan.left_alone.iter().any(LeftAlone::is_unknown) {
+        "nothing is known to be to do"
+    } else {
+        "nothing to do"
     }
 }
 

@@ -143,10 +143,21 @@ fn an_undo_out_of_order_is_refused() {
         .expect(2, &["undo c-3 first", "/etc/motd"]);
     assert_eq!(host.shell("cat /etc/motd"), "2\n");
     host.steadfast(&["undo", "3", "--yes"]).expect(0, &[]);
-    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    // Said twice it takes back one change, and names the one before it.
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        2,
+        &[
+            "the last change, c-3, is undone already",
+            "steadfast undo c-2",
+        ],
+    );
+    assert_eq!(host.shell("cat /etc/motd"), "1\n");
+    host.steadfast(&["undo", "c-2", "--yes"]).expect(0, &[]);
     // The unit that recovers at boot is no last change, and stays.
-    host.steadfast(&["undo", "last", "--yes"])
-        .expect(2, &["no change in effect", "steadfast uninstall"]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        2,
+        &["is undone already", "no change before it is in effect"],
+    );
     host.steadfast(&["show", "last"])
         .expect(0, &["c-3", "undone"]);
     host.expect_same(&with_roles);
@@ -436,9 +447,96 @@ fn thousands_of_files_are_fixed_a_thousand_at_a_time() {
     assert_eq!(host.shell(left), "501\n664\n");
     host.steadfast(&apply).expect(0, &["is in effect"]);
     assert_eq!(host.shell(left), "0\n664\n");
-    for _ in 0..2 {
-        host.steadfast(&["undo", "last", "--yes"])
+    for change in ["last", "c-2"] {
+        host.steadfast(&["undo", change, "--yes"])
             .expect(0, &["as it was before it"]);
     }
     assert_eq!(host.shell(left), "1501\n666\n");
+}
+
+/// A user who makes files all the time keeps neither a plan that was saved nor a fresh one from
+/// being carried out: what was found since is left for the next run, and named.
+#[test]
+fn files_that_a_user_keeps_making_refuse_nothing() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "useradd ana; mkdir -p /srv/ana /srv/bad; chown ana /srv/ana; \
+         touch /srv/bad/saved; chmod 666 /srv/bad/saved",
+    );
+    let rule = ["--rule", "permissions-world-writable-files"];
+    host.steadfast(&["plan", rule[0], rule[1], "--output", "/root/plan.json"])
+        .expect(1, &[]);
+    host.shell(
+        "systemd-run -q --unit=maker -p User=ana -p UMask=0000 /bin/bash -c \
+         'while n=$((n+1)); do : > /srv/ana/$n; sleep 0.01; done'; until test -e /srv/ana/5; do sleep 0.1; done",
+    );
+    let mode = "stat -c %a /srv/bad/*";
+    host.steadfast(&["apply", "/root/plan.json", "--yes"])
+        .expect(1, &["is still what this host needs", "apply again"]);
+    assert_eq!(host.shell(mode), "664\n");
+    host.shell("touch /srv/bad/fresh; chmod 666 /srv/bad/fresh; test -e /srv/ana/50");
+    let said = host.steadfast(&["apply", rule[0], rule[1], "--yes"]);
+    said.expect(1, &["apply again"]);
+    assert_eq!(host.shell(mode), "664\n664\n");
+    host.shell("systemctl stop maker");
+    host.steadfast(&["apply", rule[0], rule[1], "--yes"])
+        .expect(0, &["is in effect"]);
+    assert_eq!(host.shell("find /srv -type f -perm -002 | wc -l"), "0\n");
+}
+
+/// What Steadfast installs for itself by the first apply is no reason to refuse it, whether the
+/// plan was saved before or is made now; and what was taken back or failed is what `last` means.
+#[test]
+fn the_first_apply_does_not_refuse_itself() {
+    let Some(host) = Host::fresh() else { return };
+    let spoil = "printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/own.service; \
+                 id ana || useradd ana; chown ana /etc/systemd/system/own.service";
+    let owner = "stat -c %U /etc/systemd/system/own.service";
+    let rule = ["--rule", "permissions-units"];
+    let apply = ["apply", rule[0], rule[1], "--yes", "--detach"];
+    host.shell(spoil);
+    host.steadfast(&["plan", rule[0], rule[1], "--output", "/root/plan.json"])
+        .expect(1, &["own.service"]);
+    host.shell("! test -e /etc/systemd/system/steadfast-recover.service");
+    host.steadfast(&["apply", "/root/plan.json", "--yes", "--detach"])
+        .expect(0, &["recovery at boot is installed", "change c-2"]);
+    assert_eq!(host.shell(owner), "root\n");
+
+    host.steadfast(&["uninstall", "--yes"]).expect(0, &[]);
+    host.shell(&format!(
+        "{spoil}; ! test -e /etc/systemd/system/steadfast-recover.service"
+    ));
+    host.steadfast(&apply)
+        .expect(0, &["recovery at boot is installed"]);
+    assert_eq!(host.shell(owner), "root\n");
+
+    // An apply that takes itself back: the good change before it stays.
+    let fails = "  - file: {path: /etc/shop.conf, content: \"x\\n\"}\n  - command: {name: bad, \
+                 check: [/usr/bin/test, -e, /nonexistent], fix: [/bin/false], undo: [/bin/true]}\n";
+    host.role("fails", fails);
+    host.steadfast(&["apply", "--role", "fails", "--all-or-nothing", "--yes"])
+        .expect(4, &[]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        2,
+        &[
+            "is taken back already",
+            "nothing was touched",
+            "steadfast undo c-",
+        ],
+    );
+    assert_eq!(host.shell(owner), "root\n");
+    host.steadfast(&["confirm", "last"])
+        .expect(2, &["taken back already"]);
+
+    // A member that nothing makes is told by the plan, and costs the rest nothing.
+    host.role(
+        "members",
+        "  - group: {name: shop, members: [ana, ghost]}\n",
+    );
+    let role = ["--role", "members"];
+    host.steadfast(&["plan", role[0], role[1]])
+        .expect(1, &["there is no account ghost"]);
+    host.steadfast(&["apply", role[0], role[1], "--yes"])
+        .expect(1, &["is in effect", "there is no account ghost"]);
+    assert_eq!(host.shell("getent group shop | cut -d: -f4"), "ana\n");
 }

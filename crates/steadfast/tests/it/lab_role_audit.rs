@@ -188,3 +188,41 @@ fn what_could_not_be_judged_is_no_pass() {
     let said = host.steadfast(&["audit", "--rule", "network-forwarding", "--root", "/mnt"]);
     assert_ne!(said.code, Some(0), "{said}");
 }
+
+/// What could not be looked at is unknown, and no command ends as if it were as wanted.
+#[test]
+fn a_want_that_can_not_be_looked_at_is_no_success() {
+    const LINE: &str = "not known to be as wanted, since it could not be looked at: ";
+    let Some(host) = Host::fresh() else { return };
+    host.shell("rm /etc/login.defs && mkfifo /etc/login.defs");
+    let retries =
+        "  - key_value: {path: /etc/login.defs, syntax: space, key: LOGIN_RETRIES, value: 3}\n";
+    let both = format!("  - file: {{path: /etc/shop.conf, content: \"port = 80\\n\"}}\n{retries}");
+    host.role("both", &both);
+    let last = |said: &crate::booted::Said, what: &str| {
+        let last = said.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with(LINE) && last.contains(what), "{said}");
+    };
+    let role = ["--role", "both"];
+    let said = host.steadfast(&["apply", role[0], role[1], "--yes"]);
+    last(
+        &said.expect(3, &["is in effect"]),
+        "role both: key_value /etc/login.defs",
+    );
+    host.shell("grep -q 80 /etc/shop.conf");
+    // By now there is nothing else.
+    let said = host.steadfast(&["apply", role[0], role[1], "--yes"]);
+    last(
+        &said.expect(3, &["nothing is known to be to do"]),
+        "key_value /etc/login.defs",
+    );
+    let said = host.steadfast(&["plan", role[0], role[1]]);
+    last(&said.expect(3, &[]), "key_value /etc/login.defs");
+    host.steadfast(&["audit", role[0], role[1]]).expect(3, &[]);
+
+    let rule = ["--rule", "authentication-hash-method"];
+    let said = host.steadfast(&["plan", rule[0], rule[1]]);
+    last(&said.expect(3, &[]), rule[1]);
+    let said = host.steadfast(&["apply", rule[0], rule[1], "--yes"]);
+    last(&said.expect(3, &[]), rule[1]);
+}

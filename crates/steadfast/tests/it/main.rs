@@ -45,6 +45,7 @@ mod lab_undo_whole;
 mod lab_validate;
 mod lab_vulns;
 mod lab_whole;
+mod left_out;
 mod many_kinds;
 mod named_change;
 mod packages;
