@@ -279,6 +279,7 @@ fn own_plan(host: &LocalHost, unit: &str, effects: Vec<Effect>) -> Plan {
             validate: None,
             sensitive: false,
             decided_on_host: false,
+            along: model::plan::Along::default(),
             edit: None,
         })
         .collect();

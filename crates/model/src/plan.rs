@@ -1,7 +1,7 @@
 //! A plan: what will be done to one host, in order, each action with its inverse
 //! and with what it rests on. A plan is a value; making one needs no host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 
@@ -308,11 +308,32 @@ pub struct Action {
     /// is needed, and else nothing is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub decided_on_host: bool,
+    /// What systemd starts and stops with the unit that is told.
+    #[serde(default, skip_serializing_if = "Along::is_empty")]
+    pub along: Along,
     /// Of a file that packages of the same plan bring, and that is not written as a whole: the
     /// lines that go and come. The file's other lines may be different on the host, where a
     /// package's script makes them anew; these may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<LineEdit>,
+}
+
+/// Units that move along with another (systemd.unit(5): `Requires=`, `BindsTo=`, `PartOf=`,
+/// `Conflicts=`), by what runs when the plan is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Along {
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub starts: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stops: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub restarts: BTreeSet<String>,
+}
+
+impl Along {
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.stops.is_empty() && self.restarts.is_empty()
+    }
 }
 
 /// The lines that change in a file, in their order.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::plan::{PLAN_FORMAT, Premise};
+use model::plan::{Along, PLAN_FORMAT, Premise};
 use model::{Action, ActionId, Blob, Effect, HostPath, Plan, Probe};
 
 use crate::outlook::without;
@@ -69,7 +69,7 @@ pub fn differences(saved: &Plan, now: &Plan) -> Vec<Difference> {
     for place in 0..saved.actions.len().max(now.actions.len()) {
         let (old, new) = (saved.actions.get(place), now.actions.get(place));
         let is_same = match (old, new) {
-            (Some(old), Some(new)) => is_same_action(old, new),
+            (Some(old), Some(new)) => is_same_action(old, new) && ends_no_more(old, new),
             _ => false,
         };
         if !is_same {
@@ -101,15 +101,25 @@ fn is_same_premise(saved: &Premise, now: &Premise) -> bool {
     saved.digest == now.digest || saved.form.is_some() && saved.form == now.form || is_own_doing()
 }
 
-/// Is the same done, as far as it was shown?
+/// Is the same done, as far as it was shown? What moves along hangs on what runs.
 pub(crate) fn is_same_action(saved: &Action, now: &Action) -> bool {
+    let (mut saved, mut now) = (saved.clone(), now.clone());
+    now.along = saved.along.clone();
     saved == now
         || saved.edit.is_some() && {
-            let (mut saved, mut now) = (saved.clone(), now.clone());
             empty(&mut saved);
             empty(&mut now);
             saved == now
         }
+}
+
+/// Does nothing stop or begin anew along with it that was not shown to?
+fn ends_no_more(saved: &Action, now: &Action) -> bool {
+    let ends = |action: &Action| -> BTreeSet<String> {
+        let along = &action.along;
+        along.stops.union(&along.restarts).cloned().collect()
+    };
+    ends(now).is_subset(&ends(saved))
 }
 
 /// What walks over all files have found since a plan was saved.
@@ -167,8 +177,11 @@ fn without_bytes(plan: &Plan) -> Plan {
             premise.seen = None;
         }
     }
-    for action in plan.actions.iter_mut().filter(|one| one.edit.is_some()) {
-        empty(action);
+    for action in &mut plan.actions {
+        action.along = Along::default();
+        if action.edit.is_some() {
+            empty(action);
+        }
     }
     plan
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::plan::LeftAlone;
+use model::plan::{Along, LeftAlone};
 use model::{Action, ActionId, Plan, Risk};
 
 /// What the host says of one action.
@@ -13,6 +13,8 @@ pub enum Outlook {
     Impossible(String),
     /// The new content goes without what the old one had: set-ID bits, capabilities.
     Drops(String),
+    /// Other units start or stop with the one that is told.
+    Moves(Along),
 }
 
 /// The plan without what can't be done, and with what is lost said.
@@ -21,6 +23,9 @@ pub fn regard(mut plan: Plan, outlook: &BTreeMap<ActionId, Outlook>) -> Plan {
         return plan;
     }
     for action in &mut plan.actions {
+        if let Some(Outlook::Moves(along)) = outlook.get(&action.id) {
+            action.along = along.clone();
+        }
         if let Some(Outlook::Drops(what)) = outlook.get(&action.id)
             && action.risk <= Risk::Service
         {

@@ -220,6 +220,7 @@ fn action(place: u32, effect: Effect, inverse: Inverse) -> Action {
         validate: None,
         sensitive: false,
         decided_on_host: false,
+        along: model::plan::Along::default(),
         edit: None,
     }
 }

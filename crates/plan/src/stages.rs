@@ -422,6 +422,7 @@ pub fn join(
             validate: None,
             sensitive: false,
             decided_on_host: false,
+            along: model::plan::Along::default(),
             edit: None,
         },
     );

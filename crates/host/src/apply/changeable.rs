@@ -13,7 +13,7 @@ use super::Origin;
 use crate::LocalHost;
 use crate::act::file::refuse_extra_links;
 use crate::act::place::{Place, Rights};
-use crate::act::{ActError, LastLink, Root, last_link};
+use crate::act::{ActError, LastLink, Root, last_link, together};
 use crate::image::node::{BEYOND_AN_IMAGE, is_beyond_an_image};
 use crate::target::Target;
 
@@ -114,6 +114,14 @@ pub fn outlook(
     made.directories.extend(brought.iter().cloned());
     let mut outlook = BTreeMap::new();
     for action in &plan.actions {
+        if let Effect::Unit { name, op } = &action.effect
+            && root.is_live()
+            // What can't be asked moves nothing that anybody here could name.
+            && let Ok(along) = together::foreseen(name, *op)
+            && !along.is_empty()
+        {
+            outlook.insert(action.id, Outlook::Moves(along));
+        }
         let Some(path) = action.effect.path() else {
             continue;
         };

@@ -72,6 +72,29 @@ pub fn without(
     Ok(join(form, out.into_iter().map(|(_, raw)| raw)))
 }
 
+/// The same, where an entry that can't be told apart stays as others have it now, if `may_stay`
+/// holds for it. These are named.
+///
+/// # Errors
+/// Where one may not.
+pub fn without_but(
+    form: Form,
+    three: Three<'_>,
+    stays: &dyn Fn(&str) -> bool,
+    may_stay: &dyn Fn(&str) -> bool,
+) -> Result<(Vec<u8>, BTreeSet<String>), Clash> {
+    let mut theirs = BTreeSet::new();
+    loop {
+        let merged = without(form, three, &|entry| theirs.contains(entry) || stays(entry));
+        match merged {
+            Ok(merged) => return Ok((merged, theirs)),
+            // Each turn leaves one more, so this ends.
+            Err(clash) if may_stay(&clash.entry) && theirs.insert(clash.entry.clone()) => {}
+            Err(clash) => return Err(clash),
+        }
+    }
+}
+
 /// The names of the entries of `one` that `other` does not have.
 pub fn only_in(form: Form, one: &[u8], other: &[u8]) -> BTreeSet<String> {
     let other = Entries::of(form, other);
@@ -380,7 +403,7 @@ pub(super) fn stanza(raw: &[u8]) -> Vec<(&str, &[u8])> {
 }
 
 /// The stanzas of a file by what names them.
-pub(super) fn by_name<'a>(
+pub(crate) fn by_name<'a>(
     named_by: &'static [&'static str],
     bytes: &'a [u8],
 ) -> BTreeMap<String, Vec<(&'a str, &'a [u8])>> {
@@ -389,4 +412,37 @@ pub(super) fn by_name<'a>(
         .into_iter()
         .map(|raw| (model::printable(&name_of(form, raw)), stanza(raw)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, Three, without_but};
+
+    const PASSWD: Form = Form::Colons {
+        members: usize::MAX,
+    };
+
+    /// Ana's and bo's shells were changed, and somebody changed ana's again.
+    const THREE: Three<'_> = Three {
+        before: b"ana:/bin/bash\nbo:/bin/bash\n",
+        left: b"ana:/bin/sh\nbo:/bin/sh\n",
+        now: b"ana:/bin/dash\nbo:/bin/sh\n",
+    };
+
+    #[test]
+    fn an_entry_that_others_changed_in_the_same_place_stays_alone() {
+        let nothing = |_: &str| false;
+        let clash = without_but(PASSWD, THREE, &nothing, &nothing);
+        assert_eq!(clash.map_err(|clash| clash.entry), Err("ana".to_owned()));
+        let (merged, theirs) =
+            without_but(PASSWD, THREE, &nothing, &|_| true).expect("ana's entry may stay");
+        assert_eq!(
+            String::from_utf8_lossy(&merged),
+            "ana:/bin/dash\nbo:/bin/bash\n"
+        );
+        assert_eq!(theirs.into_iter().collect::<Vec<_>>(), ["ana"]);
+        // Another entry's leave helps nothing.
+        let clash = without_but(PASSWD, THREE, &nothing, &|entry| entry == "bo");
+        assert_eq!(clash.map_err(|clash| clash.entry), Err("ana".to_owned()));
+    }
 }

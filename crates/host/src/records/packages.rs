@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::{by_name, value};
 use super::relation::{Relation, clauses};
 
-const NAMED_BY: &[&str] = &["Package", "Architecture"];
+pub const NAMED_BY: &[&str] = &["Package", "Architecture"];
 
 /// `NAME:ARCHITECTURE`, as dpkg's database names a package.
 pub type Key = String;

@@ -615,6 +615,7 @@ impl Deciding<'_> {
         self.refuse_lock_outs(record, &goes, &stay)?;
         let mut links = Vec::new();
         let mut verdicts = Vec::new();
+        let mut kept = Vec::new();
         for image in &record.images {
             let Some(Shared::Entries(form)) = shared(&image.path) else {
                 continue;
@@ -626,9 +627,19 @@ impl Deciding<'_> {
                 continue;
             }
             let after = image.after.as_ref().unwrap_or(&image.before);
-            let merged = packages.entries(self.context, image, form, &stay, &way.current);
+            let merged = packages.entries(
+                self.context,
+                image,
+                form,
+                &stay,
+                &way.current,
+                self.choice.keep_theirs,
+            );
             let merged = match merged {
-                Ok(Some(merged)) => merged,
+                Ok(Some((merged, theirs))) => {
+                    kept.push((image, theirs));
+                    merged
+                }
                 Ok(None) => {
                     match decide_upgraded(self.context.images, image, after, &way.current) {
                         Ok(verdict) => verdicts.push((image.path.clone(), verdict)),
@@ -651,6 +662,9 @@ impl Deciding<'_> {
                 links.extend(upgraded::links(self.context, &image.path, &merged, &now));
             }
             verdicts.push((image.path.clone(), verdict));
+        }
+        for (image, theirs) in kept {
+            self.keep_entries(image, theirs);
         }
         for (path, verdict) in verdicts {
             if let Some(way) = self.ways.get_mut(&path) {

@@ -14,8 +14,8 @@ use crate::image::{Images, Node};
 use crate::journal::{Imaged, Role};
 use crate::packages::files_in;
 use crate::records::alternatives::Group;
-use crate::records::entries::{Three, without};
-use crate::records::packages::{Outlook, Stays, conffiles, outlook};
+use crate::records::entries::{Three, by_name, without_but};
+use crate::records::packages::{NAMED_BY, Outlook, Stays, conffiles, outlook};
 use crate::records::{ALTERNATIVES, Form, INFO, LINKER_CACHE, STATUS, Shared, shared};
 
 /// dpkg's database of a desktop has 6 MB, a list of files some MB.
@@ -100,6 +100,17 @@ impl Packages {
             .chain(self.outlook.stays.keys())
             .cloned()
             .collect();
+        let is_gone = |fields: &[(&str, &[u8])]| {
+            let mut fields = fields.iter();
+            fields.any(|(name, value)| {
+                *name == "Status" && value.trim_ascii().ends_with(b"config-files")
+            })
+        };
+        let present: BTreeSet<String> = by_name(NAMED_BY, status)
+            .into_iter()
+            .filter(|(_, fields)| !is_gone(fields))
+            .map(|(key, _)| key)
+            .collect();
         let known: BTreeSet<&HostPath> = images
             .iter()
             .filter(|image| image.role == Role::Touched)
@@ -117,8 +128,8 @@ impl Packages {
                 .root
                 .read(&path, DATABASE_BYTES)?
                 .unwrap_or_default();
-            let Some(key) = key_of(&mine, stem) else {
-                if key_of(&self.outlook.touched, stem).is_none() {
+            let Some(key) = key_now(&present, &mine, stem) else {
+                if key_now(&present, &self.outlook.touched, stem).is_none() {
                     of_others.extend(files_in(&list));
                 }
                 continue;
@@ -352,9 +363,12 @@ impl Packages {
         form: Form,
         stay: &Stay,
         current: &Node,
-    ) -> Result<Option<Vec<u8>>, String> {
+        keep_theirs: bool,
+    ) -> Result<Option<Merged>, String> {
         let stays = |entry: &str| self.entry_stays(&image.path, stay, entry);
-        entries_without(context, image, form, &stays, current)
+        // What dpkg says of a package whose files go or come back goes with them.
+        let keep_theirs = keep_theirs && image.path != HostPath::literal(STATUS);
+        entries_without(context, image, form, &stays, current, keep_theirs)
     }
 
     /// For people: which packages stay, and why.
@@ -490,23 +504,30 @@ pub(super) fn contents<'a>(
     Ok([before, left, now])
 }
 
-/// A shared file without what the change did to it; none where its content was not kept.
+/// What a shared file becomes, and the entries in it that stay as others have them now.
+pub(super) type Merged = (Vec<u8>, BTreeSet<String>);
+
+/// A shared file without what the change did to it; none where its content was not kept. Where
+/// `keep_theirs`, an entry that others changed in the same place stays.
 pub(super) fn entries_without(
     context: &Context<'_>,
     image: &Imaged,
     form: Form,
     stays: &dyn Fn(&str) -> bool,
     current: &Node,
-) -> Result<Option<Vec<u8>>, String> {
+    keep_theirs: bool,
+) -> Result<Option<Merged>, String> {
     let read = |node| reads(context.images, node);
     let after = image.after.as_ref().unwrap_or(&image.before);
     let all = (read(&image.before), read(after), read(current));
     let (Some(before), Some(left), Some(now)) = all else {
         return Ok(None);
     };
-    without(form, Three::of(&[before, left, now]), stays)
-        .map(Some)
-        .map_err(|clash| clash.to_string())
+    without_but(form, Three::of(&[before, left, now]), stays, &|_| {
+        keep_theirs
+    })
+    .map(Some)
+    .map_err(|clash| clash.to_string())
 }
 
 /// Of which of these packages a file in dpkg's info is: `NAME` alone, or `NAME:ARCHITECTURE`.
@@ -519,6 +540,16 @@ fn key_of(keys: &BTreeSet<String>, stem: &str) -> Option<String> {
     key.starts_with(&from).then(|| key.clone())
 }
 
+/// The same of a file that is there now: it is of the package that is, which may be of another
+/// architecture than the one that the change made.
+fn key_now(present: &BTreeSet<String>, keys: &BTreeSet<String>, stem: &str) -> Option<String> {
+    match key_of(present, stem) {
+        Some(key) => keys.get(&key).cloned(),
+        // dpkg knows of it no more.
+        None => key_of(keys, stem),
+    }
+}
+
 fn files_of(key: &str, ending: &str) -> Vec<HostPath> {
     let name = key.split(':').next().unwrap_or(key);
     [
@@ -528,4 +559,36 @@ fn files_of(key: &str, ending: &str) -> Vec<HostPath> {
     .iter()
     .filter_map(|path| HostPath::from_bytes(path.as_bytes()).ok())
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key_now;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_list_is_of_the_package_that_is_there() {
+        let set = |keys: &[&str]| -> BTreeSet<String> {
+            keys.iter().map(|key| (*key).to_owned()).collect()
+        };
+        let key =
+            |present: &[&str], keys: &[&str], stem: &str| key_now(&set(present), &set(keys), stem);
+        let some = |key: &str| Some(key.to_owned());
+        // The change put one architecture in the place of the other.
+        let both = ["foo:all", "foo:amd64"];
+        assert_eq!(key(&["foo:amd64"], &both, "foo"), some("foo:amd64"));
+        assert_eq!(key(&["foo:all"], &both, "foo"), some("foo:all"));
+        // Others did, since: the list is theirs, and so are its files.
+        assert_eq!(key(&["foo:all"], &["foo:amd64"], "foo"), None);
+        assert_eq!(
+            key(&["foo:amd64"], &["foo:amd64"], "foo"),
+            some("foo:amd64")
+        );
+        assert_eq!(key(&[], &["foo:amd64"], "foo"), some("foo:amd64"));
+        assert_eq!(key(&["foobar:all"], &["foo:amd64"], "foobar"), None);
+        // Of several at once each has its own.
+        let libs = ["lib:amd64", "lib:i386"];
+        assert_eq!(key(&libs, &["lib:i386"], "lib:i386"), some("lib:i386"));
+        assert_eq!(key(&libs, &["lib:i386"], "lib:amd64"), None);
+    }
 }

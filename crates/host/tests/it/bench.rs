@@ -183,6 +183,7 @@ impl Bench {
                 validate: None,
                 sensitive: false,
                 decided_on_host: false,
+                along: model::plan::Along::default(),
                 edit: None,
             })
             .collect();

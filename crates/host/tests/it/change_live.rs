@@ -86,6 +86,7 @@ pub fn plan(effects: impl IntoIterator<Item = Effect>) -> Plan {
             validate: None,
             sensitive: false,
             decided_on_host: false,
+            along: model::plan::Along::default(),
             edit: None,
         })
         .collect();

@@ -191,6 +191,7 @@ fn laid(path: &str, content: &str) -> Laid {
         validate: None,
         sensitive: false,
         decided_on_host: false,
+        along: model::plan::Along::default(),
         edit: None,
     };
     let mut laid = Laid::default();

@@ -169,6 +169,7 @@ pub(super) fn tie(steps: Vec<Step>, all_or_nothing: bool) -> Vec<Action> {
                 validate: step.validate,
                 sensitive: step.sensitive,
                 decided_on_host: false,
+                along: model::plan::Along::default(),
                 edit: step.edit,
             }
         })

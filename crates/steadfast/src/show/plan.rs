@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::effect::USUAL_NEED_SECONDS;
 use model::plan::{LeftAlone, Patches, Risk, Selection};
 use model::{Action, Digest, Effect, HostPath, Inverse, PackageUpgrade, Plan, UnitOp};
@@ -447,8 +447,43 @@ fn consequences(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
         let label = if at == 0 { "after" } else { "" };
         paper.row(Role::Dim, label, &Text::new().plain(text))?;
     }
+    along(paper, plan)?;
     risks(paper, plan)?;
     undo(paper, plan)
+}
+
+/// What systemd starts and stops with the units that are told.
+fn along(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {
+    let mut label = "along";
+    for action in &plan.actions {
+        let Effect::Unit { name, .. } = &action.effect else {
+            continue;
+        };
+        let moves = [
+            ("stops", &action.along.stops),
+            ("restarts", &action.along.restarts),
+            ("starts", &action.along.starts),
+        ];
+        let moves: Vec<String> = moves
+            .into_iter()
+            .filter(|(_, units)| !units.is_empty())
+            .map(|(verb, units)| {
+                let units: Vec<String> = units
+                    .iter()
+                    .map(|unit| model::printable(unit.as_bytes()))
+                    .collect();
+                format!("{verb} {}", first_of(&units, NAMES))
+            })
+            .collect();
+        if moves.is_empty() {
+            continue;
+        }
+        let name = model::printable(name.as_bytes());
+        let text = format!("with {name}, systemd {}", moves.join(", and "));
+        paper.row(Role::Dim, label, &Text::new().plain(&text))?;
+        label = "";
+    }
+    Ok(())
 }
 
 fn risks(paper: &mut Paper<'_>, plan: &Plan) -> io::Result<()> {

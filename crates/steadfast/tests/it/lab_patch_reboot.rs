@@ -101,6 +101,57 @@ fn what_does_not_come_back_after_the_restart_is_named() {
     says(&host, "the host was well after it");
 }
 
+/// With a window the restart is in it, or it waits: one that would end after the window closed is not
+/// begun, and the next window has it.
+#[test]
+fn a_restart_is_in_its_window_or_waits_for_the_next() {
+    let Some(mut host) = host_with("demo") else {
+        return;
+    };
+    let window = |from: &str, to: &str| {
+        let time = |when: &str| host.shell(&format!("date -u -d '{when}' +%H:%M"));
+        format!("daily {}-{}", time(from).trim(), time(to).trim())
+    };
+    let apply = |window: &str| {
+        host.steadfast(&[
+            "patch",
+            "apply",
+            "--reboot",
+            "--yes",
+            "--window",
+            window,
+            "--needs",
+            "90s",
+            "--wait-for-window",
+        ])
+    };
+    let boots =
+        "cat /proc/sys/kernel/random/boot_id; systemctl show -P ActiveEnterTimestampMonotonic dbus";
+    let before = host.shell(boots);
+    // Long enough for the upgrade, and too short for a machine to be up again.
+    let said = apply(&window("1 hour ago", "4 minutes"));
+    let said = said.expect(
+        1,
+        &[
+            "is in effect",
+            "the window closes before it is up again",
+            "dbus.service waits for that: steadfast patch apply --reboot in the next one",
+        ],
+    );
+    assert!(!said.err.contains("is restarted now"), "{said}");
+    assert_eq!(host.shell("dpkg-query -W -f '${Version}' demo"), "2");
+    assert_eq!(host.shell(boots), before);
+    // A closed one begins nothing.
+    let closed = window("10 hours", "12 hours");
+    host.steadfast(&["patch", "apply", "--reboot", "--yes", "--window", &closed])
+        .expect(0, &["nothing was changed", "is closed"]);
+    assert_eq!(host.shell(boots), before);
+
+    apply(&window("1 hour ago", "2 hours")).expect(0, &RESTARTED);
+    comes_up_again(&mut host);
+    says(&host, "the host was well after it");
+}
+
 /// People may get in through a tunnel: nobody confirmed the upgrade before the restart, so that it waits on
 /// after it. A second restart, that is not the patch's, ends that as ever.
 #[test]

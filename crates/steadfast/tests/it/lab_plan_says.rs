@@ -211,3 +211,69 @@ fn a_check_runs_as_another_account_and_reaches_no_socket_unasked() {
     host.role("units", units);
     host.steadfast(&["audit", "--role", "units"]).expect(0, &[]);
 }
+
+/// What systemd stops, restarts and starts along with a unit is in the plan, as text and as JSON, and
+/// is what happens.
+#[test]
+fn units_that_move_along_are_in_the_plan() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let unit = |name: &str, more: &str| {
+        host.write(
+            &format!("/etc/systemd/system/{name}.service"),
+            format!("[Unit]\n{more}\n[Service]\nExecStart=/bin/sleep infinity\n"),
+        );
+    };
+    unit("db", "");
+    unit("web", "Requires=db.service\nAfter=db.service");
+    unit("bound", "BindsTo=web.service\nAfter=web.service");
+    unit("part", "PartOf=db.service");
+    unit("helper", "");
+    unit("new", "Requires=helper.service\nConflicts=old.service");
+    unit("old", "");
+    unit("other", "");
+    host.shell("systemctl daemon-reload; systemctl start db web bound part old other");
+    let role = "  - service: {name: db, running: false}\n  - service: {name: new, running: true}\n";
+    host.role("moves", role);
+    host.steadfast(&["plan", "--role", "moves"]).expect(
+        1,
+        &[
+            "with db.service, systemd stops bound.service, part.service, web.service",
+            "with new.service, systemd stops old.service, and starts helper.service",
+        ],
+    );
+    let said = host.steadfast(&["plan", "--role", "moves", "--format", "json"]);
+    let plan: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let along = |name: &str| {
+        let actions = plan["actions"].as_array().expect("a list");
+        let mut of = actions
+            .iter()
+            .filter(|action| action["effect"]["unit"]["name"] == name);
+        of.next().expect("it is told")["along"].clone()
+    };
+    assert_eq!(
+        along("db.service")["stops"],
+        serde_json::json!(["bound.service", "part.service", "web.service"])
+    );
+    assert_eq!(
+        along("new.service"),
+        serde_json::json!({"starts": ["helper.service"], "stops": ["old.service"]})
+    );
+    host.steadfast(&["apply", "--role", "moves", "--yes"])
+        .expect(0, &["is in effect"]);
+    let up = "systemctl is-active db web bound part helper new old other | tr '\\n' ' '; true";
+    assert_eq!(
+        host.shell(up),
+        "inactive inactive inactive inactive active active inactive active "
+    );
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    assert_eq!(
+        host.shell(up),
+        "active active active active inactive inactive active active "
+    );
+    // A role that wants nothing of them says nothing of them.
+    host.role("quiet", "  - service: {name: other, running: false}\n");
+    let said = host.steadfast(&["plan", "--role", "quiet"]).expect(1, &[]);
+    assert!(!said.out.contains("systemd stops"), "{said}");
+}

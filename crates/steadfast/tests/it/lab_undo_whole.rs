@@ -248,3 +248,30 @@ fn nothing_goes_back_to_another_file_system() {
     undo(&host);
     assert_eq!(host.shell("cat /mnt/t/b; ls /mnt/t"), "old\nb\n");
 }
+
+/// An entry that the change and somebody else changed in the same place stands in the way, and with
+/// `--keep-theirs` it alone stays.
+#[test]
+fn an_entry_in_question_stays_alone() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell("useradd -s /bin/bash ana; useradd -s /bin/bash bo");
+    host.role(
+        "shells",
+        "  - user: {name: ana, shell: /bin/sh}\n  - user: {name: bo, shell: /bin/sh}\n",
+    );
+    host.steadfast_confirmed(
+        &["apply", "--role", "shells", "--yes", "--detach"],
+        "stays in effect",
+    );
+    host.shell("usermod -s /usr/bin/dash ana");
+    let shells = "getent passwd ana bo | cut -d: -f7 | tr '\\n' ' '";
+    host.steadfast(&["undo", "last", "--yes", "--detach"])
+        .expect(5, &["`ana` in it was changed", "nothing was touched"]);
+    assert_eq!(host.shell(shells), "/usr/bin/dash /bin/sh ");
+    host.steadfast(&["undo", "last", "--yes", "--detach", "--keep-theirs"])
+        .expect(0, &["`ana`, which someone else changed since"]);
+    assert_eq!(host.shell(shells), "/usr/bin/dash /bin/bash ");
+    host.shell("pwck -qr");
+}

@@ -27,6 +27,7 @@ fn change(n: u64, state: ChangeState) -> Change {
         unproven: false,
         undone_in_part: false,
         restart: None,
+        no_way_back: Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@ fn action(place: u32, effect: Effect) -> Action {
         validate: None,
         sensitive: false,
         decided_on_host: false,
+        along: model::plan::Along::default(),
         edit: None,
     }
 }

@@ -34,6 +34,7 @@ fn action(serves: &str, effect: Effect) -> Action {
         validate: None,
         sensitive: false,
         decided_on_host: false,
+        along: model::plan::Along::default(),
         edit: None,
     }
 }

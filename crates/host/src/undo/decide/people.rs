@@ -151,10 +151,20 @@ impl Deciding<'_> {
             if !is_by_entry(image, after, &way.current) {
                 continue;
             }
-            let merged =
-                upgraded::entries_without(self.context, image, form, &|_| false, &way.current);
+            let merged = upgraded::entries_without(
+                self.context,
+                image,
+                form,
+                &|_| false,
+                &way.current,
+                self.choice.keep_theirs,
+            );
             let verdict = match merged {
-                Ok(Some(merged)) => self.entries_become(image, after, &way.current, &merged)?,
+                Ok(Some((merged, theirs))) => {
+                    let verdict = self.entries_become(image, after, &way.current, &merged)?;
+                    self.keep_entries(image, theirs);
+                    verdict
+                }
                 Ok(None) => blocked(self, image, &way.current, "its content was not kept"),
                 Err(clash) => blocked(self, image, &way.current, &clash),
             };
@@ -163,6 +173,17 @@ impl Deciding<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Entries that stay as others have them by now are named.
+    pub(super) fn keep_entries(&mut self, image: &Imaged, theirs: BTreeSet<String>) {
+        let told = theirs.into_iter().map(|entry| {
+            format!(
+                "{}: `{entry}`, which someone else changed since",
+                image.path
+            )
+        });
+        self.decided.stays.extend(told);
     }
 
     /// Where people have come to rest on what goes: their login shell, or a module that a sign-in
