@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{ChangeId, ChangeState, Digest};
+use resource::kind::administrators;
 
 use crate::LocalHost;
 use crate::act::place::Root;
@@ -17,7 +18,7 @@ use crate::apply::{Applied, ApplyOptions, boot_id};
 use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::install;
-use crate::journal::{Batch, Header, Imaged, Wait};
+use crate::journal::{Batch, Header, Imaged, Role, Wait};
 use crate::lock::{Lock, LockError};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::tidy;
@@ -108,6 +109,7 @@ impl Guard {
         let Self::Systemd { program } = self else {
             return Ok(());
         };
+        let name = of_this_wait(name);
         let start = || -> Result<(), ActError> {
             // A second later than the process that waits, which then does it itself.
             let within = on_startup(
@@ -141,11 +143,8 @@ impl Guard {
             return Ok(());
         };
         let name = timer_name(id, state).replace("-revert-", "-watch-");
-        // What is left of an undo's, or of an apply's, sees to this wait as well.
+        let name = of_this_wait(&name);
         let start = || -> Result<(), ActError> {
-            if is_active(&format!("{name}.service"))? {
-                return Ok(());
-            }
             systemd_run()?
                 .args([
                     format!("--unit={name}"),
@@ -258,11 +257,6 @@ fn try_out(program: &Path) -> Result<(), String> {
     })
 }
 
-fn is_active(unit: &str) -> Result<bool, ActError> {
-    let asked = systemctl()?.args(["is-active", "--quiet", unit]).run()?;
-    Ok(asked.succeeded())
-}
-
 /// When systemd itself was started. It keeps this over `daemon-reload` and `daemon-reexec`.
 fn manager_began_us() -> Result<u64, ActError> {
     let asked = systemctl()?
@@ -290,6 +284,12 @@ fn timer_name(id: ChangeId, state: &State) -> String {
     format!("steadfast-revert-{id}-{}", &directory[..8])
 }
 
+/// A change is applied, undone and tried again: what is left of the unit of one wait, which systemd
+/// may still have loaded, must not stand in the way of the next.
+fn of_this_wait(name: &str) -> String {
+    format!("{name}-{}", clock::since_boot_ms())
+}
+
 /// Stops the timers of a change that is final. One that stays finds nothing to do.
 pub(crate) fn disarm(id: ChangeId, state: &State) {
     if !unit::is_booted() {
@@ -301,8 +301,7 @@ pub(crate) fn disarm(id: ChangeId, state: &State) {
         .args([
             "stop".to_owned(),
             "--quiet".to_owned(),
-            format!("{name}.timer"),
-            format!("{name}-apply.timer"),
+            format!("{name}-*.timer"),
         ])
         .run();
 }
@@ -332,7 +331,8 @@ pub fn confirm(
     by: &str,
     now: Timestamp,
 ) -> Result<(), ConfirmError> {
-    confirm_as(host, state, id, by, false, now)
+    let sure = |_: &Header| Ok((by.to_owned(), IsProven::Yes));
+    confirm_as(host, state, id, now, sure)
 }
 
 /// Whether a person wants a change kept without a proof that somebody can still get in.
@@ -353,31 +353,39 @@ pub fn confirm_from(
     unproven: Unproven,
     now: Timestamp,
 ) -> Result<Proof, ConfirmError> {
-    let header = state.change(id)?.header;
-    let proof = match &header.wait {
-        Some(wait) => judge(caller, &wait.made_by, wait.activated_ms),
-        None => Proof::NoLogin,
-    };
-    let is_refused = matches!(proof, Proof::SameLogin | Proof::EarlierLogin);
-    if header.change.state.is_awaiting() && is_refused && unproven == Unproven::Refuse {
-        return Err(ConfirmError::Unproven { id, proof });
-    }
-    let is_proven = proof == Proof::NewLogin;
-    let by = match is_proven {
-        true => by.to_owned(),
-        false => format!("{by}, without a proof"),
-    };
-    confirm_as(host, state, id, &by, !is_proven, now)?;
+    let mut proof = Proof::NoLogin;
+    confirm_as(host, state, id, now, |header| {
+        proof = match &header.wait {
+            Some(wait) => judge(caller, &wait.made_by, wait.activated_ms),
+            None => Proof::NoLogin,
+        };
+        let is_refused = matches!(proof, Proof::SameLogin | Proof::EarlierLogin);
+        match proof {
+            Proof::NewLogin => Ok((by.to_owned(), IsProven::Yes)),
+            _ if is_refused && unproven == Unproven::Refuse => {
+                Err(ConfirmError::Unproven { id, proof })
+            }
+            _ => Ok((format!("{by}, without a proof"), IsProven::No)),
+        }
+    })?;
     Ok(proof)
 }
 
+/// Does it show that somebody can get in?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IsProven {
+    Yes,
+    No,
+}
+
+/// Keeps it by what `judge` says of the wait as it is under the lock: what was there before may have
+/// been another, or none yet.
 fn confirm_as(
     host: &LocalHost,
     state: &State,
     id: ChangeId,
-    by: &str,
-    unproven: bool,
     now: Timestamp,
+    judge: impl FnOnce(&Header) -> Result<(String, IsProven), ConfirmError>,
 ) -> Result<(), ConfirmError> {
     let target = Target::of(host)?;
     // Whoever waits for the confirmation holds no lock meanwhile.
@@ -393,7 +401,9 @@ fn confirm_as(
     if is_over(&header, now) {
         return Err(ConfirmError::TooLate(id));
     }
-    header.change.unproven = unproven;
+    let (by, is_proven) = judge(&header)?;
+    let by = by.as_str();
+    header.change.unproven = is_proven == IsProven::No;
     let (token, crash) = (header.token.clone(), CrashPoints::none());
     let context = Context::new(&target.root, state.images(), &token, &crash);
     match header.change.state {
@@ -408,23 +418,34 @@ fn confirm_as(
 }
 
 /// Begins the wait: from now on sign-ins count. Gives its end.
-pub(crate) fn begin(header: &mut Header, options: &ApplyOptions<'_>) -> Timestamp {
+pub(crate) fn begin(
+    header: &mut Header,
+    images: &[Imaged],
+    options: &ApplyOptions<'_>,
+) -> Timestamp {
     if matches!(options.guard, Guard::Systemd { .. }) {
         // Who is let in while sshd still has what it had before proves nothing.
         std::thread::sleep(SETTLING);
     }
-    begin_at(header, (options.now)(), options.confirm_within)
+    begin_at(header, images, (options.now)(), options.confirm_within)
 }
 
 /// The same at a moment, for so long.
-pub(crate) fn begin_at(header: &mut Header, now: Timestamp, within: Duration) -> Timestamp {
+pub(crate) fn begin_at(
+    header: &mut Header,
+    images: &[Imaged],
+    now: Timestamp,
+    within: Duration,
+) -> Timestamp {
     let deadline = now + within;
     let connections = session::connections();
     let activated_ms = clock::since_boot_ms();
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     header.activated = Some(now);
     header.deadline = Some(deadline);
+    let mut touched = images.iter().filter(|image| image.role == Role::Touched);
     header.wait = Some(Wait {
+        way_to_root: touched.any(|image| administrators::is_way_to_root(&image.path)),
         activated_ms,
         deadline_ms: activated_ms.saturating_add(within_ms),
         connections,
@@ -471,7 +492,8 @@ pub(crate) enum Waited {
     /// Somebody else finished it.
     EndedElsewhere(Box<Header>),
     Interrupted,
-    Expired,
+    /// In vain, and why.
+    Expired(String),
 }
 
 /// Waits, in the state `awaited`, for a confirmation: by the command, which writes it to the journal, or by a sign-in,
@@ -504,13 +526,23 @@ pub(crate) fn wait(
         }
         let now = (options.now)();
         if now >= deadline || is_past(&header, now, clock::since_boot_ms()) {
-            return Ok(Waited::Expired);
+            return Ok(Waited::Expired(unconfirmed(&header)));
         }
         if rounds % ASK_LOG_EVERY == 0 {
             let since = sign_in::since(&header);
             if let Some(by) = since.confirmed_by
                 && let Ok(host) = LocalHost::running()
-                && confirm(&host, state, id, &by, now).is_ok()
+                && confirm_as(&host, state, id, now, |judged| {
+                    let is_another = || ConfirmError::NotAwaiting {
+                        id,
+                        state: judged.change.state,
+                    };
+                    let is_same = judged.wait == header.wait;
+                    is_same
+                        .then(|| (by.clone(), IsProven::Yes))
+                        .ok_or_else(is_another)
+                })
+                .is_ok()
             {
                 return Ok(Waited::Confirmed(by));
             }
@@ -530,6 +562,15 @@ pub(crate) fn wait(
 /// A sign-in that keeps the change although nobody waits for it any more.
 pub(crate) fn confirmed_by_sign_in(header: &Header) -> Option<String> {
     sign_in::since(header).confirmed_by
+}
+
+/// That nobody confirmed it, with who did sign in and why that did not count.
+pub(crate) fn unconfirmed(header: &Header) -> String {
+    const NAMED: usize = 3;
+    let passed_over = sign_in::since(header).passed_over;
+    let mut whys = vec!["nobody confirmed it in time".to_owned()];
+    whys.extend(passed_over.into_iter().take(NAMED));
+    whys.join("; ")
 }
 
 /// Is there something to do about a change that waits: did its time end, a moment ago so that

@@ -119,6 +119,7 @@ fn one(
     let id = header.change.id;
     let token = header.token.clone();
     let context = Context::new(&target.root, state.images(), &token, crash);
+    let unconfirmed;
     let why = match header.change.state {
         ChangeState::Planned => {
             header.change.state = ChangeState::RolledBack;
@@ -144,7 +145,8 @@ fn one(
             let ours = header.restart.clone().filter(|one| one.is_made(&header));
             let mut unguarded = None;
             if let Some(restart) = ours {
-                let again = restart::wait_on(&context, state, &mut header, &restart, now);
+                let again =
+                    restart::wait_on(&context, state, (&mut header, &images), &restart, now);
                 unguarded = again.err();
             }
             if unguarded.is_none() && !confirm::is_over(&header, now) {
@@ -153,13 +155,15 @@ fn one(
                     undo: false,
                 });
             }
-            match restarted {
+            unconfirmed = match restarted {
                 true if unguarded.is_some() => {
                     "the machine was restarted, and nothing would take it back if nobody confirmed it"
+                        .to_owned()
                 }
-                true => "the machine was restarted before anyone confirmed it",
-                false => "nobody confirmed it in time",
-            }
+                true => "the machine was restarted before anyone confirmed it".to_owned(),
+                false => confirm::unconfirmed(&header),
+            };
+            unconfirmed.as_str()
         }
         ChangeState::Imaged | ChangeState::Applying | ChangeState::Validating => {
             "interrupted while it was carried out"
@@ -185,10 +189,10 @@ fn one(
                 });
             }
             let why = match restarted {
-                true => "the machine was restarted before anyone confirmed it",
-                false => "nobody confirmed it in time",
+                true => "the machine was restarted before anyone confirmed it".to_owned(),
+                false => confirm::unconfirmed(&record.header),
             };
-            return take_undo_back(&context, state, record, now, why, sink);
+            return take_undo_back(&context, state, record, now, &why, sink);
         }
         ChangeState::Undoing | ChangeState::Redoing if header.undo.is_some() => {
             // An interrupted taking back keeps the reason that it had.

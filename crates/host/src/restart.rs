@@ -13,7 +13,7 @@ use crate::LocalHost;
 use crate::act::{ActError, Context, unit};
 use crate::apply::boot_id;
 use crate::confirm::{self, Guard};
-use crate::journal::{Batch, Header, Record};
+use crate::journal::{Batch, Header, Imaged, Record};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError};
 use crate::target::Target;
@@ -166,7 +166,7 @@ pub fn look_when_up(state: &State) -> Result<(), String> {
 pub(crate) fn wait_on(
     context: &Context<'_>,
     state: &State,
-    header: &mut Header,
+    (header, images): (&mut Header, &[Imaged]),
     restart: &Restart,
     now: Timestamp,
 ) -> Result<(), String> {
@@ -176,7 +176,7 @@ pub(crate) fn wait_on(
         false => Guard::Assumed,
     };
     header.boot = boot_id();
-    confirm::begin_at(header, now, within);
+    confirm::begin_at(header, images, now, within);
     let id = header.change.id;
     let batch = Batch::default().put(id, "", &*header);
     state

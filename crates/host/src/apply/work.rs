@@ -521,7 +521,7 @@ impl Work<'_> {
     /// we are gone, must be able to.
     fn await_confirmation(&mut self, lock: Lock) -> Result<Applied, StateError> {
         let id = self.id();
-        let deadline = confirm::begin(&mut self.header, self.options);
+        let deadline = confirm::begin(&mut self.header, &self.images, self.options);
         if let Err(why) =
             self.options
                 .guard
@@ -552,8 +552,10 @@ impl Work<'_> {
                 });
             }
             confirm::Waited::EndedElsewhere(header) => return Ok(confirm::ended(&header)),
-            confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
-            confirm::Waited::Expired => "nobody confirmed it in time",
+            confirm::Waited::Interrupted => {
+                "interrupted while it waited to be confirmed".to_owned()
+            }
+            confirm::Waited::Expired(why) => why,
         };
         let _lock = match Lock::take(&self.target.root, self.options.lock_wait) {
             Ok(lock) => lock,
@@ -566,7 +568,7 @@ impl Work<'_> {
         {
             return Ok(confirm::ended(&header));
         }
-        self.whys.push(why.to_owned());
+        self.whys.push(why);
         self.take_everything_back()
     }
 }

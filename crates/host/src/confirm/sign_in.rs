@@ -5,16 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::printable;
-use resource::kind::administrators;
+use model::{Probe, printable};
+use resource::Answers;
+use resource::kind::{administrators, sudoers};
 
-use crate::act::place::Root;
 use crate::act::program::Program;
 use crate::journal::Header;
-use model::HostPath;
+use crate::{Host, LocalHost};
 
-/// Account files and sudoers are small; what is larger names nobody.
-const FILE_LIMIT_BYTES: u64 = 4 << 20;
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The programs that log a sign-in, where each release has them.
@@ -93,25 +91,43 @@ pub(super) fn since(header: &Header) -> Since {
     let (Some(activated), Some(wait)) = (header.activated, &header.wait) else {
         return since;
     };
-    let Ok(root) = Root::live() else { return since };
-    for accepted in from_journal(activated).unwrap_or_default() {
+    let accepted = from_journal(activated).unwrap_or_default();
+    if accepted.is_empty() {
+        return since;
+    }
+    let administrators = Administrators::now();
+    for accepted in accepted {
         let SignIn { account, from } = &accepted.sign_in;
-        if !may_administer(&root, account) {
-            continue;
-        }
         let who = printable(account.as_bytes());
-        match began(accepted.pid, wait.connections.as_ref()) {
-            Began::After => {
-                let from = printable(from.as_bytes());
+        let from = printable(from.as_bytes());
+        let counts = match &administrators {
+            Some(known) => administrators::counts(account, &known.0).and_then(|()| {
+                match wait.way_to_root && !known.is_root(account) {
+                    true => Err(
+                        "this changes who becomes root, which a sign-in does not show: \
+                                 `sudo steadfast confirm` from there does"
+                            .to_owned(),
+                    ),
+                    false => Ok(()),
+                }
+            }),
+            None => Err("who administers this host can't be told".to_owned()),
+        };
+        let why = match (began(accepted.pid, wait.connections.as_ref()), counts) {
+            (Began::After, Ok(())) => {
                 since.confirmed_by = Some(format!("{who}, who signed in from {from}"));
                 return since;
             }
-            Began::Before => since.passed_over.push(format!(
-                "{who} signed in, over a connection that began before the change"
-            )),
-            Began::Unknown => since.passed_over.push(format!(
-                "{who} signed in; when that connection began is unknown"
-            )),
+            (Began::After, Err(why)) => format!("{who} signed in, which keeps nothing: {why}"),
+            (Began::Before, _) => {
+                format!("{who} signed in, over a connection that began before the change")
+            }
+            (Began::Unknown, _) => {
+                format!("{who} signed in; when that connection began is unknown")
+            }
+        };
+        if !since.passed_over.contains(&why) {
+            since.passed_over.push(why);
         }
     }
     since
@@ -174,53 +190,34 @@ pub fn parse_journal(entries: &str, activated: Timestamp) -> Vec<Accepted> {
     sign_ins.collect()
 }
 
-/// Root, a member of an administrators' group, or someone whom sudoers names.
-fn may_administer(root: &Root, account: &str) -> bool {
-    let read = |path: HostPath| {
-        let bytes = root.read(&path, FILE_LIMIT_BYTES).ok().flatten();
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-    };
-    let passwd = read(HostPath::literal("/etc/passwd"));
-    let entry = passwd
-        .lines()
-        .find(|line| line.split(':').next() == Some(account));
-    let Some(entry) = entry else { return false };
-    let mut ids = entry.split(':').skip(2);
-    let (uid, gid) = (ids.next(), ids.next());
-    if uid == Some("0") {
-        return true;
-    }
-    let group = read(HostPath::literal("/etc/group"));
-    let in_admin_group = group.lines().any(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next().unwrap_or_default();
-        let number = fields.nth(1);
-        let mut members = fields.next().unwrap_or_default().split(',');
-        administrators::GROUPS.contains(&name)
-            && (number.is_some() && number == gid || members.any(|member| member == account))
-    });
-    in_admin_group || sudoers_names(root, account)
-}
+/// What sudoers(5) and the account files say now.
+struct Administrators(Answers);
 
-/// A rule that begins with the account's name (sudoers(5)). Aliases are not followed: who is
-/// only named through one confirms with the command.
-fn sudoers_names(root: &Root, account: &str) -> bool {
-    let mut files = vec![HostPath::literal("/etc/sudoers")];
-    if let Ok(entries) = std::fs::read_dir("/etc/sudoers.d") {
-        let named = entries.filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            let name = name.to_str().filter(|name| !name.contains(['.', '~']))?;
-            HostPath::literal("/etc/sudoers.d").join(name).ok()
-        });
-        files.extend(named.take(1000));
+impl Administrators {
+    /// Each file that one includes is a round more.
+    const ROUNDS: usize = 16;
+
+    fn now() -> Option<Self> {
+        let host = LocalHost::running().ok()?;
+        let mut answers = Answers::default();
+        answers.insert(Probe::Accounts, host.probe(&Probe::Accounts));
+        for _ in 0..Self::ROUNDS {
+            let probes = sudoers::read(&answers).1.into_iter();
+            let open: BTreeSet<Probe> = probes.filter(|probe| !answers.contains(probe)).collect();
+            if open.is_empty() {
+                return Some(Self(answers));
+            }
+            for probe in open {
+                let observed = host.probe(&probe);
+                answers.insert(probe, observed);
+            }
+        }
+        None
     }
-    files.into_iter().any(|path| {
-        let bytes = root.read(&path, FILE_LIMIT_BYTES).ok().flatten();
-        String::from_utf8_lossy(&bytes.unwrap_or_default())
-            .lines()
-            .any(|line| {
-                let mut words = line.split_whitespace();
-                words.next() == Some(account) && line.contains('=')
-            })
-    })
+
+    fn is_root(&self, account: &str) -> bool {
+        let accounts = self.0.accounts().known();
+        let mut accounts = accounts.iter().flat_map(|seen| &seen.accounts);
+        accounts.any(|seen| seen.name == account && seen.uid == 0)
+    }
 }

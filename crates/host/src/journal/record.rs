@@ -71,6 +71,10 @@ pub struct Wait {
     pub connections: Option<BTreeSet<u32>>,
     /// Who made the change: a confirmation from there shows nothing.
     pub made_by: Session,
+    /// It touches what decides who becomes root: a sign-in of somebody else does not show that anybody
+    /// still can.
+    #[serde(default)]
+    pub way_to_root: bool,
 }
 
 /// The change as it was when an undo began that could cut people off.

@@ -112,7 +112,7 @@ pub(super) fn undo(
         options.guard.disarm(id, state);
         return ended.map_err(unfinished);
     }
-    let deadline = confirm::begin(&mut record.header, options);
+    let deadline = confirm::begin(&mut record.header, &record.images, options);
     record.header.change.state = ChangeState::AwaitingUndoConfirmation;
     state
         .journal()
@@ -149,8 +149,8 @@ pub(super) fn undo(
         confirm::Waited::EndedElsewhere(header) => {
             return Ok(ended(&header, merged, left));
         }
-        confirm::Waited::Interrupted => "interrupted while it waited to be confirmed",
-        confirm::Waited::Expired => "nobody confirmed it in time",
+        confirm::Waited::Interrupted => "interrupted while it waited to be confirmed".to_owned(),
+        confirm::Waited::Expired(why) => why,
     };
     let _lock = match Lock::take(&target.root, options.lock_wait) {
         Ok(lock) => lock,
@@ -162,7 +162,7 @@ pub(super) fn undo(
     if record.header.change.state != awaited {
         return Ok(ended(&record.header, merged, left));
     }
-    let why = vec![why.to_owned()];
+    let why = vec![why];
     let ended = take_undo_back(context, state, record, (options.now)(), why, sink);
     options.guard.disarm(id, state);
     ended.map_err(unfinished)

@@ -1,11 +1,11 @@
 //! Who may administer a host: root and its doubles, and everyone whom sudoers(5) lets run
 //! anything as root.
 
-use model::SourceLine;
 use model::value::{AccountSeen, AccountsSeen};
+use model::{HostPath, SourceLine};
 
-use super::sudoers::{self, Sudoers};
-use super::user::{is_member, place};
+use super::sudoers::{self, AliasKind, Sudoers};
+use super::user::{is_member, known, place};
 use crate::{Answers, Seen};
 
 /// Groups whose members administer a Debian host, by its own sudoers file or by custom.
@@ -71,7 +71,7 @@ pub fn group_administers(name: &str, seen: &Answers) -> Option<bool> {
 
 /// What sudoers says, where it was asked for and there is one.
 fn asked(seen: &Answers) -> Option<Sudoers> {
-    let main = model::HostPath::literal(sudoers::MAIN);
+    let main = HostPath::literal(sudoers::MAIN);
     match seen.file(&main) {
         Seen::Known(_) | Seen::Unknown(_) => Some(sudoers::read(seen).0),
         Seen::Absent | Seen::NotAsked => None,
@@ -84,8 +84,69 @@ pub struct Administrator<'a> {
     pub by: SourceLine,
 }
 
+/// Any command as root, or a shell, which runs any.
 pub fn is_everything(sudoers: &Sudoers, grant: &sudoers::Grant) -> bool {
-    !grant.command.negated && sudoers.is_any_command(grant) && sudoers.runs_as_root(grant)
+    let is_any = sudoers.is_any_command(grant) || sudoers.is_shell(grant);
+    !grant.command.negated && is_any && sudoers.runs_as_root(grant)
+}
+
+fn takes_everything(sudoers: &Sudoers, grant: &sudoers::Grant) -> bool {
+    let commands = std::slice::from_ref(&grant.command);
+    let commands = sudoers.expand(AliasKind::Command, commands);
+    let mut commands = commands.iter();
+    commands.any(|member| member.negated && member.name == "ALL")
+}
+
+/// Does a sign-in of this account show that somebody can still administer the host? The reason where
+/// it does not, or where that can't be told. Custom decides nothing where there is a sudoers.
+pub fn counts(name: &str, seen: &Answers) -> Result<(), String> {
+    let accounts = known(seen).map_err(|reason| reason.to_string())?;
+    let mut named = accounts.accounts.iter();
+    let Some(account) = named.find(|account| account.name == name) else {
+        return Err("it is none of this host's own accounts".to_owned());
+    };
+    let Some(sudoers) = asked(seen) else {
+        let mut groups = GROUPS.iter();
+        let by_custom = account.uid == 0 || groups.any(|group| is_member(accounts, account, group));
+        return match by_custom {
+            true => Ok(()),
+            false => Err("it does not administer this host".to_owned()),
+        };
+    };
+    let mut administrators = administrators(&sudoers, accounts).into_iter();
+    if administrators.any(|administrator| administrator.account.name == name) {
+        return Ok(());
+    }
+    Err(match sudoers.hidden() {
+        None => "sudoers lets it run nothing, or not everything, as root".to_owned(),
+        Some(reason) => format!("sudoers can't be read in full: {reason}"),
+    })
+}
+
+/// Files that decide who becomes root by sudo(8) and su(1). How people sign in shows nothing about
+/// them: a key passes by the passwords that both ask for.
+pub fn is_way_to_root(path: &HostPath) -> bool {
+    const DIRECTORIES: [&str; 3] = ["/etc/sudoers.d", "/usr/libexec/sudo", "/usr/lib/sudo"];
+    const FILES: [&str; 15] = [
+        "/etc/sudoers",
+        "/etc/sudo.conf",
+        "/etc/pam.d/sudo",
+        "/etc/pam.d/sudo-i",
+        "/etc/pam.d/su",
+        "/etc/pam.d/su-l",
+        "/etc/pam.d/common-account",
+        "/etc/pam.d/common-auth",
+        "/etc/pam.d/common-password",
+        "/etc/pam.d/common-session",
+        "/etc/pam.d/common-session-noninteractive",
+        "/bin/su",
+        "/bin/sudo",
+        "/usr/bin/su",
+        "/usr/bin/sudo",
+    ];
+    let mut directories = DIRECTORIES.iter();
+    directories.any(|top| path.is_within(&HostPath::literal(top)))
+        || FILES.iter().any(|file| *path == HostPath::literal(file))
 }
 
 /// Root and its doubles, and everyone whom sudoers lets run anything as root.
@@ -98,15 +159,24 @@ pub fn administrators<'a>(sudoers: &Sudoers, accounts: &'a AccountsSeen) -> Vec<
                 let by = place(account);
                 return Some(Administrator { account, by });
             }
-            let grant = sudoers.grants().find(|grant| {
-                is_everything(sudoers, grant)
-                    && sudoers
-                        .users(grant)
-                        .iter()
-                        .rfind(|member| is_meant(&member.name, account, accounts))
-                        .is_some_and(|member| !member.negated)
-            })?;
-            let by = grant.at.clone();
+            let is_for_it = |grant: &&sudoers::Grant| {
+                sudoers
+                    .users(grant)
+                    .iter()
+                    .rfind(|member| is_meant(&member.name, account, accounts))
+                    .is_some_and(|member| !member.negated)
+            };
+            // The last match wins: `!ALL` takes what a rule before it gave.
+            let mut by = None;
+            let as_root = sudoers.grants().filter(|grant| sudoers.runs_as_root(grant));
+            for grant in as_root.filter(is_for_it) {
+                if is_everything(sudoers, grant) {
+                    by = Some(grant.at.clone());
+                } else if takes_everything(sudoers, grant) {
+                    by = None;
+                }
+            }
+            let by = by?;
             Some(Administrator { account, by })
         })
         .collect()

@@ -3,7 +3,9 @@
 use model::value::Reason;
 use model::{HostPath, Probe};
 
-use crate::support::{Host, judge, refused, words};
+use resource::kind::administrators::{counts, is_way_to_root};
+
+use crate::support::{Host, judge, observe, path, refused, resource, words};
 use crate::{accounts, sudo};
 
 const DEFAULTS: &str = "\
@@ -205,4 +207,65 @@ fn doubt_is_no_pass() {
 #[test]
 fn mistakes_are_refused_at_load() {
     refused("admin_login: {factors: 3}", "`factors` is 1 or 2");
+}
+
+/// Whose sign-in shows that somebody can still administer the host.
+#[test]
+fn whose_sign_in_counts() {
+    let yes = "yes";
+    let no = "sudoers lets it run nothing, or not everything, as root";
+    for (name, drop_in, expected) in [
+        ("root", "", yes),
+        ("ana", "", yes),
+        // By its own group of accounts.
+        ("svc", "", yes),
+        ("li", "", no),
+        ("li", "li ALL=(www-data) NOPASSWD: /usr/bin/id", no),
+        ("li", "li ALL=(www-data) ALL", no),
+        ("li", "li ALL=(root) NOPASSWD: /usr/bin/id", no),
+        ("li", "li ALL=(root) NOPASSWD: /usr/bin/rsync", no),
+        ("li", "li ALL=!ALL", no),
+        ("li", "li2 ALL=(ALL) ALL", no),
+        ("li", "li ALL=(ALL) ALL\nli ALL=(ALL) !ALL", no),
+        ("li", "%ops ALL=(ALL) ALL\nli ALL=(ALL) !ALL", no),
+        ("li", "ALL, !li ALL=(ALL) ALL", no),
+        ("li", "%ops ALL=(ALL) ALL", yes),
+        ("li", "%ops ALL=(ALL:ALL) NOPASSWD: ALL", yes),
+        ("li", "%#50 ALL=(root) ALL", yes),
+        ("li", "#1001 ALL=ALL", yes),
+        ("li", "User_Alias OPS = li, ana\nOPS ALL=(ALL) ALL", yes),
+        ("li", "li ALL=(root) /bin/bash", yes),
+        ("li", "li ALL=(ALL) ALL, !/usr/bin/su", yes),
+        ("ana", "ana ALL=(ALL) !ALL", no),
+        (
+            "zoe",
+            "zoe ALL=(ALL) ALL",
+            "it is none of this host's own accounts",
+        ),
+    ] {
+        let seen = observe(&resource("admin_login: {factors: 2}"), &host("", drop_in));
+        let said = counts(name, &seen).err();
+        assert_eq!(
+            said.as_deref().unwrap_or(yes),
+            expected,
+            "{name}: {drop_in}"
+        );
+    }
+}
+
+#[test]
+fn what_decides_who_becomes_root() {
+    for (at, expected) in [
+        ("/etc/sudoers", true),
+        ("/etc/sudoers.d/ana", true),
+        ("/etc/sudoers.old", false),
+        ("/etc/pam.d/sudo", true),
+        ("/etc/pam.d/common-auth", true),
+        ("/etc/pam.d/sshd", false),
+        ("/usr/bin/sudo", true),
+        ("/usr/libexec/sudo/sudoers.so", true),
+        ("/etc/ssh/sshd_config", false),
+    ] {
+        assert_eq!(is_way_to_root(&path(at)), expected, "{at}");
+    }
 }

@@ -59,7 +59,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             ConfirmError::TooLate(_) => (Exit::TakenBack, "it is being taken back; apply it again"),
             ConfirmError::Unproven { .. } => (
                 Exit::Findings,
-                "sign in anew, which confirms it; or add --unproven to keep it all the same",
+                "sign in anew, and confirm it from there; or add --unproven to keep it all the same",
             ),
             ConfirmError::Lock(_) => (Exit::Findings, "try again"),
             ConfirmError::State(_) | ConfirmError::Act(_) => (

@@ -33,7 +33,7 @@ fn is_in_effect(host: &Host) {
 }
 
 /// People with keys: `ana` administers the host, `bob` does not.
-fn people(host: &Host) {
+pub fn people(host: &Host) {
     host.shell(
         "useradd -m -s /bin/sh -G sudo ana && useradd -m -s /bin/sh bob && useradd -m -s /bin/sh cleo \
          && mkdir -p /root/keys && ssh-keygen -q -t ed25519 -N '' -f /root/keys/id \
@@ -44,7 +44,7 @@ fn people(host: &Host) {
 
 /// Signs in over the network as `who`, for as long as a busy journald takes to look up the
 /// session's program: what is gone by then, it can't name.
-fn sign_in(host: &Host, who: &str) -> bool {
+pub fn sign_in(host: &Host, who: &str) -> bool {
     let options = "-i /root/keys/id -o BatchMode=yes -o StrictHostKeyChecking=no \
                    -o UserKnownHostsFile=/dev/null";
     let line = format!("ssh {options} {who}@127.0.0.1 sleep 3");

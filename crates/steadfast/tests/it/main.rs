@@ -13,6 +13,7 @@ mod inventory;
 mod lab_broken;
 mod lab_command;
 mod lab_confirm;
+mod lab_confirm_who;
 mod lab_elsewhere;
 mod lab_feeds;
 mod lab_kill;

@@ -107,6 +107,11 @@ impl Sudoers {
             .any(|member| !member.negated && member.name == "ALL")
     }
 
+    /// Does this rule give a shell, with which anything is run?
+    pub fn is_shell(&self, grant: &Grant) -> bool {
+        matches!(self.reach(grant), Reach::Through(program) if reach::is_shell(&program))
+    }
+
     /// What this rule's command reaches, at most.
     pub fn reach(&self, grant: &Grant) -> Reach {
         let members = self.expand(AliasKind::Command, std::slice::from_ref(&grant.command));

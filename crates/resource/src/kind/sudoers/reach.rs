@@ -115,6 +115,12 @@ const RULES: [&str; 4] = ["/etc/sudoers", "/etc/passwd", "/etc/shadow", "/etc/cr
 /// A pattern may compile to this much, and no more.
 const PATTERN_LIMIT_BYTES: usize = 1 << 18;
 
+/// Is it a shell, or what starts one?
+pub fn is_shell(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    SHELLS.contains(&name)
+}
+
 /// What one command reaches, aliases aside.
 pub fn reach(member: &Member) -> Reach {
     let command = member.name.as_str();
