@@ -108,8 +108,8 @@ pub enum Event {
         id: ChangeId,
         why: String,
     },
-    /// What was told to go back, or was not, and can't be looked at.
-    Unseen {
+    /// Why not all is known to be as it was before: something can't be looked at, or is others'.
+    NotAsBefore {
         why: String,
     },
     Committed {

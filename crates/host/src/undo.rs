@@ -10,6 +10,7 @@ pub(crate) mod again;
 pub mod choice;
 mod decide;
 pub mod look_again;
+mod meanwhile;
 mod path;
 mod since;
 mod upgraded;
@@ -17,6 +18,7 @@ mod upgraded;
 pub use choice::Choice;
 pub(crate) use decide::missing_images;
 use decide::{Decided, decide};
+pub(crate) use meanwhile::{Apart, take_back_apart};
 
 use jiff::Timestamp;
 use model::count::plural;
@@ -624,6 +626,28 @@ fn carry_out(
         id,
         why: "undo".to_owned(),
     });
+    let outcome = put_as_decided(context, state, record, &chosen, sink);
+    outcome.tell(id, sink);
+    outcome.refuse_halfway(id)?;
+    let left = Left {
+        standing: choice::names(record, &record.header.leaves),
+        anew: outcome.anew.clone(),
+        unseen: outcome.unseen.clone(),
+        differing: outcome.differing.clone(),
+        outside: record.header.change.outside.clone(),
+        ..Left::default()
+    };
+    Ok((outcome, left))
+}
+
+/// Each path becomes what was decided, and is looked at.
+fn put_as_decided(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+    sink: &mut dyn FnMut(Event),
+) -> Outcome {
     let images: Vec<Imaged> = record
         .images
         .iter()
@@ -637,10 +661,9 @@ fn carry_out(
             image
         })
         .collect();
-    let journal = (state.journal(), id);
     let mut outcome = take_back(
         context,
-        journal,
+        (state.journal(), record.header.change.id),
         &record.plan,
         &mut record.actions,
         &images,
@@ -653,18 +676,8 @@ fn carry_out(
     {
         outcome.stuck.push(error.to_string());
     }
-    look_at_the_rest(context, &record.images, &chosen, &mut outcome);
-    outcome.tell(id, sink);
-    outcome.refuse_halfway(id)?;
-    let left = Left {
-        standing: choice::names(record, &record.header.leaves),
-        anew: outcome.anew.clone(),
-        unseen: outcome.unseen.clone(),
-        differing: outcome.differing.clone(),
-        outside: record.header.change.outside.clone(),
-        ..Left::default()
-    };
-    Ok((outcome, left))
+    look_at_the_rest(context, &record.images, chosen, &mut outcome);
+    outcome
 }
 
 /// The cache of libraries is made from what is there, where that is not what was there before.

@@ -15,8 +15,9 @@ use crate::act::{runtime, together};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Kept, Role};
-use crate::state::{StateError, digest_of};
-use crate::take_back::take_back;
+use crate::records::is_by_entry;
+use crate::state::{ChangeRecord, StateError, digest_of};
+use crate::undo::{Apart, take_back_apart};
 use crate::validate::{self, Laid};
 
 /// A service that makes more files at its start than this keeps data there.
@@ -376,10 +377,13 @@ impl Work<'_> {
             _ => {}
         }
         // Those of thousands of paths are stored once, at the end.
-        let images = (!super::is_large(self.plan)).then(|| self.state.images());
+        let is_large = super::is_large(self.plan);
         for place in self.places.of_action(action.id) {
             let image = &mut self.images[*place];
             if image.role == Role::Touched {
+                // By these it is told what others do to them meanwhile.
+                let is_stored = !is_large || is_by_entry(&image.path);
+                let images = is_stored.then(|| self.state.images());
                 image.after = Some(image.now(&self.target.root, images)?);
             }
         }
@@ -524,6 +528,10 @@ impl Work<'_> {
 
     fn capture_after(&mut self) -> Result<(), StateError> {
         for image in &mut self.images {
+            // Others write them at any time: what they did since the action is none of the change's.
+            if is_by_entry(&image.path) && image.after.is_some() {
+                continue;
+            }
             image.after = Some(image.now(&self.target.root, Some(self.state.images()))?);
         }
         Ok(())
@@ -564,17 +572,25 @@ impl Work<'_> {
         });
         self.give_up(sets, why);
         self.write_header()?;
-        let sets = &self.sets;
-        let outcome = take_back(
-            &self.context,
-            (self.state.journal(), id),
-            self.plan,
-            &mut self.records,
-            &self.images,
-            &|id| failed.contains(&sets.of[&id]),
-            self.sink,
-        );
+        let actions = self.plan.actions.iter().map(|action| action.id);
+        let chosen = actions.filter(|id| failed.contains(&self.sets.of[id]));
+        let chosen = chosen.collect();
+        let mut record = ChangeRecord {
+            header: self.header.clone(),
+            plan: self.plan.clone(),
+            actions: std::mem::take(&mut self.records),
+            images: std::mem::take(&mut self.images),
+        };
+        let taken = take_back_apart(&self.context, self.state, &mut record, &chosen, self.sink);
+        self.records = record.actions;
+        self.images = record.images;
+        for image in &mut self.images {
+            image.undo = None;
+        }
+        self.header.images = record.header.images;
+        let Apart { outcome, left } = taken?;
         outcome.tell(id, self.sink);
+        self.whys.extend(left);
         self.whys.extend(outcome.stuck);
         Ok(())
     }

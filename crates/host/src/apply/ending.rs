@@ -8,8 +8,8 @@ use crate::act::Context;
 use crate::event::Event;
 use crate::journal::{ActionRecord, Batch, Header, Imaged};
 use crate::outside;
-use crate::state::{State, StateError};
-use crate::take_back::take_back;
+use crate::state::{ChangeRecord, State, StateError};
+use crate::undo::{Apart, take_back_apart};
 
 /// Takes back all that stands of a change, checks it, and records how it ended.
 #[expect(
@@ -39,17 +39,18 @@ pub(crate) fn finish_taking_back(
     let journal = state.journal();
     journal.write(Batch::default().put(id, "", header))?;
     context.crash.here("rolling_back");
-    let outcome = take_back(
-        context,
-        (journal, id),
-        plan,
-        records,
-        images,
-        &|_| true,
-        sink,
-    );
+    let mut record = ChangeRecord {
+        header: header.clone(),
+        plan: plan.clone(),
+        actions: records.to_vec(),
+        images: images.to_vec(),
+    };
+    let all = plan.actions.iter().map(|action| action.id).collect();
+    let Apart { outcome, left } = take_back_apart(context, state, &mut record, &all, sink)?;
+    records.clone_from_slice(&record.actions);
+    header.images = record.header.images;
     for why in &outcome.unseen {
-        sink(Event::Unseen { why: why.clone() });
+        sink(Event::NotAsBefore { why: why.clone() });
     }
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
@@ -58,7 +59,8 @@ pub(crate) fn finish_taking_back(
     if let Some(since) = outside::since(records) {
         header.change.outside = outside::tell(images, state, since, sink);
     }
-    let seen = outcome.proof(&header.change.outside).is_some();
+    let seen = left.is_empty() && outcome.proof(&header.change.outside).is_some();
+    why.extend(left);
     header.change.state = match verified {
         true => ChangeState::RolledBack,
         false => ChangeState::NeedsHuman,

@@ -46,6 +46,11 @@ pub const STATUS: &str = "/var/lib/dpkg/status";
 pub const LINKER_CACHE: &str = "/etc/ld.so.cache";
 pub const ALTERNATIVES: &str = "/var/lib/dpkg/alternatives";
 
+/// Do many have entries in it?
+pub fn is_by_entry(path: &HostPath) -> bool {
+    matches!(shared(path), Some(Shared::Entries(_)))
+}
+
 /// What this path is, where many have a part in it.
 pub fn shared(path: &HostPath) -> Option<Shared> {
     let text = str::from_utf8(path.as_bytes()).ok()?;

@@ -21,6 +21,9 @@ pub struct Choice {
     pub keep_theirs: bool,
     /// Data that was written since into places that packages of the change made goes with them.
     pub accept_data_loss: bool,
+    /// Nobody asked for it: the change is taken back by itself, and what packages and their services
+    /// made where they keep data goes with them.
+    pub by_itself: bool,
 }
 
 impl Choice {

@@ -21,7 +21,7 @@ use crate::checked;
 use crate::image::{FileTime, Node};
 use crate::journal::{ActionRecord, Imaged, Kept, Role, UndoTo};
 use crate::mounted::Mounted;
-use crate::records::{Shared, shared};
+use crate::records::{Shared, is_by_entry, shared};
 use crate::state::{ChangeRecord, digest_of};
 use crate::take_back::is_peoples;
 
@@ -37,6 +37,15 @@ const NOTES: [&str; 6] = [
     "/var/lib/systemd",
     "/var/lib/ucf",
 ];
+
+/// Is it where programs keep data?
+fn is_of_data(path: &HostPath) -> bool {
+    let within = |tops: &[&'static str]| {
+        tops.iter()
+            .any(|top| path.is_within(&HostPath::literal(top)))
+    };
+    within(&DATA_TOPS) && !within(&NOTES)
+}
 
 /// The files that will not be byte for byte as before, and what else stays.
 #[derive(Debug, Default)]
@@ -74,7 +83,10 @@ pub(super) fn decide(
         obstacles: Vec::new(),
         ways: BTreeMap::new(),
     };
-    deciding.add_what_goes_along(record)?;
+    // While the rest of the change is carried out, its images are as they were noted.
+    if !choice.by_itself || record.header.leaves.is_empty() {
+        deciding.add_what_goes_along(record)?;
+    }
     deciding.look_at_paths(record, &standing)?;
     deciding.settle_people(record, &standing)?;
     deciding.settle_data(record)?;
@@ -195,6 +207,10 @@ impl Deciding<'_> {
             let goes = match &now {
                 Node::Absent => false,
                 // Others' files in it are seen when it is looked at.
+                // What services wrote until now goes with a change that goes by itself.
+                Node::Directory { .. } if packages.logs.contains(path) && self.choice.by_itself => {
+                    true
+                }
                 Node::Directory { .. } if packages.logs.contains(path) => {
                     let names = self.context.root.list(path)?;
                     names.is_some_and(|names| names.is_empty())
@@ -397,6 +413,14 @@ impl Deciding<'_> {
                 });
                 continue;
             }
+            if self.choice.by_itself && !is_peoples(&place) {
+                for path in blocked {
+                    if let Some(way) = self.ways.get_mut(&path) {
+                        way.verdict = Verdict::Exact;
+                    }
+                }
+                continue;
+            }
             if self.choice.accept_data_loss {
                 for path in blocked {
                     if let Some(way) = self.ways.get_mut(&path) {
@@ -446,10 +470,6 @@ impl Deciding<'_> {
     /// The topmost directories in which programs keep data, and that packages of the change made. What
     /// is made of one since is one thing: a database of which half is taken away is none.
     fn places_of_data(&self, record: &ChangeRecord) -> Vec<HostPath> {
-        let within = |path: &HostPath, tops: &[&'static str]| {
-            tops.iter()
-                .any(|top| path.is_within(&HostPath::literal(top)))
-        };
         let mut places: Vec<HostPath> = Vec::new();
         // A directory comes before what lies in it.
         for image in &record.images {
@@ -460,8 +480,7 @@ impl Deciding<'_> {
                 && image.before == Node::Absent
                 && matches!(way.current, Node::Directory { .. })
                 && !matches!(way.verdict, Verdict::Stay)
-                && within(&image.path, &DATA_TOPS)
-                && !within(&image.path, &NOTES)
+                && is_of_data(&image.path)
                 && !places.iter().any(|place| image.path.is_within(place))
             {
                 places.push(image.path.clone());
@@ -511,6 +530,16 @@ impl Deciding<'_> {
             .is_some_and(|packages| packages.of_others.contains(path))
     }
 
+    /// What packages made goes by itself with all that their services wrote there since, but for
+    /// where people write.
+    fn goes_with_services(&self, image: &Imaged) -> bool {
+        let is_packaged = |way: &Way| way.is_packaged;
+        self.choice.by_itself
+            && image.before == Node::Absent
+            && self.ways.get(&image.path).is_some_and(is_packaged)
+            && !is_peoples(&image.path)
+    }
+
     /// What still stands in the way, and the directories in which something stays: from the leaves
     /// up.
     fn settle_rest(&mut self, record: &ChangeRecord) -> Result<(), UndoError> {
@@ -520,6 +549,9 @@ impl Deciding<'_> {
                 continue;
             };
             let mut verdict = way.verdict.clone();
+            if matches!(verdict, Verdict::Blocked(_)) && self.goes_with_services(image) {
+                verdict = Verdict::Exact;
+            }
             if let Verdict::Blocked(obstacle) = verdict {
                 let is_half = self
                     .packages
@@ -540,7 +572,8 @@ impl Deciding<'_> {
             }
             let goes = image.before == Node::Absent && matches!(verdict, Verdict::Exact);
             let is_directory = matches!(way.current, Node::Directory { .. });
-            if goes && is_directory && !image.all {
+            let is_services = self.goes_with_services(image);
+            if goes && is_directory && !image.all && !is_services {
                 match self.strangers_in(&image.path).first() {
                     Some(strange) if self.choice.keep_theirs => {
                         self.decided.theirs.push(strange.clone());
@@ -597,7 +630,10 @@ impl Deciding<'_> {
             .filter(|image| image.all)
             .map(|image| &image.path)
             .collect();
-        let is_in_whole = |path: &HostPath| whole.iter().any(|top| path.is_within(top));
+        // Where a change goes by itself, what is left of its accounts is what its services wrote.
+        let is_services = |path: &HostPath| self.choice.by_itself && !is_peoples(path);
+        let is_in_whole =
+            |path: &HostPath| is_services(path) || whole.iter().any(|top| path.is_within(top));
         let stay = packages.accounts(
             self.context,
             &record.images,
@@ -845,10 +881,6 @@ fn of_the_moment(path: &HostPath) -> bool {
     ["/run", "/dev"]
         .iter()
         .any(|top| path.is_within(&HostPath::literal(top)))
-}
-
-fn is_by_entry(path: &HostPath) -> bool {
-    matches!(shared(path), Some(Shared::Entries(_)))
 }
 
 fn has(record: &ChangeRecord, path: &HostPath) -> bool {

@@ -116,6 +116,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         except: args.except.clone(),
         keep_theirs: args.keep_theirs,
         accept_data_loss: args.accept_data_loss,
+        by_itself: false,
     };
     let undone = host::undo_chosen(&host, &state, change.id, &choice, &options, &mut |event| {
         // Nobody may be reading; the journal has it all.

@@ -36,6 +36,8 @@ pub struct Lines<'a> {
     /// Some of the change was taken back, or could not be.
     taken_back: bool,
     stuck: bool,
+    /// Something was named that is not known to be as it was.
+    not_as_before: bool,
     /// Paths that were put back, since the last end.
     put_back: usize,
     /// All of them: where a set's taking back did not work out, the whole change goes back, and
@@ -62,6 +64,7 @@ impl<'a> Lines<'a> {
             ticking: false,
             taken_back: false,
             stuck: false,
+            not_as_before: false,
             put_back: 0,
             told: BTreeSet::new(),
             said_stuck: BTreeSet::new(),
@@ -186,7 +189,10 @@ impl<'a> Lines<'a> {
                 self.said_stuck.insert(why.clone());
                 self.failed("could not be put back", why)
             }
-            Event::Unseen { why } => self.failed("is not looked at, or left", why),
+            Event::NotAsBefore { why } => {
+                self.not_as_before = true;
+                self.failed("not known to be as it was before", why)
+            }
             Event::Committed { id, no_way_back } => {
                 let without = match self.taken_back {
                     true => ", without what was taken back",
@@ -218,6 +224,11 @@ impl<'a> Lines<'a> {
         if same == of && !self.stuck {
             let text = match of {
                 0 => "taken back; it had touched no file".to_owned(),
+                _ if std::mem::take(&mut self.not_as_before) => {
+                    format!(
+                        "taken back, but for what is named above: {same} of {of} {files} checked"
+                    )
+                }
                 _ => format!("taken back: {same} of {of} {files} checked, and as before"),
             };
             let sign = self.style.sign(Sign::Done);

@@ -21,6 +21,7 @@ mod lab_machine_kernel;
 mod lab_machine_patch;
 mod lab_machine_power;
 mod lab_made_anew;
+mod lab_meanwhile;
 mod lab_nginx;
 mod lab_older_state;
 mod lab_packages;

@@ -1,0 +1,194 @@
+//! A change that brought packages and is taken back by itself, since something failed, nobody
+//! confirmed it or it was interrupted: what others did meanwhile to the databases that all share,
+//! and to settings, is not the change's, and stays, as in an undo that somebody asked for.
+
+use std::collections::BTreeSet;
+
+use model::{ActionId, HostPath};
+
+use super::{Choice, Decided, UndoError, decide, put_as_decided};
+use crate::act::held::LEFT_AT_WORK;
+use crate::act::{Context, account};
+use crate::apply::{image_key, upgrades};
+use crate::event::Event;
+use crate::image::Node;
+use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
+use crate::records::is_by_entry;
+use crate::state::{ChangeRecord, State, StateError};
+use crate::take_back::{Outcome, take_back};
+
+/// What a taking back that nobody asked for came to.
+pub(crate) struct Apart {
+    pub(crate) outcome: Outcome,
+    /// What is not as it was before the change, since it is others', and what may have been.
+    pub(crate) left: Vec<String>,
+}
+
+/// Takes these actions back, but for what others made meanwhile, where packages are among them.
+pub(crate) fn take_back_apart(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Apart, StateError> {
+    let brought = upgrades(&record.plan);
+    let began = |one: &ActionRecord| {
+        brought.contains(&one.id) && chosen.contains(&one.id) && one.state.was_begun()
+    };
+    if !context.root.is_live() || !record.actions.iter().any(began) {
+        return Ok(Apart {
+            outcome: whole(context, state, record, chosen, sink),
+            left: Vec::new(),
+        });
+    }
+    let leaves = std::mem::take(&mut record.header.leaves);
+    let actions = record.plan.actions.iter().map(|action| action.id);
+    record.header.leaves = actions.filter(|id| !chosen.contains(id)).collect();
+    let apart = apart(context, state, record, chosen, sink);
+    record.header.leaves = leaves;
+    apart
+}
+
+fn apart(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Apart, StateError> {
+    let mut left = Vec::new();
+    let found = match look(context, record) {
+        Ok(cut_short) => {
+            if cut_short && others_may_have_written(record) {
+                left.push(
+                    "packages and accounts went back as a whole: what others did to them since \
+                     the upgrade was cut off can't be told from what it did"
+                        .to_owned(),
+                );
+            }
+            decided(context, record)
+        }
+        Err(error) => Err(error),
+    };
+    let Decided {
+        merged,
+        theirs,
+        stays,
+    } = match found {
+        Ok(decided) => decided,
+        // It goes back all the same: it may be what cuts everybody off.
+        Err(error) => {
+            let why = format!(
+                "what others did meanwhile could not be told apart, and went with it: {}",
+                words(&error)
+            );
+            sink(Event::NotAsBefore { why: why.clone() });
+            for image in &mut record.images {
+                image.undo = None;
+            }
+            context.let_go();
+            return Ok(Apart {
+                outcome: whole(context, state, record, chosen, sink),
+                left: vec![why],
+            });
+        }
+    };
+    let paths = |all: &[HostPath], what: &str| -> Vec<String> {
+        all.iter().map(|path| format!("{path}: {what}")).collect()
+    };
+    left.extend(paths(&theirs, "left as others made it meanwhile"));
+    left.extend(paths(&merged, "holds what others wrote meanwhile"));
+    left.extend(stays);
+    let mut batch = Batch::default();
+    for image in &record.images {
+        batch = batch.put(record.header.change.id, image_key(image), image);
+    }
+    // Read again after a crash, with the images that were added.
+    let header = Header {
+        leaves: BTreeSet::new(),
+        ..record.header.clone()
+    };
+    batch = batch.put(record.header.change.id, "", &header);
+    state.journal().write(batch)?;
+    state.images().keep_fresh();
+    for why in &left {
+        sink(Event::NotAsBefore { why: why.clone() });
+    }
+    let outcome = put_as_decided(context, state, record, chosen, sink);
+    Ok(Apart { outcome, left })
+}
+
+/// Of so many places it is said why they are in the way.
+const SAID: usize = 5;
+
+fn words(error: &UndoError) -> String {
+    let UndoError::Conflict(obstacles) = error else {
+        return error.to_string();
+    };
+    let said = obstacles.iter().take(SAID);
+    let said: Vec<String> = said
+        .map(|one| format!("{}: {}", one.what, one.why))
+        .collect();
+    match obstacles.len().saturating_sub(SAID) {
+        0 => said.join("; "),
+        more => format!("{}; and {more} more", said.join("; ")),
+    }
+}
+
+/// As if nobody else had been there.
+fn whole(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+    sink: &mut dyn FnMut(Event),
+) -> Outcome {
+    take_back(
+        context,
+        (state.journal(), record.header.change.id),
+        &record.plan,
+        &mut record.actions,
+        &record.images,
+        &|id| chosen.contains(&id),
+        sink,
+    )
+}
+
+/// Nobody else changes packages and accounts from here on. What the change left where it was not
+/// looked at, since it did not come so far, is what is there. Was one of its upgrades cut short?
+fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoError> {
+    context.hold_dpkg(LEFT_AT_WORK)?;
+    let of_accounts = |image: &Imaged| account::is_of_accounts(&image.path);
+    if record.images.iter().any(of_accounts) {
+        context.hold_accounts()?;
+    }
+    for image in &mut record.images {
+        if image.role == Role::Touched && image.after.is_none() {
+            let images = is_by_entry(&image.path).then_some(context.images);
+            image.after = Some(image.now(context.root, images)?);
+        }
+    }
+    let upgrades = upgrades(&record.plan);
+    let is_cut_short =
+        |state: &ActionState| matches!(state, ActionState::Begun | ActionState::Failed { .. });
+    let mut actions = record.actions.iter();
+    Ok(actions.any(|one| upgrades.contains(&one.id) && is_cut_short(&one.state)))
+}
+
+/// Is any of the databases that all share other than it was?
+fn others_may_have_written(record: &ChangeRecord) -> bool {
+    record.images.iter().any(|image| {
+        let is_other = |now: &Node| !now.same_as(&image.before);
+        is_by_entry(&image.path) && image.after.as_ref().is_some_and(is_other)
+    })
+}
+
+fn decided(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Decided, UndoError> {
+    let choice = Choice {
+        keep_theirs: true,
+        by_itself: true,
+        ..Choice::default()
+    };
+    decide(context, record, &choice)
+}

@@ -1,0 +1,102 @@
+//! What others did while a change was at work, or waited, stays when the change is taken back by
+//! itself: other packages, accounts, memberships, edits. As an undo that somebody asked for has it.
+
+use lab::Release;
+
+use crate::booted::{Host, wait};
+use crate::lab_patch::MAKE;
+use crate::packages::host_that_can_install;
+
+/// A role that fails, without any crash.
+#[test]
+fn what_others_did_while_a_role_failed_stays() {
+    let names = ["redis-server", "hello"];
+    let Some(host) = host_that_can_install(Release::Bookworm, &names) else {
+        return;
+    };
+    host.role(
+        "fails",
+        "  - package: {name: redis-server}\n  \
+         - command: {name: slow, check: [/usr/bin/test, -e, /etc/slow], \
+         fix: [/bin/sh, -c, 'touch /root/begun; for i in $(seq 900); do test -e /root/go && exit 1; sleep 0.1; done'], \
+         undo: [/usr/bin/true], timeout_s: 120}\n",
+    );
+    host.shell("useradd -m eve");
+    let apply = ["apply", "--role", "fails", "--all-or-nothing", "--yes"];
+    let running = host.start(&apply);
+    host.wait_for("test -e /root/begun", crate::booted::LIMIT);
+    host.shell(
+        "DEBIAN_FRONTEND=noninteractive apt-get -qq -y install hello; useradd -m zed; usermod -aG sudo eve; \
+         echo '# mine' >> /etc/redis/redis.conf; touch /root/go",
+    );
+    let said = wait(running).expect(
+        4,
+        &["not known to be as it was before", "/etc/redis/redis.conf"],
+    );
+    assert!(!said.err.contains("and as before"), "{said}");
+    host.shell("hello && dpkg --verify hello && dpkg -s hello && id zed && test -d /home/zed");
+    assert!(host.shell("id -nG eve").contains("sudo"));
+    host.shell("tail -1 /etc/redis/redis.conf | grep -q mine");
+    // What is the change's own is gone, but for the account whose file was edited.
+    host.shell("! dpkg -s redis-server && ! test -e /usr/bin/redis-server");
+    assert_eq!(host.shell("dpkg --audit"), "");
+}
+
+/// Nobody else was there: it goes back to the byte, and is proven.
+#[test]
+fn alone_a_role_that_failed_goes_back_exactly() {
+    let names = ["redis-server", "hello"];
+    let Some(host) = host_that_can_install(Release::Bookworm, &names) else {
+        return;
+    };
+    host.role(
+        "fails",
+        "  - package: {name: redis-server}\n  \
+         - command: {name: no, check: [/usr/bin/test, -e, /etc/slow], fix: [/bin/sh, -c, 'sleep 2; exit 1'], undo: [/bin/true]}\n",
+    );
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let before = host.snapshot();
+    let apply = ["apply", "--role", "fails", "--all-or-nothing", "--yes"];
+    let said = host.steadfast(&apply);
+    assert!(!said.err.contains("meanwhile"), "{said}");
+    crate::lab_patch::expect_same(&host, &before);
+}
+
+/// An upgrade that nobody confirms, through which people may get in.
+#[test]
+fn what_others_did_while_an_upgrade_waited_stays() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let made = |version: &str| {
+        format!(
+            "{MAKE}d=/root/build/wireguard-tools; mkdir -p $d/etc $d/DEBIAN; echo {version} > $d/etc/demo.conf\n\
+             printf '/etc/demo.conf\\n' > $d/DEBIAN/conffiles\n\
+             make wireguard-tools {version} ''\nmkdir -p /root/build/other; make other 1 ''\nindex\n"
+        )
+    };
+    host.shell(&made("1"));
+    host.shell("apt-get -qq -y install wireguard-tools >/dev/null; useradd -m eve");
+    host.shell(&made("2"));
+    let apply = [
+        "patch",
+        "apply",
+        "--yes",
+        "--detach",
+        "--confirm-within",
+        "20s",
+    ];
+    host.steadfast(&apply).expect(0, &[]);
+    host.shell(
+        "apt-get -qq -y install other >/dev/null; useradd -m zed; usermod -aG sudo eve; echo '# mine' >> /etc/demo.conf",
+    );
+    host.wait_for_state("rolled_back", crate::booted::LIMIT);
+    let show = host.steadfast(&["show", "last"]).expect(0, &[]);
+    assert!(show.out.contains("/etc/demo.conf"), "{show}");
+    assert_eq!(
+        host.shell("dpkg-query -W -f '${Package} ${Version}\\n' other wireguard-tools"),
+        "other 1\nwireguard-tools 1\n"
+    );
+    assert!(host.shell("id zed; id -nG eve").contains("sudo"));
+    host.shell("tail -1 /etc/demo.conf | grep -q mine");
+}
