@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use advisory::assess::{Assessment, Finding, Question, Source, assess};
 use advisory::kernel::Kernel;
-use advisory::matching::SIGNED_KERNELS;
+use advisory::matching::{SIGNED_KERNELS, speaking};
 use advisory::rank::{Clocks, Exposure, HumanImpact};
 use host::feeds::{FeedError, Feeds, Held};
 use host::packages::old_files::OldFiles;
@@ -192,6 +192,16 @@ impl<'a> Outlook<'a> {
                     .assess(components, &exposure, &self.kernel, self.terms)
             },
         })
+    }
+
+    /// Does any feed have an advisory of this name, or one that calls itself so?
+    pub fn speaks_of(&self, name: &str) -> Result<bool, FeedError> {
+        for source in self.advisories.sources()? {
+            if !speaking(&source.index, name).map_err(damaged)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What becomes of the findings when packages get these versions.

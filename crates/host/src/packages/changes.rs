@@ -2,11 +2,17 @@
 //! (deb-changelog(5)).
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use flate2::read::MultiGzDecoder;
+use model::PackageUpgrade;
 use serde::{Deserialize, Serialize};
+
+use crate::act::ActError;
+use crate::act::upgrade::file_name;
 
 /// The entries since the last upgrade; those of years are not wanted.
 const HEAD_BYTES: u64 = 64 << 10;
@@ -85,4 +91,77 @@ fn entry(line: &str) -> Option<&str> {
         .filter(|_| line.starts_with(is_name))?;
     let (version, rest) = rest.split_once(')')?;
     rest.contains("; ").then_some(version)
+}
+
+/// Where a package's changelog lies (Debian policy, 12.7); of one that is made for the distribution alone
+/// it has the second name.
+const NAMES: [&str; 2] = ["changelog.Debian.gz", "changelog.gz"];
+
+/// What the changelogs in fetched package files say, by package. `folder` holds the files. A package
+/// whose documentation lies in another's says nothing of its own.
+///
+/// # Errors
+/// When dpkg-deb or tar can't be run.
+pub fn announced(
+    folder: &Path,
+    packages: &[PackageUpgrade],
+) -> Result<BTreeMap<String, Changes>, ActError> {
+    let mut all = BTreeMap::new();
+    for package in packages {
+        let name = package.bare_name();
+        let packed = changelog_of(&folder.join(file_name(package)), name)
+            .map_err(|error| ActError::program(format!("read the changelog of `{name}`"), error))?;
+        if !packed.is_empty() {
+            let changes = read_changes(&packed, package.from.as_deref());
+            all.insert(name.to_owned(), changes);
+        }
+    }
+    Ok(all)
+}
+
+/// The beginning of the changelog in a package file; empty where it has none.
+fn changelog_of(archive: &Path, name: &str) -> std::io::Result<Vec<u8>> {
+    let quiet = |program: &str| {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir("/")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+    };
+    // Of the whole content only one member is kept, and no more of it than is read here.
+    let mut content = quiet("/usr/bin/dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(archive)
+        .stdin(Stdio::null())
+        .spawn()?;
+    let piped = content.stdout.take().map_or_else(Stdio::null, Stdio::from);
+    let members = NAMES.map(|file| format!("./usr/share/doc/{name}/{file}"));
+    let taken = quiet("/usr/bin/tar")
+        .args([
+            "--extract",
+            "--file=-",
+            "--to-stdout",
+            "--no-wildcards",
+            "--",
+        ])
+        .args(members)
+        .stdin(piped)
+        .spawn();
+    let mut packed = Vec::new();
+    let read = taken.and_then(|mut taken| {
+        let output = taken.stdout.take();
+        let read = output.map_or(Ok(0), |out| out.take(HEAD_BYTES).read_to_end(&mut packed));
+        // It has the rest to write, or has come to its end: either way it is not waited for.
+        taken.kill()?;
+        taken.wait()?;
+        read
+    });
+    content.kill()?;
+    content.wait()?;
+    read?;
+    Ok(packed)
 }

@@ -12,6 +12,7 @@ use model::component::SourcePackage;
 use model::{PackageRemoval, PackageUpgrade};
 
 use super::apt_caches::Caches;
+use super::changes::{self, Changes};
 use super::pending::{Pending, UNLOCKED};
 use super::said::{NotFetched, not_fetched, not_fetched_text, other_bytes_text, why};
 use crate::act::package::apt;
@@ -84,7 +85,20 @@ pub fn fetch(state: &State, pending: Vec<Pending>, again: bool) -> Result<Fetche
     fetch_beside(state, pending, again, &[])
 }
 
-/// The same where other packages go.
+/// Fetches them, and reads why they were made: what their changelogs say, by package.
+///
+/// # Errors
+/// When something can't be fetched, or read. Nothing was installed.
+pub fn announced(
+    state: &State,
+    pending: Vec<Pending>,
+) -> Result<BTreeMap<String, Changes>, FetchError> {
+    let fetched = fetch(state, pending, false)?;
+    let archives = archives_below(state.images().directory());
+    Ok(changes::announced(&archives, &fetched.packages)?)
+}
+
+/// Fetches them where other packages go.
 ///
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.

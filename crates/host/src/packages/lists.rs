@@ -117,6 +117,16 @@ fn is_any_asked(caches: &Caches) -> Result<bool, ActError> {
     Ok(publishers.values().any(|publisher| publisher != "now"))
 }
 
+/// Does any source that apt has lists of call itself one of security updates, by its label or suite? A
+/// mirror may have lost the words.
+///
+/// # Errors
+/// When apt-cache can't be asked.
+pub fn says_any_security(caches: &Caches) -> Result<bool, ActError> {
+    let mut publishers = caches.publishers()?.values();
+    Ok(publishers.any(|publisher| model::effect::says_security(std::slice::from_ref(publisher))))
+}
+
 fn modified(path: &Path) -> io::Result<Timestamp> {
     let time = fs::metadata(path)?.modified()?;
     Timestamp::try_from(time).map_err(io::Error::other)

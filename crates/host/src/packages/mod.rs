@@ -25,7 +25,9 @@ mod wanted;
 
 pub use apt_caches::Caches;
 pub use broken::{Broken, Previous, again, broken, parse_broken, previous};
-pub use fetch::{FetchError, Fetched, Listed, Turn, fetch, fetch_beside, listed, parse_listed};
+pub use fetch::{
+    FetchError, Fetched, Listed, Turn, announced, fetch, fetch_beside, listed, parse_listed,
+};
 pub use kernels::{build_of, kernel, newest_file};
 pub use lists::Lists;
 pub use owners::owners;

@@ -78,10 +78,7 @@ impl Kind for AptSources {
     }
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
-        let mut probes = vec![Probe::Dir {
-            path: HostPath::literal(DIRECTORY),
-        }];
-        probes.extend(files(seen).into_iter().map(Probe::file));
+        let mut probes = suite_probes(seen);
         probes.extend(apt_setting::probes(seen));
         match self.require {
             Requirement::Signed | Requirement::Fresh => {}
@@ -176,6 +173,35 @@ impl Placed {
     fn uris(&self) -> String {
         printable(self.source.uris.join(" ").as_bytes())
     }
+}
+
+/// What `suites_of` reads.
+pub(super) fn suite_probes(seen: &Answers) -> Vec<Probe> {
+    let mut probes = vec![Probe::Dir {
+        path: HostPath::literal(DIRECTORY),
+    }];
+    probes.extend(files(seen).into_iter().map(Probe::file));
+    probes
+}
+
+/// The suites of packages that apt's sources have, in whatever file; none where it has no source at all.
+///
+/// # Errors
+/// Where it has its sources from elsewhere, or one can't be read.
+pub(super) fn suites_of(seen: &Answers) -> Result<Option<Vec<String>>, Judgement> {
+    if let Some(reason) = elsewhere(seen) {
+        return Err(reason.into());
+    }
+    let all = read_all(seen)?.into_iter().map(|placed| placed.source);
+    let enabled: Vec<Source> = all.filter(|source| source.enabled).collect();
+    if enabled.is_empty() {
+        return Ok(None);
+    }
+    let has_packages = |source: &Source| source.types.iter().any(|kind| kind == "deb");
+    let of_packages = enabled.into_iter().filter(has_packages);
+    Ok(Some(
+        of_packages.flat_map(|source| source.suites).collect(),
+    ))
 }
 
 /// The options by which a source is exempt from signatures.

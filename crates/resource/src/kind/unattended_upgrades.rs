@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::apt_setting::{self, DEEPEST_INCLUDE, OURS};
+use super::apt_sources;
 use super::sshd::words::matches;
 use crate::apt::conf::{self, Statement};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
@@ -17,6 +18,8 @@ use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, 
 /// (`Unattended-Upgrade::Origins-Pattern` and `Allowed-Origins`) have Debian's security archive,
 /// and neither `Package-Blacklist` nor `Package-Whitelist` keeps all packages away. That it runs
 /// at all is said by `APT::Periodic` (`apt_setting`).
+///
+/// Where no source of apt is one of security updates, it is unknown.
 ///
 /// The fix adds the security archive to the origins. What the lists of packages say is left to a
 /// person.
@@ -74,6 +77,7 @@ impl Kind for UnattendedUpgrades {
         probes.push(Probe::Dir {
             path: HostPath::literal(LISTS),
         });
+        probes.extend(apt_sources::suite_probes(seen));
         if let Ok(codename) = codename(seen) {
             probes.extend(lists(&codename, seen).into_iter().map(Probe::file));
         }
@@ -133,6 +137,17 @@ impl Kind for UnattendedUpgrades {
             );
             return Judgement::Unknown(Reason::Unavailable { what });
         }
+        let suites = match apt_sources::suites_of(seen) {
+            Ok(suites) => suites,
+            Err(judgement) => return judgement,
+        };
+        if archives.is_empty() && suites.is_some_and(|suites| !has_security(&suites)) {
+            let what = "none of apt's sources is one of security updates by its suite, so whether any \
+                        of them would be installed can't be told";
+            return Judgement::Unknown(Reason::Unavailable {
+                what: what.to_owned(),
+            });
+        }
         Judgement::Compliant {
             observed: "security updates of this release".to_owned(),
             at: by
@@ -145,6 +160,13 @@ impl Kind for UnattendedUpgrades {
     fn risk(&self) -> Risk {
         Risk::Service
     }
+}
+
+/// Does a suite say that it is of security updates: `bookworm-security`, or `buster/updates` as it was
+/// called before?
+fn has_security(suites: &[String]) -> bool {
+    let mut named = suites.iter().map(|suite| suite.trim_end_matches('/'));
+    named.any(|suite| suite.ends_with("-security") || suite.ends_with("/updates"))
 }
 
 /// An item of a list.

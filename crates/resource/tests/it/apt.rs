@@ -635,6 +635,28 @@ fn what_unattended_upgrades_would_do_counts() {
     assert!(said.starts_with("unknown"), "{said}");
 }
 
+/// A host whose sources are none of security updates gets none, whatever the settings allow.
+#[test]
+fn without_a_source_of_security_updates_it_is_unknown() {
+    let with = |sources: &str| {
+        let host = upgrades("60x", "").file("/etc/apt/sources.list", sources);
+        words(&judge(UPGRADES, &host))
+    };
+    let main = "deb http://deb.debian.org/debian bookworm main\n";
+    for without in [
+        main,
+        "deb [trusted=yes] file:/srv/mirror ./\n",
+        "deb-src http://deb.debian.org/debian-security bookworm-security main\n",
+    ] {
+        let said = with(without);
+        assert!(said.starts_with("unknown"), "{without}: {said}");
+    }
+    for suite in ["bookworm-security", "bookworm-security/", "buster/updates"] {
+        let said = with(&format!("{main}deb http://mirror.example {suite} main\n"));
+        assert!(said.starts_with("ok"), "{suite}: {said}");
+    }
+}
+
 /// What apt has fetched tells the suite and the server: `match_whitelist_string` of
 /// unattended-upgrades said the same of each of these on a host.
 #[test]

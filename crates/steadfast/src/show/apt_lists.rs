@@ -2,6 +2,7 @@
 
 use std::io;
 
+use host::packages::lists::says_any_security;
 use host::packages::{Caches, Lists};
 use jiff::Timestamp;
 use model::count::plural;
@@ -59,6 +60,19 @@ impl AptLists {
     pub fn unknown_text(&self) -> Option<String> {
         let why = self.unknown.as_ref()?;
         Some(format!("what is pending: {why} ({REFRESH})"))
+    }
+
+    /// Why it can't be told which upgrades are for security; none where it can.
+    pub fn without_security(caches: &Caches) -> Option<String> {
+        match says_any_security(caches) {
+            Ok(true) => None,
+            Ok(false) => Some(
+                "which upgrades are for security: none of apt's sources says so of itself (`Label` and \
+                 `Suite` of its Release file)"
+                    .to_owned(),
+            ),
+            Err(error) => Some(format!("which upgrades are for security: {error}")),
+        }
     }
 
     /// How old they are, where they tell what is pending.

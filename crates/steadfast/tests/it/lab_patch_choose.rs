@@ -245,7 +245,28 @@ fn one_package_or_one_vulnerability_is_taken_alone() {
     plan(&["--package", "toolla"]).expect(2, &["nothing is pending for `toolla`", "`toola`?"]);
     plan(&["--package", "toolb"]).expect(2, &["`toolb` is held", "apt-mark unhold toolb"]);
     plan(&["--package", "toolc"]).expect(2, &["a pin keeps 1.0-2 of `toolc` away"]);
-    plan(&["--package", "needsf", "--exclude", "failp"]).expect(2, &["nothing is pending"]);
+    plan(&["--package", "needsf", "--exclude", "failp"])
+        .expect(2, &["`needsf` was asked for, and stays at 1.0-1"]);
+    // What is here and has nothing pending is as it was asked for, each night.
+    plan(&["--package", "dpkg"]).expect(0, &["nothing is pending for `dpkg`", "nothing to do"]);
+    plan(&[
+        "--package",
+        "toola",
+        "--exclude",
+        "dpkg",
+        "--exclude",
+        "tolla",
+    ])
+    .expect(
+        1,
+        &[
+            "toola 1.0-1 → 1.0-1+deb12u2",
+            "left out, with nothing pending: dpkg, tolla (not installed; did you mean toola?)",
+        ],
+    );
+    // What fails, and was asked for by its name, is not to be left out of the same.
+    let said = plan(&["--package", "failp"]).expect(1, &["cannot migrate database schema"]);
+    assert!(!said.err.contains("--exclude failp"), "{said}");
     plan(&["--cve", "CVE-2099-0001"]).expect(3, &["no feed says what closes it"]);
     feed_of(&host, "2.0");
     plan(&["--cve", "cve-2099-0001"]).expect(
@@ -256,7 +277,15 @@ fn one_package_or_one_vulnerability_is_taken_alone() {
             "next steadfast patch apply --cve cve-2099-0001",
         ],
     );
-    plan(&["--cve", "CVE-2099-9999"]).expect(0, &["CVE-2099-9999 is not found", "nothing to do"]);
+    // What no feed knows of, and no changelog names, nobody can tell.
+    plan(&["--cve", "CVE-2099-9999"]).expect(
+        3,
+        &[
+            "unknown whether CVE-2099-9999 is here",
+            "no feed knows it",
+            "nothing that is known is to be done",
+        ],
+    );
     // What changed meanwhile is rehearsed anew.
     let apply = ["patch", "apply", "--cve", "CVE-2099-0001", "--yes"];
     host.shell("echo mine >> /usr/share/demo/version");
@@ -268,6 +297,83 @@ fn one_package_or_one_vulnerability_is_taken_alone() {
         ],
     );
     assert_eq!(version(&host, "toola"), "1.0-1");
+}
+
+/// A mirror that has lost the words by which a source says that it is of security updates.
+#[test]
+fn without_a_source_that_says_so_it_is_unknown_what_is_for_security() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}{ARCHIVES}
+both() {{
+  publish /srv/archive Mirror
+  printf 'deb [trusted=yes] file:/srv/archive ./\n' > /etc/apt/sources.list
+  rm -f /etc/apt/sources.list.d/*
+  apt-get -qq update
+}}
+one fixed 1.0-1 /srv/archive
+both
+apt-get -qq -y install fixed >/dev/null
+one fixed 2.0-1 /srv/archive
+both
+"
+    ));
+    let unknown = "which upgrades are for security: none of apt's sources says so";
+    for words in [
+        &["patch", "plan", "--only", "security"][..],
+        &["patch", "apply", "--only", "security", "--yes"],
+        &["patch", "status", "--only", "security"],
+    ] {
+        host.steadfast(words).expect(3, &[unknown]);
+    }
+    host.steadfast(&["patch", "plan"])
+        .expect(1, &["fixed 1.0-1 → 2.0-1"]);
+}
+
+/// The feeds end before a fix came out; its changelog, which is in one of the two packages that are built
+/// from its source, names what it closes.
+#[test]
+fn what_only_a_changelog_names_is_taken() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let changelog = "d=/root/build/named/usr/share/doc/named; mkdir -p $d
+printf 'named (2.0-1) test; urgency=high\n\n  * Fix a hole (CVE-2099-84782)\n\n -- A Test <t@example.org>  \
+        Thu, 01 Jan 2026 00:00:00 +0000\n\nnamed (1.0-1) test; urgency=low\n\n  * CVE-2098-11111\n\n -- A \
+        Test <t@example.org>  Thu, 01 Jan 2025 00:00:00 +0000\n' | gzip > $d/changelog.Debian.gz";
+    host.shell(&format!(
+        "{MAKE}{ARCHIVES}
+for name in named other; do one $name 1.0-1 /srv/main; done
+one libnamed 1.0-1 /srv/main '' 'Source: named
+'
+both
+apt-get -qq -y install named libnamed other >/dev/null
+{changelog}
+one named 2.0-1 /srv/archive
+one libnamed 2.0-1 /srv/archive '' 'Source: named
+'
+one other 2.0-1 /srv/archive
+both
+"
+    ));
+    let plan = |name: &str| host.steadfast(&["patch", "plan", "--cve", name]);
+    plan("CVE-2099-84782").expect(1, &["named 1.0-1 → 2.0-1", "libnamed 1.0-1 → 2.0-1"]);
+    feed_of(&host, "2.0");
+    // What the version that is installed has closed is not closed by the new one.
+    plan("CVE-2098-11111").expect(3, &["no feed knows it"]);
+    // A feed knows it, and that it is of a package that is not here.
+    plan("CVE-2099-0001").expect(0, &["is not found in what is installed here"]);
+    host.steadfast(&["patch", "apply", "--cve", "cve-2099-84782", "--yes"])
+        .expect(0, &["named by the changelog of", "it is as planned"]);
+    for (package, now) in [
+        ("named", "2.0-1"),
+        ("libnamed", "2.0-1"),
+        ("other", "1.0-1"),
+    ] {
+        assert_eq!(version(&host, package), now);
+    }
 }
 
 /// A newer version of another package conflicts with it: apt's `upgrade` then takes neither of them,

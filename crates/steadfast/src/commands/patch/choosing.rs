@@ -1,17 +1,21 @@
 //! Which of the pending upgrades are taken: those that were asked for, and what these need.
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::assess::Finding;
 use host::State;
+use host::packages::changes::Changes;
 use host::packages::{Caches, Held, Pending, listed, pending, pending_without, with_needed};
+use model::Component;
+use model::component::SourcePackage;
 use model::count::first_of;
 use model::effect::bare_name;
 use model::plan::{LeftAlone, Patches, Selection};
 
 use super::due::{Waivers, closing_due, closing_of, versions, within};
 use super::refused;
-use crate::assessing::Outlook;
+use crate::assessing::{NewVersion, Outlook};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::suggest::nearest;
@@ -33,6 +37,7 @@ impl Known {
         state: &State,
         caches: &Caches,
         selection: &Selection,
+        components: &[Component],
     ) -> Result<Self, Failure> {
         let because = |error| Failure::because(Exit::Unchecked, error);
         let (all, held) = pending(caches).map_err(because)?;
@@ -49,10 +54,18 @@ impl Known {
             .map(|name| bare_name(name).to_owned())
             .collect();
         let is_excluded = |pending: &&Pending| excluded.contains(bare_name(&pending.name));
-        for name in &excluded {
-            if !all.iter().any(|one| bare_name(&one.name) == name) {
-                return Err(not_pending(name, &all, &held));
-            }
+        // What is not pending is left as it is already: a job that leaves it out each night goes on.
+        let is_pending = |name: &&String| all.iter().any(|one| bare_name(&one.name) == *name);
+        let without: Vec<&String> = excluded.iter().filter(|name| !is_pending(name)).collect();
+        if !without.is_empty() {
+            let named: Vec<String> = without
+                .into_iter()
+                .map(|name| said_of_excluded(name, components, &all))
+                .collect();
+            crate::say(format_args!(
+                "left out, with nothing pending: {}",
+                named.join(", ")
+            ));
         }
         let folder = state.directory();
         let (rest, _) = pending_without(folder, &excluded).map_err(because)?;
@@ -87,7 +100,12 @@ impl Known {
 pub(super) struct Chosen {
     pub(super) wanted: Vec<Pending>,
     pub(super) not_closed: Vec<Finding>,
+    /// What was asked for, and can't be told.
+    pub(super) unknown: Vec<String>,
 }
+
+/// Asks what the changelogs of all that is pending say, by package.
+pub(super) type Announced<'a> = &'a dyn Fn() -> Result<BTreeMap<String, Changes>, String>;
 
 /// The pending upgrades that were asked for, and what these need; and what is due, or asked for by
 /// name, and none of them closes.
@@ -97,16 +115,14 @@ pub(super) fn chosen(
     known: &Known,
     outlook: Option<&Outlook<'_>>,
     waivers: Waivers<'_>,
+    components: &[Component],
+    announced: Announced<'_>,
 ) -> Result<Chosen, Failure> {
     let patches = selection.patches.unwrap_or_default();
     let mut not_closed = Vec::new();
+    let mut unknown = Vec::new();
     let mut wanted = known.all.clone();
-    if let Patches::Security
-    | Patches::Due {
-        only_security: true,
-        ..
-    } = patches
-    {
+    if is_only_security(patches) {
         wanted.retain(Pending::is_security);
     }
     if let (Patches::Due { within_days, .. }, Some(outlook)) = (patches, outlook) {
@@ -118,13 +134,13 @@ pub(super) fn chosen(
         not_closed.extend(more);
     }
     if let (false, Some(outlook)) = (selection.vulnerabilities.is_empty(), outlook) {
-        refuse_without_feeds(outlook, "what closes it")?;
-        let (names, more) = closing_named(caches, selection, known, outlook)?;
-        wanted.retain(|pending| names.contains(bare_name(&pending.name)));
-        not_closed.extend(more);
+        let named = closing_named(caches, selection, known, outlook, announced)?;
+        wanted.retain(|pending| named.packages.contains(bare_name(&pending.name)));
+        not_closed.extend(named.not_closed);
+        unknown.extend(named.unknown);
     }
     if !selection.packages.is_empty() {
-        let names = named(caches, selection, known)?;
+        let names = named(caches, selection, known, components)?;
         wanted.retain(|pending| names.contains(&pending.name));
     }
     let is_all = patches == Patches::All
@@ -148,18 +164,38 @@ pub(super) fn chosen(
             "nothing was changed; take it too, or leave out what needs it",
         ));
     }
-    Ok(Chosen { wanted, not_closed })
+    Ok(Chosen {
+        wanted,
+        not_closed,
+        unknown,
+    })
+}
+
+/// Are only those taken that are published for security?
+pub(super) const fn is_only_security(patches: Patches) -> bool {
+    matches!(
+        patches,
+        Patches::Security
+            | Patches::Due {
+                only_security: true,
+                ..
+            }
+    )
 }
 
 fn refuse_without_feeds(outlook: &Outlook<'_>, what: &str) -> Result<(), Failure> {
     match outlook.now().feeds.is_empty() {
         false => Ok(()),
-        true => Err(Failure::new(
-            Exit::Unchecked,
-            format_args!("no feed says {what}"),
-            "nothing was changed; bring the advisories: steadfast feed import FILE",
-        )),
+        true => Err(without_feeds(what)),
     }
+}
+
+fn without_feeds(what: &str) -> Failure {
+    Failure::new(
+        Exit::Unchecked,
+        format_args!("no feed says {what}"),
+        "nothing was changed; bring the advisories: steadfast feed import FILE",
+    )
 }
 
 /// Is it about this vulnerability, under any of its names?
@@ -172,36 +208,113 @@ fn is_named(finding: &Finding, name: &str) -> bool {
     names.any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The packages whose pending versions close the vulnerabilities that were named, and the findings of
-/// these that none closes.
+/// What is known of the vulnerabilities that were named.
+#[derive(Default)]
+struct ClosingNamed {
+    /// The packages whose pending versions close them.
+    packages: BTreeSet<String>,
+    /// The findings of them that none closes.
+    not_closed: Vec<Finding>,
+    unknown: Vec<String>,
+}
+
+/// By the feeds, and where these name no version that closes one, by what the pending versions say of
+/// themselves: a fix is often there before the feeds that were brought know of it.
 fn closing_named(
     caches: &Caches,
     selection: &Selection,
     known: &Known,
     outlook: &Outlook<'_>,
-) -> Result<(BTreeSet<String>, Vec<Finding>), Failure> {
+    announced: Announced<'_>,
+) -> Result<ClosingNamed, Failure> {
     let versions = versions(caches, &known.all)?;
     let effects = outlook.with(&versions).map_err(refused)?;
-    let of_one = |name: &String| -> (BTreeSet<String>, Vec<Finding>) {
+    let announced = LazyCell::new(announced);
+    let mut all = ClosingNamed::default();
+    for name in &selection.vulnerabilities {
         let of = |findings: &[Finding]| -> Vec<Finding> {
             let findings = findings.iter().filter(|one| is_named(one, name));
             findings.cloned().collect()
         };
-        if of(&outlook.now().findings).is_empty() {
-            crate::say(format_args!(
-                "{} is not found in what is installed here",
-                model::printable(name.as_bytes())
-            ));
+        let (packages, not_closed) =
+            closing_of(of(&effects.closed), &of(&effects.remaining), &versions);
+        if !packages.is_empty() {
+            all.packages.extend(packages);
+            all.not_closed.extend(not_closed);
+            continue;
         }
-        closing_of(of(&effects.closed), &of(&effects.remaining), &versions)
-    };
-    let mut all = (BTreeSet::new(), Vec::new());
-    for name in &selection.vulnerabilities {
-        let (names, not_closed) = of_one(name);
-        all.0.extend(names);
-        all.1.extend(not_closed);
+        let shown = model::printable(name.as_bytes());
+        match &*announced {
+            Ok(changes) => {
+                let announcing = announcing(changes, name, &versions);
+                if !announcing.is_empty() {
+                    crate::say(format_args!(
+                        "{shown} is named by the changelog of {}, and by no feed as closed there",
+                        first_of(&Vec::from_iter(announcing.iter().cloned()), NAMED)
+                    ));
+                    all.packages.extend(announcing);
+                    continue;
+                }
+            }
+            Err(why) => all.unknown.push(format!(
+                "whether a pending upgrade closes {shown} by its changelog: {why}"
+            )),
+        }
+        if !not_closed.is_empty() || !of(&outlook.now().findings).is_empty() {
+            all.not_closed.extend(not_closed);
+            continue;
+        }
+        let is_open = |one: &advisory::assess::Undetermined| one.name.eq_ignore_ascii_case(name);
+        let is_undetermined = outlook.now().undetermined.iter().any(is_open);
+        let end = match outlook.now().ended() {
+            Some(day) => format!("; the feeds end on {day}"),
+            None => String::new(),
+        };
+        match (outlook.speaks_of(name).map_err(refused)?, is_undetermined) {
+            (true, false) => crate::say(format_args!(
+                "{shown} is not found in what is installed here, by the feeds that know it{end}"
+            )),
+            (true, true) => all.unknown.push(format!(
+                "whether {shown} is here: the feeds that know it can't tell (steadfast vulns {shown})"
+            )),
+            (false, _) if outlook.now().feeds.is_empty() => {
+                return Err(without_feeds("what closes it"));
+            }
+            (false, _) => all.unknown.push(format!(
+                "whether {shown} is here: no feed knows it, and no changelog of what is pending \
+                 names it{end}"
+            )),
+        }
     }
     Ok(all)
+}
+
+/// The pending packages whose changelogs name it, and what is built with them from one source: of these
+/// often only one has the changelog.
+fn announcing(
+    changes: &BTreeMap<String, Changes>,
+    name: &str,
+    versions: &[NewVersion],
+) -> BTreeSet<String> {
+    let names_it = |package: &str| {
+        changes.get(package).is_some_and(|changes| {
+            let mut named = changes.vulnerabilities.iter();
+            named.any(|one| one.eq_ignore_ascii_case(name))
+        })
+    };
+    let sources: Vec<&SourcePackage> = versions
+        .iter()
+        .filter(|version| names_it(bare_name(&version.name)))
+        .filter_map(|version| version.source.as_ref())
+        .collect();
+    let is_of_them = |version: &&NewVersion| {
+        let source = version.source.as_ref();
+        names_it(bare_name(&version.name)) || source.is_some_and(|one| sources.contains(&one))
+    };
+    let found = versions.iter().filter(is_of_them);
+    found
+        .map(|version| bare_name(&version.name).to_owned())
+        .collect()
 }
 
 /// The pending packages of these names, and those that are built from sources of these names.
@@ -209,6 +322,7 @@ fn named(
     caches: &Caches,
     selection: &Selection,
     known: &Known,
+    components: &[Component],
 ) -> Result<BTreeSet<String>, Failure> {
     let listed =
         listed(caches, &known.all).map_err(|error| Failure::because(Exit::Unchecked, error))?;
@@ -223,11 +337,56 @@ fn named(
         };
         let names = known.all.iter().filter(is_it);
         found.extend(names.map(|pending| pending.name.clone()));
-        if found.len() == before {
+        if found.len() > before {
+            continue;
+        }
+        let is_named = |name: &str, other: &str| bare_name(other) == bare_name(name);
+        if let Some(left) = known
+            .left_out
+            .iter()
+            .find(|left| is_named(name, &left.what))
+        {
+            return Err(Failure::new(
+                Exit::BadInput,
+                format_args!(
+                    "`{}` was asked for, and {}",
+                    model::printable(name.as_bytes()),
+                    left.why
+                ),
+                "nothing was changed; ask for it, or leave it out",
+            ));
+        }
+        let mut held = known.held.all();
+        if held.any(|one| is_named(name, &one.name)) || !is_here(name, components) {
             return Err(not_pending(name, &known.all, &known.held));
         }
+        crate::say(format_args!(
+            "nothing is pending for `{}`",
+            model::printable(name.as_bytes())
+        ));
     }
     Ok(found)
+}
+
+/// Is it installed, or is something that is built from a source of this name?
+fn is_here(name: &str, components: &[Component]) -> bool {
+    let own = components.iter().filter(|one| one.is_own_package());
+    own.into_iter().any(|one| {
+        let source = one.source.as_ref();
+        one.name == bare_name(name) || source.is_some_and(|source| source.name == name)
+    })
+}
+
+/// A name of nothing that is here may be a slip, by which too much is taken.
+fn said_of_excluded(name: &str, components: &[Component], all: &[Pending]) -> String {
+    let shown = model::printable(name.as_bytes());
+    if is_here(name, components) {
+        return shown;
+    }
+    match nearest(name, all.iter().map(|one| bare_name(&one.name))) {
+        Some(near) => format!("{shown} (not installed; did you mean {near}?)"),
+        None => format!("{shown} (not installed)"),
+    }
 }
 
 /// Why a package that was named is none of those that are pending.

@@ -14,7 +14,7 @@ use host::packages::remembered::{Asked, recall, remember};
 use host::packages::users::{own_unit, processes};
 use host::packages::{
     Broken, Caches, Check, FetchError, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed,
-    again, broken, check_room, fetch, previous, rehearse_upgrade,
+    again, announced, broken, check_room, fetch, previous, rehearse_upgrade,
 };
 use host::rehearse::Place;
 use host::state::trust_as_roots;
@@ -29,7 +29,7 @@ use model::plan::{LeftAlone, Patches, Selection};
 use model::{Digest, HostPath, PackageUpgrade, Plan};
 use rustix::fs::FileType;
 
-use super::choosing::{Chosen, Known, chosen};
+use super::choosing::{Chosen, Known, chosen, is_only_security};
 use super::due::{self, Waivers, held_back, new_version, within};
 use super::refused;
 use super::well::services_unknown;
@@ -109,6 +109,9 @@ pub(super) fn make(
         false => Broken::default(),
     };
     let unfinished: Vec<String> = broken.packages.keys().cloned().collect();
+    let components = host
+        .distribution_packages()
+        .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
     let caches = Caches::below(state.directory());
     let known = match repairs {
         true => Known {
@@ -121,12 +124,9 @@ pub(super) fn make(
             held: Held::default(),
             left_out: Vec::new(),
         },
-        false => Known::ask(state, &caches, &selection)?,
+        false => Known::ask(state, &caches, &selection, &components)?,
     };
     let premises = premises(host);
-    let components = host
-        .distribution_packages()
-        .map_err(|reason| Failure::new(Exit::Unchecked, reason, "nothing was changed"))?;
     let terms = Terms::by(repository.vulnerabilities(), Timestamp::now());
     let hostname = host.identity().hostname;
     let waivers = Waivers {
@@ -138,15 +138,32 @@ pub(super) fn make(
         true => None,
         false => Some(Outlook::of(state.directory(), host, &components, &terms).map_err(refused)?),
     };
+    let announced = || {
+        let all = known.all.clone();
+        crate::say(format_args!(
+            "fetching {}, to read what their changelogs name",
+            plural(all.len(), "package")
+        ));
+        announced(state, all).map_err(|error| error.to_string())
+    };
     let Chosen {
         wanted,
         mut not_closed,
+        unknown: mut unknown_named,
     } = match repairs {
         true => Chosen {
             wanted: known.all.clone(),
             ..Chosen::default()
         },
-        false => chosen(&caches, &selection, &known, outlook.as_ref(), waivers)?,
+        false => chosen(
+            &caches,
+            &selection,
+            &known,
+            outlook.as_ref(),
+            waivers,
+            &components,
+            &announced,
+        )?,
     };
     let mut unsigned: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pending in &wanted {
@@ -163,6 +180,10 @@ pub(super) fn make(
         false => Some(AptLists::of_host(&caches, Timestamp::now())),
     };
     let mut unknown: Vec<String> = lists.iter().filter_map(AptLists::unknown_text).collect();
+    unknown.append(&mut unknown_named);
+    if is_only_security(patches) {
+        unknown.extend(AptLists::without_security(&caches));
+    }
     if let (Patches::Due { within_days, .. }, Some(outlook)) = (patches, &outlook) {
         // As `patch status` reckons: closed is what nothing runs any more.
         match outlook.still_open(Some(state), &OldFiles::now()) {
@@ -549,7 +570,11 @@ fn way_around(state: &State, selection: &Selection, packages: &[String]) -> Stri
             }
         };
     }
-    let is_known = |name: &&String| !selection.excluded.contains(name);
+    // What was asked for by its name is not to be left out of the same.
+    let is_known = |name: &&String| {
+        let mut known = selection.excluded.iter().chain(&selection.packages);
+        !known.any(|one| bare_name(one) == bare_name(name))
+    };
     let packages: Vec<String> = packages.iter().filter(is_known).cloned().collect();
     if packages.is_empty() {
         return nothing.to_owned();

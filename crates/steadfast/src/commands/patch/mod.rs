@@ -61,7 +61,7 @@ struct Which {
     /// Leave this package as it is, and what can't be upgraded without it; may be given several times
     #[arg(long = "exclude", value_name = "NAME")]
     excluded: Vec<String>,
-    /// Only what closes this vulnerability, as the feeds know it; may be given several times
+    /// Only what closes this vulnerability, by the feeds or by a changelog; may be given several times
     #[arg(long = "cve", value_name = "CVE")]
     vulnerabilities: Vec<String>,
     /// No upgrade: finish, or install again, what dpkg left unfinished

@@ -135,6 +135,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         status.unknown.push(format!("what is pending: {why}"));
     } else {
         status.look_at_lists(AptLists::of_host(&caches, Timestamp::now()));
+        if args.only == Only::Security {
+            status.unknown.extend(AptLists::without_security(&caches));
+        }
     }
     let mut out = output::stdout();
     match args.format {
