@@ -14,6 +14,7 @@ pub mod package;
 pub mod package_places;
 pub mod place;
 pub mod program;
+pub mod reloaded;
 #[doc(hidden)]
 pub mod rights;
 pub mod runtime;

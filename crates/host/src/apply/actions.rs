@@ -10,6 +10,7 @@ use super::images::image_key;
 use super::mine::Places;
 use super::work::Work;
 use crate::act::health::{self, Health, Watched};
+use crate::act::reloaded::Reloading;
 use crate::act::{self, ActError, Context, LastLink, file, unit};
 use crate::act::{runtime, together};
 use crate::event::Event;
@@ -28,16 +29,34 @@ const MOST_ADOPTED: usize = 1000;
 #[derive(Default)]
 struct Told {
     units: BTreeMap<String, (Watched, Vec<ActionId>)>,
+    /// Those that were only told to read their configuration again, as they were before.
+    reloading: BTreeMap<String, Reloading>,
 }
 
 impl Told {
     /// Carries out an action, and remembers the unit that it told something.
-    fn act(&mut self, context: &Context<'_>, action: &Action) -> Result<(), ActError> {
+    fn act(&mut self, context: &Context<'_>, action: &Action, kept: &Kept) -> Result<(), ActError> {
+        if let Kept::Upgrade { ran, .. } = kept
+            && context.root.is_live()
+            && unit::is_booted()
+        {
+            return self.upgrade(context, action, ran);
+        }
         let name = unit::told(&action.effect).filter(|_| context.root.is_live());
         let Some(name) = name.filter(|_| unit::is_booted()) else {
             return act::act(context, &action.effect);
         };
         let before = health::look_at(name)?;
+        let is_reload = matches!(
+            action.effect,
+            Effect::Unit {
+                op: UnitOp::Reload,
+                ..
+            }
+        );
+        let reloading = is_reload
+            .then(|| Reloading::before(name, &before))
+            .flatten();
         act::act(context, &action.effect)?;
         // A unit that did not run has nothing to read again, and is none of ours.
         if !before.is_up() && action.effect.is_activation() {
@@ -54,7 +73,42 @@ impl Told {
         let (unit, actions) = self.units.entry(name.to_owned()).or_insert(entry);
         *unit = watched;
         actions.push(action.id);
+        self.reloading
+            .extend(reloading.map(|reloading| (name.to_owned(), reloading)));
         Ok(())
+    }
+
+    /// Packages start services of theirs again by themselves: those that ran are watched as if they had
+    /// been told here.
+    fn upgrade(
+        &mut self,
+        context: &Context<'_>,
+        action: &Action,
+        ran: &[String],
+    ) -> Result<(), ActError> {
+        let services = ran.iter().filter(|name| name.ends_with(".service"));
+        let names: Vec<&str> = services.map(String::as_str).collect();
+        let before = health::look(&names)?;
+        act::act(context, &action.effect)?;
+        let after = health::look(&names)?;
+        for ((name, before), after) in names.iter().zip(&before).zip(after) {
+            let is_new = after.main_process() != before.main_process();
+            // What has ended is told by others: it may have been replaced.
+            if is_new && !after.is_oneshot() && after.is_up() {
+                let watched = Watched::new(name, before, after);
+                let actions = vec![action.id];
+                self.units.insert((*name).to_owned(), (watched, actions));
+            }
+        }
+        Ok(())
+    }
+
+    /// Units that run, and go on with the configuration that they had; each with why.
+    fn refused(&self) -> Vec<(String, String)> {
+        let reloading = self.reloading.iter();
+        reloading
+            .filter_map(|(name, reloading)| Some((name.clone(), reloading.refused()?)))
+            .collect()
     }
 
     /// The same was told before, for another action.
@@ -134,7 +188,10 @@ impl Work<'_> {
             let result = self
                 .still_holds(action)
                 .and_then(|()| self.read_units_for(action))
-                .and_then(|()| told.act(&self.context, action));
+                .and_then(|()| {
+                    let kept = &record_of(&mut self.records, action.id).kept;
+                    told.act(&self.context, action, kept)
+                });
             self.options.crash.here("action carried out");
             finished = self.conclude(action, result, |action| Event::Done {
                 action,
@@ -160,7 +217,10 @@ impl Work<'_> {
             let started = Instant::now();
             let result = self
                 .read_units_for(action)
-                .and_then(|()| told.act(&self.context, action))
+                .and_then(|()| {
+                    let kept = &record_of(&mut self.records, action.id).kept;
+                    told.act(&self.context, action, kept)
+                })
                 .and_then(|()| validate::answers(&self.target.root, &action.effect));
             self.options.crash.here("activated");
             finished = self.conclude(action, result, |action| Event::Activated {
@@ -209,14 +269,22 @@ impl Work<'_> {
                 .collect(),
         };
         self.options.crash.here("units watched");
-        if down.is_empty() && !watched.is_empty() {
+        let refused = told.refused();
+        if down.is_empty() && refused.is_empty() && !watched.is_empty() {
             (self.sink)(Event::StayedUp {
                 units: watched.into_iter().map(|unit| unit.name).collect(),
                 took: started.elapsed(),
             });
         }
-        for (name, why) in down {
+        let down = down.into_iter().map(|(name, why)| {
             let error = ActError::program(format!("keep `{name}` up"), why);
+            (name, error)
+        });
+        let refused = refused.into_iter().map(|(name, why)| {
+            let error = ActError::program(format!("have `{name}` take it"), why);
+            (name, error)
+        });
+        for (name, error) in down.chain(refused) {
             for id in &told.units[&name].1 {
                 if !self.stands(*id) {
                     continue;

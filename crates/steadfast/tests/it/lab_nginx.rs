@@ -67,6 +67,42 @@ fn the_role_of_the_readme_is_put_in_place_and_taken_back() {
         4,
         &["nginx -t", "unknown directive", "servr_name", "site.conf:3"],
     );
+    // What nginx itself refuses when it is told is not in effect: the port is another's.
+    host.write(
+        "/etc/systemd/system/taken.socket",
+        "[Socket]\nListenStream=0.0.0.0:6379\n",
+    );
+    host.write(
+        "/etc/systemd/system/taken.service",
+        "[Service]\nExecStart=/usr/bin/sleep infinity\n",
+    );
+    host.shell("systemctl daemon-reload && systemctl start taken.socket");
+    host.write(
+        &format!("{POLICY}/roles/site.conf.j2"),
+        SITE.replace("listen 8080;", "listen 8080;\n  listen 6379;"),
+    );
+    host.steadfast(&with("apply", &["--yes"])).expect(
+        4,
+        &[
+            "have `nginx.service` take it",
+            "bind() to 0.0.0.0:6379 failed",
+            "1 of 1 file",
+        ],
+    );
+    // Where it writes no log, its workers tell.
+    host.shell(
+        "cp -p /etc/nginx/nginx.conf /root/kept; \
+         sed -i 's#^error_log .*#error_log /dev/null emerg;#' /etc/nginx/nginx.conf; \
+         grep -q /dev/null /etc/nginx/nginx.conf; systemctl restart nginx",
+    );
+    host.steadfast(&with("apply", &["--yes"])).expect(
+        4,
+        &["have `nginx.service` take it", "none of its workers is new"],
+    );
+    host.shell(
+        "systemctl stop taken.socket; rm /etc/systemd/system/taken.*; \
+         mv /root/kept /etc/nginx/nginx.conf; systemctl daemon-reload; systemctl restart nginx",
+    );
     host.write(&format!("{POLICY}/roles/site.conf.j2"), SITE);
     assert!(answer(&host).contains("from example.org"));
 

@@ -186,6 +186,30 @@ fn what_a_start_writes_with_other_content_is_told() {
     );
 }
 
+/// The package's own script starts the new daemon, which ends a while later.
+#[test]
+fn what_a_package_restarts_itself_is_watched() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let old = svcd("1", "exec sleep infinity");
+    pending(&host, &old, &svcd("2", "sleep 1.5; exit 7"), "svcd");
+    host.shell("systemctl is-active svcd");
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(4, &["keep `svcd.service` up", "it has failed (exit-code)"]);
+    assert_eq!(
+        host.shell("systemctl is-active svcd; dpkg-query -W -f '${Version}' svcd"),
+        "active\n1"
+    );
+    // One that lives is watched, and named.
+    host.shell(&format!(
+        "{MAKE}{}index\n",
+        svcd("3", "exec sleep infinity")
+    ));
+    host.steadfast(&["patch", "apply", "--yes"])
+        .expect(0, &["svcd.service", "it is as planned"]);
+}
+
 /// A database and who reads its log: by the alphabet the reader comes first, by systemd's order the
 /// database, whose end ends the reader.
 fn database(version: &str) -> String {
