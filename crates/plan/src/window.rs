@@ -134,6 +134,8 @@ impl Window {
         let time = |text: &str| {
             Time::strptime("%H:%M", text).map_err(|_| bad("times are written as 02:00"))
         };
+        // The end of a day is the beginning of the next one.
+        let to = if to == "24:00" { "00:00" } else { to };
         let (from, to) = (time(from)?, time(to)?);
         if from == to {
             return Err(bad("it begins and ends at the same time"));

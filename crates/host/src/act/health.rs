@@ -37,6 +37,9 @@ pub struct Seen {
     /// Made for one run of something, by `systemd-run` as a rule: no file says what it is, and it
     /// is gone with its end.
     is_transient: bool,
+    /// It was to be started, and a condition of its own speaks against that (systemd.unit(5),
+    /// `ConditionPathExists=` and others).
+    is_skipped: bool,
     main_process: Option<u32>,
     /// systemd is about to start or stop it.
     has_job: bool,
@@ -132,6 +135,11 @@ impl Seen {
             // What follows is another state, and soon.
             "deactivating" => Health::Starting,
             "inactive" if self.may_rest(now) && reason.is_empty() => Health::Rests,
+            "inactive" if now.is_skipped => Health::Down(
+                "systemd does not start it, since a condition of its unit is not met here \
+                 (systemctl status says which)"
+                    .to_owned(),
+            ),
             "inactive" => Health::Down(format!("it has stopped{reason}")),
             "failed" => Health::Down(format!("it has failed{reason}")),
             other => Health::Down(format!("it is {other}{reason}")),
@@ -146,6 +154,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
     let blocks = text.split("\n\n").map(str::trim);
     for block in blocks.filter(|block| !block.is_empty()) {
         let mut seen = Seen::default();
+        let (mut is_met, mut is_asked) = (true, false);
         for (name, value) in block.lines().filter_map(|line| line.split_once('=')) {
             let value = value.trim();
             match name {
@@ -155,6 +164,9 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 "NRestarts" => seen.restarts = value.parse().unwrap_or(0),
                 "Type" => seen.is_oneshot = value == "oneshot",
                 "Transient" => seen.is_transient = value == "yes",
+                "ConditionResult" => is_met = value == "yes",
+                // 0 where nothing was asked yet.
+                "ConditionTimestampMonotonic" => is_asked = value != "0",
                 "MainPID" => seen.main_process = value.parse().ok().filter(|id| *id != 0),
                 "Job" => seen.has_job = !matches!(value, "" | "0"),
                 "RestartUSec" => seen.restart_after = parse_span(value),
@@ -162,6 +174,7 @@ pub fn parse_show(text: &str) -> Vec<Seen> {
                 _ => {}
             }
         }
+        seen.is_skipped = is_asked && !is_met;
         all.push(seen);
     }
     all
@@ -195,7 +208,7 @@ pub fn look(names: &[&str]) -> Result<Vec<Seen>, ActError> {
     for name in names {
         check_name(name)?;
     }
-    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,Transient,MainPID,Job,RestartUSec";
+    let properties = "--property=ActiveState,SubState,Result,NRestarts,Type,TriggeredBy,BusName,Transient,MainPID,Job,RestartUSec,ConditionResult,ConditionTimestampMonotonic";
     let arguments = ["show", properties, "--"];
     let shown = systemctl()?
         .args(arguments.iter().chain(names).copied())

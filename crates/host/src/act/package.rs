@@ -224,7 +224,12 @@ fn simulate(name: &str, op: &PackageOp) -> Result<Vec<Step>, ActError> {
         true => Ok(steps),
         false => Err(ActError::program(
             format!("change the package `{name}`"),
-            format!("that would also remove {}", beyond.join(", ")),
+            format!(
+                "that would also remove {}; where that is meant, want it: `package: {{name: {}, \
+                 absent: true}}`",
+                beyond.join(", "),
+                beyond[0]
+            ),
         )),
     }
 }

@@ -200,7 +200,9 @@ pub fn why(text: &str) -> String {
     if !errors.is_empty() {
         return some(errors, "; ");
     }
-    let lines = text.lines().filter(|line| !is_of_programs(line));
+    // What dpkg itself could not do names the cause; its warnings do not.
+    let counts = |line: &&str| !is_of_programs(line) || line.starts_with("dpkg: error");
+    let lines = text.lines().filter(counts);
     let lines = lines.map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> = lines.collect();
     let last = &lines[lines.len().saturating_sub(LINES)..];

@@ -90,7 +90,12 @@ pub fn read(simulation: &str, wants: &Wants) -> Result<Together, ActError> {
         true => Ok(together),
         false => Err(ActError::program(
             "change the packages",
-            format!("that would also remove {}", beyond.join(", ")),
+            format!(
+                "that would also remove {}; where that is meant, want it: `package: {{name: {}, \
+                 absent: true}}`",
+                beyond.join(", "),
+                beyond[0]
+            ),
         )),
     }
 }

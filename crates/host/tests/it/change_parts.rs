@@ -323,6 +323,23 @@ fn the_end_of_a_transient_unit_is_no_failure() {
     assert!(matches!(seen[0].health(&seen[2]), Health::Down(_)));
 }
 
+/// A unit whose condition is not met, as chrony's in a container, never ran.
+#[test]
+fn what_a_condition_keeps_from_starting_is_said_so() {
+    let text = [
+        "ActiveState=inactive\nConditionResult=no\nConditionTimestampMonotonic=17",
+        "ActiveState=inactive\nConditionResult=no\nConditionTimestampMonotonic=0",
+        "ActiveState=inactive\nConditionResult=yes\nConditionTimestampMonotonic=17",
+    ];
+    let seen = parse_show(&text.join("\n\n"));
+    let says = |at: usize| match seen[at].health(&seen[at]) {
+        Health::Down(why) => why,
+        other => format!("{other:?}"),
+    };
+    assert!(says(0).contains("a condition of its unit is not met"), "{}", says(0));
+    assert_eq!((says(1), says(2)), ("it has stopped".to_owned(), "it has stopped".to_owned()));
+}
+
 /// Case 3 of a day of patching: a unit that another one ended by its restart has its `RestartSec`.
 #[test]
 fn a_unit_that_systemd_starts_again_has_the_time_for_it_once() {

@@ -237,6 +237,12 @@ E: Sub-process /usr/bin/dpkg returned an error code (1)
         "{}",
         why(unpack)
     );
+    // dpkg's own cause stands on a line of its own, before what follows from it.
+    let broken = "dpkg: error: parsing file '/x/status' near line 0:\n end of file after field name 'g'\n";
+    assert_eq!(
+        why(broken),
+        "dpkg: error: parsing file '/x/status' near line 0: / end of file after field name 'g'"
+    );
     // apt's own, each once.
     let own =
         "Reading package lists...\nE: Unable to correct problems\nE: Unable to correct problems\n";

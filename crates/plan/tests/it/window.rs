@@ -57,6 +57,11 @@ fn days_and_nights_as_people_write_them() {
         nights.start(at("2026-11-28T22:30:00Z"), &host, NEEDS),
         Start::Closed(_)
     ));
+    // The end of a day, as many write it.
+    assert_eq!(
+        window("Sat 22:00-24:00").to_string(),
+        window("Sat 22:00-00:00").to_string()
+    );
     assert_eq!(
         window("sat, SUN 01:00-06:00").to_string(),
         "Sat,Sun 01:00 for 5:00 h, UTC"
