@@ -575,6 +575,18 @@ fn refuse_lost_journal(directory: &Path, images: &Path, journal: &Path) -> Resul
     Ok(())
 }
 
+/// Is there what only changes leave, and no journal that has them?
+///
+/// # Errors
+/// That it is so, or that it can't be told.
+pub fn refuse_lost(directory: &Path) -> Result<(), StateError> {
+    let images = directory.join("images");
+    match images.is_dir() {
+        true => refuse_lost_journal(directory, &images, &directory.join("journal.db")),
+        false => Ok(()),
+    }
+}
+
 /// The key that authenticates this host's records, made at the first use.
 fn read_key(path: &Path, has_journal: bool) -> Result<[u8; 32], StateError> {
     let mut key = [0; 32];

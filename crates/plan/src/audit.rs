@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 use model::finding::{AppliedWaiver, Drifted};
+use model::plan::LeftAlone;
 use model::{BaselineName, Finding, Outcome, RuleId, RuleMeta, Waiver};
 use resource::wanted::WantedRole;
 use resource::{Answers, Applies, Drift, Judgement, Wanted, WantedResource, WantedRule};
@@ -19,6 +20,68 @@ pub fn findings(wanted: &Wanted, seen: &Answers, hostname: &str, today: Date) ->
         .collect();
     findings.sort_by(|a, b| (b.rule.severity, &a.rule.id).cmp(&(a.rule.severity, &b.rule.id)));
     findings
+}
+
+/// Takes out of `wanted` what a waiver covers on this host, and gives it with its waiver: what somebody
+/// answers for is not fixed. What is met stays, and so does what was `asked` for by its rule's name.
+pub fn leave_waived(
+    wanted: &mut Wanted,
+    seen: &Answers,
+    hostname: &str,
+    today: Date,
+    asked: &[String],
+) -> Vec<LeftAlone> {
+    let covering: Vec<Waiver> = wanted
+        .waivers
+        .iter()
+        .filter(|waiver| waiver.covers_host(hostname) && !waiver.is_expired(today))
+        .cloned()
+        .collect();
+    let waiver_of = |id: &RuleId| {
+        let fitting = covering.iter().filter(|waiver| waiver.rule == *id);
+        fitting.max_by_key(|waiver| waiver.expires)
+    };
+    let mut left = Vec::new();
+    if covering.is_empty() {
+        return left;
+    }
+    let leave = |what: String, waiver: &Waiver| LeftAlone {
+        what,
+        why: format!(
+            "waived until {} by {}, approved by {}: {}",
+            waiver.expires,
+            model::printable(waiver.owner.as_bytes()),
+            model::printable(waiver.approver.as_bytes()),
+            model::printable(waiver.reason.as_bytes())
+        ),
+        at: waiver.declared_at.iter().cloned().collect(),
+    };
+    wanted.rules.retain(|rule| {
+        let id = &rule.meta.id;
+        let Some(waiver) = waiver_of(id).filter(|_| !asked.contains(&id.to_string())) else {
+            return true;
+        };
+        let is_met = judge(rule, seen).outcome == Outcome::Pass;
+        if !is_met {
+            left.push(leave(id.to_string(), waiver));
+        }
+        is_met
+    });
+    for role in &mut wanted.roles {
+        let name = role.name.clone();
+        role.want.retain(|want| {
+            let key = want.resource.key();
+            let Some(waiver) = waiver_of(&RuleId::of_want(&name, &key)) else {
+                return true;
+            };
+            let is_met = matches!(want.judge(seen), Judgement::Compliant { .. });
+            if !is_met {
+                left.push(leave(format!("role {name}: {key}"), waiver));
+            }
+            is_met
+        });
+    }
+    left
 }
 
 /// The waivers that are past their last day.

@@ -32,6 +32,9 @@ pub struct Report {
     /// Changes of this host that wait to be confirmed, or that need a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unended: Vec<Unended>,
+    /// Why it can't be told whether there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unended_unknown: Option<String>,
     /// Root file systems of others below this one: what only root can have put there is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_roots: Vec<OtherRoot>,

@@ -76,7 +76,9 @@ impl Context {
     pub fn existing_journal(&self) -> Result<Option<State>, Failure> {
         match self.state.join("journal.db").exists() {
             true => self.existing_state(),
-            false => Ok(None),
+            false => host::state::refuse_lost(&self.state)
+                .map_err(refused)
+                .map(|()| None),
         }
     }
 
@@ -114,7 +116,8 @@ impl Context {
                 crate::say(format_args!("{text}"));
             }
         }
-        for one in self.unended() {
+        // What is wrong with the journal, the command itself says.
+        for one in self.unended().unwrap_or_default() {
             if which(one.kind) {
                 crate::say(format_args!("{}", one.says));
             }
@@ -122,14 +125,16 @@ impl Context {
     }
 
     /// The changes of this host that wait to be confirmed or need a person.
-    pub fn unended(&self) -> Vec<UnendedChange> {
-        let Ok(Some(state)) = self.existing_journal() else {
-            return Vec::new();
+    ///
+    /// # Errors
+    /// When the journal can't be read: then there may be some.
+    pub fn unended(&self) -> Result<Vec<UnendedChange>, Failure> {
+        let Some(state) = self.existing_journal()? else {
+            return Ok(Vec::new());
         };
-        // What is wrong with the journal, the commands that need it say.
-        let all = state.unended().unwrap_or_default();
+        let all = state.unended().map_err(refused)?;
         let now = Timestamp::now();
-        all.iter().filter_map(|one| unended(one, now)).collect()
+        Ok(all.iter().filter_map(|one| unended(one, now)).collect())
     }
 }
 
@@ -286,6 +291,15 @@ pub fn refused(error: StateError) -> Failure {
                     move it away (`mv /var/lib/steadfast /var/lib/steadfast.damaged`): then \
                     Steadfast begins anew, and what was changed before can't be undone by it. The \
                     before-images stay in `images` of the folder that was moved";
+        return Failure::with_help(Exit::NeedsPerson, error, help);
+    }
+    if let StateError::Io { path, .. } = &error
+        && path.ends_with("key")
+    {
+        let help = "nothing was touched. Put the key back from a backup of the folder; without it nobody \
+                    can prove what the journal says, and nothing in it can be undone by Steadfast: move \
+                    the folder away (`mv /var/lib/steadfast /var/lib/steadfast.damaged`), and Steadfast \
+                    begins anew. The before-images stay in `images` of the folder that was moved";
         return Failure::with_help(Exit::NeedsPerson, error, help);
     }
     Failure::with_help(

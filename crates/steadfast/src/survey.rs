@@ -9,8 +9,10 @@ use std::thread;
 
 use content::{Baselines, Repository, Request};
 use host::{Host, LocalHost};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use model::id::BadName;
-use model::plan::Selection;
+use model::plan::{LeftAlone, Selection};
 use model::{Facts, HostPath, Plan};
 use plan::converge::ConvergeError;
 use plan::stages::Brought;
@@ -139,9 +141,19 @@ pub struct Survey {
     pub facts: Facts,
     pub wanted: Wanted,
     pub answers: Answers,
+    /// What is not wanted here and now, by the word of somebody who answers for it.
+    waived: Vec<LeftAlone>,
 }
 
 impl Survey {
+    /// What somebody answers for is not changed by a plan, and named in it.
+    pub fn leave_waived(&mut self, selectors: &Selectors) {
+        let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+        let (wanted, seen) = (&mut self.wanted, &self.answers);
+        let hostname = &self.facts.hostname;
+        self.waived = plan::audit::leave_waived(wanted, seen, hostname, today, &selectors.rule);
+    }
+
     /// Looks at the running host, or at the tree of `root`. Changes nothing.
     pub fn take(
         root: Option<&Path>,
@@ -170,12 +182,19 @@ impl Survey {
             facts,
             wanted,
             answers,
+            waived: Vec::new(),
         })
     }
 
     /// The plan for what was selected.
     pub fn plan(&self, context: &Context, selection: Selection) -> Result<Plan, Failure> {
-        planned(context, &self.host, &self.wanted, &self.answers, selection)
+        let plan = planned(context, &self.host, &self.wanted, &self.answers, selection)?;
+        Ok(self.with_waived(plan))
+    }
+
+    pub fn with_waived(&self, mut plan: Plan) -> Plan {
+        plan.left_alone.extend(self.waived.iter().cloned());
+        plan
     }
 }
 
@@ -202,7 +221,8 @@ pub fn planned_after(
     let (host, wanted) = (&survey.host, &survey.wanted);
     let identity = host.identity();
     let plan = plan::converge::plan_after_packages(wanted, answers, identity, selection, brought);
-    regarded(context, host, plan, &brought.writes)
+    let plan = regarded(context, host, plan, &brought.writes)?;
+    Ok(survey.with_waived(plan))
 }
 
 fn regarded(

@@ -336,8 +336,15 @@ fn what_a_condition_keeps_from_starting_is_said_so() {
         Health::Down(why) => why,
         other => format!("{other:?}"),
     };
-    assert!(says(0).contains("a condition of its unit is not met"), "{}", says(0));
-    assert_eq!((says(1), says(2)), ("it has stopped".to_owned(), "it has stopped".to_owned()));
+    assert!(
+        says(0).contains("a condition of its unit is not met"),
+        "{}",
+        says(0)
+    );
+    assert_eq!(
+        (says(1), says(2)),
+        ("it has stopped".to_owned(), "it has stopped".to_owned())
+    );
 }
 
 /// Case 3 of a day of patching: a unit that another one ended by its restart has its `RestartSec`.

@@ -238,7 +238,8 @@ E: Sub-process /usr/bin/dpkg returned an error code (1)
         why(unpack)
     );
     // dpkg's own cause stands on a line of its own, before what follows from it.
-    let broken = "dpkg: error: parsing file '/x/status' near line 0:\n end of file after field name 'g'\n";
+    let broken =
+        "dpkg: error: parsing file '/x/status' near line 0:\n end of file after field name 'g'\n";
     assert_eq!(
         why(broken),
         "dpkg: error: parsing file '/x/status' near line 0: / end of file after field name 'g'"

@@ -47,7 +47,8 @@ fn a_simulation_is_what_the_packages_take() {
     assert_eq!(together.removals, [nano]);
     // Nobody wants that one to go.
     let error = read_wanted(said, &wants(&[("nginx", INSTALL)])).expect_err("more than wanted");
-    let help = "also remove nano; where that is meant, want it: `package: {name: nano, absent: true}`";
+    let help =
+        "also remove nano; where that is meant, want it: `package: {name: nano, absent: true}`";
     assert!(error.to_string().contains(help), "{error}");
     assert!(read_wanted("", &both).expect("nothing to do").is_empty());
 }

@@ -199,9 +199,7 @@ pub(super) fn suites_of(seen: &Answers) -> Result<Option<Vec<String>>, Judgement
     }
     let has_packages = |source: &Source| source.types.iter().any(|kind| kind == "deb");
     let of_packages = enabled.into_iter().filter(has_packages);
-    Ok(Some(
-        of_packages.flat_map(|source| source.suites).collect(),
-    ))
+    Ok(Some(of_packages.flat_map(|source| source.suites).collect()))
 }
 
 /// The options by which a source is exempt from signatures.

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, DecideAgain, LocalHost, Verdict};
-use model::plan::{LeftAlone, Patches};
+use model::plan::{LeftAlone, Patches, Selection};
 use model::{Action, Effect, HostPath, Observed, Plan, Probe};
 use plan::compare::{Difference, differences};
 
@@ -122,6 +122,7 @@ fn unrehearsed(
     ));
     let selectors = Selectors::from(&plan.selection);
     let mut survey = Survey::take(None, &selectors, &Progress::on_stderr())?;
+    survey.leave_waived(&selectors);
     let staged = packages_stage::plan(context, &mut survey, plan.selection.clone())?;
     if staged.unforeseen {
         return Err(Failure::new(
@@ -276,6 +277,7 @@ fn from_selectors(
         ));
     }
     let mut survey = Survey::take(None, &args.selectors, progress)?;
+    survey.leave_waived(&args.selectors);
     let selection = args.selectors.selection(args.all_or_nothing);
     let staged = packages_stage::plan(context, &mut survey, selection)?;
     Ok((survey, staged))
@@ -289,12 +291,61 @@ fn from_file(
     progress: &Progress,
 ) -> Result<(Survey, Staged), Failure> {
     let saved = read(path)?;
-    let mut survey = Survey::take(None, &Selectors::from(&saved.selection), progress)?;
+    trust_policy_of(&saved.selection)?;
+    let selectors = Selectors::from(&saved.selection);
+    let mut survey = Survey::take(None, &selectors, progress)?;
+    survey.leave_waived(&selectors);
     let mut staged = packages_stage::plan(context, &mut survey, saved.selection.clone())?;
     refuse_unless_same(&saved, &staged.plan)?;
     // The one that was looked at, with its name.
     staged.plan = saved;
     Ok((survey, staged))
+}
+
+/// A saved plan names the policy by which it is made again. Where another than root could have written
+/// that, the comparison would only say that both were written by the same hand.
+fn trust_policy_of(selection: &Selection) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let refuse = |path: &Path, why: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::BadInput,
+            format_args!(
+                "the plan rests on `{}`, which others than root could have written: {why}",
+                path.display()
+            ),
+            "nothing was changed; root carries out a saved plan only by a policy that is root's alone, \
+             with every directory above it",
+        )
+    };
+    let named = selection.policy.as_deref().map(Path::new);
+    let policy = survey::policy_directory(named).map(Path::to_owned);
+    let from_files = selection
+        .params_from
+        .values()
+        .filter_map(|from| from.strip_prefix("file:"));
+    let files = selection.param_files.iter().map(String::as_str);
+    let mut open: Vec<PathBuf> = files.chain(from_files).map(PathBuf::from).collect();
+    open.extend(policy);
+    while let Some(path) = open.pop() {
+        host::state::trust_as_roots(&path).map_err(|why| refuse(&path, &why))?;
+        if !path.is_dir() {
+            continue;
+        }
+        let entries = std::fs::read_dir(&path).map_err(|why| refuse(&path, &why))?;
+        for entry in entries {
+            let entry = entry.map_err(|why| refuse(&path, &why))?;
+            // What links lead to is judged as what it is; a circle of them would have no end.
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match is_link && entry.path().is_dir() {
+                true => host::state::trust_as_roots(&entry.path())
+                    .map_err(|why| refuse(&entry.path(), &why))?,
+                false => open.push(entry.path()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A saved plan is carried out only when the plan of `now` is the same.

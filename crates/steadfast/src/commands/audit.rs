@@ -68,7 +68,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut report = assemble(&survey, args.root.as_ref(), started);
     // A change is of the running host, and not of a tree.
     if args.root.is_none() {
-        report.unended = context.unended();
+        match context.unended() {
+            Ok(unended) => report.unended = unended,
+            // An ordinary user can't read it, and is told so of much else.
+            Err(_) if !survey.facts.is_root => {}
+            Err(failure) => {
+                let why =
+                    format!("whether a change waits to be confirmed, or needs a person: {failure}");
+                crate::say(format_args!("unknown {why}"));
+                report.unended_unknown = Some(why);
+            }
+        }
     }
     write(args, &report)?;
     Ok(exit(&report, args.fail_on))
@@ -95,6 +105,7 @@ fn assemble(survey: &Survey, root: Option<&PathBuf>, started: Instant) -> Report
         counts: Counts::of(&findings),
         expired_waivers: plan::audit::expired_waivers(&survey.wanted.waivers, today),
         unended: Vec::new(),
+        unended_unknown: None,
         other_roots: survey.answers.other_roots(),
         findings,
     }
@@ -243,6 +254,7 @@ fn exit(report: &Report, fail_on: Severity) -> Exit {
     } else {
         Exit::AsWanted
     };
+    let unchecked = unchecked || report.unended_unknown.is_some();
     exit.or(if unchecked || report.counts.nothing_judged() {
         Exit::Unchecked
     } else {

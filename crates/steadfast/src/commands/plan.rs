@@ -1,8 +1,8 @@
 //! `steadfast plan`: what would change, as diffs, with its inverse and its risks.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use model::{HostPath, Outcome, Plan};
@@ -16,6 +16,7 @@ use crate::left_out;
 use crate::output;
 use crate::packages_stage;
 use crate::progress::Progress;
+use crate::report;
 use crate::show;
 use crate::style::Style;
 use crate::survey::{Selectors, Survey};
@@ -45,6 +46,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let progress = Progress::on_stderr();
     let mut survey = Survey::take(None, &args.selectors, &progress)?;
+    survey.leave_waived(&args.selectors);
     let selection = args.selectors.selection(args.all_or_nothing);
     let plan = packages_stage::plan(context, &mut survey, selection)?.plan;
     let current = |path: &HostPath| content(&survey, path);
@@ -103,17 +105,11 @@ pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
 /// A plan quotes files that only root may read (think of sudoers), so a new file is its
 /// maker's alone.
 fn write_file(path: &Path, plan: &Plan) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
     // One that was there keeps its mode otherwise; a pipe or a device has nobody's plan in it.
-    if file.metadata()?.is_file() {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+    if path.is_file() {
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     }
-    plan.write_json(&mut file)
+    report::write_whole(path, &|mut out| plan.write_json(&mut out))
 }
 
 /// A file's content as observed, for the diffs.

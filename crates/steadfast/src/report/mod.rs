@@ -10,7 +10,7 @@ pub mod vulnerabilities;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use model::Severity;
@@ -37,31 +37,64 @@ pub fn deliver(
         out.flush()?;
         return Ok(());
     };
-    let written = create_private(path)
-        .map(BufWriter::new)
-        .and_then(|mut out| {
-            render(&mut out, &Style::plain(100, true))?;
-            out.flush()
-        });
+    let written = write_whole(path, &|out| render(out, &Style::plain(100, true)));
     written.map_err(|error| {
         Failure::new(
             Exit::BadInput,
             format_args!("can't write the {what} to `{}`: {error}", path.display()),
-            "name a file in a directory that you may write",
+            "name a file in a directory that you may write, and that has room; a report that was there \
+             stays as it is",
         )
     })?;
     crate::say(format_args!("{what} written to {}", path.display()));
     Ok(())
 }
 
-/// A report lists a host's weak points, so a new one is its maker's alone.
-fn create_private(path: &Path) -> io::Result<File> {
-    File::options()
+/// Writes a file that takes its place when it is whole: where it can't be written, the one that was there
+/// stays as it is. A new one is its maker's alone, since it lists a host's weak points; one that was
+/// there keeps its owner and mode. What is no file, as a pipe, is written to as it is.
+pub fn write_whole(
+    path: &Path,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let there = match path.metadata() {
+        Ok(there) if !there.is_file() => {
+            let mut out = BufWriter::new(File::options().write(true).open(path)?);
+            write(&mut out)?;
+            return out.flush();
+        }
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // Where a link leads, so that it stays one.
+    let place = match there {
+        Some(_) => path.canonicalize()?,
+        None => path.to_owned(),
+    };
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = place.with_file_name(format!(".{name}.new-{}", std::process::id()));
+    let written = File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(&temporary)
+        .and_then(|file| {
+            if let Some(there) = &there {
+                // Only root can give a file away; where nobody is root it is its maker's.
+                let _ = std::os::unix::fs::fchown(&file, Some(there.uid()), Some(there.gid()));
+                file.set_permissions(there.permissions())?;
+            }
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()?;
+            drop(out);
+            std::fs::rename(&temporary, &place)
+        });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Does what could not be checked explain much of the score? Then it is said beside the score: a

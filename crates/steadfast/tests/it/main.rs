@@ -46,6 +46,7 @@ mod lab_undo_later;
 mod lab_undo_whole;
 mod lab_validate;
 mod lab_vulns;
+mod lab_waived;
 mod lab_whole;
 mod left_out;
 mod many_kinds;

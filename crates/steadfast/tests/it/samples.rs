@@ -126,6 +126,7 @@ pub fn report(mut findings: Vec<Finding>) -> Report {
         findings,
         expired_waivers: Vec::new(),
         unended: Vec::new(),
+        unended_unknown: None,
         other_roots: Vec::new(),
     }
 }
