@@ -19,7 +19,7 @@ use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::install;
 use crate::journal::{Batch, Header, Imaged, Role, Wait};
-use crate::lock::{Lock, LockError};
+use crate::lock::{Lock, LockError, is_at_work};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::tidy;
 use crate::target::Target;
@@ -519,7 +519,19 @@ pub(crate) fn wait(
             state if state == kept => {
                 return Ok(Waited::Confirmed(header.change.note.unwrap_or_default()));
             }
-            _ => return Ok(Waited::EndedElsewhere(Box::new(header))),
+            state if state.is_final() => {
+                return Ok(Waited::EndedElsewhere(Box::new(header)));
+            }
+            _ if !is_at_work() => {
+                // It may have ended since we looked.
+                let header = state.change(id)?.header;
+                return Ok(Waited::EndedElsewhere(Box::new(header)));
+            }
+            // Somebody else takes it back just now.
+            _ => {
+                std::thread::sleep(LOOK_EVERY);
+                continue;
+            }
         }
         if (options.interrupted)() {
             return Ok(Waited::Interrupted);

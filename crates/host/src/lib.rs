@@ -62,7 +62,7 @@ pub use event::Event;
 pub use install::{Installed, Uninstalled, install, uninstall};
 pub use local::LocalHost;
 pub use observe::{Progress, observe};
-pub use recover::{RecoverError, Recovered, Recovery, recover};
+pub use recover::{RecoverError, Recovered, Recovery, TakeBackError, recover, take_back_waiting};
 pub use state::{ChangeRecord, Create, Pending, State, StateError};
 pub use take_back::AsBefore;
 pub use target::Changed;

@@ -73,6 +73,21 @@ pub enum RecoverError {
     Act(#[from] ActError),
 }
 
+/// A change that waits is not taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeBackError {
+    #[error("change {id} is {}: it waits for nobody", .state.words())]
+    NotAwaiting { id: ChangeId, state: ChangeState },
+    #[error(transparent)]
+    Recover(RecoverError),
+}
+
+impl<E: Into<RecoverError>> From<E> for TakeBackError {
+    fn from(error: E) -> Self {
+        Self::Recover(error.into())
+    }
+}
+
 /// Deals with every change that is not final.
 pub fn recover(
     host: &LocalHost,
@@ -245,7 +260,45 @@ fn one(
         actions,
         images,
     };
-    if let Some(why) = without_images(&context, &record)? {
+    take_back_one(&context, state, record, now, why, sink)
+}
+
+/// Takes a change back that waits to be confirmed, now and not at its deadline.
+///
+/// # Errors
+/// When it does not wait, or could not be looked at. Nothing was touched then.
+pub fn take_back_waiting(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    by: &str,
+    (now, lock_wait): (Timestamp, Duration),
+    sink: &mut dyn FnMut(Event),
+) -> Result<Recovery, TakeBackError> {
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let record = state.change(id)?;
+    let waits = record.header.change.state;
+    // It may have been confirmed while we reached for the lock.
+    if waits != ChangeState::AwaitingConfirmation || record.header.root != target.root.path() {
+        return Err(TakeBackError::NotAwaiting { id, state: waits });
+    }
+    let (token, crash) = (record.header.token.clone(), CrashPoints::none());
+    let context = Context::new(&target.root, state.images(), &token, &crash);
+    let why = vec![format!("asked for by {by} while it waited to be confirmed")];
+    Ok(take_back_one(&context, state, record, now, why, sink)?)
+}
+
+fn take_back_one(
+    context: &Context<'_>,
+    state: &State,
+    record: ChangeRecord,
+    now: Timestamp,
+    why: Vec<String>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Recovery, RecoverError> {
+    let id = record.header.change.id;
+    if let Some(why) = without_images(context, &record)? {
         let mut header = record.header;
         header.change.state = ChangeState::NeedsHuman;
         header.change.ended = Some(now);
@@ -264,7 +317,7 @@ fn one(
         images,
     } = record;
     let applied = finish_taking_back(
-        &context,
+        context,
         state,
         &mut header,
         &plan,

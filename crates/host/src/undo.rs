@@ -11,6 +11,7 @@ pub mod choice;
 mod decide;
 pub mod look_again;
 mod meanwhile;
+mod order;
 mod path;
 mod since;
 mod upgraded;
@@ -19,6 +20,7 @@ pub use choice::Choice;
 pub(crate) use decide::missing_images;
 use decide::{Decided, decide};
 pub(crate) use meanwhile::{Apart, take_back_apart};
+use order::Things;
 
 use jiff::Timestamp;
 use model::count::plural;
@@ -34,6 +36,7 @@ use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role};
 use crate::lock::{Lock, LockError};
 use crate::outside;
+use crate::records::is_lock;
 use crate::room::{self, Back};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{AsBefore, Outcome, take_back};
@@ -240,6 +243,7 @@ pub fn undo_chosen(
         state.images().forget_fresh();
         state.reserve_again();
     })?;
+    record.header.theirs = theirs.iter().cloned().collect();
     if is_guarded {
         return again::undo(
             &target,
@@ -472,8 +476,7 @@ fn refuse_unless_undoable(
             });
         }
     }
-    let ours = things(record);
-    let packaged = packaged(record);
+    let ours = Things::of(state, record);
     for change in state.history()? {
         let stands = matches!(
             change.state,
@@ -483,18 +486,11 @@ fn refuse_unless_undoable(
             continue;
         }
         let later = state.change(change.id)?;
-        let theirs = things(&later);
-        // What packages of both wrote is told apart by package, and by entry.
-        let packaged: BTreeSet<String> = packaged
-            .intersection(&self::packaged(&later))
-            .cloned()
-            .collect();
-        let mut both = ours.intersection(&theirs);
-        if let Some(what) = both.find(|what| !packaged.contains(*what)) {
+        if let Some(what) = ours.shared_with(&Things::of(state, &later)) {
             return Err(UndoError::OutOfOrder {
                 id,
                 later: change.id,
-                what: what.clone(),
+                what,
             });
         }
     }
@@ -515,48 +511,6 @@ pub(crate) fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
         .map(|action| action.id)
         .filter(|id| !header.leaves.contains(id))
         .collect()
-}
-
-/// The paths that packages of a change wrote, and no other action of it.
-fn packaged(record: &ChangeRecord) -> BTreeSet<String> {
-    let upgrades = crate::apply::upgrades(&record.plan);
-    let images = record.images.iter();
-    images
-        .filter(|image| image.role == Role::Touched && image.actions.is_subset(&upgrades))
-        .map(|image| image.path.to_string())
-        .collect()
-}
-
-/// What a change has in its hands: paths, parameters, modules, mounts, units.
-fn things(record: &ChangeRecord) -> BTreeSet<String> {
-    let standing = standing(record);
-    let paths = record
-        .images
-        .iter()
-        .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(&standing))
-        .map(|image| image.path.to_string());
-    let others = record
-        .actions
-        .iter()
-        .filter(|action| standing.contains(&action.id))
-        .flat_map(|action| match &action.kept {
-            Kept::Sysctl { key, .. } => vec![format!("kernel parameter {key}")],
-            Kept::Mount { path, .. } => vec![format!("mount {path}")],
-            Kept::Module { name, .. } => vec![format!("module {name}")],
-            Kept::Unit { name, .. } => vec![format!("unit {name}")],
-            Kept::Packages(before) => {
-                let names = before.packages.iter();
-                names
-                    .map(|package| format!("package {}", package.name))
-                    .collect()
-            }
-            Kept::Nothing
-            | Kept::Told { .. }
-            | Kept::Upgrade { .. }
-            | Kept::Effect(_)
-            | Kept::Irreversible { .. } => Vec::new(),
-        });
-    paths.chain(others).collect()
 }
 
 /// How the carrying out of an undo ended.
@@ -585,6 +539,7 @@ pub(crate) fn finish(
             change.state = ChangeState::NeedsHuman;
             change.note = Some(outcome.stuck.join("; "));
             record.header.leaves.clear();
+            record.header.theirs.clear();
         }
     }
     let mut batch = Batch::default().put(id, "", &record.header);
@@ -699,7 +654,8 @@ fn look_at_the_rest(
     chosen: &BTreeSet<ActionId>,
     outcome: &mut Outcome,
 ) {
-    for image in images.iter().filter(|image| image.role == Role::Touched) {
+    let recording = |image: &&Imaged| image.role == Role::Touched && !is_lock(&image.path);
+    for image in images.iter().filter(recording) {
         let becomes = image.undo.as_ref().map(|undo| &undo.to);
         let is_decided_otherwise = becomes.is_some_and(|to| !to.same_as(&image.before));
         if !image.actions.is_disjoint(chosen) && !is_decided_otherwise && !is_left(image) {
@@ -730,8 +686,10 @@ fn standing_or_undone(record: &ChangeRecord) -> BTreeSet<ActionId> {
 pub(crate) fn done(record: &mut ChangeRecord, now: Timestamp) {
     let chosen = standing_or_undone(record);
     let leaves = std::mem::take(&mut record.header.leaves);
+    let of_others = of_others(record);
     record.header.change.ended = Some(now);
-    if leaves.is_empty() {
+    if leaves.is_empty() && of_others.is_empty() {
+        record.header.theirs.clear();
         let change = &mut record.header.change;
         change.state = ChangeState::Undone;
         // What an undo of a part said is true no more.
@@ -740,19 +698,45 @@ pub(crate) fn done(record: &mut ChangeRecord, now: Timestamp) {
         }
         return;
     }
-    record.header.taken_back.extend(chosen);
+    let gone = chosen.difference(&of_others).copied();
+    record.header.taken_back.extend(gone);
     for image in &mut record.images {
         image.undo = None;
     }
     let left = choice::names(record, &leaves).len();
+    let theirs = record.header.theirs.len();
+    let are = |count: usize| match count {
+        1 => "1 place is".to_owned(),
+        more => format!("{more} places are"),
+    };
+    let mut rest = Vec::new();
+    if left > 0 {
+        rest.push(format!("{} still in effect", are(left)));
+    }
+    if theirs > 0 {
+        rest.push(format!("{} left as others have made it since", are(theirs)));
+    }
     let change = &mut record.header.change;
     change.state = ChangeState::Committed;
     change.undone_in_part = true;
-    change.note = Some(format!(
-        "taken back in part; {} still in effect",
-        match left {
-            1 => "1 place is".to_owned(),
-            more => format!("{more} places are"),
-        }
-    ));
+    change.note = Some(format!("taken back in part; {}", rest.join("; ")));
+}
+
+/// The actions of which something is left as others have made it since: another undo takes it.
+fn of_others(record: &ChangeRecord) -> BTreeSet<ActionId> {
+    let theirs = &record.header.theirs;
+    let is_theirs = |image: &&Imaged| {
+        let differs = image
+            .undo
+            .as_ref()
+            .is_some_and(|undo| !undo.to.same_as(&image.before));
+        let path = &image.path;
+        let mut theirs = theirs.iter();
+        is_left(image) && differs && theirs.any(|one| path.is_within(one) || one.is_within(path))
+    };
+    let images = record.images.iter();
+    images
+        .filter(is_theirs)
+        .flat_map(|image| image.actions.iter().copied())
+        .collect()
 }

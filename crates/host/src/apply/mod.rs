@@ -277,6 +277,7 @@ pub(crate) fn apply_as(
         wait: None,
         taken_back: BTreeSet::new(),
         leaves: BTreeSet::new(),
+        theirs: BTreeSet::new(),
         own: origin == Origin::Own,
         secrets: images.iter().any(|image| image.sensitive),
         swept: false,

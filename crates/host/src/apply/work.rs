@@ -551,7 +551,13 @@ impl Work<'_> {
                     },
                 });
             }
-            confirm::Waited::EndedElsewhere(header) => return Ok(confirm::ended(&header)),
+            confirm::Waited::EndedElsewhere(header) => {
+                if header.change.state == ChangeState::RolledBack {
+                    let why = header.change.note.clone().unwrap_or_default();
+                    (self.sink)(Event::TakingBack { id, why });
+                }
+                return Ok(confirm::ended(&header));
+            }
             confirm::Waited::Interrupted => {
                 "interrupted while it waited to be confirmed".to_owned()
             }

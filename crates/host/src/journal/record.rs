@@ -42,6 +42,9 @@ pub struct Header {
     /// Actions that the undo that is under way leaves as they are.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub leaves: BTreeSet<ActionId>,
+    /// Places that the last undo left as others have made them since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub theirs: BTreeSet<HostPath>,
     /// Done by Steadfast for itself: its recovery units.
     #[serde(default)]
     pub own: bool,

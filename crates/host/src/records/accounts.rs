@@ -38,6 +38,101 @@ pub fn renumbered(file: Three<'_>) -> Vec<String> {
         .collect()
 }
 
+/// What the change took out, and what others have made of its name or of its number since, by the
+/// name. None of it can come back beside that.
+pub fn taken(file: Three<'_>) -> BTreeMap<String, String> {
+    let (before, left, now) = (numbers(file.before), numbers(file.left), numbers(file.now));
+    let mut taken = BTreeMap::new();
+    for (name, number) in &before {
+        if left.contains_key(name) {
+            continue;
+        }
+        if now.contains_key(name) {
+            if named(file.now, name) != named(file.before, name) {
+                taken.insert(name.clone(), "it was made anew since".to_owned());
+            }
+            continue;
+        }
+        // Two of one number that there were before are as they were.
+        let mut others = now.iter();
+        let other = others.find(|(other, its)| *its == number && before.get(*other) != Some(its));
+        if let Some((other, _)) = other {
+            let other = model::printable(other.as_bytes());
+            taken.insert(
+                name.clone(),
+                format!("its number {number} is {other}'s by now"),
+            );
+        }
+    }
+    taken
+}
+
+/// What a change did to a file of accounts: the accounts or groups that are otherwise in it, and those
+/// of which only the list of members is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    pub wholly: BTreeSet<String>,
+    pub members: BTreeSet<String>,
+    /// The accounts that became members, or are none any more.
+    pub joined: BTreeSet<String>,
+}
+
+/// `from`: the field that the list of members is, and those behind it; none where there is no such list.
+pub fn touched(before: &[u8], left: &[u8], from: Option<usize>) -> Touched {
+    let (before, left) = (by_name(before), by_name(left));
+    let mut touched = Touched::default();
+    let names: BTreeSet<&String> = before.keys().chain(left.keys()).collect();
+    for name in names {
+        let (Some(one), Some(other)) = (before.get(name), left.get(name)) else {
+            touched.wholly.insert(name.clone());
+            continue;
+        };
+        if one == other {
+            continue;
+        }
+        let split = |fields: &Vec<&[u8]>| -> (Vec<Vec<u8>>, BTreeSet<String>) {
+            let from = from.unwrap_or(usize::MAX).min(fields.len());
+            let own = fields[..from].iter().map(|field| field.to_vec()).collect();
+            let lists = fields[from..].iter();
+            let names = lists.flat_map(|list| list.split(|byte| *byte == b','));
+            let names = names.filter(|name| !name.is_empty());
+            (own, names.map(model::printable).collect())
+        };
+        let one = one.iter().map(split);
+        let other = other.iter().map(split);
+        let (one, other): (Vec<_>, Vec<_>) = (one.collect(), other.collect());
+        let own = |of: &[(Vec<Vec<u8>>, BTreeSet<String>)]| -> Vec<Vec<Vec<u8>>> {
+            of.iter().map(|(own, _)| own.clone()).collect()
+        };
+        if own(&one) != own(&other) {
+            touched.wholly.insert(name.clone());
+        }
+        let lists = |of: &[(Vec<Vec<u8>>, BTreeSet<String>)]| -> BTreeSet<String> {
+            of.iter().flat_map(|(_, names)| names.clone()).collect()
+        };
+        let (one, other) = (lists(&one), lists(&other));
+        let mut joined = one.symmetric_difference(&other).cloned().peekable();
+        if joined.peek().is_some() {
+            touched.members.insert(name.clone());
+            touched.joined.extend(joined);
+        }
+    }
+    touched
+}
+
+/// The entries of each name, in their fields.
+fn by_name(file: &[u8]) -> BTreeMap<String, Vec<Vec<&[u8]>>> {
+    let mut found: BTreeMap<String, Vec<Vec<&[u8]>>> = BTreeMap::new();
+    for line in file.split(|byte| *byte == b'\n') {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        if let Some(name) = fields.first().filter(|name| !name.is_empty()) {
+            let name = model::printable(name);
+            found.entry(name).or_default().push(fields);
+        }
+    }
+    found
+}
+
 /// The shell of each account, by its name.
 pub fn shells(passwd: &[u8]) -> BTreeMap<String, String> {
     let lines = passwd.split(|byte| *byte == b'\n');
@@ -119,5 +214,75 @@ mod tests {
         );
         assert_eq!(homes(passwd)["neu"], "/home/neu");
         assert_eq!(shells(passwd)["neuer"], "/bin/sh");
+    }
+
+    #[test]
+    fn what_others_have_by_now_does_not_come_back() {
+        let before = b"root:x:0:\nops:x:2000:eve\ntwin:x:0:\n";
+        for (left, now, expected) in [
+            // Nobody has it.
+            ("root:x:0:\n", "root:x:0:\n", ""),
+            (
+                "root:x:0:\ntwin:x:0:\n",
+                "root:x:0:\ntwin:x:0:\nnew:x:2001:\n",
+                "",
+            ),
+            // Put in again as it was.
+            ("root:x:0:\n", "root:x:0:\nops:x:2000:eve\n", ""),
+            (
+                "root:x:0:\n",
+                "root:x:0:\nnew:x:2000:\n",
+                "ops: its number 2000 is new's by now",
+            ),
+            (
+                "root:x:0:\n",
+                "root:x:0:\nops:x:2001:\n",
+                "ops: it was made anew since",
+            ),
+            (
+                "root:x:0:\n",
+                "root:x:0:\nops:x:2000:\n",
+                "ops: it was made anew since",
+            ),
+        ] {
+            let three = Three {
+                before,
+                left: left.as_bytes(),
+                now: now.as_bytes(),
+            };
+            let said: Vec<String> = taken(three)
+                .iter()
+                .map(|(name, why)| format!("{name}: {why}"))
+                .collect();
+            assert_eq!(said.join(", "), expected, "{left} {now}");
+        }
+    }
+
+    #[test]
+    fn what_a_change_did_is_told_by_entry_and_member() {
+        let set = |names: &[&str]| -> BTreeSet<String> {
+            names.iter().map(ToString::to_string).collect()
+        };
+        let before = "sudo:x:27:ana\nops:x:50:\n";
+        for (left, wholly, members, joined) in [
+            (before, &[][..], &[][..], &[][..]),
+            ("sudo:x:27:ana,li\nops:x:50:\n", &[], &["sudo"], &["li"]),
+            ("sudo:x:27:ana\nops:x:51:\n", &["ops"], &[], &[]),
+            ("sudo:x:27:ana\n", &["ops"], &[], &[]),
+            (
+                "sudo:x:27:\nops:x:50:\nneu:x:9:li\n",
+                &["neu"],
+                &["sudo"],
+                &["ana"],
+            ),
+        ] {
+            let found = touched(before.as_bytes(), left.as_bytes(), Some(3));
+            let wanted = Touched {
+                wholly: set(wholly),
+                members: set(members),
+                joined: set(joined),
+            };
+            assert_eq!(found, wanted, "{left}");
+        }
     }
 }

@@ -51,6 +51,20 @@ pub fn is_by_entry(path: &HostPath) -> bool {
     matches!(shared(path), Some(Shared::Entries(_)))
 }
 
+/// A file that programs only lock: it records nothing, and is nobody's.
+pub fn is_lock(path: &HostPath) -> bool {
+    const LOCKS: [&str; 7] = [
+        "/etc/.pwd.lock",
+        "/var/cache/apt/archives/lock",
+        "/var/lib/apt/lists/lock",
+        "/var/lib/dpkg/lock",
+        "/var/lib/dpkg/lock-frontend",
+        "/var/lib/dpkg/triggers/Lock",
+        "/var/lib/ucf/lock",
+    ];
+    LOCKS.iter().any(|lock| path.as_bytes() == lock.as_bytes())
+}
+
 /// What this path is, where many have a part in it.
 pub fn shared(path: &HostPath) -> Option<Shared> {
     let text = str::from_utf8(path.as_bytes()).ok()?;

@@ -352,6 +352,7 @@ fn settle(record: &mut ChangeRecord, stuck: &[String], why: &[String], now: Time
     }
     let was = record.header.undo.take();
     record.header.leaves.clear();
+    record.header.theirs.clear();
     let change = &mut record.header.change;
     let because = match why.is_empty() {
         true => "its undo was taken back".to_owned(),

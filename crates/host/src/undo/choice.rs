@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use model::{Action, ActionId, HostPath};
+use model::count::{first_of, plural};
+use model::{Action, ActionId, Effect, HostPath};
 
 use super::standing;
 use crate::image::Node;
-use crate::journal::Role;
+use crate::journal::{ActionRecord, Kept, Role};
+use crate::records::is_lock;
 use crate::state::ChangeRecord;
 
 /// What is taken back of a change: all of it, unless something is named.
@@ -17,6 +19,9 @@ pub struct Choice {
     pub only: Vec<HostPath>,
     /// Not what changed these.
     pub except: Vec<HostPath>,
+    /// The same by name: a kernel parameter, a module, a unit.
+    pub only_named: Vec<String>,
+    pub except_named: Vec<String>,
     /// What others changed since is left as it is now.
     pub keep_theirs: bool,
     /// Data that was written since into places that packages of the change made goes with them.
@@ -29,7 +34,9 @@ pub struct Choice {
 impl Choice {
     /// The actions that stand, and stay so. None: all goes back.
     pub(super) fn leaves(&self, record: &ChangeRecord) -> Result<BTreeSet<ActionId>, String> {
-        if self.only.is_empty() && self.except.is_empty() {
+        let by_path = !self.only.is_empty() || !self.except.is_empty();
+        let by_name = !self.only_named.is_empty() || !self.except_named.is_empty();
+        if !by_path && !by_name {
             return Ok(BTreeSet::new());
         }
         let id = record.header.change.id;
@@ -41,14 +48,28 @@ impl Choice {
                 ));
             }
         }
-        let mut goes: BTreeSet<ActionId> = match self.only.is_empty() {
-            true => standing.clone(),
-            false => self
-                .only
-                .iter()
-                .flat_map(|path| touching(record, &standing, path))
-                .collect(),
-        };
+        for name in self.only_named.iter().chain(&self.except_named) {
+            if called(record, &standing, name).is_empty() {
+                return Err(format!(
+                    "nothing of change {id} that is in effect is called `{name}`"
+                ));
+            }
+        }
+        let mut goes: BTreeSet<ActionId> = self
+            .only
+            .iter()
+            .flat_map(|path| touching(record, &standing, path))
+            .collect();
+        let named = self.only_named.iter();
+        goes.extend(named.flat_map(|name| called(record, &standing, name)));
+        if self.only.is_empty() && self.only_named.is_empty() {
+            goes.clone_from(&standing);
+        }
+        for name in &self.except_named {
+            for action in called(record, &standing, name) {
+                goes.remove(&action);
+            }
+        }
         for path in &self.except {
             for action in touching(record, &standing, path) {
                 goes.remove(&action);
@@ -69,6 +90,7 @@ impl Choice {
             .collect();
         goes.extend(told);
         let stays: BTreeSet<ActionId> = standing.difference(&goes).copied().collect();
+        self.refuse_what_goes_along(record, &goes)?;
         if stays.iter().all(is_activation) {
             return Ok(BTreeSet::new());
         }
@@ -77,6 +99,36 @@ impl Choice {
         }
         self.refuse_halves(record, &goes, &stays)?;
         Ok(stays)
+    }
+
+    /// Refuses where more than what was named goes back: a step, as the upgrade of some packages, goes
+    /// back as one.
+    fn refuse_what_goes_along(
+        &self,
+        record: &ChangeRecord,
+        goes: &BTreeSet<ActionId>,
+    ) -> Result<(), String> {
+        const NAMED: usize = 4;
+        if self.only.is_empty() && self.only_named.is_empty() {
+            return Ok(());
+        }
+        let along: Vec<String> = record
+            .images
+            .iter()
+            .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(goes))
+            .filter(|image| !self.only.iter().any(|one| image.path.is_within(one)))
+            .filter(|image| !is_lock(&image.path))
+            .map(|image| format!("`{}`", image.path))
+            .collect();
+        match along.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "one step changed what was named together with {}, and goes back as one: {}; name \
+                 these too, or leave out --only",
+                plural(along.len(), "more place"),
+                first_of(&along, NAMED)
+            )),
+        }
     }
 
     /// Refuses where what stays rests on what goes, or a step is cut in two.
@@ -98,18 +150,11 @@ impl Choice {
             .collect();
         for image in touched() {
             let path = &image.path;
-            let is_named = |named: &[HostPath]| named.iter().any(|one| path.is_within(one));
             let goes_back = !image.actions.is_disjoint(goes);
             if goes_back && !image.actions.is_disjoint(stays) {
                 return Err(format!(
                     "`{path}` was changed by more than one step, of which one stays: name what the \
                      others changed too"
-                ));
-            }
-            if goes_back && (!self.only.is_empty() && !is_named(&self.only)) {
-                return Err(format!(
-                    "one step changed `{path}` together with what was named, and goes back as one: \
-                     name `{path}` too"
                 ));
             }
             // A directory that the change made can't go while a place in it stays.
@@ -126,7 +171,9 @@ impl Choice {
             let Some(planned) = action(record, *id) else {
                 continue;
             };
-            if planned.effect.is_activation() {
+            // A value that runs rests on no file that sets it at boot.
+            let is_value = matches!(planned.effect, Effect::Sysctl { .. });
+            if planned.effect.is_activation() || is_value {
                 continue;
             }
             let rests = planned.after.iter().find(|before| goes.contains(before));
@@ -160,6 +207,25 @@ fn touching(
     images
         .filter(|image| image.role == Role::Touched && image.path.is_within(path))
         .flat_map(|image| image.actions.intersection(standing).copied())
+        .chain(standing.iter().copied().filter(|id| {
+            let kept = ActionRecord::of(&record.actions, *id).map(|action| &action.kept);
+            matches!(kept, Some(Kept::Mount { path: at, .. }) if at.is_within(path))
+        }))
+        .collect()
+}
+
+/// The actions that stand and are about this parameter, module or unit.
+fn called(record: &ChangeRecord, standing: &BTreeSet<ActionId>, name: &str) -> BTreeSet<ActionId> {
+    let is_it = |kept: &Kept| match kept {
+        Kept::Sysctl { key, .. } => key.replace('/', ".") == name.replace('/', "."),
+        Kept::Module { name: module, .. } => module == name,
+        Kept::Unit { name: unit, .. } => unit == name || *unit == format!("{name}.service"),
+        _ => false,
+    };
+    let actions = record.actions.iter();
+    actions
+        .filter(|action| standing.contains(&action.id) && is_it(&action.kept))
+        .map(|action| action.id)
         .collect()
 }
 
@@ -181,6 +247,11 @@ pub(super) fn names(record: &ChangeRecord, of: &BTreeSet<ActionId>) -> Vec<Strin
             }
         }
     }
-    names.extend(placeless.iter().map(ToString::to_string));
+    let name = |id: &ActionId| match action(record, *id).map(|planned| &planned.effect) {
+        Some(Effect::Sysctl { key, .. }) => format!("kernel parameter {key}"),
+        Some(Effect::Unit { name, .. }) => name.clone(),
+        _ => id.to_string(),
+    };
+    names.extend(placeless.iter().map(name));
     names.into_iter().collect()
 }

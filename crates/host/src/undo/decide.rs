@@ -10,6 +10,7 @@ use model::{ActionId, Effect, HostPath};
 
 mod people;
 
+use super::accounts::Stay;
 use super::path::{
     Stop, Verdict, decide_path, decide_upgraded, difference, directory_time, invert_attributes,
 };
@@ -21,7 +22,9 @@ use crate::checked;
 use crate::image::{FileTime, Node};
 use crate::journal::{ActionRecord, Imaged, Kept, Role, UndoTo};
 use crate::mounted::Mounted;
-use crate::records::{Shared, is_by_entry, shared};
+use crate::records::accounts::taken;
+use crate::records::entries::Three;
+use crate::records::{Shared, is_by_entry, is_lock, shared};
 use crate::state::{ChangeRecord, digest_of};
 use crate::take_back::is_peoples;
 
@@ -65,6 +68,12 @@ pub(super) fn decide(
     choice: &Choice,
 ) -> Result<Decided, UndoError> {
     let id = record.header.change.id;
+    if choice.keep_theirs {
+        // In effect as others have set them, and to be undone another time.
+        let values = changed_values(record, &standing(record));
+        let values = values.into_iter().map(|(action, _)| action);
+        record.header.leaves.extend(values);
+    }
     let standing = standing(record);
     let upgrades: BTreeSet<ActionId> = upgrades(&record.plan)
         .intersection(&standing)
@@ -129,7 +138,8 @@ pub(super) fn decide(
             }),
         };
     }
-    obstacles.extend(changed_values(record, &standing));
+    let values = changed_values(record, &standing).into_iter();
+    obstacles.extend(values.map(|(_, obstacle)| obstacle));
     obstacles.extend(made_in_places(context, record, &standing)?);
     let missing = missing_images(context, record, &standing)?;
     if !missing.is_empty() {
@@ -286,6 +296,8 @@ impl Deciding<'_> {
                 (_, current) = look(Some(self.context.images))?;
             }
             let verdict = match is_packaged {
+                // It may be gone by now with another change that made it.
+                _ if is_lock(&image.path) && !is_known => Ok(Verdict::Leave),
                 _ if earlier
                     .as_ref()
                     .is_some_and(|to| *to == current && *to != image.before) =>
@@ -641,6 +653,8 @@ impl Deciding<'_> {
             &unit_files,
         )?;
         self.decided.stays.extend(packages.told());
+        let mut stay = stay;
+        self.refuse_taken(record, &mut stay)?;
         let told = |what: &str, of: &BTreeMap<String, String>| -> Vec<String> {
             of.iter()
                 .map(|(name, why)| format!("{what} {name}: {why}"))
@@ -724,6 +738,32 @@ impl Deciding<'_> {
             }
         }
         self.settle_links(record, links)
+    }
+
+    /// Accounts and groups that packages took out, and whose name or number is another's by now.
+    fn refuse_taken(&mut self, record: &ChangeRecord, stay: &mut Stay) -> Result<(), UndoError> {
+        for (what, file) in [("account", "/etc/passwd"), ("group", "/etc/group")] {
+            let packaged = record.images.iter().filter(|image| {
+                let way = self.ways.get(&image.path);
+                way.is_some_and(|way| way.is_packaged)
+            });
+            let texts = upgraded::contents(self.context, packaged, file)?;
+            for (name, why) in taken(Three::of(&texts)) {
+                if self.choice.keep_theirs {
+                    match what {
+                        "account" => stay.users.insert(name, why),
+                        _ => stay.groups.insert(name, why),
+                    };
+                    continue;
+                }
+                self.obstacles.push(Obstacle {
+                    what: format!("{what} {name}"),
+                    why,
+                    difference: None,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The paths that go, and the unit files among them.
@@ -933,7 +973,10 @@ fn made_in_places(
 }
 
 /// Running values that are neither what we set nor what was there before.
-fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<Obstacle> {
+fn changed_values(
+    record: &ChangeRecord,
+    standing: &BTreeSet<ActionId>,
+) -> Vec<(ActionId, Obstacle)> {
     let mut obstacles = Vec::new();
     for action in &record.plan.actions {
         if !standing.contains(&action.id) {
@@ -946,11 +989,12 @@ fn changed_values(record: &ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<O
             && !runtime::same_value(&now, value)
             && !runtime::same_value(&now, before)
         {
-            obstacles.push(Obstacle {
+            let obstacle = Obstacle {
                 what: format!("kernel parameter {key}"),
                 why: format!("it is `{now}` now, we had set it to `{value}`"),
                 difference: None,
-            });
+            };
+            obstacles.push((action.id, obstacle));
         }
     }
     obstacles

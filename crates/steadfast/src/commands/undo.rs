@@ -2,10 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 use advisory::assess::Finding;
 use host::packages::{kernel, owners};
-use host::{ApplyOptions, Choice, LocalHost, Obstacle, UndoError, Undone};
+use host::{
+    ApplyOptions, ChangeRecord, Choice, LocalHost, Obstacle, RecoverError, Recovery, State,
+    TakeBackError, UndoError, Undone,
+};
 use jiff::Timestamp;
 use model::count::{first_of, plural};
 use model::{ChangeState, Effect, HostPath, PackageUpgrade, Plan, Risk};
@@ -41,13 +45,15 @@ pub struct Args {
     /// waits, or the last one
     #[arg(value_name = "CHANGE")]
     change: Option<String>,
-    /// Take back only what the change did to this place, or to what is in it
+    /// Take back only what the change did to this place, or to what is in it; or to this kernel
+    /// parameter, module or unit
     #[arg(long, value_name = "PATH")]
-    only: Vec<HostPath>,
-    /// Leave in effect what the change did to this place, or to what is in it
+    only: Vec<Chosen>,
+    /// Leave in effect what the change did to this place, or to what is in it; or to this kernel
+    /// parameter, module or unit
     #[arg(long, value_name = "PATH")]
-    except: Vec<HostPath>,
-    /// Leave files that someone else changed since as they are now, and take the rest back
+    except: Vec<Chosen>,
+    /// Leave what someone else changed since as it is now, and take the rest back
     #[arg(long)]
     keep_theirs: bool,
     /// Delete the data that was written since into directories of packages that go
@@ -62,6 +68,43 @@ pub struct Args {
     /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
+}
+
+/// A place, or what has none: a parameter of the kernel, a module, a unit.
+#[derive(Clone, Debug)]
+enum Chosen {
+    Path(HostPath),
+    Named(String),
+}
+
+impl FromStr for Chosen {
+    type Err = model::path::BadPath;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(key) = text.strip_prefix("/proc/sys/") {
+            return Ok(Self::Named(key.replace('/', ".")));
+        }
+        match text.starts_with('/') || text.is_empty() {
+            true => text.parse().map(Self::Path),
+            false => Ok(Self::Named(text.to_owned())),
+        }
+    }
+}
+
+fn paths(chosen: &[Chosen]) -> Vec<HostPath> {
+    let paths = chosen.iter().filter_map(|one| match one {
+        Chosen::Path(path) => Some(path.clone()),
+        Chosen::Named(_) => None,
+    });
+    paths.collect()
+}
+
+fn names(chosen: &[Chosen]) -> Vec<String> {
+    let names = chosen.iter().filter_map(|one| match one {
+        Chosen::Path(_) => None,
+        Chosen::Named(name) => Some(name.clone()),
+    });
+    names.collect()
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -96,6 +139,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
+    if change.state == ChangeState::AwaitingConfirmation {
+        return take_back_waiting(args, &host, &state, &record);
+    }
     if host::undo::way_back_risk(&record) >= Risk::Connectivity
         && rustix::process::geteuid().is_root()
     {
@@ -112,8 +158,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let live = err.is_terminal();
     let mut lines = Lines::new(&mut err, Some(&record.plan), &style, live);
     let choice = Choice {
-        only: args.only.clone(),
-        except: args.except.clone(),
+        only: paths(&args.only),
+        except: paths(&args.except),
+        only_named: names(&args.only),
+        except_named: names(&args.except),
         keep_theirs: args.keep_theirs,
         accept_data_loss: args.accept_data_loss,
         by_itself: false,
@@ -126,6 +174,66 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let exit = conclude(&undone);
     context::expire(&host, &state);
     Ok(exit)
+}
+
+/// Nothing of it is confirmed yet: its own way back, which was made for that, is gone now.
+fn take_back_waiting(
+    args: &Args,
+    host: &LocalHost,
+    state: &State,
+    record: &ChangeRecord,
+) -> Result<Exit, Failure> {
+    let id = record.header.change.id;
+    let is_part = !args.only.is_empty() || !args.except.is_empty();
+    if is_part || args.keep_theirs || args.accept_data_loss {
+        return Err(Failure::new(
+            Exit::BadInput,
+            format_args!("change {id} waits to be confirmed, and goes back as a whole"),
+            "nothing was touched; undo it without these, or confirm it first",
+        ));
+    }
+    let style = Style::for_stderr();
+    let mut err = std::io::stderr();
+    let live = err.is_terminal();
+    let mut lines = Lines::new(&mut err, Some(&record.plan), &style, live);
+    let options = context::options(host, state, args.confirm_within.0);
+    let limits = (Timestamp::now(), options.lock_wait);
+    let taken = host::take_back_waiting(host, state, id, &options.by, limits, &mut |event| {
+        // Nobody may be reading; the journal has it all.
+        drop(lines.show(&event));
+    })
+    .map_err(|error| match &error {
+        TakeBackError::NotAwaiting { .. } => Failure::with_help(
+            Exit::BadInput,
+            error,
+            "nothing was touched; steadfast history lists the changes",
+        ),
+        TakeBackError::Recover(RecoverError::Lock(_)) => Failure::with_help(
+            Exit::Findings,
+            error,
+            "nothing was touched; try again later",
+        ),
+        TakeBackError::Recover(_) => Failure::because(Exit::NeedsPerson, error),
+    })?;
+    match taken {
+        Recovery::NeedsHuman { why } => {
+            let why = model::printable(why.join("; ").as_bytes());
+            crate::say(format_args!("change {id} could not be taken back: {why}"));
+            Ok(Exit::NeedsPerson)
+        }
+        Recovery::AsBefore { seen: true, .. } => {
+            crate::say(format_args!(
+                "change {id} is taken back: the host is as it was before it"
+            ));
+            Ok(Exit::AsWanted)
+        }
+        _ => {
+            crate::say(format_args!(
+                "change {id} is taken back, and that was checked path by path"
+            ));
+            Ok(Exit::AsWanted)
+        }
+    }
 }
 
 /// Packages that are named before an undo of many.
@@ -279,7 +387,7 @@ fn conclude(undone: &Undone) -> Exit {
             proof,
             left,
         } => {
-            match (proof, left.standing.is_empty()) {
+            match (proof, left.standing.is_empty() && left.theirs.is_empty()) {
                 // Nothing but a proof makes these words.
                 (Some(_), true) if merged.is_empty() => crate::say(format_args!(
                     "change {id} undone: the host is as it was before it"

@@ -182,13 +182,39 @@ fn what_waits_is_named_with_what_ends_it() {
         "without that it is taken back at",
     ];
     host.steadfast(&["uninstall", "--yes"]).expect(5, &ends);
-    host.steadfast(&["undo", "c-3", "--yes"]).expect(5, &ends);
     host.steadfast(&apply("10m", &["--detach", "--rule", "ssh-max-tries"]))
         .expect(5, &ends);
     host.steadfast(&["undo", "c-2", "--yes"]).expect(0, &[]);
     host.shell("test ! -e /opt/apart.conf");
     host.steadfast(&["confirm"]).expect(0, &["in effect"]);
     is_in_effect(&host);
+}
+
+/// What waits is taken back at once, whichever way it is named, and whoever waits for it is told.
+#[test]
+fn an_undo_takes_back_what_waits() {
+    let Some(host) = host() else { return };
+    let before = host.snapshot();
+    for (number, named) in [None, Some("last"), Some("c-4")].into_iter().enumerate() {
+        host.steadfast(&apply("10m", &["--detach"])).expect(0, &[]);
+        is_in_effect(&host);
+        let undo: Vec<&str> = ["undo", "--yes"].into_iter().chain(named).collect();
+        host.steadfast(&[&undo[..], &["--only", DROP_IN]].concat())
+            .expect(2, &["goes back as a whole", "nothing was touched"]);
+        host.steadfast(&undo)
+            .expect(0, &["taken back: the host is as it was before it"]);
+        host.expect_same(&before);
+        let timers = host.shell("systemctl list-timers --all --plain --no-legend 'steadfast-*'");
+        assert_eq!(timers, "", "{number}");
+    }
+    let running = host.start(&apply("10m", &[]));
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    host.steadfast(&["undo", "--yes"])
+        .expect(0, &["taken back"]);
+    wait(running).expect(4, &["asked for by root while it waited"]);
+    host.expect_same(&before);
+    host.steadfast(&["show", "last"])
+        .expect(0, &["asked for by root while it waited"]);
 }
 
 /// A confirmed change that ends root's sign-in, and the host as it left it.

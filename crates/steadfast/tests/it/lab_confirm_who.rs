@@ -80,9 +80,13 @@ fn who_confirms_is_who_may_do_anything_as_root() {
 #[test]
 fn a_change_of_sudo_is_confirmed_through_sudo() {
     let Some(host) = host() else { return };
+    let includes = ["auth", "account", "session-noninteractive"];
+    let stack = includes
+        .map(|name| format!("@include common-{name}\\n"))
+        .concat();
     host.role(
         "sudo",
-        "  - file: {path: /etc/sudoers.d/extra, mode: \"0440\", content: \"Defaults !lecture\\n\"}\n",
+        &format!("  - file: {{path: /etc/pam.d/sudo, content: \"{stack}\"}}\n"),
     );
     let apply = [
         "apply",

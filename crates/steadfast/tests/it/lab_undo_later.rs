@@ -60,6 +60,13 @@ fn an_install_is_undone_after_others_came_and_it_was_upgraded_itself() {
     expect_same(&host, &before);
 
     host.steadfast(&apply).expect(0, &["is in effect"]);
+    // An install goes back as one, and not because one of its places was named.
+    host.steadfast(&["undo", "last", "--yes", "--only", "/usr/bin/app"])
+        .expect(
+            2,
+            &["goes back as one", "more places", "nothing was touched"],
+        );
+    host.shell("id app && test -e /usr/share/app/version");
     host.shell(&format!(
         "{MAKE}{APP}app 1.1\nindex\napt-get -qq -y install other app && useradd -m ana && usermod -aG others ana"
     ));

@@ -42,6 +42,7 @@ mod lab_stages_made;
 mod lab_status;
 mod lab_stays_up;
 mod lab_twelve;
+mod lab_undo_apart;
 mod lab_undo_later;
 mod lab_undo_whole;
 mod lab_validate;

@@ -1,7 +1,7 @@
 //! People: what they rest on is not taken from under them, and an account that the change made is one
 //! thing in all the files that name it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ActionId, HostPath};
 
@@ -12,7 +12,7 @@ use super::{Deciding, Way, of_the_moment};
 use crate::act::{LastLink, account, unit};
 use crate::image::Node;
 use crate::journal::{Imaged, Role};
-use crate::records::accounts::{homes, made, members, named, shells};
+use crate::records::accounts::{homes, made, members, named, shells, taken};
 use crate::records::entries::Three;
 use crate::records::{Shared, shared};
 use crate::state::ChangeRecord;
@@ -93,6 +93,8 @@ impl Deciding<'_> {
                 }
             }
         }
+        stay.users.extend(taken(Three::of(&passwd)));
+        stay.groups.extend(taken(Three::of(&group)));
         let whose = [("account", &stay.users), ("group", &stay.groups)];
         let whys: Vec<(String, String)> = whose
             .into_iter()
@@ -113,7 +115,9 @@ impl Deciding<'_> {
             self.obstacles.extend(obstacles);
             return Ok(());
         }
-        let homes = homes(Three::of(&passwd).left);
+        let (of_removed, of_left) = (homes(&passwd[0]), homes(&passwd[1]));
+        let homes = of_removed.into_iter().chain(of_left);
+        let homes: BTreeMap<String, String> = homes.collect();
         let homes: Vec<HostPath> = stay
             .users
             .keys()
