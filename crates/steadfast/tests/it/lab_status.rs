@@ -422,7 +422,8 @@ fn only_security_and_a_deadline_go_together() {
                 "next steadfast patch plan --only security --deadline-within 14d",
             ],
         );
-    // The same package from an archive that is none for security.
+    // The same package from an archive that is none for security, where there is none that is: which of
+    // them are for security can't be told then.
     host.shell(
         "sed -i 's/Security/Updates/; s/security/updates/' /srv/archive/Release; \
          apt-get -qq update --allow-releaseinfo-change",
@@ -432,7 +433,11 @@ fn only_security_and_a_deadline_go_together() {
     host.steadfast(&[&["patch", "plan"], &both[..]].concat())
         .expect(
             1,
-            &["nothing to do", "no pending security update closes these"],
+            &[
+                "nothing that is known is to be done",
+                "none of apt's sources says so of itself",
+                "no pending security update closes these",
+            ],
         );
     host.steadfast(&[&["patch", "status"], &both[..]].concat())
         .expect(1, &["no upgrade of those that were asked for"]);
