@@ -171,6 +171,7 @@ pub fn install(
         owner: None,
         group: None,
         as_user: None,
+        drop_acl: false,
     });
     effects.push(Effect::Link {
         path: unit.link,

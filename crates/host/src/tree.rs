@@ -347,7 +347,28 @@ impl Tree {
             return Err(Reason::Unavailable { what }.into());
         }
         let mut bytes = vec![0; ACL_LIMIT_BYTES];
-        match fs::getxattr(own_fd(fd.as_fd()), ACCESS_ACL, &mut bytes[..]) {
+        let length = fs::getxattr(own_fd(fd.as_fd()), ACCESS_ACL, &mut bytes[..]);
+        self.acl_entries(length, &bytes, path)
+    }
+
+    /// The ACL of a file that was opened for reading.
+    pub fn acl_of(
+        &self,
+        opened: &Opened,
+        path: &HostPath,
+    ) -> Result<Option<Vec<RawEntry>>, Trouble> {
+        let mut bytes = vec![0; ACL_LIMIT_BYTES];
+        let length = fs::fgetxattr(&opened.file, ACCESS_ACL, &mut bytes[..]);
+        self.acl_entries(length, &bytes, path)
+    }
+
+    fn acl_entries(
+        &self,
+        length: Result<usize, Errno>,
+        bytes: &[u8],
+        path: &HostPath,
+    ) -> Result<Option<Vec<RawEntry>>, Trouble> {
+        match length {
             Ok(length) => match parse_acl(&bytes[..length]) {
                 Some(entries) => Ok(Some(entries)),
                 None => Err(failed(&format!("the ACL of `{path}` is not understood"))),

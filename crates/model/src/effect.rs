@@ -188,6 +188,9 @@ pub enum Effect {
         /// The account in whose home this lies: written with that account's rights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         as_user: Option<String>,
+        /// Leave out the ACL that the file had.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drop_acl: bool,
     },
     /// Create a directory; its parent must exist.
     MakeDir {
@@ -211,6 +214,9 @@ pub enum Effect {
         /// Also drop file capabilities (capabilities(7)).
         #[serde(default)]
         drop_capabilities: bool,
+        /// Also take its ACL away (acl(5)); the mode is then all that counts.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drop_acl: bool,
     },
     /// Set a kernel parameter's running value.
     Sysctl { key: String, value: String },

@@ -151,6 +151,10 @@ pub struct Meta {
     pub hard_links: u64,
     /// Of a link: where it points, as stored.
     pub target: Option<Blob>,
+    /// The entries of its ACL (acl(5)); none where the mode says all. With an ACL, the group's
+    /// bits of the mode are the ACL's mask. Read only where the group's bits have more than none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Vec<AclEntry>>,
 }
 
 impl Meta {

@@ -30,6 +30,8 @@ pub enum Edit {
         owner: Option<String>,
         group: Option<String>,
         drop_capabilities: bool,
+        /// Also take its ACL away (acl(5)).
+        drop_acl: bool,
     },
     /// Anything else, as it is.
     Act {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::value::Meta;
+use model::value::{AclEntry, AclWho, Meta};
 use model::{HostPath, Mode, printable};
 use schemars::JsonSchema;
 use serde::de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -168,12 +168,26 @@ impl Wanted<'_> {
     pub fn compare(&self, path: &HostPath, meta: &Meta) -> Difference {
         let mut found = Difference::default();
         let (mut mode, mut owner, mut group) = (None, None, None);
+        let mut drop_acl = false;
         if let Some(wanted) = self.mode
             && !wanted.holds(meta.mode)
         {
             found.observed.push(format!("mode {}", meta.mode));
             found.wanted.push(format!("mode {wanted}"));
             mode = Some(wanted.set(meta.mode));
+        }
+        let named = self.granted_by_name(meta);
+        if let Some(wanted) = self.mode
+            && !named.is_empty()
+        {
+            found.observed.extend(named);
+            found
+                .wanted
+                .push(format!("mode {wanted}, and no more by an ACL"));
+            // Without the ACL, the group's bits count, which were its mask until then.
+            let without = meta.mode.bits() & !(0o070 & !(owning_group(meta) << 3));
+            mode = Some(wanted.set(Mode::new(without)));
+            drop_acl = true;
         }
         for (what, wanted, name, id, set) in [
             ("owner", self.owner, &meta.owner, meta.uid, &mut owner),
@@ -194,10 +208,50 @@ impl Wanted<'_> {
                 owner,
                 group,
                 drop_capabilities: false,
+                drop_acl,
             });
         }
         found
     }
+
+    /// Who may do more by the ACL than everyone may by the mode that is wanted. Entries count
+    /// within the mask, which the group's bits are (acl(5)); the owner and the group that owns
+    /// the file have the mode's own bits.
+    fn granted_by_name(&self, meta: &Meta) -> Vec<String> {
+        let Some(wanted) = self.mode else {
+            return Vec::new();
+        };
+        let mask = wanted.set(meta.mode).bits() | meta.mode.bits();
+        let everyones = wanted.set(Mode::new(0o7777)).bits() & 0o7;
+        let more = |entry: &AclEntry| {
+            let more = entry.bits & mask >> 3 & 0o7 & !everyones;
+            let who = match &entry.who {
+                _ if more == 0 => return None,
+                AclWho::OwningGroup | AclWho::User { id: 0, .. } => return None,
+                AclWho::User { id, .. } if *id == meta.uid => return None,
+                AclWho::Group { id, .. } if *id == meta.gid => return None,
+                AclWho::User { id, name } => shown(name, *id),
+                AclWho::Group { id, name } => format!("group {}", shown(name, *id)),
+            };
+            Some(format!("{who} {} (by its ACL)", words(more)))
+        };
+        meta.acl.iter().flatten().filter_map(more).collect()
+    }
+}
+
+/// What the ACL lets the owning group do, its mask not yet taken into account.
+fn owning_group(meta: &Meta) -> u32 {
+    let owning = |entry: &&AclEntry| entry.who == AclWho::OwningGroup;
+    let entry = meta.acl.iter().flatten().find(owning);
+    entry.map_or(0o7, |entry| entry.bits)
+}
+
+/// `may read and write`, of permission bits.
+fn words(bits: u32) -> String {
+    let words = [(4, "read"), (2, "write"), (1, "run or enter")];
+    let granted = words.iter().filter(|(bit, _)| bits & bit != 0);
+    let granted: Vec<&str> = granted.map(|(_, word)| *word).collect();
+    format!("may {}", granted.join(" and "))
 }
 
 fn shown(name: &Option<String>, id: u32) -> String {

@@ -85,6 +85,7 @@ pub fn act(context: &Context<'_>, op: &AccountOp) -> Result<(), ActError> {
                 owner: None,
                 group: None,
                 as_user: None,
+                drop_acl: false,
             };
             file::act(context, &effect)?;
             context.crash.here("account file replaced");
@@ -159,6 +160,7 @@ fn make_home(
                 owner: None,
                 group: None,
                 as_user: None,
+                drop_acl: false,
             },
             Node::Directory { attributes } => Effect::MakeDir {
                 path,
@@ -194,6 +196,7 @@ fn make_home(
                 owner: owner.clone(),
                 group: group.clone(),
                 drop_capabilities: false,
+                drop_acl: false,
             },
         )?;
     }

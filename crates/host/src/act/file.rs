@@ -23,6 +23,8 @@ use crate::image::{Attributes, FileTime, Node};
 const ACCESS_ACL: &str = "system.posix_acl_access";
 /// File capabilities (capabilities(7)); cleared by a change of owner, so set after it.
 const CAPABILITY: &str = "security.capability";
+/// Where the kernel keeps the ACL that counts; a directory's default ACL is another.
+const ACL: &str = "system.posix_acl_access";
 
 /// Carries out an effect on a path.
 pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
@@ -34,6 +36,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             owner,
             group,
             as_user,
+            drop_acl,
         } => {
             let place = context.root.find(path, LastLink::Follow)?;
             let current = Node::at(&place, None)?;
@@ -50,6 +53,9 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             refuse_extra_links(&place)?;
             let mut wanted = new_attributes(context, &place, *mode, owner, group, old)?;
             wanted.modified = None;
+            if *drop_acl && let Some(extended) = &mut wanted.extended {
+                extended.remove(ACL);
+            }
             if current_is_other(&current, content) {
                 drop_privilege(&mut wanted, mode.is_some());
             }
@@ -93,6 +99,7 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             owner,
             group,
             drop_capabilities,
+            drop_acl,
         } => {
             let place = context.root.find(path, LastLink::Itself)?;
             if place.shared {
@@ -115,6 +122,9 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             )?;
             if *drop_capabilities && let Some(extended) = &mut wanted.extended {
                 extended.remove(CAPABILITY);
+            }
+            if *drop_acl && let Some(extended) = &mut wanted.extended {
+                extended.remove(ACL);
             }
             set_attributes(context, &place, &wanted)
         }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use model::value::{DirEntry, FileSeen, Meta, Reason};
+use model::value::{AclEntry, AclWho, DirEntry, FileSeen, FileType, Meta, Reason};
 use model::{Blob, Digest, HostPath, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::local::Inner;
-use crate::tree::{Node, Trouble};
+use crate::parse::acl::{GROUP, OWNING_GROUP, RawEntry, USER};
+use crate::tree::{Node, Opened, Trouble};
 
 /// Programs and their data are digested whole; something larger than this is an image or a
 /// sparse file, and reading it would hold up the audit.
@@ -15,9 +16,13 @@ const DIGEST_LIMIT_BYTES: u64 = 256 << 20;
 
 pub fn file(host: &Arc<Inner>, path: &HostPath, limit_bytes: u64) -> Result<Value, Trouble> {
     let wanted = path.clone();
-    let (opened, content) = host.look(path, move |host| host.tree.read(&wanted, limit_bytes))?;
+    let (opened, content, acl) = host.look(path, move |host| {
+        let (opened, content) = host.tree.read(&wanted, limit_bytes)?;
+        let acl = acl_of_opened(host, &opened, &wanted)?;
+        Ok((opened, content, acl))
+    })?;
     Ok(Value::File(FileSeen {
-        meta: with_names(host, opened.node),
+        meta: with_acl(host, opened.node, acl),
         content: Blob::from(content),
         resolved: opened.resolved,
     }))
@@ -25,8 +30,9 @@ pub fn file(host: &Arc<Inner>, path: &HostPath, limit_bytes: u64) -> Result<Valu
 
 pub fn digest(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
     let wanted = path.clone();
-    let (node, content) = host.look(path, move |host| {
+    let (node, content, acl) = host.look(path, move |host| {
         let opened = host.tree.open_file(&wanted)?;
+        let acl = acl_of_opened(host, &opened, &wanted)?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 128 << 10];
         let mut total = 0u64;
@@ -49,18 +55,26 @@ pub fn digest(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
                 Err(errno) => return Err(host.tree.trouble(errno)),
             }
         }
-        Ok((opened.node, Digest::from_bytes(hash.finalize().into())))
+        let content = Digest::from_bytes(hash.finalize().into());
+        Ok((opened.node, content, acl))
     })?;
     Ok(Value::FileDigest {
-        meta: with_names(host, node),
+        meta: with_acl(host, node, acl),
         content,
     })
 }
 
 pub fn meta(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
     let wanted = path.clone();
-    let node = host.look(path, move |host| host.tree.meta(&wanted))?;
-    Ok(Value::Meta(with_names(host, node)))
+    let (node, acl) = host.look(path, move |host| {
+        let node = host.tree.meta(&wanted)?;
+        let acl = match may_have_acl(&node) {
+            true => host.tree.acl(&wanted)?,
+            false => None,
+        };
+        Ok((node, acl))
+    })?;
+    Ok(Value::Meta(with_acl(host, node, acl)))
 }
 
 /// A file as a walk finds it.
@@ -98,5 +112,55 @@ pub fn with_names(host: &Arc<Inner>, node: Node) -> Meta {
         size_bytes: node.size_bytes,
         hard_links: node.hard_links,
         target: node.target,
+        acl: None,
     }
+}
+
+/// An ACL grants nothing beyond its mask, which the group's bits of the mode show (acl(5)).
+pub fn may_have_acl(node: &Node) -> bool {
+    node.file_type != FileType::Link && node.mode.bits() & 0o070 != 0
+}
+
+fn acl_of_opened(
+    host: &Inner,
+    opened: &Opened,
+    path: &HostPath,
+) -> Result<Option<Vec<RawEntry>>, Trouble> {
+    match may_have_acl(&opened.node) {
+        true => host.tree.acl_of(opened, path),
+        false => Ok(None),
+    }
+}
+
+fn with_acl(host: &Arc<Inner>, node: Node, acl: Option<Vec<RawEntry>>) -> Meta {
+    Meta {
+        acl: acl.map(|acl| named(host, &acl)),
+        ..with_names(host, node)
+    }
+}
+
+/// The entries that name people, with their names.
+pub fn named(host: &Arc<Inner>, acl: &[RawEntry]) -> Vec<AclEntry> {
+    let names = host.names();
+    let entry = |entry: &RawEntry| {
+        let id = entry.id;
+        let who = match entry.tag {
+            USER => AclWho::User {
+                id,
+                name: names.user(host, id),
+            },
+            GROUP => AclWho::Group {
+                id,
+                name: names.group(host, id),
+            },
+            OWNING_GROUP => AclWho::OwningGroup,
+            // What the mode says already.
+            _ => return None,
+        };
+        Some(AclEntry {
+            who,
+            bits: u32::from(entry.bits),
+        })
+    };
+    acl.iter().filter_map(entry).collect()
 }

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::value::{AclEntry, AclWho, FileType, Part, Reason, WritersSeen};
+use model::value::{FileType, Part, Reason, WritersSeen};
 use model::{HostPath, Value};
 
-use super::files::with_names;
+use super::files::{may_have_acl, named, with_names};
 use crate::local::Inner;
-use crate::parse::acl::{GROUP, OWNING_GROUP, RawEntry, USER};
+use crate::parse::acl::RawEntry;
 use crate::tree::{Node, Trouble};
 
 /// Directories of configuration have some hundred entries. A link to all of `/usr` is not gone
@@ -45,31 +45,6 @@ pub fn writers(host: &Arc<Inner>, path: &HostPath, below: bool) -> Result<Value,
         },
     });
     Ok(Value::Writers(seen.collect()))
-}
-
-fn named(host: &Arc<Inner>, acl: &[RawEntry]) -> Vec<AclEntry> {
-    let names = host.names();
-    let entry = |entry: &RawEntry| {
-        let id = entry.id;
-        let who = match entry.tag {
-            USER => AclWho::User {
-                id,
-                name: names.user(host, id),
-            },
-            GROUP => AclWho::Group {
-                id,
-                name: names.group(host, id),
-            },
-            OWNING_GROUP => AclWho::OwningGroup,
-            // What the mode says already.
-            _ => return None,
-        };
-        Some(AclEntry {
-            who,
-            bits: u32::from(entry.bits),
-        })
-    };
-    acl.iter().filter_map(entry).collect()
 }
 
 struct Found {
@@ -197,10 +172,9 @@ impl Look<'_> {
             return Err(Reason::Unavailable { what }.into());
         }
         let node = self.host.tree.meta(path)?;
-        let has_acl = node.file_type != FileType::Link && node.mode.bits() & 0o070 != 0;
         let found = Found {
             part,
-            acl: match has_acl {
+            acl: match may_have_acl(&node) {
                 true => self.host.tree.acl(path)?,
                 false => None,
             },

@@ -308,6 +308,7 @@ pub fn put(path: &str, content: &str) -> Effect {
         owner: None,
         group: None,
         as_user: None,
+        drop_acl: false,
     }
 }
 
@@ -341,6 +342,7 @@ pub fn set_mode(path: &str, mode: u32) -> Effect {
         owner: None,
         group: None,
         drop_capabilities: false,
+        drop_acl: false,
     }
 }
 

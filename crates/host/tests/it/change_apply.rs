@@ -222,6 +222,7 @@ fn root_writes_in_a_home_with_its_owners_rights_only() {
         owner: None,
         group: None,
         as_user: Some("bob".to_owned()),
+        drop_acl: false,
     };
     let applied = bench
         .apply(&bench.plan([write("/home/bob/keys")]))

@@ -42,6 +42,7 @@ fn put_as(path: &str, content: &str, owner: Option<&str>, group: Option<&str>) -
         owner: owner.map(str::to_owned),
         group: group.map(str::to_owned),
         as_user: None,
+        drop_acl: false,
     }
 }
 

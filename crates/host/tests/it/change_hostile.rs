@@ -149,6 +149,7 @@ fn what_others_put_under_our_names_does_not_hold_up_a_change() {
         owner: None,
         group: None,
         as_user: Some("eve".to_owned()),
+        drop_acl: false,
     };
     let plan = bench.plan([write, put("/etc/app.conf", "new\n")]);
     let (applied, _) = bench.apply_with(&plan, CrashPoints::none(), &|_| {

@@ -131,6 +131,7 @@ fn asking_for_ever_ends_after_four_rounds() {
                     size_bytes: next.len() as u64,
                     hard_links: 1,
                     target: None,
+                    acl: None,
                 },
                 content: Blob::from(next),
                 resolved: None,

@@ -51,6 +51,7 @@ struct Folding {
     owner: Option<String>,
     group: Option<String>,
     drop_capabilities: bool,
+    drop_acl: bool,
     content_changed: bool,
     /// The changes that were folded in, and what they serve: two rules may want the very same
     /// one.
@@ -277,6 +278,7 @@ impl Folder<'_> {
                 owner,
                 group,
                 drop_capabilities,
+                drop_acl,
             } => {
                 let place = self.path(path, item);
                 let folding = self.folding(path);
@@ -303,6 +305,7 @@ impl Folder<'_> {
                     (have, want) => have.or(*want),
                 };
                 folding.drop_capabilities |= drop_capabilities;
+                folding.drop_acl |= drop_acl;
                 folding.last_writer.clone_from(&item.serves);
                 Ok(Some(place))
             }
@@ -404,6 +407,7 @@ impl Folder<'_> {
                 owner: None,
                 group: None,
                 drop_capabilities: false,
+                drop_acl: false,
                 content_changed: false,
                 changes: Vec::new(),
                 last_writer: item.serves.clone(),
@@ -452,6 +456,7 @@ impl Folder<'_> {
                         .or(new_file.as_ref().map(|new| new.owner.clone())),
                     group: folding.group.or(new_file.map(|new| new.group)),
                     as_user: folding.as_user,
+                    drop_acl: folding.drop_acl,
                 }
             } else {
                 Effect::SetMeta {
@@ -460,6 +465,7 @@ impl Folder<'_> {
                     owner: folding.owner,
                     group: folding.group,
                     drop_capabilities: folding.drop_capabilities,
+                    drop_acl: folding.drop_acl,
                 }
             };
             self.steps[folding.at].effect = effect;

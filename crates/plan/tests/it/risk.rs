@@ -30,6 +30,7 @@ fn put(at: &str, content: &str) -> Effect {
         owner: None,
         group: None,
         as_user: None,
+        drop_acl: false,
     }
 }
 
@@ -58,6 +59,7 @@ fn set(at: &str, mode: u32, owner: Option<&str>) -> Effect {
         owner: owner.map(str::to_owned),
         group: None,
         drop_capabilities: false,
+        drop_acl: false,
     }
 }
 
@@ -179,6 +181,7 @@ fn host_answers() -> Answers {
                 size_bytes: content.len() as u64,
                 hard_links: 1,
                 target: None,
+                acl: None,
             },
             content: content.into(),
             resolved: None,

@@ -52,6 +52,7 @@ impl Memory {
             size_bytes: content.len() as u64,
             hard_links: 1,
             target: None,
+            acl: None,
         };
         let answer = match probe {
             Probe::File { path, .. } => self.files.get(&text(path)).map(|content| {

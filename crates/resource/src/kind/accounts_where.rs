@@ -507,6 +507,7 @@ impl AccountsWhere {
                 owner: owner.map(str::to_owned),
                 group: None,
                 drop_capabilities: false,
+                drop_acl: false,
             }],
             ..self.drift(account, what)
         }

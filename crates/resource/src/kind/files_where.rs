@@ -176,6 +176,7 @@ impl FilesWhere {
             owner: None,
             group: None,
             drop_capabilities,
+            drop_acl: false,
         });
         drift
     }

@@ -123,6 +123,7 @@ impl Kind for SudoRule {
                     owner: Some("root".to_owned()),
                     group: Some("root".to_owned()),
                     drop_capabilities: false,
+                    drop_acl: false,
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! `file`, `directory`, `link` and `template`.
 
-use model::value::Reason;
+use model::value::{AclEntry, AclWho, Reason};
 use model::{HostPath, Probe};
 use resource::{Edit, Judgement, Resource};
 
@@ -315,4 +315,80 @@ fn mistakes_are_refused() {
         judge("file: {path: /etc/motd, mode: '644'}", &host()),
         Judgement::Compliant { .. }
     ));
+}
+
+/// acl(5): an entry for a named user or group counts within the mask, whatever the mode says of
+/// everyone else.
+#[test]
+fn an_acl_that_gives_more_than_the_mode_is_taken_away() {
+    let user = |id, name: &str| AclWho::User {
+        id,
+        name: Some(name.to_owned()),
+    };
+    let group = AclWho::Group {
+        id: 50,
+        name: Some("staff".to_owned()),
+    };
+    let yaml = r#"file: {path: /etc/key, mode: {at_most: "0640"}}"#;
+    let with = |mode, who, bits, owning| {
+        let mut host = Host::new().file_as("/etc/key", "x", mode, "root", "root");
+        let entry = |who, bits| AclEntry { who, bits };
+        let acl = vec![entry(who, bits), entry(AclWho::OwningGroup, owning)];
+        host.acls.insert(HostPath::literal("/etc/key"), acl);
+        host
+    };
+    for (host, observed, mode) in [
+        (
+            with(0o640, user(1000, "bob"), 0o4, 0o4),
+            "bob may read",
+            0o640,
+        ),
+        // The group itself could not read: it can't afterwards either.
+        (
+            with(0o640, user(1000, "bob"), 0o6, 0),
+            "bob may read",
+            0o600,
+        ),
+        (
+            with(0o660, group, 0o6, 0o4),
+            "mode 0660, group staff may read and write",
+            0o640,
+        ),
+    ] {
+        let expected = match observed.split_once(", ") {
+            None => "mode at most 0640, and no more by an ACL",
+            Some(_) => "mode at most 0640, mode at most 0640, and no more by an ACL",
+        };
+        let said = format!("drift: {observed} (by its ACL), wanted {expected} @ /etc/key");
+        let after = check(yaml, &host, &said);
+        assert_eq!(after.nodes[&HostPath::literal("/etc/key")].mode, mode);
+        assert!(after.acls.is_empty());
+    }
+    // What everyone may do, the owner's own entry, and what the mask keeps back, is no more.
+    for (yaml, host) in [
+        (yaml, with(0o640, user(0, "root"), 0o7, 0o4)),
+        (yaml, with(0o640, user(1000, "bob"), 0o2, 0o4)),
+        (
+            r#"file: {path: /etc/key, mode: {at_most: "0644"}}"#,
+            with(0o640, user(1000, "bob"), 0o4, 0o4),
+        ),
+        (
+            "file: {path: /etc/key, owner: root}",
+            with(0o640, user(1000, "bob"), 0o4, 0o4),
+        ),
+    ] {
+        assert!(words(&judge(yaml, &host)).starts_with("ok"), "{yaml}");
+    }
+    let mut host = Host::new().dir_as("/srv/data", 0o750, "root", "root");
+    let acl = vec![AclEntry {
+        who: user(1000, "bob"),
+        bits: 0o5,
+    }];
+    host.acls.insert(HostPath::literal("/srv/data"), acl);
+    let after = check(
+        r#"directory: {path: /srv/data, mode: {at_most: "0750"}}"#,
+        &host,
+        "drift: bob may read and run or enter (by its ACL), wanted mode at most 0750, and no more by an ACL @ /srv/data",
+    );
+    assert!(after.acls.is_empty());
 }

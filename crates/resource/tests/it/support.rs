@@ -209,11 +209,15 @@ impl Host {
             Probe::FileDigest { path } => known(self.resolve(path).and_then(|at| {
                 let node = self.nodes.get(&at)?;
                 (node.file_type == FileType::Regular).then(|| Value::FileDigest {
-                    meta: meta(node),
+                    meta: self.meta_at(&at, node),
                     content: Digest::of(&node.content),
                 })
             })),
-            Probe::Meta { path } => known(self.nodes.get(path).map(|node| Value::Meta(meta(node)))),
+            Probe::Meta { path } => known(
+                self.nodes
+                    .get(path)
+                    .map(|node| Value::Meta(self.meta_at(path, node))),
+            ),
             Probe::Found { path } => known(
                 self.nodes
                     .get(path)
@@ -274,6 +278,13 @@ impl Host {
                 None => unavailable(),
             },
         })
+    }
+
+    fn meta_at(&self, at: &HostPath, node: &Node) -> Meta {
+        Meta {
+            acl: self.acls.get(at).cloned(),
+            ..meta(node)
+        }
     }
 
     /// Who can change what is read at a path.
@@ -431,7 +442,7 @@ impl Host {
             });
         }
         Answer::Known(Value::File(FileSeen {
-            meta: meta(node),
+            meta: self.meta_at(&resolved, node),
             content: node.content.clone().into(),
             resolved: (resolved != *at).then_some(resolved),
         }))
@@ -550,8 +561,12 @@ impl Host {
                     owner,
                     group,
                     drop_capabilities,
+                    drop_acl,
                 } => {
                     self.set_meta(path, *mode, owner.as_deref(), group.as_deref());
+                    if *drop_acl {
+                        self.acls.remove(path);
+                    }
                     if *drop_capabilities
                         && let Some(seen) = self.walks.get_mut(&WalkTest::UnknownCapabilities)
                     {
@@ -738,6 +753,7 @@ fn meta(node: &Node) -> Meta {
         size_bytes: node.content.len() as u64,
         hard_links: 1,
         target: (node.file_type == FileType::Link).then(|| Blob::from(node.target.as_str())),
+        acl: None,
     }
 }
 

@@ -116,8 +116,9 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
             owner,
             group,
             drop_capabilities,
+            drop_acl,
         } => {
-            let changes = meta_changes(
+            let mut changes = meta_changes(
                 seen.meta(path),
                 *mode,
                 owner.as_deref(),
@@ -125,6 +126,9 @@ pub fn describe(effect: &Effect, seen: &Seen<'_>, secret: bool, to: &str) -> Str
                 *drop_capabilities,
                 to,
             );
+            if *drop_acl {
+                changes.push("without its ACL".to_owned());
+            }
             format!("{path}: {}", changes.join(", "))
         }
         Effect::Sysctl { key, .. } if secret => format!("sysctl {key}"),

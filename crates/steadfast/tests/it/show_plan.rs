@@ -47,6 +47,7 @@ fn put(path: &'static str, content: impl Into<Vec<u8>>) -> Effect {
         owner: None,
         group: None,
         as_user: None,
+        drop_acl: false,
     }
 }
 
@@ -85,6 +86,7 @@ fn meta(path: &'static str, mode: u32) -> Premise {
         size_bytes: 12,
         hard_links: 1,
         target: None,
+        acl: None,
     };
     seen(
         Probe::Meta {
@@ -198,6 +200,7 @@ pub fn everything() -> Plan {
                 owner: Some("www".to_owned()),
                 group: None,
                 drop_capabilities: true,
+                drop_acl: false,
             },
         ),
         action(

@@ -462,6 +462,7 @@ impl Question<'_> {
                 owner: Some("root".to_owned()),
                 group: Some("root".to_owned()),
                 drop_capabilities: false,
+                drop_acl: false,
             });
             return drift;
         }
@@ -471,6 +472,7 @@ impl Question<'_> {
             owner: wrong.owner.then(|| "root".to_owned()),
             group,
             drop_capabilities: false,
+            drop_acl: false,
         });
         drift
     }
