@@ -891,6 +891,7 @@ mod tests {
             owner: None,
             group: None,
             as_user: None,
+            drop_acl: false,
         };
         let remove = Effect::Remove { path: path() };
         let image = |before: Node, after: Option<Node>| {

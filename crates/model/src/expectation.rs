@@ -81,6 +81,16 @@ impl Expectation {
         Self::Exactly(Scalar::Text(text.into()))
     }
 
+    pub fn at_least(at_least: i64, set: i64) -> Self {
+        let set = Scalar::from(set.to_string().as_str());
+        Self::AtLeast(AtLeast { at_least, set })
+    }
+
+    pub fn at_most(at_most: i64, set: i64) -> Self {
+        let set = Scalar::from(set.to_string().as_str());
+        Self::AtMost(AtMost { at_most, set })
+    }
+
     /// Does `seen` satisfy this, letter case included?
     pub fn holds(&self, seen: &str) -> bool {
         self.holds_by(seen, |a, b| a == b)

@@ -150,6 +150,28 @@ impl Answers {
     typed!(walk(test: WalkTest) -> WalkSeen, Probe::Walk { test }, Walk);
 }
 
+impl Answers {
+    /// The files of a directory of drop-ins whose names a program takes, sorted by name. None
+    /// where there is no such directory, or nobody has asked yet; a directory that can't be read
+    /// is an error, since what it says may overrule all the rest.
+    pub fn files_in(
+        &self,
+        directory: &HostPath,
+        takes: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<HostPath>, Reason> {
+        let Some(entries) = self.dir(directory).known_or_absent()? else {
+            return Ok(Vec::new());
+        };
+        let names = entries.iter().map(|entry| entry.name.as_bytes());
+        let mut files: Vec<HostPath> = names
+            .filter(|name| takes(name))
+            .filter_map(|name| directory.join(name).ok())
+            .collect();
+        files.sort();
+        Ok(files)
+    }
+}
+
 impl FromIterator<(Probe, Observed)> for Answers {
     fn from_iter<I: IntoIterator<Item = (Probe, Observed)>>(pairs: I) -> Self {
         Self(pairs.into_iter().collect())

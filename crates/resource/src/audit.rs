@@ -352,7 +352,9 @@ impl<T> RuleList<T> {
         let mut place = None;
         for syscall in each(&wanted.syscalls) {
             for access in &access {
-                let at = self.decides(wanted, syscall.as_ref(), access.as_ref())?;
+                let at = self
+                    .decides(wanted, syscall.as_ref(), access.as_ref())
+                    .or_else(|| self.decide_together(wanted, syscall.as_ref(), access.as_ref()))?;
                 place = place.or(Some(at));
             }
         }
@@ -383,6 +385,27 @@ impl<T> RuleList<T> {
             }
         }
         None
+    }
+
+    /// The same of two rules, one for each kind of system call that a kernel of 64 bits has: what a
+    /// watch (`-w`) records, written in the syscall form (auditctl(8)).
+    fn decide_together(
+        &self,
+        wanted: &AuditRule,
+        syscall: Option<&String>,
+        access: Option<&char>,
+    ) -> Option<&T> {
+        let is_of_all =
+            syscall.is_none() && wanted.fields.iter().all(|one| !one.starts_with("arch"));
+        if !is_of_all {
+            return None;
+        }
+        let of = |arch: &str| {
+            let mut part = wanted.clone();
+            part.fields.insert(format!("arch={arch}"));
+            self.decides(&part, syscall, access)
+        };
+        of("b32").and(of("b64"))
     }
 
     /// A rule that keeps new processes from being audited at all, whatever other rules say.

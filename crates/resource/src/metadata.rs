@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer};
 use crate::Edit;
 
 /// Exact permission bits, `"0644"`, or a bound, `{at_most: "0640"}`: then no bit beyond it
-/// may be set, and a fix clears those that are.
+/// may be set, and a fix clears those that are. An ACL (acl(5)) must not let anybody do more than
+/// everyone else may; a fix takes it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum ModeWanted {

@@ -13,6 +13,20 @@ pub fn in_effect<'a>(options: impl IntoIterator<Item = &'a str>, wanted: &str) -
     options.into_iter().filter(about_it).last() == Some(wanted)
 }
 
+/// With those that others imply, "unless overridden by subsequent options" (mount(8), `user`).
+pub fn implied(options: &[String]) -> Vec<String> {
+    let all = options.iter().flat_map(|option| {
+        let more: &[&str] = match option.as_str() {
+            "user" | "users" => &["noexec", "nosuid", "nodev"],
+            "owner" | "group" => &["nosuid", "nodev"],
+            _ => &[],
+        };
+        let more = more.iter().map(|option| (*option).to_owned());
+        std::iter::once(option.clone()).chain(more)
+    });
+    all.collect()
+}
+
 /// `options` with `wanted` in effect: those that say the opposite are dropped.
 pub fn with(options: &[String], wanted: &[String]) -> Vec<String> {
     let mut out = options.to_vec();

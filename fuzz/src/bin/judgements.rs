@@ -213,5 +213,6 @@ fn meta(file_type: FileType) -> Meta {
         size_bytes: 0,
         hard_links: 1,
         target: None,
+        acl: None,
     }
 }

@@ -63,6 +63,7 @@ fn host(path: &HostPath, text: &str) -> Answers {
         size_bytes: text.len() as u64,
         hard_links: 1,
         target: None,
+        acl: None,
     };
     let content = text.as_bytes().to_vec().into();
     let file = FileSeen {

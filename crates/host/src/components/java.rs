@@ -218,7 +218,7 @@ fn maven(name: &str, version: &str) -> Option<Found> {
     Found::new(Ecosystem::Maven, name, version, EvidenceKind::Metadata)
 }
 
-/// The main section of a manifest (JAR file specification, "JAR Manifest").
+/// What a manifest says of the archive (JAR file specification, "JAR Manifest").
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     title: Option<String>,
@@ -232,12 +232,16 @@ pub struct Manifest {
 impl Manifest {
     pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let mut headers: Vec<(String, String)> = Vec::new();
+        // The main section, then those about single members.
+        let mut sections: Vec<Vec<(String, String)>> = vec![Vec::new()];
         for line in text.lines() {
             if line.is_empty() {
-                // Sections about single members follow.
-                break;
+                sections.push(Vec::new());
+                continue;
             }
+            let Some(headers) = sections.last_mut() else {
+                continue;
+            };
             // "No line may be longer than 72 bytes … continuation lines begin with a space".
             match (line.strip_prefix(' '), headers.last_mut()) {
                 (Some(more), Some((_, value))) => value.push_str(more),
@@ -249,15 +253,28 @@ impl Manifest {
                 }
             }
         }
-        let value = |wanted: &str| {
+        let of = |headers: &Vec<(String, String)>, wanted: &str| {
             let found = headers.iter().find(|(key, _)| key == wanted);
             // A template that nobody filled in.
             let found = found.filter(|(_, value)| !value.is_empty() && !value.contains("${"));
             found.map(|(_, value)| value.clone())
         };
+        let value = |wanted: &str| of(&sections[0], wanted);
+        // Some archives say what they are for their packages alone, as in `Name: org/apache/xalan/`
+        // (JAR file specification, "Per-entry attributes").
+        let said = |headers: &&Vec<(String, String)>| {
+            of(headers, "name").is_some() && of(headers, "implementation-version").is_some()
+        };
+        let by_entry = sections
+            .iter()
+            .find(said)
+            .filter(|_| value("implementation-version").is_none());
+        let or_entry = |wanted: &str| {
+            value(wanted).or_else(|| by_entry.and_then(|headers| of(headers, wanted)))
+        };
         Self {
-            title: value("implementation-title"),
-            version: value("implementation-version"),
+            title: or_entry("implementation-title"),
+            version: or_entry("implementation-version"),
             vendor_id: value("implementation-vendor-id"),
             // Directives may follow: `org.example.lib;singleton:=true`.
             bundle: value("bundle-symbolicname")

@@ -68,9 +68,13 @@ pub fn parse_passwd(bytes: &[u8]) -> Parsed<Passwd> {
     })
 }
 
-/// shadow(5): nine fields, of which the last is reserved.
+/// shadow(5): nine fields, of which the last is reserved. glibc also takes five ("the old
+/// form" in its sgetspent_r.c).
 pub fn parse_shadow(bytes: &[u8]) -> Parsed<Shadow> {
-    parse_lines(bytes, |fields| {
+    parse_lines(bytes, |mut fields| {
+        if fields.len() == 5 {
+            fields.resize(9, b"");
+        }
         let [name, password, last, min, max, warn, inactive, expires, _] =
             fields.try_into().ok()?;
         Some(Shadow {
@@ -161,6 +165,8 @@ fn parse_lines<T>(bytes: &[u8], parse: impl Fn(Vec<&[u8]>) -> Option<T>) -> Pars
         if text.trim_ascii().is_empty() {
             continue;
         }
+        // "Skip leading blanks" (glibc's files-XXX.c): the name begins after them.
+        let text = text.trim_ascii_start();
         // Comments are no part of these formats, but glibc skips them too.
         if text.starts_with(b"#") {
             continue;

@@ -38,9 +38,13 @@ pub fn group(host: &Arc<Inner>) -> Result<Parsed<Group>, Trouble> {
 }
 
 /// Sources of accounts besides the files.
-pub fn sources(host: &Arc<Inner>) -> Vec<String> {
-    // Without the file, glibc looks into the files only.
-    let bytes = host.read("/etc/nsswitch.conf", 1 << 20).unwrap_or_default();
+pub fn sources(host: &Arc<Inner>) -> Result<Vec<String>, Trouble> {
+    let bytes = match host.read("/etc/nsswitch.conf", 1 << 20) {
+        Ok(bytes) => bytes,
+        // Without the file, glibc looks into the files only.
+        Err(Trouble::Absent) => Vec::new(),
+        Err(trouble) => return Err(trouble),
+    };
     let mut sources = other_sources(&bytes, "passwd");
     sources.extend(other_sources(&bytes, "group"));
     sources.sort();
@@ -50,7 +54,7 @@ pub fn sources(host: &Arc<Inner>) -> Vec<String> {
         // of `DynamicUser=` services.
         sources.retain(|source| source != "systemd");
     }
-    sources
+    Ok(sources)
 }
 
 /// Does anything give systemd accounts of its own: drop-in records (nss-systemd(8)), or
@@ -154,7 +158,7 @@ pub fn accounts(host: &Arc<Inner>) -> Result<Value, Trouble> {
     Ok(Value::Accounts(AccountsSeen {
         accounts,
         groups,
-        other_sources: sources(host),
+        other_sources: sources(host)?,
         malformed,
         shadow_unknown: match shadow {
             Err(Trouble::Unknown(Reason::NeedsRoot)) => Some(Reason::NeedsRoot),

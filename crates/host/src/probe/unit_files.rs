@@ -250,7 +250,7 @@ impl UnitFiles {
     }
 
     /// What the files say of one unit; none when it has none.
-    pub fn seen(&self, host: &Arc<Inner>, name: &str) -> Option<UnitSeen> {
+    pub fn seen(&self, host: &Arc<Inner>, name: &str) -> Result<Option<UnitSeen>, Trouble> {
         // `sshd.service` is what `ssh.service` is, as the manager would answer.
         let mut name = name.to_owned();
         for _ in 0..MOST_ALIASES {
@@ -259,28 +259,37 @@ impl UnitFiles {
                 _ => break,
             }
         }
-        let file = self.file(&name)?;
+        let Some(file) = self.file(&name) else {
+            return Ok(None);
+        };
         let state = self.state(&name);
         let masked = state.is_some_and(|state| state.starts_with("masked"));
         let mut files = vec![file.path.clone()];
-        files.extend(self.drop_in_files(host, &name));
-        Some(UnitSeen {
+        files.extend(self.drop_in_files(host, &name)?);
+        Ok(Some(UnitSeen {
             load_state: if masked { "masked" } else { "loaded" }.to_owned(),
             active_state: None,
             is_to_come: false,
             unit_file_state: state.map(str::to_owned),
             files,
-        })
+        }))
     }
 
     /// The drop-ins of a unit: `foo.service.d`, `foo-.service.d` and so on for every prefix,
     /// the template's, and the type's; sorted by file name, and the first place wins for one
     /// name (systemd.unit(5)).
-    fn drop_in_files(&self, host: &Arc<Inner>, name: &str) -> Vec<HostPath> {
+    fn drop_in_files(&self, host: &Arc<Inner>, name: &str) -> Result<Vec<HostPath>, Trouble> {
         let mut files: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
         for directory in drop_in_names(name) {
             for path in self.drop_ins.get(&directory).into_iter().flatten() {
-                for (name, _) in host.tree.list(path).unwrap_or_default() {
+                let names = match host.tree.list(path) {
+                    Ok(names) => names,
+                    // Removed meanwhile, or a link to nothing.
+                    Err(Trouble::Absent) => continue,
+                    // A drop-in that can't be read may overrule all the rest.
+                    Err(trouble) => return Err(trouble),
+                };
+                for (name, _) in names {
                     if name.ends_with(b".conf")
                         && let Ok(path) = path.join(&name)
                     {
@@ -289,7 +298,7 @@ impl UnitFiles {
                 }
             }
         }
-        files.into_values().collect()
+        Ok(files.into_values().collect())
     }
 }
 

@@ -30,7 +30,7 @@ pub fn unit(host: &Arc<Inner>, name: &str) -> Result<Value, Trouble> {
         }
     }
     let units = host.unit_files();
-    match (units.seen(host, &name), &units.trouble) {
+    match (units.seen(host, &name)?, &units.trouble) {
         (Some(seen), _) => Ok(Value::Unit(seen)),
         (None, Some(trouble)) => Err(trouble.clone()),
         (None, None) => Err(Trouble::Absent),

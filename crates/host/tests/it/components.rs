@@ -310,6 +310,12 @@ fn jars() {
             &[],
         ),
         ("none.jar", "\nImplementation-Version: 1\n", &[]),
+        (
+            "xalan.jar",
+            "Manifest-Version: 1.0\n\nName: org/apache/xalan/\n\
+             Implementation-Title: org.apache.xalan\nImplementation-Version: 2.7.2\n",
+            &["org.apache.xalan 2.7.2"],
+        ),
     ] {
         check(Kind::Java, name, &manifest(text).build(), wanted);
     }

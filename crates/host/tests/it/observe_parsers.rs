@@ -63,6 +63,19 @@ fn lines_that_are_none_are_listed() {
         [1]
     );
     assert_eq!(parse_group(b"a:x:1:b,,c\nb:x:1\n").malformed, [2]);
+    // glibc skips leading blanks, and takes five fields, "the old form"; six are none of its forms.
+    let old = parse_shadow(b"a::19000:0:99999\n \tb::19000::::::\nc::19000:0:99999:7\n");
+    let names: Vec<&str> = old
+        .entries
+        .iter()
+        .map(|one| one.entry.name.as_str())
+        .collect();
+    assert_eq!((names, old.malformed), (vec!["a", "b"], vec![3]));
+    assert_eq!(old.entries[0].entry.password, PasswordSeen::Empty);
+    assert_eq!(
+        parse_passwd(b" a:x:1:1::/:/bin/sh\n").entries[0].entry.name,
+        "a"
+    );
 }
 
 #[test]

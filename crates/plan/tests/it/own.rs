@@ -34,6 +34,7 @@ fn writers(paths: &[(&str, u32)]) -> Observed {
             size_bytes: 0,
             hard_links: 1,
             target: None,
+            acl: None,
         },
         acl: None,
         via: None,

@@ -103,6 +103,7 @@ impl Memory {
                 size_bytes: *size_bytes,
                 hard_links: 1,
                 target: None,
+                acl: None,
             },
             package: None,
             declared: None,

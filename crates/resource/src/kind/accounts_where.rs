@@ -1,7 +1,9 @@
 //! `accounts_where`: no account, or group, may be in a certain state.
 
 use model::plan::Risk;
-use model::value::{AccountSeen, AccountsSeen, FileType, GroupSeen, PasswordSeen, Reason};
+use model::value::{
+    AccountSeen, AccountsSeen, AclWho, FileType, GroupSeen, Meta, Part, PasswordSeen, Reason,
+};
 use model::{AccountOp, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -50,8 +52,9 @@ pub enum AccountTest {
     /// An account with a login shell has no home directory, or the root directory as its home. By
     /// hand.
     HomeMissing,
-    /// The home of an account with a login shell may be written by its group or by others. The
-    /// fix takes those bits away.
+    /// The home of an account with a login shell, or what a link there leads to, may be written by
+    /// others: by its group, by everyone, by an ACL, or since it is theirs. The fix takes the bits
+    /// or the ACL away; another owner is for a person, and so is the end of a link.
     HomeWritable,
     /// The home of an account with a login shell belongs to someone else. The fix gives it to
     /// the account when it belongs to root.
@@ -169,7 +172,15 @@ impl Kind for AccountsWhere {
             && let Seen::Known(accounts) = seen.accounts()
         {
             let homes = self.with_homes(accounts).filter_map(|(_, home)| home);
-            probes.extend(homes.take(MOST_HOMES).map(|path| Probe::Meta { path }));
+            for path in homes.take(MOST_HOMES) {
+                // Where a link leads is the home.
+                let is_link = |meta: &Meta| meta.file_type == FileType::Link;
+                if seen.meta(&path).known().is_some_and(is_link) {
+                    let (path, below) = (path.clone(), false);
+                    probes.push(Probe::Writers { path, below });
+                }
+                probes.push(Probe::Meta { path });
+            }
         }
         if self.test == AccountTest::SystemWithShell
             && let Seen::Known(accounts) = seen.accounts()
@@ -467,12 +478,8 @@ impl AccountsWhere {
                         "give it a directory",
                     ));
                 }
-                (AccountTest::HomeWritable, Some(meta), Some(path))
-                    if meta.file_type == FileType::Directory && meta.mode.bits() & 0o022 != 0 =>
-                {
-                    let mode = Mode::new(meta.mode.bits() & !0o022);
-                    let what = format!("has the home {shown} with mode {}", meta.mode);
-                    drifts.push(self.home_fix(account, what, path, Some(mode), None));
+                (AccountTest::HomeWritable, Some(meta), Some(path)) => {
+                    drifts.extend(self.writable(account, meta, path, seen)?);
                 }
                 (AccountTest::HomeOwner, Some(meta), Some(path))
                     if meta.file_type == FileType::Directory && meta.uid != account.uid =>
@@ -489,6 +496,72 @@ impl AccountsWhere {
                 _ => {}
             }
         }
+        Ok(drifts)
+    }
+
+    /// Who else may write to a home.
+    fn writable(
+        &self,
+        account: &AccountSeen,
+        meta: &Meta,
+        path: HostPath,
+        seen: &Answers,
+    ) -> Result<Vec<Drift>, Reason> {
+        let shown = printable(account.home.as_bytes());
+        let (path, meta, is_linked) = match meta.file_type {
+            FileType::Directory => (path, meta.clone(), false),
+            FileType::Link => {
+                let way = seen.writers(&path, false).known_or_absent()?;
+                // The links themselves are read too; one directory is at the end of them.
+                let end = way.into_iter().flatten().find(|object| {
+                    object.part == Part::Read && object.meta.file_type == FileType::Directory
+                });
+                let Some(end) = end else {
+                    return Ok(Vec::new());
+                };
+                let acl = end.acl.clone();
+                let meta = Meta {
+                    acl,
+                    ..end.meta.clone()
+                };
+                (end.path.clone(), meta, true)
+            }
+            _ => return Ok(Vec::new()),
+        };
+        let by_link = match is_linked {
+            true => format!(", a link to {path},"),
+            false => String::new(),
+        };
+        let hand = "take the right away where it leads, or give it a home of its own";
+        let mut drifts = Vec::new();
+        if meta.uid != 0 && meta.uid != account.uid {
+            let owner = meta.owner.clone().unwrap_or_else(|| meta.uid.to_string());
+            let what = format!(
+                "has the home {shown}{by_link} of {}",
+                printable(owner.as_bytes())
+            );
+            let hand = "give it a home of its own, or the home to it with `chown`";
+            drifts.push(self.by_hand(account, what, hand));
+        }
+        let named: Vec<String> = named_writers(account, &meta);
+        let is_open = meta.mode.bits() & 0o022 != 0;
+        if !is_open {
+            return Ok(drifts);
+        }
+        let what = match named.is_empty() {
+            true => format!("has the home {shown}{by_link} with mode {}", meta.mode),
+            false => format!(
+                "has the home {shown}{by_link} with mode {}, to which {} may write by its ACL",
+                meta.mode,
+                named.join(", ")
+            ),
+        };
+        // Without this bit the mask lets nobody write whom the ACL names (acl(5)).
+        let mode = Mode::new(meta.mode.bits() & !0o022);
+        drifts.push(match is_linked {
+            true => self.by_hand(account, what, hand),
+            false => self.home_fix(account, what, path, Some(mode), None),
+        });
         Ok(drifts)
     }
 
@@ -545,6 +618,26 @@ impl AccountsWhere {
             ..Drift::default()
         }
     }
+}
+
+/// Whom the ACL of a home lets write, besides those that the mode is about.
+fn named_writers(account: &AccountSeen, meta: &Meta) -> Vec<String> {
+    let name = |name: &Option<String>, id: u32| {
+        let name = name.clone().unwrap_or_else(|| id.to_string());
+        printable(name.as_bytes())
+    };
+    let writes = meta
+        .acl
+        .iter()
+        .flatten()
+        .filter(|entry| entry.bits & 2 != 0);
+    let who = writes.filter_map(|entry| match &entry.who {
+        AclWho::User { id, .. } if *id == 0 || *id == account.uid => None,
+        AclWho::User { id, name: user } => Some(name(user, *id)),
+        AclWho::Group { id, name: group } => Some(format!("group {}", name(group, *id))),
+        AclWho::OwningGroup => None,
+    });
+    who.collect()
 }
 
 /// Whose work ends without the shell, as far as that is known: a part of a sentence that names

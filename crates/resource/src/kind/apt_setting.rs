@@ -70,16 +70,17 @@ impl Kind for AptSetting {
         if let Seen::Absent = seen.dir(&HostPath::literal(DIRECTORY)) {
             return Judgement::NotApplicable("apt is not here".to_owned());
         }
-        if let Seen::Unknown(reason) = seen.dir(&HostPath::literal(DIRECTORY)) {
-            return reason.into();
-        }
+        let files = match files(seen) {
+            Ok(files) => files,
+            Err(reason) => return reason.into(),
+        };
         let mut reading = Reading {
             wanted: self.key.to_ascii_lowercase(),
             found: None,
             narrower: Vec::new(),
         };
-        for (order, path) in files(seen).into_iter().enumerate() {
-            match reading.file(&path, order, 0, seen) {
+        for (order, path) in files.iter().enumerate() {
+            match reading.file(path, order, 0, seen) {
                 Ok(()) => {}
                 Err(Trouble::Unknown(reason)) => return reason.into(),
                 Err(Trouble::Malformed(why)) => return Judgement::Error(why),
@@ -116,7 +117,7 @@ impl Kind for AptSetting {
                 .map_or_else(|| "not set".to_owned(), |value| printable(value.as_bytes())),
             wanted: self.value.to_string(),
             at,
-            edits: vec![self.edit(reading.found.as_ref(), seen)],
+            edits: vec![self.edit(reading.found.as_ref(), &files)],
             ..Drift::default()
         }];
         drifts.extend(narrower);
@@ -155,7 +156,7 @@ pub(super) fn probes(seen: &Answers) -> Vec<Probe> {
     let mut probes = vec![Probe::Dir {
         path: HostPath::literal(DIRECTORY),
     }];
-    let mut paths = files(seen);
+    let mut paths = files(seen).unwrap_or_default();
     for depth in 0..DEEPEST_INCLUDE {
         let found: Vec<HostPath> = paths
             .iter()
@@ -342,10 +343,10 @@ impl AptSetting {
     }
 
     /// Our own file gets a line, unless what counts now is read after it or stands in it.
-    fn edit(&self, found: Option<&Found>, seen: &Answers) -> Edit {
+    fn edit(&self, found: Option<&Found>, files: &[HostPath]) -> Edit {
         let set = format!("\"{}\"", self.value.set());
         let ours = HostPath::literal(OURS);
-        let place = files(seen).iter().position(|path| {
+        let place = files.iter().position(|path| {
             path.as_bytes() >= ours.as_bytes() || path.as_bytes() == MAIN.as_bytes()
         });
         let in_place = found.filter(|found| {
@@ -389,24 +390,10 @@ fn default(key: &str) -> Option<&'static str> {
 
 /// The files in the order in which apt reads them: no ending or `.conf`, by name, and then
 /// the main file (apt.conf(5)).
-pub(super) fn files(seen: &Answers) -> Vec<HostPath> {
-    let directory = HostPath::literal(DIRECTORY);
-    let mut files = Vec::new();
-    if let Seen::Known(entries) = seen.dir(&directory) {
-        let mut names: Vec<&[u8]> = entries
-            .iter()
-            .map(|entry| entry.name.as_bytes())
-            .filter(|name| {
-                is_plain_name(name) && (!name.contains(&b'.') || name.ends_with(b".conf"))
-            })
-            .collect();
-        names.sort_unstable();
-        files.extend(
-            names
-                .into_iter()
-                .filter_map(|name| directory.join(name).ok()),
-        );
-    }
+pub(super) fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    let is_read =
+        |name: &[u8]| is_plain_name(name) && (!name.contains(&b'.') || name.ends_with(b".conf"));
+    let mut files = seen.files_in(&HostPath::literal(DIRECTORY), is_read)?;
     files.push(HostPath::literal(MAIN));
-    files
+    Ok(files)
 }

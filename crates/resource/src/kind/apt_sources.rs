@@ -180,7 +180,7 @@ pub(super) fn suite_probes(seen: &Answers) -> Vec<Probe> {
     let mut probes = vec![Probe::Dir {
         path: HostPath::literal(DIRECTORY),
     }];
-    probes.extend(files(seen).into_iter().map(Probe::file));
+    probes.extend(files(seen).into_iter().flatten().map(Probe::file));
     probes
 }
 
@@ -218,7 +218,11 @@ fn elsewhere(seen: &Answers) -> Option<Reason> {
         ("dir::etc::sourcelist", &["sources.list", MAIN]),
         ("dir::etc::sourceparts", &["sources.list.d", DIRECTORY]),
     ];
-    for path in apt_setting::files(seen) {
+    let files = match apt_setting::files(seen) {
+        Ok(files) => files,
+        Err(reason) => return Some(reason),
+    };
+    for path in files {
         let Seen::Known(file) = seen.file(&path) else {
             continue;
         };
@@ -362,29 +366,18 @@ fn is_debian(uri: &str) -> bool {
     })
 }
 
-fn files(seen: &Answers) -> Vec<HostPath> {
-    let directory = HostPath::literal(DIRECTORY);
-    let mut files = vec![HostPath::literal(MAIN)];
-    if let Seen::Known(entries) = seen.dir(&directory) {
-        files.extend(
-            entries
-                .iter()
-                .map(|entry| entry.name.as_bytes())
-                .filter(|name| {
-                    is_plain_name(name) && (name.ends_with(b".list") || name.ends_with(b".sources"))
-                })
-                .filter_map(|name| directory.join(name).ok()),
-        );
-    }
-    files
+fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    let is_read = |name: &[u8]| {
+        is_plain_name(name) && (name.ends_with(b".list") || name.ends_with(b".sources"))
+    };
+    let mut files = seen.files_in(&HostPath::literal(DIRECTORY), is_read)?;
+    files.insert(0, HostPath::literal(MAIN));
+    Ok(files)
 }
 
 fn read_all(seen: &Answers) -> Result<Vec<Placed>, Judgement> {
-    seen.dir(&HostPath::literal(DIRECTORY))
-        .known_or_absent()
-        .map_err(|reason: Reason| Judgement::from(reason))?;
     let mut all = Vec::new();
-    for path in files(seen) {
+    for path in files(seen).map_err(Judgement::from)? {
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };

@@ -51,7 +51,7 @@ impl Kind for AuditRule {
         for unit in UNITS {
             probes.extend(started::probes(unit, seen));
         }
-        probes.extend(files(seen).into_iter().map(Probe::file));
+        probes.extend(files(seen).into_iter().flatten().map(Probe::file));
         probes
     }
 
@@ -231,24 +231,14 @@ fn loader(seen: &Answers) -> Option<HostPath> {
 }
 
 /// The rule files in the order in which they are read.
-fn files(seen: &Answers) -> Vec<HostPath> {
+fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     if let Some(file) = loader(seen) {
-        return vec![file];
+        return Ok(vec![file]);
     }
     let directory = HostPath::literal(DIRECTORY);
-    let Seen::Known(entries) = seen.dir(&directory) else {
-        return Vec::new();
-    };
-    let mut names: Vec<&[u8]> = entries
-        .iter()
-        .map(|entry| entry.name.as_bytes())
-        .filter(|name| name.ends_with(b".rules"))
-        .collect();
-    names.sort_by(|a, b| audit::natural_order(a, b));
-    names
-        .into_iter()
-        .filter_map(|name| directory.join(name).ok())
-        .collect()
+    let mut files = seen.files_in(&directory, |name| name.ends_with(b".rules"))?;
+    files.sort_by(|a, b| audit::natural_order(a.file_name(), b.file_name()));
+    Ok(files)
 }
 
 /// What is loaded at boot.
@@ -263,11 +253,10 @@ struct AtBoot {
 }
 
 fn boot_rules(seen: &Answers) -> Result<AtBoot, Reason> {
-    seen.dir(&HostPath::literal(DIRECTORY)).known_or_absent()?;
     let is_gathered = loader(seen).is_none();
     let mut boot = AtBoot::default();
     let mut goes_on = false;
-    for path in files(seen) {
+    for path in files(seen)? {
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };

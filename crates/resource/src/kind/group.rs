@@ -160,6 +160,32 @@ impl Group {
                     ..Drift::default()
                 });
             }
+            // Whoever is in another group of this number has its rights: the kernel knows no names.
+            let same = |other: &&GroupSeen| other.gid == group.gid && other.name != group.name;
+            for other in accounts.groups.iter().filter(same) {
+                let extra = other.members.iter().filter(|user| !wanted.contains(user));
+                let edits: Vec<_> = extra
+                    .map(|user| {
+                        account_edit(AccountOp::RemoveMember {
+                            group: other.name.clone(),
+                            user: user.clone(),
+                        })
+                    })
+                    .collect();
+                if !edits.is_empty() {
+                    let name = printable(other.name.as_bytes());
+                    drifts.push(Drift {
+                        observed: format!(
+                            "`{name}`, which has its number, has {}",
+                            listed(&other.members)
+                        ),
+                        wanted: listed(wanted),
+                        at: vec![place(other)],
+                        edits,
+                        ..Drift::default()
+                    });
+                }
+            }
             let missing = wanted
                 .iter()
                 .filter(|user| !group.members.contains(user) && !is_primary(user));

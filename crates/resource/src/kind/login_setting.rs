@@ -7,7 +7,7 @@ use model::{Expectation, HostPath, Mode, Probe, ResourceKey, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::session_mask;
+use super::{password_hash, session_mask};
 use crate::assigned::Assigned;
 use crate::{Answers, Judgement, Kind, NewFile, Phase, Seen, Syntax};
 
@@ -23,7 +23,8 @@ pub struct LoginSetting {
     pub file: LoginFile,
     /// The key: `PASS_MAX_DAYS`, `UMASK`, `INACTIVE`.
     pub key: String,
-    /// What it should be.
+    /// What it should be. Of `ENCRYPT_METHOD`, an option of pam_unix(8) that says otherwise is
+    /// reported as well, since it counts first; the fix changes it.
     #[serde(default)]
     pub value: Option<Expectation>,
     /// Instead of `value`, for `UMASK`: the bits that it takes away at least, `"027"`. A stricter
@@ -33,6 +34,9 @@ pub struct LoginSetting {
     #[serde(default)]
     pub takes_away: Option<Mode>,
 }
+
+/// What PAM's stacks make of passwords counts as well.
+const HASH: &str = "ENCRYPT_METHOD";
 
 /// The files of the shadow programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -69,6 +73,9 @@ impl Kind for LoginSetting {
         if self.takes_away.is_some() {
             probes.extend(session_mask::probes(seen));
         }
+        if self.key == HASH {
+            probes.extend(password_hash::probes(seen));
+        }
         probes
     }
 
@@ -92,10 +99,11 @@ impl Kind for LoginSetting {
         let judgement = self
             .assigned(&path, &value)
             .judge(seen, NewFile::default(), Vec::new());
-        let Some(mask) = self.takes_away else {
-            return judgement;
+        let (more, untold) = match (self.takes_away, self.key.as_str()) {
+            (Some(mask), _) => session_mask::overruled(mask, seen),
+            (None, HASH) => password_hash::overruled(&value, seen),
+            (None, _) => return judgement,
         };
-        let (more, untold) = session_mask::overruled(mask, seen);
         match (judgement, untold) {
             (Judgement::Drift(mut drifts), _) => {
                 drifts.extend(more);

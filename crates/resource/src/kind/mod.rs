@@ -31,6 +31,7 @@ pub mod pam_guard;
 pub mod pam_session;
 pub mod pam_stack;
 pub mod password_accepted;
+mod password_hash;
 pub mod resource_limit;
 pub mod rsyslog;
 pub mod service;

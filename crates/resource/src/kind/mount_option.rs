@@ -7,7 +7,7 @@ use model::{Effect, HostPath, Mode, Probe, ResourceKey, SourceLine, UnitOp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::mount::{in_effect, unit_of, with};
+use crate::mount::{implied, in_effect, unit_of, with};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen, Syntax};
 
 /// Mount options. A directory that is not a file system of its own does not apply.
@@ -77,10 +77,9 @@ impl Kind for MountOption {
             Err(_) => Boot::Nothing,
         };
         let (missing_at_boot, at) = match &boot {
-            Boot::Fstab(options, at) | Boot::Unit { options, at, .. } => {
-                (self.missing(options), vec![at.clone()])
-            }
-            Boot::Nothing => (missing_now.clone(), Vec::new()),
+            Boot::Fstab(options, at) => (self.missing(&implied(options)), vec![at.clone()]),
+            Boot::Unit { options, at, .. } => (self.missing(options), vec![at.clone()]),
+            Boot::Nothing => (self.missing_of_systemds(&missing_now), Vec::new()),
         };
         if missing_now.is_empty() && missing_at_boot.is_empty() {
             return Judgement::Compliant {
@@ -186,6 +185,30 @@ impl MountOption {
     fn missing(&self, options: &[String]) -> Vec<String> {
         let in_effect = |wanted: &&String| !in_effect(options.iter().map(String::as_str), wanted);
         self.options.iter().filter(in_effect).cloned().collect()
+    }
+
+    /// Without a line of fstab, systemd mounts these as it is built to, whatever a remount by hand
+    /// has made of them since (`mount_table` in systemd's mount-setup.c).
+    fn missing_of_systemds(&self, missing_now: &[String]) -> Vec<String> {
+        const WITHOUT_NOEXEC: [&str; 3] = ["/dev", "/dev/shm", "/run"];
+        const WITHOUT_NODEV: [&str; 1] = ["/dev"];
+        let is_without = |option: &String| {
+            let is_one = |paths: &[&str]| {
+                paths
+                    .iter()
+                    .any(|path| path.as_bytes() == self.path.as_bytes())
+            };
+            match option.as_str() {
+                "noexec" => is_one(&WITHOUT_NOEXEC),
+                "nodev" => is_one(&WITHOUT_NODEV),
+                _ => false,
+            }
+        };
+        let wanted = self.options.iter();
+        wanted
+            .filter(|option| missing_now.contains(option) || is_without(option))
+            .cloned()
+            .collect()
     }
 
     fn boot(&self, mounts: &MountsSeen, seen: &Answers) -> Result<Boot, Reason> {

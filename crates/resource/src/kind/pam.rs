@@ -145,7 +145,7 @@ impl Kind for Pam {
             probes.extend(self.named_files(&stack.entries).map(Probe::file));
         }
         if self.module == PamModule::Faillock {
-            let (services, more) = pam_stack::services(seen);
+            let (services, _, more) = pam_stack::services(seen);
             probes.extend(more);
             for service in services {
                 let (stack, more) = pam_stack::read(seen, &service);
@@ -155,7 +155,7 @@ impl Kind for Pam {
         }
         if self.module == PamModule::Pwquality {
             let path = HostPath::literal(DROP_INS);
-            probes.extend(drop_ins(seen).into_iter().map(Probe::file));
+            probes.extend(drop_ins(seen).into_iter().flatten().map(Probe::file));
             probes.push(Probe::Dir { path });
             probes.push(Probe::Package {
                 name: "libpam-pwquality".to_owned(),
@@ -217,6 +217,12 @@ impl Kind for Pam {
             Ok(option) => option,
             Err(reason) => return reason.into(),
         };
+        match self.weakened(&entries, seen) {
+            // Of what is off, nothing is weakened yet.
+            Ok(weakened) if missing.is_empty() => drifts.extend(weakened),
+            Ok(_) => {}
+            Err(reason) => return reason.into(),
+        }
         match option {
             Some(OptionSeen {
                 drift: Some(drift), ..
@@ -379,7 +385,9 @@ impl Pam {
         if self.module != PamModule::Faillock {
             return found;
         }
-        for service in pam_stack::services(seen).0 {
+        let (services, hidden, _) = pam_stack::services(seen);
+        found.untold = hidden;
+        for service in services {
             let (stack, _) = pam_stack::read(seen, &service);
             match stack.hidden {
                 // Without a file that it includes, nobody gets in by it.
@@ -462,9 +470,11 @@ impl Pam {
                 (place, value)
             })
             .collect();
-        let fails = ways
-            .iter()
-            .position(|(_, value)| !value.as_ref().is_some_and(|value| wanted.holds(value)));
+        let fails = ways.iter().position(|(_, value)| {
+            !value
+                .as_ref()
+                .is_some_and(|value| self.holds(wanted, value))
+        });
         let (place, value) = ways.swap_remove(fails.unwrap_or(0));
         let at: Vec<SourceLine> = match &place {
             Place::Lines(entries) => entries.iter().map(|entry| entry.at.clone()).collect(),
@@ -476,7 +486,10 @@ impl Pam {
             (Some(value), Place::Default(_)) => format!("{option} is {value} by default"),
             (Some(value), _) => format!("{option} is {}", printable(value.as_bytes())),
         };
-        if value.as_ref().is_some_and(|value| wanted.holds(value)) {
+        if value
+            .as_ref()
+            .is_some_and(|value| self.holds(wanted, value))
+        {
             return Ok(Some(OptionSeen {
                 observed,
                 at,
@@ -504,6 +517,72 @@ impl Pam {
             at,
             drift: Some(drift),
         }))
+    }
+
+    /// "The value 0 is the same as never" of how long faillock keeps an account locked
+    /// (faillock.conf(5)): longer than any number of seconds.
+    fn holds(&self, wanted: &Expectation, value: &str) -> bool {
+        let is_span = self.module == PamModule::Faillock
+            && matches!(
+                self.option.as_deref(),
+                Some("unlock_time" | "root_unlock_time")
+            );
+        match wanted {
+            _ if !is_span || !matches!(value, "0" | "never") => wanted.holds(value),
+            Expectation::Exactly(_) | Expectation::OneOf(_) => {
+                wanted.holds("0") || wanted.holds("never")
+            }
+            bound => bound.holds(&u32::MAX.to_string()),
+        }
+    }
+
+    /// Options of pwquality that let through what the wanted one would refuse (pwquality.conf(5)):
+    /// `enforcing`, without which it only warns, and credits above 0, which count as length.
+    fn weakened(&self, entries: &[Entry], seen: &Answers) -> Result<Vec<Drift>, Reason> {
+        if self.module != PamModule::Pwquality {
+            return Ok(Vec::new());
+        }
+        let mut others = Vec::new();
+        if self.option.as_deref() != Some("enforcing") {
+            others.push(("enforcing", Expectation::at_least(1, 1)));
+        }
+        if self.option.as_deref() == Some("minlen") && !self.is_long_enough(entries, seen)? {
+            let credits = ["dcredit", "ucredit", "lcredit", "ocredit"];
+            others.extend(credits.map(|credit| (credit, Expectation::at_most(0, 0))));
+        }
+        let mut drifts = Vec::new();
+        for (option, value) in others {
+            let other = Self {
+                module: self.module,
+                option: Some(option.to_owned()),
+                value: Some(value),
+            };
+            let seen = other.judge_option(entries, seen)?;
+            drifts.extend(seen.and_then(|seen| seen.drift));
+        }
+        Ok(drifts)
+    }
+
+    /// Is `minlen` as wanted even where a password has all the credits that there are?
+    fn is_long_enough(&self, entries: &[Entry], seen: &Answers) -> Result<bool, Reason> {
+        let number = |option: &str, ways: Vec<(Place, Option<String>)>| {
+            let values = ways.into_iter().filter_map(|(_, value)| {
+                let default = self.module.default(option).map(str::to_owned);
+                value.or(default)?.parse::<i64>().ok()
+            });
+            values.collect::<Vec<i64>>()
+        };
+        let lengths = number("minlen", self.effective("minlen", entries, seen)?);
+        let mut credits = 0;
+        for option in ["dcredit", "ucredit", "lcredit", "ocredit"] {
+            let most = number(option, self.effective(option, entries, seen)?);
+            credits += most.into_iter().max().unwrap_or(0).clamp(0, 1000);
+        }
+        let wanted = self.value.as_ref();
+        let holds = |length: &i64| {
+            wanted.is_none_or(|wanted| wanted.holds(&length.saturating_sub(credits).to_string()))
+        };
+        Ok(credits == 0 || lengths.iter().all(holds))
     }
 
     /// For each call of the module, where the option is set and to what; with no call, what its
@@ -552,7 +631,10 @@ impl Pam {
             }
         };
         // pwquality reads its directory first and the file last, and the last one wins.
-        let mut files = drop_ins(seen);
+        let mut files = match self.module {
+            PamModule::Pwquality => drop_ins(seen)?,
+            PamModule::Faillock | PamModule::Pwhistory => Vec::new(),
+        };
         files.push(main.clone());
         for path in files.iter().rev() {
             let Some(file) = seen.file(path).known_or_absent()? else {
@@ -665,6 +747,9 @@ impl Pam {
                 (Guard::Fails(why), PamModule::Faillock) if self.has(stacks, "auth", "") => {
                     format!("{file} is called, but {why}")
                 }
+                (Guard::Holds, PamModule::Faillock) => {
+                    format!("{file} locks, but no line forgets the failures after a right password")
+                }
                 _ => format!("{file} is not called"),
             }),
             edits: edits.unwrap_or_default(),
@@ -728,7 +813,7 @@ impl Pam {
 }
 
 /// The module's line with this argument in place of the option's old one.
-fn with_argument(entry: &Entry, option: &str, argument: &str) -> Option<Edit> {
+pub(super) fn with_argument(entry: &Entry, option: &str, argument: &str) -> Option<Edit> {
     let text = entry.text.as_ref()?;
     let is_old = |word: &str| {
         word.strip_prefix(option)
@@ -801,19 +886,8 @@ fn assign(path: &HostPath, option: &str, set: &str) -> Edit {
 }
 
 /// The files of pwquality's directory, in the order in which they are read.
-fn drop_ins(seen: &Answers) -> Vec<HostPath> {
-    let directory = HostPath::literal(DROP_INS);
-    let Seen::Known(entries) = seen.dir(&directory) else {
-        return Vec::new();
-    };
-    let mut names: Vec<&[u8]> = entries
-        .iter()
-        .map(|entry| entry.name.as_bytes())
-        .filter(|name| name.ends_with(b".conf"))
-        .collect();
-    names.sort_unstable();
-    names
-        .into_iter()
-        .filter_map(|name| directory.join(name).ok())
-        .collect()
+fn drop_ins(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    seen.files_in(&HostPath::literal(DROP_INS), |name| {
+        name.ends_with(b".conf")
+    })
 }

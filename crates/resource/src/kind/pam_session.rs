@@ -60,9 +60,8 @@ impl Session {
 
 /// The sessions, why one is not known, and what has to be read.
 pub fn sessions(seen: &Answers) -> (Vec<Session>, Option<Reason>, Vec<Probe>) {
-    let (services, mut probes) = pam_stack::services(seen);
+    let (services, mut hidden, mut probes) = pam_stack::services(seen);
     let mut sessions = Vec::new();
-    let mut hidden = None;
     for service in services {
         let name = service.rsplit('/').next().unwrap_or_default();
         if !SERVICES.contains(&name) {

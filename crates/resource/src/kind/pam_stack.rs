@@ -132,30 +132,35 @@ impl Stack {
     }
 }
 
-/// The services that have a stack, as `read` takes them, and the probes for that. Those of
+/// The services that have a stack, as `read` takes them, why some may be missing, and the probes
+/// for that. Those of
 /// `common-*` are parts of others, and no program asks for a name with a dot, such as those that
 /// dpkg leaves.
-pub fn services(seen: &Answers) -> (Vec<String>, Vec<Probe>) {
+pub fn services(seen: &Answers) -> (Vec<String>, Option<Reason>, Vec<Probe>) {
     let mut names: Vec<String> = Vec::new();
     let mut services = Vec::new();
+    let mut hidden = None;
     let mut probes = Vec::new();
     for directory in [DIRECTORY, VENDOR] {
         let path = HostPath::literal(directory);
-        if let Seen::Known(entries) = seen.dir(&path) {
-            for name in entries.iter().filter_map(|entry| entry.name.as_text()) {
-                let is_service = !name.starts_with("common-") && !name.contains('.');
-                if is_service && !names.iter().any(|known| known == name) {
-                    names.push(name.to_owned());
-                    services.push(match directory {
-                        DIRECTORY => name.to_owned(),
-                        vendor => format!("{vendor}/{name}"),
-                    });
-                }
+        let is_service = |name: &[u8]| !name.starts_with(b"common-") && !name.contains(&b'.');
+        let files = seen.files_in(&path, is_service).unwrap_or_else(|reason| {
+            hidden.get_or_insert(reason);
+            Vec::new()
+        });
+        let found = files.iter().map(HostPath::file_name).map(str::from_utf8);
+        for name in found.filter_map(Result::ok) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+                services.push(match directory {
+                    DIRECTORY => name.to_owned(),
+                    vendor => format!("{vendor}/{name}"),
+                });
             }
         }
         probes.push(Probe::Dir { path });
     }
-    (services, probes)
+    (services, hidden, probes)
 }
 
 /// Reads the stack of a service as far as the answers go; also all probes that it needs.

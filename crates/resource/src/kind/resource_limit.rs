@@ -2,13 +2,14 @@
 //! limits.conf(5) and the files of `limits.d`.
 
 use model::plan::Risk;
+use model::value::Reason;
 use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::pam_session::{self, Session};
 use super::pam_stack::Entry;
-use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
+use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase};
 
 const MAIN: &str = "/etc/security/limits.conf";
 const DIRECTORY: &str = "/etc/security/limits.d";
@@ -45,7 +46,7 @@ impl Kind for ResourceLimit {
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let directory = HostPath::literal(DIRECTORY);
         let mut probes = vec![Probe::Dir { path: directory }];
-        probes.extend(files(seen).into_iter().map(Probe::file));
+        probes.extend(files(seen).into_iter().flatten().map(Probe::file));
         // A fix may have to add to it.
         probes.push(Probe::file(self.ours()));
         probes.extend(pam_session::sessions(seen).2);
@@ -53,12 +54,13 @@ impl Kind for ResourceLimit {
     }
 
     fn judge(&self, seen: &Answers) -> Judgement {
-        if let Err(reason) = seen.dir(&HostPath::literal(DIRECTORY)).known_or_absent() {
-            return reason.into();
-        }
+        let files = match files(seen) {
+            Ok(files) => files,
+            Err(reason) => return reason.into(),
+        };
         let mut lines = Vec::new();
         let mut drifts = Vec::new();
-        for path in files(seen) {
+        for path in files {
             match seen.file(&path).known_or_absent() {
                 Ok(Some(file)) => {
                     let text = String::from_utf8_lossy(file.content.as_bytes());
@@ -321,15 +323,9 @@ impl ResourceLimit {
 }
 
 /// The files in the order in which they are read; later ones win (limits.conf(5)).
-fn files(seen: &Answers) -> Vec<HostPath> {
-    let directory = HostPath::literal(DIRECTORY);
-    let mut files = Vec::new();
-    if let Seen::Known(entries) = seen.dir(&directory) {
-        let names = entries.iter().map(|entry| entry.name.as_bytes());
-        let names = names.filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
-        files.extend(names.filter_map(|name| directory.join(name).ok()));
-        files.sort();
-    }
+fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    let is_read = |name: &[u8]| name.ends_with(b".conf") && !name.starts_with(b".");
+    let mut files = seen.files_in(&HostPath::literal(DIRECTORY), is_read)?;
     files.insert(0, HostPath::literal(MAIN));
-    files
+    Ok(files)
 }

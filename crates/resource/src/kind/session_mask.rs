@@ -19,20 +19,16 @@ pub fn probes(seen: &Answers) -> Vec<Probe> {
     probes.push(Probe::Dir {
         path: HostPath::literal(PROFILES),
     });
-    probes.extend(profiles(seen).into_iter().map(Probe::file));
+    probes.extend(profiles(seen).into_iter().flatten().map(Probe::file));
     probes
 }
 
 /// The files that shells read as somebody signs in.
-fn profiles(seen: &Answers) -> Vec<HostPath> {
+fn profiles(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     let mut files = vec![HostPath::literal(PROFILE), HostPath::literal(BASHRC)];
     let directory = HostPath::literal(PROFILES);
-    if let Seen::Known(entries) = seen.dir(&directory) {
-        let names = entries.iter().map(|entry| entry.name.as_bytes());
-        let names = names.filter(|name| name.ends_with(b".sh"));
-        files.extend(names.filter_map(|name| directory.join(name).ok()));
-    }
-    files
+    files.extend(seen.files_in(&directory, |name| name.ends_with(b".sh"))?);
+    Ok(files)
 }
 
 /// What gives sessions another mask than `UMASK` does, where that one lets more through.
@@ -102,7 +98,11 @@ pub fn overruled(wanted: Mode, seen: &Answers) -> (Vec<Drift>, Option<Reason>) {
         }
         Seen::Absent | Seen::NotAsked => {}
     }
-    for path in profiles(seen) {
+    let profiles = profiles(seen).unwrap_or_else(|reason| {
+        untold.get_or_insert(reason);
+        Vec::new()
+    });
+    for path in profiles {
         match seen.file(&path) {
             Seen::Known(file) => {
                 let text = String::from_utf8_lossy(file.content.as_bytes());

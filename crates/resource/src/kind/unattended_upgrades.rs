@@ -79,7 +79,12 @@ impl Kind for UnattendedUpgrades {
         });
         probes.extend(apt_sources::suite_probes(seen));
         if let Ok(codename) = codename(seen) {
-            probes.extend(lists(&codename, seen).into_iter().map(Probe::file));
+            probes.extend(
+                lists(&codename, seen)
+                    .into_iter()
+                    .flatten()
+                    .map(Probe::file),
+            );
         }
         probes
     }
@@ -253,7 +258,7 @@ fn read(seen: &Answers) -> Result<Read, Judgement> {
         Seen::Unknown(reason) => return Err(reason.into()),
         Seen::NotAsked => return Err(Judgement::not_asked()),
     }
-    let files = apt_setting::files(seen);
+    let files = apt_setting::files(seen).map_err(Judgement::from)?;
     let main = apt_setting::MAIN.as_bytes();
     let is_after = |path: &HostPath| path.as_bytes() > OURS.as_bytes() || path.as_bytes() == main;
     let mut read = Read {
@@ -299,23 +304,16 @@ struct Archive {
 }
 
 /// The lists of this release's security archive, by their names (`URItoFileName` of apt).
-fn lists(codename: &str, seen: &Answers) -> Vec<HostPath> {
-    let directory = HostPath::literal(LISTS);
-    let Seen::Known(entries) = seen.dir(&directory) else {
-        return Vec::new();
-    };
+fn lists(codename: &str, seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     let ends = ["InRelease", "Release"].map(|file| format!("_{codename}-security_{file}"));
-    entries
-        .iter()
-        .map(|entry| entry.name.as_bytes())
-        .filter(|name| ends.iter().any(|end| name.ends_with(end.as_bytes())))
-        .filter_map(|name| directory.join(name).ok())
-        .collect()
+    seen.files_in(&HostPath::literal(LISTS), |name| {
+        ends.iter().any(|end| name.ends_with(end.as_bytes()))
+    })
 }
 
 fn archives(codename: &str, seen: &Answers) -> Result<Vec<Archive>, Reason> {
     let mut archives = Vec::new();
-    for path in lists(codename, seen) {
+    for path in lists(codename, seen)? {
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };

@@ -123,6 +123,18 @@ const FLAGS: [&str; 9] = [
     "RestrictSUIDSGID",
 ];
 
+/// Options of systemd's own programs that are one of a few words: the file, the option, and the
+/// words. An assignment of anything else is ignored, an empty one too, and letter case and quotes
+/// count (`DEFINE_CONFIG_PARSE_ENUM` in systemd's conf-parser.h).
+const CHOICES: [(&str, &str, &[&str]); 2] = [
+    (
+        "journald.conf",
+        "Storage",
+        &["auto", "none", "persistent", "volatile"],
+    ),
+    ("coredump.conf", "Storage", &["external", "journal", "none"]),
+];
+
 impl Kind for UnitOption {
     const NAME: &'static str = "unit_option";
     const PHASE: Phase = Phase::File;
@@ -146,7 +158,7 @@ impl Kind for UnitOption {
                 for base in BASES {
                     probes.push(Probe::file(below(base, &self.unit)));
                     let directory = below(base, &format!("{}.d", self.unit));
-                    for path in entries(&directory, seen) {
+                    for path in entries(&directory, seen).unwrap_or_default() {
                         probes.push(Probe::Meta { path: path.clone() });
                         probes.push(Probe::file(path));
                     }
@@ -314,8 +326,7 @@ impl UnitOption {
                 main = Some(path);
             }
             let directory = below(base, &format!("{}.d", self.unit));
-            seen.dir(&directory).known_or_absent()?;
-            for path in entries(&directory, seen) {
+            for path in entries(&directory, seen)? {
                 if !drop_ins
                     .iter()
                     .any(|taken| taken.file_name() == path.file_name())
@@ -356,6 +367,14 @@ impl UnitOption {
                 }
                 // systemd takes no notice of an empty one of these.
                 if found.value.is_empty() && FLAGS.contains(&found.key) {
+                    continue;
+                }
+                let is_choice = |(unit, option, words): &(&str, &str, &[&str])| {
+                    *unit == self.unit
+                        && *option == self.option
+                        && !words.contains(&found.value.as_str())
+                };
+                if CHOICES.iter().any(is_choice) {
                     continue;
                 }
                 if found.value.is_empty() || !self.is_list() {
@@ -500,16 +519,8 @@ impl UnitOption {
 }
 
 /// The drop-ins of a directory.
-fn entries(directory: &HostPath, seen: &Answers) -> Vec<HostPath> {
-    let Seen::Known(entries) = seen.dir(directory) else {
-        return Vec::new();
-    };
-    entries
-        .iter()
-        .map(|entry| entry.name.as_bytes())
-        .filter(|name| name.ends_with(b".conf"))
-        .filter_map(|name| directory.join(name).ok())
-        .collect()
+fn entries(directory: &HostPath, seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    seen.files_in(directory, |name| name.ends_with(b".conf"))
 }
 
 fn below(base: &str, name: &str) -> HostPath {

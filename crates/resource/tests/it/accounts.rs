@@ -616,3 +616,55 @@ fn hashes_that_were_not_read_are_no_pass() {
         );
     }
 }
+
+/// To the kernel, a group is its number.
+#[test]
+fn another_group_of_the_same_number() {
+    let host = host(
+        &[
+            "root:set:0:0:/root:/bin/bash",
+            "bob:set:1000:1000:/home/bob:/bin/bash",
+        ],
+        &["root:0:", "shadow:42:", "shadow2:42:bob", "bob:1000:"],
+    );
+    check(
+        "group: {name: shadow, members: []}",
+        &host,
+        "drift: `shadow2`, which has its number, has members bob, wanted no members @ /etc/group:3",
+    );
+}
+
+#[test]
+fn homes_that_others_may_write() {
+    let home = "/home/ana";
+    let ana = || host(&["ana:set:1000:1000:/home/ana:/bin/bash"], &["ana:1000:"]);
+    let yaml = "accounts_where: {test: home_writable}";
+    let wanted = "wanted a home that its owner alone may write @ /etc/passwd:1";
+    // Everyone but root has the id 1000 here.
+    check(yaml, &ana().dir_as(home, 0o755, "ana", "ana"), "ok: none");
+    let linked = |mode| {
+        ana()
+            .dir("/home")
+            .dir("/srv")
+            .dir_as("/srv/ana", mode, "ana", "ana")
+            .link(home, "/srv/ana")
+    };
+    check(yaml, &linked(0o755), "ok: none");
+    check(
+        yaml,
+        &linked(0o777),
+        &format!(
+            "drift: `ana` has the home {home}, a link to /srv/ana, with mode 0777, {wanted} \
+             (by hand: take the right away where it leads, or give it a home of its own)"
+        ),
+    );
+    let li = host(&["li:set:1001:1001:/home/ana:/bin/bash"], &["li:1001:"]);
+    check(
+        yaml,
+        &li.dir_as(home, 0o700, "games", "games"),
+        &format!(
+            "drift: `li` has the home {home} of games, {wanted} \
+             (by hand: give it a home of its own, or the home to it with `chown`)"
+        ),
+    );
+}

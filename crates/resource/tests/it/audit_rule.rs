@@ -397,3 +397,27 @@ fn numbers_are_names() {
         false,
     );
 }
+
+/// auditctl(8): a watch, and the pair of rules in the syscall form, record the same.
+#[test]
+fn a_watch_in_the_syscall_form() {
+    let rule = |arch: &str| {
+        format!("-a always,exit -F arch={arch} -F path=/etc/passwd -F perm=wa -F key=a")
+    };
+    let (b32, b64) = (rule("b32"), rule("b64"));
+    for (rules, is_all) in [
+        (vec![&b32, &b64], true),
+        (vec![&b64, &b32], true),
+        (vec![&b64], false),
+        (vec![&b32], false),
+    ] {
+        let loaded: Vec<&str> = rules.iter().map(|rule| rule.as_str()).collect();
+        let host = host(&loaded, &(loaded.join("\n") + "\n"));
+        let said = words(&judge(PASSWD, &host));
+        assert_eq!(said.starts_with("ok"), is_all, "{rules:?}: {said}");
+    }
+    // What one of them never records is missing.
+    let never = b32.replace("always", "never");
+    let host = host(&[&never, &b32, &b64], "");
+    assert!(words(&judge(PASSWD, &host)).contains("not recorded"));
+}

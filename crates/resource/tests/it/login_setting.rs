@@ -160,3 +160,66 @@ fn a_mask_that_sessions_do_not_have() {
          (by hand: take it away with `usermod --comment`)",
     );
 }
+
+/// pam_unix(8): its own option decides the hash, and login.defs(5) only where it has none.
+#[test]
+fn the_hash_that_pam_makes() {
+    let yaml = "login_setting: {file: login.defs, key: ENCRYPT_METHOD, value: {one_of: [YESCRYPT, SHA512], set: YESCRYPT}}";
+    let common = "/etc/pam.d/common-password";
+    let host = |options: &str| {
+        Host::new()
+            .file("/etc/login.defs", "ENCRYPT_METHOD YESCRYPT\n")
+            .file(
+                common,
+                &format!("password required pam_unix.so {options}\n"),
+            )
+            .file("/etc/pam.d/passwd", "@include common-password\n")
+    };
+    let after = check(
+        yaml,
+        &host("obscure md5"),
+        "drift: md5 for pam_unix.so, wanted one of YESCRYPT, SHA512 @ /etc/pam.d/common-password:1",
+    );
+    assert_eq!(
+        after.content(common).as_deref(),
+        Some("password required pam_unix.so obscure yescrypt\n")
+    );
+    for options in ["obscure yescrypt", "sha512", "", "md5 sha512"] {
+        assert!(
+            words(&judge(yaml, &host(options))).starts_with("ok"),
+            "{options}"
+        );
+    }
+    assert!(words(&judge(yaml, &host("sha512 md5"))).starts_with("drift: md5"));
+    // A directory that can't be read is no pass.
+    let mut host = host("sha512");
+    let directory = model::Probe::Dir {
+        path: model::HostPath::literal("/etc/pam.d"),
+    };
+    host.unknown.insert(
+        directory,
+        model::value::Reason::Failed {
+            why: "permission denied".to_owned(),
+        },
+    );
+    assert!(words(&judge(yaml, &host)).starts_with("unknown"));
+}
+
+/// A file of `/etc/profile.d` that can't be listed may set any mask.
+#[test]
+fn profiles_that_can_not_be_listed() {
+    let yaml = "login_setting: {file: login.defs, key: UMASK, takes_away: '027'}";
+    let mut host = Host::new()
+        .file("/etc/login.defs", "UMASK 027\n")
+        .file("/etc/pam.d/sshd", "session optional pam_umask.so\n")
+        .dir("/etc/profile.d");
+    host.accounts = accounts::host(&["root:set:0:0:/root:/bin/bash"], &["root:0:"]).accounts;
+    assert!(words(&judge(yaml, &host)).starts_with("ok"));
+    let directory = model::Probe::Dir {
+        path: model::HostPath::literal("/etc/profile.d"),
+    };
+    let why = "permission denied".to_owned();
+    host.unknown
+        .insert(directory, model::value::Reason::Failed { why });
+    assert!(words(&judge(yaml, &host)).starts_with("unknown"));
+}

@@ -238,3 +238,37 @@ fn mistakes_are_refused() {
         );
     }
 }
+
+/// mount(8): of contradicting options the last one counts, and `user` implies three.
+#[test]
+fn what_the_options_of_fstab_come_to() {
+    let all = "rw,nosuid,nodev,noexec";
+    let yaml = "mount_option: {path: /dev/shm, options: [nodev, nosuid, noexec]}";
+    for (options, missing) in [
+        ("rw,noexec,nosuid,nodev,exec", Some("noexec")),
+        ("user", None),
+        ("users,exec", Some("noexec")),
+        ("owner", Some("noexec")),
+    ] {
+        let fstab = format!("tmpfs /dev/shm tmpfs {options} 0 0\n");
+        let host = Host::new()
+            .mount("/dev/shm", "tmpfs", all)
+            .file("/etc/fstab", &fstab);
+        let expected = match missing {
+            None => format!("ok: {all} @ /etc/fstab:1"),
+            Some(one) => {
+                format!("drift: without {one} at boot, wanted nodev, nosuid, noexec @ /etc/fstab:1")
+            }
+        };
+        check(yaml, &host, &expected);
+    }
+    // Remounted by hand: systemd mounts it without `noexec` again.
+    let host = Host::new()
+        .mount("/dev/shm", "tmpfs", all)
+        .file("/etc/fstab", "");
+    check(
+        yaml,
+        &host,
+        "drift: without noexec at boot, wanted nodev, nosuid, noexec",
+    );
+}

@@ -579,3 +579,59 @@ fn a_refusal_that_nobody_meets() {
         assert!(said.starts_with("ok"), "{said}");
     }
 }
+
+/// faillock.conf(5): "The value 0 is the same as never".
+#[test]
+fn a_lock_that_never_opens_is_no_shorter_one() {
+    let (_, locked) = fix("pam: {module: faillock}", &host());
+    let yaml = "pam: {module: faillock, option: unlock_time, value: {at_least: 600, set: 600}}";
+    for (value, is_ok) in [("0", true), ("never", true), ("600", true), ("599", false)] {
+        let text = format!("unlock_time = {value}\n");
+        let host = locked.clone().file("/etc/security/faillock.conf", &text);
+        let said = words(&judge(yaml, &host));
+        assert_eq!(said.starts_with("ok"), is_ok, "{value}: {said}");
+    }
+    let most = "pam: {module: faillock, option: unlock_time, value: {at_most: 900, set: 600}}";
+    let never = locked.file("/etc/security/faillock.conf", "unlock_time = 0\n");
+    assert!(words(&judge(most, &never)).starts_with("drift"));
+}
+
+/// pwquality.conf(5): `enforcing`, and credits, which count as length where they are above 0.
+#[test]
+fn what_lets_short_passwords_through() {
+    let yaml = "pam: {module: pwquality, option: minlen, value: {at_least: 12, set: 12}}";
+    let conf = "/etc/security/pwquality.conf";
+    for (text, observed, after) in [
+        (
+            "minlen = 14\nenforcing = 0\n",
+            "enforcing is 0",
+            "minlen = 14\nenforcing = 1\n",
+        ),
+        (
+            "minlen = 14\ndcredit = 8\n",
+            "dcredit is 8",
+            "minlen = 14\ndcredit = 0\n",
+        ),
+    ] {
+        let (said, fixed) = fix(yaml, &with_quality(host()).file(conf, text));
+        assert!(said.starts_with(&format!("drift: {observed}")), "{said}");
+        assert_eq!(fixed.content(conf).as_deref(), Some(after));
+    }
+    for text in [
+        "minlen = 14\n",
+        "minlen = 14\ndcredit = -1\nucredit = -1\n",
+        "minlen = 14\ndcredit = 1\nucredit = 1\n",
+    ] {
+        let host = with_quality(host()).file(conf, text);
+        assert!(words(&judge(yaml, &host)).starts_with("ok"), "{text}");
+    }
+    let mut unread = with_quality(host()).file(conf, "minlen = 14\n");
+    let directory = model::Probe::Dir {
+        path: model::HostPath::literal("/etc/security/pwquality.conf.d"),
+    };
+    let why = "permission denied".to_owned();
+    unread
+        .unknown
+        .insert(directory, model::value::Reason::Failed { why });
+    assert!(words(&judge(yaml, &unread)).starts_with("unknown"));
+}

@@ -740,3 +740,89 @@ proptest! {
         prop_assert_eq!(words::matches(pattern.as_bytes(), pattern.as_bytes()), true);
     }
 }
+
+/// sshd_config(5), AcceptEnv: both sides are patterns, and what matters is whether some name
+/// matches both.
+#[test]
+fn patterns_that_share_a_name() {
+    for (one, other, share) in [
+        ("LD_*", "L*", true),
+        ("LD_*", "*_PRELOAD", true),
+        ("LD_*", "**", true),
+        ("LD_*", "?*", true),
+        ("PATH", "PAT?", true),
+        ("PATH", "P*", true),
+        ("BASH_*", "B*", true),
+        ("LD_*", "LANG", false),
+        ("LD_*", "LC_*", false),
+        ("PATH", "PATHS*", false),
+        ("?", "*", true),
+        ("", "*", true),
+        ("", "?", false),
+        ("a*b*c", "*bb?", true),
+        ("a*b", "*a", false),
+    ] {
+        for (one, other) in [(one, other), (other, one)] {
+            assert_eq!(
+                words::overlap(one.as_bytes(), other.as_bytes()),
+                share,
+                "{one} {other}"
+            );
+        }
+    }
+    let yaml = "sshd: {option: AcceptEnv, forbid: ['LD_*', PATH]}";
+    let host = debian(&[("10-site.conf", "AcceptEnv LANG LC_* *LD_PRELOAD\n")]);
+    let (said, after) = fix(yaml, &host);
+    assert!(said.starts_with("drift: *LD_PRELOAD in the list"), "{said}");
+    let after = after.content("/etc/ssh/sshd_config.d/10-site.conf");
+    assert_eq!(after.as_deref(), Some("AcceptEnv LANG LC_*\n"));
+}
+
+#[test]
+fn blocks_about_root() {
+    for (condition, is_all) in [
+        ("User root", true),
+        ("User ro*", true),
+        ("User *", true),
+        ("user ana,root", true),
+        ("Group root", true),
+        ("User root Address 192.0.2.0/24", false),
+        ("User *,!root", false),
+        ("User ana", false),
+        ("All", false),
+    ] {
+        assert_eq!(words::is_all_of_root(condition), is_all, "{condition}");
+    }
+    // The block wins over what stands before it, and a later one is never reached.
+    let yaml = "sshd: {option: PermitRootLogin, value: 'no'}";
+    let block = |value: &str| format!("Match User root\n  PermitRootLogin {value}\n");
+    let said = |text: &str| in_words(&judge(yaml, &debian(&[("10-site.conf", text)])));
+    assert!(said(&block("no")).starts_with("ok: no"));
+    let later = "Match Address 192.0.2.0/24\n  PermitRootLogin yes\n";
+    assert!(said(&(block("no") + later)).starts_with("ok: no"));
+    assert!(said(&(later.to_owned() + &block("no"))).starts_with("drift: yes"));
+    assert!(said(&block("yes")).starts_with("drift: yes"));
+}
+
+#[test]
+fn options_that_another_one_makes_moot() {
+    let said = |yaml: &str, text: &str| in_words(&judge(yaml, &debian(&[("10-site.conf", text)])));
+    let x11 = "sshd: {option: X11Forwarding, value: 'no'}";
+    let all = "DisableForwarding yes\n";
+    assert!(said(x11, all).starts_with("ok: no, by DisableForwarding"));
+    let again = format!("{all}Match User ana\n  DisableForwarding no\n");
+    assert!(!said(x11, &again).starts_with("ok"));
+    let passwords = "sshd: {option: PasswordAuthentication, value: 'no', unless_key_wanted: true}";
+    let yes = "PasswordAuthentication yes\n";
+    for (methods, is_ok) in [
+        ("publickey,password", true),
+        ("publickey,password publickey,keyboard-interactive", true),
+        ("publickey password", false),
+        ("any", false),
+    ] {
+        let text = format!("{yes}AuthenticationMethods {methods}\n");
+        let said = said(passwords, &text);
+        assert_eq!(said.starts_with("ok"), is_ok, "{methods}: {said}");
+    }
+    assert!(said(passwords, yes).starts_with("drift: yes"));
+}

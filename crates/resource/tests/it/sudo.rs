@@ -519,6 +519,23 @@ fn a_rule_that_reaches_anything_without_saying_all() {
         ("/usr/bin/find *", Some("/usr/bin/find")),
         ("sudoedit", Some("sudoedit")),
         ("sudoedit /etc/*", Some("sudoedit /etc/sudoers")),
+        // `*` matches blanks, and so more options (sudoers(5)).
+        ("/usr/bin/find /srv -name x*", Some("/usr/bin/find")),
+        ("/usr/bin/tar -cf /srv/b.tar *", Some("/usr/bin/tar")),
+        ("/usr/bin/tar ^-xf .*$", Some("/usr/bin/tar")),
+        // Editors and pagers start a shell whatever they show.
+        ("/usr/bin/vim /etc/motd", Some("/usr/bin/vim")),
+        ("/usr/bin/less /etc/motd", Some("/usr/bin/less")),
+        ("/usr/bin/less /var/log/*", Some("/usr/bin/less")),
+        // What another program starts.
+        ("/usr/bin/nice -n 5 /bin/bash", Some("/bin/bash")),
+        ("/usr/bin/nice -n 5 /opt/job *", None),
+        ("/usr/bin/flock /run/job.lock /opt/job", None),
+        ("/usr/bin/docker restart *", None),
+        ("/usr/bin/docker exec *", Some("/usr/bin/docker")),
+        ("/usr/bin/find /srv -name x", None),
+        ("/usr/bin/tar -cf /srv/b.tar /srv/data", None),
+        ("/usr/bin/systemctl restart app-*", None),
         ("/bin/sh /opt/backup.sh", None),
         ("/usr/bin/systemctl restart nginx", None),
         ("/usr/bin/apt-get update", None),

@@ -336,3 +336,22 @@ fn mistakes_are_refused() {
         (Risk::Connectivity, Risk::Service)
     );
 }
+
+/// journald takes one of a few words, as they are written, and no notice of anything else.
+#[test]
+fn words_that_journald_does_not_know() {
+    let yaml = "unit_option: {unit: journald.conf, section: Journal, option: Storage, value: {one_of: [persistent, auto], set: persistent}, default: auto}";
+    for (text, is_ok) in [
+        ("Storage=volatile\nStorage=\n", false),
+        ("Storage=volatile\n", false),
+        ("Storage=volatile\nStorage=auto\n", true),
+        ("Storage=Volatile\n", true),
+        ("Storage=\"volatile\"\n", true),
+        ("Storage=volatile # c\n", true),
+    ] {
+        let host = Host::new().file("/etc/systemd/journald.conf", &format!("[Journal]\n{text}"));
+        let judgement = judge(yaml, &host);
+        let is = matches!(judgement, Judgement::Compliant { .. });
+        assert_eq!(is, is_ok, "{text}: {judgement:?}");
+    }
+}

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 use config::{Config, Line};
-use effective::{Effective, Refusal};
+use effective::{CommandLine, Effective, Refusal};
 
 /// An option of sshd_config(5).
 ///
@@ -44,6 +44,10 @@ pub struct Sshd {
     /// For a list such as `Ciphers`: names that may not be in it, `*` and `?` as wildcards.
     #[serde(default)]
     pub forbid: Option<Vec<String>>,
+    /// True where any value will do as long as `AuthenticationMethods` wants a key of everyone: of
+    /// `PasswordAuthentication` and its like, which then open nothing by themselves.
+    #[serde(default)]
+    pub unless_key_wanted: bool,
 }
 
 impl Kind for Sshd {
@@ -233,6 +237,15 @@ impl Question<'_> {
             Ok(current) => current,
             Err(judgement) => return judgement,
         };
+        if let Some((observed, line)) = self.made_moot(&command_line) {
+            return match self.config.hidden() {
+                Some(reason) => reason.clone().into(),
+                None => Judgement::Compliant {
+                    observed,
+                    at: line.into_iter().map(|line| line.at).collect(),
+                },
+            };
+        }
         let mut drifts = Vec::new();
         if let Some(bad) = self.bad(&current.value) {
             drifts.push(match forced {
@@ -269,8 +282,86 @@ impl Question<'_> {
         words::canonical(&self.option, &args)
     }
 
+    /// What another option makes of this one, where nothing depends on it any more, and the line
+    /// of that other option.
+    fn made_moot(&self, command_line: &CommandLine) -> Option<(String, Option<Line>)> {
+        // "Disables all forwarding features, including X11, ssh-agent(1), TCP and StreamLocal. This
+        // option overrides all other forwarding-related options" (sshd_config(5)).
+        const FORWARDING: [&str; 4] = [
+            "allowagentforwarding",
+            "allowstreamlocalforwarding",
+            "allowtcpforwarding",
+            "x11forwarding",
+        ];
+        let wants_none = self
+            .value
+            .as_ref()
+            .is_some_and(|value| holds(&self.option, value, "no"));
+        if wants_none && FORWARDING.contains(&self.option.as_str()) {
+            let line =
+                self.everywhere("disableforwarding", command_line, |value| value == "yes")?;
+            return Some(("no, by DisableForwarding".to_owned(), line));
+        }
+        if self.want.unless_key_wanted {
+            // "Each list is a comma-separated list of methods [...] at least one list" (the same).
+            let wants_key = |value: &str| {
+                let mut lists = value.split_whitespace().peekable();
+                lists.peek().is_some()
+                    && lists.all(|list| list.split(',').any(|method| method == "publickey"))
+            };
+            let line = self.everywhere("authenticationmethods", command_line, wants_key)?;
+            return Some((
+                "a key is wanted first, by AuthenticationMethods".to_owned(),
+                line,
+            ));
+        }
+        None
+    }
+
+    /// The line of another option, where that one is so for every connection.
+    fn everywhere(
+        &self,
+        option: &str,
+        command_line: &CommandLine,
+        is_so: impl Fn(&str) -> bool,
+    ) -> Option<Option<Line>> {
+        if command_line
+            .options
+            .iter()
+            .any(|forced| forced.name == option)
+        {
+            return None;
+        }
+        let other = Question {
+            want: self.want,
+            value: None,
+            option: option.to_owned(),
+            config: self.config.clone(),
+            seen: self.seen,
+        };
+        let current = other.current().ok()?;
+        let mut blocks = other
+            .config
+            .lines_of(option)
+            .filter(|line| line.condition.is_some());
+        let holds = is_so(&current.value)
+            && blocks.all(|line| line.canonical().is_some_and(|value| is_so(&value)));
+        holds.then_some(current.line)
+    }
+
     /// From sshd itself, or else from its files, where those alone can tell.
     fn current(&self) -> Result<Current, Judgement> {
+        // Only root's connections ask for this one.
+        if self.option == "permitrootlogin"
+            && let Some(line) = self.line_for_root()
+            && let Some(value) = line.canonical()
+        {
+            return Ok(Current {
+                value,
+                line: Some(line.clone()),
+                note: Some("in a block about root, which wins over what stands before".to_owned()),
+            });
+        }
         match effective::ask(self.seen, &[]) {
             Ok(effective) => self.in_effect(&effective),
             Err(Refusal::Refused(why)) => Err(Judgement::Error(why)),
@@ -386,12 +477,19 @@ impl Question<'_> {
     }
 
     fn accepts(&self, element: &str) -> bool {
-        let listed = |list: &[String]| {
+        let any = |list: &[String], test: fn(&[u8], &[u8]) -> bool| {
             list.iter()
-                .any(|pattern| words::matches(pattern.as_bytes(), element.as_bytes()))
+                .any(|pattern| test(pattern.as_bytes(), element.as_bytes()))
         };
-        self.want.allow.as_deref().is_none_or(listed)
-            && !self.want.forbid.as_deref().is_some_and(listed)
+        // Names that are themselves patterns (sshd_config(5), AcceptEnv) let in all that they match.
+        let refuses: fn(&[u8], &[u8]) -> bool = match self.option.as_str() {
+            "acceptenv" => words::overlap,
+            _ => words::matches,
+        };
+        let allow = self.want.allow.as_deref();
+        let forbid = self.want.forbid.as_deref();
+        allow.is_none_or(|list| any(list, words::matches))
+            && !forbid.is_some_and(|list| any(list, refuses))
     }
 
     fn bad(&self, value: &str) -> Option<Bad> {
@@ -481,6 +579,14 @@ impl Question<'_> {
             .collect()
     }
 
+    /// The first line of a block that is about every connection of root.
+    fn line_for_root(&self) -> Option<&Line> {
+        self.config.lines_of(&self.option).find(|line| {
+            let condition = line.condition.as_deref();
+            condition.is_some_and(words::is_all_of_root)
+        })
+    }
+
     /// Can the option get its value from this line of a `Match` block?
     fn has_effect(&self, line: &Line) -> bool {
         // Among blocks that match, the first value is taken (sshd_config(5), Match): none after
@@ -491,7 +597,12 @@ impl Question<'_> {
                 .config
                 .lines_of(&self.option)
                 .take_while(|other| other.at != line.at)
-                .any(|other| other.condition.is_some() && other.is_unconditional());
+                .any(|other| {
+                    let condition = other.condition.as_deref();
+                    let is_roots = || condition.is_some_and(words::is_all_of_root);
+                    condition.is_some() && other.is_unconditional()
+                        || self.option == "permitrootlogin" && is_roots()
+                });
         let is_about_others = self.option == "permitrootlogin"
             && line
                 .condition

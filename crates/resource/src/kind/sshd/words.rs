@@ -291,6 +291,51 @@ pub fn leaves_out_root(condition: &str) -> bool {
     false
 }
 
+/// Is such a `Match` about every connection of root: by its name, or by its own group?
+pub fn is_all_of_root(condition: &str) -> bool {
+    let mut criteria = condition.split_whitespace();
+    let mut names_root = false;
+    while let Some(name) = criteria.next() {
+        if name.eq_ignore_ascii_case("all") {
+            continue;
+        }
+        let is_by_name = name.eq_ignore_ascii_case("user") || name.eq_ignore_ascii_case("group");
+        let Some(list) = criteria.next().filter(|_| is_by_name) else {
+            return false;
+        };
+        let is_root = |pattern: &str| matches(pattern.as_bytes(), b"root");
+        let is_negated = |pattern: &str| pattern.starts_with('!');
+        if list.split(',').any(is_negated) || !list.split(',').any(is_root) {
+            return false;
+        }
+        names_root = true;
+    }
+    names_root
+}
+
+/// Is there a text that both patterns match?
+pub fn overlap(a: &[u8], b: &[u8]) -> bool {
+    // Whether what is left of `a` and of `b` has such a text, for each end of `b`.
+    let mut after = vec![false; b.len() + 1];
+    for at in (0..=a.len()).rev() {
+        let mut here = vec![false; b.len() + 1];
+        for other in (0..=b.len()).rev() {
+            here[other] = match (a.get(at), b.get(other)) {
+                (None, None) => true,
+                (Some(b'*'), _) => after[other] || other < b.len() && here[other + 1],
+                (_, Some(b'*')) => here[other + 1] || at < a.len() && after[other],
+                (Some(one), Some(two)) => {
+                    let is_same = one == two || *one == b'?' || *two == b'?';
+                    is_same && after[other + 1]
+                }
+                _ => false,
+            };
+        }
+        after = here;
+    }
+    after[0]
+}
+
 /// sshd's pattern of `*` and `?` (ssh_config(5), PATTERNS).
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // The last star and where it was tried: going back to it alone is enough.

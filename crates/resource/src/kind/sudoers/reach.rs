@@ -107,6 +107,78 @@ const SHELLS: [&str; 11] = [
     "ash", "bash", "csh", "dash", "fish", "ksh", "rbash", "sh", "su", "sudo", "zsh",
 ];
 
+/// Editors and pagers, which start a shell whatever file they show.
+const INTERACTIVE: [&str; 24] = [
+    "editor",
+    "ed",
+    "emacs",
+    "ex",
+    "gdb",
+    "less",
+    "man",
+    "more",
+    "most",
+    "nano",
+    "pager",
+    "pico",
+    "rview",
+    "rvim",
+    "screen",
+    "script",
+    "sensible-editor",
+    "sensible-pager",
+    "tmux",
+    "vi",
+    "view",
+    "vim",
+    "vim.basic",
+    "vim.tiny",
+];
+
+/// Programs that start what their arguments name, with a path of its own after these words that
+/// begin with a slash.
+const STARTERS: [(&str, usize); 9] = [
+    ("env", 0),
+    ("flock", 1),
+    ("ionice", 0),
+    ("nice", 0),
+    ("nohup", 0),
+    ("setpriv", 0),
+    ("setsid", 0),
+    ("time", 0),
+    ("timeout", 0),
+];
+
+/// Programs whose first argument says what they do, and what of it runs or writes what it is told.
+const BY_SUBCOMMAND: [(&str, &[&str]); 2] = [
+    (
+        "docker",
+        &[
+            "build",
+            "compose",
+            "container",
+            "cp",
+            "create",
+            "exec",
+            "plugin",
+            "run",
+        ],
+    ),
+    (
+        "podman",
+        &[
+            "build",
+            "container",
+            "cp",
+            "create",
+            "exec",
+            "generate",
+            "play",
+            "run",
+        ],
+    ),
+];
+
 const DIRECTORIES: [&str; 4] = ["/usr/bin/", "/bin/", "/usr/sbin/", "/sbin/"];
 
 /// Who writes to one of these is root.
@@ -143,22 +215,88 @@ pub fn reach(member: &Member) -> Reach {
         return edits(arguments);
     }
     let is_any = matches!(arguments, "" | "*" | "^.*$" | "^$");
-    let is_any_shell = is_any || arguments.ends_with(" *") || arguments.starts_with("-c ^");
+    let is_free = is_any || is_free(arguments);
     let matcher = match Matcher::of(program) {
         Ok(matcher) => matcher,
         Err(why) => return Reach::Untold(why),
     };
-    let names = OPEN.iter().filter(|_| is_any);
-    let names = names.chain(SHELLS.iter().filter(|_| is_any_shell));
-    for name in names {
-        for directory in DIRECTORIES {
-            let path = format!("{directory}{name}");
-            if matcher.matches(&path) {
-                return Reach::Through(path);
+    let path_of = |name: &str| {
+        let paths = DIRECTORIES.map(|directory| format!("{directory}{name}"));
+        paths.into_iter().find(|path| matcher.matches(path))
+    };
+    if !is_any {
+        let is_named = |name: &str| path_of(name).is_some_and(|path| path == program);
+        for (name, skipped) in STARTERS {
+            if is_named(name) {
+                return started(arguments, skipped);
+            }
+        }
+        for (name, open) in BY_SUBCOMMAND {
+            let first = arguments.split_whitespace().next().unwrap_or_default();
+            let is_plain = first.bytes().all(|byte| byte.is_ascii_lowercase());
+            if is_named(name) && is_plain && !open.contains(&first) {
+                return Reach::Limited;
             }
         }
     }
+    let names = OPEN.iter().filter(|_| is_free);
+    let names = names.chain(
+        SHELLS
+            .iter()
+            .filter(|_| is_free || arguments.starts_with("-c ^")),
+    );
+    let names = names.chain(INTERACTIVE.iter());
+    for name in names {
+        if let Some(path) = path_of(name) {
+            return Reach::Through(path);
+        }
+    }
     Reach::Limited
+}
+
+/// Do these arguments confine nothing? A `*` matches any text, blanks and so further options and
+/// arguments among it (sudoers(5), "Wildcards in command arguments"); so does `.*` or `.+` of a
+/// regular expression.
+fn is_free(arguments: &str) -> bool {
+    match arguments.starts_with('^') {
+        true => [".*", ".+"].iter().any(|any| arguments.contains(any)),
+        false => {
+            let mut before = None;
+            arguments.chars().any(|letter| {
+                let is_star = letter == '*' && before != Some('\\');
+                before = Some(letter);
+                is_star
+            })
+        }
+    }
+}
+
+/// What a program that starts another reaches by that one: the first word with a slash at its
+/// beginning, after as many as are skipped.
+fn started(arguments: &str, skipped: usize) -> Reach {
+    let mut rest = arguments;
+    let mut left = skipped;
+    loop {
+        let word = rest.split_whitespace().next().unwrap_or_default();
+        if word.is_empty() {
+            return Reach::Limited;
+        }
+        let start = rest.find(word).unwrap_or(0);
+        if word.starts_with('/') && left == 0 {
+            let inner = Member {
+                negated: false,
+                name: rest[start..].trim().to_owned(),
+            };
+            return reach(&inner);
+        }
+        if word.starts_with('/') {
+            left -= 1;
+        } else if is_free(word) {
+            // Another program may stand here.
+            return Reach::Through(arguments.to_owned());
+        }
+        rest = &rest[start + word.len()..];
+    }
 }
 
 /// sudoedit(8): any file where none is named.
