@@ -27,7 +27,7 @@ fn the_way_back_of_a_command_that_failed_is_not_run() {
                 "`/bin/rm -rf /root/production` was not run",
             ],
         );
-    assert!(!said.err.contains("as it was before"), "{said}");
+    assert!(!said.err.contains("and as before"), "{said}");
     assert_eq!(host.shell("cat /root/production/table"), "rows\n");
 }
 

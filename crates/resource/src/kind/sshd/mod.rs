@@ -44,7 +44,7 @@ pub struct Sshd {
     /// For a list such as `Ciphers`: names that may not be in it, `*` and `?` as wildcards.
     #[serde(default)]
     pub forbid: Option<Vec<String>>,
-    /// True where any value will do as long as `AuthenticationMethods` wants a key of everyone: of
+    /// True where it may be anything as long as `AuthenticationMethods` wants a key of everyone: of
     /// `PasswordAuthentication` and its like, which then open nothing by themselves.
     #[serde(default)]
     pub unless_key_wanted: bool,
