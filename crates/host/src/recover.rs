@@ -325,6 +325,7 @@ fn take_back_one(
         &images,
         now,
         why.clone(),
+        false,
         sink,
     )?;
     confirm::disarm(id, state);

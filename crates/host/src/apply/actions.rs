@@ -649,7 +649,14 @@ impl Work<'_> {
             actions: std::mem::take(&mut self.records),
             images: std::mem::take(&mut self.images),
         };
-        let taken = take_back_apart(&self.context, self.state, &mut record, &chosen, self.sink);
+        let taken = take_back_apart(
+            &self.context,
+            self.state,
+            &mut record,
+            &chosen,
+            true,
+            self.sink,
+        );
         self.records = record.actions;
         self.images = record.images;
         for image in &mut self.images {

@@ -25,6 +25,7 @@ pub(crate) fn finish_taking_back(
     images: &[Imaged],
     now: Timestamp,
     mut why: Vec<String>,
+    at_once: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Applied, StateError> {
     let id = header.change.id;
@@ -46,7 +47,8 @@ pub(crate) fn finish_taking_back(
         images: images.to_vec(),
     };
     let all = plan.actions.iter().map(|action| action.id).collect();
-    let Apart { outcome, left } = take_back_apart(context, state, &mut record, &all, sink)?;
+    let Apart { outcome, left } =
+        take_back_apart(context, state, &mut record, &all, at_once, sink)?;
     records.clone_from_slice(&record.actions);
     header.images = record.header.images;
     for why in &outcome.unseen {

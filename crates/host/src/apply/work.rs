@@ -510,6 +510,7 @@ impl Work<'_> {
             &self.images,
             (self.options.now)(),
             why,
+            true,
             self.sink,
         )
         .inspect(|_| {

@@ -12,7 +12,7 @@ use crate::act::{Context, account};
 use crate::apply::{image_key, upgrades};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Role};
+use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged};
 use crate::records::is_by_entry;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{Outcome, take_back};
@@ -25,11 +25,13 @@ pub(crate) struct Apart {
 }
 
 /// Takes these actions back, but for what others made meanwhile, where packages are among them.
+/// `at_once`: by the process that carried them out, and not by one that found them interrupted.
 pub(crate) fn take_back_apart(
     context: &Context<'_>,
     state: &State,
     record: &mut ChangeRecord,
     chosen: &BTreeSet<ActionId>,
+    at_once: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Apart, StateError> {
     let brought = upgrades(&record.plan);
@@ -45,7 +47,7 @@ pub(crate) fn take_back_apart(
     let leaves = std::mem::take(&mut record.header.leaves);
     let actions = record.plan.actions.iter().map(|action| action.id);
     record.header.leaves = actions.filter(|id| !chosen.contains(id)).collect();
-    let apart = apart(context, state, record, chosen, sink);
+    let apart = apart(context, state, record, chosen, at_once, sink);
     record.header.leaves = leaves;
     apart
 }
@@ -55,12 +57,13 @@ fn apart(
     state: &State,
     record: &mut ChangeRecord,
     chosen: &BTreeSet<ActionId>,
+    at_once: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Apart, StateError> {
     let mut left = Vec::new();
     let found = match look(context, record) {
         Ok(cut_short) => {
-            if cut_short && others_may_have_written(record) {
+            if cut_short && others_may_have_written(record, at_once) {
                 left.push(
                     "packages and accounts went back as a whole: what others did to them since \
                      the upgrade was cut off can't be told from what it did"
@@ -94,6 +97,16 @@ fn apart(
             });
         }
     };
+    for image in &mut record.images {
+        // A script that was left at work may write it yet: it is put back when its turn comes.
+        if image
+            .undo
+            .as_ref()
+            .is_some_and(|undo| undo.from == undo.to && undo.to == image.before)
+        {
+            image.undo = None;
+        }
+    }
     let paths = |all: &[HostPath], what: &str| -> Vec<String> {
         all.iter().map(|path| format!("{path}: {what}")).collect()
     };
@@ -164,7 +177,7 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
         context.hold_accounts()?;
     }
     for image in &mut record.images {
-        if image.role == Role::Touched && image.after.is_none() {
+        if image.after.is_none() {
             let images = is_by_entry(&image.path).then_some(context.images);
             image.after = Some(image.now(context.root, images)?);
         }
@@ -176,11 +189,14 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
     Ok(actions.any(|one| upgrades.contains(&one.id) && is_cut_short(&one.state)))
 }
 
-/// Is any of the databases that all share other than it was?
-fn others_may_have_written(record: &ChangeRecord) -> bool {
+/// Is any of the databases that all share other than it was? At once after an upgrade that failed,
+/// nobody but it can have written the package managers' own.
+fn others_may_have_written(record: &ChangeRecord, at_once: bool) -> bool {
     record.images.iter().any(|image| {
         let is_other = |now: &Node| !now.same_as(&image.before);
-        is_by_entry(&image.path) && image.after.as_ref().is_some_and(is_other)
+        is_by_entry(&image.path)
+            && (!at_once || account::is_of_accounts(&image.path))
+            && image.after.as_ref().is_some_and(is_other)
     })
 }
 

@@ -474,7 +474,8 @@ fn files_that_a_user_keeps_making_refuse_nothing() {
     host.steadfast(&["apply", "/root/plan.json", "--yes"])
         .expect(1, &["is still what this host needs", "apply again"]);
     assert_eq!(host.shell(mode), "664\n");
-    host.shell("touch /srv/bad/fresh; chmod 666 /srv/bad/fresh; test -e /srv/ana/50");
+    host.shell("touch /srv/bad/fresh; chmod 666 /srv/bad/fresh");
+    host.wait_for("test -e /srv/ana/50", LIMIT);
     let said = host.steadfast(&["apply", rule[0], rule[1], "--yes"]);
     said.expect(1, &["apply again"]);
     assert_eq!(host.shell(mode), "664\n664\n");
