@@ -191,7 +191,7 @@ impl<'a> Lines<'a> {
             }
             Event::NotAsBefore { why } => {
                 self.not_as_before = true;
-                self.failed("not known to be as it was before", why)
+                self.failed("may not be as before", why)
             }
             Event::Committed { id, no_way_back } => {
                 let without = match self.taken_back {
