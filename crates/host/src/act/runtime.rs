@@ -188,16 +188,17 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 /// system's own options and its other mounts alone.
 pub fn remount(path: &HostPath, options: &[String]) -> Result<(), ActError> {
     // Nothing but a mount point can be remounted; ask before acting, for the better message.
-    mount_options(path)?;
-    let flags = remount_flags(options)
+    let now = mount_options(path)?;
+    let flags = remount_flags(options, &now)
         .map_err(|why| ActError::program(format!("remount `{path}`"), why))?;
     rustix::mount::mount_remount(path.as_path(), flags, c"")
         .map_err(|error| ActError::program(format!("remount `{path}`"), error))
 }
 
-/// The flags of mount(2) for the options of one mount, as the kernel lists them in mountinfo. What is
-/// not among the flags is taken away, so that an option that is not known here must not be dropped.
-pub fn remount_flags(options: &[String]) -> Result<MountFlags, String> {
+/// The flags of mount(2) for these options. What is not among the flags is taken from the mount, so
+/// that an option that it has by now, as the kernel lists them in mountinfo, and that is not known
+/// here must not be dropped. Others that are not known are the file system's own, and stay.
+pub fn remount_flags(options: &[String], now: &[String]) -> Result<MountFlags, String> {
     let mut flags = MountFlags::BIND;
     for option in options {
         flags |= match option.as_str() {
@@ -214,6 +215,7 @@ pub fn remount_flags(options: &[String]) -> Result<MountFlags, String> {
             "rw" | "suid" | "dev" | "exec" | "atime" | "diratime" | "symfollow" | "idmapped" => {
                 MountFlags::empty()
             }
+            other if !now.iter().any(|option| option == other) => MountFlags::empty(),
             other => {
                 return Err(format!(
                     "its option `{other}` is not known, and would be lost"

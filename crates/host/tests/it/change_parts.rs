@@ -487,10 +487,9 @@ fn what_programs_say_is_read() {
 /// A remount takes away every option that is not among its flags.
 #[test]
 fn a_remount_loses_no_option_of_the_mount() {
-    let flags = |options: &[&str]| {
-        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        remount_flags(&options)
-    };
+    let owned =
+        |options: &[&str]| -> Vec<String> { options.iter().map(ToString::to_string).collect() };
+    let flags = |options: &[&str]| remount_flags(&owned(options), &owned(options));
     let all = [
         "ro",
         "nosuid",
@@ -508,4 +507,7 @@ fn a_remount_loses_no_option_of_the_mount() {
     assert_eq!(flags(&["rw", "dev"]).map(|flags| flags.bits()), Ok(4096));
     let unknown = flags(&["rw", "nosomething"]).expect_err("it would be lost");
     assert!(unknown.contains("`nosomething`"), "{unknown}");
+    // The file system's own, as fstab names them.
+    let of_tmpfs = remount_flags(&owned(&["rw", "size=1024k", "nodev"]), &owned(&["rw"]));
+    assert_eq!(of_tmpfs.map(|flags| flags.bits()), Ok(4 + 4096));
 }

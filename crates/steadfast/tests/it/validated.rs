@@ -98,7 +98,7 @@ fn documents_are_valid_by_the_word_of_others() {
     );
     let states = ["exploitable", "in_triage", "not_affected", "will_not_fix"];
     bench.file(
-        "policy/roles/shop/role.yaml",
+        "policy/roles/shop.yaml",
         "role: shop\ndescription: A shop.\nwant:\n  - file: {path: /etc/shop.conf, content: \"port = 80\\n\"}\n  \
          - sysctl: {key: kernel.sysrq, value: 0}\n",
     );
