@@ -35,11 +35,17 @@ pub fn is_as_wanted(root: &Root, plan: &Plan, action: &Action) -> bool {
         })
 }
 
-/// What is said of a way back that was not taken.
-pub fn not_run(back: &Effect, why: &str) -> String {
-    let what = match back {
-        Effect::Run { argv, .. } => model::printable(argv.join(" ").as_bytes()),
+/// How a command's way back is called.
+pub fn way_back(back: &Effect) -> String {
+    match back {
+        Effect::Run { argv, .. } => {
+            format!("`{}`", model::printable(argv.join(" ").as_bytes()))
+        }
         _ => "its way back".to_owned(),
-    };
-    format!("`{what}` was not run: {why}")
+    }
+}
+
+/// What is said of one that was not taken.
+pub fn not_run(back: &Effect, why: &str) -> String {
+    format!("{} was not run: {why}", way_back(back))
 }

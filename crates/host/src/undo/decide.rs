@@ -377,14 +377,11 @@ impl Deciding<'_> {
         let places = self.places_of_data(record);
         let standing = standing(record);
         let run: Vec<String> = commands(record, &standing)
-            .filter_map(|(_, back)| match back {
-                Effect::Run { argv, .. } => Some(model::printable(argv.join(" ").as_bytes())),
-                _ => None,
-            })
+            .map(|(_, back)| checked::way_back(&back))
             .collect();
         let run = match run.is_empty() {
             true => String::new(),
-            false => format!(", and `{}` is run then", run.join("`, `")),
+            false => format!(", and {} is run then", run.join(", ")),
         };
         for place in places {
             let blocked: Vec<HostPath> = self

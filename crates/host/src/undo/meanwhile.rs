@@ -12,7 +12,7 @@ use crate::act::{Context, account};
 use crate::apply::{image_key, upgrades};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged};
+use crate::journal::{ActionRecord, ActionState, Batch, Imaged};
 use crate::records::is_by_entry;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{Outcome, take_back};
@@ -44,22 +44,6 @@ pub(crate) fn take_back_apart(
             left: Vec::new(),
         });
     }
-    let leaves = std::mem::take(&mut record.header.leaves);
-    let actions = record.plan.actions.iter().map(|action| action.id);
-    record.header.leaves = actions.filter(|id| !chosen.contains(id)).collect();
-    let apart = apart(context, state, record, chosen, at_once, sink);
-    record.header.leaves = leaves;
-    apart
-}
-
-fn apart(
-    context: &Context<'_>,
-    state: &State,
-    record: &mut ChangeRecord,
-    chosen: &BTreeSet<ActionId>,
-    at_once: bool,
-    sink: &mut dyn FnMut(Event),
-) -> Result<Apart, StateError> {
     let mut left = Vec::new();
     let found = match look(context, record) {
         Ok(cut_short) => {
@@ -70,7 +54,7 @@ fn apart(
                         .to_owned(),
                 );
             }
-            decided(context, record)
+            decided(context, record, chosen)
         }
         Err(error) => Err(error),
     };
@@ -117,12 +101,8 @@ fn apart(
     for image in &record.images {
         batch = batch.put(record.header.change.id, image_key(image), image);
     }
-    // Read again after a crash, with the images that were added.
-    let header = Header {
-        leaves: BTreeSet::new(),
-        ..record.header.clone()
-    };
-    batch = batch.put(record.header.change.id, "", &header);
+    // It knows of the images that were added, for whoever reads it after a crash.
+    batch = batch.put(record.header.change.id, "", &record.header);
     state.journal().write(batch)?;
     state.images().keep_fresh();
     for why in &left {
@@ -200,11 +180,21 @@ fn others_may_have_written(record: &ChangeRecord, at_once: bool) -> bool {
     })
 }
 
-fn decided(context: &Context<'_>, record: &mut ChangeRecord) -> Result<Decided, UndoError> {
+/// What becomes of each path of these actions, as in an undo that leaves the others.
+fn decided(
+    context: &Context<'_>,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+) -> Result<Decided, UndoError> {
     let choice = Choice {
         keep_theirs: true,
         by_itself: true,
         ..Choice::default()
     };
-    decide(context, record, &choice)
+    let actions = record.plan.actions.iter().map(|action| action.id);
+    let others = actions.filter(|id| !chosen.contains(id)).collect();
+    let leaves = std::mem::replace(&mut record.header.leaves, others);
+    let decided = decide(context, record, &choice);
+    record.header.leaves = leaves;
+    decided
 }

@@ -4,6 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use jiff::civil::Date;
 use model::finding::{AppliedWaiver, Drifted};
 use model::{Digest, Finding, Outcome, Severity, SourceLine};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -193,15 +194,25 @@ fn locations(drifted: &Drifted) -> Value {
 
 fn suppression(applied: &AppliedWaiver) -> Value {
     let waiver = &applied.waiver;
+    suppressed(
+        &waiver.reason,
+        &waiver.owner,
+        &waiver.approver,
+        waiver.expires,
+    )
+}
+
+/// What somebody has accepted until a day (SARIF 3.35).
+pub fn suppressed(reason: &str, owner: &str, approver: &str, expires: Date) -> Value {
     json!({
         // Not in the source: "persisted in an external store" (3.35.2).
         "kind": "external",
         "status": "accepted",
-        "justification": waiver.reason,
+        "justification": reason,
         "properties": {
-            "owner": waiver.owner,
-            "approver": waiver.approver,
-            "expires": waiver.expires,
+            "owner": owner,
+            "approver": approver,
+            "expires": expires,
         },
     })
 }

@@ -7,13 +7,14 @@ use crate::booted::{Host, wait};
 use crate::lab_patch::MAKE;
 use crate::packages::host_that_can_install;
 
+fn host() -> Option<Host> {
+    host_that_can_install(Release::Bookworm, &["redis-server", "hello"])
+}
+
 /// A role that fails, without any crash.
 #[test]
 fn what_others_did_while_a_role_failed_stays() {
-    let names = ["redis-server", "hello"];
-    let Some(host) = host_that_can_install(Release::Bookworm, &names) else {
-        return;
-    };
+    let Some(host) = host() else { return };
     host.role(
         "fails",
         "  - package: {name: redis-server}\n  \
@@ -42,10 +43,7 @@ fn what_others_did_while_a_role_failed_stays() {
 /// Nobody else was there: it goes back to the byte, and is proven.
 #[test]
 fn alone_a_role_that_failed_goes_back_exactly() {
-    let names = ["redis-server", "hello"];
-    let Some(host) = host_that_can_install(Release::Bookworm, &names) else {
-        return;
-    };
+    let Some(host) = host() else { return };
     host.role(
         "fails",
         "  - package: {name: redis-server}\n  \

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::{Reported, Text, advice, of_subject, page, score};
 use crate::failure::Failure;
 use crate::report::inventory::purl;
-use crate::report::sarif::{SCHEMA, root, seconds, uri};
+use crate::report::sarif::{SCHEMA, root, seconds, suppressed, uri};
 use crate::show::vulns::{Targets, only_in, sleeps, targets, unknown_text};
 
 /// A component that lies in a thousand places is one result; so many of them are named.
@@ -323,15 +323,10 @@ fn fingerprint(name: &str, package: &Subject) -> String {
 }
 
 fn suppression(waiver: &VulnerabilityWaiver) -> Value {
-    json!({
-        // Not in the source: "persisted in an external store" (3.35.2).
-        "kind": "external",
-        "status": "accepted",
-        "justification": waiver.reason,
-        "properties": {
-            "owner": waiver.owner,
-            "approver": waiver.approver,
-            "expires": waiver.expires,
-        },
-    })
+    suppressed(
+        &waiver.reason,
+        &waiver.owner,
+        &waiver.approver,
+        waiver.expires,
+    )
 }
