@@ -666,6 +666,7 @@ impl Work<'_> {
         let Apart { outcome, left } = taken?;
         outcome.tell(id, self.sink);
         self.whys.extend(left);
+        self.whys.extend(outcome.unseen);
         self.whys.extend(outcome.stuck);
         Ok(())
     }

@@ -51,9 +51,6 @@ pub(crate) fn finish_taking_back(
         take_back_apart(context, state, &mut record, &all, at_once, sink)?;
     records.clone_from_slice(&record.actions);
     header.images = record.header.images;
-    for why in &outcome.unseen {
-        sink(Event::NotAsBefore { why: why.clone() });
-    }
     outcome.tell(id, sink);
     outcome.refuse_halfway(id)?;
     let verified = outcome.stuck.is_empty();

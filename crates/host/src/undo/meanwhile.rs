@@ -34,6 +34,21 @@ pub(crate) fn take_back_apart(
     at_once: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Apart, StateError> {
+    let apart = apart(context, state, record, chosen, at_once, sink)?;
+    for why in &apart.outcome.unseen {
+        sink(Event::NotAsBefore { why: why.clone() });
+    }
+    Ok(apart)
+}
+
+fn apart(
+    context: &Context<'_>,
+    state: &State,
+    record: &mut ChangeRecord,
+    chosen: &BTreeSet<ActionId>,
+    at_once: bool,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Apart, StateError> {
     let brought = upgrades(&record.plan);
     let began = |one: &ActionRecord| {
         brought.contains(&one.id) && chosen.contains(&one.id) && one.state.was_begun()

@@ -29,6 +29,19 @@ fn the_way_back_of_a_command_that_failed_is_not_run() {
         );
     assert!(!said.err.contains("and as before"), "{said}");
     assert_eq!(host.shell("cat /root/production/table"), "rows\n");
+
+    // The same where something else of the change stays in effect.
+    host.role(
+        "other",
+        "  - file: {path: /etc/other, content: \"stays\\n\"}\n",
+    );
+    let both = ["apply", "--role", "other", "--role", "shop", "--yes"];
+    host.steadfast(&both)
+        .expect(4, &["`/bin/rm -rf /root/production` was not run"]);
+    host.steadfast(&["show", "last"])
+        .expect(0, &["/bin/rm -rf /root/production"]);
+    let left = host.shell("cat /etc/other /root/production/table");
+    assert_eq!(left, "stays\nrows\n");
 }
 
 /// What it did although it failed is taken back: its check says that it is there.
