@@ -2,12 +2,13 @@
 //! As root it is used only when it and all its ancestors belong to root and nobody else
 //! may write them; recovery acts on what is in here.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use model::{Change, ChangeId, ChangeState, Digest, HostPath, Plan};
+use model::{ActionId, Change, ChangeId, ChangeState, Digest, HostPath, Plan};
 use rustix::fs::FallocateFlags;
 
 use crate::act::place::{LastLink, Root};
@@ -116,6 +117,14 @@ pub struct ChangeRecord {
     pub plan: Plan,
     pub actions: Vec<ActionRecord>,
     pub images: Vec<Imaged>,
+}
+
+impl ChangeRecord {
+    /// Did one of these actions begin, and not come to its end?
+    pub(crate) fn is_cut_short(&self, of: &BTreeSet<ActionId>) -> bool {
+        let mut actions = self.actions.iter();
+        actions.any(|one| of.contains(&one.id) && one.state.is_cut_short())
+    }
 }
 
 /// A change that is not final.

@@ -464,10 +464,8 @@ fn clear(
 
 /// When an upgrade began that did not come to its end.
 fn cut_short(record: &ActionRecord) -> Option<Timestamp> {
-    match (&record.kept, &record.state) {
-        (Kept::Upgrade { since, .. }, ActionState::Begun | ActionState::Failed { .. }) => {
-            Some(*since)
-        }
+    match &record.kept {
+        Kept::Upgrade { since, .. } if record.state.is_cut_short() => Some(*since),
         _ => None,
     }
 }

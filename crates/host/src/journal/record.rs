@@ -276,6 +276,11 @@ impl ActionState {
     pub(crate) fn was_begun(&self) -> bool {
         !matches!(self, Self::Pending | Self::Skipped { .. })
     }
+
+    /// Did it begin, and not come to its end?
+    pub(crate) fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Begun | Self::Failed { .. })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,8 @@ pub enum Shared {
 /// The lists of files and the scripts of packages, one set of files each.
 pub const INFO: &str = "/var/lib/dpkg/info";
 pub const STATUS: &str = "/var/lib/dpkg/status";
+/// What dpkg writes until it has written its database as a whole again.
+pub const UPDATES: &str = "/var/lib/dpkg/updates";
 pub const LINKER_CACHE: &str = "/etc/ld.so.cache";
 pub const ALTERNATIVES: &str = "/var/lib/dpkg/alternatives";
 

@@ -81,7 +81,7 @@ pub(super) fn decide(
         .collect();
     let packages = match upgrades.is_empty() {
         true => None,
-        false => Packages::of(context, &record.images, &upgrades)?,
+        false => Packages::of(context, record, &upgrades)?,
     };
     let mut deciding = Deciding {
         context,

@@ -12,7 +12,7 @@ use crate::act::{Context, account};
 use crate::apply::{image_key, upgrades};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Imaged};
+use crate::journal::{ActionRecord, Batch, Imaged};
 use crate::records::is_by_entry;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{Outcome, take_back};
@@ -177,11 +177,7 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
             image.after = Some(image.now(context.root, images)?);
         }
     }
-    let upgrades = upgrades(&record.plan);
-    let is_cut_short =
-        |state: &ActionState| matches!(state, ActionState::Begun | ActionState::Failed { .. });
-    let mut actions = record.actions.iter();
-    Ok(actions.any(|one| upgrades.contains(&one.id) && is_cut_short(&one.state)))
+    Ok(record.is_cut_short(&upgrades(&record.plan)))
 }
 
 /// Is any of the databases that all share other than it was? At once after an upgrade that failed,

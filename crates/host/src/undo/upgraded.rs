@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 
 use md5::{Digest as _, Md5};
-use model::{ActionId, Digest, HostPath};
+use model::{ActionId, Digest, Effect, HostPath};
 
 use super::accounts::{self, Stay};
 use super::path::Verdict;
@@ -16,7 +16,8 @@ use crate::packages::files_in;
 use crate::records::alternatives::Group;
 use crate::records::entries::{Three, by_name, without_but};
 use crate::records::packages::{NAMED_BY, Outlook, Stays, conffiles, outlook};
-use crate::records::{ALTERNATIVES, Form, INFO, LINKER_CACHE, STATUS, Shared, shared};
+use crate::records::{ALTERNATIVES, Form, INFO, LINKER_CACHE, STATUS, Shared, UPDATES, shared};
+use crate::state::ChangeRecord;
 
 /// dpkg's database of a desktop has 6 MB, a list of files some MB.
 const DATABASE_BYTES: u64 = 64 << 20;
@@ -52,9 +53,10 @@ impl Packages {
     /// every difference is a conflict.
     pub(super) fn of(
         context: &Context<'_>,
-        images: &[Imaged],
+        record: &ChangeRecord,
         upgrades: &BTreeSet<ActionId>,
     ) -> Result<Option<Self>, ActError> {
+        let images = &record.images;
         let status = HostPath::literal(STATUS);
         let mut mine = images
             .iter()
@@ -68,11 +70,23 @@ impl Packages {
             image.after.as_ref().and_then(stored),
             context.root.read(&status, DATABASE_BYTES)?,
         );
-        let (Some(before), Some(left), Some(now)) = both else {
+        let (Some(before), Some(mut left), Some(mut now)) = both else {
             return Ok(None);
         };
+        let updates = updates(context)?;
+        let is_cut_short = record.is_cut_short(upgrades);
+        if is_cut_short && left == now {
+            // What dpkg had not yet written into the whole is the change's as well.
+            left.extend(&updates);
+        }
+        now.extend(&updates);
+        let mut outlook = outlook(&before, &left, &now);
+        if is_cut_short {
+            // dpkg writes a package's list of files before it says that it has unpacked it.
+            outlook.touched.extend(packages_of(record, upgrades));
+        }
         let mut packages = Self {
-            outlook: outlook(&before, &left, &now),
+            outlook,
             owners: HashMap::new(),
             scripts: Vec::new(),
             newer: HashMap::new(),
@@ -460,6 +474,45 @@ pub(super) fn reads(images: &Images, node: &Node) -> Option<Vec<u8>> {
 }
 
 /// `libc6:amd64` and `list` of `libc6:amd64.list`.
+/// What dpkg did since it last wrote its database as a whole: numbered files, each with the new stanza
+/// of a package, which replaces the one before it. A run of dpkg that was cut off leaves them.
+fn updates(context: &Context<'_>) -> Result<Vec<u8>, ActError> {
+    let folder = HostPath::literal(UPDATES);
+    let mut names = context.root.list(&folder)?.unwrap_or_default();
+    names.retain(|name| name.iter().all(u8::is_ascii_digit));
+    names.sort();
+    let mut all = Vec::new();
+    for name in names {
+        let Ok(path) = folder.join(&name) else {
+            continue;
+        };
+        all.push(b'\n');
+        all.extend(
+            context
+                .root
+                .read(&path, DATABASE_BYTES)?
+                .unwrap_or_default(),
+        );
+    }
+    Ok(all)
+}
+
+/// What these actions were to install, upgrade or remove.
+fn packages_of<'a>(
+    record: &'a ChangeRecord,
+    upgrades: &'a BTreeSet<ActionId>,
+) -> impl Iterator<Item = String> {
+    let actions = record.plan.actions.iter();
+    let effects = actions.filter(|action| upgrades.contains(&action.id));
+    effects.flat_map(|action| match &action.effect {
+        Effect::Upgrade { packages, .. } => packages
+            .iter()
+            .map(|one| format!("{}:{}", one.name, one.architecture))
+            .collect(),
+        _ => Vec::new(),
+    })
+}
+
 fn split(name: &[u8]) -> Option<(&str, &str)> {
     str::from_utf8(name).ok()?.rsplit_once('.')
 }

@@ -8,7 +8,7 @@ use lab::{Difference, Disk, Exec, Machine, Release, Requirements, Snapshot};
 
 use crate::booted::{PROGRAM, cache, lab_is_wanted, listed};
 use crate::lab_machine_power::{
-    BOOT_WRITES, SPARED, boot, cut_at, on_machines, run, say, steadfast, stripped,
+    BOOT_WRITES, EMULATED, SPARED, boot, cut_at, on_machines, run, say, steadfast, stripped,
 };
 use crate::lab_patch::{MAKE, demo};
 use crate::lab_patch_reboot::{MAPPED, library};
@@ -34,13 +34,37 @@ fn look(machine: &Machine) -> Snapshot {
     machine.snapshot(&WATCHED).expect("it can be looked at")
 }
 
+/// What the recovery at boot said, and what it came to.
+fn told(machine: &Machine) -> String {
+    let line = format!(
+        "journalctl --boot --unit=steadfast-recover --output=cat --no-pager; {PROGRAM} show last"
+    );
+    match machine.exec(&Exec::shell(&line).limit(EMULATED)) {
+        Ok(output) => format!("{}{}", output.text(), output.errors()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn expect_same_after(then: &Snapshot, machine: &Machine, times: bool, when: &str) {
+    let found = differences(then, &look(machine), times);
+    if !found.is_empty() {
+        panic!("{when}:\n{}\n{}", listed(&found), told(machine));
+    }
+}
+
 #[track_caller]
 fn expect_same(then: &Snapshot, now: &Snapshot, times: bool, when: &str) {
+    let found = differences(then, now, times);
+    assert!(found.is_empty(), "{when}:\n{}", listed(&found));
+}
+
+fn differences(then: &Snapshot, now: &Snapshot, times: bool) -> Vec<Difference> {
     let mut found = lab::diff(then, now, &BOOT_WRITES);
     found.retain(|found| times || !Difference::is_only_mtime(found));
     // dpkg's copy of what its database was before that.
     found.retain(|found| times || !found.path.ends_with("status-old"));
-    assert!(found.is_empty(), "{when}:\n{}", listed(&found));
+    found
 }
 
 /// A rehearsal's programs are in a control group with limits, which goes with them, as the folder
@@ -110,11 +134,11 @@ fn the_power_goes(release: Release, upgrades: u32, undoes: u32) {
         let state = boot(&mut machine, &when);
         say(&format!("{when}: {state}"));
         match &*state {
-            "rolled_back" => expect_same(&before, &look(&machine), true, &when),
+            "rolled_back" => expect_same_after(&before, &machine, true, &when),
             // It was over before the cut.
             "committed" => {
                 run(&machine, &steadfast(&UNDO), 0);
-                expect_same(&before, &look(&machine), true, &when);
+                expect_same_after(&before, &machine, true, &when);
             }
             other => panic!("{when}: {other}"),
         }
@@ -128,11 +152,11 @@ fn the_power_goes(release: Release, upgrades: u32, undoes: u32) {
         let state = boot(&mut machine, &when);
         say(&format!("{when}: {state}"));
         match &*state {
-            "undone" => expect_same(&before, &look(&machine), true, &when),
+            "undone" => expect_same_after(&before, &machine, true, &when),
             "committed" => {
-                expect_same(planned, &look(&machine), false, &when);
+                expect_same_after(planned, &machine, false, &when);
                 run(&machine, &steadfast(&UNDO), 0);
-                expect_same(&before, &look(&machine), true, &when);
+                expect_same_after(&before, &machine, true, &when);
             }
             other => panic!("{when}: {other}"),
         }

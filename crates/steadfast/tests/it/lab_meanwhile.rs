@@ -95,3 +95,48 @@ fn what_others_did_while_an_upgrade_waited_stays() {
     assert!(host.shell("id zed; id -nG eve").contains("sudo"));
     host.shell("tail -1 /etc/demo.conf | grep -q mine");
 }
+
+/// All that works dies at once, as in a power cut, when dpkg has put a package's files in place and is
+/// busy with the next: its database as a whole knows of neither.
+#[test]
+fn what_dpkg_had_not_written_down_goes_as_well() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let made = |names: [&str; 2], version: &str, file: &str| {
+        let made = names.map(|name| {
+            format!(
+                "d=/root/build/{name}; mkdir -p $d/usr/share/{name} $d/DEBIAN; \
+                 echo {file} > $d/usr/share/{name}/{file}; \
+                 printf '#!/bin/sh\\nsleep 3\\n' > $d/DEBIAN/preinst; chmod 755 $d/DEBIAN/preinst\n\
+                 make {name} {version} ''\n"
+            )
+        });
+        made.concat()
+    };
+    let old = made(["first", "second"], "1", "old");
+    host.shell(&format!("{MAKE}{old}index\n"));
+    host.shell("apt-get -qq -y install first second >/dev/null");
+    let new = made(["first", "second"], "2", "new");
+    let fresh = made(["third", "fourth"], "1", "new");
+    host.shell(&format!("{MAKE}{new}{fresh}index\n"));
+    host.role(
+        "fresh",
+        "  - package: {name: third}\n  - package: {name: fourth}\n",
+    );
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let before = host.snapshot();
+    for apply in ["patch apply", "apply --role fresh"] {
+        host.shell(&format!(
+            "/opt/steadfast {apply} --yes > /run/said 2>&1 & \
+             for i in $(seq 2400); do \
+               grep -qs '/new$' /var/lib/dpkg/info/*.list && pgrep -f '^/bin/sh [/]var/lib/dpkg/tmp.ci' && break; \
+               sleep 0.05; \
+             done; \
+             for one in steadfast apt-get dpkg; do pkill -9 -x $one; done; pkill -9 -f '[/]var/lib/dpkg/tmp.ci'; \
+             ls /usr/share/*/new /var/lib/dpkg/updates/0*"
+        ));
+        host.steadfast(&["recover"]).expect(4, &[]);
+        crate::lab_patch::expect_same(&host, &before);
+    }
+}
