@@ -238,12 +238,13 @@ pub fn undo_chosen(
     let Decided {
         merged,
         theirs,
+        held,
         stays,
     } = decided.inspect_err(|_| {
         state.images().forget_fresh();
         state.reserve_again();
     })?;
-    record.header.theirs = theirs.iter().cloned().collect();
+    record.header.theirs = held.iter().chain(&theirs).cloned().collect();
     if is_guarded {
         return again::undo(
             &target,
@@ -253,6 +254,7 @@ pub fn undo_chosen(
             Decided {
                 merged,
                 theirs,
+                held,
                 stays,
             },
             options,
@@ -732,7 +734,8 @@ fn of_others(record: &ChangeRecord) -> BTreeSet<ActionId> {
             .is_some_and(|undo| !undo.to.same_as(&image.before));
         let path = &image.path;
         let mut theirs = theirs.iter();
-        is_left(image) && differs && theirs.any(|one| path.is_within(one) || one.is_within(path))
+        let is_left = is_left(image) || account::is_of_accounts(path);
+        is_left && differs && theirs.any(|one| path.is_within(one) || one.is_within(path))
     };
     let images = record.images.iter();
     images

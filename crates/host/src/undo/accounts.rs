@@ -18,6 +18,25 @@ pub(super) struct Stay {
     pub(super) groups: BTreeMap<String, String>,
 }
 
+impl Stay {
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
+    /// Does this entry stay in the file of accounts at `path`? None of any other file.
+    pub(super) fn holds(&self, path: &HostPath, entry: &str) -> Option<bool> {
+        match path.as_bytes() {
+            b"/etc/passwd" | b"/etc/shadow" => Some(self.users.contains_key(entry)),
+            b"/etc/group" | b"/etc/gshadow" => Some(self.groups.contains_key(entry)),
+            b"/etc/subuid" | b"/etc/subgid" => {
+                let name = entry.split(':').next().unwrap_or(entry);
+                Some(self.users.contains_key(name))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Looks at the host, where passwd(5) and group(5) are these. `goes` are the paths that go; `stops`
 /// are the units that are stopped before.
 pub(super) fn stay(

@@ -42,6 +42,7 @@ pub(super) fn undo(
         merged,
         theirs,
         stays,
+        held: _,
     } = decided;
     prepare(context, &mut record).inspect_err(|_| {
         state.images().forget_fresh();

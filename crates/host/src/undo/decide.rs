@@ -57,6 +57,8 @@ pub(super) struct Decided {
     pub(super) merged: Vec<HostPath>,
     /// Left as others have made them since.
     pub(super) theirs: Vec<HostPath>,
+    /// Where accounts that stay are written down, and their homes.
+    pub(super) held: BTreeSet<HostPath>,
     /// Packages and accounts that stay, and why.
     pub(super) stays: Vec<String>,
 }
@@ -68,6 +70,7 @@ pub(super) fn decide(
     choice: &Choice,
 ) -> Result<Decided, UndoError> {
     let id = record.header.change.id;
+    let is_whole = record.header.leaves.is_empty();
     if choice.keep_theirs {
         // In effect as others have set them, and to be undone another time.
         let values = changed_values(record, &standing(record));
@@ -93,7 +96,7 @@ pub(super) fn decide(
         ways: BTreeMap::new(),
     };
     // While the rest of the change is carried out, its images are as they were noted.
-    if !choice.by_itself || record.header.leaves.is_empty() {
+    if !choice.by_itself || is_whole {
         deciding.add_what_goes_along(record)?;
     }
     deciding.look_at_paths(record, &standing)?;
@@ -573,6 +576,11 @@ impl Deciding<'_> {
                         self.decided.theirs.push(image.path.clone());
                         Verdict::Leave
                     }
+                    false if self.choice.by_itself && is_half => {
+                        let why = "what others wrote there meanwhile went with it";
+                        self.decided.stays.push(format!("{}: {why}", image.path));
+                        Verdict::Exact
+                    }
                     false => {
                         self.obstacles.push(obstacle);
                         Verdict::Exact
@@ -627,6 +635,11 @@ impl Deciding<'_> {
             return Ok(());
         };
         for pair in &packages.outlook.clashes {
+            if self.choice.by_itself {
+                let why = "packages can't be on a host like that: apt-get --fix-broken install";
+                self.decided.stays.push(format!("{pair}: {why}"));
+                continue;
+            }
             self.obstacles.push(Obstacle {
                 what: pair.clone(),
                 why: "packages can't be on a host like that, and would be".to_owned(),

@@ -1,10 +1,10 @@
-//! A change that brought packages and is taken back by itself, since something failed, nobody
-//! confirmed it or it was interrupted: what others did meanwhile to the databases that all share,
-//! and to settings, is not the change's, and stays, as in an undo that somebody asked for.
+//! A change that brought packages or accounts and is taken back by itself, since something failed,
+//! nobody confirmed it or it was interrupted: what others did meanwhile to the databases that all
+//! share, and to settings, is not the change's, and stays, as in an undo that somebody asked for.
 
 use std::collections::BTreeSet;
 
-use model::{ActionId, HostPath};
+use model::{ActionId, Effect, HostPath};
 
 use super::{Choice, Decided, UndoError, decide, put_as_decided};
 use crate::act::held::LEFT_AT_WORK;
@@ -24,7 +24,8 @@ pub(crate) struct Apart {
     pub(crate) left: Vec<String>,
 }
 
-/// Takes these actions back, but for what others made meanwhile, where packages are among them.
+/// Takes these actions back, but for what others made meanwhile, where packages or accounts are among
+/// them.
 /// `at_once`: by the process that carried them out, and not by one that found them interrupted.
 pub(crate) fn take_back_apart(
     context: &Context<'_>,
@@ -49,9 +50,12 @@ fn apart(
     at_once: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Apart, StateError> {
-    let brought = upgrades(&record.plan);
+    let mut shares = upgrades(&record.plan);
+    let of_accounts = |image: &&Imaged| account::is_of_accounts(&image.path);
+    let of_accounts = record.images.iter().filter(of_accounts);
+    shares.extend(of_accounts.flat_map(|image| image.actions.iter().copied()));
     let began = |one: &ActionRecord| {
-        brought.contains(&one.id) && chosen.contains(&one.id) && one.state.was_begun()
+        shares.contains(&one.id) && chosen.contains(&one.id) && one.state.was_begun()
     };
     if !context.root.is_live() || !record.actions.iter().any(began) {
         return Ok(Apart {
@@ -73,12 +77,8 @@ fn apart(
         }
         Err(error) => Err(error),
     };
-    let Decided {
-        merged,
-        theirs,
-        stays,
-    } = match found {
-        Ok(decided) => decided,
+    let (decided, values) = match found {
+        Ok(found) => found,
         // It goes back all the same: it may be what cuts everybody off.
         Err(error) => {
             let why = format!(
@@ -96,6 +96,12 @@ fn apart(
             });
         }
     };
+    let Decided {
+        merged,
+        theirs,
+        stays,
+        held: _,
+    } = decided;
     for image in &mut record.images {
         // A script that was left at work may write it yet: it is put back when its turn comes.
         if image
@@ -112,6 +118,16 @@ fn apart(
     left.extend(paths(&theirs, "left as others made it meanwhile"));
     left.extend(paths(&merged, "holds what others wrote meanwhile"));
     left.extend(stays);
+    let actions = record.plan.actions.iter();
+    let of_values = actions.filter(|action| values.contains(&action.id));
+    let of_values = of_values.filter_map(|action| match &action.effect {
+        Effect::Sysctl { key, .. } => Some(format!(
+            "kernel parameter {key}: left as others set it meanwhile"
+        )),
+        _ => None,
+    });
+    left.extend(of_values);
+    let chosen: BTreeSet<ActionId> = chosen.difference(&values).copied().collect();
     let mut batch = Batch::default();
     for image in &record.images {
         batch = batch.put(record.header.change.id, image_key(image), image);
@@ -123,7 +139,7 @@ fn apart(
     for why in &left {
         sink(Event::NotAsBefore { why: why.clone() });
     }
-    let outcome = put_as_decided(context, state, record, chosen, sink);
+    let outcome = put_as_decided(context, state, record, &chosen, sink);
     Ok(Apart { outcome, left })
 }
 
@@ -166,7 +182,10 @@ fn whole(
 /// Nobody else changes packages and accounts from here on. What the change left where it was not
 /// looked at, since it did not come so far, is what is there. Was one of its upgrades cut short?
 fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoError> {
-    context.hold_dpkg(LEFT_AT_WORK)?;
+    let upgrades = upgrades(&record.plan);
+    if !upgrades.is_empty() {
+        context.hold_dpkg(LEFT_AT_WORK)?;
+    }
     let of_accounts = |image: &Imaged| account::is_of_accounts(&image.path);
     if record.images.iter().any(of_accounts) {
         context.hold_accounts()?;
@@ -177,7 +196,7 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
             image.after = Some(image.now(context.root, images)?);
         }
     }
-    Ok(record.is_cut_short(&upgrades(&record.plan)))
+    Ok(record.is_cut_short(&upgrades))
 }
 
 /// Is any of the databases that all share other than it was? At once after an upgrade that failed,
@@ -191,12 +210,13 @@ fn others_may_have_written(record: &ChangeRecord, at_once: bool) -> bool {
     })
 }
 
-/// What becomes of each path of these actions, as in an undo that leaves the others.
+/// What becomes of each path of these actions, as in an undo that leaves the others; and the actions
+/// whose values others have set meanwhile.
 fn decided(
     context: &Context<'_>,
     record: &mut ChangeRecord,
     chosen: &BTreeSet<ActionId>,
-) -> Result<Decided, UndoError> {
+) -> Result<(Decided, BTreeSet<ActionId>), UndoError> {
     let choice = Choice {
         keep_theirs: true,
         by_itself: true,
@@ -206,6 +226,7 @@ fn decided(
     let others = actions.filter(|id| !chosen.contains(id)).collect();
     let leaves = std::mem::replace(&mut record.header.leaves, others);
     let decided = decide(context, record, &choice);
-    record.header.leaves = leaves;
-    decided
+    let mut values = std::mem::replace(&mut record.header.leaves, leaves);
+    values.retain(|id| chosen.contains(id));
+    Ok((decided?, values))
 }

@@ -336,21 +336,14 @@ impl Packages {
 
     /// Must an entry of this name stay in the database at `path`?
     fn entry_stays(&self, path: &HostPath, stay: &Stay, entry: &str) -> bool {
-        let is_of = |of: &BTreeMap<String, String>| of.contains_key(entry);
-        match path.as_bytes() {
-            b"/etc/passwd" | b"/etc/shadow" => return is_of(&stay.users),
-            b"/etc/group" | b"/etc/gshadow" => return is_of(&stay.groups),
-            b"/etc/subuid" | b"/etc/subgid" => {
-                let name = entry.split(':').next().unwrap_or(entry);
-                return stay.users.contains_key(name);
-            }
-            // apt marks packages of every architecture under the host's own.
-            b"/var/lib/apt/extended_states" => {
-                let name = |key: &str| key.split(':').next().map(str::to_owned);
-                let mut stay = self.outlook.stays.keys();
-                return stay.any(|key| name(key) == name(entry));
-            }
-            _ => {}
+        if let Some(stays) = stay.holds(path, entry) {
+            return stays;
+        }
+        // apt marks packages of every architecture under the host's own.
+        if path.as_bytes() == b"/var/lib/apt/extended_states" {
+            let name = |key: &str| key.split(':').next().map(str::to_owned);
+            let mut stay = self.outlook.stays.keys();
+            return stay.any(|key| name(key) == name(entry));
         }
         if self.outlook.stays.contains_key(entry) {
             return true;

@@ -1,9 +1,9 @@
 //! What others did while a change was at work, or waited, stays when the change is taken back by
 //! itself: other packages, accounts, memberships, edits. As an undo that somebody asked for has it.
 
-use lab::Release;
+use lab::{Difference, Release};
 
-use crate::booted::{Host, wait};
+use crate::booted::{Host, differences, listed, wait};
 use crate::lab_patch::MAKE;
 use crate::packages::host_that_can_install;
 
@@ -139,4 +139,114 @@ fn what_dpkg_had_not_written_down_goes_as_well() {
         host.steadfast(&["recover"]).expect(4, &[]);
         crate::lab_patch::expect_same(&host, &before);
     }
+}
+
+/// Accounts, a value and a way in, without any package: what nobody touched goes, and what is
+/// somebody's by now stays whole.
+#[test]
+fn accounts_that_nobody_confirmed_go_but_for_whose_are_somebodys() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "people",
+        "  - group: {name: crew}\n  \
+         - user: {name: nina, groups: [sudo, crew]}\n  \
+         - user: {name: olga, groups: [sudo]}\n  \
+         - sysctl: {key: net.ipv4.conf.all.rp_filter, value: '1'}\n  \
+         - sysctl: {key: net.ipv4.ip_default_ttl, value: '63'}\n  \
+         - sshd: {option: LoginGraceTime, value: '45'}\n",
+    );
+    host.shell("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.ip_default_ttl=64");
+    let words = "apply --role people --yes --detach --confirm-within 20s";
+    let words: Vec<&str> = words.split(' ').collect();
+    host.steadfast(&words).expect(0, &[]);
+    host.shell(
+        "useradd -m zed; gpasswd -a zed sudo; touch /srv/its; chown olga /srv/its; \
+         sysctl -qw net.ipv4.conf.all.rp_filter=2",
+    );
+    host.wait_for_state("rolled_back", crate::booted::LIMIT);
+    let show = host.steadfast(&["show", "last"]).expect(0, &[]);
+    for named in ["account olga", "net.ipv4.conf.all.rp_filter"] {
+        assert!(show.out.contains(named), "{show}");
+    }
+    host.shell(
+        "! getent passwd nina; ! getent shadow nina; ! getent group crew; ! test -e /home/nina; \
+         id zed; id olga; getent shadow olga; test -d /home/olga; ! sshd -T | grep -qi 'logingracetime 45'",
+    );
+    assert_eq!(host.shell("id -nG zed; id -nG olga"), "zed sudo\nolga\n");
+    let values = "sysctl -n net.ipv4.conf.all.rp_filter net.ipv4.ip_default_ttl";
+    assert_eq!(host.shell(values), "2\n64\n");
+}
+
+/// One account is somebody's by now, and the other goes whole; the first by another undo.
+#[test]
+fn an_account_that_is_kept_is_kept_whole_and_goes_later() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "people",
+        "  - user: {name: kim, groups: [sudo]}\n  - user: {name: pat}\n",
+    );
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let before = host.snapshot();
+    host.steadfast(&["apply", "--role", "people", "--yes", "--detach"])
+        .expect(0, &[]);
+    host.steadfast(&["confirm", "last", "--unproven"]);
+    host.shell("touch /srv/its; chown kim /srv/its");
+    let said = host.steadfast(&["undo", "last", "--yes", "--detach", "--keep-theirs"]);
+    host.steadfast(&["confirm", "last", "--unproven"]);
+    assert!(said.err.contains("account kim"), "{said}");
+    host.shell(
+        "! getent passwd pat; ! getent shadow pat; ! getent group pat; ! test -e /home/pat; \
+         getent shadow kim; getent group kim; test -d /home/kim",
+    );
+    assert_eq!(host.shell("id -nG kim"), "kim\n");
+    let history = host.steadfast(&["history"]).expect(0, &[]);
+    assert!(history.out.contains("in part"), "{history}");
+    host.shell("rm /srv/its");
+    host.steadfast(&["undo", "last", "--yes", "--detach"])
+        .expect(0, &[]);
+    host.steadfast(&["confirm", "last", "--unproven"]);
+    // What was written twice has another time.
+    let mut found = differences(&before, &host.snapshot());
+    found.retain(|found| !Difference::is_only_mtime(found));
+    assert!(found.is_empty(), "{}", listed(&found));
+}
+
+/// Somebody has come to rest on what the change brought: that stays, and takes nothing of what
+/// others did with it.
+#[test]
+fn a_shell_that_somebody_took_meanwhile_stays_alone() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}d=/root/build/mysh; mkdir -p $d/usr/bin; cp /bin/dash $d/usr/bin/mysh\n\
+         make mysh 1 'add-shell /usr/bin/mysh'\nmkdir -p /root/build/other; make other 1 ''\nindex\nuseradd -m bob"
+    ));
+    host.role(
+        "shell",
+        "  - package: {name: mysh}\n  \
+         - sshd: {option: LoginGraceTime, value: '45'}\n",
+    );
+    let words = "apply --role shell --yes --detach --confirm-within 20s";
+    let words: Vec<&str> = words.split(' ').collect();
+    host.steadfast(&words).expect(0, &[]);
+    host.shell(
+        "useradd -m frida; usermod -aG sudo frida; apt-get -qq -y install other >/dev/null; \
+         usermod -s /usr/bin/mysh bob",
+    );
+    host.wait_for_state("rolled_back", crate::booted::LIMIT);
+    let show = host.steadfast(&["show", "last"]).expect(0, &[]);
+    assert!(
+        show.out.contains("the login shell of account bob"),
+        "{show}"
+    );
+    host.shell(
+        "! dpkg -s mysh; ! test -e /usr/share/doc/mysh; dpkg -s other; \
+         test -x /usr/bin/mysh; su bob -c true",
+    );
+    assert_eq!(host.shell("id -nG frida"), "frida sudo\n");
 }

@@ -104,7 +104,7 @@ impl Deciding<'_> {
             })
             .collect();
         if whys.is_empty() {
-            return self.settle_by_entry(&files);
+            return self.settle_by_entry(&files, &stay);
         }
         if !self.choice.keep_theirs {
             let obstacles = whys.into_iter().map(|(what, why)| Obstacle {
@@ -123,19 +123,26 @@ impl Deciding<'_> {
             .keys()
             .filter_map(|name| HostPath::from_bytes(homes.get(name)?.as_bytes()).ok())
             .collect();
+        let of_files: BTreeSet<&HostPath> = files.iter().map(|image| &image.path).collect();
         for (path, way) in &mut self.ways {
-            let is_home = |home: &HostPath| path.is_within(home);
-            if account::is_of_accounts(path) || homes.iter().any(is_home) {
+            if homes.iter().any(|home| path.is_within(home)) {
+                way.verdict = Verdict::Leave;
+                self.decided.held.insert(path.clone());
+            }
+            // What holds no entries is a copy of what was before.
+            if of_files.contains(path) && !matches!(shared(path), Some(Shared::Entries(_))) {
                 way.verdict = Verdict::Leave;
             }
         }
+        self.settle_by_entry(&files, &stay)?;
         let told = whys.into_iter().map(|(what, why)| format!("{what}: {why}"));
         self.decided.stays.extend(told);
         Ok(())
     }
 
-    /// What others changed in the files meanwhile stays, entry by entry and member by member.
-    fn settle_by_entry(&mut self, files: &[&Imaged]) -> Result<(), UndoError> {
+    /// What others changed in the files meanwhile stays, entry by entry and member by member, and whoever
+    /// is somebody's by now. What else the change did goes, the groups among it into which it put them.
+    fn settle_by_entry(&mut self, files: &[&Imaged], stay: &Stay) -> Result<(), UndoError> {
         let blocked = |deciding: &Self, image: &Imaged, current: &Node, why: &str| {
             let after = image.after.as_ref().unwrap_or(&image.before);
             Verdict::Blocked(Obstacle {
@@ -152,14 +159,15 @@ impl Deciding<'_> {
             let Some(way) = self.ways.get(&image.path) else {
                 continue;
             };
-            if !is_by_entry(image, after, &way.current) {
+            let is_there = matches!(way.current, Node::File { .. });
+            if !(is_by_entry(image, after, &way.current) || is_there && !stay.is_empty()) {
                 continue;
             }
             let merged = upgraded::entries_without(
                 self.context,
                 image,
                 form,
-                &|_| false,
+                &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
                 &way.current,
                 self.choice.keep_theirs,
             );
@@ -167,6 +175,9 @@ impl Deciding<'_> {
                 Ok(Some((merged, theirs))) => {
                     let verdict = self.entries_become(image, after, &way.current, &merged)?;
                     self.keep_entries(image, theirs);
+                    if !stay.is_empty() {
+                        self.decided.held.insert(image.path.clone());
+                    }
                     verdict
                 }
                 Ok(None) => blocked(self, image, &way.current, "its content was not kept"),
@@ -207,6 +218,7 @@ impl Deciding<'_> {
             .collect();
         let passwd = HostPath::literal("/etc/passwd");
         let now = self.context.root.read(&passwd, PASSWD_BYTES)?;
+        let mut needed = Vec::new();
         for (name, shell) in shells(&now.unwrap_or_default()) {
             let Ok(path) = HostPath::from_bytes(shell.as_bytes()) else {
                 continue;
@@ -216,7 +228,10 @@ impl Deciding<'_> {
             let is_gone = gone.contains(&path) || gone.contains(&leads);
             // An account of the change's goes with its shell.
             let stays = || stay.users.contains_key(&name) || !self.is_made(record, &name);
-            if is_gone && stays() {
+            if is_gone && stays() && self.choice.by_itself {
+                let why = format!("it is the login shell of account {name}: chsh gives it another");
+                needed.extend([(path, why.clone()), (leads, why)]);
+            } else if is_gone && stays() {
                 self.obstacles.push(Obstacle {
                     what: format!("account {name}"),
                     why: format!("its login shell is `{path}`, which goes: chsh gives it another"),
@@ -224,7 +239,30 @@ impl Deciding<'_> {
                 });
             }
         }
-        self.refuse_missing_modules(&gone)
+        self.refuse_missing_modules(&gone, &mut needed)?;
+        for (path, why) in needed {
+            self.leave_needed(&path, &why);
+        }
+        Ok(())
+    }
+
+    /// Nobody is asked, and nobody is locked out: what people have come to rest on meanwhile stays, with
+    /// the directories in which it lies.
+    fn leave_needed(&mut self, path: &HostPath, why: &str) {
+        if let Some(way) = self.ways.get_mut(path) {
+            way.verdict = Verdict::Leave;
+            self.decided.stays.push(format!("{path}: {why}"));
+        }
+        let mut above = path.parent();
+        while let Some(directory) = above {
+            if let Some(way) = self.ways.get_mut(&directory)
+                && matches!(way.current, Node::Directory { .. })
+                && matches!(way.verdict, Verdict::Exact)
+            {
+                way.verdict = Verdict::Leave;
+            }
+            above = directory.parent();
+        }
     }
 
     /// Was the account made by the change?
@@ -239,17 +277,25 @@ impl Deciding<'_> {
     }
 
     /// pam.d(5): a module that a stack names and that is not there refuses everybody.
-    fn refuse_missing_modules(&mut self, gone: &BTreeSet<&HostPath>) -> Result<(), UndoError> {
+    fn refuse_missing_modules(
+        &mut self,
+        gone: &BTreeSet<&HostPath>,
+        needed: &mut Vec<(HostPath, String)>,
+    ) -> Result<(), UndoError> {
         const STACK_BYTES: u64 = 1 << 20;
         let is_of_pam = |path: &&&HostPath| {
             path.parent()
                 .is_some_and(|above| above.file_name() == b"security")
         };
-        let modules: Vec<&[u8]> = gone
+        let is_module = |path: &&&HostPath| {
+            let name = path.file_name();
+            name.starts_with(b"pam_") && name.ends_with(b".so")
+        };
+        let modules: Vec<&HostPath> = gone
             .iter()
             .filter(is_of_pam)
-            .map(|path| path.file_name())
-            .filter(|name| name.starts_with(b"pam_") && name.ends_with(b".so"))
+            .filter(is_module)
+            .copied()
             .collect();
         if modules.is_empty() {
             return Ok(());
@@ -269,18 +315,23 @@ impl Deciding<'_> {
                 .root
                 .read(&path, STACK_BYTES)?
                 .unwrap_or_default();
-            let lines = stack.split(|byte| *byte == b'\n');
-            let mut lines = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
-            let named = lines.find_map(|line| {
-                let mut all = modules.iter();
-                all.find(|module| memchr::memmem::find(line, module).is_some())
-            });
-            if let Some(module) = named {
+            let is_named = |module: &&&HostPath| {
+                let mut lines = stack.split(|byte| *byte == b'\n');
+                lines.any(|line| {
+                    !line.trim_ascii_start().starts_with(b"#")
+                        && memchr::memmem::find(line, module.file_name()).is_some()
+                })
+            };
+            let mut named = modules.iter().filter(is_named).peekable();
+            if self.choice.by_itself {
+                let why = format!("{path} names it: nobody could sign in through that without it");
+                needed.extend(named.map(|module| ((*module).clone(), why.clone())));
+            } else if let Some(module) = named.peek() {
                 self.obstacles.push(Obstacle {
                     what: path.to_string(),
                     why: format!(
                         "it names {}, which goes: nobody could sign in through it",
-                        model::printable(module)
+                        model::printable(module.file_name())
                     ),
                     difference: None,
                 });
