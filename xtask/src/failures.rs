@@ -48,9 +48,12 @@ fn read(report: &str) -> Vec<Failed> {
                 within.find(|node| node.has_tag_name(tag))
             };
             let failure = of("failure").or_else(|| of("error"))?;
+            // What a test says of its failure; libtest's own list of it is on the other stream,
+            // and counts where there is nothing else.
             let said = ["system-err", "system-out"].into_iter().filter_map(of);
-            let said: String = said.filter_map(|node| node.text()).collect();
-            let mut essential = essential(&said);
+            let mut said = said.filter_map(|node| node.text()).map(essential);
+            let essential = said.find(|lines| !lines.is_empty());
+            let mut essential = essential.unwrap_or_default();
             if essential.is_empty() {
                 // It was stopped, or ended without a word.
                 essential.extend(failure.attribute("message").map(str::to_owned));
@@ -63,7 +66,7 @@ fn read(report: &str) -> Vec<Failed> {
         .collect()
 }
 
-/// From the lab's own summary on, where there is one; else from the panic.
+/// From the lab's own summary on, where there is one; else from the panic, without its backtrace.
 fn essential(said: &str) -> Vec<String> {
     let lines: Vec<&str> = said.lines().collect();
     let marked = lines.iter().rposition(|line| *line == lab::MARK);
@@ -74,12 +77,33 @@ fn essential(said: &str) -> Vec<String> {
             .position(|line| line.contains("panicked at"))
             .unwrap_or(0),
     };
-    let wanted = |line: &&&str| !line.trim().is_empty() && !line.starts_with("note: run with");
-    let lines = lines[first..].iter().filter(wanted);
-    lines
+    let mut in_backtrace = false;
+    let wanted = |line: &&&str| {
+        // Its lines are indented.
+        in_backtrace =
+            line.starts_with("stack backtrace:") || in_backtrace && line.starts_with(' ');
+        !in_backtrace && !line.trim().is_empty() && !is_noise(line)
+    };
+    lines[first..]
+        .iter()
+        .filter(wanted)
         .take(LINES)
         .map(|line| line.chars().take(LETTERS).collect())
         .collect()
+}
+
+/// What the test harness prints around every failure.
+fn is_noise(line: &str) -> bool {
+    let line = line.trim();
+    let begins = [
+        "note: run with",
+        "note: Some details",
+        "running ",
+        "test result: ",
+    ];
+    line == "failures:"
+        || begins.iter().any(|begin| line.starts_with(begin))
+        || line.starts_with("test ") && line.ends_with("FAILED")
 }
 
 /// All of them, each with its lines, shortened so that the whole is read at once.
@@ -107,6 +131,8 @@ mod tests {
     fn failing(name: &str, errors: &str) -> String {
         format!(
             "<testcase name=\"{name}\"><failure message=\"m\" type=\"test failure\">f</failure>\
+             <system-out>running 1 test\ntest {name} ... FAILED\n\nfailures:\n\nfailures:\n    {name}\n\n\
+             test result: FAILED. 0 passed; 1 failed</system-out>\
              <system-err>{errors}</system-err></testcase>"
         )
     }
@@ -114,7 +140,9 @@ mod tests {
     #[test]
     fn what_failed_is_said_within_a_screen() {
         let long = "diff\n".repeat(100);
-        let plain = format!("noise\nthread 'a' panicked at src/a.rs:1:2:\nleft &lt; right\n{long}");
+        let plain = "noise\nthread 'a' panicked at src/a.rs:1:2:\nleft &lt; right\n\
+             stack backtrace:\n   0: core::panicking::panic_fmt\n             at a.rs:1\n\
+             note: Some details are omitted\nc holds the input";
         let on_host = format!(
             "thread 'b' panicked at src/b.rs:1:2:\n{long}{}\nfailed   src/b.rs:1: no\ncommand  `x`: 4",
             lab::MARK
@@ -126,18 +154,24 @@ mod tests {
             ["FAILED b", "  failed   src/b.rs:1: no", "  command  `x`: 4"]
         );
         let both = read(&report(
-            &[failing("a", &plain), failing("b", &on_host)].concat(),
+            &[failing("a", plain), failing("b", &on_host)].concat(),
         ));
         let said = summary(&both);
-        assert!(said.len() <= LINES, "{said:?}");
         assert_eq!(
-            said[..3],
+            said,
             [
                 "FAILED a",
                 "  thread 'a' panicked at src/a.rs:1:2:",
-                "  left < right"
+                "  left < right",
+                "  c holds the input",
+                "FAILED b",
+                "  failed   src/b.rs:1: no",
+                "  command  `x`: 4"
             ]
         );
+        let whole = format!("thread 'd' panicked at src/d.rs:1:2:\n{long}");
+        let said = summary(&read(&report(&failing("d", &whole))));
+        assert_eq!(said.len(), LINES, "{said:?}");
         let silent = "<testcase name=\"c\"><failure message=\"timed out\"/></testcase>";
         assert_eq!(summary(&read(&report(silent))), ["FAILED c", "  timed out"]);
         assert!(read("no report").is_empty());

@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: runs the fuzz targets on the stable toolchain. A target is a file in
-//! `fuzz/src/bin/`; its seeds, where it has some, lie in `fuzz/seeds/NAME/`.
+//! `cargo xtask fuzz`: runs the fuzz targets on the stable toolchain, led by coverage. A target is
+//! a module of `crates/fuzz` and a file in `fuzz/src/bin/`; its seeds lie in `fuzz/seeds/NAME/`.
 //!
 //! libFuzzer needs coverage counters, which rustc's own LLVM passes give; the address sanitizer,
 //! which would need a nightly compiler, is left out, since no target has unsafe code.

@@ -14,12 +14,14 @@ use crate::{Failure, Result, failures, fuzz, prove, unknown_argument};
 pub const USAGE: &str =
     "test [--exhaustive] [--today] [PHASE]...   run all phases, or only those named";
 
-/// How long each fuzz target gets here; a campaign is `cargo xtask fuzz --seconds`.
-const FUZZ_SECONDS: u32 = 5;
+/// How long each fuzz target gets where everything is tried; a campaign is `cargo xtask fuzz
+/// --seconds`.
+const FUZZ_SECONDS: u32 = 20;
 
 /// What the person asked for.
 struct Ask {
-    /// Every crash point and every rule's proof, and not a sample.
+    /// Every crash point and every rule's proof, and not a sample; fuzzing that is led by
+    /// coverage.
     exhaustive: bool,
     /// Also what depends on the updates that the distributions have published by today: it is
     /// asked for by name, since nothing that they publish may break a test run.
@@ -416,7 +418,17 @@ fn is_root() -> bool {
     crate::process::output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
-fn fuzz_briefly(_: &Ask) -> Result<Outcome> {
-    fuzz::all(FUZZ_SECONDS)?;
+/// Each target's smoke test, in the build that is there; led by coverage, which takes a build of
+/// its own, where everything is tried.
+fn fuzz_briefly(ask: &Ask) -> Result<Outcome> {
+    let tests = ["--run-ignored", "only", "-E", "test(/^smoke::/)"];
+    must(
+        cargo()
+            .args(["nextest", "run", "--workspace", "--locked"])
+            .args(tests),
+    )?;
+    if ask.exhaustive {
+        fuzz::all(FUZZ_SECONDS)?;
+    }
     Ok(Outcome::Passed)
 }

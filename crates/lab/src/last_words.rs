@@ -12,10 +12,13 @@ use crate::{Exec, Output, Result};
 /// Before what is told; whoever sums a test run up looks for it.
 pub const MARK: &str = "-- at once:";
 
-/// Lines of each part. Together with the mark and the command they are twenty.
-const LINES_OF_FAILURE: usize = 6;
-const LINES_SAID: usize = 5;
-const LINES_OF_JOURNAL: usize = 6;
+/// Lines of each part, the failure's first: they say what was looked for and what was there. Together with the mark, the command and the
+/// units they are twenty.
+const LINES_OF_FAILURE: usize = 11;
+const LINES_SAID: usize = 4;
+const LINES_OF_JOURNAL: usize = 2;
+/// Of a longer failure so many come from its beginning; its end is what the program said last.
+const LINES_OF_BEGINNING: usize = 3;
 /// So much of a line is read at once.
 const LETTERS: usize = 200;
 /// A host that does not answer is not waited for.
@@ -94,14 +97,12 @@ pub(crate) fn tell(host: &dyn Fn(&Exec) -> Result<Output>) {
     ];
     let journal = ask(&[&journal[..], &["--priority=warning", "--lines", &lines]].concat());
     IS_TOLD.set(false);
+    let failure = FAILURE.take();
+    let command = LAST.take();
+    let command = command.map(|said| unless_said(failure.as_deref().unwrap_or_default(), said));
     let parts = [
-        (
-            "failed",
-            FAILURE
-                .take()
-                .map(|text| first_lines(&text, LINES_OF_FAILURE)),
-        ),
-        ("command", LAST.take()),
+        ("failed", failure.as_deref().map(both_ends)),
+        ("command", command),
         (
             "units",
             (!failed.is_empty()).then(|| cut(&format!("failed: {}", failed.join(" ")))),
@@ -118,9 +119,36 @@ pub(crate) fn tell(host: &dyn Fn(&Exec) -> Result<Output>) {
     tell(&text);
 }
 
-fn first_lines(text: &str, count: usize) -> String {
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.take(count).map(cut).collect::<Vec<_>>().join("\n")
+/// The command alone, where the failure itself holds what it said.
+fn unless_said(failure: &str, said: String) -> String {
+    let mut lines = said.lines();
+    let command = lines.next().unwrap_or_default().to_owned();
+    match lines.all(|line| failure.contains(line.trim_end_matches(" ..."))) {
+        true => command,
+        false => said,
+    }
+}
+
+/// The whole failure, or its beginning and its end.
+fn both_ends(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let mut shown: Vec<String> = lines.iter().map(|line| cut(line)).collect();
+    if let Some(more) = lines
+        .len()
+        .checked_sub(LINES_OF_FAILURE)
+        .filter(|more| *more > 0)
+    {
+        // The line that says so takes the place of one.
+        let end = LINES_OF_BEGINNING + more + 1;
+        shown.splice(
+            LINES_OF_BEGINNING..end,
+            [format!("... {} lines ...", more + 1)],
+        );
+    }
+    shown.join("\n")
 }
 
 fn last_lines(text: &str, count: usize) -> String {
@@ -140,5 +168,32 @@ fn cut(line: &str) -> String {
     match line.char_indices().nth(LETTERS) {
         Some((at, _)) => format!("{} ...", &line[..at]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINES_OF_FAILURE, both_ends, unless_said};
+
+    #[test]
+    fn a_failure_is_whole_or_has_both_ends() {
+        assert_eq!(both_ends("a\n\nb"), "a\nb");
+        let long: Vec<String> = (1..=20).map(|number| number.to_string()).collect();
+        let shown = both_ends(&long.join("\n"));
+        assert_eq!(shown.lines().count(), LINES_OF_FAILURE);
+        assert_eq!(
+            shown,
+            "1\n2\n3\n... 10 lines ...\n14\n15\n16\n17\n18\n19\n20"
+        );
+    }
+
+    #[test]
+    fn what_a_command_said_is_shown_once() {
+        let said = "`x`: exit status: 0\nb\nc".to_owned();
+        assert_eq!(
+            unless_said("no d in: a\nb\nc", said.clone()),
+            "`x`: exit status: 0"
+        );
+        assert_eq!(unless_said("left 1, right 2", said.clone()), said);
     }
 }

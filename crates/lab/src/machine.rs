@@ -38,6 +38,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(90);
 /// `mkfs.ext4 -d` of a gigabyte.
 const FORMAT_LIMIT: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(100);
+/// All that can be emulated, but for what is dear there: a `rep movsb`, which goes byte by byte, and a fifth level of page tables.
+const PROCESSOR: &str = "max,erms=off,la57=off";
+/// The kernel's mitigations of faults that an emulated processor does not have, its clearing of each page that it gives out, and its doubts
+/// about the clock: with the processor's, a third of what a boot costs, measured.
+const KERNEL_LINE: &str = "root=/dev/vda rw console=ttyS0 panic=-1 quiet mitigations=off init_on_alloc=0 tsc=reliable no_timer_check nowatchdog";
 /// Room for the system, a kernel, and what tests write; the file is sparse.
 const DISK_SIZE: &str = "4G";
 /// The monitor answers in milliseconds; a bound so that a stuck emulator is an error.
@@ -291,7 +296,7 @@ impl Machine {
         command.args(["-machine", "q35", "-accel", "tcg,thread=multi"]);
         command.args([
             "-cpu",
-            "max",
+            PROCESSOR,
             "-nodefaults",
             "-no-user-config",
             "-display",
@@ -305,9 +310,10 @@ impl Machine {
         };
         command.arg("-kernel").arg(kernel);
         command.arg("-initrd").arg(initrd);
-        command.args(["-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet"]);
+        command.arg("-append").arg(KERNEL_LINE);
+        // What the machine flushes is in this machine's cache, which no cut of *its* power loses.
         let disk = format!(
-            "file={},if=virtio,format=qcow2",
+            "file={},if=virtio,format=qcow2,cache=unsafe",
             run.join(CHANGES).display()
         );
         command.arg("-drive").arg(disk);

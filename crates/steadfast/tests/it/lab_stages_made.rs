@@ -7,6 +7,7 @@ use lab::{Options, Release, Snapshot};
 use crate::booted::{Host, STATE, differences, listed};
 use crate::lab_patch::expect_same;
 use crate::lab_patch_kill::{LIBRARY, die_at, dies};
+use crate::many_kinds::rounds;
 
 /// `make VERSION PORT` builds the package and makes it what the only archive has. On a host that
 /// systemd runs, which a copy is not, the port is that of the second word.
@@ -147,9 +148,10 @@ fn killed_anywhere_the_merged_file_is_known() {
     let all = die_at(&host, &APPLY, 0, 0).expect("it ends");
     host.steadfast(&UNDO).expect(0, &["undone"]);
     expect_same(&host, &before);
-    // Of the later half, in which the package is there: each twelfth wait for the disk.
+    // Of the later half, in which the package is there: six waits for the disk, or two dozen.
     let mut had_the_edit = 0;
-    let step = usize::try_from(all / 24).expect("few").max(1);
+    let parts = u64::from(rounds(12, 48));
+    let step = usize::try_from(all / parts).expect("few").max(1);
     for at in (all / 2..=all).step_by(step) {
         die_at(&host, &APPLY, at, 2_000 * (at % 4));
         host.shell(
