@@ -103,7 +103,7 @@ fn is_noise(line: &str) -> bool {
     ];
     line == "failures:"
         || begins.iter().any(|begin| line.starts_with(begin))
-        || line.starts_with("test ") && line.ends_with("FAILED")
+        || line.starts_with("test ") && (line.ends_with("FAILED") || line.ends_with(" seconds"))
 }
 
 /// All of them, each with its lines, shortened so that the whole is read at once.
