@@ -26,6 +26,25 @@ pub fn plural(count: usize, one: &str) -> String {
     }
 }
 
+/// What takes room, or is its limit: `512 bytes`, `137.4 kB`, `11.9 MB`, `74.1 GB`, by powers of a thousand
+/// (IEC 80000-13), as `df -H` has it. What people are told of sizes comes from here.
+pub fn size(bytes: impl TryInto<u64>) -> String {
+    let bytes = bytes.try_into().unwrap_or(u64::MAX);
+    // Each unit up to where one decimal would make it a thousand.
+    match bytes {
+        1 => "1 byte".to_owned(),
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..999_950 => tenths(bytes, 1_000, "kB"),
+        999_950..999_950_000 => tenths(bytes, 1_000_000, "MB"),
+        _ => tenths(bytes, 1_000_000_000, "GB"),
+    }
+}
+
+fn tenths(bytes: u64, unit: u64, name: &str) -> String {
+    let tenths = (u128::from(bytes) * 10 + u128::from(unit) / 2) / u128::from(unit);
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// The first of these, and how many more there are: `a`, `a, b`, `a, b and 2 more`.
 pub fn first_of(names: &[impl AsRef<str>], shown: usize) -> String {
     let first = names.iter().take(shown).map(AsRef::as_ref);
@@ -38,7 +57,27 @@ pub fn first_of(names: &[impl AsRef<str>], shown: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_of, plural};
+    use super::{first_of, plural, size};
+
+    #[test]
+    fn sizes_in_the_unit_that_people_read() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1_000, "1.0 kB"),
+            (137_449, "137.4 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (11_900_000, "11.9 MB"),
+            (999_950_000, "1.0 GB"),
+            (74_100_000_000, "74.1 GB"),
+            (u64::MAX, "18446744073.7 GB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(size(16_usize << 20), "16.8 MB");
+    }
 
     #[test]
     fn some_and_more() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::count::size;
 use crate::{Blob, Digest, HostPath, Mode};
 
 /// The answer to one probe.
@@ -49,7 +50,10 @@ impl std::fmt::Display for Reason {
             Self::TooLarge {
                 size_bytes,
                 limit_bytes,
-            } => write!(f, "{size_bytes} bytes is over the limit of {limit_bytes}"),
+            } => {
+                let (size, limit) = (size(*size_bytes), size(*limit_bytes));
+                write!(f, "{size} is over the limit of {limit}")
+            }
             Self::TimedOut { after_ms } => write!(f, "no answer within {after_ms} ms"),
             Self::Failed { why } | Self::Malformed { why } => f.write_str(why),
             Self::ToCome => f.write_str("it is known only when the packages are there"),

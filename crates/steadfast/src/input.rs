@@ -1,6 +1,7 @@
 //! Files that a person names on the command line. A pipe would be waited for without end, a device
 //! may have no end, and opening one may do something: only regular files are read, and bounded.
 
+use model::count::size;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,7 +33,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let bytes = read_start(path, limit_bytes + 1)?;
     match bytes.len() as u64 > limit_bytes {
-        true => Err(io::Error::other(format!("it is over {limit_bytes} bytes"))),
+        true => Err(io::Error::other(format!(
+            "it is over {}",
+            size(limit_bytes)
+        ))),
         false => Ok(bytes),
     }
 }

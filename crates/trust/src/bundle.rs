@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
+use model::count::size;
 use serde::{Deserialize, Serialize};
 
 use crate::signed::{Moment, Rejected, Statement};
@@ -67,7 +68,8 @@ impl Statement for Manifest {
             }
             if *size_bytes > LARGEST_FEED_BYTES {
                 return malformed(format!(
-                    "feed `{name}` is larger than {LARGEST_FEED_BYTES} bytes"
+                    "feed `{name}` is larger than {}",
+                    size(LARGEST_FEED_BYTES)
                 ));
             }
         }

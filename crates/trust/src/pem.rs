@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::count::size;
 
 /// A key of this kind takes 120 bytes; some tools write comments before it.
 const LIMIT_BYTES: usize = 16 << 10;
@@ -11,7 +12,7 @@ const WIDTH: usize = 64;
 /// The bytes of the one block of this label.
 pub fn read(text: &[u8], label: &str) -> Result<Vec<u8>, String> {
     if text.len() > LIMIT_BYTES {
-        return Err(format!("is larger than {LIMIT_BYTES} bytes"));
+        return Err(format!("is larger than {}", size(LIMIT_BYTES)));
     }
     let text = str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
     let (begin, end) = (

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use model::count::size;
 use model::{Digest, HostPath, printable};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -333,7 +334,7 @@ pub fn read_bounded(reader: impl Read, limit_bytes: u64) -> std::io::Result<Vec<
     if bytes.len() as u64 > limit_bytes {
         return Err(std::io::Error::new(
             std::io::ErrorKind::FileTooLarge,
-            format!("larger than {limit_bytes} bytes"),
+            format!("larger than {}", size(limit_bytes)),
         ));
     }
     Ok(bytes)

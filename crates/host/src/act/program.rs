@@ -3,6 +3,7 @@
 //! ([`Program::succeed`]) and what is asked something ([`Program::answer`]) differ: half an answer
 //! is none.
 
+use model::count::size;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -252,7 +253,7 @@ impl Program {
             false => Ok(ended),
             true => Err(ActError::program(
                 format!("read what `{}` says", self.path.display()),
-                format!("it says more than {OUTPUT_LIMIT_BYTES} bytes"),
+                format!("it says more than {}", size(OUTPUT_LIMIT_BYTES)),
             )),
         }
     }

@@ -1,7 +1,7 @@
 //! What a parser found in one file, before anybody asked whose file it is.
 
 use model::component::{Ecosystem, EvidenceKind};
-use model::count::plural;
+use model::count::{plural, size};
 use model::value::Reason;
 
 use super::source::shortened;
@@ -104,7 +104,7 @@ impl Contents {
                 "left out: {}; the limits of one file are {}, and {} of their names",
                 plural(left_out, "component"),
                 plural(MOST_FOUND, "component"),
-                plural(TEXT_LIMIT_BYTES, "byte")
+                size(TEXT_LIMIT_BYTES)
             );
             self.unread.push(Reason::Failed { why });
         }

@@ -3,6 +3,7 @@
 use miniz_oxide::inflate::{
     DecompressError, TINFLStatus, decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit,
 };
+use model::count::size;
 use model::value::Reason;
 
 use super::source::malformed;
@@ -22,8 +23,9 @@ fn reason(bytes: &[u8], limit_bytes: usize, error: &DecompressError) -> Reason {
     match error.status {
         TINFLStatus::HasMoreOutput => Reason::Failed {
             why: format!(
-                "{} packed bytes unpack to more than the limit of {limit_bytes}",
-                bytes.len()
+                "{} unpack to more than the limit of {}",
+                size(bytes.len()),
+                size(limit_bytes)
             ),
         },
         _ => malformed("packed bytes that can't be unpacked"),

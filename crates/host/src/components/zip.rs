@@ -1,6 +1,7 @@
 //! Zip archives (APPNOTE 6.3): the central directory, and single members. Nothing is unpacked to
 //! a disk, so a member's name is only ever a name.
 
+use model::count::size;
 use model::value::Reason;
 
 use super::inflate;
@@ -56,7 +57,10 @@ impl Budget {
         let cost_bytes = member.size_bytes.max(member.packed_bytes);
         let left = self.unpacked_bytes.checked_sub(cost_bytes);
         self.unpacked_bytes = left.ok_or_else(|| Reason::Failed {
-            why: format!("unpacks to more than the limit of {UNPACKED_LIMIT_BYTES} bytes"),
+            why: format!(
+                "unpacks to more than the limit of {}",
+                size(UNPACKED_LIMIT_BYTES)
+            ),
         })?;
         archive.content(member, limit_bytes)
     }
@@ -176,8 +180,9 @@ impl<'a> Archive<'a> {
         {
             return Err(Reason::Failed {
                 why: format!(
-                    "{} packed bytes claim to be {}: a zip bomb",
-                    member.packed_bytes, member.size_bytes
+                    "{} claim to be {}: a zip bomb",
+                    size(member.packed_bytes),
+                    size(member.size_bytes)
                 ),
             });
         }

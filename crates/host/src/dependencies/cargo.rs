@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 
+use model::count::size;
 use model::dependency::Lockfile;
 
 use super::workshop::{Tool, Workshop, said};
@@ -143,7 +144,8 @@ fn files(folder: &Folder, lockfile: &Lockfile) -> Result<(Files, Option<String>)
         size_bytes += content.len() as u64;
         if size_bytes > MANIFESTS_LIMIT_BYTES {
             return Err(NotAsked(format!(
-                "the manifests have more than {MANIFESTS_LIMIT_BYTES} bytes"
+                "the manifests have more than {}",
+                size(MANIFESTS_LIMIT_BYTES)
             )));
         }
         match refusal(path, &content) {

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use advisory::remedy::Upgrade;
 use model::HostPath;
 use model::component::{Component, Evidence, EvidenceKind};
+use model::count::size;
 use model::dependency::{LockFormat, LockedFrom, Lockfile};
 use model::value::Reason;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -259,7 +260,7 @@ impl Folder {
             let bytes = bytes.unwrap_or_default();
             self.read_bytes += bytes.len();
             if self.read_bytes > ALL_LIMIT_BYTES {
-                let why = format!("the lockfiles have more than {ALL_LIMIT_BYTES} bytes");
+                let why = format!("the lockfiles have more than {}", size(ALL_LIMIT_BYTES));
                 return Err(malformed(why));
             }
             if format == LockFormat::Requirements {

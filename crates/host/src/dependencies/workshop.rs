@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use model::count::size;
 use model::value::{Output, Reason};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Gid, Uid};
@@ -100,7 +101,9 @@ impl Workshop {
         let size_bytes: usize = files.values().map(Vec::len).sum();
         if size_bytes > COPY_LIMIT_BYTES {
             return Err(NotAsked(format!(
-                "its manifests have {size_bytes} bytes, over the limit of {COPY_LIMIT_BYTES}"
+                "its manifests have {}, over the limit of {}",
+                size(size_bytes),
+                size(COPY_LIMIT_BYTES)
             )));
         }
         let is_root = rustix::process::geteuid().is_root();

@@ -5,6 +5,7 @@
 //! time and size. What it leaves there is opened without following a link, and read like any
 //! file that somebody hands in.
 
+use model::count::size;
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
@@ -269,7 +270,7 @@ pub(super) fn fetch(
         .limit(limits.time)
         .run()
         .map_err(|error| failed(error.to_string()))?;
-    let too_large = || failed(format!("it is larger than {} bytes", limits.size_bytes));
+    let too_large = || failed(format!("it is larger than {}", size(limits.size_bytes)));
     if !ended.succeeded() {
         let over = |name: &str| {
             room.size_bytes(name)

@@ -1,5 +1,6 @@
 //! Key files: who is trusted to sign bundles, and the key that signs them.
 
+use model::count::size;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -48,7 +49,7 @@ fn content(file: File, path: &Path) -> Result<Vec<u8>, FeedError> {
     }
     bounded(file, LIMIT_BYTES)
         .map_err(fail("read", path))?
-        .ok_or_else(|| refused(path, format!("is larger than {LIMIT_BYTES} bytes")))
+        .ok_or_else(|| refused(path, format!("is larger than {}", size(LIMIT_BYTES))))
 }
 
 /// Opens without waiting for whoever may write into a pipe.

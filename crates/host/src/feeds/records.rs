@@ -10,6 +10,7 @@ use std::io::{self, Read};
 
 use jiff::Timestamp;
 use model::Digest;
+use model::count::size;
 use serde::{Deserialize, Serialize};
 use trust::KeyId;
 
@@ -113,7 +114,7 @@ impl Feeds {
         };
         let bytes = bounded(file, LIMIT_BYTES).map_err(fail("read", &path))?;
         let Some(bytes) = bytes else {
-            return Err(damaged(format!("is larger than {LIMIT_BYTES} bytes")));
+            return Err(damaged(format!("is larger than {}", size(LIMIT_BYTES))));
         };
         let records: Records =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;

@@ -2,6 +2,7 @@
 //! after the other, and keeps the bounds: how many there are, how large each is, how large all
 //! of them are, and how much more they are than what was read from the disk.
 
+use model::count::size;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -166,7 +167,7 @@ impl Bounds {
     /// Which bound so many bytes break.
     fn broken(&self, total_bytes: u64, packed_bytes: u64) -> Option<String> {
         if total_bytes > self.total_bytes {
-            return Some(format!("unpacks to more than {} bytes", self.total_bytes));
+            return Some(format!("unpacks to more than {}", size(self.total_bytes)));
         }
         let is_bomb =
             total_bytes > RATIO_FROM_BYTES && total_bytes / packed_bytes.max(1) > self.ratio;
@@ -391,7 +392,7 @@ impl Reading {
         read.map_err(|error| self.torn(name, &error))?;
         let size_bytes = buffer.len() as u64;
         if size_bytes > limit {
-            return Err(self.refused(format!("`{name}` is larger than {limit} bytes")));
+            return Err(self.refused(format!("`{name}` is larger than {}", size(limit))));
         }
         self.total_bytes += size_bytes;
         let packed_bytes = self.packed_bytes.get();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::HostPath;
+use model::count::size;
 use model::patching::{DATA_PLACES, DebconfAnswer};
 use model::value::Output;
 use serde::Serialize;
@@ -112,8 +113,10 @@ pub enum UpgradeError {
     Rehearse(#[from] RehearseError),
     /// A file system would be full before the end.
     #[error(
-        "no room below `{}`: the upgrade writes {needed_bytes} bytes there, and {free_bytes} are free",
-        at.display()
+        "no room below `{}`: the upgrade writes {} there, and {} are free",
+        at.display(),
+        size(*needed_bytes),
+        size(*free_bytes)
     )]
     NoRoom {
         at: PathBuf,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::HostPath;
+use model::count::size;
 use model::value::Output;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
@@ -91,8 +92,8 @@ pub enum RehearseError {
         source: std::io::Error,
     },
     #[error(
-        "a copy of this host can't be made here: {memory_bytes} bytes of memory and {disk_bytes} \
-         bytes below `{}` may be used for it, and it may need {needed_bytes}", folder.display()
+        "a copy of this host can't be made here: {} of memory and {} below `{}` may be used for it, and \
+         it may need {}", size(*memory_bytes), size(*disk_bytes), folder.display(), size(*needed_bytes)
     )]
     NoRoom {
         memory_bytes: u64,
@@ -244,9 +245,9 @@ impl<'a> Workshop<'a> {
         };
         (room.f_bavail * room.f_frsize < self.others_bytes).then(|| {
             format!(
-                "stopped, since it had written so much to the copy that fewer than {} bytes were \
+                "stopped, since it had written so much to the copy that fewer than {} were \
                  left below `{}`",
-                self.others_bytes,
+                size(self.others_bytes),
                 self.folder.parent().unwrap_or(self.folder).display()
             )
         })

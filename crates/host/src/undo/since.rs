@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::image::{Attributes, FileTime, Node};
+use model::count::size;
 
 /// What differs between what was left and what is there now, times left out where anything else
 /// does not differ, since then they are not looked at.
@@ -21,9 +22,10 @@ pub(super) fn told(left: &Node, now: &Node) -> String {
                 ..
             },
         ) if left != now => said.push(format!(
-            "its content is another ({left_bytes} bytes were left, SHA-256 {}; {now_bytes} are \
-             there, {})",
+            "its content is another ({} were left, SHA-256 {}; {} are there, {})",
+            size(*left_bytes),
             short(&left.to_string()),
+            size(*now_bytes),
             short(&now.to_string())
         )),
         (Node::Link { target: left, .. }, Node::Link { target: now, .. }) if left != now => said

@@ -42,7 +42,7 @@ fn one_file_has_no_more_components_than_are_kept() {
     assert_eq!(
         said,
         [
-            "left out: 3 components; the limits of one file are 50,000 components, and 16,777,216 bytes \
+            "left out: 3 components; the limits of one file are 50,000 components, and 16.8 MB \
           of their names"
         ]
     );
@@ -381,7 +381,7 @@ fn databases_of_one_user_are_read_up_to_a_total() {
         said,
         [
             "/home/ana/1: left out: 1 database of images; the limits of one user's stores are \
-             134,217,728 bytes of databases, and those of all users' 1,073,741,824 bytes of databases"
+             134.2 MB of databases, and those of all users' 1.1 GB of databases"
         ]
     );
 }

@@ -229,7 +229,7 @@ fn what_fails_is_remembered_and_leaves_the_feed_of_before() {
         for (url, limits, expected) in [
             (server.url("none.json"), keep, "404"),
             (server.url("dies"), keep, ""),
-            (server.url("endless"), keep, "larger than 1048576 bytes"),
+            (server.url("endless"), keep, "larger than 1.0 MB"),
             (server.url("large.json"), keep, ""),
             (server.url("silent"), short, ""),
             (server.url("page.html"), keep, "holds no advisory"),

@@ -47,7 +47,7 @@ fn half_an_answer_is_none() {
     assert!(ended.is_cut);
     assert_eq!(ended.stdout.len(), 16 << 20);
     let error = much.answer().expect_err("no answer").to_string();
-    assert!(error.contains("more than 16777216 bytes"), "{error}");
+    assert!(error.contains("more than 16.8 MB"), "{error}");
     let just = shell("head -c 16777216 /dev/zero")
         .answer()
         .expect("all of it");

@@ -8,6 +8,7 @@ use plan::retention::Retention;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use model::count::size;
 
 /// Delete before-images that are too old to be needed
 ///
@@ -68,8 +69,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context::say_expired(&expired);
     let files = match expired.files {
         0 => "nothing was deleted".to_owned(),
-        1 => format!("1 before-image deleted, {} bytes", expired.size_bytes),
-        many => format!("{many} before-images deleted, {} bytes", expired.size_bytes),
+        1 => format!("1 before-image deleted, {}", size(expired.size_bytes)),
+        many => format!("{many} before-images deleted, {}", size(expired.size_bytes)),
     };
     crate::say(format_args!("{files}"));
     Ok(Exit::AsWanted)

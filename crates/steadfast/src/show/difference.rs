@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use host::Changed;
-use model::count::plural;
+use model::count::{plural, size};
 use model::plan::Premise;
 use model::{Action, Answer, Observed, Plan, Probe, Value};
 use plan::compare::Difference;
@@ -185,10 +185,10 @@ fn answer(answer: &Answer) -> String {
 fn meta(meta: &model::value::Meta) -> String {
     let name = |name: &Option<String>, id: u32| name.clone().unwrap_or_else(|| id.to_string());
     format!(
-        "mode {}, {}:{}, {} bytes",
+        "mode {}, {}:{}, {}",
         meta.mode,
         name(&meta.owner, meta.uid),
         name(&meta.group, meta.gid),
-        meta.size_bytes
+        size(meta.size_bytes)
     )
 }

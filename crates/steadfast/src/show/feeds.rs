@@ -9,7 +9,7 @@ use host::feeds::{Cosigned, Exported, FromBundle, Origin, Source, Taken, Updated
 use jiff::{SignedDuration, Timestamp};
 use model::Digest;
 pub use model::count::number;
-use model::count::plural;
+use model::count::{plural, size};
 use serde::Serialize;
 use trust::KeyId;
 use trust::bundle::Manifest;
@@ -128,7 +128,7 @@ fn what_came(paper: &mut Paper<'_>, taken: &Taken, as_of: AsOf) -> io::Result<()
     };
     for imported in feeds {
         let state = FeedState::of(&imported.feed, as_of.now, as_of.fresh);
-        let size = size(imported.size_bytes as f64);
+        let size = size(imported.size_bytes);
         let body = Text::new()
             .say(Role::Strong, &state.feed.name)
             .plain(": ")
@@ -184,7 +184,7 @@ pub fn exported(
     let mut paper = Paper::new(out, style);
     let manifest = &exported.manifest;
     let names: Vec<&str> = manifest.feeds.iter().map(|feed| &*feed.name).collect();
-    let size = size(exported.size_bytes as f64);
+    let size = size(exported.size_bytes);
     let body = Text::new()
         .say(Role::Strong, &path.display().to_string())
         .plain(&format!(": {}; {size}", names.join(", ")));
@@ -217,7 +217,7 @@ pub fn cosigned(
     let feeds: Vec<String> = manifest
         .feeds
         .iter()
-        .map(|feed| format!("{} ({})", feed.name, size(feed.size_bytes as f64)))
+        .map(|feed| format!("{} ({})", feed.name, size(feed.size_bytes)))
         .collect();
     let body = Text::new()
         .say(Role::Strong, &path.display().to_string())
@@ -350,11 +350,7 @@ pub fn list(
                 &Text::new().plain(&covers.join(", ")),
             )?;
         }
-        let index = format!(
-            "{}, {}",
-            size(listed.size_bytes as f64),
-            listed.digest.short()
-        );
+        let index = format!("{}, {}", size(listed.size_bytes), listed.digest.short());
         paper.row(Role::Dim, "  index", &Text::new().plain(&index))?;
         if let Some(from) = listed
             .origin
@@ -398,12 +394,4 @@ fn list_source(paper: &mut Paper<'_>, name: &str, source: &Source) -> io::Result
         paper.row_hanging(role, "  failed", LABEL, &body)?;
     }
     Ok(())
-}
-
-/// `137.4 kB`, `11.9 MB`.
-fn size(bytes: f64) -> String {
-    match bytes {
-        bytes if bytes < 1e6 => format!("{:.1} kB", bytes / 1e3),
-        bytes => format!("{:.1} MB", bytes / 1e6),
-    }
 }

@@ -13,7 +13,7 @@ use host::packages::Room;
 use host::packages::changes::Changes;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use model::count::{first_of, plural};
+use model::count::{first_of, plural, size};
 use model::plan::{LeftAlone, Patches, may_hold_secrets};
 use model::{Effect, HostPath, Plan, UnitOp};
 use plan::data::{Data, DataState};
@@ -566,14 +566,6 @@ fn write_details(paper: &mut Paper<'_>, telling: &Telling<'_>) -> io::Result<()>
         paper.row(Role::Dim, "away", &Text::new().plain(&text))?;
     }
     Ok(())
-}
-
-/// `3.4 MB`, `74.1 GB`.
-pub fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
-        bytes => format!("{:.1} MB", bytes / 1e6),
-    }
 }
 
 /// May anybody read it on the host? Else its content is shown to nobody: a plan ends in logs and in

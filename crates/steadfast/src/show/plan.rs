@@ -341,13 +341,13 @@ fn file(
     }
 }
 
-/// `1234 bytes, sha256 0a1b2c3d…`
+/// `1.2 kB (sha256 0a1b2c3d)`
 fn size(content: Option<&[u8]>) -> String {
     match content {
         None => "nothing".to_owned(),
         Some(bytes) => format!(
-            "{} bytes (sha256 {})",
-            bytes.len(),
+            "{} (sha256 {})",
+            model::count::size(bytes.len()),
             Digest::of(bytes).short()
         ),
     }
@@ -627,7 +627,7 @@ fn left_alone(paper: &mut Paper<'_>, all: &[LeftAlone]) -> io::Result<()> {
             .plain(&names(&what))
             .solid(Role::Plain, ":")
             .gap(1)
-            .advice(why);
+            .plain(why);
         if let [LeftAlone { at, .. }] = group[..]
             && let Some(place) = at.first()
         {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use model::HostPath;
+use model::count::size;
 use model::value::Reason;
 use rustix::fs::{self, FileType as RawType, Statx};
 
@@ -99,8 +100,8 @@ impl Layer {
         }
         Err(Reason::Failed {
             why: format!(
-                "names, databases of packages and what was found are over the limit of \
-                 {KEPT_LIMIT_BYTES} bytes"
+                "names, databases of packages and what was found are over the limit of {}",
+                size(KEPT_LIMIT_BYTES)
             ),
         })
     }
@@ -188,7 +189,10 @@ pub(crate) fn read_all(
         match place {
             Place::Archive(_) if left_bytes == 0 => {
                 let limit = most.all_bytes;
-                let why = format!("what is kept of all layers is over the limit of {limit} bytes");
+                let why = format!(
+                    "what is kept of all layers is over the limit of {}",
+                    size(limit)
+                );
                 layer.unread = Some(Reason::Failed { why });
             }
             Place::Directory(path) => match starts::at(&host.tree, path) {
@@ -305,8 +309,10 @@ impl<'a> Room<'a> {
         } = self.most;
         self.is_full.load(Ordering::Relaxed).then(|| Reason::Failed {
             why: format!(
-                "more files than are looked into: the limits are {files} files and {kept_bytes} \
-                 bytes of their names, and {all_bytes} bytes of all layers"
+                "more files than are looked into: the limits are {files} files and {} of their names, \
+                 and {} of all layers",
+                size(kept_bytes),
+                size(all_bytes)
             ),
         })
     }

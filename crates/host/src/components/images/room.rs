@@ -5,7 +5,7 @@ use model::HostPath;
 use model::value::Reason;
 
 use crate::components::Collected;
-use model::count::{number, plural};
+use model::count::{number, plural, size};
 
 /// Some of what there may be.
 #[derive(Clone, Copy, Debug)]
@@ -180,12 +180,7 @@ impl Room {
             said.push(self.with_limits(&plural(self.images_left_out, "image"), &limits));
         }
         if self.databases_left_out > 0 {
-            let limits = |of: &Limits| {
-                format!(
-                    "{} bytes of databases",
-                    number(usize::try_from(of.database_bytes).unwrap_or(usize::MAX))
-                )
-            };
+            let limits = |of: &Limits| format!("{} of databases", size(of.database_bytes));
             let what = plural(self.databases_left_out, "database");
             said.push(self.with_limits(&format!("{what} of images"), &limits));
         }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use miniz_oxide::inflate::stream::{InflateState, MinReset, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+use model::count::size;
 use model::value::Reason;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
@@ -147,7 +148,7 @@ impl<'a> Stream<'a> {
             }
             if self.unpacked_bytes > UNPACKED_LIMIT_BYTES {
                 return Err(Reason::Failed {
-                    why: format!("unpacks to more than {UNPACKED_LIMIT_BYTES} bytes"),
+                    why: format!("unpacks to more than {}", size(UNPACKED_LIMIT_BYTES)),
                 });
             }
         }
@@ -209,7 +210,10 @@ impl<'a> Stream<'a> {
         if self.unpacked_bytes > FREE_OF_RATIO_BYTES && self.unpacked_bytes / HIGHEST_RATIO > packed
         {
             return Err(Reason::Failed {
-                why: format!("{packed} packed bytes unpack to over {HIGHEST_RATIO} times as much"),
+                why: format!(
+                    "{} unpack to over {HIGHEST_RATIO} times as much",
+                    size(packed)
+                ),
             });
         }
         Ok(())

@@ -187,8 +187,9 @@ fn member(
     if size > limit_bytes {
         layer.unread = Some(Reason::Failed {
             why: format!(
-                "`{}` is larger than the limit of {limit_bytes} bytes",
-                model::printable(&path)
+                "`{}` is larger than the limit of {}",
+                model::printable(&path),
+                model::count::size(limit_bytes)
             ),
         });
         return stream.skip(unread.saturating_add(padding(size)));
