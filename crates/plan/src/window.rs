@@ -5,15 +5,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Date, Time, Weekday};
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use model::Digest;
 
 /// `Sat 02:00-05:00`, `Mon-Fri 22:00-02:00`, `Sat,Sun 01:00-06:00 Europe/Berlin`; `daily`, or no
-/// days: each day.
+/// days: each day. Several, after commas: `Mon-Fri 22:00-02:00, Sat 01:00-03:00 Europe/Berlin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct Window(Vec<Opening>);
+
+/// One of the times at which a window is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Opening {
     /// On which it begins, from Monday, 0.
     days: BTreeSet<i8>,
     from: Time,
@@ -48,7 +52,9 @@ pub struct BadWindow {
     why: &'static str,
 }
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+/// More than a week has nights is no window, but a text that runs away.
+const LARGEST: usize = 32;
 /// Days that are looked at for the next window: a week, and the one that began the day before.
 const DAYS_AHEAD: i64 = 8;
 
@@ -77,6 +83,50 @@ impl Window {
     /// longer than any window. Hosts begin spread over the first half of what can be spared, each
     /// always at the same place, so that a fleet does not begin at once.
     pub fn slot(&self, now: Timestamp, host: &Digest, needs: SignedDuration) -> Option<Slot> {
+        let slots = self.0.iter().filter_map(|one| one.slot(now, host, needs));
+        slots.min_by_key(|slot| (slot.first.max(now), std::cmp::Reverse(slot.closes)))
+    }
+
+    /// # Errors
+    /// When it is not written as one, or names a time zone that is not known.
+    pub fn parse(text: &str, zones: Zones<'_>) -> Result<Self, BadWindow> {
+        let mut parts: Vec<String> = Vec::new();
+        for piece in text.split([',', ';']) {
+            match parts.last_mut() {
+                // Days before the times that they belong to.
+                Some(open) if !open.contains(':') => *open = format!("{open},{piece}"),
+                _ => parts.push(piece.to_owned()),
+            }
+        }
+        let bad = |why| BadWindow {
+            text: model::printable(text.as_bytes()),
+            why,
+        };
+        if parts.len() > LARGEST {
+            return Err(bad("these are more than 32"));
+        }
+        // A time zone at the end is that of all that name none.
+        let last = parts.last().and_then(|part| zone_name(part));
+        let zone = last.map(str::to_owned);
+        let parts = parts.iter().map(|part| match (zone_name(part), &zone) {
+            (None, Some(zone)) => format!("{part} {zone}"),
+            _ => part.clone(),
+        });
+        let openings = parts.map(|part| Opening::parse(&part, zones).map_err(bad));
+        openings.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What stands after the times.
+fn zone_name(text: &str) -> Option<&str> {
+    let mut words = text.split_whitespace();
+    words.find(|word| word.contains(':'))?;
+    words.next()
+}
+
+impl Opening {
+    /// The first of its own.
+    fn slot(&self, now: Timestamp, host: &Digest, needs: SignedDuration) -> Option<Slot> {
         let today = self.zone.to_datetime(now).date();
         let mut days = (-1..=DAYS_AHEAD).filter_map(|day| today.checked_add(day.days()).ok());
         days.find_map(|date| {
@@ -117,37 +167,31 @@ impl Window {
         }
     }
 
-    /// # Errors
-    /// When it is not written as one, or names a time zone that is not known.
-    pub fn parse(text: &str, zones: Zones<'_>) -> Result<Self, BadWindow> {
-        let bad = |why| BadWindow {
-            text: model::printable(text.as_bytes()),
-            why,
-        };
+    /// The error is why it is none.
+    fn parse(text: &str, zones: Zones<'_>) -> Result<Self, &'static str> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let is_times = |word: &&str| word.contains(':');
         let place = words.iter().position(is_times);
-        let place = place.ok_or_else(|| bad("write it as `Sat 02:00-05:00`"))?;
+        let place = place.ok_or("write it as `Sat 02:00-05:00`")?;
         let (from, to) = words[place]
             .split_once('-')
-            .ok_or_else(|| bad("write it as `Sat 02:00-05:00`"))?;
-        let time = |text: &str| {
-            Time::strptime("%H:%M", text).map_err(|_| bad("times are written as 02:00"))
-        };
+            .ok_or("write it as `Sat 02:00-05:00`")?;
+        let time =
+            |text: &str| Time::strptime("%H:%M", text).map_err(|_| "times are written as 02:00");
         // The end of a day is the beginning of the next one.
         let to = if to == "24:00" { "00:00" } else { to };
         let (from, to) = (time(from)?, time(to)?);
         if from == to {
-            return Err(bad("it begins and ends at the same time"));
+            return Err("it begins and ends at the same time");
         }
         let (named, zone) = match &words[place + 1..] {
             [] | ["UTC"] => ("UTC".to_owned(), TimeZone::UTC),
             [name] => {
                 let zone = zones(name);
                 let unknown = "this host knows no time zone of that name: write Europe/Berlin";
-                ((*name).to_owned(), zone.ok_or_else(|| bad(unknown))?)
+                ((*name).to_owned(), zone.ok_or(unknown)?)
             }
-            _ => return Err(bad("after the times comes a time zone, and nothing else")),
+            _ => return Err("after the times comes a time zone, and nothing else"),
         };
         let mut chosen = BTreeSet::new();
         let written = words[..place].join(" ");
@@ -162,8 +206,8 @@ impl Window {
         {
             let day = |name: &str| {
                 DAYS.iter()
-                    .position(|day| name.trim().to_ascii_lowercase().starts_with(day))
-                    .ok_or_else(|| bad("days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or daily"))
+                    .position(|day| starts_with(name.trim(), day))
+                    .ok_or("days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or daily")
             };
             let (first, last) = match part.split_once('-') {
                 Some((first, last)) => (day(first)?, day(last)?),
@@ -188,6 +232,12 @@ impl Window {
     }
 }
 
+/// Whatever the case of its letters: `sat`, `SATURDAY`.
+fn starts_with(name: &str, day: &str) -> bool {
+    name.get(..day.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(day))
+}
+
 /// A place within `length` that belongs to the host.
 fn spread(host: &Digest, length: SignedDuration) -> SignedDuration {
     let seconds = u64::try_from(length.as_secs()).unwrap_or(0) + 1;
@@ -210,11 +260,19 @@ impl FromStr for Window {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days: Vec<String> = self
-            .days
-            .iter()
-            .filter_map(|day| Weekday::from_monday_zero_offset(*day).ok())
-            .map(|day| format!("{day:?}").chars().take(3).collect())
+        for (at, opening) in self.0.iter().enumerate() {
+            let gap = if at > 0 { "; " } else { "" };
+            write!(f, "{gap}{opening}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.days.iter();
+        let days: Vec<&str> = days
+            .filter_map(|day| DAYS.get(usize::try_from(*day).ok()?).copied())
             .collect();
         let minutes = self.length().as_mins();
         write!(

@@ -44,6 +44,48 @@ fn a_window_opens_and_closes() {
     assert_eq!(saturday.start(first, &host, long), Start::Never);
 }
 
+/// The first that can be had counts, and a time zone at the end is that of all.
+#[test]
+fn several_windows_are_one() {
+    let host = Digest::of(b"a host");
+    let both = window("Mon-Fri 22:00-02:00,Sat 01:00-03:00");
+    assert_eq!(
+        both.to_string(),
+        "Mon,Tue,Wed,Thu,Fri 22:00 for 4:00 h, UTC; Sat 01:00 for 2:00 h, UTC"
+    );
+    assert_eq!(both, window("Mon-Fri 22:00-02:00; Sat 01:00-03:00 UTC"));
+    // The night of a Friday ends at two, and what Saturday has is open still.
+    assert_eq!(
+        both.start(at("2026-11-28T02:30:00Z"), &host, NEEDS),
+        Start::Now
+    );
+    assert_eq!(
+        both.start(at("2026-11-28T01:15:00Z"), &host, NEEDS),
+        Start::Now
+    );
+    let Start::Closed(first) = both.start(at("2026-11-28T12:00:00Z"), &host, NEEDS) else {
+        panic!("open on a Saturday's noon");
+    };
+    assert!(first >= at("2026-11-30T22:00:00Z"), "{first}");
+    // What only one of them has room for goes there.
+    let long = SignedDuration::from_hours(3);
+    let slot = both
+        .slot(at("2026-11-28T00:30:00Z"), &host, long)
+        .expect("a night");
+    assert_eq!(slot.opens, at("2026-11-30T22:00:00Z"));
+    assert_eq!(
+        window("Sat,Sun 01:00-06:00, Mon 02:00-24:00").to_string(),
+        "Sat,Sun 01:00 for 5:00 h, UTC; Mon 02:00 for 22:00 h, UTC"
+    );
+    for bad in [
+        "Sat 01:00-02:00,",
+        "Sat 01:00-02:00,Sun",
+        &"Sat 01:00-02:00,".repeat(40),
+    ] {
+        assert!(bad.parse::<Window>().is_err(), "{bad}");
+    }
+}
+
 #[test]
 fn days_and_nights_as_people_write_them() {
     let host = Digest::of(b"a host");

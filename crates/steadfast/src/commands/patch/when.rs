@@ -39,7 +39,7 @@ impl FromStr for Written {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct When {
     /// Begin only in this window, at this host's own place in it, in UTC or the time zone at its end:
-    /// "Mon-Fri 22:00-02:00", "daily 01:00-04:00 Europe/Berlin"
+    /// "daily 01:00-04:00 Europe/Berlin"; several after commas: "Mon-Fri 22:00-02:00, Sat 01:00-03:00"
     #[arg(long, value_name = "WINDOW")]
     window: Option<Written>,
     /// How long it takes at most: what can't end within the window is not begun [default: 30m]
