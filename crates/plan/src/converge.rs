@@ -100,6 +100,7 @@ fn make(
             drifted.push(Drifting {
                 serves: item.name.clone(),
                 risk: item.risk.max(item.want.resource.risk()),
+                risk_why: item.want.resource.risk_why(),
                 phase: item.want.resource.phase(),
                 secret: item.want.is_secret(),
                 rests_on,
@@ -184,6 +185,8 @@ fn drifts(item: &Item<'_>, seen: &Answers) -> Result<Vec<Drift>, (String, Vec<So
 struct Drifting {
     serves: String,
     risk: model::Risk,
+    /// What makes it so, where its kind says it.
+    risk_why: Option<&'static str>,
     phase: resource::Phase,
     /// Nothing of its content is shown.
     secret: bool,

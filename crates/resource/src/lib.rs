@@ -67,6 +67,11 @@ pub trait Kind {
         Risk::None
     }
 
+    /// What makes it so, where that is not the thing that is touched: said beside the plan's risk.
+    fn risk_why(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A value that no host could have, or a contradiction within the declaration, so that
     /// a policy with a mistake is refused at load. The text says what is wrong.
     fn check(&self) -> Result<(), String> {

@@ -83,6 +83,10 @@ macro_rules! kinds {
                 match self { $(Self::$variant(kind) => kind.risk(),)* }
             }
 
+            pub fn risk_why(&self) -> Option<&'static str> {
+                match self { $(Self::$variant(kind) => kind.risk_why(),)* }
+            }
+
             pub fn phase(&self) -> Phase {
                 match self { $(Self::$variant(_) => <$type as Kind>::PHASE,)* }
             }

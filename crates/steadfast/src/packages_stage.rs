@@ -19,7 +19,7 @@ use model::effect::USUAL_LIMIT_SECONDS;
 use model::patching::DebconfAnswer;
 use model::plan::{LeftAlone, Selection};
 use model::probe::WalkTests;
-use model::{Effect, HostPath, Observed, Plan, Premise, Probe, WalkTest};
+use model::{Effect, HostPath, Observed, Plan, Premise, Probe, Risk, WalkTest};
 use resource::Answers;
 
 use crate::commands::patch::{answers_of, trust};
@@ -29,8 +29,8 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::survey::{self, Survey};
 
-/// So many questions are named.
-const QUESTIONS: usize = 6;
+/// So many packages of one source are named.
+const NAMED: usize = 6;
 
 /// What the package manager's answers rest on.
 const DATABASE: [&str; 2] = ["/var/lib/dpkg/status", "/var/lib/apt/extended_states"];
@@ -101,6 +101,7 @@ pub fn plan(
         });
     }
     let (first, left, together) = possible(context, survey, first, wants, &selection)?;
+    let unsigned = together.as_ref().map(unsigned).unwrap_or_default();
     let staged = match together {
         Some(together) => rehearsed(context, survey, &first, &together, selection),
         None => Ok((first.clone(), None)),
@@ -121,7 +122,45 @@ pub fn plan(
         Err(NoRehearsal::Refused(failure)) => return Err(failure),
     };
     staged.plan.left_alone.extend(left);
+    name_unsigned(&mut staged.plan, &unsigned);
     Ok(staged)
+}
+
+/// The packages of which nothing proves whose they are, by the source that they come from.
+fn unsigned(together: &Together) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pending in &together.pending {
+        if let Some(source) = &pending.unsigned {
+            let names = all.entry(source.clone()).or_default();
+            names.push(pending.name.clone());
+            names.sort();
+        }
+    }
+    all
+}
+
+/// Says it beside the risk of what brings them, so that whoever reviews the plan reads it.
+fn name_unsigned(plan: &mut Plan, unsigned: &BTreeMap<String, Vec<String>>) {
+    for action in &mut plan.actions {
+        let brings = |name: &str| match &action.effect {
+            Effect::Upgrade { packages, .. } => packages.iter().any(|one| one.name == name),
+            Effect::Package { name: one, .. } => one == name,
+            _ => false,
+        };
+        let mut said: Vec<String> = action.risk_why.iter().cloned().collect();
+        for (source, names) in unsigned {
+            if !names.iter().any(|name| brings(name)) {
+                continue;
+            }
+            said.push(format!(
+                "{}: nothing says whose packages of {} these are, since it is exempt from signatures",
+                first_of(names, NAMED),
+                model::printable(source.as_bytes())
+            ));
+            action.risk = action.risk.max(Risk::Service);
+        }
+        action.risk_why = (!said.is_empty()).then(|| said.join("; "));
+    }
 }
 
 fn wanted(plan: &Plan) -> Result<Wants, Failure> {
@@ -309,7 +348,7 @@ fn say_questions(questions: &[String]) {
         crate::say(format_args!(
             "asked on the copy, and answered by nobody: {}; the package's own answer counts, or none; \
              answer in the policy's patches.yaml, or before with debconf-set-selections",
-            first_of(questions, QUESTIONS)
+            questions.join(", ")
         ));
     }
 }
@@ -317,7 +356,10 @@ fn say_questions(questions: &[String]) {
 fn no_rehearsal(error: UpgradeError) -> NoRehearsal {
     let help = "nothing was changed on this host";
     match error {
-        UpgradeError::Fails { .. } | UpgradeError::NoRoom { .. } => {
+        UpgradeError::Fails { .. } => {
+            NoRehearsal::Refused(Failure::with_help(Exit::TakenBack, error, help))
+        }
+        UpgradeError::NoRoom { .. } => {
             NoRehearsal::Refused(Failure::with_help(Exit::Findings, error, help))
         }
         UpgradeError::Act(_) => {

@@ -47,6 +47,20 @@ fn sysctl_path(key: &str) -> Result<PathBuf, ActError> {
     Ok(Path::new("/proc/sys").join(path))
 }
 
+/// Why nobody can set a parameter here, as far as its place tells: in a container most of `/proc/sys` is
+/// mounted read-only.
+pub fn not_settable(key: &str) -> Option<&'static str> {
+    let path = sysctl_path(key).ok()?;
+    let mount = rustix::fs::statvfs(&path).ok()?;
+    if mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Some(
+            "/proc/sys is mounted read-only here, as in a container: set it on the machine below",
+        );
+    }
+    let mode = rustix::fs::stat(&path).ok()?.st_mode;
+    (mode & 0o222 == 0).then_some("this kernel lets nobody set it")
+}
+
 /// A kernel parameter's running value, without its last newline.
 pub fn sysctl(key: &str) -> Result<String, ActError> {
     let path = sysctl_path(key)?;

@@ -13,7 +13,7 @@ use super::Origin;
 use crate::LocalHost;
 use crate::act::file::refuse_extra_links;
 use crate::act::place::{Place, Rights};
-use crate::act::{ActError, LastLink, Root, last_link, together};
+use crate::act::{ActError, LastLink, Root, last_link, runtime, together};
 use crate::image::node::{BEYOND_AN_IMAGE, is_beyond_an_image};
 use crate::target::Target;
 
@@ -121,6 +121,13 @@ pub fn outlook(
             && !along.is_empty()
         {
             outlook.insert(action.id, Outlook::Moves(along));
+        }
+        if let Effect::Sysctl { key, .. } = &action.effect
+            && root.is_live()
+            && let Some(why) = runtime::not_settable(key)
+        {
+            let why = format!("{}: {why}", model::printable(key.as_bytes()));
+            outlook.insert(action.id, Outlook::Impossible(why));
         }
         let Some(path) = action.effect.path() else {
             continue;

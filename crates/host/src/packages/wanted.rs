@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{PackageOp, PackageRemoval};
 
+use super::apt_caches::Caches;
+use super::offers::offers;
 use super::pending::{Pending, UNLOCKED};
+use super::unsigned::{is_of, unsigned};
 use crate::act::ActError;
 use crate::act::package::{apt, parse_simulation, word};
 use crate::act::upgrade::NO_CACHES;
@@ -41,7 +44,25 @@ pub fn together(wants: &Wants) -> Result<Together, ActError> {
         .args([UNLOCKED, "--simulate", "install"])
         .args(words)
         .answer()?;
-    read(&ended.stdout, wants)
+    let mut together = read(&ended.stdout, wants)?;
+    say_unsigned(&mut together.pending)?;
+    Ok(together)
+}
+
+/// Whether anything proves whose they are. Where every source is signed, nothing more is asked.
+fn say_unsigned(pending: &mut [Pending]) -> Result<(), ActError> {
+    let exempt = unsigned();
+    if exempt.is_empty() || pending.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = pending.iter().map(|one| one.name.clone()).collect();
+    let offers = offers(&Caches::none(), &names)?;
+    for one in pending {
+        let offered = offers.get(&one.name).and_then(|all| all.version(&one.to));
+        let mut sources = offered.into_iter().flat_map(|version| &version.sources);
+        one.unsigned = sources.find_map(|source| is_of(&exempt, source)).cloned();
+    }
+    Ok(())
 }
 
 /// Each by itself: those that can't be had, and why.

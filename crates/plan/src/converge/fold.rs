@@ -330,7 +330,7 @@ impl Folder<'_> {
                     inverse,
                     rests_on: item.rests_on.clone(),
                     risk: item.risk,
-                    risk_why: None,
+                    risk_why: item.risk_why.map(str::to_owned),
                     validate,
                     sensitive: item.secret || effect.path().is_some_and(may_hold_secrets),
                     edit: None,
@@ -379,6 +379,9 @@ impl Folder<'_> {
         step.serves.push(item.serves.clone());
         step.rests_on.extend(&item.rests_on);
         step.risk = step.risk.max(item.risk);
+        if let Some(why) = item.risk_why {
+            step.risk_why.get_or_insert_with(|| why.to_owned());
+        }
         step.sensitive |= item.secret;
     }
 
@@ -419,7 +422,7 @@ impl Folder<'_> {
             inverse: Inverse::Restore,
             rests_on: item.rests_on.clone(),
             risk: item.risk,
-            risk_why: None,
+            risk_why: item.risk_why.map(str::to_owned),
             validate: validator(path),
             sensitive: item.secret || may_hold_secrets(path),
             edit: None,

@@ -98,6 +98,7 @@ fn accounts(item: Drifting) -> Vec<(Rank, Drifting)> {
             let part = Drifting {
                 serves: item.serves.clone(),
                 risk: item.risk,
+                risk_why: item.risk_why,
                 phase: item.phase,
                 secret: item.secret,
                 rests_on: item.rests_on.clone(),

@@ -51,6 +51,7 @@ fn directory(item: &Drifting, path: &HostPath) -> Drifting {
     Drifting {
         serves: item.serves.clone(),
         risk: Risk::None,
+        risk_why: None,
         phase: Phase::Directory,
         secret: false,
         rests_on: item.rests_on.clone(),

@@ -495,3 +495,33 @@ fn an_action_has_the_worse_of_what_is_declared_and_what_is_touched() {
         Some("/etc/ssh/sshd_config.d/10-own.conf: sshd reads it")
     );
 }
+
+/// Case C4 of the sysadmin's look: the plan said that a service restarts, and apt refused every source.
+#[test]
+fn what_a_source_without_a_signature_loses_is_said_beside_the_risk() {
+    let host_now = Memory::new(
+        &[(
+            "/etc/apt/sources.list",
+            "deb [trusted=yes] http://repo.example/d ./\n",
+        )],
+        &[],
+    );
+    let signed = rule(
+        "sources-signed",
+        model::Severity::High,
+        &[json!({"apt_sources": {"require": "signed"}})],
+    );
+    let wanted = crate::support::wanted(vec![signed]);
+    let answers = host_now.answers(&wanted);
+    let plan = converge(&wanted, &answers, host(), model::plan::Selection::default())
+        .expect("one rule contradicts nothing");
+    let why: Vec<&str> = plan
+        .actions
+        .iter()
+        .filter_map(|action| action.risk_why.as_deref())
+        .collect();
+    assert!(
+        matches!(why[..], [one] if one.contains("no key has signed")),
+        "{plan:?}"
+    );
+}

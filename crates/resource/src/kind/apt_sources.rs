@@ -143,6 +143,20 @@ impl Kind for AptSources {
     fn risk(&self) -> Risk {
         Risk::Service
     }
+
+    fn risk_why(&self) -> Option<&'static str> {
+        match self.require {
+            Requirement::Signed => Some(
+                "apt takes nothing any more from a source that no key has signed, its lists and its \
+                 updates too; `apt-get update` names those that it refuses",
+            ),
+            Requirement::SignedBy => Some(
+                "apt takes nothing any more from a source that another key has signed than the one that \
+                 it names; `apt-get update` names those that it refuses",
+            ),
+            Requirement::Https | Requirement::Fresh => None,
+        }
+    }
 }
 
 impl Placed {

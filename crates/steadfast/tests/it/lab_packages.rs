@@ -46,6 +46,8 @@ fn a_role_is_planned_over_its_packages_and_taken_back() {
             &[
                 "install demo 1.0, with 1 package that it needs",
                 "rehearsed on a copy of this host",
+                // Case C13 of the sysadmin's look: only a patch said it.
+                "demo, helper: nothing says whose packages of file:/srv/archive these are",
                 "-setting = 1",
                 "+setting = mine",
                 "/etc/demo/default",

@@ -195,7 +195,11 @@ fn a_check_runs_as_another_account_and_reaches_no_socket_unasked() {
         host.shell("stat -c %U /srv/shop/done; cat /srv/shop/done"),
         "shop\nshop\n"
     );
-    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    // What a command's way back did, nobody can look at.
+    host.steadfast(&["undo", "last", "--yes"]).expect(
+        3,
+        &["can't be looked at", "`/bin/rm /srv/shop/done` was run"],
+    );
 
     let check = "/usr/bin/systemd-run, --wait, /usr/bin/touch, /root/touched";
     host.role(
@@ -276,4 +280,28 @@ fn units_that_move_along_are_in_the_plan() {
     host.role("quiet", "  - service: {name: other, running: false}\n");
     let said = host.steadfast(&["plan", "--role", "quiet"]).expect(1, &[]);
     assert!(!said.out.contains("systemd stops"), "{said}");
+}
+
+/// Case C3 of the sysadmin's look: a parameter that nobody can set in a container failed a role after
+/// seventeen steps.
+#[test]
+fn a_parameter_that_cannot_be_set_here_is_known_when_it_is_planned() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "values",
+        "  - sysctl: {key: vm.swappiness, value: \"7\"}\n  - file: {path: /etc/motd, content: \"hi\\n\"}\n",
+    );
+    host.steadfast(&["plan", "--role", "values"]).expect(
+        1,
+        &[
+            "can't be done: vm.swappiness",
+            "mounted read-only",
+            "/etc/motd",
+        ],
+    );
+    host.steadfast(&["apply", "--role", "values", "--yes"])
+        .expect(1, &["is in effect", "vm.swappiness"]);
+    assert_eq!(host.shell("cat /etc/motd"), "hi\n");
 }
