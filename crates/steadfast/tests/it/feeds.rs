@@ -293,8 +293,46 @@ fn a_feed_is_called_as_the_folder_that_a_path_leads_to() {
     let path = format!("{}/inner/..", folder.display());
     let import = ["feed", "import", &path];
     check(&bench, &import, 0, "osv-here");
-    let said = check(&bench, &["feed", "list"], 3, "kB");
+    let said = check(&bench, &["feed", "list"], 3, " bytes,");
     assert!(!said.contains(" 0.0 "), "{said}");
+}
+
+/// Each file is the feed of its name; what was taken before a file that is none is taken.
+#[test]
+fn several_files_are_imported_at_once() {
+    let bench = Bench::new("several");
+    let file = |name: &str, text: &str| {
+        let path = bench.path(name);
+        fs::write(&path, text).expect("a file");
+        path
+    };
+    let scores = "cve,epss,percentile\nCVE-2026-0001,0.0100,0.5\n";
+    let (one, other) = (file("scores-a.csv", scores), file("scores-b.csv", scores));
+    let bad = file("nothing.csv", "no feed\n");
+    check(&bench, &["feed", "import", &one, &other], 0, "scores-b");
+    let value = bench.json(&["feed", "import", &one, &other]);
+    assert_eq!(value["imported"][1]["feed"]["name"], "scores-b", "{value}");
+    check(
+        &bench,
+        &["feed", "import", &one, &other, "--name", "both"],
+        2,
+        "one name for several files",
+    );
+    for name in ["scores-a", "scores-b"] {
+        check(&bench, &["feed", "remove", name, "--yes"], 0, name);
+    }
+    check(
+        &bench,
+        &["feed", "import", &one, &bad, &other],
+        2,
+        "scores-a",
+    );
+    let listed = bench.json(&["feed", "list"]);
+    assert_eq!(
+        listed["feeds"].as_array().map(Vec::len),
+        Some(1),
+        "{listed}"
+    );
 }
 
 #[test]

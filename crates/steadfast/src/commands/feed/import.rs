@@ -30,13 +30,15 @@ use crate::{report, show};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  sudo steadfast feed import debian-osv.tar.zst\n  \
+    sudo steadfast feed import debian-osv.zip known_exploited_vulnerabilities.json epss_scores.csv.gz\n  \
     sudo steadfast feed import known_exploited_vulnerabilities.json --name kev\n  \
     sudo steadfast feed import feeds.bundle --trust ana.pub.pem"
 )]
 pub struct Args {
-    #[arg(value_name = "FILE_OR_DIR")]
-    path: PathBuf,
-    /// The feed's name [default: the file's name without a date]
+    /// Each becomes the feed of its name
+    #[arg(value_name = "FILE_OR_DIR", required = true)]
+    paths: Vec<PathBuf>,
+    /// The feed's name, of one file [default: the file's name without a date]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
@@ -49,38 +51,73 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let name = args.name.as_deref().map(FeedName::new).transpose();
     let name = name.map_err(refused)?;
     let accept = args.trust.accept()?;
+    if name.is_some() && args.paths.len() > 1 {
+        return Err(Failure::new(
+            Exit::BadInput,
+            "one name for several files: each replaces the feed of its name",
+            "nothing was changed; import them one by one, or leave --name out",
+        ));
+    }
     let feeds = open(context)?;
     let now = Timestamp::now();
-    let taken = feeds::take_in(&feeds, &args.path, name.as_ref(), &accept, now).map_err(refused)?;
+    let mut all = Vec::new();
+    let mut failure = None;
+    for path in &args.paths {
+        match feeds::take_in(&feeds, path, name.as_ref(), &accept, now) {
+            Ok(taken) => all.push(taken),
+            // What was taken before it is said before the failure is.
+            Err(error) => {
+                failure = Some(refused(error));
+                break;
+            }
+        }
+    }
     let mut out = BufWriter::new(output::stdout());
-    match (args.format, &taken) {
-        (Format::Json, Taken::Feed(imported)) => {
-            let value = serde_json::json!({
-                "format": 1,
-                "feed": FeedState::of(&imported.feed, now, days(USUAL_AGE_DAYS)),
-                "size_bytes": imported.size_bytes,
-            });
+    match args.format {
+        Format::Json if args.paths.len() == 1 => {
+            if let Some(taken) = all.first() {
+                report::json::write_value(&mut out, &imported(taken, now))?;
+            }
+        }
+        Format::Json => {
+            let all: Vec<_> = all.iter().map(|taken| imported(taken, now)).collect();
+            let value = serde_json::json!({"format": 1, "imported": all});
             report::json::write_value(&mut out, &value)?;
         }
-        (Format::Json, Taken::Bundle(bundle)) => {
+        Format::Human => {
+            for taken in &all {
+                show::feeds::taken(&mut out, taken, as_of(now), &Style::for_stdout())?;
+            }
+        }
+    }
+    out.flush()?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(all.iter().map(ended).collect()),
+    }
+}
+
+/// What was taken from one file, for programs.
+fn imported(taken: &Taken, now: Timestamp) -> serde_json::Value {
+    match taken {
+        Taken::Feed(imported) => serde_json::json!({
+            "format": 1,
+            "feed": FeedState::of(&imported.feed, now, days(USUAL_AGE_DAYS)),
+            "size_bytes": imported.size_bytes,
+        }),
+        Taken::Bundle(bundle) => {
             let feeds = bundle
                 .feeds
                 .iter()
                 .map(|imported| value(imported, as_of(now)));
-            let value = serde_json::json!({
+            serde_json::json!({
                 "format": 1,
                 "bundle": bundle.from,
                 "expires": bundle.expires,
                 "feeds": feeds.collect::<Vec<_>>(),
-            });
-            report::json::write_value(&mut out, &value)?;
-        }
-        (Format::Human, taken) => {
-            show::feeds::taken(&mut out, taken, as_of(now), &Style::for_stdout())?;
+            })
         }
     }
-    out.flush()?;
-    Ok(ended(&taken))
 }
 
 /// Records that could not be read are unknown, however few.
