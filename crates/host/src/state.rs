@@ -573,10 +573,14 @@ fn refuse_lost_journal(directory: &Path, images: &Path, journal: &Path) -> Resul
     }
     // The reserve is taken by a change that the journal has; the key alone may be left by a
     // first run that was cut short.
-    let has_images = std::fs::read_dir(images)
-        .map_err(fail("list", images))?
-        .filter_map(Result::ok)
-        .any(|entry| crate::image::digest_of_name(&entry.file_name()).is_some());
+    let has_images = match std::fs::read_dir(images) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .any(|entry| crate::image::digest_of_name(&entry.file_name()).is_some()),
+        // They may be lost together with the journal.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(fail("list", images)(error)),
+    };
     let left = ["reserve", "bin"].map(|name| directory.join(name));
     if has_images || left.iter().any(|path| path.exists()) {
         return Err(StateError::LostJournal(journal.to_owned()));
@@ -589,11 +593,8 @@ fn refuse_lost_journal(directory: &Path, images: &Path, journal: &Path) -> Resul
 /// # Errors
 /// That it is so, or that it can't be told.
 pub fn refuse_lost(directory: &Path) -> Result<(), StateError> {
-    let images = directory.join("images");
-    match images.is_dir() {
-        true => refuse_lost_journal(directory, &images, &directory.join("journal.db")),
-        false => Ok(()),
-    }
+    let (images, journal) = (directory.join("images"), directory.join("journal.db"));
+    refuse_lost_journal(directory, &images, &journal)
 }
 
 /// The key that authenticates this host's records, made at the first use.

@@ -840,9 +840,7 @@ fn check(
                 outcome.stuck.push(why.clone());
                 failed.insert(record.id, why);
             }
-            None => outcome
-                .unseen
-                .push(format!("{} was told to go back", record.id)),
+            None => outcome.unseen.push(called(record)),
         }
     }
     for (action, why) in failed {
@@ -1014,5 +1012,15 @@ mod tests {
                 "{what}"
             );
         }
+    }
+}
+
+/// What was told to go back, as people know it: numbers of actions stand nowhere else.
+fn called(record: &ActionRecord) -> String {
+    match &record.kept {
+        Kept::Effect(back) => format!("{} was run", checked::way_back(back)),
+        Kept::Told { name, .. } | Kept::Unit { name, .. } => name.clone(),
+        Kept::Upgrade { ran, .. } => format!("services of packages: {}", ran.join(", ")),
+        _ => format!("{} was told to go back", record.id),
     }
 }

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::named_change::{ToWhat, named};
 use crate::show;
-use crate::typed::with_state;
+use crate::typed::{state_or, with_state};
 
 /// Where root keeps the journal.
 const SYSTEM_STATE: &str = "/var/lib/steadfast";
@@ -287,19 +287,26 @@ pub fn refused(error: StateError) -> Failure {
         return Failure::with_help(Exit::Findings, error, help);
     }
     if matches!(error, StateError::LostJournal(_) | StateError::Journal(_)) {
-        let help = "nothing was touched. Put the whole folder back from a backup; without one, \
-                    move it away (`mv /var/lib/steadfast /var/lib/steadfast.damaged`): then \
-                    Steadfast begins anew, and what was changed before can't be undone by it. The \
-                    before-images stay in `images` of the folder that was moved";
+        let help = format!(
+            "nothing was touched. Put the whole folder back from a backup; without one, move it away:\n\
+             {}\n\
+             Then Steadfast begins anew, and what was changed before can't be undone by it. The \
+             before-images stay in `images` of the folder that was moved",
+            move_away()
+        );
         return Failure::with_help(Exit::NeedsPerson, error, help);
     }
     if let StateError::Io { path, .. } = &error
         && path.ends_with("key")
     {
-        let help = "nothing was touched. Put the key back from a backup of the folder; without it nobody \
-                    can prove what the journal says, and nothing in it can be undone by Steadfast: move \
-                    the folder away (`mv /var/lib/steadfast /var/lib/steadfast.damaged`), and Steadfast \
-                    begins anew. The before-images stay in `images` of the folder that was moved";
+        let help = format!(
+            "nothing was touched. Put the key back from a backup of the folder; without it nobody can \
+             prove what the journal says, and nothing in it can be undone by Steadfast: move the folder \
+             away, and Steadfast begins anew:\n\
+             {}\n\
+             The before-images stay in `images` of the folder that was moved",
+            move_away()
+        );
         return Failure::with_help(Exit::NeedsPerson, error, help);
     }
     Failure::with_help(
@@ -307,6 +314,14 @@ pub fn refused(error: StateError) -> Failure {
         error,
         "nothing was touched; another folder can be named with --state",
     )
+}
+
+/// What takes a damaged folder out of the way, and keeps it.
+fn move_away() -> String {
+    let folder = state_or(default_state);
+    let quoted = show::plan::quoted(&folder.to_string_lossy());
+    let damaged = show::plan::quoted(&format!("{}.damaged", folder.display()));
+    format!("mv {quoted} {damaged}")
 }
 
 /// Set by the first Ctrl-C (SIGINT) or SIGTERM: what waits is then taken back in order.

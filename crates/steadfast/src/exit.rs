@@ -42,7 +42,9 @@ impl Exit {
             }
             Self::BadInput => "the input is wrong: a bad file, a bad flag; nothing was touched",
             Self::Unchecked => "something could not be checked",
-            Self::TakenBack => "a change failed and was taken back",
+            Self::TakenBack => {
+                "a change failed and was taken back, or failed on a copy of the host and never reached it"
+            }
             Self::NeedsPerson => "a person is needed",
         }
     }

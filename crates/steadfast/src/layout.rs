@@ -8,11 +8,12 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::style::{Role, Sign, Style};
 
-/// A value longer than this many characters is cut on a terminal; its full form is in the
-/// JSON report.
+/// A value that an audit found and that is longer than this many characters is cut on a terminal; its
+/// full form is in the JSON report.
 const LONGEST_VALUE: usize = 200;
-/// Our own words and those of programs are longer than this only when something is wrong.
-const LONGEST_ADVICE: usize = 2000;
+/// What is said is never cut: an instruction or a cause without its end is none. This is a bound for
+/// what runs away, beyond the longest path and the longest text of a program that is kept.
+const LONGEST_TEXT: usize = 20_000;
 
 /// Where the body of a row begins, after its label.
 pub const LABEL: usize = 10;
@@ -39,24 +40,28 @@ impl Text {
     /// Text that may break at its spaces. What is hidden in it is escaped.
     #[must_use]
     pub fn say(self, role: Role, text: &str) -> Self {
-        self.words(
-            role,
-            &shorten(&model::printable(text.as_bytes()), LONGEST_VALUE),
-        )
+        self.words(role, &bounded(text))
     }
 
-    /// What a person is to do, or why something failed: it is never cut where it says so.
+    /// A value of the host, in a report whose JSON form has all of it.
     #[must_use]
-    pub fn advice(self, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()), LONGEST_ADVICE);
-        self.words(Role::Plain, &text)
+    pub fn value(self, text: &str) -> Self {
+        let text = model::printable(text.as_bytes());
+        match text.char_indices().nth(LONGEST_VALUE) {
+            None => self.words(Role::Plain, &text),
+            Some((at, _)) => {
+                let more = text.chars().count() - LONGEST_VALUE;
+                let head = format!("{}... ({more} more characters: --format json)", &text[..at]);
+                self.words(Role::Plain, &head)
+            }
+        }
     }
 
     /// Our own sentence, as long as it is. A command that ends it stays in one piece: a part of it
     /// is another command.
     #[must_use]
     pub fn sentence(self, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()), LONGEST_ADVICE);
+        let text = bounded(text);
         let command = [": sudo steadfast ", ": steadfast "]
             .iter()
             .find_map(|start| text.rfind(start));
@@ -104,7 +109,7 @@ impl Text {
     /// Text that stays on one line where that is possible at all.
     #[must_use]
     pub fn solid(mut self, role: Role, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()), LONGEST_VALUE);
+        let text = bounded(text);
         if !text.is_empty() {
             self.0.push(Piece::Word(role, text));
         }
@@ -114,7 +119,7 @@ impl Text {
     /// Text that stays in one piece, however long it is: a path.
     #[must_use]
     pub fn whole(mut self, role: Role, text: &str) -> Self {
-        let text = shorten(&model::printable(text.as_bytes()), LONGEST_VALUE);
+        let text = bounded(text);
         if !text.is_empty() {
             self.0.push(Piece::Whole(role, text));
         }
@@ -149,11 +154,15 @@ impl Text {
     }
 }
 
-fn shorten(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        None => text.to_owned(),
-        Some((at, _)) => format!("{}... ({} characters)", &text[..at], text.chars().count()),
+/// What is said, harmless.
+fn bounded(text: &str) -> String {
+    let mut text = model::printable(text.as_bytes());
+    if let Some((at, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        let more = text[at..].chars().count();
+        text.truncate(at);
+        text += &format!("... ({more} more characters)");
     }
+    text
 }
 
 /// A word as it is written.

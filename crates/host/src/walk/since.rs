@@ -1,6 +1,7 @@
 //! What of the local file systems was changed since a moment, by the times of change, which
 //! nobody can set (inode(7)). What was removed shows in its directory.
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::tree::Tree;
 
 /// This many are named; all are counted.
 const MOST_NAMED: usize = 200;
+/// So many are kept of each thread, to tell which directories only hold what is named beside them.
+const MOST_KEPT: usize = 10_000;
 
 /// A walk of a million files takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -46,30 +49,54 @@ pub(crate) fn changed_since(
         &|| Since {
             since,
             expected,
-            found: Outside::default(),
+            found: Vec::new(),
+            total: 0,
             until,
             cut: &cut,
         },
         &|_| (),
     );
-    let mut all = Outside {
+    let mut found = Vec::new();
+    let mut total = 0;
+    for visitor in visitors {
+        total += visitor.total;
+        found.extend(visitor.found);
+    }
+    let kept = found.len();
+    let mut paths = files(found);
+    let total = total - (kept - paths.len()) as u64;
+    paths.truncate(MOST_NAMED);
+    Ok(Outside {
+        paths,
+        total,
         // What there was no time for was not looked at either.
         unreadable: unreadable.total + u64::from(cut.load(Ordering::Relaxed)),
-        ..Outside::default()
-    };
-    for visitor in visitors {
-        all.total += visitor.found.total;
-        all.paths.extend(visitor.found.paths);
-    }
-    all.paths.sort();
-    all.paths.truncate(MOST_NAMED);
-    Ok(all)
+    })
+}
+
+/// What changed, in order, without directories that changed only in that they hold it: people ask for
+/// files. One alone stays, since what was removed leaves no other trace.
+fn files(found: Vec<Changed>) -> Vec<HostPath> {
+    let parents: BTreeSet<HostPath> = found.iter().filter_map(|one| one.path.parent()).collect();
+    let mut paths: Vec<HostPath> = found
+        .into_iter()
+        .filter(|one| !one.is_directory || !parents.contains(&one.path))
+        .map(|one| one.path)
+        .collect();
+    paths.sort();
+    paths
+}
+
+struct Changed {
+    path: HostPath,
+    is_directory: bool,
 }
 
 struct Since<'a> {
     since: Timestamp,
     expected: &'a Expected<'a>,
-    found: Outside,
+    found: Vec<Changed>,
+    total: u64,
     until: Instant,
     /// There was no time for all.
     cut: &'a AtomicBool,
@@ -112,10 +139,36 @@ impl Visit for Since<'_> {
         if is_directory && modified.is_ok_and(|modified| modified < self.since) {
             return Ok(());
         }
-        self.found.total += 1;
-        if self.found.paths.len() < MOST_NAMED {
-            self.found.paths.push(path);
+        self.total += 1;
+        if self.found.len() < MOST_KEPT {
+            self.found.push(Changed { path, is_directory });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Changed, files};
+    use model::HostPath;
+
+    #[test]
+    fn a_directory_is_named_only_where_nothing_in_it_is() {
+        let found = [
+            ("/srv", true),
+            ("/srv/new", true),
+            ("/srv/new/file", false),
+            ("/opt/emptied", true),
+            ("/etc/a", false),
+        ];
+        let found = found.map(|(path, is_directory)| Changed {
+            path: HostPath::literal(path),
+            is_directory,
+        });
+        let named: Vec<String> = files(found.into())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(named, ["/etc/a", "/opt/emptied", "/srv/new/file"]);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use host::{Applied, ApplyError, ApplyOptions, DecideAgain, LocalHost, Verdict};
 use model::plan::{LeftAlone, Patches, Selection};
-use model::{Action, Effect, HostPath, Observed, Plan, Probe};
+use model::{Action, ChangeId, ChangeState, Effect, HostPath, Observed, Plan, Probe};
 use plan::compare::{Difference, differences};
 
 use crate::context::{self, Context};
@@ -24,6 +24,7 @@ use crate::show::effect::{Seen, describe, is_secret};
 use crate::show::events::Lines;
 use crate::style::Style;
 use crate::survey::{self, Selectors, Survey};
+use crate::typed::with_state;
 
 /// Carry out a plan, verify the result, and take it back if it fails
 ///
@@ -229,11 +230,27 @@ pub fn recover_first(context: &Context) -> Result<(), Failure> {
     }
     let host = LocalHost::running().map_err(|error| Failure::because(Exit::Unchecked, error))?;
     match context::recover(&host, &state)? {
-        Exit::NeedsPerson => Err(Failure::new(
-            Exit::NeedsPerson,
-            "an earlier change needs a person first",
-            "steadfast history, then steadfast show CHANGE",
-        )),
+        Exit::NeedsPerson => {
+            let history = state.history().map_err(context::refused)?;
+            let mut stuck = history
+                .iter()
+                .filter(|one| one.state == ChangeState::NeedsHuman);
+            let (what, shown) = match stuck.next() {
+                Some(change) => (
+                    format!("change {}", change.id),
+                    with_state(&format!("steadfast recover {}", change.id)),
+                ),
+                None => (
+                    "an earlier change".to_owned(),
+                    with_state("steadfast history"),
+                ),
+            };
+            Err(Failure::new(
+                Exit::NeedsPerson,
+                format_args!("{what} needs a person first"),
+                format_args!("nothing was changed; what differs, and what ends it: {shown}"),
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -586,13 +603,29 @@ fn conclude(applied: &Applied) -> Exit {
         Applied::Nothing | Applied::Committed(_) => Exit::AsWanted,
         Applied::AwaitingConfirmation(id, deadline) => {
             crate::say(format_args!(
-                "change {id} is in effect, and is taken back at {deadline:.0} unless it is confirmed:\n\
-                 steadfast confirm {id}"
+                "change {id} is in effect, and is taken back at {deadline:.0} unless it is confirmed: {}",
+                with_state(&format!("steadfast confirm {id}"))
             ));
             Exit::AsWanted
         }
-        Applied::PartlyTakenBack { .. } => Exit::TakenBack,
-        Applied::TakenBack { verified: true, .. } => Exit::TakenBack,
-        Applied::TakenBack { .. } | Applied::NeedsHuman { .. } => Exit::NeedsPerson,
+        Applied::PartlyTakenBack { id, .. }
+        | Applied::TakenBack {
+            id, verified: true, ..
+        } => {
+            say_next(*id);
+            Exit::TakenBack
+        }
+        Applied::TakenBack { id, .. } | Applied::NeedsHuman { id, .. } => {
+            say_next(*id);
+            Exit::NeedsPerson
+        }
     }
+}
+
+/// Where a failure can be read again, by whoever comes to it later.
+fn say_next(id: ChangeId) {
+    crate::say(format_args!(
+        "what failed, and why: {}",
+        with_state(&format!("steadfast show {id}"))
+    ));
 }

@@ -7,12 +7,12 @@ use std::str::FromStr;
 use advisory::assess::Finding;
 use host::packages::{kernel, owners};
 use host::{
-    ApplyOptions, ChangeRecord, Choice, LocalHost, Obstacle, RecoverError, Recovery, State,
+    ApplyOptions, ChangeRecord, Choice, Left, LocalHost, Obstacle, RecoverError, Recovery, State,
     TakeBackError, UndoError, Undone,
 };
 use jiff::Timestamp;
 use model::count::{first_of, plural};
-use model::{ChangeState, Effect, HostPath, PackageUpgrade, Plan, Risk};
+use model::{ChangeId, ChangeState, Effect, HostPath, PackageUpgrade, Plan, Risk};
 
 use crate::assessing::{Effects, NewVersion, Outlook, Terms};
 use crate::context::{self, Context};
@@ -38,7 +38,11 @@ use crate::typed::with_state;
 #[command(
     after_help = "Examples:\n  sudo steadfast undo last\n  sudo steadfast undo c-19 --yes --confirm-within 5m\n  \
     sudo steadfast undo c-19 --except /etc/motd\n  sudo steadfast undo c-19 --keep-theirs\n\n\
-    Of a change that is undone in part the rest is in effect, and is undone by another undo."
+    Of a change that is undone in part the rest is in effect, and is undone by another undo.\n\n\
+    Exit codes: 0 when all that was asked for is taken back; 1 when something of it stays, since others \
+    changed it or need it by now; 3 when something could not be looked at afterwards; 4 when the undo \
+    failed, and the change is in effect again; 5 when a person is needed: what is in the way is named, \
+    and nothing was touched, or the host is neither as before nor as planned."
 )]
 pub struct Args {
     /// The change: c-19, 19, `last`, or the beginning of its plan's id; without it, the one that
@@ -131,7 +135,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
              it is put back",
             change.id
         )),
-        _ => brings_back(&record.plan, context.directory()),
+        _ => brings_back(change.id, &record.plan, context.directory()),
     }
     let question = format!("take back change {}?", change.id);
     if !context::consent(args.yes, &question)? {
@@ -171,7 +175,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         drop(lines.show(&event));
     })
     .map_err(|error| refusal(error, &record.plan))?;
-    let exit = conclude(&undone);
+    let exit = conclude(&undone, !args.only.is_empty() || !args.except.is_empty());
     context::expire(&host, &state);
     Ok(exit)
 }
@@ -239,8 +243,20 @@ fn take_back_waiting(
 /// Packages that are named before an undo of many.
 const NAMED: usize = 8;
 
+/// The first of these, and where the others are.
+fn named(id: ChangeId, names: &[String]) -> String {
+    match names.len() > NAMED {
+        true => format!(
+            "{} ({})",
+            first_of(names, NAMED),
+            with_state(&format!("steadfast show {id}"))
+        ),
+        false => names.join(", "),
+    }
+}
+
 /// Says which older versions come back, and what the feeds say of them.
-fn brings_back(plan: &Plan, state: &Path) {
+fn brings_back(id: ChangeId, plan: &Plan, state: &Path) {
     let packages: Vec<&PackageUpgrade> = plan
         .actions
         .iter()
@@ -264,7 +280,7 @@ fn brings_back(plan: &Plan, state: &Path) {
                 1 => "1 package goes".to_owned(),
                 more => format!("{more} packages go"),
             },
-            first_of(&names, NAMED)
+            named(id, &names)
         ));
     }
     if !old.is_empty() {
@@ -276,7 +292,7 @@ fn brings_back(plan: &Plan, state: &Path) {
         crate::say(format_args!(
             "this brings back the older versions of {}: {}",
             plural(old.len(), "package"),
-            first_of(&names, NAMED)
+            self::named(id, &names)
         ));
     }
     takes_kernel(&packages);
@@ -379,7 +395,8 @@ fn first_names(findings: &[Finding]) -> String {
     }
 }
 
-fn conclude(undone: &Undone) -> Exit {
+/// `named`: the person said which part is taken back.
+fn conclude(undone: &Undone, named: bool) -> Exit {
     match undone {
         Undone::Done {
             id,
@@ -431,12 +448,13 @@ fn conclude(undone: &Undone) -> Exit {
                 .cloned()
                 .collect();
             say_left("not as they were before the change", &paths(&others));
-            Exit::AsWanted
+            ended_as(left, named)
         }
         Undone::AwaitingConfirmation(id, deadline) => {
             crate::say(format_args!(
                 "change {id} is undone, and is put into effect again at {deadline:.0} unless the \
-                 undo is confirmed:\nsteadfast confirm {id}"
+                 undo is confirmed: {}",
+                with_state(&format!("steadfast confirm {id}"))
             ));
             Exit::AsWanted
         }
@@ -453,6 +471,19 @@ fn conclude(undone: &Undone) -> Exit {
             crate::say(format_args!("change {id} could not be taken back: {why}"));
             Exit::NeedsPerson
         }
+    }
+}
+
+/// What was left as it was asked for by its name (`--only`, `--except`) is as wanted; what others made
+/// it stay, nobody knew before.
+pub fn ended_as(left: &Left, named: bool) -> Exit {
+    let standing = !left.standing.is_empty() && !named;
+    // What changed outside of its write set is named, and was never to be taken back.
+    let stays = standing || !left.theirs.is_empty() || !left.stays.is_empty();
+    match (stays, left.unseen.is_empty()) {
+        (true, _) => Exit::Findings,
+        (false, false) => Exit::Unchecked,
+        (false, true) => Exit::AsWanted,
     }
 }
 
@@ -531,7 +562,10 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             "nothing was touched; --except PATH takes the rest back",
         ),
         UndoError::Choice(_) => (Exit::BadInput, "nothing was touched"),
-        UndoError::NotCommitted { .. } => (Exit::BadInput, "steadfast history lists the changes"),
+        UndoError::NotCommitted { .. } => (
+            Exit::BadInput,
+            "nothing was touched; steadfast history lists the changes",
+        ),
         UndoError::OutOfOrder { .. } => (Exit::BadInput, "nothing was touched"),
         UndoError::Irreversible { .. } => (Exit::NeedsPerson, "nothing was touched"),
         UndoError::Lock(_) => (Exit::Findings, "nothing was touched; try again later"),
@@ -565,9 +599,7 @@ fn show_obstacles(obstacles: &[Obstacle]) -> std::io::Result<()> {
             let owner = owner.map(|package| format!("; it is of the package {package}"));
             let mut paper = Paper::new(&mut err, &style);
             let text = Text::new().say(Role::Strong, &obstacle.what).gap(1);
-            // Each reason by itself: a text is cut where it is too long.
-            let why = obstacle.why.split_inclusive("; ");
-            let text = why.fold(text, |text, why| text.plain(why));
+            let text = text.plain(&obstacle.why);
             paper.line(&text.plain(owner.as_deref().unwrap_or_default()))?;
         }
         if let Some((left, now)) = &obstacle.difference {
@@ -575,8 +607,98 @@ fn show_obstacles(obstacles: &[Obstacle]) -> std::io::Result<()> {
         }
     }
     if obstacles.len() > OBSTACLES {
-        let more = format!("and {}", plural(obstacles.len() - OBSTACLES, "more place"));
+        // Each undo shows the first of those that are left.
+        let more = format!(
+            "and {}: the next undo shows those that are left then",
+            plural(obstacles.len() - OBSTACLES, "more place")
+        );
         Paper::new(&mut err, &style).line(&Text::new().plain(&more))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, Left, ended_as};
+    use model::{HostPath, Outside};
+
+    /// What was asked for by its name is as wanted; what stays for others' sake is not known before.
+    #[test]
+    fn what_stays_decides_the_exit_code() {
+        let place = || vec!["/etc/motd".to_owned()];
+        let path = || vec![HostPath::literal("/etc/motd")];
+        let outside = Outside {
+            paths: path(),
+            total: 1,
+            unreadable: 0,
+        };
+        for (what, left, named, exit) in [
+            ("whole", Left::default(), false, Exit::AsWanted),
+            (
+                "--except",
+                Left {
+                    standing: place(),
+                    ..Left::default()
+                },
+                true,
+                Exit::AsWanted,
+            ),
+            (
+                "--keep-theirs, a value",
+                Left {
+                    standing: place(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Findings,
+            ),
+            (
+                "--keep-theirs, a file",
+                Left {
+                    theirs: path(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Findings,
+            ),
+            (
+                "others need it",
+                Left {
+                    stays: place(),
+                    ..Left::default()
+                },
+                true,
+                Exit::Findings,
+            ),
+            (
+                "outside",
+                Left {
+                    outside,
+                    ..Left::default()
+                },
+                false,
+                Exit::AsWanted,
+            ),
+            (
+                "written anew",
+                Left {
+                    anew: path(),
+                    ..Left::default()
+                },
+                false,
+                Exit::AsWanted,
+            ),
+            (
+                "not looked at",
+                Left {
+                    unseen: place(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Unchecked,
+            ),
+        ] {
+            assert_eq!(ended_as(&left, named), exit, "{what}");
+        }
+    }
 }

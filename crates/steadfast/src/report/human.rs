@@ -290,9 +290,9 @@ fn drifts(paper: &mut Paper<'_>, drifts: &[Drifted], id_column: usize) -> io::Re
             state = state.plain(&first.resource).solid(Role::Plain, ":").gap(1);
         }
         state = state
-            .plain(&format!("found {},", first.observed))
+            .value(&format!("found {},", first.observed))
             .gap(1)
-            .plain(&format!("wanted {}", first.wanted));
+            .value(&format!("wanted {}", first.wanted));
         let mut places = group.iter().flat_map(|drift| places(drift));
         if group.len() == 1 {
             one_place(paper, state, places.by_ref().collect(), id_column)?;
@@ -313,7 +313,7 @@ fn drifts(paper: &mut Paper<'_>, drifts: &[Drifted], id_column: usize) -> io::Re
             paper.indented(LABEL, &text)?;
         }
         if let Some(by_hand) = &first.by_hand {
-            let text = Text::new().say(Role::Wary, "by hand: ").advice(by_hand);
+            let text = Text::new().say(Role::Wary, "by hand: ").plain(by_hand);
             paper.indented(LABEL, &text)?;
         }
     }

@@ -43,7 +43,7 @@ pub fn write(
     let times = format!("began {}{ended} (UTC)", minute(change.started));
     row(&mut paper, "when", &times)?;
     if let Some(note) = &change.note {
-        paper.row(Role::Wary, "note", &Text::new().advice(note))?;
+        paper.row(Role::Wary, "note", &Text::new().plain(note))?;
     }
     match &change.restart {
         None => {}

@@ -1,12 +1,12 @@
 //! Shows what happens while a plan is carried out, or a change is taken back: a line
 //! for each thing that was done, with its time, and at the end what is true now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
 use host::Event;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::{Action, ActionId, ChangeId, Effect, HostPath, Outside, Plan, UnitOp};
 
 use super::effect::{Seen, describe, is_secret};
@@ -18,6 +18,10 @@ use crate::typed::with_state;
 const TIME_COLUMN: usize = 58;
 /// Paths that are named as they are put back: nobody reads the thousands of an upgrade.
 const PATHS: usize = 40;
+/// So few of what packages bring are named one by one too.
+const PARTS: usize = 5;
+/// Directories that are named of where the parts of packages lie.
+const FOLDERS: usize = 3;
 /// Paths that are named of those that changed meanwhile.
 const OUTSIDE: usize = 20;
 /// Lines shown of what a program said.
@@ -33,13 +37,19 @@ pub struct Lines<'a> {
     live: bool,
     /// The present line is one that will be written over.
     ticking: bool,
+    /// The change, from when it is in the journal on.
+    id: Option<ChangeId>,
+    /// Somebody asked for it to be taken back: what the end says of it is said by the command.
+    asked: bool,
     /// Some of the change was taken back, or could not be.
     taken_back: bool,
     stuck: bool,
     /// Something was named that is not known to be as it was.
     not_as_before: bool,
-    /// Paths that were put back, since the last end.
+    /// Paths that were put back, since the last end, but for parts of packages.
     put_back: usize,
+    /// Parts of packages that were put back, since the last end.
+    parts: Vec<HostPath>,
     /// All of them: where a set's taking back did not work out, the whole change goes back, and
     /// what was said is not said again.
     told: BTreeSet<HostPath>,
@@ -62,10 +72,13 @@ impl<'a> Lines<'a> {
             plan,
             live,
             ticking: false,
+            id: None,
+            asked: false,
             taken_back: false,
             stuck: false,
             not_as_before: false,
             put_back: 0,
+            parts: Vec::new(),
             told: BTreeSet::new(),
             said_stuck: BTreeSet::new(),
             said: Vec::new(),
@@ -81,7 +94,11 @@ impl<'a> Lines<'a> {
             write!(self.out, "\r\x1b[K")?;
         }
         match event {
-            Event::Waiting { .. } | Event::Recorded { .. } => Ok(()),
+            Event::Waiting { .. } => Ok(()),
+            Event::Recorded { id } => {
+                self.id = Some(*id);
+                Ok(())
+            }
             Event::Imaged { paths, took } => {
                 let files = if *paths == 1 { "file" } else { "files" };
                 self.done(&format!("before-image of {paths} {files}"), *took)
@@ -147,28 +164,34 @@ impl<'a> Lines<'a> {
                 self.line(self.style.sign(Sign::Done), Role::Good, &text)
             }
             // Asked for, so nothing failed.
-            Event::TakingBack { why, .. } if why == "undo" => self.line(
-                self.style.sign(Sign::Waiting),
-                Role::Plain,
-                &Text::new().plain("taking it back"),
-            ),
+            Event::TakingBack { why, .. } if why == "undo" => {
+                self.asked = true;
+                self.line(
+                    self.style.sign(Sign::Waiting),
+                    Role::Plain,
+                    &Text::new().plain("taking it back"),
+                )
+            }
             Event::TakingBack { why, .. } => {
                 self.stuck = false;
                 let why = if self.is_said(why) { "" } else { why };
                 self.failed("taking it back", why)
             }
             Event::PutBack { path } if !self.told.insert(path.clone()) => Ok(()),
+            Event::PutBack { path } if is_part_of_package(path) => {
+                self.parts.push(path.clone());
+                Ok(())
+            }
             Event::PutBack { .. } if self.put_back >= PATHS => {
                 self.put_back += 1;
                 Ok(())
             }
             Event::PutBack { path } => {
                 self.put_back += 1;
-                let text = Text::new().plain(&format!("put back {path}"));
-                self.line(self.style.sign(Sign::Done), Role::Good, &text)
+                self.was_put_back(&path.to_string())
             }
             Event::TakenBack { id, same, of } => {
-                self.more_put_back()?;
+                self.more_put_back(*id)?;
                 self.taken_back(*id, *same, *of)
             }
             Event::Outside { found } => {
@@ -177,6 +200,14 @@ impl<'a> Lines<'a> {
                 let mut paper = Paper::new(&mut *self.out, self.style);
                 for path in found.paths.iter().take(OUTSIDE) {
                     paper.indented(5, &Text::new().plain(&path.to_string()))?;
+                }
+                let more = found.paths.len().saturating_sub(OUTSIDE);
+                if more > 0 {
+                    let all = self.id.map_or_else(String::new, |id| {
+                        format!(": {}", with_state(&format!("steadfast show {id}")))
+                    });
+                    let text = format!("and {more} more{all}");
+                    paper.indented(5, &Text::new().plain(&text))?;
                 }
                 Ok(())
             }
@@ -207,14 +238,29 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// How many paths were put back beyond those that were named.
-    fn more_put_back(&mut self) -> io::Result<()> {
-        let more = std::mem::take(&mut self.put_back).saturating_sub(PATHS);
-        if more == 0 {
-            return Ok(());
-        }
-        let text = Text::new().plain(&format!("put back {more} more"));
+    fn was_put_back(&mut self, what: &str) -> io::Result<()> {
+        let text = Text::new().plain(&format!("put back {what}"));
         self.line(self.style.sign(Sign::Done), Role::Good, &text)
+    }
+
+    /// What was put back beyond what was named: the parts of packages by where they lie, and how many
+    /// others.
+    fn more_put_back(&mut self, id: ChangeId) -> io::Result<()> {
+        let parts = std::mem::take(&mut self.parts);
+        let more = std::mem::take(&mut self.put_back).saturating_sub(PATHS);
+        if parts.len() <= PARTS {
+            for path in &parts {
+                self.was_put_back(&path.to_string())?;
+            }
+        } else {
+            let what = format!("{} in {}", plural(parts.len(), "file"), folders(&parts));
+            self.was_put_back(&what)?;
+        }
+        if more > 0 {
+            let each = with_state(&format!("steadfast show {id} --format json"));
+            self.was_put_back(&format!("{} (each: {each})", plural(more, "more file")))?;
+        }
+        Ok(())
     }
 
     /// One change set or all of them: what was taken back, and what of it was checked.
@@ -233,6 +279,13 @@ impl<'a> Lines<'a> {
             };
             let sign = self.style.sign(Sign::Done);
             return self.line(sign, Role::Good, &Text::new().plain(&text));
+        }
+        // Others may have written the rest meanwhile, and then nobody is needed.
+        if self.asked && !self.stuck {
+            let text = format!(
+                "{same} of {of} {files} checked, and as before; the others are named below"
+            );
+            return self.line("!", Role::Wary, &Text::new().plain(&text));
         }
         let text = format!("taken back in part: {same} of {of} {files} are as before");
         self.failed(&text, "")?;
@@ -335,7 +388,11 @@ impl<'a> Lines<'a> {
             paper.indented(5, &Text::new().plain(line.trim_end()))?;
         }
         if lines.len() > SAID_LINES {
-            let more = format!("... {}", plural(lines.len() - SAID_LINES, "more line"));
+            let all = self.id.map_or_else(String::new, |id| {
+                format!(": {}", with_state(&format!("steadfast show {id}")))
+            });
+            let more = plural(lines.len() - SAID_LINES, "more line");
+            let more = format!("... {more}{all}");
             paper.indented(5, &Text::new().say(Role::Dim, &more))?;
         }
         self.out.flush()
@@ -352,6 +409,32 @@ impl<'a> Lines<'a> {
         Paper::new(&mut *self.out, self.style).line(&Text::new().say(role, text))?;
         self.out.flush()
     }
+}
+
+/// Is it of what packages bring by the hundred, and nobody but their maintainers writes? Their
+/// configuration, data and units of one's own lie elsewhere.
+fn is_part_of_package(path: &HostPath) -> bool {
+    const PLACES: [&str; 4] = ["/usr/", "/var/lib/dpkg/", "/var/cache/", "/var/lib/apt/"];
+    let path = path.as_bytes();
+    !path.starts_with(b"/usr/local/")
+        && PLACES
+            .iter()
+            .any(|place| path.starts_with(place.as_bytes()))
+}
+
+/// Where these lie, by directories of three names, those with the most first.
+fn folders(paths: &[HostPath]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for path in paths {
+        let text = path.to_string();
+        let names: Vec<&str> = text.split('/').collect();
+        let depth = names.len().saturating_sub(1).min(4);
+        *counts.entry(names[..depth].join("/")).or_default() += 1;
+    }
+    let mut folders: Vec<(String, usize)> = counts.into_iter().collect();
+    folders.sort_by(|(one, fewer), (other, more)| more.cmp(fewer).then_with(|| one.cmp(other)));
+    let names: Vec<String> = folders.into_iter().map(|(name, _)| name).collect();
+    first_of(&names, FOLDERS)
 }
 
 /// How much changed that is no part of the change.

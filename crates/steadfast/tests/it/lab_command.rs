@@ -88,7 +88,7 @@ fn nothing_is_run_where_others_work_is_left() {
     host.steadfast(&["undo", "last", "--yes"])
         .expect(5, &["/etc/shop.conf"]);
     host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
-        .expect(0, &["/etc/shop.conf", "`/bin/rm /root/made` was not run"]);
+        .expect(1, &["/etc/shop.conf", "`/bin/rm /root/made` was not run"]);
     assert_eq!(
         host.shell("ls /root; cat /etc/shop.conf"),
         "made\nsize = 2\n"

@@ -230,7 +230,7 @@ time.sleep(3000)
         ],
     );
     assert!(!said.err.contains("scratch"), "{said}");
-    host.steadfast(&["history"]).expect(0, &["services only"]);
+    host.steadfast(&["history"]).expect(0, &["first.service"]);
     host.shell(&format!(
         "kill {id}; while test -e /proc/{id}; do sleep 0.05; done"
     ));

@@ -114,6 +114,13 @@ fn a_lost_journal_or_key_is_said() {
     host.steadfast(&audit).expect(3, &[lost]);
     let json = host.steadfast(&["audit", "--role", "mine", "--format", "json"]);
     assert!(json.out.contains("unended_unknown"), "{json}");
+    // Also where the before-images are gone with it.
+    host.shell("mv /var/lib/steadfast/images /root/images");
+    host.steadfast(&["history"]).expect(
+        5,
+        &[lost, "mv /var/lib/steadfast /var/lib/steadfast.damaged"],
+    );
+    host.shell("mv /root/images /var/lib/steadfast/");
     host.shell("mv /root/kept/* /var/lib/steadfast/; mv /var/lib/steadfast/key /root/kept/");
     host.steadfast(&["history"])
         .expect(5, &["Put the key back from a backup"]);

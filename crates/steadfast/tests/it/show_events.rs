@@ -223,3 +223,133 @@ fn only_a_terminal_sees_the_time_run() {
         "{still:?}"
     );
 }
+
+/// Case C5 of the sysadmin's look: `... (404 characters)` stood where the cause began.
+#[test]
+fn a_cause_is_never_cut() {
+    let why = format!(
+        "{}: createdb: database \"appdb\" already exists",
+        "the fix ended badly ".repeat(60)
+    );
+    let failed = Event::TakingBack {
+        id: ID,
+        why: why.clone(),
+    };
+    let text = rendered(&[failed], None, &Style::plain(80, true), false);
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&text).contains(&words(&why)), "{text}");
+}
+
+/// Case C15: forty translations stood before the few paths that matter.
+#[test]
+fn parts_of_packages_are_counted_and_what_people_write_is_named() {
+    let put_back = |path: &str| Event::PutBack {
+        path: HostPath::from_bytes(path.as_bytes()).expect("absolute"),
+    };
+    let mut events: Vec<Event> = (0..200)
+        .map(|number| put_back(&format!("/usr/share/locale/l{number}/LC_MESSAGES/demo.mo")))
+        .collect();
+    events.extend(["/usr/bin/demo", "/etc/demo.conf", "/usr/local/bin/mine"].map(put_back));
+    events.push(Event::TakenBack {
+        id: ID,
+        same: 203,
+        of: 203,
+    });
+    let text = rendered(&events, None, &Style::plain(100, true), false);
+    assert_eq!(
+        text,
+        " ✓ put back /etc/demo.conf\n \
+          ✓ put back /usr/local/bin/mine\n \
+          ✓ put back 201 files in /usr/share/locale, /usr/bin\n \
+          ✓ taken back: 203 of 203 files checked, and as before\n"
+    );
+    // A few are named.
+    let few = [
+        put_back("/usr/bin/demo"),
+        Event::TakenBack {
+            id: ID,
+            same: 1,
+            of: 1,
+        },
+    ];
+    let text = rendered(&few, None, &Style::plain(100, true), false);
+    assert!(text.contains("put back /usr/bin/demo\n"), "{text}");
+    // Of many others each is found where the line says.
+    let mut many: Vec<Event> = (0..50)
+        .map(|number| put_back(&format!("/srv/{number}")))
+        .collect();
+    many.push(Event::TakenBack {
+        id: ID,
+        same: 50,
+        of: 50,
+    });
+    let text = rendered(&many, None, &Style::plain(100, true), false);
+    assert!(
+        text.contains("put back 10 more files (each: steadfast show c-19 --format json)"),
+        "{text}"
+    );
+}
+
+/// Where the set's way back does not work out, the whole change goes back: what was said is not said again.
+#[test]
+fn one_way_back_is_told_once() {
+    let put_back = |path: &str| Event::PutBack {
+        path: HostPath::from_bytes(path.as_bytes()).expect("absolute"),
+    };
+    let failed = || Event::TakingBack {
+        id: ID,
+        why: "ssh.service did not stay up".to_owned(),
+    };
+    let events = [
+        failed(),
+        put_back("/etc/a"),
+        failed(),
+        put_back("/etc/a"),
+        put_back("/etc/b"),
+    ];
+    let text = rendered(&events, None, &Style::plain(80, true), false);
+    for once in ["did not stay up", "/etc/a", "/etc/b"] {
+        assert_eq!(text.matches(once).count(), 1, "{once}: {text}");
+    }
+}
+
+/// Lines that are not shown are found where it says.
+#[test]
+fn what_is_not_shown_of_a_failure_has_its_place() {
+    let failed = Event::Failed {
+        action: ActionId(0),
+        why: "a line\n".repeat(30),
+    };
+    let text = rendered(
+        &[Event::Recorded { id: ID }, failed],
+        None,
+        &Style::plain(80, true),
+        false,
+    );
+    assert!(
+        text.contains("... 10 more lines: steadfast show c-19"),
+        "{text}"
+    );
+}
+
+/// What others wrote while an undo was at work is no failure of it: its end says which places these are.
+#[test]
+fn an_undo_beside_others_needs_no_person() {
+    let events = [
+        Event::TakingBack {
+            id: ID,
+            why: "undo".to_owned(),
+        },
+        Event::TakenBack {
+            id: ID,
+            same: 45,
+            of: 53,
+        },
+    ];
+    let text = rendered(&events, None, &Style::plain(80, true), false);
+    assert!(
+        text.contains("45 of 53 files checked, and as before"),
+        "{text}"
+    );
+    assert!(!text.contains("needs a person"), "{text}");
+}

@@ -606,7 +606,7 @@ fn rehearsed(
         .map_err(|error| match &error {
             UpgradeError::Fails { packages, .. } => {
                 let help = way_around(state, selection, packages);
-                Failure::with_help(Exit::Findings, error, help)
+                Failure::with_help(Exit::TakenBack, error, help)
             }
             UpgradeError::NoRoom { .. } => Failure::with_help(Exit::Findings, error, NOT_REHEARSED),
             UpgradeError::Act(_) | UpgradeError::Rehearse(_) => {
@@ -621,7 +621,7 @@ fn rehearsed(
     match rehearsed.broken.first_key_value() {
         None => Ok(rehearsed),
         Some((check, said)) => Err(Failure::new(
-            Exit::Findings,
+            Exit::TakenBack,
             format_args!(
                 "after the upgrade, on a copy of this host, `{}` fails: {said}",
                 check.shown()
