@@ -10,6 +10,7 @@ mod images;
 mod mine;
 mod sets;
 mod settle;
+mod summary;
 mod work;
 
 use std::cell::OnceCell;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::count::{first_of, plural};
+use model::count::plural;
 use model::plan::{PlanError, check_format};
 use model::{
     ActionId, Change, ChangeId, ChangeState, Effect, Observed, Outside, Plan, Premise, Probe, Risk,
@@ -34,7 +35,6 @@ use crate::confirm::Guard;
 use crate::crash::CrashPoints;
 use crate::elsewhere;
 use crate::event::Event;
-use crate::install::OWN;
 use crate::journal::{Header, JournalError};
 use crate::lock::{Lock, LockError};
 use crate::state::{State, StateError, digest_of};
@@ -258,7 +258,7 @@ pub(crate) fn apply_as(
             started: (options.now)(),
             ended: None,
             by: options.by.clone(),
-            summary: summary(plan),
+            summary: summary::summary(plan),
             serves: serves(plan),
             note: None,
             expired: None,
@@ -336,53 +336,6 @@ pub(crate) fn is_large(plan: &Plan) -> bool {
     plan.actions
         .iter()
         .any(|action| matches!(action.effect, Effect::Upgrade { .. }))
-}
-
-/// Packages that the summary of a change names.
-const NAMED: usize = 2;
-
-fn summary(plan: &Plan) -> String {
-    if serves(plan) == [OWN] {
-        return "Steadfast's recovery at boot".to_owned();
-    }
-    let mut paths = BTreeSet::new();
-    let (mut others, mut packages) = (0, Vec::new());
-    for action in &plan.actions {
-        if let Effect::Upgrade {
-            packages: some,
-            removals,
-            unfinished,
-            ..
-        } = &action.effect
-        {
-            if !unfinished.is_empty() {
-                let names = first_of(unfinished, NAMED);
-                return format!("finish what dpkg left unfinished: {names}");
-            }
-            packages.extend(removals.iter().map(|one| format!("{} removed", one.name)));
-            packages.extend(some.iter().map(|one| format!("{} {}", one.name, one.to)));
-            continue;
-        }
-        match action.effect.path() {
-            Some(path) => {
-                paths.insert(path);
-            }
-            None if action.effect.is_activation() => {}
-            None => others += 1,
-        }
-    }
-    let count = |number: usize, one: &str| (number > 0).then(|| plural(number, one));
-    let upgrades = (!packages.is_empty()).then(|| first_of(&packages, NAMED));
-    let parts = [
-        upgrades,
-        count(paths.len(), "path"),
-        count(others, "other action"),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    match parts.is_empty() {
-        true => "services only".to_owned(),
-        false => parts.join(", "),
-    }
 }
 
 fn serves(plan: &Plan) -> Vec<String> {
