@@ -17,7 +17,7 @@ use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 #[serde(deny_unknown_fields)]
 pub struct AccountsWhere {
     pub test: AccountTest,
-    /// Names that are left alone.
+    /// Names that are left out.
     #[serde(default)]
     pub except: Vec<String>,
 }

@@ -30,8 +30,8 @@ pub struct Sysctl {
     /// network interface, and about those to come (`default`). Where the kernel takes the value
     /// of `all` into account as well, the one that results counts.
     pub key: String,
-    /// What the value must be, now and at boot. A parameter that no file sets is left
-    /// alone while its running value holds.
+    /// What the value must be, now and at boot. A parameter that no file sets stays
+    /// as it is while its running value holds.
     pub value: Expectation,
 }
 

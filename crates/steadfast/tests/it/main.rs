@@ -76,3 +76,4 @@ mod vulns_policy;
 mod vulns_real;
 mod vulns_told;
 mod webdriver;
+mod words;

@@ -16,7 +16,7 @@ use crate::{Answers, Drift, Edit, Judgement, Kind, Phase};
 #[serde(deny_unknown_fields)]
 pub struct SudoLimit {
     pub forbid: Forbidden,
-    /// Users (`deploy`) and groups (`%ops`) that are left alone.
+    /// Users (`deploy`) and groups (`%ops`) that are left out.
     #[serde(default)]
     pub except: Vec<String>,
 }
