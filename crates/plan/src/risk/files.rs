@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use model::{Effect, HostPath, Mode};
+use resource::kind::administrators::is_way_to_root;
 use resource::kind::sudoers;
 use resource::notify::carries_connections;
 use resource::{Answers, Seen};
@@ -323,6 +324,9 @@ const UNITS: [&str; 8] = [
     "/lib/systemd/system",
 ];
 
+/// By these people become root.
+const PROGRAMS_OF_ROOT: [&[u8]; 4] = [b"/usr/bin/sudo", b"/bin/sudo", b"/usr/bin/su", b"/bin/su"];
+
 /// Directories that everybody's way leads through.
 const WAYS: [&str; 9] = [
     "/", "/etc", "/usr", "/usr/bin", "/usr/lib", "/bin", "/lib", "/home", "/var",
@@ -344,6 +348,7 @@ pub(super) fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
     let (hold, why) = match held(path) {
         Some(found) => found?,
         None if is_keys(path) => (Hold::Keys, "people sign in with the keys in it"),
+        None if is_way_to_root(path) => (Hold::Root, "administrators become root through it"),
         None => return None,
     };
     let why = format!("{path}: {why}");
@@ -504,7 +509,10 @@ fn is_setting(statement: &str) -> bool {
 fn is_mild(statement: &str) -> bool {
     match is_setting(statement) {
         true => !DANGEROUS.iter().any(|option| statement.contains(option)),
-        false => !statement.contains('!') && !statement.contains("_Alias"),
+        // What is no rule may be a mistake that sudo refuses the whole file for, or leads elsewhere.
+        false => {
+            statement.contains('=') && !statement.contains('!') && !statement.contains("_Alias")
+        }
     }
 }
 
@@ -531,7 +539,7 @@ fn meta_is_harmless(hold: Hold, effect: &Effect, path: &HostPath) -> bool {
     let is_roots = owner.is_none_or(|owner| owner == "root");
     match hold {
         // A program that gives rights needs its set-id bit.
-        Hold::Root if path.as_bytes() == b"/usr/bin/sudo" => {
+        Hold::Root if PROGRAMS_OF_ROOT.contains(&path.as_bytes()) => {
             is_roots && !opens(0o022) && has_bits(effect, 0o4111)
         }
         Hold::Root | Hold::Sudoers | Hold::Limits => is_roots && !opens(0o022),

@@ -346,6 +346,15 @@ fn each_thing_has_its_risk() {
             put("/etc/sudoers.d/new", "Defaults timestamp_timeout=5\n"),
             Access,
         ),
+        (put("/etc/sudoers.d/new", "oops\n"), Connectivity),
+        (
+            put("/etc/sudoers.d/new", "@include /etc/elsewhere\n"),
+            Connectivity,
+        ),
+        (put("/usr/bin/su", "x"), Connectivity),
+        (put("/usr/libexec/sudo/sudoers.so", "x"), Connectivity),
+        (set("/usr/bin/su", 0o755, Some("root")), Connectivity),
+        (set("/usr/bin/su", 0o4755, Some("root")), None),
         (
             put("/etc/sudoers.d/unread", "Defaults use_pty\n"),
             Connectivity,

@@ -83,10 +83,13 @@ impl Kind for AdminLogin {
         probes.extend(of_sshd);
         probes.extend(pam_stack::read(seen, "sshd").1);
         probes.push(Probe::Accounts);
+        probes.push(Probe::Sysctl {
+            key: sudoers::HOSTNAME.to_owned(),
+        });
         probes.push(effective::probe(Vec::new()));
         if let Ok(accounts) = known(seen) {
             let connections = connections(&config);
-            for administrator in administrators(&sudoers, accounts)
+            for administrator in administrators(&sudoers, accounts, sudoers::hostname(seen))
                 .iter()
                 .take(MOST_ADMINISTRATORS)
             {
@@ -110,7 +113,7 @@ impl Kind for AdminLogin {
         let (config, _) = config::read(seen);
         let (pam, _) = pam_stack::read(seen, "sshd");
         let connections = connections(&config);
-        let administrators = administrators(&sudoers, accounts);
+        let administrators = administrators(&sudoers, accounts, sudoers::hostname(seen));
         let mut drifts = Vec::new();
         let mut able = 0;
         for administrator in administrators.iter().take(MOST_ADMINISTRATORS) {

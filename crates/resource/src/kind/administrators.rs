@@ -32,7 +32,7 @@ pub fn may_administer(name: &str, seen: &Answers) -> Option<bool> {
     let Some(sudoers) = asked(seen) else {
         return Some(false);
     };
-    let granted = administrators(&sudoers, accounts)
+    let granted = administrators(&sudoers, accounts, sudoers::hostname(seen))
         .iter()
         .any(|administrator| administrator.account.name == name);
     match (granted, sudoers.hidden()) {
@@ -58,6 +58,7 @@ pub fn group_administers(name: &str, seen: &Answers) -> Option<bool> {
     let granted = sudoers
         .grants()
         .filter(|grant| is_everything(&sudoers, grant))
+        .filter(|grant| sudoers.is_for_host(grant, sudoers::hostname(seen)))
         .flat_map(|grant| sudoers.users(grant))
         .any(|member| {
             member.name.strip_prefix('%') == Some(name) || Some(&member.name) == gid.as_ref()
@@ -113,7 +114,8 @@ pub fn counts(name: &str, seen: &Answers) -> Result<(), String> {
             false => Err("it does not administer this host".to_owned()),
         };
     };
-    let mut administrators = administrators(&sudoers, accounts).into_iter();
+    let administrators = administrators(&sudoers, accounts, sudoers::hostname(seen));
+    let mut administrators = administrators.into_iter();
     if administrators.any(|administrator| administrator.account.name == name) {
         return Ok(());
     }
@@ -149,8 +151,13 @@ pub fn is_way_to_root(path: &HostPath) -> bool {
         || FILES.iter().any(|file| *path == HostPath::literal(file))
 }
 
-/// Root and its doubles, and everyone whom sudoers lets run anything as root.
-pub fn administrators<'a>(sudoers: &Sudoers, accounts: &'a AccountsSeen) -> Vec<Administrator<'a>> {
+/// Root and its doubles, and everyone whom sudoers lets run anything as root on the host of this
+/// name; none: on any.
+pub fn administrators<'a>(
+    sudoers: &Sudoers,
+    accounts: &'a AccountsSeen,
+    hostname: Option<&str>,
+) -> Vec<Administrator<'a>> {
     accounts
         .accounts
         .iter()
@@ -168,7 +175,10 @@ pub fn administrators<'a>(sudoers: &Sudoers, accounts: &'a AccountsSeen) -> Vec<
             };
             // The last match wins: `!ALL` takes what a rule before it gave.
             let mut by = None;
-            let as_root = sudoers.grants().filter(|grant| sudoers.runs_as_root(grant));
+            let as_root = sudoers
+                .grants()
+                .filter(|grant| sudoers.runs_as_root(grant))
+                .filter(|grant| sudoers.is_for_host(grant, hostname));
             for grant in as_root.filter(is_for_it) {
                 if is_everything(sudoers, grant) {
                     by = Some(grant.at.clone());

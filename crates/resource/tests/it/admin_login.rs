@@ -24,7 +24,7 @@ pubkeyauthoptions none
 const PAM: &str = "auth required pam_unix.so\nauth required pam_oath.so window=5\n";
 
 fn host(sshd: &str, drop_in: &str) -> Host {
-    let mut host = accounts::host(
+    let host = accounts::host(
         &[
             "root:set:0:0:/root:/bin/bash",
             "ana:set:1000:1000:/home/ana:/bin/bash",
@@ -45,6 +45,7 @@ fn host(sshd: &str, drop_in: &str) -> Host {
     .file("/etc/pam.d/common-auth", PAM)
     .dir("/etc/ssh/sshd_config.d")
     .file("/etc/ssh/sshd_config", sshd);
+    let mut host = host.sysctl("kernel.hostname", "web1\n");
     host.sshd_defaults = Some(DEFAULTS.to_owned());
     host
 }
@@ -229,6 +230,9 @@ fn whose_sign_in_counts() {
         ("li", "li ALL=(ALL) ALL\nli ALL=(ALL) !ALL", no),
         ("li", "%ops ALL=(ALL) ALL\nli ALL=(ALL) !ALL", no),
         ("li", "ALL, !li ALL=(ALL) ALL", no),
+        // For another host.
+        ("li", "li db1=(ALL) ALL", no),
+        ("li", "li web1=(ALL) ALL\nli db1=(ALL) !ALL", yes),
         ("li", "%ops ALL=(ALL) ALL", yes),
         ("li", "%ops ALL=(ALL:ALL) NOPASSWD: ALL", yes),
         ("li", "%#50 ALL=(root) ALL", yes),

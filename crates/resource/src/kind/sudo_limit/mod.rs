@@ -74,7 +74,7 @@ impl Kind for SudoLimit {
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let mut probes = sudoers::read(seen).1;
         probes.push(Probe::Sysctl {
-            key: HOSTNAME.to_owned(),
+            key: sudoers::HOSTNAME.to_owned(),
         });
         probes
     }
@@ -140,7 +140,7 @@ impl SudoLimit {
             };
             let matters = matters
                 && sudoers.runs_as_root(grant)
-                && sudoers.is_for_host(grant, hostname(seen));
+                && sudoers.is_for_host(grant, sudoers::hostname(seen));
             match sudoers.reach(grant) {
                 Reach::Untold(why) if matters => Some(format!("{}: {why}", grant.at)),
                 _ => None,
@@ -151,7 +151,7 @@ impl SudoLimit {
     fn too_generous(&self, sudoers: &Sudoers, seen: &Answers) -> Vec<Drift> {
         let grants: Vec<&Grant> = sudoers
             .grants()
-            .filter(|grant| sudoers.is_for_host(grant, hostname(seen)))
+            .filter(|grant| sudoers.is_for_host(grant, sudoers::hostname(seen)))
             .collect();
         let mut drifts: Vec<Drift> = Vec::new();
         for (at, grant) in grants.iter().enumerate() {
@@ -361,16 +361,6 @@ fn asks_nothing(setting: &Setting, who: &str, option: &str) -> Drift {
         edits,
         ..Drift::default()
     }
-}
-
-/// The name by which this host knows its own rules.
-const HOSTNAME: &str = "kernel.hostname";
-
-fn hostname(seen: &Answers) -> Option<&str> {
-    seen.sysctl(HOSTNAME)
-        .known()
-        .map(|name| name.trim())
-        .filter(|name| !name.is_empty() && *name != "(none)")
 }
 
 /// Does a later rule for the same name ask for the password after all? The last match wins.

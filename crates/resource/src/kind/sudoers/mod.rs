@@ -24,6 +24,17 @@ pub const OURS: &str = "/etc/sudoers.d/50-steadfast";
 
 /// sudo's own limit on nested includes (`MAX_SUDOERS_DEPTH`, toke.l).
 const DEEPEST: usize = 128;
+/// The parameter of the kernel that is the name by which a host knows its own rules.
+pub const HOSTNAME: &str = "kernel.hostname";
+
+/// What the host is called, where that was asked for.
+pub fn hostname(seen: &Answers) -> Option<&str> {
+    seen.sysctl(HOSTNAME)
+        .known()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty() && *name != "(none)")
+}
+
 /// More included files than any host has; beyond it the rest is reported as not read.
 const MOST_FILES: usize = 512;
 
