@@ -3,11 +3,12 @@
 //! known to fail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use ::plan::outlook::Outlook;
 use model::{ActionId, Effect, HostPath, Plan};
-use rustix::fs::{FileType, IFlags, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{FileType, IFlags, Mode, OFlags, Stat, StatVfsMountFlags};
 
 use super::Origin;
 use crate::LocalHost;
@@ -72,7 +73,7 @@ pub(super) fn check(
             );
         }
     }
-    if real.starts_with(state) {
+    if real.starts_with(state) || is_of_state(&place, state)? {
         return refuse("it lies in Steadfast's own state directory");
     }
     if origin == Origin::Policy && place.path.to_string().starts_with(GUARD) {
@@ -90,8 +91,92 @@ pub(super) fn check(
     if replaces && has_foreign_bits(&place)? {
         return refuse("it has set-ID bits that its directory's owner must not be able to make");
     }
+    let makes = matches!(
+        effect,
+        Effect::PutFile { .. }
+            | Effect::Remove { .. }
+            | Effect::MakeDir { .. }
+            | Effect::Link { .. }
+    );
+    if makes
+        && let Ok(system) = rustix::fs::fstatfs(&place.dir)
+        && let Some(name) = of_kernel(system.f_type)
+    {
+        return Err(ActError::refused(
+            &place.path,
+            format!("it lies on a file system of the kernel's own ({name}), which keeps no files"),
+        ));
+    }
     mounts(&place, replaces)?;
     flags(&place, replaces)
+}
+
+/// A file system that is the kernel's way of telling and being told things: nothing is made or
+/// replaced there as elsewhere (statfs(2), linux/magic.h).
+fn of_kernel(kind: impl Into<i128>) -> Option<&'static str> {
+    const KERNEL: [(i128, &str); 14] = [
+        (0x0000_9fa0, "proc"),
+        (0x6265_6572, "sysfs"),
+        (0x0027_e0eb, "cgroup"),
+        (0x6367_7270, "cgroup2"),
+        (0x6462_6720, "debugfs"),
+        (0x7472_6163, "tracefs"),
+        (0x7363_6673, "securityfs"),
+        (0xf97c_ff8c, "selinuxfs"),
+        (0xcafe_4a11, "bpf"),
+        (0x6165_676c, "pstore"),
+        (0xde5e_81e4, "efivarfs"),
+        (0x6265_6570, "configfs"),
+        (0x0000_1cd1, "devpts"),
+        (0x4249_4e4d, "binfmt_misc"),
+    ];
+    // Some architectures have it in 32 bits with a sign.
+    let kind = kind.into() & 0xffff_ffff;
+    let mut known = KERNEL.iter();
+    known
+        .find(|(magic, _)| *magic == kind)
+        .map(|(_, name)| *name)
+}
+
+/// Is it the state directory, or in it, by whatever way it is reached: what is mounted elsewhere once
+/// more has another path, and the same number.
+fn is_of_state(place: &Place, state: &Path) -> Result<bool, ActError> {
+    let number = |stat: &Stat| (stat.st_dev, stat.st_ino);
+    let Ok(own) = rustix::fs::stat(state) else {
+        // Where there is none yet, nothing leads there.
+        return Ok(false);
+    };
+    let mut own = BTreeSet::from([number(&own)]);
+    for entry in std::fs::read_dir(state).into_iter().flatten().flatten() {
+        if let Ok(stat) = rustix::fs::lstat(entry.path()) {
+            own.insert(number(&stat));
+        }
+    }
+    if place
+        .stat()?
+        .is_some_and(|stat| own.contains(&number(&stat)))
+    {
+        return Ok(true);
+    }
+    let open = |directory: BorrowedFd<'_>, name: &str| {
+        let flags = PATH_ONLY.union(OFlags::DIRECTORY);
+        rustix::fs::openat(directory, name, flags, Mode::empty())
+    };
+    // Above the root of a mounted file system is what it is mounted in.
+    let mut directory = open(place.dir.as_fd(), ".").map_err(place.fail("open"))?;
+    let mut below = None;
+    loop {
+        let here = number(&rustix::fs::fstat(&directory).map_err(place.fail("look at"))?);
+        if own.contains(&here) {
+            return Ok(true);
+        }
+        // Above the root directory is the root directory.
+        if below == Some(here) {
+            return Ok(false);
+        }
+        below = Some(here);
+        directory = open(directory.as_fd(), "..").map_err(place.fail("look above"))?;
+    }
 }
 
 pub(super) const fn is_of_packages(effect: &Effect) -> bool {
@@ -133,6 +218,13 @@ pub fn outlook(
             continue;
         };
         let last = last_link(&action.effect);
+        if let Some(link) = made.link_above(path) {
+            let why = format!(
+                "{path}: `{link}` is a link that this plan makes; name the file by where that leads"
+            );
+            outlook.insert(action.id, Outlook::Impossible(why));
+            continue;
+        }
         match check(&root, state, &action.effect, path, last, Origin::Policy) {
             Err(ActError::Refused { path, why }) => {
                 outlook.insert(action.id, Outlook::Impossible(format!("{path}: {why}")));
@@ -200,12 +292,20 @@ fn dropped(place: &Place, effect: &Effect) -> Result<Option<String>, ActError> {
 /// The directories that a plan makes.
 struct Made {
     directories: BTreeSet<HostPath>,
+    links: BTreeSet<HostPath>,
     /// It has actions that may make any.
     anything: bool,
 }
 
 impl Made {
     fn by(plan: &Plan) -> Self {
+        let links = plan
+            .actions
+            .iter()
+            .filter_map(|action| match &action.effect {
+                Effect::Link { path, .. } => Some(path.clone()),
+                _ => None,
+            });
         let made = plan
             .actions
             .iter()
@@ -215,10 +315,22 @@ impl Made {
             });
         Self {
             directories: made.collect(),
+            links: links.collect(),
             anything: plan.actions.iter().any(|action| {
                 matches!(action.effect, Effect::Account(_) | Effect::Run { .. })
                     || is_of_packages(&action.effect)
             }),
+        }
+    }
+
+    /// A link of the plan's on the way to the path.
+    fn link_above(&self, path: &HostPath) -> Option<HostPath> {
+        let mut above = path.parent()?;
+        loop {
+            if self.links.contains(&above) {
+                return Some(above);
+            }
+            above = above.parent()?;
         }
     }
 
