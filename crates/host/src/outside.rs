@@ -63,6 +63,15 @@ pub(crate) fn tell(
     found
 }
 
+/// The files that this program's own words go to (`steadfast undo > FILE`).
+fn own_outputs() -> BTreeSet<HostPath> {
+    let outputs = ["/proc/self/fd/1", "/proc/self/fd/2"].into_iter();
+    outputs
+        .filter_map(|output| std::fs::read_link(output).ok())
+        .filter_map(|path| HostPath::from_bytes(path.as_os_str().as_encoded_bytes()).ok())
+        .collect()
+}
+
 fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, HostError> {
     let always = ALWAYS.iter().chain(&EVIDENCE).chain(&DATA_PLACES);
     let mut below: Vec<HostPath> = always.map(|top| HostPath::literal(top)).collect();
@@ -74,9 +83,10 @@ fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, Ho
         .filter(|image| image.role == Role::Touched)
         .filter_map(|image| image.path.parent())
         .collect();
+    let outputs = own_outputs();
     let expected = Expected {
         below: &below,
-        paths: &|path| mine.contains(path) || parents.contains(path),
+        paths: &|path| mine.contains(path) || parents.contains(path) || outputs.contains(path),
     };
     changed_since(since, &expected)
 }

@@ -230,13 +230,21 @@ fn one(
                 actions,
                 images,
             };
-            let finished = undo::finish(&context, state, record, now, sink)?;
+            let finished = undo::finish(&context, state, record, now, true, sink)?;
             confirm::disarm(id, state);
             return Ok(match finished {
                 undo::Finished::Undone { proof, .. } => Recovery::Undone {
                     seen: proof.is_some(),
                 },
                 undo::Finished::Stuck(why) => Recovery::NeedsHuman { why },
+                undo::Finished::GivenUp(found) => Recovery::UndoTakenBack {
+                    seen: false,
+                    why: found
+                        .iter()
+                        .map(undo::Obstacle::words)
+                        .collect::<Vec<_>>()
+                        .join("; "),
+                },
             });
         }
         ChangeState::Committed

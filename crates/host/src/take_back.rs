@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::{Action, ActionId, ChangeId, Digest, Effect, HostPath, Outside, Plan};
+use rustix::fs::Statx;
 
 use crate::act::health::{self, Watched};
 use crate::act::held::LEFT_AT_WORK;
@@ -38,6 +39,8 @@ pub struct Outcome {
     pub stuck: Vec<String>,
     /// What was told to go back, and can't be looked at.
     pub unseen: Vec<String>,
+    /// Processes that run on with what was taken away, or with what was there until then.
+    pub running: Vec<String>,
     /// Paths of the change that were looked at, are not as they were before it, and were not to go
     /// back now: what others wrote stays in them.
     pub differing: Vec<HostPath>,
@@ -59,6 +62,7 @@ impl Outcome {
         let all = outside.is_empty()
             && self.stuck.is_empty()
             && self.unseen.is_empty()
+            && self.running.is_empty()
             && self.differing.is_empty()
             && self.anew.is_empty();
         (all && self.same == self.paths).then_some(AsBefore {
@@ -72,7 +76,7 @@ impl Outcome {
         let anew = anew.map(|path| format!("`{path}` was written anew when a service started"));
         let differing = self.differing.iter();
         let differing = differing.map(|path| format!("`{path}` is not as it was"));
-        let unseen = self.unseen.iter().cloned();
+        let unseen = self.unseen.iter().chain(&self.running).cloned();
         anew.chain(differing).chain(unseen).collect()
     }
 
@@ -350,6 +354,20 @@ fn put_paths_back<'a>(
             stuck.push(why);
             continue;
         }
+        match is_unseen(context, record, image) {
+            Ok(false) => {}
+            Ok(true) => {
+                stuck.push(format!(
+                    "`{}` was changed by someone else meanwhile, and is left as it is",
+                    image.path
+                ));
+                continue;
+            }
+            Err(error) => {
+                stuck.push(error.to_string());
+                continue;
+            }
+        }
         let put_back = clear(context, record, image)
             .and_then(|()| file::put_back(context, &image.path, &image.before));
         match put_back {
@@ -379,9 +397,6 @@ fn put_paths_back<'a>(
     stuck
 }
 
-/// Services have stopped by then, whatever they write when they do.
-const STOPPED_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
-
 /// Services that came with packages end before their files go, and with them what would start them
 /// again and did not run before.
 fn stop_what_goes(
@@ -392,6 +407,17 @@ fn stop_what_goes(
     if !context.root.is_live() || !unit::is_booted() {
         return Ok(());
     }
+    unit::stop_all(&what_stops(record, images)?)
+}
+
+/// The units that come from what goes of these, and what would start them again.
+///
+/// # Errors
+/// When systemd can't be asked.
+pub(crate) fn what_stops(
+    record: &ActionRecord,
+    images: &[&Imaged],
+) -> Result<BTreeSet<String>, act::ActError> {
     let goes = images.iter().filter(|image| image.before == Node::Absent);
     let files: BTreeSet<HostPath> = goes.map(|image| image.path.clone()).collect();
     let mut stops = BTreeSet::new();
@@ -405,7 +431,7 @@ fn stop_what_goes(
             stops.insert(unit.name);
         }
     }
-    unit::stop_all(&stops)
+    Ok(stops)
 }
 
 /// There people write, and not services that are stopped.
@@ -437,6 +463,7 @@ fn clear(
     let Kept::Upgrade {
         since,
         undone_since,
+        stopped,
         ..
     } = &record.kept
     else {
@@ -445,21 +472,56 @@ fn clear(
     if image.before != Node::Absent {
         return Ok(());
     }
+    // An undo that was interrupted, and is completed hours later, takes nothing of these hours.
+    let was_seen = |stat: &Statx| stopped.is_none_or(|looked| !file::is_born_since(stat, looked));
     if image.all {
-        return file::clear_directory(context, &image.path, &|_| true);
+        file::clear_directory(context, &image.path, &was_seen)?;
+    } else if !is_peoples(&image.path) {
+        let from = undone_since.unwrap_or(*since);
+        file::clear_directory(context, &image.path, &|stat| match stopped {
+            // What was moved here since is as old as it was.
+            Some(looked) => !file::is_changed_since(stat, *looked),
+            None => file::is_born_since(stat, from),
+        })?;
     }
-    if is_peoples(&image.path) {
+    if stopped.is_none() || !matches!(image.after, Some(Node::Directory { .. })) {
         return Ok(());
     }
-    // An undo that was interrupted, and is completed hours later, takes nothing of these hours.
-    let (from, until) = match undone_since {
-        Some(undone) => (*undone, undone.checked_add(STOPPED_WITHIN).ok()),
-        None => (*since, None),
+    let left = context.root.list(&image.path)?.unwrap_or_default();
+    match left.first() {
+        None => Ok(()),
+        Some(name) => Err(act::ActError::refused(
+            &image.path,
+            format!(
+                "`{}` is in it, and came when the undo had looked already",
+                model::printable(name)
+            ),
+        )),
+    }
+}
+
+/// Was a file that goes written when the undo had looked already?
+fn is_unseen(
+    context: &Context<'_>,
+    record: &ActionRecord,
+    image: &Imaged,
+) -> Result<bool, act::ActError> {
+    let looked = match record.kept {
+        Kept::Upgrade {
+            stopped: Some(looked),
+            ..
+        } if image.before == Node::Absent => looked,
+        _ => return Ok(false),
     };
-    file::clear_directory(context, &image.path, &|stat| {
-        file::is_born_since(stat, from)
-            && until.is_none_or(|until| !file::is_born_since(stat, until))
-    })
+    if !file::is_written_since(context, &image.path, looked)? {
+        return Ok(false);
+    }
+    let now = image.now(context.root, None)?;
+    let known = [
+        image.after.as_ref(),
+        image.undo.as_ref().map(|undo| &undo.from),
+    ];
+    Ok(!known.into_iter().flatten().any(|known| now.same_as(known)))
 }
 
 /// When an upgrade began that did not come to its end.
@@ -810,6 +872,11 @@ fn check(
                 }
                 continue;
             }
+            // Somebody has deleted it, and only its metadata was ever changed.
+            Ok(Node::Absent) if image.before.is_unread() => {
+                outcome.differing.push(image.path.clone());
+                continue;
+            }
             Ok(node) => {
                 let why = format!("`{}` is {}, and not as it was", image.path, node.kind());
                 if !known {
@@ -985,6 +1052,13 @@ mod tests {
                 "unseen",
                 Outcome {
                     unseen: vec!["x".to_owned()],
+                    ..whole()
+                },
+            ),
+            (
+                "running",
+                Outcome {
+                    running: vec!["x".to_owned()],
                     ..whole()
                 },
             ),

@@ -13,7 +13,9 @@ pub mod look_again;
 mod meanwhile;
 mod order;
 mod path;
+mod running;
 mod since;
+mod stopped;
 mod upgraded;
 
 pub use choice::Choice;
@@ -28,12 +30,14 @@ use model::{ActionId, ChangeId, ChangeState, Effect, HostPath, Outside, Risk};
 
 use crate::LocalHost;
 use crate::act::held::LOCK_WAIT;
-use crate::act::{ActError, Context, LastLink, account, health, linker, unit};
+use crate::act::{ActError, Context, LastLink, account, linker};
 use crate::apply::{ApplyOptions, Unended, apart, image_key};
 use crate::elsewhere;
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, JournalError, Kept, Role};
+use crate::journal::{
+    ActionRecord, ActionState, Batch, GivenUp, Header, Imaged, JournalError, Kept, Role,
+};
 use crate::lock::{Lock, LockError};
 use crate::outside;
 use crate::records::is_lock;
@@ -79,6 +83,8 @@ pub struct Left {
     pub anew: Vec<HostPath>,
     /// Told to go back; whether it did can't be looked at.
     pub unseen: Vec<String>,
+    /// Processes that run on with what was taken away, or with what was there until then.
+    pub running: Vec<String>,
     /// Looked at, and not as they were before the change: what others wrote stays in them.
     pub differing: Vec<HostPath>,
     /// Packages that others need by now and accounts of which something is left: with the reason.
@@ -103,6 +109,13 @@ pub struct Obstacle {
     /// The content as we left it and as it is now; none where it may hold a secret or is
     /// not text.
     pub difference: Option<(String, String)>,
+}
+
+impl Obstacle {
+    /// In one line.
+    pub(crate) fn words(&self) -> String {
+        format!("{}: {}", self.what, self.why)
+    }
 }
 
 /// An undo is refused; nothing was touched.
@@ -195,10 +208,38 @@ pub fn undo_chosen(
     options: &ApplyOptions<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Undone, UndoError> {
+    let once = |sink: &mut dyn FnMut(Event)| undo_once(host, state, id, choice, options, sink);
+    let ended = match once(sink)? {
+        // What services wrote at their stop is there now, and is left or deleted as was asked for.
+        Once::GivenUp(_) if choice.keep_theirs || choice.accept_data_loss => once(sink)?,
+        ended => ended,
+    };
+    match ended {
+        Once::Ended(undone) => Ok(undone),
+        Once::GivenUp(obstacles) => Err(UndoError::Conflict(obstacles)),
+    }
+}
+
+/// How one try of an undo ended.
+enum Once {
+    Ended(Undone),
+    /// By what was seen when services were stopped: they run again, and nothing else was touched.
+    GivenUp(Vec<Obstacle>),
+}
+
+fn undo_once(
+    host: &LocalHost,
+    state: &State,
+    id: ChangeId,
+    choice: &Choice,
+    options: &ApplyOptions<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Once, UndoError> {
     let target = Target::of(host)?;
     let lock = Lock::take(&target.root, options.lock_wait)?;
     elsewhere::claim(&lock, state)?;
     let mut record = state.change(id)?;
+    let was = (record.header.clone(), record.actions.clone());
     forget_claims(&mut record);
     let ours = apart::Ours {
         plan: &record.plan,
@@ -229,9 +270,10 @@ pub fn undo_chosen(
     hold(&context, &record)?;
     // What this process stored before is rested upon by other changes.
     state.images().keep_fresh();
+    let began = Timestamp::now();
     let decided = with_room(&context, state, &mut record, is_guarded, choice).and_then(|decided| {
         if target.root.is_live() {
-            note_units(&mut record)?;
+            stopped::note_units(&mut record, began)?;
         }
         Ok(decided)
     });
@@ -260,7 +302,16 @@ pub fn undo_chosen(
             options,
             lock,
             sink,
-        );
+        )
+        .map(Once::Ended);
+    }
+    let brings = !crate::apply::upgrades(&record.plan).is_disjoint(&standing(&record));
+    if target.root.is_live() && brings {
+        record.header.given_up = Some(GivenUp {
+            units: stopped::units(&record)?,
+            header: Box::new(was.0),
+            actions: was.1,
+        });
     }
     record.header.change.state = ChangeState::Undoing;
     record.header.boot = crate::apply::boot_id();
@@ -288,7 +339,7 @@ pub fn undo_chosen(
             found: known.clone(),
         });
     }
-    let finished = finish(&context, state, record, (options.now)(), sink)
+    let finished = finish(&context, state, record, (options.now)(), false, sink)
         .map_err(|source| UndoError::Unfinished { id, source })?;
     match finished {
         Finished::Undone { proof, left } => {
@@ -297,14 +348,15 @@ pub fn undo_chosen(
                 stays,
                 ..left
             };
-            Ok(Undone::Done {
+            Ok(Once::Ended(Undone::Done {
                 id,
                 merged,
                 proof: proof.filter(|_| left.is_nothing()),
                 left,
-            })
+            }))
         }
-        Finished::Stuck(why) => Ok(Undone::NeedsHuman { id, why }),
+        Finished::Stuck(why) => Ok(Once::Ended(Undone::NeedsHuman { id, why })),
+        Finished::GivenUp(obstacles) => Ok(Once::GivenUp(obstacles)),
     }
 }
 
@@ -360,42 +412,6 @@ fn standing_risk(record: &ChangeRecord) -> Risk {
         .map(|action| action.risk)
         .max()
         .unwrap_or_default()
-}
-
-/// Which units must be up when the undo has told them: those that are up now, and those that
-/// ran before the change and have failed since. One that somebody has stopped since stays so.
-fn note_units(record: &mut ChangeRecord) -> Result<(), ActError> {
-    for action in &mut record.actions {
-        if let Kept::Told { name, up, boot } = &mut action.kept {
-            let now = health::look_at(name)?;
-            *up = now.is_up() || *up && now.has_failed();
-            *boot = crate::apply::boot_id();
-        }
-        if let Kept::Upgrade {
-            ran,
-            undone_since,
-            boot,
-            ended,
-            ..
-        } = &mut action.kept
-        {
-            *undone_since = Some(Timestamp::now());
-            *boot = crate::apply::boot_id();
-            let names: Vec<&str> = ran.iter().map(String::as_str).collect();
-            let seen = health::look(&names)?;
-            let mut runs = Vec::new();
-            for (name, now) in ran.iter().zip(seen) {
-                // One that somebody has stopped since stays so; one that the change ended, or whose
-                // package it removed, was not there to be stopped.
-                let is_ours = ended.contains(name) || unit::is_gone(name)?;
-                if !now.has_ended() || now.has_failed() || is_ours {
-                    runs.push(name.clone());
-                }
-            }
-            *ran = runs;
-        }
-    }
-    Ok(())
 }
 
 /// Decides, with the room that was kept where there is no other, and makes sure of the room
@@ -517,21 +533,47 @@ pub(crate) fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
 
 /// How the carrying out of an undo ended.
 pub(crate) enum Finished {
-    Undone { proof: Option<AsBefore>, left: Left },
+    Undone {
+        proof: Option<AsBefore>,
+        left: Left,
+    },
     Stuck(Vec<String>),
+    /// The change is what it was before the undo, since that had not seen this.
+    GivenUp(Vec<Obstacle>),
 }
 
-/// Carries out what was decided. Run again after a crash, it completes what is left.
+/// Carries out what was decided. Run again after a crash (`resumed`), it completes what is left.
 pub(crate) fn finish(
     context: &Context<'_>,
     state: &State,
     record: ChangeRecord,
     now: Timestamp,
+    resumed: bool,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Finished, StateError> {
     let mut record = record;
     let id = record.header.change.id;
     let began = outside::undone_since(&record.actions);
+    if record.header.given_up.is_none() && resumed {
+        for action in &mut record.actions {
+            // An older version began it, and did not look: nothing that came since goes.
+            if let Kept::Upgrade {
+                undone_since,
+                stopped,
+                ..
+            } = &mut action.kept
+            {
+                *stopped = stopped.or(*undone_since);
+            }
+        }
+    }
+    if record.header.given_up.is_some() {
+        let mut found = stopped::look(context, state, &mut record, resumed)?;
+        if !found.is_empty() {
+            stopped::give_up(context, state, &mut record, &mut found)?;
+            return Ok(Finished::GivenUp(found));
+        }
+    }
     let (outcome, mut left) = carry_out(context, state, &mut record, sink)?;
     match outcome.stuck.is_empty() {
         true => done(&mut record, now),
@@ -544,6 +586,7 @@ pub(crate) fn finish(
             record.header.theirs.clear();
         }
     }
+    record.header.given_up = None;
     let mut batch = Batch::default().put(id, "", &record.header);
     if record.header.change.undone_in_part {
         for image in &record.images {
@@ -590,6 +633,7 @@ fn carry_out(
         standing: choice::names(record, &record.header.leaves),
         anew: outcome.anew.clone(),
         unseen: outcome.unseen.clone(),
+        running: outcome.running.clone(),
         differing: outcome.differing.clone(),
         outside: record.header.change.outside.clone(),
         ..Left::default()
@@ -605,19 +649,7 @@ fn put_as_decided(
     chosen: &BTreeSet<ActionId>,
     sink: &mut dyn FnMut(Event),
 ) -> Outcome {
-    let images: Vec<Imaged> = record
-        .images
-        .iter()
-        .filter(|image| image.role == Role::Touched || image.undo.is_none())
-        .filter(|image| !is_made_anew(image) && !is_left(image))
-        .cloned()
-        .map(|mut image| {
-            if let Some(undo) = &image.undo {
-                image.before = undo.to.clone();
-            }
-            image
-        })
-        .collect();
+    let images = as_decided(record);
     let mut outcome = take_back(
         context,
         (state.journal(), record.header.change.id),
@@ -634,7 +666,24 @@ fn put_as_decided(
         outcome.stuck.push(error.to_string());
     }
     look_at_the_rest(context, &record.images, chosen, &mut outcome);
+    outcome.running = running::still(context, &images, &record.actions, chosen);
     outcome
+}
+
+/// What goes back, and as what: all but what was decided to stay.
+fn as_decided(record: &ChangeRecord) -> Vec<Imaged> {
+    let images = record.images.iter();
+    images
+        .filter(|image| image.role == Role::Touched || image.undo.is_none())
+        .filter(|image| !is_made_anew(image) && !is_left(image))
+        .cloned()
+        .map(|mut image| {
+            if let Some(undo) = &image.undo {
+                image.before = undo.to.clone();
+            }
+            image
+        })
+        .collect()
 }
 
 /// The cache of libraries is made from what is there, where that is not what was there before.

@@ -634,6 +634,10 @@ pub fn put_back(context: &Context<'_>, path: &HostPath, node: &Node) -> Result<(
         }
         return set_attributes(context, &place, &wanted);
     }
+    // Of what somebody has deleted there is no mode to put back, and its content was never ours.
+    if node.is_unread() && current == Node::Absent {
+        return Ok(());
+    }
     if node.is_unread() {
         return Err(ActError::refused(
             path,
@@ -737,7 +741,7 @@ fn clear(
             &directory,
             name,
             AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
-            StatxFlags::TYPE | StatxFlags::BTIME,
+            StatxFlags::TYPE | StatxFlags::BTIME | StatxFlags::CTIME,
         )
         .map_err(place.fail("look into"))?;
         if !is_meant(&stat) {
@@ -781,6 +785,35 @@ pub(crate) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
         i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default(),
     );
     told && born.is_ok_and(|born| born >= since)
+}
+
+/// Was anything of it changed after that moment: its content, its name, its rights?
+pub(crate) fn is_changed_since(stat: &Statx, moment: Timestamp) -> bool {
+    let changed = Timestamp::new(
+        stat.stx_ctime.tv_sec,
+        i32::try_from(stat.stx_ctime.tv_nsec).unwrap_or_default(),
+    );
+    changed.is_ok_and(|changed| changed > moment)
+}
+
+/// Was the file that is at this path, if one is, changed after that moment?
+pub(crate) fn is_written_since(
+    context: &Context<'_>,
+    path: &HostPath,
+    moment: Timestamp,
+) -> Result<bool, ActError> {
+    let place = match context.root.find(path, LastLink::Itself) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let mask = StatxFlags::TYPE | StatxFlags::CTIME;
+    match rustix::fs::statx(&place.dir, &*place.name, flags, mask) {
+        Ok(stat) => Ok(!is_directory(u32::from(stat.stx_mode)) && is_changed_since(&stat, moment)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(place.fail("look at")(error)),
+    }
 }
 
 /// Sets a directory's modification time, when its entries are back.

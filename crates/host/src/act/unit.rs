@@ -189,6 +189,8 @@ fn is_of_a_unit(path: &HostPath) -> bool {
 pub struct OfFile {
     pub name: String,
     pub is_at_rest: bool,
+    /// systemd reads no file of it any more; it may run all the same, and can be stopped.
+    pub is_masked: bool,
     /// Sockets, timers and paths that start it.
     pub triggers: Vec<String>,
     /// Where systemd makes directories for it when it starts (systemd.exec(5), `StateDirectory=`).
@@ -208,6 +210,20 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         .filter(|path| is_of_a_unit(path))
         .filter_map(|path| str::from_utf8(path.as_bytes()).ok().map(merged))
         .collect();
+    // Of a masked one no file is told.
+    let is_called = |name: &str| {
+        let template = template_of(name);
+        let names = [
+            Some(name),
+            template.as_deref(),
+            name.strip_suffix(".service"),
+        ];
+        files.iter().any(|file| {
+            let last = file.rsplit('/').next();
+            let is_script = file.starts_with("/etc/init.d/");
+            names.contains(&last) && (is_script || last.is_some_and(|last| last.contains('.')))
+        })
+    };
     if files.is_empty() || !is_booted() {
         return Ok(Vec::new());
     }
@@ -235,7 +251,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         return Ok(Vec::new());
     }
     let properties = "--property=Id,ActiveState,FragmentPath,SourcePath,TriggeredBy,\
-                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser";
+                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser,LoadState";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
         .answer()?;
@@ -245,7 +261,10 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         };
         let mut paths = ["FragmentPath", "SourcePath"].into_iter().filter_map(value);
-        if !paths.any(|path| files.contains(&merged(path))) {
+        let is_masked = value("LoadState") == Some("masked");
+        if !(paths.any(|path| files.contains(&merged(path)))
+            || is_masked && value("Id").is_some_and(is_called))
+        {
             return None;
         }
         let words = |name: &str| value(name).unwrap_or_default().split_whitespace();
@@ -267,6 +286,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         Some(OfFile {
             name: value("Id")?.to_owned(),
             is_at_rest: value("ActiveState").is_none_or(|state| state == "inactive"),
+            is_masked,
             triggers: words("TriggeredBy").map(str::to_owned).collect(),
             directories: directories.collect(),
         })
@@ -463,6 +483,12 @@ pub fn set_active(name: &str, active: bool) -> Result<(), ActError> {
     }
 }
 
+/// `postgresql@.service` of `postgresql@15-main.service`.
+fn template_of(name: &str) -> Option<String> {
+    let (stem, rest) = name.split_once('@')?;
+    Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1))
+}
+
 /// Unit names as systemd allows them (systemd.unit(5)), so that none is taken for an option
 /// or a path.
 pub fn is_name(name: &str) -> bool {
@@ -579,9 +605,7 @@ impl Install {
 
 fn install_section(root: &Root, unit: &str) -> Result<Install, ActError> {
     // An instance is enabled by its template's section.
-    let template = unit
-        .split_once('@')
-        .and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    let template = template_of(unit);
     for name in [Some(unit.to_owned()), template].into_iter().flatten() {
         for directory in UNIT_DIRECTORIES {
             let Ok(path) = HostPath::literal(directory).join(&name) else {

@@ -667,6 +667,7 @@ impl Work<'_> {
         outcome.tell(id, self.sink);
         self.whys.extend(left);
         self.whys.extend(outcome.unseen);
+        self.whys.extend(outcome.running);
         self.whys.extend(outcome.stuck);
         Ok(())
     }

@@ -282,6 +282,7 @@ pub(crate) fn apply_as(
         secrets: images.iter().any(|image| image.sensitive),
         swept: false,
         undo: None,
+        given_up: None,
         restart: None,
     };
     let sets = Sets::of(plan, &images);

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 pub use record::{
-    ActionRecord, ActionState, GuardedUndo, Header, Imaged, Kept, Role, UndoTo, Wait,
+    ActionRecord, ActionState, GivenUp, GuardedUndo, Header, Imaged, Kept, Role, UndoTo, Wait,
 };
 
 /// Separates these authentication codes from any other use of the key.

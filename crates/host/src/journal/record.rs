@@ -58,9 +58,21 @@ pub struct Header {
     /// it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<GuardedUndo>,
+    /// While an undo of packages has not yet looked what their services wrote when they were stopped:
+    /// what the change becomes again when that stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
     /// The machine is to be restarted for it, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+}
+
+/// The change as it was when an undo began that may be given up, and what is started again then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    pub units: BTreeSet<String>,
+    pub header: Box<Header>,
+    pub actions: Vec<ActionRecord>,
 }
 
 /// What a confirmation is judged by, within one boot of the machine (CLOCK_BOOTTIME).
@@ -237,10 +249,13 @@ pub enum Kept {
         ran: Vec<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
-        /// When its undo began: what services wrote since then into directories that go with them
-        /// is none of anybody's.
+        /// When its undo began to be decided.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undone_since: Option<Timestamp>,
+        /// When the undo had stopped their services, and had looked what was written until then. What
+        /// came later it has not seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped: Option<Timestamp>,
         /// Those of `ran` that did not run any more when the change was done: ended by it, and not by
         /// somebody since.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

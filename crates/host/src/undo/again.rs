@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use model::{ActionId, ChangeState, HostPath, Outside, Plan};
 
 use super::look_again::differences;
-use super::{Decided, Left, UndoError, Undone, carry_out, done, standing};
+use super::{Decided, Left, Obstacle, UndoError, Undone, carry_out, done, standing, stopped};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::apply::{ApplyOptions, image_key};
 use crate::confirm;
@@ -86,17 +86,24 @@ pub(super) fn undo(
     let unfinished = |source| UndoError::Unfinished { id, source };
     let began = outside::undone_since(&record.actions);
     let (mut proof, mut left, mut why) = (None, Left::default(), Vec::new());
-    match carry_out(context, state, &mut record, sink) {
-        Ok((outcome, others)) => {
-            left = Left {
-                theirs,
-                stays,
-                ..others
-            };
-            proof = outcome.proof(&left.outside).filter(|_| left.is_nothing());
-            why.extend(outcome.stuck);
-        }
+    // What was taken back is put into effect again with the services that were stopped.
+    match stopped::look(context, state, &mut record, false) {
+        Ok(found) => why.extend(found.iter().map(Obstacle::words)),
         Err(error) => why.push(error.to_string()),
+    }
+    if why.is_empty() {
+        match carry_out(context, state, &mut record, sink) {
+            Ok((outcome, others)) => {
+                left = Left {
+                    theirs,
+                    stays,
+                    ..others
+                };
+                proof = outcome.proof(&left.outside).filter(|_| left.is_nothing());
+                why.extend(outcome.stuck);
+            }
+            Err(error) => why.push(error.to_string()),
+        }
     }
     if why.is_empty() && (options.interrupted)() {
         why.push("interrupted".to_owned());

@@ -16,7 +16,7 @@ use super::path::{
 };
 use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, standing};
-use crate::act::{ActError, Context, LastLink, package, runtime};
+use crate::act::{ActError, Context, LastLink, package, runtime, unit};
 use crate::apply::upgrades;
 use crate::checked;
 use crate::image::{FileTime, Node};
@@ -26,7 +26,7 @@ use crate::records::accounts::taken;
 use crate::records::entries::Three;
 use crate::records::{Shared, is_by_entry, is_lock, shared};
 use crate::state::{ChangeRecord, digest_of};
-use crate::take_back::is_peoples;
+use crate::take_back::{goes_to_rest, is_peoples};
 
 /// Of so many conflicts the contents are shown.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -42,7 +42,7 @@ const NOTES: [&str; 6] = [
 ];
 
 /// Is it where programs keep data?
-fn is_of_data(path: &HostPath) -> bool {
+pub(super) fn is_of_data(path: &HostPath) -> bool {
     let within = |tops: &[&'static str]| {
         tops.iter()
             .any(|top| path.is_within(&HostPath::literal(top)))
@@ -104,6 +104,7 @@ pub(super) fn decide(
     deciding.settle_data(record)?;
     deciding.settle_rest(record)?;
     deciding.settle_shared(record)?;
+    deciding.settle_running(record)?;
     let Deciding {
         mut decided,
         mut obstacles,
@@ -396,7 +397,9 @@ impl Deciding<'_> {
                 .map(|(path, _)| path.clone())
                 .collect();
             let strange = self.strangers(record, &place);
-            if blocked.is_empty() && strange.is_empty() {
+            // What services write there at their stop is accepted too.
+            let is_as_left = blocked.is_empty() && strange.is_empty();
+            if is_as_left && !self.choice.accept_data_loss {
                 continue;
             }
             let others = self.packages.and_then(|packages| {
@@ -405,6 +408,9 @@ impl Deciding<'_> {
                     path.is_within(&place) && path.as_path().symlink_metadata().is_ok()
                 })
             });
+            if is_as_left && others.is_some() {
+                continue;
+            }
             if let (true, Some(path)) = (self.choice.accept_data_loss, others) {
                 self.obstacles.push(Obstacle {
                     what: place.to_string(),
@@ -450,6 +456,7 @@ impl Deciding<'_> {
                         way.verdict = Verdict::Leave;
                     }
                 }
+                self.keep_configuration(record, &place);
                 self.decided.theirs.push(place);
                 continue;
             }
@@ -477,6 +484,52 @@ impl Deciding<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What packages made below `/etc` for data that stays, it stays with it: a database is of no use
+    /// without the files that say how it is run.
+    fn keep_configuration(&mut self, record: &ChangeRecord, place: &HostPath) {
+        let Some(packages) = self.packages else {
+            return;
+        };
+        let etc = HostPath::literal("/etc");
+        let mut tops: Vec<HostPath> = Vec::new();
+        // A directory comes before what lies in it.
+        for image in &record.images {
+            let path = &image.path;
+            let is_made = self.ways.get(path).is_some_and(|way| {
+                way.is_packaged
+                    && image.before == Node::Absent
+                    && matches!(way.current, Node::Directory { .. })
+                    && !matches!(way.verdict, Verdict::Stay)
+            });
+            if is_made
+                && path.is_within(&etc)
+                && packages.belong_together(place, path)
+                && !tops.iter().any(|top| path.is_within(top))
+            {
+                tops.push(path.clone());
+            }
+        }
+        let is_kept = |path: &HostPath| tops.iter().any(|top| path.is_within(top));
+        let made = record.images.iter().map(|image| &image.path);
+        let strange = made
+            .filter(|path| is_kept(path))
+            .flat_map(|path| self.strangers_in(path));
+        let mut theirs: Vec<HostPath> = strange.collect();
+        for (path, way) in &mut self.ways {
+            if is_kept(path) {
+                if matches!(way.verdict, Verdict::Blocked(_)) {
+                    theirs.push(path.clone());
+                }
+                way.verdict = Verdict::Leave;
+            }
+        }
+        self.decided.theirs.extend(theirs);
+        let told = tops
+            .iter()
+            .map(|top| format!("{top}: it belongs to the data in {place}"));
+        self.decided.stays.extend(told);
     }
 
     /// The topmost directories in which programs keep data, and that packages of the change made. What
@@ -772,6 +825,37 @@ impl Deciding<'_> {
                     difference: None,
                 });
             }
+        }
+        Ok(())
+    }
+
+    /// Processes that run what goes, and that no unit of the change holds. A service that writes its
+    /// data when it ends could not be started again if that stands in the way, where it is masked.
+    fn settle_running(&mut self, record: &ChangeRecord) -> Result<(), UndoError> {
+        if self.packages.is_none() || self.choice.by_itself || self.choice.keep_theirs {
+            return Ok(());
+        }
+        let (_, gone) = self.what_goes(record);
+        let goes = record.images.iter();
+        let goes: Vec<&Imaged> = goes.filter(|image| gone.contains(&image.path)).collect();
+        let rest = goes_to_rest(record.actions.iter());
+        let found = super::running::in_the_way(self.context, &goes, &rest)?;
+        self.obstacles.extend(found);
+        let is_kept = |place: &HostPath| {
+            let mut images = record.images.iter();
+            images.any(|image| !image.all && image.path == *place && gone.contains(place))
+        };
+        if self.context.root.is_live() && self.places_of_data(record).iter().any(is_kept) {
+            let masked = unit::of_files(&gone)?.into_iter();
+            let masked = masked.filter(|unit| unit.is_masked && !unit.is_at_rest);
+            self.obstacles.extend(masked.map(|unit| Obstacle {
+                what: unit.name.clone(),
+                why: format!(
+                    "it is masked and runs, and what it writes when it ends may be data:                      `systemctl stop {}` first, or accept that (--accept-data-loss)",
+                    unit.name
+                ),
+                difference: None,
+            }));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(crate) fn take_back_apart(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Apart, StateError> {
     let apart = apart(context, state, record, chosen, at_once, sink)?;
-    for why in &apart.outcome.unseen {
+    for why in apart.outcome.unseen.iter().chain(&apart.outcome.running) {
         sink(Event::NotAsBefore { why: why.clone() });
     }
     Ok(apart)
@@ -151,9 +151,7 @@ fn words(error: &UndoError) -> String {
         return error.to_string();
     };
     let said = obstacles.iter().take(SAID);
-    let said: Vec<String> = said
-        .map(|one| format!("{}: {}", one.what, one.why))
-        .collect();
+    let said: Vec<String> = said.map(super::Obstacle::words).collect();
     match obstacles.len().saturating_sub(SAID) {
         0 => said.join("; "),
         more => format!("{}; and {more} more", said.join("; ")),

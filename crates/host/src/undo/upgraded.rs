@@ -305,6 +305,16 @@ impl Packages {
             && !image.path.is_within(&HostPath::literal("/etc"))
     }
 
+    /// Are two directories of one package, or called after one thing?
+    pub(super) fn belong_together(&self, one: &HostPath, other: &HostPath) -> bool {
+        let owners = (self.owners.get(one), self.owners.get(other));
+        let is_of_one = match owners {
+            (Some(one), Some(other)) => !one.is_disjoint(other),
+            _ => false,
+        };
+        is_of_one || one.file_name() == other.file_name()
+    }
+
     /// Does anything stay because others need it?
     pub(super) fn keeps_any(&self) -> bool {
         !self.outlook.stays.is_empty()

@@ -9,7 +9,7 @@ use plan::outlook::Outlook;
 use rustix::fs::{IFlags, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::bench::{Bench, assert_same, is_root, make_dir, put, remove, set_mode, skip};
+use crate::bench::{Bench, assert_same, is_root, link, make_dir, put, remove, set_mode, skip};
 
 const EVE: u32 = 4242;
 const BOB: u32 = 4243;
@@ -419,6 +419,88 @@ fn what_can_not_be_put_back_is_refused_before_anything_is_touched() {
     let flags = MountFlags::RDONLY | MountFlags::BIND;
     rustix::mount::mount_remount(&root.path, flags, c"").expect("read-only");
     refused(&bench, put("/etc/app.conf", "new\n"), "read-only");
+}
+
+/// There is nothing to put back, and nobody is needed for it; it is not called as before.
+#[test]
+fn a_file_that_somebody_deletes_before_its_mode_is_set_needs_no_person() {
+    let bench = Bench::new();
+    let file = bench.path("/etc/app.conf");
+    let plan = bench.plan([set_mode("/etc/app.conf", 0o600)]);
+    let gone = file.clone();
+    let crash = CrashPoints::calling(move |point| {
+        if point == "imaged" {
+            std::fs::remove_file(&gone).expect("removed");
+        }
+    });
+    let (applied, _) = bench.apply_with(&plan, crash, &|_| Verdict::default());
+    let applied = applied.expect("an end");
+    assert!(
+        matches!(
+            &applied,
+            Applied::TakenBack {
+                verified: true,
+                seen: false,
+                ..
+            }
+        ),
+        "{applied:?}"
+    );
+    assert!(!file.exists());
+}
+
+/// Nothing is made where the kernel keeps its own things, nor in our state, whatever its path is, nor
+/// behind a link that the plan itself makes.
+#[test]
+fn places_where_no_file_can_be_put_are_known_when_it_is_planned() {
+    if !is_root() {
+        return skip("needs root to mount");
+    }
+    let bench = Bench::new();
+    let told = |effects: Vec<Effect>, cause: &str| {
+        let said = outlook(&bench, &bench.plan(effects));
+        let found = said.iter().any(|one| {
+            matches!(one, Outlook::Impossible(why) if why.contains(cause) && why.starts_with('/'))
+        });
+        assert!(found, "{cause}: {said:?}");
+    };
+    let place = bench.path("/etc/app.d");
+    rustix::mount::mount("proc", &place, "proc", MountFlags::empty(), None).expect("mounted");
+    let mounted = Mounted {
+        path: place.clone(),
+        _folder: None,
+    };
+    let value = "/etc/app.d/sys/net/ipv4/ip_default_ttl";
+    told(vec![put(value, "63\n")], "the kernel's own (proc)");
+    drop(mounted);
+
+    std::fs::create_dir_all(bench.state.join("inner/most")).expect("directories");
+    std::fs::write(bench.state.join("inner/file"), "x").expect("a file");
+    let cause = "own state directory";
+    rustix::mount::mount_bind(&bench.state, &place).expect("bound");
+    let mounted = Mounted {
+        path: place.clone(),
+        _folder: None,
+    };
+    told(vec![put("/etc/app.d/journal.db", "x")], cause);
+    told(vec![put("/etc/app.d/inner/most/new", "x")], cause);
+    drop(mounted);
+    rustix::mount::mount_bind(bench.state.join("inner"), &place).expect("bound");
+    let mounted = Mounted {
+        path: place,
+        _folder: None,
+    };
+    told(vec![put("/etc/app.d/file", "x")], cause);
+    drop(mounted);
+    assert_eq!(
+        outlook(&bench, &bench.plan([put("/etc/app.d/file", "x")])),
+        []
+    );
+
+    told(
+        vec![link("/etc/ld1", "/etc/app.d"), put("/etc/ld1/inside", "x")],
+        "is a link that this plan makes",
+    );
 }
 
 /// Cases F14 and A14 of 2026-11-30.

@@ -440,6 +440,7 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
                 &paths(&left.anew),
             );
             say_left("told to go back, and can't be looked at", &left.unseen);
+            say_left("still at work", &left.running);
             let others: Vec<HostPath> = left
                 .differing
                 .iter()

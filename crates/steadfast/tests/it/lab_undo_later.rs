@@ -16,7 +16,7 @@ printf '# theirs\nsetting = 1\n' > $d/etc/app/app.conf
 echo '/etc/app/app.conf' > $d/DEBIAN/conffiles
 echo $1 > $d/usr/share/app/version
 test $1 = 1.0 || echo new > $d/usr/share/app/new
-printf '[Unit]\nDescription=An application\n[Service]\nUser=app\nExecStart=/bin/sleep infinity\nExecStopPost=/bin/sh -c "date > /var/lib/app/stopped"\n[Install]\nWantedBy=multi-user.target\n' \
+printf '[Unit]\nDescription=An application\n[Service]\nUser=app\nExecStart=/bin/sleep infinity\nExecStopPost=/bin/sh -c "date > /var/log/app/stopped"\n[Install]\nWantedBy=multi-user.target\n' \
   > $d/usr/lib/systemd/system/appd.service
 make app $1 'getent passwd app >/dev/null || useradd --system --home /var/lib/app app
 mkdir -p /var/lib/app; test -e /var/lib/app/seed || echo seed > /var/lib/app/seed; chown -R app:app /var/lib/app /var/log/app

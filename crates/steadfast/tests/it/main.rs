@@ -44,6 +44,7 @@ mod lab_stays_up;
 mod lab_twelve;
 mod lab_undo_apart;
 mod lab_undo_later;
+mod lab_undo_running;
 mod lab_undo_whole;
 mod lab_validate;
 mod lab_vulns;
