@@ -30,8 +30,8 @@ pub fn is_archive(name: &[u8]) -> bool {
 /// What an archive of this name holds. What can't be read of it is said, and the rest is looked at.
 pub fn scan(source: &dyn Source, file_name: &[u8]) -> Contents {
     let (mut contents, own) = look(source);
-    if let Some(found) = own.and_then(|own| own.named(&contents, file_name, "")) {
-        contents.add(found);
+    if let Some(own) = own {
+        own.complete(&mut contents, file_name, "", "");
     }
     contents
 }
@@ -51,11 +51,21 @@ pub struct Own {
     manifest: Manifest,
     /// Where its classes are, those that hold the most first.
     packages: Vec<String>,
+    is_library: bool,
+}
+
+/// What an archive is, by all that it says and by its name.
+pub enum Named {
+    /// Maven has said it, or there is nothing that could be known by a name.
+    Nothing,
+    Component(Found),
+    /// It holds code, of which nothing tells what it is.
+    Untold(Reason),
 }
 
 impl Own {
     /// What the manifest says of an archive of this name, unless Maven has said it.
-    pub fn named(&self, contents: &Contents, file_name: &[u8], inside: &str) -> Option<Found> {
+    pub fn named(&self, contents: &Contents, file_name: &[u8], inside: &str) -> Named {
         let stem = stem(file_name);
         let is_own = |pom: &Found| {
             let artifact = pom.name.rsplit(':').next().unwrap_or_default();
@@ -65,15 +75,45 @@ impl Own {
         // A jar that others were put into has many, and may lack its own.
         let poms = contents.found.get(self.poms.clone()).unwrap_or_default();
         if poms.len() == 1 || poms.iter().any(is_own) {
-            return None;
+            return Named::Nothing;
         }
-        let mut found = self.manifest.component(stem)?;
+        let Some(mut found) = self.manifest.component(stem) else {
+            return match self.is_library && poms.is_empty() {
+                true => Named::Untold(Reason::Unavailable {
+                    what: "holds classes, and nothing says what it is and in which version: no \
+                           pom.properties, manifest or name"
+                        .to_owned(),
+                }),
+                false => Named::Nothing,
+            };
+        };
         found.packages.extend(self.packages.iter().cloned());
-        Some(Found {
+        Named::Component(Found {
             member: Some(format!("{inside}META-INF/MANIFEST.MF")),
             ..found
         })
     }
+
+    /// Adds what an archive of this name is. `at` is the way to it, and `inside` that of its members.
+    fn complete(&self, contents: &mut Contents, file_name: &[u8], at: &str, inside: &str) {
+        match self.named(contents, file_name, inside) {
+            Named::Nothing => {}
+            Named::Component(found) => contents.add(found),
+            Named::Untold(reason) => contents.unread(at, reason),
+        }
+    }
+}
+
+/// Does an archive hold code that somebody else may have published? Sources, documentation, resources
+/// and a manifest that only names others hold none. What is an application around others
+/// (`WEB-INF`, `BOOT-INF`) is its owner's own, and the archives in it are looked at one by one.
+fn is_library<'a>(mut members: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut has_code = false;
+    let is_application = members.any(|name| {
+        has_code |= name.ends_with(b".class") && base_name(name) != b"module-info.class";
+        name.starts_with(b"WEB-INF/") || name.starts_with(b"BOOT-INF/")
+    });
+    has_code && !is_application
 }
 
 fn archive(
@@ -117,6 +157,7 @@ fn archive(
             1 => Vec::new(),
             _ => packages(archive.members.iter().map(|member| &*member.name)),
         },
+        is_library: is_library(archive.members.iter().map(|member| &*member.name)),
         poms,
         manifest,
     };
@@ -129,11 +170,10 @@ fn archive(
         }
         match budget.content(&archive, member, INNER_LIMIT_BYTES) {
             Ok(inner) => {
-                let at = format!("{at}!/");
-                let own = self::archive(inner.source(), &at, depth + 1, budget, contents);
-                let base = base_name(&member.name);
-                if let Some(found) = own.and_then(|own| own.named(contents, base, &at)) {
-                    contents.add(found);
+                let inside = format!("{at}!/");
+                let own = self::archive(inner.source(), &inside, depth + 1, budget, contents);
+                if let Some(own) = own {
+                    own.complete(contents, base_name(&member.name), &at, &inside);
                 }
             }
             Err(reason) => contents.unread(&at, reason),

@@ -320,8 +320,12 @@ impl Collected {
     fn take(&mut self, candidate: &Candidate, image: Option<&str>, parsed: &read::Parsed) {
         let path = &candidate.path;
         self.contents(path, image, &parsed.contents, &|member| member.cloned());
-        if let Some(found) = parsed.named(path.file_name()) {
-            self.found(path, image, &found, found.member.clone());
+        match parsed.named(path.file_name()) {
+            java::Named::Nothing => {}
+            java::Named::Component(found) => {
+                self.found(path, image, &found, found.member.clone());
+            }
+            java::Named::Untold(why) => self.unread(path.clone(), why),
         }
     }
 

@@ -51,8 +51,11 @@ impl Parsed {
     }
 
     /// What is found when the file is called this, besides its contents.
-    pub fn named(&self, file_name: &[u8]) -> Option<Found> {
-        self.own.as_ref()?.named(&self.contents, file_name, "")
+    pub fn named(&self, file_name: &[u8]) -> java::Named {
+        match &self.own {
+            Some(own) => own.named(&self.contents, file_name, ""),
+            None => java::Named::Nothing,
+        }
     }
 
     /// About how much memory this takes.

@@ -1,6 +1,6 @@
 //! An inventory that another tool wrote: CycloneDX (ECMA-424) and SPDX 2 as JSON. Components are
-//! known by their package URLs (ECMA-427); what has none, or one of an ecosystem that is not
-//! known here, is counted and said.
+//! known by their package URLs (ECMA-427); what has none, one of an ecosystem that is not known
+//! here, or one that its own version contradicts, is counted and said.
 
 mod document;
 
@@ -135,6 +135,8 @@ struct Listed {
     sorted: usize,
     /// How many have no package URL.
     without: usize,
+    /// How many have another version beside it, and the first of them.
+    contradictory: (usize, String),
     /// How many are of a type that is not known here.
     other_types: BTreeMap<String, usize>,
 }
@@ -162,8 +164,8 @@ impl<'a> Reading<'a> {
 
     /// A component in CycloneDX's words.
     fn cyclonedx(&mut self, item: document::Item) -> Result<(), Reason> {
-        // The distribution itself, and files, are no packages.
-        if item.is_no_package {
+        // The distribution itself, files, and what the document is about need be no packages.
+        if item.is_no_package && item.purl.as_deref().is_none_or(is_none) {
             return Ok(());
         }
         let property = |wanted: &str| {
@@ -174,7 +176,10 @@ impl<'a> Reading<'a> {
         if places.is_empty() {
             places.extend(property("aquasecurity:trivy:FilePath"));
         }
-        let Some(mut component) = self.cyclonedx.known(item.purl.as_deref()) else {
+        let Some(mut component) = self
+            .cyclonedx
+            .known(item.purl.as_deref(), item.version.as_deref())
+        else {
             return Ok(());
         };
         component.image = property("steadfast:image").map(str::to_owned);
@@ -189,25 +194,33 @@ impl<'a> Reading<'a> {
         self.cyclonedx.add(component)
     }
 
-    /// A package in SPDX's words.
+    /// A package in SPDX's words. It may have several package URLs, each of which counts.
     fn spdx(&mut self, item: document::Package) -> Result<(), Reason> {
         // What the document is about: a host, a tree, an image.
-        if item.is_no_package {
+        if item.is_no_package && item.purls.iter().all(|purl| is_none(purl)) {
             return Ok(());
         }
-        let Some(mut component) = self.spdx.known(item.purl.as_deref()) else {
-            return Ok(());
-        };
-        component.image = item.image;
-        component.packages = few(item.packages);
-        if is_package(&component) {
-            let supplier = item.supplier.as_deref();
-            let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
-            component.origin = supplier.map(str::to_owned);
+        if item.purls.is_empty() {
+            self.spdx.without += 1;
         }
         let places: Vec<&str> = item.places.iter().map(String::as_str).collect();
-        component.evidence = self.evidence(&places);
-        self.spdx.add(component)
+        let evidence = self.evidence(&places);
+        let packages = few(item.packages);
+        let supplier = item.supplier.as_deref();
+        let supplier = supplier.and_then(|by| by.strip_prefix("Organization: "));
+        for purl in &item.purls {
+            let Some(mut component) = self.spdx.known(Some(purl), item.version.as_deref()) else {
+                continue;
+            };
+            component.image.clone_from(&item.image);
+            component.packages.clone_from(&packages);
+            if is_package(&component) {
+                component.origin = supplier.map(str::to_owned);
+            }
+            component.evidence = Arc::clone(&evidence);
+            self.spdx.add(component)?;
+        }
+        Ok(())
     }
 
     /// `places` are where the document says that it lies.
@@ -238,13 +251,22 @@ impl<'a> Reading<'a> {
         if let Some(missing) = &incomplete {
             say(says_incomplete(missing));
         }
-        if listed.components.is_empty() && listed.without == 0 && listed.other_types.is_empty() {
+        let (contradictory, first) = &listed.contradictory;
+        let without = listed.without + contradictory;
+        if listed.components.is_empty() && without == 0 && listed.other_types.is_empty() {
             say("the document lists no component".to_owned());
         }
         if listed.without > 0 {
             let components = plural(listed.without, "component");
             say(format!(
                 "{components} without a package URL that can be read"
+            ));
+        }
+        if *contradictory > 0 {
+            let components = plural(*contradictory, "component");
+            let first = model::printable(first.as_bytes());
+            say(format!(
+                "{components} with another version than the package URL has ({first})"
             ));
         }
         for (kind, number) in &listed.other_types {
@@ -272,8 +294,8 @@ fn evidence(path: &HostPath, place: Option<&str>) -> Evidence {
 }
 
 impl Listed {
-    /// The component that a package URL means.
-    fn known(&mut self, purl: Option<&str>) -> Option<Component> {
+    /// The component that a package URL means. `said` is the version that stands beside it.
+    fn known(&mut self, purl: Option<&str>, said: Option<&str>) -> Option<Component> {
         let Some(purl) = purl.and_then(|purl| PackageUrl::from_str(purl).ok()) else {
             self.without += 1;
             return None;
@@ -281,6 +303,18 @@ impl Listed {
         let component = component(&purl);
         if component.is_none() {
             *self.other_types.entry(purl.ty().to_owned()).or_default() += 1;
+        }
+        let said = said.map(str::trim).filter(|said| !said.is_empty());
+        if let (Some(component), Some(said)) = (&component, said)
+            && !is_one_version(&component.version, said)
+        {
+            let (count, first) = &mut self.contradictory;
+            if *count == 0 {
+                let said: String = said.chars().take(LONGEST_MISSING).collect();
+                *first = format!("{} {}: {said}", component.name, component.version);
+            }
+            *count += 1;
+            return None;
         }
         component
     }
@@ -378,6 +412,39 @@ fn few(mut packages: Vec<String>) -> Vec<String> {
     packages
 }
 
+/// Does what need be no package name none: by no package URL, or by one of an image, whose packages
+/// are listed beside it?
+fn is_none(purl: &str) -> bool {
+    PackageUrl::from_str(purl).is_ok_and(|purl| matches!(purl.ty(), "docker" | "oci"))
+}
+
+/// Do a package URL and the component's own version mean one? Tools differ in Go's `v`, in whether
+/// they write Debian's epoch, and in the platform that a gem's version ends with.
+fn is_one_version(purl: &str, said: &str) -> bool {
+    let plain = |version: &str| {
+        let version = version.to_ascii_lowercase();
+        let version = version.strip_prefix("go").unwrap_or(&version);
+        version.strip_prefix('v').unwrap_or(version).to_owned()
+    };
+    let epoch = |version: &str| match version.split_once(':') {
+        Some((epoch, rest)) => (Some(epoch.to_owned()), rest.to_owned()),
+        None => (None, version.to_owned()),
+    };
+    let ((epoch, purl), (other, said)) = (epoch(&plain(purl)), epoch(&plain(said)));
+    let begins = |long: &str, short: &str| {
+        let rest = long.strip_prefix(short);
+        rest.is_some_and(|rest| rest.is_empty() || is_platform(rest))
+    };
+    (epoch.is_none() || other.is_none() || epoch == other)
+        && (begins(&purl, &said) || begins(&said, &purl))
+}
+
+/// `-x86_64-linux`, `-java`
+fn is_platform(rest: &str) -> bool {
+    const PLATFORMS: [&str; 6] = ["-linux", "-darwin", "-java", "-mingw", "-mswin", "-musl"];
+    rest.starts_with('-') && PLATFORMS.iter().any(|name| rest.contains(name))
+}
+
 /// None when the type is not known here, or without a version.
 fn component(purl: &PackageUrl<'_>) -> Option<Component> {
     let qualifier = |name: &str| {
@@ -401,8 +468,8 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
             let id = purl.namespace().unwrap_or("debian");
             let release = qualifier("distro").and_then(|distro| release_of(distro, id));
             // Debian's releases have one number; a point release is none of its own.
-            let release = release.map(|release| match (id, release.split_once('.')) {
-                ("debian", Some((release, _))) => release.to_owned(),
+            let release = release.map(|release| match id {
+                "debian" => number_of(&release),
                 _ => release,
             });
             let ecosystem = match id {
@@ -468,6 +535,19 @@ fn component(purl: &PackageUrl<'_>) -> Option<Component> {
         });
     }
     Some(component)
+}
+
+/// Debian's releases are also called by their names, as in the examples of the package URL's own
+/// specification (`distro=bookworm`).
+fn number_of(release: &str) -> String {
+    let number = match release {
+        "buster" => "10",
+        "bullseye" => "11",
+        "bookworm" => "12",
+        "trixie" => "13",
+        other => other.split('.').next().unwrap_or(other),
+    };
+    number.to_owned()
 }
 
 /// `12` of `debian-12`; some write the release alone.

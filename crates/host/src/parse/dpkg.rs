@@ -67,6 +67,17 @@ pub fn each_package(bytes: &[u8], mut each: impl FnMut(PackageRecord)) {
     });
 }
 
+/// The files of distroless images (`status.d`) are control files, which know no state: they are there,
+/// so the package is.
+pub fn with_status(mut bytes: Vec<u8>) -> Vec<u8> {
+    let has_status =
+        bytes.starts_with(b"Status:") || memchr::memmem::find(&bytes, b"\nStatus:").is_some();
+    if !has_status {
+        bytes = [b"Status: install ok installed\n", bytes.trim_ascii_start()].concat();
+    }
+    bytes
+}
+
 /// Name and architecture of the packages that were installed because others needed them
 /// (apt-mark(8)).
 pub fn parse_automatic(bytes: &[u8]) -> Vec<(String, String)> {

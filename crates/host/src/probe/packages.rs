@@ -9,12 +9,34 @@ use model::value::{PackageSeen, Reason};
 use model::{HostPath, Value};
 
 use crate::local::Inner;
-use crate::parse::dpkg::{PackageRecord, parse_automatic, parse_status};
+use crate::parse::dpkg::{PackageRecord, parse_automatic, parse_status, with_status};
 use crate::tree::Trouble;
 
 pub const STATUS: &str = "/var/lib/dpkg/status";
+const STATUS_DIRECTORY: &str = "/var/lib/dpkg/status.d";
 /// A desktop with five thousand packages has 8 MB.
 const STATUS_LIMIT_BYTES: u64 = 32 << 20;
+
+/// The database of an image that has no package manager, as distroless ones: one file for each package.
+fn of_distroless(host: &Arc<Inner>) -> Result<Vec<u8>, Trouble> {
+    let directory = HostPath::literal(STATUS_DIRECTORY);
+    let mut all = Vec::new();
+    let mut is_there = false;
+    for (name, _) in host.tree.list(&directory)? {
+        let path = match directory.join(&name) {
+            Ok(path) if !name.ends_with(b".md5sums") => path,
+            _ => continue,
+        };
+        let left = STATUS_LIMIT_BYTES.saturating_sub(all.len() as u64);
+        all.extend(with_status(host.read_path(&path, left)?));
+        all.extend(b"\n\n");
+        is_there = true;
+    }
+    match is_there {
+        true => Ok(all),
+        false => Err(Trouble::Absent),
+    }
+}
 
 /// The package manager's database.
 pub struct Packages {
@@ -27,17 +49,19 @@ pub struct Packages {
 
 impl Packages {
     pub fn read(host: &Arc<Inner>) -> Result<Self, Trouble> {
-        let status = host
-            .read(STATUS, STATUS_LIMIT_BYTES)
-            .map_err(|trouble| match trouble {
-                Trouble::Absent => Trouble::Unknown(Reason::Unavailable {
-                    what: format!("there is no dpkg database (`{STATUS}`) to look packages up in"),
-                }),
-                Trouble::Unknown(Reason::NeedsRoot) => trouble,
-                Trouble::Unknown(reason) => Trouble::Unknown(Reason::Failed {
-                    why: format!("`{STATUS}`: {reason}"),
-                }),
-            })?;
+        let status = match host.read(STATUS, STATUS_LIMIT_BYTES) {
+            Err(Trouble::Absent) => of_distroless(host),
+            read => read,
+        };
+        let status = status.map_err(|trouble| match trouble {
+            Trouble::Absent => Trouble::Unknown(Reason::Unavailable {
+                what: format!("there is no dpkg database (`{STATUS}`) to look packages up in"),
+            }),
+            Trouble::Unknown(Reason::NeedsRoot) => trouble,
+            Trouble::Unknown(reason) => Trouble::Unknown(Reason::Failed {
+                why: format!("`{STATUS}`: {reason}"),
+            }),
+        })?;
         let mut records = parse_status(&status);
         // No host is without packages: else all that asks for one would not apply.
         if records.is_empty() {

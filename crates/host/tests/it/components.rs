@@ -341,6 +341,77 @@ fn jars() {
     check(Kind::Java, "a.jar", &started, &["g:a 1"]);
 }
 
+/// An archive with code of which nothing says what it is counts as not looked at; one without code
+/// does not, and neither does an application for itself.
+#[test]
+fn jars_that_say_nothing() {
+    let unread = |name: &str, manifest: &str, members: &[&str]| {
+        let mut zip = Zip::default().stored("META-INF/MANIFEST.MF", manifest.as_bytes());
+        for member in members {
+            zip = zip.stored(member, b"");
+        }
+        read(Kind::Java, name, &zip.build())
+    };
+    let class = "org/apache/logging/log4j/core/lookup/JndiLookup.class";
+    let says = |(found, unread): (Vec<String>, Vec<String>)| {
+        assert_eq!(found, [""; 0]);
+        unread
+    };
+    for (name, manifest, members) in [
+        ("log4j-core.jar", "", &[class][..]),
+        (
+            "log4j-core.jar",
+            "Implementation-Title: Apache Log4j Core\n",
+            &[class],
+        ),
+        ("a.jar", "", &["META-INF/versions/9/a/A.class"]),
+    ] {
+        let unread = says(unread(name, manifest, members));
+        assert_eq!(unread.len(), 1, "{name}");
+        assert!(unread[0].contains("nothing says what it is"), "{unread:?}");
+    }
+    for (name, manifest, members) in [
+        (
+            "pathing.jar",
+            "Class-Path: lib/a-1.jar lib/b-2.jar\n",
+            &[][..],
+        ),
+        ("a-sources.jar", "", &["a/A.java"]),
+        ("a-javadoc.jar", "", &["a/A.html"]),
+        ("messages.jar", "", &["a/messages_de.properties"]),
+        ("a.jar", "", &["module-info.class"]),
+        (
+            "shop.war",
+            "",
+            &["WEB-INF/classes/a/A.class", "WEB-INF/web.xml"],
+        ),
+        (
+            "app.jar",
+            "",
+            &[
+                "org/springframework/boot/loader/Launcher.class",
+                "BOOT-INF/classes/a/A.class",
+            ],
+        ),
+    ] {
+        assert_eq!(says(unread(name, manifest, members)), [""; 0], "{name}");
+    }
+    // Those within others have their way in it.
+    let inner = Zip::default().stored(class, b"").build();
+    let outer = Zip::default()
+        .stored("WEB-INF/lib/log4j-core.jar", &inner)
+        .build();
+    let unread = says(read(Kind::Java, "shop.war", &outer));
+    assert_eq!(unread.len(), 1);
+    assert!(
+        unread[0].starts_with("`WEB-INF/lib/log4j-core.jar`: "),
+        "{unread:?}"
+    );
+    // Whoever lists what was put into it has said enough.
+    let shaded = jar("g", "a", "1").stored(class, b"").build();
+    assert_eq!(read(Kind::Java, "all.jar", &shaded).1, [""; 0]);
+}
+
 #[test]
 fn jars_within_jars() {
     let inner = jar("g", "inner", "1").build();
@@ -544,6 +615,47 @@ fn packages_come_with_source_and_origin() {
     tree.file("/etc/os-release", b"ID=ubuntu\nVERSION_ID=\"24.04\"\n");
     let first = lines(&self::inventory(&tree)).remove(0);
     assert_eq!(first, "ubuntu:24.04 dpkg 1.21 /var/lib/dpkg/status");
+}
+
+/// An unpacked image without a package manager has a control file for each package, without a state.
+#[test]
+fn a_tree_of_a_distroless_image_has_its_packages() {
+    let tree = Tree::with(&[
+        ("/etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\n"),
+        (
+            "/var/lib/dpkg/status.d/base",
+            b"Package: base-files\nArchitecture: amd64\nVersion: 12.4\n",
+        ),
+        (
+            "/var/lib/dpkg/status.d/libssl3",
+            b"Package: libssl3\nArchitecture: amd64\nSource: openssl\nVersion: 3.0.1",
+        ),
+        (
+            "/var/lib/dpkg/status.d/libssl3.md5sums",
+            b"abc  usr/lib/x\n",
+        ),
+    ]);
+    let inventory = inventory(&tree);
+    assert_eq!(inventory.unread, []);
+    let told: Vec<String> = inventory
+        .components
+        .iter()
+        .map(|one| format!("{} {} {}", one.ecosystem, one.name, one.version))
+        .collect();
+    assert_eq!(
+        told,
+        ["Debian:12 base-files 12.4", "Debian:12 libssl3 3.0.1"]
+    );
+    // Where there are none, nothing is claimed.
+    let empty = Tree::with(&[("/var/lib/dpkg/status.d/x.md5sums", b"")]);
+    let unread = self::inventory(&empty).unread;
+    assert!(
+        unread[0]
+            .why
+            .to_string()
+            .contains("no database of packages"),
+        "{unread:?}"
+    );
 }
 
 #[test]
@@ -806,6 +918,202 @@ fn inventories_of_others_are_read() {
     for text in ["", "[]", "{}", r#"{"spdxVersion": "SPDX-3.0"}"#] {
         assert!(sbom::parse(text.as_bytes(), &path("/x")).is_err(), "{text}");
     }
+}
+
+/// What a document says is never passed over: what it is about, each package URL, and where what it
+/// says is no package, or two.
+#[test]
+fn odd_inventories_of_others_hide_nothing() {
+    let cyclonedx = |rest: &str| told_by(&format!(r#"{{"bomFormat": "CycloneDX", {rest}}}"#));
+    let spdx = |rest: &str| told_by(&format!(r#"{{"spdxVersion": "SPDX-2.3", {rest}}}"#));
+    let check = |(mut told, unread): (Vec<String>, Vec<String>), wanted: &[&str], why: &[&str]| {
+        told.sort();
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(told, wanted, "{unread:?}");
+        assert_eq!(unread.len(), why.len(), "{unread:?}");
+        for (unread, why) in unread.iter().zip(why) {
+            assert!(unread.contains(why), "{unread:?}: {why}");
+        }
+    };
+    let a = r#"{"type": "library", "name": "a", "purl": "pkg:npm/a@1.0.0"}"#;
+    let about = |component: &str| {
+        cyclonedx(&format!(
+            r#""metadata": {{"component": {{{component}}}}}, "components": [{a}]"#
+        ))
+    };
+    // What it is about counts where it is a package.
+    check(
+        about(r#""type": "application", "purl": "pkg:pypi/django@3.2.0""#),
+        &["npm a 1.0.0", "PyPI django 3.2.0"],
+        &[],
+    );
+    check(
+        about(r#""type": "file", "purl": "pkg:pypi/django@3.2.0""#),
+        &["npm a 1.0.0", "PyPI django 3.2.0"],
+        &[],
+    );
+    check(
+        about(r#""components": [{"purl": "pkg:cargo/b@1.0.0"}]"#),
+        &["npm a 1.0.0", "crates.io b 1.0.0"],
+        &[],
+    );
+    for none in [
+        r#""type": "application", "name": "shop", "version": "1""#,
+        r#""type": "container", "purl": "pkg:oci/shop@sha256%3Aabc""#,
+        r#""type": "operating-system", "name": "debian""#,
+    ] {
+        check(about(none), &["npm a 1.0.0"], &[]);
+    }
+    check(
+        about(r#""purl": "pkg:generic/x@1""#),
+        &["npm a 1.0.0"],
+        &["`generic`"],
+    );
+    check(
+        about(r#""purl": "pkg:pypi/django""#),
+        &["npm a 1.0.0"],
+        &["`pypi`"],
+    );
+    check(
+        about(r#""purl": "django""#),
+        &["npm a 1.0.0"],
+        &["without a package URL"],
+    );
+    // Two versions of one component.
+    let versions = |version: &str, purl: &str| {
+        cyclonedx(&format!(
+            r#""components": [{{"version": "{version}", "purl": "pkg:{purl}"}}]"#
+        ))
+    };
+    check(
+        versions("3.2.0", "pypi/django@99"),
+        &[],
+        &["another version than the package URL has (django 99: 3.2.0)"],
+    );
+    check(
+        versions("1:2", "deb/debian/a@2:2?distro=debian-12"),
+        &[],
+        &["another version"],
+    );
+    for (version, purl, wanted) in [
+        ("", "pypi/django@3.2.0", "PyPI django 3.2.0"),
+        ("1.22.1", "golang/stdlib@v1.22.1", "Go stdlib 1.22.1"),
+        ("go1.22.1", "golang/stdlib@1.22.1", "Go stdlib 1.22.1"),
+        (
+            "0.1.0",
+            "golang/golang.org/x/net@v0.1.0",
+            "Go golang.org/x/net v0.1.0",
+        ),
+        (
+            "1:2-3",
+            "deb/debian/a@2-3?epoch=1&distro=bookworm",
+            "Debian:12 a 1:2-3",
+        ),
+        (
+            "2-3",
+            "deb/debian/a@1:2-3?distro=debian-trixie",
+            "Debian:13 a 1:2-3",
+        ),
+        (
+            "1.1-x86_64-linux",
+            "gem/nokogiri@1.1",
+            "RubyGems nokogiri 1.1",
+        ),
+    ] {
+        check(versions(version, purl), &[wanted], &[]);
+    }
+    let package = |version: &str, purls: &[&str]| {
+        let reference =
+            |purl: &&str| format!(r#"{{"referenceType": "purl", "referenceLocator": "{purl}"}}"#);
+        let references: Vec<String> = purls.iter().map(reference).collect();
+        let references = references.join(", ");
+        format!(
+            r#"{{"SPDXID": "SPDXRef-1", "versionInfo": "{version}", "externalRefs": [{references}]}}"#
+        )
+    };
+    let packages = |version: &str, purls: &[&str]| {
+        spdx(&format!(r#""packages": [{}]"#, package(version, purls)))
+    };
+    check(
+        packages("3.2.0", &["pkg:pypi/django@99"]),
+        &[],
+        &["another version"],
+    );
+    for none in ["", "NOASSERTION", "NONE", " 99 "] {
+        check(
+            packages(none, &["pkg:pypi/django@99"]),
+            &["PyPI django 99"],
+            &[],
+        );
+    }
+    // Each of several package URLs.
+    check(
+        packages("", &["pkg:pypi/requests@99", "pkg:pypi/django@3.2.0"]),
+        &["PyPI django 3.2.0", "PyPI requests 99"],
+        &[],
+    );
+    check(
+        packages("3.2.0", &["pkg:pypi/django@3.2.0", "pkg:pypi/requests@99"]),
+        &["PyPI django 3.2.0"],
+        &["another version"],
+    );
+    check(packages("1", &[]), &[], &["without a package URL"]);
+    check(
+        packages("1", &["pkg:pypi"]),
+        &[],
+        &["without a package URL"],
+    );
+    check(
+        spdx(
+            r#""documentDescribes": ["SPDXRef-1"], "packages": [{"SPDXID": "SPDXRef-1",
+            "primaryPackagePurpose": "CONTAINER", "externalRefs": [
+            {"referenceCategory": "PACKAGE_MANAGER", "referenceLocator": "pkg:pypi/django@3.2.0",
+            "referenceType": "http://spdx.org/rdf/references/purl"}]}]"#,
+        ),
+        &["PyPI django 3.2.0"],
+        &[],
+    );
+    // What lies in another document.
+    let related = |of: &str, kind: &str, to: &str| {
+        let package = package("", &["pkg:npm/a@1.0.0"]);
+        spdx(&format!(
+            r#""packages": [{package}], "relationships": [{{"spdxElementId": "{of}",
+            "relationshipType": "{kind}", "relatedSpdxElement": "{to}"}}]"#
+        ))
+    };
+    for (of, kind, to) in [
+        ("SPDXRef-1", "CONTAINS", "DocumentRef-x:SPDXRef-2"),
+        ("DocumentRef-x:SPDXRef-2", "DEPENDENCY_OF", "SPDXRef-1"),
+        ("SPDXRef-1", "DEPENDS_ON", "NOASSERTION"),
+    ] {
+        check(
+            related(of, kind, to),
+            &["npm a 1.0.0"],
+            &["says that it is incomplete"],
+        );
+    }
+    for (of, kind, to) in [
+        ("SPDXRef-1", "VARIANT_OF", "DocumentRef-x:SPDXRef-2"),
+        ("SPDXRef-1", "DEPENDS_ON", "NONE"),
+        ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-1"),
+    ] {
+        check(related(of, kind, to), &["npm a 1.0.0"], &[]);
+    }
+    // Nothing that is named at all.
+    check(spdx(r#""packages": []"#), &[], &["lists no component"]);
+    check(
+        spdx(r#""files": [{"fileName": "a"}]"#),
+        &[],
+        &["lists no component"],
+    );
+    check(
+        cyclonedx(
+            r#""vulnerabilities": [{"id": "CVE-2026-0001", "analysis": {"state": "not_affected"}}]"#,
+        ),
+        &[],
+        &["lists no component"],
+    );
 }
 
 const KINDS: [Kind; 6] = [

@@ -15,7 +15,7 @@ use crate::components::search::{Candidate, Kind};
 use crate::components::{Collected, packages, read};
 use crate::local::Inner;
 use crate::parse::apk;
-use crate::parse::dpkg::each_package;
+use crate::parse::dpkg::{each_package, with_status};
 use crate::parse::os_release::parse_os_release;
 use crate::tree::Trouble;
 
@@ -347,17 +347,6 @@ fn read_packages(
         });
     }
     names
-}
-
-/// The files of distroless images are control files, which know no state: they are there, so
-/// the package is.
-fn with_status(mut bytes: Vec<u8>) -> Vec<u8> {
-    let has_status =
-        bytes.starts_with(b"Status:") || memchr::memmem::find(&bytes, b"\nStatus:").is_some();
-    if !has_status {
-        bytes = [b"Status: install ok installed\n", bytes.trim_ascii_start()].concat();
-    }
-    bytes
 }
 
 /// The layers that have databases of other package managers, and of which.

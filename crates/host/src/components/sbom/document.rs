@@ -28,6 +28,8 @@ pub(super) struct Head {
 pub(super) struct Item {
     pub(super) is_no_package: bool,
     pub(super) purl: Option<String>,
+    /// The version beside the package URL.
+    pub(super) version: Option<String>,
     pub(super) publisher: Option<String>,
     /// The first of each name.
     pub(super) properties: BTreeMap<&'static str, Option<String>>,
@@ -39,7 +41,10 @@ pub(super) struct Item {
 #[derive(Debug, Default)]
 pub(super) struct Package {
     pub(super) is_no_package: bool,
-    pub(super) purl: Option<String>,
+    /// All that its references name, once each.
+    pub(super) purls: Vec<String>,
+    /// The version beside the package URL.
+    pub(super) version: Option<String>,
     pub(super) supplier: Option<String>,
     pub(super) image: Option<String>,
     pub(super) packages: Vec<String>,
@@ -264,8 +269,8 @@ impl<'de> Keyed<'de> for Whole<'_, '_> {
                 all.next_value_seed(Lenient(List(Compositions { says })))?;
             }
             "metadata" => {
-                let missing = &mut self.missing;
-                all.next_value_seed(Lenient(Object(Metadata { missing })))?;
+                let (reading, missing) = (&mut *self.reading, &mut self.missing);
+                all.next_value_seed(Lenient(Object(Metadata { reading, missing })))?;
             }
             "creationInfo" => {
                 let comment = all.next_value_seed(Lenient(Object(Commented(None))))?;
@@ -308,6 +313,7 @@ impl<'de> Elements<'de> for Components<'_, '_> {
             reading: self.reading,
             depth: self.depth,
             item: Item::default(),
+            is_subject: false,
         })))
     }
 }
@@ -316,6 +322,8 @@ struct Component<'r, 'p> {
     reading: &'r mut Reading<'p>,
     depth: usize,
     item: Item,
+    /// Is it what the document is about?
+    is_subject: bool,
 }
 
 impl<'de> Keyed<'de> for Component<'_, '_> {
@@ -326,6 +334,7 @@ impl<'de> Keyed<'de> for Component<'_, '_> {
         "publisher",
         "purl",
         "type",
+        "version",
     ];
     type Made = ();
 
@@ -348,6 +357,7 @@ impl<'de> Keyed<'de> for Component<'_, '_> {
             }
             "publisher" => item.publisher = all.next_value_seed(Lenient(Text))?,
             "purl" => item.purl = all.next_value_seed(Lenient(Text))?,
+            "version" => item.version = all.next_value_seed(Lenient(Text))?,
             "type" => {
                 let none = Word(&["device", "file", "operating-system"]);
                 item.is_no_package = all.next_value_seed(Lenient(none))?.is_some();
@@ -357,7 +367,8 @@ impl<'de> Keyed<'de> for Component<'_, '_> {
         Ok(())
     }
 
-    fn made<E: Error>(self) -> Result<(), E> {
+    fn made<E: Error>(mut self) -> Result<(), E> {
+        self.item.is_no_package |= self.is_subject;
         let done = self.reading.cyclonedx(self.item);
         done.map_err(|reason| {
             let said = E::custom(&reason);
@@ -478,16 +489,27 @@ impl<'de> Keyed<'de> for Property {
     }
 }
 
-/// What is said of a CycloneDX document: in its properties we say what could not be read.
-struct Metadata<'i> {
-    missing: &'i mut Missing,
+/// What is said of a CycloneDX document: what it is about (CycloneDX 1.6, `metadata.component`:
+/// "The component that the BOM describes"), which may be a package itself, and in its properties what
+/// we could not read.
+struct Metadata<'r, 'p> {
+    reading: &'r mut Reading<'p>,
+    missing: &'r mut Missing,
 }
 
-impl<'de> Keyed<'de> for Metadata<'_> {
-    const KEYS: &'static [&'static str] = &["properties"];
+impl<'de> Keyed<'de> for Metadata<'_, '_> {
+    const KEYS: &'static [&'static str] = &["component", "properties"];
     type Made = ();
 
-    fn value<A: MapAccess<'de>>(&mut self, _: &str, all: &mut A) -> Result<(), A::Error> {
+    fn value<A: MapAccess<'de>>(&mut self, key: &str, all: &mut A) -> Result<(), A::Error> {
+        if key == "component" {
+            return all.next_value_seed(Lenient(Object(Component {
+                reading: self.reading,
+                depth: 0,
+                item: Item::default(),
+                is_subject: true,
+            })));
+        }
         let missing = &mut *self.missing;
         all.next_value_seed(Lenient(List(Unread { missing })))
     }
@@ -569,6 +591,7 @@ impl<'de> Keyed<'de> for OfSpdx<'_, '_> {
         "externalRefs",
         "primaryPackagePurpose",
         "supplier",
+        "versionInfo",
     ];
     type Made = ();
 
@@ -579,16 +602,20 @@ impl<'de> Keyed<'de> for OfSpdx<'_, '_> {
                 all.next_value_seed(Lenient(List(Annotations { item })))?;
             }
             "externalRefs" => {
-                let mut found = None;
-                let found = &mut found;
+                let found = &mut item.purls;
                 all.next_value_seed(Lenient(List(References { found })))?;
-                item.purl = found.take().flatten();
             }
             "primaryPackagePurpose" => {
                 let none = Word(&["CONTAINER", "DEVICE", "FILE", "OPERATING-SYSTEM"]);
                 item.is_no_package = all.next_value_seed(Lenient(none))?.is_some();
             }
             "supplier" => item.supplier = all.next_value_seed(Lenient(Text))?,
+            "versionInfo" => {
+                // SPDX 2.3, 7.3: any text; these two say that there is none.
+                let version = all.next_value_seed(Lenient(Text))?;
+                item.version =
+                    version.filter(|said| !matches!(said.as_str(), "NOASSERTION" | "NONE"));
+            }
             _ => skip(all)?,
         }
         Ok(())
@@ -604,9 +631,9 @@ impl<'de> Keyed<'de> for OfSpdx<'_, '_> {
     }
 }
 
-/// The first package URL among the references.
+/// The package URLs among the references.
 struct References<'i> {
-    found: &'i mut Option<Option<String>>,
+    found: &'i mut Vec<String>,
 }
 
 impl<'de> Elements<'de> for References<'_> {
@@ -614,8 +641,11 @@ impl<'de> Elements<'de> for References<'_> {
         let Some(reference) = all.next_element_seed(Lenient(Object(Reference::default())))? else {
             return Ok(None);
         };
-        if reference.is_purl && self.found.is_none() {
-            *self.found = Some(reference.locator);
+        if reference.is_purl && self.found.len() < MOST_PLACES {
+            let purl = reference.locator.unwrap_or_default();
+            if !self.found.contains(&purl) {
+                self.found.push(purl);
+            }
         }
         Ok(Some(()))
     }
@@ -634,7 +664,9 @@ impl<'de> Keyed<'de> for Reference {
     fn value<A: MapAccess<'de>>(&mut self, key: &str, all: &mut A) -> Result<(), A::Error> {
         match key {
             "referenceType" => {
-                let kind = all.next_value_seed(Lenient(Word(&["purl"])))?;
+                // Its whole name is an address (SPDX 2.3, 7.21 and Annex F.3.5).
+                let names = Word(&["purl", "http://spdx.org/rdf/references/purl"]);
+                let kind = all.next_value_seed(Lenient(names))?;
                 self.is_purl = kind.is_some();
             }
             _ => self.locator = all.next_value_seed(Lenient(Text))?,
@@ -693,7 +725,8 @@ impl<'de> Keyed<'de> for Commented {
     }
 }
 
-/// SPDX 2.3, 11.1: a relationship to NOASSERTION says that there may be more, which is not told.
+/// SPDX 2.3, 11.1: a relationship to NOASSERTION says that there may be more, which is not told. What
+/// lies in another document (7.1, `DocumentRef-…`) is not read.
 struct Relationships<'i> {
     is_more: &'i mut bool,
 }
@@ -708,6 +741,26 @@ impl<'de> Elements<'de> for Relationships<'_> {
     }
 }
 
+/// The relationships that one element is a part of another by (SPDX 2.3, 11.1).
+const PARTS: &[&str] = &[
+    "CONTAINED_BY",
+    "CONTAINS",
+    "DEPENDENCY_OF",
+    "DEPENDS_ON",
+    "DESCRIBES",
+    "DYNAMIC_LINK",
+    "HAS_PREREQUISITE",
+    "OPTIONAL_DEPENDENCY_OF",
+    "PACKAGE_OF",
+    "PROVIDED_DEPENDENCY_OF",
+    "RUNTIME_DEPENDENCY_OF",
+    "STATIC_LINK",
+];
+
+fn is_elsewhere(element: &str) -> bool {
+    element.starts_with("DocumentRef-")
+}
+
 #[derive(Default)]
 struct Relationship {
     is_of_parts: bool,
@@ -715,18 +768,22 @@ struct Relationship {
 }
 
 impl<'de> Keyed<'de> for Relationship {
-    const KEYS: &'static [&'static str] = &["relatedSpdxElement", "relationshipType"];
+    const KEYS: &'static [&'static str] =
+        &["relatedSpdxElement", "relationshipType", "spdxElementId"];
     type Made = bool;
 
     fn value<A: MapAccess<'de>>(&mut self, key: &str, all: &mut A) -> Result<(), A::Error> {
         match key {
             "relationshipType" => {
-                let parts = Word(&["CONTAINS", "DEPENDS_ON"]);
-                self.is_of_parts = all.next_value_seed(Lenient(parts))?.is_some();
+                self.is_of_parts = all.next_value_seed(Lenient(Word(PARTS)))?.is_some();
+            }
+            "relatedSpdxElement" => {
+                let element = all.next_value_seed(Lenient(Text))?.unwrap_or_default();
+                self.is_open |= element == "NOASSERTION" || is_elsewhere(&element);
             }
             _ => {
-                let open = Word(&["NOASSERTION"]);
-                self.is_open = all.next_value_seed(Lenient(open))?.is_some();
+                let element = all.next_value_seed(Lenient(Text))?.unwrap_or_default();
+                self.is_open |= is_elsewhere(&element);
             }
         }
         Ok(())
