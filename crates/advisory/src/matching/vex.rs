@@ -113,7 +113,10 @@ fn is_about(said: &Said<'_>, subject: &Subject, component: &Component) -> bool {
         (namespace, _) => format!("{namespace}{separator}{}", said.name),
     };
     let same = match said.kind {
-        "pypi" => crate::version::Order::Python.normal_name(&component.name) == full,
+        "pypi" => {
+            let order = crate::version::Order::Python;
+            order.normal_name(&component.name) == order.normal_name(&full)
+        }
         "golang" => {
             let order = crate::version::Order::Go;
             order.normal(&component.name) == order.normal(&full)

@@ -99,6 +99,19 @@ pub struct Statements {
     pub newest: Option<Timestamp>,
 }
 
+/// Why something is not affected, in the words that both standards have (OpenVEX 0.2.0, Status
+/// Justifications; CSAF 2.0, 3.2.3.5.2). Another word is none of them.
+pub(crate) fn is_justification(label: &str) -> bool {
+    matches!(
+        label,
+        "component_not_present"
+            | "inline_mitigations_already_exist"
+            | "vulnerable_code_cannot_be_controlled_by_adversary"
+            | "vulnerable_code_not_in_execute_path"
+            | "vulnerable_code_not_present"
+    )
+}
+
 /// Of a name: not empty, not endless, nothing that a terminal would obey.
 pub(crate) fn name(what: &str, text: &str) -> Result<String, Refusal> {
     if text.is_empty() {

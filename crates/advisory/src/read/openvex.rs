@@ -1,9 +1,10 @@
 //! OpenVEX 0.2.0 (https://github.com/openvex/spec).
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{MOST_LISTED, Refusal, Statements, cut, name, product, time};
+use super::{MOST_LISTED, Refusal, Statements, cut, is_justification, name, product, time};
 use crate::record::{Product, Statement, VexStatus};
 
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct Document {
 struct Said {
     vulnerability: Vulnerability,
     #[serde(default)]
-    products: Vec<Named>,
+    products: Vec<Value>,
     status: VexStatus,
     #[serde(default)]
     justification: String,
@@ -86,19 +87,34 @@ pub fn read(bytes: &[u8]) -> Result<Statements, Refusal> {
         ..Statements::default()
     };
     let source = cut(&format!("{} ({})", document.author, document.id));
+    // "timestamp … cascades down": a statement without one is of the time at which the document was
+    // issued, whatever was changed in it since.
+    let issued = document.timestamp.as_deref().and_then(time);
     for (at, said) in document.statements.iter().enumerate() {
-        match statement(said, &source, &statements) {
-            Ok(said) => statements.read.extend(said),
-            Err(Refusal(why)) => statements
-                .refused
-                .push(Refusal(format!("statement {at}: {why}"))),
+        let refused = |Refusal(why)| Refusal(format!("statement {at}: {why}"));
+        match statement(said, &source, issued) {
+            Ok((said, no_products)) => {
+                statements.read.extend(said);
+                let no_products = no_products.into_iter().map(refused);
+                statements.refused.extend(no_products);
+            }
+            Err(refusal) => statements.refused.push(refused(refusal)),
         }
     }
     Ok(statements)
 }
 
-fn statement(said: &Value, source: &str, of: &Statements) -> Result<Vec<Statement>, Refusal> {
-    let said = Said::deserialize(said)?;
+/// What is said of each product, and why some of these are none that can be looked up: that takes
+/// nothing from the others.
+fn statement(
+    said: &Value,
+    source: &str,
+    issued: Option<Timestamp>,
+) -> Result<(Vec<Statement>, Vec<Refusal>), Refusal> {
+    let mut said = Said::deserialize(said)?;
+    if !is_justification(&said.justification) {
+        said.justification.clear();
+    }
     // "For [statuses] `not_affected` a VEX statement MUST include either a status justification
     // or an impact_statement".
     if said.status == VexStatus::NotAffected
@@ -107,6 +123,14 @@ fn statement(said: &Value, source: &str, of: &Statements) -> Result<Vec<Statemen
     {
         return Err(Refusal::new("says not_affected without a justification"));
     }
+    // The newest statement decides: which that is must be told.
+    let at = match said.timestamp.as_deref() {
+        None => issued,
+        Some(text) => {
+            let unclear = || Refusal::new("its timestamp is no time");
+            Some(time(text).ok_or_else(unclear)?)
+        }
+    };
     let (vulnerability, aliases) = match said.vulnerability {
         Vulnerability::Name(name) => (name, Vec::new()),
         Vulnerability::Full { name, aliases } => (name, aliases),
@@ -116,17 +140,11 @@ fn statement(said: &Value, source: &str, of: &Statements) -> Result<Vec<Statemen
         .iter()
         .map(|alias| name("an alias", alias))
         .collect::<Result<Vec<_>, _>>()?;
-    let products = said
-        .products
-        .iter()
-        .map(of_product)
-        .collect::<Result<Vec<_>, _>>()?;
-    if products.is_empty() {
+    if said.products.is_empty() {
         return Err(Refusal::new("names no product by a package URL"));
     }
     let justification = cut(&said.justification);
     let impact = cut(&said.impact_statement);
-    let at = said.timestamp.as_deref().and_then(time).or(of.newest);
     let one = |product| Statement {
         vulnerability: vulnerability.clone(),
         aliases: aliases.clone(),
@@ -137,12 +155,21 @@ fn statement(said: &Value, source: &str, of: &Statements) -> Result<Vec<Statemen
         source: source.to_owned(),
         at,
     };
-    Ok(products.into_iter().map(one).collect())
+    let (mut statements, mut refused) = (Vec::new(), Vec::new());
+    for product in &said.products {
+        match of_product(product) {
+            Ok(product) => statements.push(one(product)),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    Ok((statements, refused))
 }
 
 /// The package that a product means.
-fn of_product(named: &Named) -> Result<Product, Refusal> {
-    match named {
+fn of_product(named: &Value) -> Result<Product, Refusal> {
+    let named =
+        Named::deserialize(named).map_err(|_| Refusal::new("names no product by a package URL"))?;
+    match &named {
         Named::Id(id) => product::read(id),
         // What is said of a part inside of a product holds there, and nowhere else.
         Named::Full { subcomponents, .. } if !subcomponents.is_empty() => {
@@ -150,6 +177,12 @@ fn of_product(named: &Named) -> Result<Product, Refusal> {
         }
         Named::Full {
             id, identifiers, ..
-        } => product::read(identifiers.purl.as_deref().unwrap_or(id)),
+        } => {
+            let product = product::read(identifiers.purl.as_deref().unwrap_or(id))?;
+            match id.starts_with("pkg:") && product::read(id)? != product {
+                true => Err(Refusal::new("names a product by two package URLs")),
+                false => Ok(product),
+            }
+        }
     }
 }

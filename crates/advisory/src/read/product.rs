@@ -9,11 +9,16 @@ use crate::record::Product;
 
 /// # Errors
 /// When the text is no package URL, or one that is narrower than what can be told apart here: of one
-/// architecture, or of another registry.
+/// architecture, of another registry, or of a folder in it.
 pub(super) fn read(text: &str) -> Result<Product, Refusal> {
     let text = name("a package URL", text)?;
     let url = PackageUrl::from_str(&text)
         .map_err(|error| Refusal(format!("`{text}` is no package URL: {error}")))?;
+    if let Some(inside) = url.subpath() {
+        return Err(Refusal(format!(
+            "`{text}` is about `{inside}` in it alone, which is not told apart"
+        )));
+    }
     for (name, value) in url.qualifiers() {
         let is_for_all = match &**name {
             "distro" | "upstream" => true,

@@ -9,3 +9,4 @@ mod readers;
 mod remedy;
 mod support;
 mod versions;
+mod vex;

@@ -268,7 +268,8 @@ fn csaf_vex_is_read() {
         "branches": [{"category": "vendor", "name": "v", "branches": [
           {"category": "product_version", "name": "1", "product": {"product_id": "P1", "name": "p",
             "product_identification_helper": {"purl": "pkg:deb/debian/openssl@3.0.11-1?arch=source"}}}]}],
-        "full_product_names": [{"product_id": "P2", "name": "q"}],
+        "full_product_names": [{"product_id": "P2", "name": "q"}, {"product_id": "OS", "name": "o",
+          "product_identification_helper": {"cpe": "cpe:/o:debian:debian_linux:12"}}],
         "relationships": [{"category": "default_component_of", "full_product_name": {"product_id": "OS:P1", "name": "x"},
           "product_reference": "P1", "relates_to_product_reference": "OS"}]},
       "vulnerabilities": [
@@ -302,6 +303,20 @@ fn csaf_vex_is_read() {
 fn a_document_of_no_kind_is_refused() {
     for text in ["", "{", "{}", "[1]", r#"{"id": 5}"#, r#"{"a": {"b": {}}}"#] {
         assert!(form(text.as_bytes()).is_err(), "{text}");
+    }
+    // VEX in CycloneDX names components by references within a document of its own.
+    let analysis = r#"{"state": "not_affected", "justification": "code_not_present"}"#;
+    for text in [
+        format!(
+            r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "vulnerabilities": [
+            {{"id": "CVE-2026-0001", "analysis": {analysis}, "affects": [{{"ref": "a"}}]}}]}}"#
+        ),
+        r#"{"spdxVersion": "SPDX-2.3", "packages": [], "name": "a"}"#.to_owned(),
+        r#"{"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": []}"#
+            .to_owned(),
+    ] {
+        assert!(form(text.as_bytes()).is_err(), "{text}");
+        assert!(osv::read(text.as_bytes()).is_err(), "{text}");
     }
 }
 
