@@ -747,19 +747,20 @@ fn is_affected(
     order: Order,
 ) -> Result<Option<bool>, IndexError> {
     let mut known = Some(false);
-    let mut range = Evaluation::of(version, place, order);
+    let own = order.parse(version);
+    let mut range = Evaluation::of(&own, place);
     for written in points.written() {
         match written? {
-            Written::Point(point) => range.pass(point),
+            Written::Point(point) => range.pass(point, point.parse(order).as_ref()),
             Written::Exactly(named) => {
                 let is_it =
-                    named == version || order.compare(named, version) == Some(Ordering::Equal);
+                    named == version || own.compare(&order.parse(named)) == Some(Ordering::Equal);
                 if is_it && place == Place::At {
                     return Ok(Some(true));
                 }
             }
             Written::Border => {
-                let ended = std::mem::replace(&mut range, Evaluation::of(version, place, order));
+                let ended = std::mem::replace(&mut range, Evaluation::of(&own, place));
                 match ended.end() {
                     Some(true) => return Ok(Some(true)),
                     Some(false) => {}

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::record::Event;
-use crate::version::Order;
+use crate::version::{Order, Parsed};
 
 /// [`Event`], borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,20 @@ impl<'a> From<&'a Event> for Point<'a> {
     }
 }
 
+impl<'a> Point<'a> {
+    /// The version that a place is told by; none for the place before every version.
+    pub fn parse(self, order: Order) -> Option<Parsed<'a>> {
+        match self {
+            // "`0` … represents a version that sorts before any other version."
+            Self::Introduced("0") => None,
+            Self::Introduced(text)
+            | Self::Fixed(text)
+            | Self::LastAffected(text)
+            | Self::Limit(text) => Some(order.parse(text)),
+        }
+    }
+}
+
 /// Which place in the order of versions is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -36,11 +50,10 @@ pub enum Place {
 }
 
 /// A range, evaluated point by point in the order of their versions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Evaluation<'v> {
-    version: &'v str,
+    version: &'v Parsed<'v>,
     place: Place,
-    order: Order,
     affected: bool,
     has_limit: bool,
     is_below: bool,
@@ -49,11 +62,10 @@ pub struct Evaluation<'v> {
 }
 
 impl<'v> Evaluation<'v> {
-    pub const fn of(version: &'v str, place: Place, order: Order) -> Self {
+    pub const fn of(version: &'v Parsed<'v>, place: Place) -> Self {
         Self {
             version,
             place,
-            order,
             affected: false,
             has_limit: false,
             is_below: false,
@@ -61,23 +73,24 @@ impl<'v> Evaluation<'v> {
         }
     }
 
-    pub fn pass(&mut self, point: Point<'_>) {
-        let mut against = |other: &str| {
-            let order = self.order.compare(self.version, other);
-            self.is_unknown |= order.is_none();
-            match (order, self.place) {
-                (Some(Ordering::Equal), Place::JustAbove) => Ordering::Greater,
-                (order, _) => order.unwrap_or(Ordering::Less),
-            }
+    /// `other` is the point's own version.
+    pub fn pass(&mut self, point: Point<'_>, other: Option<&Parsed<'_>>) {
+        let Some(other) = other else {
+            self.affected = true;
+            return;
+        };
+        let order = self.version.compare(other);
+        self.is_unknown |= order.is_none();
+        let against = match (order, self.place) {
+            (Some(Ordering::Equal), Place::JustAbove) => Ordering::Greater,
+            (order, _) => order.unwrap_or(Ordering::Less),
         };
         match point {
-            // "`0` … represents a version that sorts before any other version."
-            Point::Introduced("0") => self.affected = true,
-            Point::Introduced(start) => self.affected |= against(start).is_ge(),
-            Point::Fixed(fixed) => self.affected &= against(fixed).is_lt(),
-            Point::LastAffected(last) => self.affected &= against(last).is_le(),
-            Point::Limit(limit) => {
-                self.is_below |= against(limit).is_lt();
+            Point::Introduced(_) => self.affected |= against.is_ge(),
+            Point::Fixed(_) => self.affected &= against.is_lt(),
+            Point::LastAffected(_) => self.affected &= against.is_le(),
+            Point::Limit(_) => {
+                self.is_below |= against.is_lt();
                 self.has_limit = true;
             }
         }
@@ -93,13 +106,21 @@ impl<'v> Evaluation<'v> {
     }
 }
 
-/// The points stand in the order of their versions. None when it can't be told.
-pub fn is_affected<'a>(
-    points: impl Iterator<Item = Point<'a>>,
-    version: &str,
-    order: Order,
-) -> Option<bool> {
-    let mut evaluation = Evaluation::of(version, Place::At, order);
-    points.for_each(|point| evaluation.pass(point));
-    evaluation.end()
+/// A range, its versions taken apart: many are asked about one after the other.
+pub struct Range<'a>(Vec<(Point<'a>, Option<Parsed<'a>>)>);
+
+impl<'a> Range<'a> {
+    /// The points stand in the order of their versions.
+    pub fn of(points: impl Iterator<Item = Point<'a>>, order: Order) -> Self {
+        Self(points.map(|point| (point, point.parse(order))).collect())
+    }
+
+    /// None when it can't be told.
+    pub fn is_affected(&self, version: &Parsed<'_>) -> Option<bool> {
+        let mut evaluation = Evaluation::of(version, Place::At);
+        for (point, parsed) in &self.0 {
+            evaluation.pass(*point, parsed.as_ref());
+        }
+        evaluation.end()
+    }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{LONGEST_NAME, MOST_LISTED, Refusal, cut, name, time};
+use crate::matching::range::Range;
 use crate::record::{Advisory, Affected, Affects, Event};
 use crate::version::{Order, order_of};
 
@@ -80,7 +81,7 @@ struct Entry<'a> {
     #[serde(borrow, default)]
     package: Option<Package<'a>>,
     #[serde(borrow, default)]
-    ranges: Option<Vec<Range<'a>>>,
+    ranges: Option<Vec<Span<'a>>>,
     /// Left unread until it is needed: most of a distribution's record is this list.
     #[serde(borrow, default)]
     versions: Option<&'a RawValue>,
@@ -102,7 +103,7 @@ struct Package<'a> {
 }
 
 #[derive(Deserialize)]
-struct Range<'a> {
+struct Span<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow)]
@@ -299,9 +300,17 @@ fn affects(entry: &Entry<'_>, order: Order) -> Result<Affects, Refusal> {
     let mut exactly = Vec::new();
     if let Some(listed) = versions {
         let listed: Option<Vec<Text<'_>>> = serde_json::from_str(listed.get())?;
+        let parsed: Vec<Range<'_>> = ranges
+            .iter()
+            .map(|range| Range::of(range.iter().map(Into::into), order))
+            .collect();
         for version in listed.unwrap_or_default() {
             // "versions" may go beyond the ranges; what they cover need not be kept twice.
-            if !ranges.iter().any(|range| is_within(range, &version, order)) {
+            let own = order.parse(&version);
+            if !parsed
+                .iter()
+                .any(|range| range.is_affected(&own) == Some(true))
+            {
                 exactly.push(name("a version", &version)?);
             }
         }
@@ -317,7 +326,7 @@ fn affects(entry: &Entry<'_>, order: Order) -> Result<Affects, Refusal> {
     Ok(Affects::Versions { ranges, exactly })
 }
 
-fn events(range: &Range<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
+fn events(range: &Span<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
     let mut events = Vec::with_capacity(range.events.len());
     for point in &range.events {
         let version = |text: &Text<'_>| name("a version", text);
@@ -355,20 +364,24 @@ fn events(range: &Range<'_>, order: Order) -> Result<Vec<Event>, Refusal> {
     {
         return Err(Refusal::new("a range introduces nothing"));
     }
-    let at = |event: &Event| match event {
+    // "sorted(range.events)": by version, where all of them have an order.
+    let comparable = events.iter().all(|event| {
+        let version = at(event);
+        version == "0" || order.compare(version, version).is_some()
+    });
+    if comparable {
+        events.sort_by(|a, b| compare(order, at(a), at(b)).unwrap_or(Ordering::Equal));
+    }
+    Ok(events)
+}
+
+fn at(event: &Event) -> &str {
+    match event {
         Event::Introduced(version)
         | Event::Fixed(version)
         | Event::LastAffected(version)
-        | Event::Limit(version) => version.clone(),
-    };
-    // "sorted(range.events)": by version, where all of them have an order.
-    let comparable = events
-        .iter()
-        .all(|event| at(event) == "0" || order.compare(&at(event), &at(event)).is_some());
-    if comparable {
-        events.sort_by(|a, b| compare(order, &at(a), &at(b)).unwrap_or(Ordering::Equal));
+        | Event::Limit(version) => version,
     }
-    Ok(events)
 }
 
 /// RustSec writes "above 0.4.20" as `fixed: 0.4.21-0`: a place in the order of versions, and no
@@ -393,8 +406,4 @@ fn compare(order: Order, a: &str, b: &str) -> Option<Ordering> {
         (false, true) => Some(Ordering::Greater),
         (false, false) => order.compare(a, b),
     }
-}
-
-fn is_within(range: &[Event], version: &str, order: Order) -> bool {
-    crate::matching::range::is_affected(range.iter().map(Into::into), version, order) == Some(true)
 }

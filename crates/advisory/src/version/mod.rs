@@ -43,7 +43,37 @@ pub fn order_of(ecosystem: &str) -> Option<Order> {
     })
 }
 
+/// A version that was looked at once, and is compared with many.
+#[derive(Clone, Debug)]
+pub struct Parsed<'a> {
+    order: Order,
+    text: &'a str,
+    /// To take one of Python's apart costs more than all else of a comparison.
+    python: Option<pep440_rs::Version>,
+}
+
+impl Parsed<'_> {
+    /// As [`Order::compare`].
+    pub fn compare(&self, other: &Parsed<'_>) -> Option<Ordering> {
+        match self.order {
+            Order::Python => Some(self.python.as_ref()?.cmp(other.python.as_ref()?)),
+            order => order.compare(self.text, other.text),
+        }
+    }
+}
+
 impl Order {
+    pub fn parse(self, text: &str) -> Parsed<'_> {
+        let is_python = self == Self::Python && text.len() <= LONGEST_VERSION;
+        Parsed {
+            order: self,
+            text,
+            python: is_python
+                .then(|| pep440_rs::Version::from_str(text).ok())
+                .flatten(),
+        }
+    }
+
     /// None when one of the two is no version by these rules: the answer is then unknown.
     pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {
         if a.len() > LONGEST_VERSION || b.len() > LONGEST_VERSION {
@@ -53,10 +83,7 @@ impl Order {
             Self::Debian => debian::compare(a, b),
             Self::Semantic => semantic::compare(a, b),
             Self::Go => semantic::compare_go(a, b),
-            Self::Python => {
-                let a = pep440_rs::Version::from_str(a).ok()?;
-                Some(a.cmp(&pep440_rs::Version::from_str(b).ok()?))
-            }
+            Self::Python => self.parse(a).compare(&self.parse(b)),
             Self::Maven => Some(maven::compare(a, b)),
             Self::Ruby => ruby::compare(a, b),
         }
