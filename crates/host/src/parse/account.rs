@@ -139,6 +139,17 @@ fn scheme(hash: &[u8]) -> Option<String> {
     if let Some(rest) = hash.strip_prefix(b"$") {
         let end = rest.iter().position(|byte| *byte == b'$')?;
         let name = &rest[..end];
+        // SunMD5 has its rounds in the prefix: `$md5,rounds=5000$`.
+        let (name, rounds) = match name.iter().position(|byte| *byte == b',') {
+            Some(comma) => name.split_at(comma),
+            None => (name, &b""[..]),
+        };
+        if !matches!(
+            rounds,
+            b"" | [b',', b'r', b'o', b'u', b'n', b'd', b's', b'=', ..]
+        ) {
+            return None;
+        }
         let plausible = (1..=16).contains(&name.len())
             && name
                 .iter()

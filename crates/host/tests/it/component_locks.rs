@@ -12,6 +12,40 @@ macro_rules! fixture {
     };
 }
 
+/// pnpm 11 writes what pnpm itself is run with into a document of its own.
+#[test]
+fn a_lockfile_of_two_documents() {
+    let own = fixture!("pnpm-9.yaml");
+    let tools = "---\nlockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    packageManagerDependencies:\n      \
+                 pnpm:\n        specifier: 11.0.0\n        version: 11.0.0\n\npackages:\n\n  \
+                 pnpm@11.0.0:\n    resolution: {integrity: sha512-abc}\n\nsnapshots:\n\n  \
+                 pnpm@11.0.0: {}\n";
+    let both = told(LockFormat::Pnpm, &format!("{tools}\n---\n{own}"), None);
+    let named = |all: Vec<String>| -> BTreeSet<String> {
+        let named = all.iter();
+        let two = |line: &String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        named.map(two).collect()
+    };
+    let mut wanted = named(told(LockFormat::Pnpm, own, None));
+    wanted.insert("pnpm 11.0.0".to_owned());
+    assert_eq!(named(both), wanted);
+    // What is none says so in one line.
+    let bad = lock::read(LockFormat::Pnpm, b"a: [\n\n", None).expect_err("no YAML");
+    assert!(!bad.to_string().contains('\n'), "{bad}");
+    assert!(lock::read(LockFormat::Pnpm, b"", None).is_err());
+}
+
+/// `===` is a pin as well (PEP 440).
+#[test]
+fn a_pin_by_arbitrary_equality() {
+    let lock = r#"{"_meta": {}, "default": {"a": {"version": "===4.0"}, "b": {"version": "== 1.0"},
+        "c": {"version": "*"}}}"#;
+    assert_eq!(
+        told(LockFormat::Pipenv, lock, None),
+        ["a 4.0 ?", "b 1.0 ?", "c * (elsewhere) :2 ?"]
+    );
+}
+
 /// `name version`, the line, `(dev)`, `(elsewhere)`, and what brings it.
 fn told(format: LockFormat, text: &str, beside: Option<&str>) -> Vec<String> {
     let packages = lock::read(format, text.as_bytes(), beside.map(str::as_bytes));

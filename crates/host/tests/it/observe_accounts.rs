@@ -113,3 +113,23 @@ fn owners_have_the_names_of_the_tree() {
     assert_eq!(meta.owner.as_deref(), Some("somebody"));
     assert_eq!(meta.group, None);
 }
+
+/// The prefix of SunMD5 says its rounds as well (crypt(5)).
+#[test]
+fn hashes_are_known_by_their_prefix() {
+    use host::parse::account::classify;
+    let scheme = |field: &str| match classify(field.as_bytes()) {
+        PasswordSeen::Set { scheme } | PasswordSeen::Locked { scheme } => Some(scheme),
+        _ => None,
+    };
+    for (field, wanted) in [
+        ("$md5$salt$$abcdefghijklmnopqrstuv", Some("md5")),
+        ("$md5,rounds=5000$salt$$abcdefghijklmnopqrstuv", Some("md5")),
+        ("!$md5,rounds=5000$salt$abcdefghijklmnopqrstuv", Some("md5")),
+        ("$md5,other$salt$x", None),
+        ("$y$j9T$salt$hash", Some("y")),
+        ("$,rounds=1$x", None),
+    ] {
+        assert_eq!(scheme(field).as_deref(), wanted, "{field}");
+    }
+}

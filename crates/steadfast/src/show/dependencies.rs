@@ -203,7 +203,7 @@ fn head(paper: &mut Paper<'_>, shown: &Shown) -> io::Result<()> {
     }
     paper.line(&text)?;
     if shown.lockfiles.is_empty() {
-        let text = "no lockfile or manifest that is known here lies in this folder";
+        let text = "no lockfile or manifest that is known here and can be read lies in this folder";
         paper.row(Role::Wary, "nothing", &Text::new().plain(text))?;
     }
     Ok(())

@@ -329,7 +329,14 @@ fn alias(range: &str) -> Option<(&str, &str)> {
 }
 
 fn yaml(text: &str) -> Result<Value, Reason> {
-    serde_saphyr::from_str(text).map_err(|error| malformed(format!("not YAML: {error}")))
+    serde_saphyr::from_str(text).map_err(not_yaml)
+}
+
+/// The parser shows the place below its words, which fit in no line.
+fn not_yaml(error: serde_saphyr::Error) -> Reason {
+    let said = error.to_string();
+    let first = said.lines().next().unwrap_or_default();
+    malformed(format!("not YAML: {first}"))
 }
 
 /// `yarn.lock` of Yarn 2 and later.
@@ -376,14 +383,25 @@ fn berry(lock: &str) -> Result<Vec<Locked>, Reason> {
     Ok(packages.done())
 }
 
-/// `pnpm-lock.yaml`, of lockfileVersion 5 to 9.
+/// `pnpm-lock.yaml`, of lockfileVersion 5 to 9. pnpm 11 writes two documents into it: what pnpm itself
+/// is run with, and the project's own.
 pub(super) fn pnpm(lock: &str) -> Result<Vec<Locked>, Reason> {
     let lines = Keys::of(lock);
-    let lock = yaml(lock)?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(lock).map_err(not_yaml)?;
+    if documents.is_empty() {
+        return Err(malformed("not YAML: it is empty"));
+    }
     let mut packages = Packages::default();
+    for document in &documents {
+        pnpm_document(document, &lines, &mut packages)?;
+    }
+    Ok(packages.done())
+}
+
+fn pnpm_document(lock: &Value, lines: &Keys<'_>, packages: &mut Packages) -> Result<(), Reason> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     // From version 9 on, what a package needs stands under `snapshots`, once for each set of peers.
-    let all = keys(&lock, "packages").chain(keys(&lock, "snapshots"));
+    let all = keys(lock, "packages").chain(keys(lock, "snapshots"));
     let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut added = Vec::new();
     for (key, package) in all {
@@ -423,7 +441,7 @@ pub(super) fn pnpm(lock: &str) -> Result<Vec<Locked>, Reason> {
     // A single project stands at the top where there is no workspace.
     let importers: Vec<&Value> = match lock.get("importers").and_then(Value::as_object) {
         Some(importers) => importers.values().collect(),
-        None => vec![&lock],
+        None => vec![lock],
     };
     for importer in importers {
         let project = packages.project()?;
@@ -437,7 +455,7 @@ pub(super) fn pnpm(lock: &str) -> Result<Vec<Locked>, Reason> {
             }
         }
     }
-    Ok(packages.done())
+    Ok(())
 }
 
 /// `/name/1.0.0_peer@1`, `/name@1.0.0(peer@1)`, `name@1.0.0(peer@1)`; a scope begins with `@`.

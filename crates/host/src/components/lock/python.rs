@@ -201,7 +201,12 @@ pub(super) fn pipenv(lock: &str, manifest: Option<&str>) -> Result<Vec<Locked>, 
         }
         for (name, package) in content.as_object().into_iter().flatten() {
             let version = package.get("version").and_then(Value::as_str);
-            let pinned = version.and_then(|version| version.strip_prefix("=="));
+            // `===` compares as text (PEP 440, "Arbitrary equality"): one version too.
+            let pinned = version.and_then(|version| {
+                let pinned = version.strip_prefix("===");
+                pinned.or_else(|| version.strip_prefix("=="))
+            });
+            let pinned = pinned.map(str::trim);
             let from = match pinned {
                 Some(_) => LockedFrom::Registry,
                 None => LockedFrom::Elsewhere,
