@@ -564,6 +564,35 @@ fn with_value(line: &str, set: &str) -> String {
     format!("{}{set}", &line[..value_at])
 }
 
+/// What the kernel makes of a text that is written to a parameter: numbers, also as hexadecimal
+/// (`0x1`) and octal ones (`010`), up to the first word that is none. systemd-sysctl(8) and sysctl(8)
+/// know no comments behind a value, and write all of it (`proc_get_long` in kernel/sysctl.c). A text
+/// that does not begin with a number is one.
+fn as_the_kernel_reads(text: &str) -> String {
+    let number = |word: &str| {
+        let (sign, digits) = match word.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", word),
+        };
+        let lower = digits.to_ascii_lowercase();
+        let (digits, radix) = match lower.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None if lower.len() > 1 && lower.starts_with('0') => (&*lower, 8),
+            None => (&*lower, 10),
+        };
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let number = u64::from_str_radix(digits, radix)
+            .ok()
+            .filter(|_| is_plain)?;
+        Some(format!("{sign}{number}"))
+    };
+    let numbers: Vec<String> = text.split_whitespace().map_while(number).collect();
+    match numbers.is_empty() {
+        true => normalised(text),
+        false => numbers.join(" "),
+    }
+}
+
 /// Several numbers in one value are separated by any white space.
 fn normalised(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -608,6 +637,8 @@ struct BootLine {
     /// The dotted form of the name as written; it may be a pattern.
     key: String,
     value: Option<String>,
+    /// The value as it is written: what the kernel makes of it is another matter.
+    written: Option<String>,
     text: String,
     /// The file itself, where the name that was read is a link.
     at: SourceLine,
@@ -653,7 +684,8 @@ fn boot_lines(seen: &Answers) -> Result<Vec<BootLine>, Reason> {
             if let Some((name, value)) = parse_line(line) {
                 lines.push(BootLine {
                     key: dotted(name),
-                    value: value.map(normalised),
+                    value: value.map(as_the_kernel_reads),
+                    written: value.map(normalised),
                     text: line.to_owned(),
                     at: SourceLine::new(file.resolved.as_ref().unwrap_or(&path).clone(), at),
                     read_as: path.file_name().to_vec(),
@@ -701,7 +733,7 @@ fn in_order(lines: &[BootLine]) -> Vec<&BootLine> {
     let mut ordered: Vec<&BootLine> = Vec::new();
     for line in lines {
         match ordered.iter().position(|other| other.key == line.key) {
-            Some(at) if ordered[at].value == line.value => ordered[at] = line,
+            Some(at) if ordered[at].written == line.written => ordered[at] = line,
             Some(at) => {
                 ordered.remove(at);
                 ordered.push(line);

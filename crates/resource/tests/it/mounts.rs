@@ -211,6 +211,48 @@ fn mount_points() {
         check(&format!("mount_point: {{path: {path}}}"), &host, expected);
     }
     assert_eq!(host.nodes.get(&HostPath::literal("/home")), None);
+    // What somebody mounted is a part of another again after the next boot.
+    for (options, expected) in [
+        (
+            "noauto",
+            "drift: tmpfs on tmpfs, and not mounted at boot (noauto), wanted a file system of its own \
+             @ /etc/fstab:1 (by hand: take `noauto` out of its line)",
+        ),
+        ("noauto,auto", "ok: tmpfs on tmpfs"),
+        ("noauto,x-systemd.automount", "ok: tmpfs on tmpfs"),
+    ] {
+        let fstab = format!("tmpfs /tmp tmpfs {options} 0 0\n");
+        let host = host_with_fstab(&fstab);
+        check("mount_point: {path: /tmp}", &host, expected);
+    }
+}
+
+fn host_with_fstab(fstab: &str) -> Host {
+    host("rw").file("/etc/fstab", fstab)
+}
+
+/// systemd-remount-fs(8) gives file systems of the kernel the options of their line, `noauto` or not.
+#[test]
+fn a_line_that_mounts_nothing_at_boot() {
+    for (options, expected) in [
+        ("noauto,noexec", "ok: rw,nosuid,nodev,noexec @ /etc/fstab:1"),
+        (
+            "noauto",
+            "drift: without noexec at boot, wanted noexec @ /etc/fstab:1",
+        ),
+    ] {
+        let host = Host::new()
+            .mount("/dev/shm", "tmpfs", "rw,nosuid,nodev,noexec")
+            .file(
+                "/etc/fstab",
+                &format!("tmpfs /dev/shm tmpfs {options} 0 0\n"),
+            );
+        check(
+            "mount_option: {path: /dev/shm, options: [noexec]}",
+            &host,
+            expected,
+        );
+    }
 }
 
 #[test]

@@ -276,6 +276,30 @@ fn an_older_pwhistory_takes_arguments_only() {
     );
 }
 
+/// As pam-auth-update writes it with a second primary module, before or behind pam_unix.
+#[test]
+fn two_primary_modules_are_as_debian_makes_them() {
+    for (first, second) in [
+        ("pam_unix.so nullok", "pam_sss.so use_first_pass"),
+        ("pam_unix.so nullok", "pam_ldap.so use_first_pass"),
+        (
+            "pam_krb5.so minimum_uid=1000",
+            "pam_unix.so nullok try_first_pass",
+        ),
+    ] {
+        let stack = format!(
+            "auth\t[success=2 default=ignore]\t{first}\n\
+             auth\t[success=1 default=ignore]\t{second}\n\
+             auth\trequisite\t\t\tpam_deny.so\nauth\trequired\t\t\tpam_permit.so\n"
+        );
+        check(
+            "pam: {module: faillock}",
+            &host().file("/etc/pam.d/common-auth", &stack),
+            "drift: off, wanted on @ /etc/pam.d/common-auth @ /etc/pam.d/common-account",
+        );
+    }
+}
+
 #[test]
 fn what_is_not_as_debian_makes_it_is_for_people() {
     check(

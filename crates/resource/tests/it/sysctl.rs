@@ -1,6 +1,6 @@
 //! `sysctl`.
 
-use crate::support::{Host, check};
+use crate::support::{Host, check, judge, words};
 
 #[test]
 fn a_running_value_and_no_file_is_enough() {
@@ -342,7 +342,7 @@ fn what_holds_on_an_interface_is_made_of_two_values() {
     let check = |family: &str, parameter: &str, values: [&str; 4], value: &str, wanted: &str| {
         let want = format!("sysctl: {{key: 'net.{family}.conf.*.{parameter}', value: {value}}}");
         let host = of_interfaces(family, parameter, values);
-        let said = crate::support::words(&crate::support::judge(&want, &host));
+        let said = words(&judge(&want, &host));
         assert!(said.starts_with(wanted), "{parameter} {values:?}: {said}");
     };
     // The larger one; Debian leaves `all` at 0 and sets each interface.
@@ -524,4 +524,52 @@ fn a_file_may_name_an_interface_to_come() {
         after.content(site).as_deref(),
         Some("net.ipv4.ip_forward = 0\n")
     );
+}
+
+/// systemd-sysctl(8) writes all that stands behind the sign, and the kernel reads numbers of it.
+#[test]
+fn a_value_is_what_the_kernel_makes_of_it() {
+    let key = "net.ipv4.conf.all.log_martians";
+    let want = "sysctl: {key: net.ipv4.conf.all.log_martians, value: 1}";
+    for (written, is_right) in [
+        ("1", true),
+        ("1 # yes", true),
+        ("1 ; yes", true),
+        ("0x1", true),
+        ("0X01", true),
+        ("01", true),
+        ("0x0", false),
+        ("0 # 1", false),
+        ("010", false),
+        // Refused by the kernel: what it was before stays.
+        ("1# yes", false),
+        ("yes", false),
+        ("+1", false),
+        ("0x", false),
+        ("09", false),
+        ("-1", false),
+    ] {
+        let host = Host::new()
+            .sysctl(key, "1\n")
+            .file("/etc/sysctl.d/10-a.conf", &format!("{key} = {written}\n"));
+        let said = words(&judge(want, &host));
+        assert_eq!(said.starts_with("ok"), is_right, "{written}: {said}");
+    }
+    let range = "sysctl: {key: net.ipv4.ip_local_port_range, value: 32768 60999}";
+    let host = Host::new()
+        .sysctl("net.ipv4.ip_local_port_range", "32768\t60999\n")
+        .file(
+            "/etc/sysctl.d/10-a.conf",
+            "net.ipv4.ip_local_port_range = 0x8000   60999 # both\n",
+        );
+    assert!(words(&judge(range, &host)).starts_with("ok"));
+    // A text is no number.
+    let pattern = "sysctl: {key: kernel.core_pattern, value: core}";
+    let host = Host::new()
+        .sysctl("kernel.core_pattern", "core # x\n")
+        .file(
+            "/etc/sysctl.d/10-a.conf",
+            "kernel.core_pattern = core # x\n",
+        );
+    assert!(words(&judge(pattern, &host)).starts_with("drift"));
 }
