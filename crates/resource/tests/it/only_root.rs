@@ -403,6 +403,31 @@ fn programs_that_root_starts_by_itself() {
             "PATH=/home/li:/usr/bin\n@daily root job\n",
             true,
         ),
+        // What runs each command, and where a name is searched for.
+        (
+            "/etc/cron.d/a",
+            "SHELL=/usr/local/bin/job\n@daily root fine\n",
+            true,
+        ),
+        (
+            "/etc/cron.d/a",
+            "SHELL = \"/usr/local/bin/fine\"\n@daily root fine\n",
+            false,
+        ),
+        (
+            "/etc/cron.d/a",
+            "PATH=/usr/local/bin:/usr/bin\n@daily root job --all\n",
+            true,
+        ),
+        (
+            "/etc/cron.d/a",
+            "PATH=/usr/local/bin:/usr/bin\n@daily root fine job\n",
+            false,
+        ),
+        ("/etc/cron.d/a", "@daily root job\n", false),
+        // What is not there is whose it is who makes it.
+        ("/etc/cron.d/a", "@daily root /home/li/none\n", true),
+        ("/etc/cron.d/a", "@daily root /usr/local/bin/none\n", false),
         (
             "/etc/cron.d/a.bak",
             "@daily root /usr/local/bin/job\n",
@@ -451,12 +476,60 @@ fn programs_that_root_starts_by_itself() {
             "Nice=1",
             false,
         ),
+        // `User` is about the main process alone.
+        (
+            "User=li\nExecStart=/usr/local/bin/fine\nExecStartPre=/usr/local/bin/job",
+            "PermissionsStartOnly=True",
+            true,
+        ),
+        (
+            "User=li\nExecStart=/usr/local/bin/job",
+            "PermissionsStartOnly=yes",
+            false,
+        ),
+        // The variables of what runs as root.
+        (
+            "ExecStart=/usr/local/bin/fine",
+            "EnvironmentFile=-/home/li/app/env",
+            true,
+        ),
+        (
+            "ExecStart=/usr/local/bin/fine",
+            "EnvironmentFile=/home/li/*.env",
+            true,
+        ),
+        (
+            "ExecStart=/usr/local/bin/fine\nEnvironmentFile=/home/li/env",
+            "EnvironmentFile=",
+            false,
+        ),
+        (
+            "User=li\nExecStart=/usr/local/bin/fine",
+            "EnvironmentFile=/home/li/env",
+            false,
+        ),
+        (
+            "User=li\nExecStart=/usr/local/bin/fine\nExecStop=+/usr/local/bin/fine",
+            "EnvironmentFile=/home/li/env",
+            true,
+        ),
     ] {
         let host = base()
             .file(vendor, &format!("[Service]\n{main}\n"))
             .file(drop_in, &format!("[Service]\n{more}\n"));
         let said = words(&judge(units, &host));
         assert_eq!(said.starts_with("drift"), is_wrong, "{main} {more}: {said}");
+    }
+    for (lines, is_wrong) in [
+        ("ListenStream=1\nExecStartPost=/usr/local/bin/job", true),
+        ("ListenStream=1\nExecStopPre=/usr/local/bin/job", true),
+        ("User=li\nExecStartPost=/usr/local/bin/job", false),
+        ("ListenStream=1\nExecStartPost=/usr/local/bin/fine", false),
+    ] {
+        let unit = format!("[Service]\nExecStart=/usr/local/bin/job\n[Socket]\n{lines}\n");
+        let host = base().file("/etc/systemd/system/a.socket", &unit);
+        let said = words(&judge(units, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{lines}: {said}");
     }
     // A unit that is linked from elsewhere, and one of a package that is enabled.
     let unit = "[Service]\nExecStart=/usr/local/bin/job\n";
@@ -552,4 +625,108 @@ fn programs_that_udev_and_the_bus_start() {
         let said = words(&judge(bus, &host));
         assert_eq!(said.starts_with("drift"), is_wrong, "{lines}: {said}");
     }
+}
+
+#[test]
+fn programs_that_rules_of_sudo_have_run_as_root() {
+    let sudo = "only_root: {read_by: sudo_commands}";
+    let base = || {
+        Host::new()
+            .file("/usr/local/bin/fine", "")
+            .file_as("/usr/local/bin/job", "", 0o755, "li", "li")
+            .dir_as("/home/li", 0o755, "li", "li")
+            .file("/home/li/run", "")
+            .dir("/opt/jobs")
+            .file("/opt/jobs/a", "")
+            .file_as("/opt/jobs/b.sh", "", 0o755, "li", "li")
+            .dir("/usr/bin")
+            .file("/usr/bin/bash", "")
+            .dir("/etc/sudoers.d")
+    };
+    for (rule, is_wrong) in [
+        ("li ALL=(root) NOPASSWD: /usr/local/bin/job", true),
+        ("li ALL=/usr/local/bin/job -v", true),
+        ("li ALL=(ALL) /home/li/run", true),
+        (
+            "%ops ALL=(root) /usr/local/bin/fine /usr/local/bin/job",
+            false,
+        ),
+        ("li ALL=(games) NOPASSWD: /usr/local/bin/job", false),
+        ("li ALL=(ALL) ALL", false),
+        ("li ALL=(root) ALL, !/usr/local/bin/job", false),
+        ("li ALL=(root) sudoedit /home/li/run", false),
+        ("li ALL=(root) /usr/bin/bash /usr/local/bin/job *", true),
+        ("li ALL=(root) /usr/bin/bash /opt/jobs/a", false),
+        (
+            "Cmnd_Alias J = /usr/local/bin/fine, /usr/local/bin/job\nli ALL = J",
+            true,
+        ),
+        // Which files these are is looked up, and who could add one.
+        ("li ALL=(root) /opt/jobs/*.sh", true),
+        ("li ALL=(root) /opt/jobs/[ab]", false),
+        ("li ALL=(root) /opt/jobs/", true),
+        ("li ALL=(root) /home/*/run", true),
+        ("li ALL=(root) /home/li/none-*", true),
+        ("li ALL=(root) /home/li/none", true),
+        ("li ALL=(root) /opt/jobs/none", false),
+        // Another account than root, where nothing is said.
+        (
+            "Defaults runas_default=games\nli ALL=/usr/local/bin/job",
+            false,
+        ),
+        (
+            "Defaults runas_default=games\nli ALL=(root) /usr/local/bin/job",
+            true,
+        ),
+    ] {
+        let host = base().file("/etc/sudoers", &format!("{rule}\n"));
+        let said = words(&judge(sudo, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{rule}: {said}");
+    }
+}
+
+/// A library, a module of PAM or a program that somebody else owns is theirs, wherever the
+/// configuration that leads to it is root's.
+#[test]
+fn libraries_and_modules_themselves_count() {
+    let base = || {
+        Host::new()
+            .file("/etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n")
+            .file(
+                "/etc/ld.so.conf.d/x.conf",
+                "/usr/local/lib/x86_64-linux-gnu\n/lib/x86_64-linux-gnu\n/opt/app/lib\n",
+            )
+            .file("/etc/pam.d/common-auth", "auth required pam_unix.so\n")
+            .dir("/usr/lib/x86_64-linux-gnu")
+            .file("/usr/lib/x86_64-linux-gnu/libc.so.6", "")
+            .dir("/usr/local/lib")
+            .dir("/opt/app/lib")
+            .file("/opt/app/lib/liba.so", "")
+            .file("/usr/lib/x86_64-linux-gnu/security/pam_permit.so", "")
+    };
+    let (loader, pam) = ("only_root: {read_by: loader}", "only_root: {read_by: pam}");
+    assert!(words(&judge(loader, &base())).starts_with("ok"));
+    assert!(words(&judge(pam, &base())).starts_with("ok"));
+    for (want, file, is_wrong) in [
+        (loader, "/usr/lib/x86_64-linux-gnu/libz.so.1.3", true),
+        (loader, "/usr/lib/x86_64-linux-gnu/libz.so", true),
+        (loader, "/usr/local/lib/libq.so", true),
+        (loader, "/usr/lib/ld-linux.so.2", true),
+        (loader, "/opt/app/lib/libb.so.1", true),
+        (loader, "/usr/lib/x86_64-linux-gnu/x.socket", false),
+        (loader, "/usr/local/lib/notes.txt", false),
+        (pam, "/usr/lib/x86_64-linux-gnu/security/pam_unix.so", true),
+        (pam, "/usr/lib/x86_64-linux-gnu/libz.so.1", false),
+        (
+            "only_root: {path: /usr/bin, writers: [daemon]}",
+            "/usr/bin/ls",
+            true,
+        ),
+    ] {
+        let host = base().file_as(file, "", 0o644, "bob", "root");
+        let said = words(&judge(want, &host));
+        assert_eq!(said.starts_with("drift"), is_wrong, "{file}: {said}");
+    }
+    let host = base().dir_as("/usr/lib/x86_64-linux-gnu/security", 0o755, "bob", "root");
+    assert!(words(&judge(pam, &host)).starts_with("drift"));
 }

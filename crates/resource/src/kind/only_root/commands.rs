@@ -1,19 +1,24 @@
-//! Programs that root starts by itself: those that cron's tables, units, udev's rules and the
-//! services of D-Bus name. Who writes to one of them, or to a directory above it, has their commands run as root.
+//! Programs that root starts by itself, or for others: those that cron's tables, units, udev's rules,
+//! the services of D-Bus and the rules of sudo name. Who writes to one of them, or to a directory above it, has their commands run as root.
 //!
 //! Commands are read as sh(1) would begin them, and no further: what a script itself starts is
 //! not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::value::{DirEntry, FileType};
+use model::value::{DirEntry, FileType, Reason};
 use model::{Blob, HostPath, Probe};
 
 use super::Place;
 use super::readers::Places;
+use crate::kind::files_where::glob_matches;
+use crate::kind::sudoers::{self, AliasKind, without_sets};
 use crate::started;
 use crate::syntax::scan;
 use crate::{Answers, Seen, Syntax};
+
+/// A pattern stands for the programs of a directory: `/usr/bin` has two thousand.
+const MOST_MATCHING: usize = 4096;
 
 const CRONTAB: &str = "/etc/crontab";
 const CRON_D: &str = "/etc/cron.d";
@@ -75,6 +80,11 @@ const KEYWORDS: [&str; 9] = [
 
 /// What a command line starts, as far as it says so by paths; of run-parts(8), all of a directory.
 pub(super) fn programs(text: &str) -> BTreeSet<(HostPath, bool)> {
+    programs_in(text, &[])
+}
+
+/// The same, where what is named without a path is searched for in these directories.
+fn programs_in(text: &str, searched: &[HostPath]) -> BTreeSet<(HostPath, bool)> {
     let mut found = BTreeSet::new();
     let mut directory: Option<HostPath> = None;
     let text: String = text.chars().filter(|c| !matches!(c, '\'' | '"')).collect();
@@ -95,6 +105,11 @@ pub(super) fn programs(text: &str) -> BTreeSet<(HostPath, bool)> {
             let path = absolute(word, directory.as_ref());
             let name = word.rsplit('/').next().unwrap_or_default();
             found.extend(path.map(|path| (path, false)));
+            if !word.contains(['/', '$', '*', '?', '>', '<', '[', '=']) {
+                let paths = searched.iter();
+                let paths = paths.filter_map(|directory| directory.join(word.as_bytes()).ok());
+                found.extend(paths.map(|path| (path, false)));
+            }
             let mut arguments = words
                 .by_ref()
                 .filter(|word| !word.starts_with('-') && !is_assignment(word));
@@ -144,10 +159,14 @@ fn absolute(word: &str, directory: Option<&HostPath>) -> Option<HostPath> {
     }
 }
 
-/// The commands of root in a table of crontab(5), and the directories of its `PATH`. `has_users`:
-/// the sixth field is an account.
+/// Where cron searches when a table does not say it (crontab(5)).
+const CRON_SEARCHES: [&str; 2] = ["/usr/bin", "/bin"];
+
+/// The commands of root in a table of crontab(5), its `SHELL`, and the directories of its `PATH`.
+/// `has_users`: the sixth field is an account.
 fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
     let mut found = BTreeSet::new();
+    let mut searched: Vec<HostPath> = CRON_SEARCHES.map(HostPath::literal).to_vec();
     for line in text.lines() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -157,10 +176,17 @@ fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
         if let Some((name, value)) = line.split_once('=')
             && is_assignment(&format!("{}=", name.trim()))
         {
-            if name.trim() == "PATH" {
-                let value = value.trim().trim_matches(['"', '\'']);
-                let directories = value.split(':').filter_map(|one| absolute(one, None));
-                found.extend(directories.map(|path| (path, false)));
+            let value = value.trim().trim_matches(['"', '\'']);
+            match name.trim() {
+                "PATH" => {
+                    searched = value
+                        .split(':')
+                        .filter_map(|one| absolute(one, None))
+                        .collect();
+                    found.extend(searched.iter().cloned().map(|path| (path, false)));
+                }
+                "SHELL" => found.extend(absolute(value, None).map(|path| (path, false))),
+                _ => {}
             }
             continue;
         }
@@ -179,7 +205,8 @@ fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
         let user = user.and_then(|user| user.split(':').next());
         if matches!(user, Some("root" | "0")) {
             // What follows a `%` is what the command reads.
-            found.extend(programs(rest.split('%').next().unwrap_or_default()));
+            let command = rest.split('%').next().unwrap_or_default();
+            found.extend(programs_in(command, &searched));
         }
     }
     found
@@ -223,7 +250,8 @@ pub(super) fn of_cron(seen: &Answers) -> Places {
     found
 }
 
-const KEYS: [&str; 7] = [
+/// Of a service, and of a socket (systemd.socket(5)).
+const KEYS: [&str; 9] = [
     "ExecCondition",
     "ExecReload",
     "ExecStart",
@@ -231,7 +259,18 @@ const KEYS: [&str; 7] = [
     "ExecStartPre",
     "ExecStop",
     "ExecStopPost",
+    "ExecStopPre",
+    "EnvironmentFile",
 ];
+
+/// The section of a unit that says what it starts.
+fn section_of(unit: &str) -> Option<&'static str> {
+    match unit.rsplit('.').next() {
+        Some("service") => Some("Service"),
+        Some("socket") => Some("Socket"),
+        _ => None,
+    }
+}
 
 /// The files of a unit.
 #[derive(Default)]
@@ -258,7 +297,7 @@ pub(super) fn of_units(seen: &Answers) -> Places {
                 FileType::Directory => {
                     // `service.d` is of every service.
                     let unit = name.strip_suffix(".d").unwrap_or_default();
-                    if unit.ends_with(".service") || unit == "service" {
+                    if section_of(unit).is_some() {
                         let names = found.entries(&path, seen).iter();
                         let names = names.map(|entry| entry.name.as_bytes().to_vec());
                         let unit = units.entry(unit.to_owned()).or_default();
@@ -269,7 +308,7 @@ pub(super) fn of_units(seen: &Answers) -> Places {
                         }
                     }
                 }
-                _ if !name.ends_with(".service") => {}
+                _ if section_of(name).is_none() || !name.contains('.') => {}
                 FileType::Link => {
                     let target = match seen.meta(&path) {
                         Seen::Known(meta) => meta.target.clone(),
@@ -378,6 +417,40 @@ pub(super) fn of_dbus(seen: &Answers) -> Places {
     found
 }
 
+/// What the rules of sudo have run as root, with a password or without, by their paths. A
+/// wildcard, and a name that ends with a slash, stand for what is there; a regular expression is
+/// not followed.
+pub(super) fn of_sudo(seen: &Answers) -> Places {
+    let (sudoers, probes) = sudoers::read(seen);
+    let mut found = Places {
+        probes,
+        hidden: sudoers.hidden().cloned(),
+        ..Places::default()
+    };
+    for grant in sudoers.grants().filter(|grant| sudoers.runs_as_root(grant)) {
+        let command = std::slice::from_ref(&grant.command);
+        for member in sudoers.expand(AliasKind::Command, command) {
+            if member.negated || !member.name.starts_with('/') {
+                continue;
+            }
+            let command = member.name.replace('\\', "");
+            let (program, arguments) = match command.split_once(char::is_whitespace) {
+                Some((program, arguments)) => (program, arguments),
+                None => (&*command, ""),
+            };
+            match program.strip_suffix('/') {
+                Some(directory) => found.matching(&format!("{directory}/*"), seen),
+                None => found.matching(program, seen),
+            }
+            // What an interpreter, or a program that starts others, is told to run.
+            if !program.contains(['*', '?', '[']) {
+                found.add(programs(&format!("{program} {arguments}")));
+            }
+        }
+    }
+    found
+}
+
 /// Does a link lead to a file that is neither a package's unit nor another name of one here?
 fn leads_elsewhere(target: &Blob) -> bool {
     let target = target.as_bytes();
@@ -392,11 +465,44 @@ fn leads_elsewhere(target: &Blob) -> bool {
 impl Places {
     fn add(&mut self, programs: BTreeSet<(HostPath, bool)>) {
         for (path, below) in programs {
+            // Who makes what is not there yet decides what it is.
+            if let (Some(directory), false) = (path.parent(), below) {
+                self.makers.insert((directory, path.clone()));
+            }
             let place = Place { path, below };
             if !self.places.contains(&place) {
                 self.places.push(place);
             }
         }
+    }
+
+    /// The files that a pattern of fnmatch(3) stands for, and the directories to which somebody could
+    /// add one.
+    fn matching(&mut self, pattern: &str, seen: &Answers) {
+        let mut paths = vec![HostPath::literal("/")];
+        for part in pattern.split('/').filter(|part| !part.is_empty()) {
+            let mut next = Vec::new();
+            for path in &paths {
+                if !part.contains(['*', '?', '[']) {
+                    next.extend(path.join(part.as_bytes()));
+                    continue;
+                }
+                self.add([(path.clone(), false)].into());
+                for entry in self.entries(path, seen) {
+                    let name = entry.name.as_bytes();
+                    if glob_matches(without_sets(part).as_bytes(), name) {
+                        next.extend(path.join(name));
+                    }
+                }
+            }
+            if next.len() > MOST_MATCHING {
+                let what = format!("{pattern} stands for more than {MOST_MATCHING} files");
+                self.hidden.get_or_insert(Reason::Unavailable { what });
+                next.truncate(MOST_MATCHING);
+            }
+            paths = next;
+        }
+        self.add(paths.into_iter().map(|path| (path, false)).collect());
     }
 
     /// The names in a directory.
@@ -429,19 +535,25 @@ impl Places {
     }
 
     fn unit(&mut self, unit: &str, files: Files, seen: &Answers) {
+        let own = section_of(unit).unwrap_or_default();
         let mut commands: Vec<(String, String)> = Vec::new();
         let mut user = String::new();
+        let mut only_start = false;
         for path in files.main.into_iter().chain(files.drop_ins.into_values()) {
             let Some(text) = self.text(&path, seen) else {
                 continue;
             };
             for one in scan(&text, Syntax::SYSTEMD).assignments {
-                match (one.section, one.key) {
-                    ("Service", "User") => user = one.value,
-                    ("Service", "DynamicUser") if one.value == "yes" || one.value == "true" => {
+                if one.section != own {
+                    continue;
+                }
+                match one.key {
+                    "User" => user = one.value,
+                    "DynamicUser" if is_true(&one.value) => {
                         user = unit.to_owned();
                     }
-                    ("Service", key) if KEYS.contains(&key) => match one.value.is_empty() {
+                    "PermissionsStartOnly" => only_start = is_true(&one.value),
+                    key if KEYS.contains(&key) => match one.value.is_empty() {
                         true => commands.retain(|(known, _)| known != key),
                         false => commands.push((key.to_owned(), one.value)),
                     },
@@ -450,11 +562,21 @@ impl Places {
             }
         }
         let is_root = matches!(user.as_str(), "" | "root" | "0");
-        for (_, command) in commands {
+        let is_any_root =
+            is_root || only_start || commands.iter().any(|(_, command)| privileged(command));
+        for (key, command) in commands {
+            // Whoever writes to it chooses the libraries that are loaded (systemd.exec(5)).
+            if key == "EnvironmentFile" {
+                let file = command.strip_prefix('-').unwrap_or(&command);
+                if is_any_root && !file.contains('%') {
+                    self.matching(file, seen);
+                }
+                continue;
+            }
+            // With `PermissionsStartOnly=`, `User=` is about `ExecStart=` alone.
+            let is_root = is_root || only_start && key != "ExecStart";
             let bare = command.trim_start_matches(['@', '-', ':', '+', '!', '|']);
-            let prefix = &command[..command.len() - bare.len()];
-            // These run as root whatever `User` says (systemd.service(5)).
-            if is_root || prefix.contains(['+', '!']) {
+            if is_root || privileged(&command) {
                 let words = started::split(bare).unwrap_or_else(|| vec![bare.to_owned()]);
                 let text = words.join(" ");
                 let named = programs(&text).into_iter().chain(searched(&text));
@@ -462,6 +584,18 @@ impl Places {
             }
         }
     }
+}
+
+/// systemd.syntax(7): "1, yes, true and on are equivalent", in any case.
+fn is_true(value: &str) -> bool {
+    const YES: [&str; 6] = ["1", "yes", "y", "true", "t", "on"];
+    YES.iter().any(|yes| yes.eq_ignore_ascii_case(value))
+}
+
+/// Does a command run as root whatever `User` says (systemd.service(5))?
+fn privileged(command: &str) -> bool {
+    let bare = command.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+    command[..command.len() - bare.len()].contains(['+', '!'])
 }
 
 /// Where systemd searches for a program that no path names (systemd.service(5), "Command lines";

@@ -4,7 +4,7 @@
 mod commands;
 mod readers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::plan::Risk;
 use model::value::{AccountsSeen, AclWho, FileType, Part, WritersSeen};
@@ -135,6 +135,12 @@ impl Kind for OnlyRoot {
             path: place.path,
             below: place.below,
         }));
+        let directories: BTreeSet<HostPath> = found.makers.into_iter().map(|(at, _)| at).collect();
+        probes.extend(
+            directories
+                .into_iter()
+                .map(|path| Probe::Writers { path, below: false }),
+        );
         probes
     }
 
@@ -142,8 +148,12 @@ impl Kind for OnlyRoot {
         let found = self.places(seen);
         let mut objects: BTreeMap<&HostPath, Object<'_>> = BTreeMap::new();
         let mut untold = found.hidden.clone();
-        for place in &found.places {
-            match seen.writers(&place.path, place.below) {
+        let is_absent = |path: &HostPath| matches!(seen.writers(path, false), Seen::Absent);
+        let makers = found.makers.iter();
+        let makers = makers.filter(|(_, file)| is_absent(file));
+        let places = found.places.iter().map(|place| (&place.path, place.below));
+        for (path, below) in places.chain(makers.map(|(directory, _)| (directory, false))) {
+            match seen.writers(path, below) {
                 Seen::Known(all) => {
                     for seen in all {
                         let object = objects.entry(&seen.path).or_insert(Object {

@@ -1,6 +1,8 @@
 //! What programs read: the files and directories that count, from what each program itself
 //! includes.
 
+use std::collections::BTreeSet;
+
 use model::value::Reason;
 use model::{HostPath, Probe};
 use schemars::JsonSchema;
@@ -27,22 +29,27 @@ pub enum Reader {
     /// The rules of sudo: `sudoers` and all that it includes, and `sudo.conf`.
     Sudo,
     /// The configuration of the dynamic loader: `ld.so.conf`, all that it includes, the
-    /// directories that it names, `ld.so.preload` and the libraries that it names.
+    /// directories that it names, `ld.so.preload` and the libraries that it names; and the libraries
+    /// in these directories, and in those where the loader searches anyway.
     Loader,
     /// The configuration of rsyslog: `rsyslog.conf` and all that it includes.
     Rsyslog,
     /// The log of auditd, where its `log_file` says, and its older parts.
     AuditLog,
-    /// The programs that cron's tables have root run, by their paths.
+    /// The programs that the rules of sudo have run as root, by their paths; `ALL` names none.
+    SudoCommands,
+    /// The programs that cron's tables have root run, by their paths or along the table's `PATH`, and
+    /// its `SHELL`.
     CronCommands,
-    /// The programs that units, and drop-ins of units, have root run, whoever they are of.
+    /// The programs that units (services and sockets), and drop-ins of units, have root run, whoever
+    /// they are of, and the files of their variables (`EnvironmentFile`).
     UnitCommands,
     /// The programs that udev's rules run.
     UdevCommands,
     /// The programs that the system's D-Bus starts as root.
     DbusCommands,
-    /// What the files of PAM's services name by its whole path: modules, programs of `pam_exec`, and
-    /// files that are included from elsewhere.
+    /// The modules of PAM, and what the files of its services name by its whole path: modules, programs
+    /// of `pam_exec`, and files that are included from elsewhere.
     Pam,
 }
 
@@ -51,7 +58,11 @@ impl Reader {
     pub const fn is_of_programs(self) -> bool {
         matches!(
             self,
-            Self::CronCommands | Self::UnitCommands | Self::UdevCommands | Self::DbusCommands
+            Self::SudoCommands
+                | Self::CronCommands
+                | Self::UnitCommands
+                | Self::UdevCommands
+                | Self::DbusCommands
         )
     }
 
@@ -64,6 +75,7 @@ impl Reader {
             Self::Loader => "loader",
             Self::Rsyslog => "rsyslog",
             Self::AuditLog => "audit_log",
+            Self::SudoCommands => "sudo_commands",
             Self::CronCommands => "cron_commands",
             Self::UnitCommands => "unit_commands",
             Self::UdevCommands => "udev_commands",
@@ -77,6 +89,8 @@ impl Reader {
 #[derive(Default)]
 pub struct Places {
     pub places: Vec<Place>,
+    /// Directories that count where a file in them, the second of each, is not there.
+    pub makers: BTreeSet<(HostPath, HostPath)>,
     pub probes: Vec<Probe>,
     /// Why places may be missing, where some may.
     pub hidden: Option<Reason>,
@@ -130,6 +144,7 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
             Places::of_probes(read.probes, read.hidden)
         }
         Reader::AuditLog => audit_log(seen),
+        Reader::SudoCommands => commands::of_sudo(seen),
         Reader::CronCommands => commands::of_cron(seen),
         Reader::UnitCommands => commands::of_units(seen),
         Reader::UdevCommands => commands::of_udev(seen),
@@ -196,6 +211,33 @@ fn host_keys(seen: &Answers, file: fn(&HostPath) -> Option<HostPath>) -> Places 
     found
 }
 
+/// Debian's names of architectures, in whose directories libraries and PAM's modules lie.
+const TRIPLETS: [&str; 8] = [
+    "aarch64-linux-gnu",
+    "arm-linux-gnueabihf",
+    "i386-linux-gnu",
+    "loongarch64-linux-gnu",
+    "powerpc64le-linux-gnu",
+    "riscv64-linux-gnu",
+    "s390x-linux-gnu",
+    "x86_64-linux-gnu",
+];
+
+/// What lies in a directory and in those of the architectures below it. They are asked for at once:
+/// there are few rounds of questions.
+fn of_architectures(top: &str) -> Vec<HostPath> {
+    let below = TRIPLETS.map(|triplet| format!("{top}/{triplet}"));
+    let all = std::iter::once(top.to_owned()).chain(below);
+    all.filter_map(|path| HostPath::from_bytes(path.as_bytes()).ok())
+        .collect()
+}
+
+/// `libz.so.1`, `ld-linux-x86-64.so.2`
+fn is_library(name: &[u8]) -> bool {
+    let at = name.windows(3).position(|part| part == b".so");
+    at.is_some_and(|at| matches!(name.get(at + 3), None | Some(b'.')))
+}
+
 /// ldconfig(8): a line names a directory, or includes files.
 fn ld_include(line: &str) -> Option<Include<'_>> {
     let rest = line.trim().strip_prefix("include")?;
@@ -207,12 +249,43 @@ fn loader(seen: &Answers) -> Places {
     let main = HostPath::literal("/etc/ld.so.conf");
     let read = includes::read(seen, &main, ld_include, false);
     let mut found = Places::of_probes(read.probes, read.hidden);
+    // ld.so(8): "in the default path /lib, and then /usr/lib", on Debian with its architectures'.
+    let mut usual = of_architectures("/usr/lib");
+    usual.extend(of_architectures("/usr/local/lib"));
+    for directory in &usual {
+        found.one(directory.clone());
+        found.probes.push(Probe::Dir {
+            path: directory.clone(),
+        });
+        match seen.dir(directory) {
+            Seen::Known(entries) => {
+                let names = entries.iter().map(|entry| entry.name.as_bytes());
+                for name in names.filter(|name| is_library(name)) {
+                    if let Ok(path) = directory.join(name) {
+                        found.one(path);
+                    }
+                }
+            }
+            Seen::Unknown(reason) => {
+                found.hidden.get_or_insert(reason);
+            }
+            Seen::Absent | Seen::NotAsked => {}
+        }
+    }
     for (_, line) in &read.lines {
         // `#` begins a comment, and `DIR=TYPE` is an old form.
         let line = line.split('#').next().unwrap_or_default().trim();
         let directory = line.split('=').next().unwrap_or_default().trim();
         if let Ok(path) = HostPath::from_bytes(directory.as_bytes()) {
-            found.one(path);
+            let merged = [b"/usr", path.as_bytes()].concat();
+            let is_usual = |usual: &HostPath| {
+                usual.as_bytes() == path.as_bytes() || usual.as_bytes() == merged
+            };
+            match usual.iter().any(is_usual) {
+                true => found.one(path),
+                // Another program's own: all that it holds is loaded or is beside it.
+                false => found.places.push(Place { path, below: true }),
+            }
         }
     }
     let preload = HostPath::literal("/etc/ld.so.preload");
@@ -291,6 +364,12 @@ const MOST_SERVICES: usize = 512;
 /// pam.d(5): all of these run as root in whatever signs somebody in.
 fn pam(seen: &Answers) -> Places {
     let mut found = Places::default();
+    // pam.d(5): a module that is no whole path is searched for here.
+    for top in of_architectures("/usr/lib") {
+        if let Ok(path) = top.join(b"security") {
+            found.places.push(Place { path, below: true });
+        }
+    }
     let mut files: Vec<HostPath> = Vec::new();
     for directory in SERVICES.map(HostPath::literal) {
         found.probes.push(Probe::Dir {

@@ -15,7 +15,7 @@ use model::{HostPath, Probe, SourceLine};
 use crate::{Answers, ContentEdit, Edit, Seen};
 pub use grammar::{AliasKind, Grant, Member, Scope, Setting, SettingValue, Span};
 use grammar::{Parsed, logical_lines, parse};
-pub use reach::Reach;
+pub use reach::{Reach, without_sets};
 
 pub const MAIN: &str = "/etc/sudoers";
 pub const DROP_INS: &str = "/etc/sudoers.d";
@@ -170,14 +170,29 @@ impl Sudoers {
     /// May what this rule allows run as root?
     pub fn runs_as_root(&self, grant: &Grant) -> bool {
         let Some(run_as) = &grant.run_as else {
-            // Without a list the target is `runas_default`, which is root.
-            return true;
+            return self.is_root_default();
         };
         // The last match wins.
         self.expand(AliasKind::RunAs, run_as)
             .iter()
             .rfind(|member| matches!(member.name.as_str(), "ALL" | "root" | "#0"))
             .is_some_and(|member| !member.negated)
+    }
+
+    /// Without a list the target is `runas_default`, which is root where nothing else is set. The last
+    /// setting wins; one for some users or commands alone may put root back.
+    fn is_root_default(&self) -> bool {
+        let is_root = |setting: &&Setting| match &setting.value {
+            SettingValue::Set(name) => matches!(name.as_str(), "root" | "#0"),
+            _ => true,
+        };
+        let settings = || {
+            self.settings()
+                .filter(|setting| setting.name == "runas_default")
+        };
+        let (general, special): (Vec<_>, Vec<_>) =
+            settings().partition(|setting| setting.scope == Scope::Everyone);
+        general.last().is_none_or(is_root) || special.iter().any(is_root)
     }
 
     /// Who a rule is for, aliases expanded.

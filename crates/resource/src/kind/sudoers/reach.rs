@@ -352,7 +352,7 @@ impl Matcher {
 }
 
 /// A set (`[…]`) is taken for any character: better one rule too many is looked at.
-fn without_sets(glob: &str) -> String {
+pub fn without_sets(glob: &str) -> String {
     let mut out = String::new();
     let mut rest = glob;
     while let Some((before, after)) = rest.split_once('[') {
