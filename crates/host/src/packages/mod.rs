@@ -28,7 +28,7 @@ pub use broken::{Broken, Previous, again, broken, parse_broken, previous};
 pub use fetch::{
     FetchError, Fetched, Listed, Turn, announced, fetch, fetch_beside, listed, parse_listed,
 };
-pub use kernels::{build_of, kernel, newest_file};
+pub use kernels::{build_of, kernel, names_of, newest_file, restart_asked_for};
 pub use lists::Lists;
 pub use owners::owners;
 pub use pending::{

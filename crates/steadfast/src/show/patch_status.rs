@@ -36,6 +36,12 @@ pub struct Status {
     pub booted_kernel: String,
     pub newest_kernel: Option<String>,
     pub reboot_due: bool,
+    /// The packages that ask for a restart of the machine (`/run/reboot-required`); none where
+    /// nobody asks.
+    pub reboot_asked_for: Option<Vec<String>>,
+    /// Is a reboot due for the sake of a kernel?
+    #[serde(skip)]
+    pub kernel_is_due: bool,
     /// Does the next boot run an older kernel, as after the undo of its upgrade?
     pub next_boot_is_older: bool,
     /// Is the package of the one that runs gone, and its modules with it?
@@ -262,15 +268,31 @@ fn broken(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
     paper.blank()
 }
 
-/// Which kernel runs, and which the next boot runs.
+/// Which kernel runs, and which the next boot runs; and who else asks for a boot.
 fn write_kernel(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
+    kernel(paper, status)?;
+    let Some(packages) = &status.reboot_asked_for else {
+        return Ok(());
+    };
+    let who = match packages.is_empty() {
+        true => "something on this host asks for it".to_owned(),
+        false => {
+            let names = first_of(packages, shown(status, packages.len()));
+            format!("asked for by {names}")
+        }
+    };
+    let text = Text::new().say(Role::Wary, "reboot due");
+    paper.line(&text.plain(&format!(": {who} (/run/reboot-required)")))
+}
+
+fn kernel(paper: &mut Paper<'_>, status: &Status) -> io::Result<()> {
     let booted = &status.booted_kernel;
     let Some(newest) = &status.newest_kernel else {
         return paper.line(&Text::new().plain(&format!(
             "Kernel {booted} is not of this host's packages (a container, or another's kernel)."
         )));
     };
-    if !status.reboot_due {
+    if !status.kernel_is_due {
         return paper
             .line(&Text::new().plain(&format!("Kernel {booted} is the newest installed.")));
     }

@@ -1,6 +1,6 @@
 //! What `patch status` says of what is not finished, and of the kernel.
 
-use host::packages::Lists;
+use host::packages::{Lists, names_of};
 use jiff::Timestamp;
 use jiff::civil::date;
 use model::ChangeState;
@@ -15,6 +15,7 @@ fn said(newest: Option<&str>, due: bool, is_older: bool, is_removed: bool) -> St
         booted_kernel: "6.1.0-32-amd64".to_owned(),
         newest_kernel: newest.map(str::to_owned),
         reboot_due: due,
+        kernel_is_due: due,
         next_boot_is_older: is_older,
         booted_kernel_is_removed: is_removed,
         ..Status::default()
@@ -115,6 +116,31 @@ fn the_next_boot_is_told() {
         assert!(said.contains(wanted), "no `{wanted}`: {said}");
         assert_eq!(said.contains(gone), is_gone, "{said}");
     }
+}
+
+/// Packages ask for a restart for the sake of other files than a kernel's.
+#[test]
+fn packages_may_ask_for_a_reboot() {
+    let said = |asked_for: Option<&str>| {
+        said_of(&Status {
+            booted_kernel: "6.1.0-32-amd64".to_owned(),
+            newest_kernel: Some("6.1.0-32-amd64".to_owned()),
+            reboot_due: asked_for.is_some(),
+            reboot_asked_for: asked_for.map(names_of),
+            ..Status::default()
+        })
+    };
+    let both = said(Some("libc6\ndbus\n\nlibc6\n"));
+    assert!(
+        both.contains("Kernel 6.1.0-32-amd64 is the newest installed."),
+        "{both}"
+    );
+    assert!(
+        both.contains("reboot due: asked for by libc6, dbus (/run/reboot-required)"),
+        "{both}"
+    );
+    assert!(said(Some("")).contains("reboot due: something on this host asks for it"));
+    assert!(!said(None).contains("reboot due"));
 }
 
 /// Of old lists, or none, it is not said that nothing is pending.

@@ -9,7 +9,9 @@ use advisory::assess::{Assessment, Finding};
 use advisory::kernel::{Kernel, Kernels, release_of};
 use host::packages::old_files::OldFiles;
 use host::packages::users::Process;
-use host::packages::{Caches, Pending, at_work, broken, kernel, newest_file, pending};
+use host::packages::{
+    Caches, Pending, at_work, broken, kernel, newest_file, pending, restart_asked_for,
+};
 use host::{LocalHost, State};
 use jiff::Timestamp;
 use model::Component;
@@ -106,6 +108,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Vec::new()
     });
     status.look_at_kernels(&kernel(&host), &components);
+    status.is_asked_for_restart(restart_asked_for());
     let hostname = host.identity().hostname;
     let waivers = Waivers {
         all: policy.vulnerability_waivers(),
@@ -217,6 +220,13 @@ impl Status {
         self.pending_is_unknown = lists.unknown.is_some();
         self.unknown.extend(lists.unknown_text());
         self.lists = Some(lists);
+    }
+
+    /// Packages that ask for a restart of the machine have something else than a kernel in mind.
+    fn is_asked_for_restart(&mut self, asked_for: Option<Vec<String>>) {
+        self.kernel_is_due = self.reboot_due;
+        self.reboot_due |= asked_for.is_some();
+        self.reboot_asked_for = asked_for;
     }
 
     /// By the versions of packages, in Debian's order; by names only for a kernel that none of
