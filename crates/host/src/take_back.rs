@@ -924,6 +924,16 @@ fn check(
     }
 }
 
+/// What was told to go back, as people know it: numbers of actions stand nowhere else.
+fn called(record: &ActionRecord) -> String {
+    match &record.kept {
+        Kept::Effect(back) => format!("{} was run", checked::way_back(back)),
+        Kept::Told { name, .. } | Kept::Unit { name, .. } => name.clone(),
+        Kept::Upgrade { ran, .. } => format!("services of packages: {}", ran.join(", ")),
+        _ => format!("{} was told to go back", record.id),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1086,15 +1096,5 @@ mod tests {
                 "{what}"
             );
         }
-    }
-}
-
-/// What was told to go back, as people know it: numbers of actions stand nowhere else.
-fn called(record: &ActionRecord) -> String {
-    match &record.kept {
-        Kept::Effect(back) => format!("{} was run", checked::way_back(back)),
-        Kept::Told { name, .. } | Kept::Unit { name, .. } => name.clone(),
-        Kept::Upgrade { ran, .. } => format!("services of packages: {}", ran.join(", ")),
-        _ => format!("{} was told to go back", record.id),
     }
 }

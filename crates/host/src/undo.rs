@@ -55,7 +55,7 @@ pub enum Undone {
         merged: Vec<HostPath>,
         /// None where anything was not seen to be as it was: `left` says what.
         proof: Option<AsBefore>,
-        left: Left,
+        left: Box<Left>,
     },
     /// In effect, and taken back by the guard unless somebody confirms it.
     AwaitingConfirmation(ChangeId, Timestamp),
@@ -352,7 +352,7 @@ fn undo_once(
                 id,
                 merged,
                 proof: proof.filter(|_| left.is_nothing()),
-                left,
+                left: Box::new(left),
             }))
         }
         Finished::Stuck(why) => Ok(Once::Ended(Undone::NeedsHuman { id, why })),

@@ -151,7 +151,7 @@ pub(super) fn undo(
                 id,
                 merged,
                 proof,
-                left,
+                left: Box::new(left),
             });
         }
         confirm::Waited::EndedElsewhere(header) => {
@@ -391,14 +391,14 @@ fn ended(header: &Header, merged: Vec<HostPath>, left: Left) -> Undone {
             id,
             merged,
             proof: None,
-            left,
+            left: Box::new(left),
         },
         ChangeState::Committed if header.change.undone_in_part && header.deadline.is_none() => {
             Undone::Done {
                 id,
                 merged,
                 proof: None,
-                left,
+                left: Box::new(left),
             }
         }
         // Nor was this.
