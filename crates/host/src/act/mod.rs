@@ -23,7 +23,7 @@ pub mod unit;
 mod unit_log;
 pub mod upgrade;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
         Effect::Sysctl { key, .. } => Ok(Kept::Sysctl {
             key: key.clone(),
             before: runtime::sysctl(key)?,
-            others: runtime::set_with(key),
+            others: BTreeMap::new(),
         }),
         Effect::Remount { path, .. } => Ok(Kept::Mount {
             path: path.clone(),
@@ -207,7 +207,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 active: Some(active),
                 failed: health::look_at(name)?.has_failed(),
                 quiet_triggers: unit::quiet_triggers(name)?,
-                others: together::around(name)?,
+                others: BTreeMap::new(),
             })
         }
         Effect::Upgrade { .. } => Ok(Kept::Upgrade {
@@ -232,6 +232,47 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
                 action.id
             ))),
         },
+    }
+}
+
+/// Notes what the action may move along, as it is now: called right before the action, since what was
+/// done between two looks would be taken for its own.
+pub fn keep_around(kept: &mut Kept) -> Result<(), ActError> {
+    match kept {
+        Kept::Sysctl { key, others, .. } => *others = runtime::set_with(key),
+        Kept::Unit { name, others, .. } => *others = together::around(name)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Leaves of that what the action did move along. What `owned` is of is another action's of the same
+/// change, whichever of the two moved it.
+pub fn narrow_around<'a>(
+    kept: &mut Kept,
+    owned: impl Iterator<Item = &'a Kept>,
+) -> Result<(), ActError> {
+    match kept {
+        Kept::Sysctl { others, .. } => runtime::narrow(others),
+        Kept::Unit { others, .. } => together::narrow(others)?,
+        _ => return Ok(()),
+    }
+    for owner in owned {
+        disown(kept, owner);
+    }
+    Ok(())
+}
+
+/// What `owner` is of does not go back with this one. Did it?
+pub fn disown(kept: &mut Kept, owner: &Kept) -> bool {
+    match (kept, owner) {
+        (Kept::Sysctl { others, .. }, Kept::Sysctl { key, .. }) => {
+            let noted = others.len();
+            others.retain(|name, _| !runtime::is_same_key(name, key));
+            others.len() < noted
+        }
+        (Kept::Unit { others, .. }, Kept::Unit { name, .. }) => others.remove(name).is_some(),
+        _ => false,
     }
 }
 

@@ -102,6 +102,11 @@ pub fn set_with(key: &str) -> BTreeMap<String, String> {
     values(names.iter())
 }
 
+/// Do both names mean one parameter?
+pub fn is_same_key(one: &str, other: &str) -> bool {
+    sysctl_path(one).is_ok_and(|one| sysctl_path(other).is_ok_and(|other| one == other))
+}
+
 /// The names in a directory of parameters.
 fn listed(below: &str) -> Vec<String> {
     /// A router has some thousand interfaces.

@@ -12,7 +12,6 @@ use super::work::Work;
 use crate::act::health::{self, Health, Watched};
 use crate::act::reloaded::Reloading;
 use crate::act::{self, ActError, Context, LastLink, file, unit};
-use crate::act::{runtime, together};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Kept, Role};
@@ -183,10 +182,11 @@ impl Work<'_> {
                 self.pass_over(action, finished.take())?;
                 continue;
             }
+            let noted = act::keep_around(&mut record_of(&mut self.records, action.id).kept);
             self.begin(action.id, finished.take())?;
             let started = Instant::now();
-            let result = self
-                .still_holds(action)
+            let result = noted
+                .and_then(|()| self.still_holds(action))
                 .and_then(|()| self.read_units_for(action))
                 .and_then(|()| {
                     let kept = &record_of(&mut self.records, action.id).kept;
@@ -432,9 +432,8 @@ impl Work<'_> {
 
     /// What an action left, for the undo and for recovery.
     fn note_after(&mut self, action: &Action) -> Result<(), StateError> {
+        self.note_around(action.id)?;
         match &mut record_of(&mut self.records, action.id).kept {
-            Kept::Unit { others, .. } => together::narrow(others)?,
-            Kept::Sysctl { others, .. } => runtime::narrow(others),
             Kept::Upgrade { ran, ended, .. } if unit::is_booted() => {
                 let names: Vec<&str> = ran.iter().map(String::as_str).collect();
                 let seen = health::look(&names)?;
@@ -454,6 +453,36 @@ impl Work<'_> {
                 let images = is_stored.then(|| self.state.images());
                 image.after = Some(image.now(&self.target.root, images)?);
             }
+        }
+        Ok(())
+    }
+
+    /// What the action moved along. Of two actions of one change each has its own.
+    fn note_around(&mut self, id: ActionId) -> Result<(), StateError> {
+        let own = &record_of(&mut self.records, id).kept;
+        if !matches!(own, Kept::Sysctl { .. } | Kept::Unit { .. }) {
+            return Ok(());
+        }
+        let mut own = own.clone();
+        let begun = self.records.iter();
+        let begun = begun.filter(|record| {
+            let stands = record.state.was_begun() && record.state != ActionState::TakenBack;
+            stands && record.id != id
+        });
+        act::narrow_around(&mut own, begun.map(|record| &record.kept))?;
+        let change = self.id();
+        let mut batch = Batch::default();
+        let mut is_changed = false;
+        for record in &mut self.records {
+            if record.id == id {
+                record.kept.clone_from(&own);
+            } else if act::disown(&mut record.kept, &own) {
+                batch = batch.put(change, ActionRecord::key(record.id), record);
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.state.journal().write(batch)?;
         }
         Ok(())
     }

@@ -202,8 +202,8 @@ pub enum Kept {
     Sysctl {
         key: String,
         before: String,
-        /// Parameters that the kernel sets with it, as they were: before the action all that it may set,
-        /// and after it those that it did.
+        /// Parameters that the kernel sets with it, as they were right before the action: until it is
+        /// done all that it may set, and then those that it did and no other action of the change is of.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         others: BTreeMap<String, String>,
     },
@@ -226,8 +226,9 @@ pub enum Kept {
         /// them too, and they would start it again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         quiet_triggers: Vec<String>,
-        /// Units that start or stop with it, and whether each was up (systemd.unit(5)): before the
-        /// action all of them, and after it those that it changed.
+        /// Units that start or stop with it, and whether each was up right before the action
+        /// (systemd.unit(5)): until it is done all of them, and then those that it changed and no other
+        /// action of the change is of.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         others: BTreeMap<String, bool>,
     },

@@ -112,10 +112,19 @@ impl Choice {
         if self.only.is_empty() && self.only_named.is_empty() {
             return Ok(());
         }
+        let standing = standing(record);
+        let named = self.only_named.iter();
+        let named: BTreeSet<ActionId> = named
+            .flat_map(|name| called(record, &standing, name))
+            .collect();
         let along: Vec<String> = record
             .images
             .iter()
-            .filter(|image| image.role == Role::Touched && !image.actions.is_disjoint(goes))
+            .filter(|image| image.role == Role::Touched)
+            .filter(|image| {
+                let mut actions = image.actions.intersection(goes);
+                actions.any(|id| !named.contains(id))
+            })
             .filter(|image| !self.only.iter().any(|one| image.path.is_within(one)))
             .filter(|image| !is_lock(&image.path))
             .map(|image| format!("`{}`", image.path))
@@ -151,7 +160,14 @@ impl Choice {
         for image in touched() {
             let path = &image.path;
             let goes_back = !image.actions.is_disjoint(goes);
-            if goes_back && !image.actions.is_disjoint(stays) {
+            // systemctl removes a directory with its last link: that it is there again takes nothing from
+            // what stays.
+            let is_of_links = || {
+                let mut actions = image.actions.iter().filter_map(|id| action(record, *id));
+                matches!(image.before, Node::Directory { .. })
+                    && actions.all(|one| matches!(one.effect, Effect::Unit { .. }))
+            };
+            if goes_back && !image.actions.is_disjoint(stays) && !is_of_links() {
                 return Err(format!(
                     "`{path}` was changed by more than one step, of which one stays: name what the \
                      others changed too"
@@ -214,17 +230,25 @@ fn touching(
         .collect()
 }
 
-/// The actions that stand and are about this parameter, module or unit.
+/// The actions that stand and are about this parameter, module or unit: also those that enable it.
 fn called(record: &ChangeRecord, standing: &BTreeSet<ActionId>, name: &str) -> BTreeSet<ActionId> {
     let is_it = |kept: &Kept| match kept {
         Kept::Sysctl { key, .. } => key.replace('/', ".") == name.replace('/', "."),
         Kept::Module { name: module, .. } => module == name,
-        Kept::Unit { name: unit, .. } => unit == name || *unit == format!("{name}.service"),
         _ => false,
+    };
+    let is_unit = |id: ActionId| {
+        action(record, id).is_some_and(|planned| match &planned.effect {
+            Effect::Unit { name: unit, .. } if !planned.effect.is_activation() => {
+                unit == name || *unit == format!("{name}.service")
+            }
+            _ => false,
+        })
     };
     let actions = record.actions.iter();
     actions
-        .filter(|action| standing.contains(&action.id) && is_it(&action.kept))
+        .filter(|action| standing.contains(&action.id))
+        .filter(|action| is_it(&action.kept) || is_unit(action.id))
         .map(|action| action.id)
         .collect()
 }

@@ -196,6 +196,88 @@ fn values_that_the_kernel_sets_with_another_go_back_with_it() {
     assert_eq!(host.shell(values), before);
 }
 
+/// Each of a change's values is its own, though the kernel moves some along with others; and what
+/// somebody set before the action is theirs.
+#[test]
+fn one_value_of_several_goes_back_alone() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "cd /proc/sys/net/ipv4; echo 0 > ip_forward; \
+         for one in log_martians rp_filter secure_redirects; do echo 0 > conf/all/$one; done",
+    );
+    let role = "  - sysctl: {key: net.ipv4.ip_forward, value: \"1\"}\n\
+                \x20 - sysctl: {key: net.ipv4.conf.all.rp_filter, value: \"1\"}\n\
+                \x20 - sysctl: {key: net.ipv4.conf.all.log_martians, value: \"1\"}\n";
+    let values = "cd /proc/sys/net/ipv4; echo $(cat ip_forward conf/all/forwarding \
+                  conf/default/forwarding conf/lo/forwarding conf/all/rp_filter conf/all/log_martians)";
+    for (how, left, values_left) in [
+        (
+            ["--only", "net.ipv4.conf.all.log_martians"],
+            "kernel parameter net.ipv4.conf.all.rp_filter kernel parameter net.ipv4.ip_forward",
+            "1 1 1 1 1 0\n",
+        ),
+        (
+            ["--except", "net.ipv4.ip_forward"],
+            "kernel parameter net.ipv4.ip_forward",
+            "1 1 1 1 0 0\n",
+        ),
+        (
+            ["--except", "net.ipv4.conf.all.rp_filter"],
+            "kernel parameter net.ipv4.conf.all.rp_filter",
+            "0 0 0 0 1 0\n",
+        ),
+    ] {
+        apply(&host, "values", role);
+        assert_eq!(host.shell(values), "1 1 1 1 1 1\n");
+        host.steadfast(&["undo", "last", "--yes", how[0], how[1]])
+            .expect(0, &[left]);
+        assert_eq!(host.shell(values), values_left, "{how:?}");
+        undo(&host);
+        assert_eq!(host.shell(values), "0 0 0 0 0 0\n", "after {how:?}");
+    }
+
+    // Somebody routes before the action, while the change is at work.
+    host.shell("printf '#!/bin/sh\necho 1 > /proc/sys/net/ipv4/ip_forward\ntouch /opt/made\n' > /opt/make; chmod 755 /opt/make");
+    apply(
+        &host,
+        "meanwhile",
+        "  - command: {name: make, check: [/bin/test, -e, /opt/made], fix: [/opt/make], undo: [/bin/rm, /opt/made]}\n\
+         \x20 - sysctl: {key: net.ipv4.conf.all.secure_redirects, value: \"1\"}\n",
+    );
+    // What the command's own way back did can't be looked at.
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(3, &["undone"]);
+    assert_eq!(host.shell(values), "1 1 1 1 0 0\n");
+    assert_eq!(
+        host.shell("cat /proc/sys/net/ipv4/conf/all/secure_redirects"),
+        "0\n"
+    );
+}
+
+#[test]
+fn one_unit_of_several_goes_back_alone() {
+    let Some(host) = Host::fresh() else { return };
+    host.shell(
+        "cd /etc/systemd/system
+         unit() { printf \"[Unit]\\n$2\\n[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n\" > $1.service; }
+         unit aa ''; unit bb 'PartOf=aa.service'; systemctl daemon-reload; systemctl enable --now aa bb",
+    );
+    let role = "  - service: {name: aa, enabled: false, running: false}\n\
+                \x20 - service: {name: bb, enabled: false, running: false}\n";
+    let state =
+        "echo $(for unit in aa bb; do systemctl is-enabled $unit; systemctl is-active $unit; done)";
+    let (on, off) = ("enabled active", "disabled inactive");
+    for (how, of_aa, of_bb) in [(["--except", "aa"], off, on), (["--only", "bb"], off, on)] {
+        apply(&host, "off", role);
+        assert_eq!(host.shell(state), format!("{off} {off}\n"));
+        host.steadfast(&["undo", "last", "--yes", how[0], how[1]])
+            .expect(0, &["still in effect"]);
+        assert_eq!(host.shell(state), format!("{of_aa} {of_bb}\n"), "{how:?}");
+        undo(&host);
+        assert_eq!(host.shell(state), format!("{on} {on}\n"), "after {how:?}");
+    }
+}
+
 #[test]
 fn an_account_that_people_have_taken_over_is_one_thing() {
     let Some(host) = Host::fresh() else { return };
