@@ -32,6 +32,13 @@ const APPENDS: u32 = 0o2000;
 /// (`[emerg]`, `[core:crit]`), PostgreSQL (`FATAL:`, `PANIC:`). `[error]` is also said of a client's
 /// request, and `[alert]` of a worker that crashed.
 const GAVE_UP: [&str; 5] = ["emerg]", "crit]", "fatal:", "panic:", "contains errors"];
+/// By which others say it on their standard error, of which the journal knows no priority: haproxy
+/// (`[ALERT]`, `Loading failure!`). Whose workers crash, as nginx's, says that with a priority.
+const GAVE_UP_IN_JOURNAL: [&str; 2] = ["[alert]", "loading failure"];
+/// The priority of an error (syslog(3)); what is worse has a smaller one.
+const ERROR: u8 = 3;
+/// Entries that are read: a program that refuses says so at once.
+const MOST_ENTRIES: usize = 2_000;
 /// What a program says so soon after its start belongs to that.
 const START_SECONDS: i64 = 3;
 /// nginx starts its new workers when it has read all of its configuration.
@@ -45,11 +52,29 @@ pub struct Reloading {
     main: u32,
     /// The programs that it has started.
     workers: BTreeSet<u32>,
-    /// Where the journal ended.
-    cursor: Option<String>,
+    /// Where what the journal has of it ended.
+    end: End,
     /// What it said as an error when it was started, and came up all the same: it may say so each time.
     known: BTreeSet<String>,
     logs: Vec<Log>,
+}
+
+/// The last entry of a process in the journal.
+#[derive(Clone, Debug)]
+enum End {
+    At(String),
+    /// It has said nothing yet: all that it will have is new.
+    Empty,
+    /// Old and new can't be told apart.
+    Unknown,
+}
+
+/// What the journal has of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub cursor: String,
+    pub priority: Option<u8>,
+    pub message: String,
 }
 
 /// A file that it appends to.
@@ -69,7 +94,7 @@ impl Reloading {
             unit: unit.to_owned(),
             main,
             workers: workers(main),
-            cursor: cursor(),
+            end: end(unit, main),
             known: errors_of_start(unit)
                 .iter()
                 .map(|line| skeleton(line))
@@ -114,16 +139,19 @@ impl Reloading {
 
     /// What it has said since as an error.
     fn said(&self) -> Vec<String> {
-        let mut said = match &self.cursor {
-            Some(cursor) => journal([
-                format!("--after-cursor={cursor}"),
-                format!("_SYSTEMD_UNIT={}", self.unit),
-                // Its other processes say much about clients.
-                format!("_PID={}", self.main),
-            ]),
-            // Old and new can't be told apart.
-            None => Vec::new(),
+        let after = match &self.end {
+            End::At(cursor) => Some(vec![format!("--after-cursor={cursor}")]),
+            End::Empty => Some(Vec::new()),
+            End::Unknown => None,
         };
+        let entries = after.and_then(|mut words| {
+            words.push(format!("--lines={MOST_ENTRIES}"));
+            // Its other processes say much about clients.
+            words.extend(of_process(&self.unit, self.main));
+            journal(words)
+        });
+        let mut said = errors(entries.unwrap_or_default());
+        said.extend(status(&self.unit).filter(|status| is_of_failed_reload(status)));
         said.retain(|line| !self.known.contains(&skeleton(line)));
         let main = self.main.to_string();
         let is_mains = |line: &String| {
@@ -227,42 +255,104 @@ fn errors_of_start(unit: &str) -> Vec<String> {
         .trim()
         .strip_prefix('@')
         .and_then(|seconds| seconds.parse::<i64>().ok());
-    began.map_or_else(Vec::new, |began| {
-        journal([
+    let entries = began.and_then(|began| {
+        journal(vec![
             format!("--since=@{began}"),
             format!("--until=@{}", began + START_SECONDS),
+            format!("--lines={MOST_ENTRIES}"),
             format!("_SYSTEMD_UNIT={unit}"),
         ])
-    })
-}
-
-/// Where the journal ends.
-fn cursor() -> Option<String> {
-    let said = journalctl(["--lines=0", "--show-cursor"].map(str::to_owned));
-    let line = said
-        .iter()
-        .find_map(|line| line.strip_prefix("-- cursor: "));
-    line.map(str::to_owned)
-}
-
-/// Lines of error and worse (journalctl(1), `--priority`).
-fn journal(which: [String; 3]) -> Vec<String> {
-    let words = ["--boot", "--priority=err", "--output=cat", "--lines=200"].map(str::to_owned);
-    journalctl(words.into_iter().chain(which))
-}
-
-fn journalctl(words: impl IntoIterator<Item = String>) -> Vec<String> {
-    let asked = Program::find(&["/usr/bin/journalctl", "/bin/journalctl"]).and_then(|program| {
-        program
-            .args(["--quiet", "--no-pager"])
-            .args(words)
-            .limit(ASK_LIMIT)
-            .run()
     });
-    match asked {
-        Ok(ended) if ended.succeeded() => ended.stdout.lines().map(str::to_owned).collect(),
-        _ => Vec::new(),
+    errors(entries.unwrap_or_default())
+}
+
+/// What tells a process's entries from all others.
+fn of_process(unit: &str, main: u32) -> [String; 2] {
+    [format!("_SYSTEMD_UNIT={unit}"), format!("_PID={main}")]
+}
+
+/// The last of these very entries. With the cursor of another one systemd before 254 leaves out the
+/// first entry that follows, as it would leave out the cursor's own (journalctl(1), `--after-cursor`).
+fn end(unit: &str, main: u32) -> End {
+    let mut words = vec!["--lines=1".to_owned()];
+    words.extend(of_process(unit, main));
+    match journal(words) {
+        None => End::Unknown,
+        Some(entries) => match entries.into_iter().next_back() {
+            Some(last) => End::At(last.cursor),
+            None => End::Empty,
+        },
     }
+}
+
+/// What systemd's status line of a unit says (sd_notify(3), `STATUS=`).
+fn status(unit: &str) -> Option<String> {
+    let shown = systemctl().and_then(|systemctl| {
+        systemctl
+            .args(["show", "--property=StatusText", "--value", "--", unit])
+            .succeed()
+    });
+    shown.ok().map(|ended| ended.stdout.trim().to_owned())
+}
+
+/// haproxy says `Reload failed!` there. One that counts failures of its work does not speak of reloads.
+pub fn is_of_failed_reload(status: &str) -> bool {
+    let status = status.to_ascii_lowercase();
+    status.contains("reload") && status.contains("fail")
+}
+
+/// Entries of this boot; none where the journal can't be asked.
+fn journal(which: Vec<String>) -> Option<Vec<Entry>> {
+    let words = [
+        "--quiet",
+        "--no-pager",
+        "--boot",
+        "--output=json",
+        "--output-fields=MESSAGE,PRIORITY",
+    ];
+    let program = Program::find(&["/usr/bin/journalctl", "/bin/journalctl"]).ok()?;
+    let asked = program.args(words).args(which).limit(ASK_LIMIT).run();
+    let ended = asked.ok().filter(|ended| ended.succeeded())?;
+    Some(parse_journal(&ended.stdout))
+}
+
+/// The entries in what `journalctl --output=json` says. A message of other bytes than text is a list
+/// of them, and one that is very long is left out.
+pub fn parse_journal(said: &str) -> Vec<Entry> {
+    let entries = said.lines().filter_map(|line| {
+        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        let text = |name: &str| entry.get(name)?.as_str();
+        let message = match entry.get("MESSAGE")? {
+            serde_json::Value::String(message) => message.clone(),
+            serde_json::Value::Array(bytes) => {
+                let bytes = bytes.iter().map(|byte| byte.as_u64()?.try_into().ok());
+                let bytes: Option<Vec<u8>> = bytes.collect();
+                String::from_utf8_lossy(&bytes?).into_owned()
+            }
+            _ => return None,
+        };
+        Some(Entry {
+            cursor: text("__CURSOR")?.to_owned(),
+            priority: text("PRIORITY").and_then(|priority| priority.parse().ok()),
+            message,
+        })
+    });
+    entries.collect()
+}
+
+/// Those by which a program says that something went wrong, as lines.
+pub fn errors(entries: Vec<Entry>) -> Vec<String> {
+    let wrong = entries.into_iter().filter(|entry| {
+        let line = entry.message.to_ascii_lowercase();
+        entry.priority.is_some_and(|priority| priority <= ERROR)
+            || gave_up(&entry.message)
+            || GAVE_UP_IN_JOURNAL.iter().any(|word| line.contains(word))
+    });
+    let lines = wrong.map(|entry| entry.message);
+    lines
+        .flat_map(|message| message.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| !line.trim().is_empty())
+        .collect()
 }
 
 fn gave_up(line: &str) -> bool {

@@ -53,5 +53,6 @@ mod package_offers;
 mod packages_wanted;
 mod program_runs;
 mod records_bytes;
+mod reloads;
 mod scenes;
 mod validators_said;
