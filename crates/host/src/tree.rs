@@ -28,6 +28,7 @@ const OWN_FILES: &str = "/proc/self/fd";
 
 /// POSIX ACLs as the kernel keeps them (acl(5)).
 const ACCESS_ACL: &str = "system.posix_acl_access";
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// The most that an extended attribute holds (xattr(7)); file systems allow ACLs far less.
 const ACL_LIMIT_BYTES: usize = 1 << 16;
@@ -339,6 +340,19 @@ impl Tree {
 
     /// The entries of the path's own ACL (acl(5)); none where the mode says all.
     pub fn acl(&self, path: &HostPath) -> Result<Option<Vec<RawEntry>>, Trouble> {
+        self.acl_called(ACCESS_ACL, path)
+    }
+
+    /// The entries that what is made in this directory gets; none where it has no default ACL.
+    pub fn default_acl(&self, path: &HostPath) -> Result<Option<Vec<RawEntry>>, Trouble> {
+        self.acl_called(DEFAULT_ACL, path)
+    }
+
+    fn acl_called(
+        &self,
+        attribute: &str,
+        path: &HostPath,
+    ) -> Result<Option<Vec<RawEntry>>, Trouble> {
         let fd = self
             .reference(path, OFlags::NOFOLLOW, ResolveFlags::empty())
             .map_err(|errno| self.trouble(errno))?;
@@ -347,7 +361,7 @@ impl Tree {
             return Err(Reason::Unavailable { what }.into());
         }
         let mut bytes = vec![0; ACL_LIMIT_BYTES];
-        let length = fs::getxattr(own_fd(fd.as_fd()), ACCESS_ACL, &mut bytes[..]);
+        let length = fs::getxattr(own_fd(fd.as_fd()), attribute, &mut bytes[..]);
         self.acl_entries(length, &bytes, path)
     }
 

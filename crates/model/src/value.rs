@@ -156,9 +156,13 @@ pub struct Meta {
     /// Of a link: where it points, as stored.
     pub target: Option<Blob>,
     /// The entries of its ACL (acl(5)); none where the mode says all. With an ACL, the group's
-    /// bits of the mode are the ACL's mask. Read only where the group's bits have more than none.
+    /// bits of the mode are the ACL's mask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl: Option<Vec<AclEntry>>,
+    /// Of a directory: the entries of its default ACL, within their mask, which everything that is
+    /// made in it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_acl: Option<Vec<AclEntry>>,
 }
 
 impl Meta {

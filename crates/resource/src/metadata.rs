@@ -177,7 +177,8 @@ impl Wanted<'_> {
             found.wanted.push(format!("mode {wanted}"));
             mode = Some(wanted.set(meta.mode));
         }
-        let named = self.granted_by_name(meta);
+        let mut named = self.granted_by_name(meta);
+        named.extend(self.granted_by_default(meta));
         if let Some(wanted) = self.mode
             && !named.is_empty()
         {
@@ -213,6 +214,30 @@ impl Wanted<'_> {
             });
         }
         found
+    }
+
+    /// Who may do more with what is made in a directory than everyone may in it.
+    fn granted_by_default(&self, meta: &Meta) -> Vec<String> {
+        let Some(wanted) = self.mode else {
+            return Vec::new();
+        };
+        let everyones = wanted.set(Mode::new(0o7777)).bits() & 0o7;
+        let more = |entry: &AclEntry| {
+            let more = entry.bits & !everyones;
+            let who = match &entry.who {
+                _ if more == 0 => return None,
+                AclWho::OwningGroup | AclWho::User { id: 0, .. } => return None,
+                AclWho::User { id, .. } if *id == meta.uid => return None,
+                AclWho::Group { id, .. } if *id == meta.gid => return None,
+                AclWho::User { id, name } => shown(name, *id),
+                AclWho::Group { id, name } => format!("group {}", shown(name, *id)),
+            };
+            let words = words(more);
+            Some(format!(
+                "{who} {words} what is made in it (by its default ACL)"
+            ))
+        };
+        meta.default_acl.iter().flatten().filter_map(more).collect()
     }
 
     /// Who may do more by the ACL than everyone may by the mode that is wanted. Entries count

@@ -23,8 +23,8 @@ use crate::image::{Attributes, FileTime, Node};
 const ACCESS_ACL: &str = "system.posix_acl_access";
 /// File capabilities (capabilities(7)); cleared by a change of owner, so set after it.
 const CAPABILITY: &str = "security.capability";
-/// Where the kernel keeps the ACL that counts; a directory's default ACL is another.
-const ACL: &str = "system.posix_acl_access";
+/// What a directory gives to all that is made in it.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// Carries out an effect on a path.
 pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
@@ -54,7 +54,8 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
             let mut wanted = new_attributes(context, &place, *mode, owner, group, old)?;
             wanted.modified = None;
             if *drop_acl && let Some(extended) = &mut wanted.extended {
-                extended.remove(ACL);
+                extended.remove(ACCESS_ACL);
+                extended.remove(DEFAULT_ACL);
             }
             if current_is_other(&current, content) {
                 drop_privilege(&mut wanted, mode.is_some());
@@ -124,7 +125,8 @@ pub fn act(context: &Context<'_>, effect: &Effect) -> Result<(), ActError> {
                 extended.remove(CAPABILITY);
             }
             if *drop_acl && let Some(extended) = &mut wanted.extended {
-                extended.remove(ACL);
+                extended.remove(ACCESS_ACL);
+                extended.remove(DEFAULT_ACL);
             }
             set_attributes(context, &place, &wanted)
         }

@@ -12,6 +12,7 @@ pub struct RawEntry {
 pub const USER: u16 = 0x02;
 pub const OWNING_GROUP: u16 = 0x04;
 pub const GROUP: u16 = 0x08;
+pub const MASK: u16 = 0x10;
 
 const VERSION: u32 = 2;
 
@@ -32,4 +33,17 @@ pub fn parse_acl(bytes: &[u8]) -> Option<Vec<RawEntry>> {
             id: u32::from_le_bytes([i0, i1, i2, i3]),
         });
     Some(entries.collect())
+}
+
+/// The entries that name people, and that of the owning group, count within the mask.
+pub fn within_mask(mut entries: Vec<RawEntry>) -> Vec<RawEntry> {
+    let mask = entries.iter().find(|entry| entry.tag == MASK);
+    if let Some(mask) = mask.map(|entry| entry.bits) {
+        for entry in &mut entries {
+            if matches!(entry.tag, USER | OWNING_GROUP | GROUP) {
+                entry.bits &= mask;
+            }
+        }
+    }
+    entries
 }

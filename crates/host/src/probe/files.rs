@@ -7,7 +7,7 @@ use model::{Blob, Digest, HostPath, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::local::Inner;
-use crate::parse::acl::{GROUP, OWNING_GROUP, RawEntry, USER};
+use crate::parse::acl::{GROUP, OWNING_GROUP, RawEntry, USER, within_mask};
 use crate::tree::{Node, Opened, Trouble};
 
 /// Programs and their data are digested whole; something larger than this is an image or a
@@ -66,15 +66,23 @@ pub fn digest(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
 
 pub fn meta(host: &Arc<Inner>, path: &HostPath) -> Result<Value, Trouble> {
     let wanted = path.clone();
-    let (node, acl) = host.look(path, move |host| {
+    let (node, acl, default_acl) = host.look(path, move |host| {
         let node = host.tree.meta(&wanted)?;
-        let acl = match may_have_acl(&node) {
+        let acl = match has_acls(&node) {
             true => host.tree.acl(&wanted)?,
             false => None,
         };
-        Ok((node, acl))
+        let default_acl = match node.file_type {
+            FileType::Directory => host.tree.default_acl(&wanted)?,
+            _ => None,
+        };
+        Ok((node, acl, default_acl))
     })?;
-    Ok(Value::Meta(with_acl(host, node, acl)))
+    let default_acl = default_acl.map(|acl| named(host, &within_mask(acl)));
+    Ok(Value::Meta(Meta {
+        default_acl,
+        ..with_acl(host, node, acl)
+    }))
 }
 
 /// A file as a walk finds it.
@@ -113,10 +121,17 @@ pub fn with_names(host: &Arc<Inner>, node: Node) -> Meta {
         hard_links: node.hard_links,
         target: node.target,
         acl: None,
+        default_acl: None,
     }
 }
 
-/// An ACL grants nothing beyond its mask, which the group's bits of the mode show (acl(5)).
+/// A link has none. One that its mask hides grants as much as a mode that is set later shows.
+fn has_acls(node: &Node) -> bool {
+    node.file_type != FileType::Link
+}
+
+/// May an ACL grant anything now? Nothing beyond its mask, which the group's bits of the mode show
+/// (acl(5)).
 pub fn may_have_acl(node: &Node) -> bool {
     node.file_type != FileType::Link && node.mode.bits() & 0o070 != 0
 }
@@ -126,7 +141,7 @@ fn acl_of_opened(
     opened: &Opened,
     path: &HostPath,
 ) -> Result<Option<Vec<RawEntry>>, Trouble> {
-    match may_have_acl(&opened.node) {
+    match has_acls(&opened.node) {
         true => host.tree.acl_of(opened, path),
         false => Ok(None),
     }

@@ -132,6 +132,7 @@ fn asking_for_ever_ends_after_four_rounds() {
                     hard_links: 1,
                     target: None,
                     acl: None,
+                    default_acl: None,
                 },
                 content: Blob::from(next),
                 resolved: None,

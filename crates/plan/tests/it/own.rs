@@ -35,6 +35,7 @@ fn writers(paths: &[(&str, u32)]) -> Observed {
             hard_links: 1,
             target: None,
             acl: None,
+            default_acl: None,
         },
         acl: None,
         via: None,

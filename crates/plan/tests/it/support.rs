@@ -53,6 +53,7 @@ impl Memory {
             hard_links: 1,
             target: None,
             acl: None,
+            default_acl: None,
         };
         let answer = match probe {
             Probe::File { path, .. } => self.files.get(&text(path)).map(|content| {
@@ -104,6 +105,7 @@ impl Memory {
                 hard_links: 1,
                 target: None,
                 acl: None,
+                default_acl: None,
             },
             package: None,
             declared: None,

@@ -620,7 +620,8 @@ impl AccountsWhere {
     }
 }
 
-/// Whom the ACL of a home lets write, besides those that the mode is about.
+/// Whom the ACL of a home lets write, besides those that the mode is about. Its mask is the group's
+/// bits.
 fn named_writers(account: &AccountSeen, meta: &Meta) -> Vec<String> {
     let name = |name: &Option<String>, id: u32| {
         let name = name.clone().unwrap_or_else(|| id.to_string());
@@ -630,7 +631,7 @@ fn named_writers(account: &AccountSeen, meta: &Meta) -> Vec<String> {
         .acl
         .iter()
         .flatten()
-        .filter(|entry| entry.bits & 2 != 0);
+        .filter(|entry| entry.bits & meta.mode.bits() >> 3 & 2 != 0);
     let who = writes.filter_map(|entry| match &entry.who {
         AclWho::User { id, .. } if *id == 0 || *id == account.uid => None,
         AclWho::User { id, name: user } => Some(name(user, *id)),

@@ -391,4 +391,49 @@ fn an_acl_that_gives_more_than_the_mode_is_taken_away() {
         "drift: bob may read and run or enter (by its ACL), wanted mode at most 0750, and no more by an ACL @ /srv/data",
     );
     assert!(after.acls.is_empty());
+
+    // By its default ACL, which all that is made in it gets.
+    host.acls.clear();
+    let entry = |who, bits| AclEntry { who, bits };
+    let acl = vec![
+        entry(user(1000, "bob"), 0o6),
+        entry(AclWho::OwningGroup, 0o7),
+    ];
+    host.default_acls
+        .insert(HostPath::literal("/srv/data"), acl);
+    let after = check(
+        r#"directory: {path: /srv/data, mode: "0750"}"#,
+        &host,
+        "drift: bob may read and write what is made in it (by its default ACL), wanted mode 0750, and no more by an ACL @ /srv/data",
+    );
+    assert!(after.default_acls.is_empty());
+    let open = words(&judge(
+        r#"directory: {path: /srv/data, mode: "0757"}"#,
+        &host,
+    ));
+    assert!(!open.contains("ACL"), "{open}");
+}
+
+/// A mask that hides an ACL now shows it by the mode that is wanted.
+#[test]
+fn an_acl_that_its_mask_hides_is_taken_away_with_a_wider_mode() {
+    let user = |id, name: &str| AclWho::User {
+        id,
+        name: Some(name.to_owned()),
+    };
+    let mut host = Host::new().file_as("/etc/key", "", 0o600, "root", "root");
+    let entry = |who, bits| AclEntry { who, bits };
+    let acl = vec![
+        entry(user(1000, "bob"), 0o6),
+        entry(AclWho::OwningGroup, 0o4),
+    ];
+    host.acls.insert(HostPath::literal("/etc/key"), acl);
+    let after = check(
+        r#"file: {path: /etc/key, mode: "0640"}"#,
+        &host,
+        "drift: mode 0600, bob may read (by its ACL), wanted mode 0640, mode 0640, and no more by an ACL @ /etc/key",
+    );
+    assert!(after.acls.is_empty());
+    let kept = words(&judge(r#"file: {path: /etc/key, mode: "0600"}"#, &host));
+    assert!(kept.starts_with("ok"), "{kept}");
 }

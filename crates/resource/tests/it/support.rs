@@ -48,6 +48,7 @@ pub struct Host {
     pub declared: BTreeMap<HostPath, OverrideSeen>,
     pub activity: BTreeMap<String, ActivitySeen>,
     pub acls: BTreeMap<HostPath, Vec<AclEntry>>,
+    pub default_acls: BTreeMap<HostPath, Vec<AclEntry>>,
     /// Exit status by command.
     pub commands: BTreeMap<Vec<String>, i32>,
     /// Answers that are unknown, whatever the tree says.
@@ -283,6 +284,7 @@ impl Host {
     fn meta_at(&self, at: &HostPath, node: &Node) -> Meta {
         Meta {
             acl: self.acls.get(at).cloned(),
+            default_acl: self.default_acls.get(at).cloned(),
             ..meta(node)
         }
     }
@@ -566,6 +568,7 @@ impl Host {
                     self.set_meta(path, *mode, owner.as_deref(), group.as_deref());
                     if *drop_acl {
                         self.acls.remove(path);
+                        self.default_acls.remove(path);
                     }
                     if *drop_capabilities
                         && let Some(seen) = self.walks.get_mut(&WalkTest::UnknownCapabilities)
@@ -754,6 +757,7 @@ fn meta(node: &Node) -> Meta {
         hard_links: 1,
         target: (node.file_type == FileType::Link).then(|| Blob::from(node.target.as_str())),
         acl: None,
+        default_acl: None,
     }
 }
 

@@ -226,3 +226,29 @@ fn a_want_that_can_not_be_looked_at_is_no_success() {
     let said = host.steadfast(&["apply", rule[0], rule[1], "--yes"]);
     last(&said.expect(3, &[]), rule[1]);
 }
+
+/// The mode that is wanted is all that counts: also where a mask hid an ACL until now, and for what is
+/// made in a directory.
+#[test]
+fn acls_that_give_more_than_the_mode_are_taken_away() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(
+        "echo a > /etc/acl; setfacl -m u:daemon:rw /etc/acl; chmod 600 /etc/acl; \
+         mkdir -m 750 /etc/acls; setfacl -d -m u:daemon:rwx /etc/acls",
+    );
+    host.role(
+        "acl",
+        "  - file: {path: /etc/acl, content: \"a\\n\", mode: \"0640\"}\n  - directory: {path: /etc/acls, mode: \"0750\"}\n",
+    );
+    let before = host.snapshot();
+    host.steadfast(&["plan", "--role", "acl"])
+        .expect(1, &["without its ACL", "/etc/acls"]);
+    let apply = ["apply", "--role", "acl", "--yes"];
+    host.steadfast(&apply).expect(0, &["it is as planned"]);
+    host.shell("! getfacl -cp /etc/acl /etc/acls | grep -q daemon");
+    host.steadfast(&apply).expect(0, &["nothing"]);
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    host.expect_same(&before);
+}

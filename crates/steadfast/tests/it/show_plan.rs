@@ -87,6 +87,7 @@ fn meta(path: &'static str, mode: u32) -> Premise {
         hard_links: 1,
         target: None,
         acl: None,
+        default_acl: None,
     };
     seen(
         Probe::Meta {
