@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{ChangeId, ChangeState, Digest};
-use resource::kind::administrators;
 
 use crate::LocalHost;
 use crate::act::place::Root;
@@ -18,7 +17,7 @@ use crate::apply::{Applied, ApplyOptions, boot_id};
 use crate::crash::CrashPoints;
 use crate::event::Event;
 use crate::install;
-use crate::journal::{Batch, Header, Imaged, Role, Wait};
+use crate::journal::{Batch, Header, Imaged, Wait};
 use crate::lock::{Lock, LockError, is_at_work};
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::tidy;
@@ -26,6 +25,7 @@ use crate::target::Target;
 use crate::undo;
 
 mod clock;
+pub(crate) mod root;
 mod session;
 mod sign_in;
 
@@ -419,6 +419,7 @@ fn confirm_as(
 
 /// Begins the wait: from now on sign-ins count. Gives its end.
 pub(crate) fn begin(
+    root: &Root,
     header: &mut Header,
     images: &[Imaged],
     options: &ApplyOptions<'_>,
@@ -427,11 +428,18 @@ pub(crate) fn begin(
         // Who is let in while sshd still has what it had before proves nothing.
         std::thread::sleep(SETTLING);
     }
-    begin_at(header, images, (options.now)(), options.confirm_within)
+    begin_at(
+        root,
+        header,
+        images,
+        (options.now)(),
+        options.confirm_within,
+    )
 }
 
 /// The same at a moment, for so long.
 pub(crate) fn begin_at(
+    root: &Root,
     header: &mut Header,
     images: &[Imaged],
     now: Timestamp,
@@ -443,9 +451,8 @@ pub(crate) fn begin_at(
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     header.activated = Some(now);
     header.deadline = Some(deadline);
-    let mut touched = images.iter().filter(|image| image.role == Role::Touched);
     header.wait = Some(Wait {
-        way_to_root: touched.any(|image| administrators::is_way_to_root(&image.path)),
+        way_to_root: header.decides_root || root::Ways::now(root).are_touched(images),
         activated_ms,
         deadline_ms: activated_ms.saturating_add(within_ms),
         connections,

@@ -176,7 +176,7 @@ pub(crate) fn wait_on(
         false => Guard::Assumed,
     };
     header.boot = boot_id();
-    confirm::begin_at(header, images, now, within);
+    confirm::begin_at(context.root, header, images, now, within);
     let id = header.change.id;
     let batch = Batch::default().put(id, "", &*header);
     state

@@ -11,6 +11,7 @@ mod files;
 mod limits;
 
 use model::{Effect, PackageOp, PackageUpgrade, Risk, UnitOp};
+use resource::kind::ways_to_root::WaysToRoot;
 use resource::notify::{carries_connections, lets_people_in};
 use resource::{Answers, Seen};
 
@@ -47,12 +48,17 @@ impl Touched {
 /// What `effect` could do to people, as far as the thing that it touches tells. None: nothing
 /// beyond what its rule declares.
 pub fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
+    of_one(effect, seen, &WaysToRoot::read(seen).0)
+}
+
+/// The same for one of many, of which `ways` was read once.
+pub(crate) fn of_one(effect: &Effect, seen: &Answers, ways: &WaysToRoot) -> Option<Touched> {
     match effect {
         Effect::PutFile { .. }
         | Effect::MakeDir { .. }
         | Effect::Remove { .. }
         | Effect::Link { .. }
-        | Effect::SetMeta { .. } => files::of(effect, seen),
+        | Effect::SetMeta { .. } => files::of(effect, seen, ways),
         Effect::Account(op) => accounts::of(op, seen),
         Effect::Unit { name, op } => unit(name, *op),
         Effect::Package { name, op } => package(name, op, seen),

@@ -71,6 +71,14 @@ macro_rules! kinds {
                 match self { $(Self::$variant(kind) => kind.makes(),)* }
             }
 
+            /// Is it about a place that its policy names?
+            pub fn is_of_a_file(&self) -> bool {
+                match self {
+                    Self::File(_) | Self::Directory(_) | Self::Link(_) => true,
+                    _ => self.makes().is_some(),
+                }
+            }
+
             pub fn judge(&self, seen: &Answers) -> Judgement {
                 match self { $(Self::$variant(kind) => kind.judge(seen),)* }
             }

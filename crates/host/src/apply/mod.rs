@@ -32,6 +32,7 @@ pub use changeable::outlook;
 use crate::LocalHost;
 use crate::act::{ActError, Context};
 use crate::confirm::Guard;
+use crate::confirm::root::Ways;
 use crate::crash::CrashPoints;
 use crate::elsewhere;
 use crate::event::Event;
@@ -250,6 +251,7 @@ pub(crate) fn apply_as(
     };
     let (images, records, refused) = taken.inspect_err(|_| state.images().forget_fresh())?;
     let id = next_id(state)?;
+    let ways = Ways::now(&target.root);
     let header = Header {
         change: Change {
             id,
@@ -284,6 +286,8 @@ pub(crate) fn apply_as(
         undo: None,
         given_up: None,
         restart: None,
+        decides_root: ways.are_touched(&images) || ways.are_changed_by(plan),
+        root_alone: ways.is_root_alone(),
     };
     let sets = Sets::of(plan, &images);
     let places = Places::of(&images);

@@ -522,7 +522,12 @@ impl Work<'_> {
     /// we are gone, must be able to.
     fn await_confirmation(&mut self, lock: Lock) -> Result<Applied, StateError> {
         let id = self.id();
-        let deadline = confirm::begin(&mut self.header, &self.images, self.options);
+        let deadline = confirm::begin(
+            self.context.root,
+            &mut self.header,
+            &self.images,
+            self.options,
+        );
         if let Err(why) =
             self.options
                 .guard

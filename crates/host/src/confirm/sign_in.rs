@@ -102,7 +102,7 @@ pub(super) fn since(header: &Header) -> Since {
         let from = printable(from.as_bytes());
         let counts = match &administrators {
             Some(known) => administrators::counts(account, &known.0).and_then(|()| {
-                match wait.way_to_root && !known.is_root(account) {
+                match wait.way_to_root && !(header.root_alone && known.is_root(account)) {
                     true => Err(
                         "this changes who becomes root, which a sign-in does not show: \
                                  `sudo steadfast confirm` from there does"

@@ -65,6 +65,12 @@ pub struct Header {
     /// The machine is to be restarted for it, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+    /// It touches what decided before it who becomes root.
+    #[serde(default)]
+    pub decides_root: bool,
+    /// Before it, nobody administered the host but root.
+    #[serde(default)]
+    pub root_alone: bool,
 }
 
 /// The change as it was when an undo began that may be given up, and what is started again then.
@@ -86,8 +92,8 @@ pub struct Wait {
     pub connections: Option<BTreeSet<u32>>,
     /// Who made the change: a confirmation from there shows nothing.
     pub made_by: Session,
-    /// It touches what decides who becomes root: a sign-in of somebody else does not show that anybody
-    /// still can.
+    /// It touches what decides who becomes root: a sign-in does not show that anybody still can, but
+    /// root's where nobody else could.
     #[serde(default)]
     pub way_to_root: bool,
 }

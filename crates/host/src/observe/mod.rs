@@ -11,6 +11,7 @@ use std::thread;
 use model::probe::WalkTests;
 use model::value::Reason;
 use model::{Observed, Probe, WalkTest};
+use resource::kind::ways_to_root::WaysToRoot;
 use resource::{Answers, Resource};
 
 use crate::Host;
@@ -41,9 +42,10 @@ pub fn observe<'a>(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Answers {
     let mut asking: Vec<&Resource> = resources.into_iter().collect();
+    let with_files = asking.iter().any(|one| one.is_of_a_file());
     let mut answers = Answers::default();
     for number in 1..=ROUNDS {
-        let probes = open_questions(&mut asking, &answers);
+        let probes = open_questions(&mut asking, with_files, &answers);
         if probes.is_empty() {
             return answers;
         }
@@ -55,7 +57,7 @@ pub fn observe<'a>(
             answers.insert(probe, observed);
         }
     }
-    for probe in open_questions(&mut asking, &answers) {
+    for probe in open_questions(&mut asking, with_files, &answers) {
         answers.insert(
             probe,
             Observed::unknown(Reason::Failed {
@@ -67,7 +69,11 @@ pub fn observe<'a>(
 }
 
 /// What is not answered yet. Resources that have all their answers leave the list.
-fn open_questions(asking: &mut Vec<&Resource>, answers: &Answers) -> BTreeSet<Probe> {
+fn open_questions(
+    asking: &mut Vec<&Resource>,
+    with_files: bool,
+    answers: &Answers,
+) -> BTreeSet<Probe> {
     let mut open = BTreeSet::new();
     asking.retain(|resource| {
         let mut waits = false;
@@ -79,6 +85,11 @@ fn open_questions(asking: &mut Vec<&Resource>, answers: &Answers) -> BTreeSet<Pr
         }
         waits
     });
+    // What is at stake with a file depends on what sudoers and the stacks of PAM include.
+    if with_files {
+        let (_, probes) = WaysToRoot::read(answers);
+        open.extend(probes.into_iter().filter(|probe| !answers.contains(probe)));
+    }
     open
 }
 

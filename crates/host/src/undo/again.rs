@@ -120,7 +120,7 @@ pub(super) fn undo(
         options.guard.disarm(id, state);
         return ended.map_err(unfinished);
     }
-    let deadline = confirm::begin(&mut record.header, &record.images, options);
+    let deadline = confirm::begin(context.root, &mut record.header, &record.images, options);
     record.header.change.state = ChangeState::AwaitingUndoConfirmation;
     state
         .journal()

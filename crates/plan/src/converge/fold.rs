@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use model::plan::{LineEdit, Validator, may_hold_secrets};
 use model::value::Meta;
 use model::{Blob, Effect, HostPath, Inverse, Mode, PackageOp, Risk, UnitOp};
+use resource::kind::ways_to_root::WaysToRoot;
 use resource::{Answers, ContentEdit, Edit, NewFile, Seen};
 
 use super::{ConvergeError, Drifting};
@@ -155,9 +156,10 @@ pub(super) fn fold(
             activates: Vec::new(),
         });
     }
+    let (ways, _) = WaysToRoot::read(seen);
     for step in &mut steps {
         // The worse of what is declared and of what the thing itself brings with it.
-        if let Some(touched) = crate::risk::of(&step.effect, seen)
+        if let Some(touched) = crate::risk::of_one(&step.effect, seen, &ways)
             && touched.risk >= step.risk
         {
             step.risk = touched.risk;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use model::{Effect, HostPath, Mode};
-use resource::kind::administrators::is_way_to_root;
 use resource::kind::sudoers;
+use resource::kind::ways_to_root::{Way, WaysToRoot};
 use resource::notify::carries_connections;
 use resource::{Answers, Seen};
 
@@ -37,7 +37,7 @@ enum Hold {
 }
 
 /// The path or what lies below it, what hangs on it, and how. The first that fits counts.
-const TABLE: [(&str, Option<Hold>, &str); 61] = [
+const TABLE: [(&str, Option<Hold>, &str); 64] = [
     // The client's side of SSH lets nobody in.
     ("/etc/ssh/ssh_config", None, ""),
     ("/etc/ssh/ssh_config.d", None, ""),
@@ -128,6 +128,21 @@ const TABLE: [(&str, Option<Hold>, &str); 61] = [
         "/etc/bash.bashrc",
         Some(Hold::Everybody),
         "each session begins with it",
+    ),
+    (
+        "/etc/ld.so.preload",
+        Some(Hold::Everybody),
+        "every program is started with it",
+    ),
+    (
+        "/etc/ld.so.conf",
+        Some(Hold::Everybody),
+        "every program finds its libraries by it",
+    ),
+    (
+        "/etc/ld.so.conf.d",
+        Some(Hold::Everybody),
+        "every program finds its libraries by it",
     ),
     (
         "/etc/shells",
@@ -332,7 +347,7 @@ const WAYS: [&str; 9] = [
     "/", "/etc", "/usr", "/usr/bin", "/usr/lib", "/bin", "/lib", "/home", "/var",
 ];
 
-pub(super) fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
+pub(super) fn of(effect: &Effect, seen: &Answers, ways: &WaysToRoot) -> Option<Touched> {
     let path = effect.path()?;
     if let Effect::SetMeta { .. } = effect
         && WAYS.iter().any(|way| path.as_bytes() == way.as_bytes())
@@ -348,8 +363,12 @@ pub(super) fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
     let (hold, why) = match held(path) {
         Some(found) => found?,
         None if is_keys(path) => (Hold::Keys, "people sign in with the keys in it"),
-        None if is_way_to_root(path) => (Hold::Root, "administrators become root through it"),
-        None => return None,
+        // What sudoers and the stacks of PAM include on this host, wherever it lies.
+        None => match ways.of(path)? {
+            Way::Rules => (Hold::Sudoers, "administrators become root by its rules"),
+            Way::Pam => (Hold::Root, "administrators become root by it"),
+            Way::Program => (Hold::Root, "administrators become root through it"),
+        },
     };
     let why = format!("{path}: {why}");
     match (hold, is_harmless(hold, effect, path, seen)) {
@@ -509,9 +528,12 @@ fn is_setting(statement: &str) -> bool {
 fn is_mild(statement: &str) -> bool {
     match is_setting(statement) {
         true => !DANGEROUS.iter().any(|option| statement.contains(option)),
-        // What is no rule may be a mistake that sudo refuses the whole file for, or leads elsewhere.
+        // What is no rule may be a mistake that sudo refuses the whole file for, or leads elsewhere; and
+        // who has no password is shut out where a rule asks for it again.
         false => {
-            statement.contains('=') && !statement.contains('!') && !statement.contains("_Alias")
+            let asks = statement.replace("NOPASSWD", "").contains("PASSWD");
+            let is_rule = statement.contains('=') && !statement.contains("_Alias");
+            is_rule && !asks && !statement.contains('!')
         }
     }
 }

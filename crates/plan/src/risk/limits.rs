@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 /// What a session can't do without, and the least of it that is taken to be enough for one. A
 /// limit on the number of sign-ins is always one on sign-ins.
-const NEEDED: [(&str, Option<u64>); 10] = [
+const NEEDED: [(&str, Option<u64>); 11] = [
     ("maxlogins", None),
     ("maxsyslogins", None),
     ("nonewprivs", None),
+    // Debian's own: a directory to which the session is shut up, and in which as a rule no shell is.
+    ("chroot", None),
     // In minutes: whoever works longer is ended.
     ("cpu", None),
     ("nproc", Some(256)),

@@ -182,6 +182,7 @@ fn host_answers() -> Answers {
                 hard_links: 1,
                 target: None,
                 acl: None,
+                default_acl: None,
             },
             content: content.into(),
             resolved: None,
@@ -208,6 +209,51 @@ fn host_answers() -> Answers {
         Observed::new(Answer::Absent),
     );
     answers
+}
+
+/// What sudoers and PAM take in from elsewhere is of the same risk as they are.
+#[test]
+fn what_sudo_includes_elsewhere_has_its_risk() {
+    let mut answers = host_answers();
+    let sudoers = Probe::file(path("/etc/sudoers"));
+    let Some(Answer::Known(Value::File(main))) = answers.get(&sudoers).map(|seen| &seen.answer)
+    else {
+        panic!("sudoers is known");
+    };
+    let file = |content: &str| FileSeen {
+        content: content.into(),
+        ..main.clone()
+    };
+    let more = file("@includedir /usr/local/etc/sudoers.d\n");
+    let stack = file("auth include /srv/pam/site\n");
+    for (at, seen) in [("/etc/sudoers", more), ("/etc/pam.d/sudo", stack)] {
+        let observed = Observed::new(Answer::Known(Value::File(seen)));
+        answers.insert(Probe::file(path(at)), observed);
+    }
+    let mine = "/usr/local/etc/sudoers.d/zz";
+    answers.insert(Probe::file(path(mine)), Observed::new(Answer::Absent));
+    for (effect, expected) in [
+        (
+            put(mine, "Defaults:ana requiretty\n"),
+            Some(Risk::Connectivity),
+        ),
+        (
+            put(mine, "ana ALL=(ALL) PASSWD: ALL\n"),
+            Some(Risk::Connectivity),
+        ),
+        (
+            put(mine, "cy ALL=(ALL) NOPASSWD: ALL\n"),
+            Some(Risk::Access),
+        ),
+        (put("/srv/pam/site", "x"), Some(Risk::Connectivity)),
+        (put("/srv/pam/other", "x"), None),
+        (put("/usr/local/etc/other", "x"), None),
+        (set("/usr/bin/su", 0o755, None), Some(Risk::Connectivity)),
+        (set("/usr/bin/su", 0o4755, None), None),
+    ] {
+        let touched = risk::of(&effect, &answers);
+        assert_eq!(touched.map(|touched| touched.risk), expected, "{effect:?}");
+    }
 }
 
 #[test]
@@ -274,6 +320,13 @@ fn each_thing_has_its_risk() {
         (limit("* hard as 1024"), Connectivity),
         (limit("* hard as unlimited"), None),
         (limit("* hard cpu 5"), Connectivity),
+        (limit("* - chroot /srv/jail"), Connectivity),
+        (limit("@guests hard chroot /srv/%user"), Connectivity),
+        (limit("# * - chroot /srv/jail"), None),
+        // What every program is loaded with
+        (put("/etc/ld.so.preload", "/usr/lib/x.so\n"), Connectivity),
+        (put("/etc/ld.so.conf.d/x.conf", "/opt/lib\n"), Connectivity),
+        (set("/etc/ld.so.conf", 0o644, Option::None), None),
         (limit("* hard nproc many"), Connectivity),
         (put("/etc/security/limits.d/wide.conf", LIMITS), None),
         (

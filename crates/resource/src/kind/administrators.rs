@@ -125,32 +125,6 @@ pub fn counts(name: &str, seen: &Answers) -> Result<(), String> {
     })
 }
 
-/// Files that decide who becomes root by sudo(8) and su(1). How people sign in shows nothing about
-/// them: a key passes by the passwords that both ask for.
-pub fn is_way_to_root(path: &HostPath) -> bool {
-    const DIRECTORIES: [&str; 3] = ["/etc/sudoers.d", "/usr/libexec/sudo", "/usr/lib/sudo"];
-    const FILES: [&str; 15] = [
-        "/etc/sudoers",
-        "/etc/sudo.conf",
-        "/etc/pam.d/sudo",
-        "/etc/pam.d/sudo-i",
-        "/etc/pam.d/su",
-        "/etc/pam.d/su-l",
-        "/etc/pam.d/common-account",
-        "/etc/pam.d/common-auth",
-        "/etc/pam.d/common-password",
-        "/etc/pam.d/common-session",
-        "/etc/pam.d/common-session-noninteractive",
-        "/bin/su",
-        "/bin/sudo",
-        "/usr/bin/su",
-        "/usr/bin/sudo",
-    ];
-    let mut directories = DIRECTORIES.iter();
-    directories.any(|top| path.is_within(&HostPath::literal(top)))
-        || FILES.iter().any(|file| *path == HostPath::literal(file))
-}
-
 /// Root and its doubles, and everyone whom sudoers lets run anything as root on the host of this
 /// name; none: on any.
 pub fn administrators<'a>(
@@ -166,13 +140,7 @@ pub fn administrators<'a>(
                 let by = place(account);
                 return Some(Administrator { account, by });
             }
-            let is_for_it = |grant: &&sudoers::Grant| {
-                sudoers
-                    .users(grant)
-                    .iter()
-                    .rfind(|member| is_meant(&member.name, account, accounts))
-                    .is_some_and(|member| !member.negated)
-            };
+            let is_for_it = |grant: &&sudoers::Grant| is_for(sudoers, grant, account, accounts);
             // The last match wins: `!ALL` takes what a rule before it gave.
             let mut by = None;
             let as_root = sudoers
@@ -190,6 +158,20 @@ pub fn administrators<'a>(
             Some(Administrator { account, by })
         })
         .collect()
+}
+
+/// Is the rule for this account? The last member that means it decides.
+pub(super) fn is_for(
+    sudoers: &Sudoers,
+    grant: &sudoers::Grant,
+    account: &AccountSeen,
+    accounts: &AccountsSeen,
+) -> bool {
+    sudoers
+        .users(grant)
+        .iter()
+        .rfind(|member| is_meant(&member.name, account, accounts))
+        .is_some_and(|member| !member.negated)
 }
 
 /// Does a member of a sudoers list mean this account?

@@ -47,3 +47,4 @@ pub mod timer;
 pub mod unattended_upgrades;
 pub mod unit_option;
 pub mod user;
+pub mod ways_to_root;

@@ -3,9 +3,9 @@
 use model::value::Reason;
 use model::{HostPath, Probe};
 
-use resource::kind::administrators::{counts, is_way_to_root};
+use resource::kind::administrators::counts;
 
-use crate::support::{Host, judge, observe, path, refused, resource, words};
+use crate::support::{Host, judge, observe, refused, resource, words};
 use crate::{accounts, sudo};
 
 const DEFAULTS: &str = "\
@@ -254,22 +254,5 @@ fn whose_sign_in_counts() {
             expected,
             "{name}: {drop_in}"
         );
-    }
-}
-
-#[test]
-fn what_decides_who_becomes_root() {
-    for (at, expected) in [
-        ("/etc/sudoers", true),
-        ("/etc/sudoers.d/ana", true),
-        ("/etc/sudoers.old", false),
-        ("/etc/pam.d/sudo", true),
-        ("/etc/pam.d/common-auth", true),
-        ("/etc/pam.d/sshd", false),
-        ("/usr/bin/sudo", true),
-        ("/usr/libexec/sudo/sudoers.so", true),
-        ("/etc/ssh/sshd_config", false),
-    ] {
-        assert_eq!(is_way_to_root(&path(at)), expected, "{at}");
     }
 }

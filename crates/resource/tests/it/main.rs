@@ -26,3 +26,4 @@ mod syntax;
 mod sysctl;
 mod timer;
 mod unit_option;
+mod ways_to_root;

@@ -116,6 +116,60 @@ fn a_change_of_sudo_is_confirmed_through_sudo() {
     );
 }
 
+/// A sign-in shows that somebody gets in, and not that anybody becomes root.
+#[test]
+fn what_takes_the_way_to_root_is_kept_by_no_sign_in() {
+    let Some(host) = host() else { return };
+    host.shell(
+        "install -d -m 700 /root/.ssh && install -m 600 /root/keys/id.pub /root/.ssh/authorized_keys \
+         && usermod -aG sudo bob && echo bob:secret | chpasswd \
+         && echo '@include site-auth' >> /etc/pam.d/sudo && : > /etc/pam.d/site-auth \
+         && mkdir -p /usr/local/etc/sudoers.d && chmod 755 /usr/local/etc/sudoers.d \
+         && echo '@includedir /usr/local/etc/sudoers.d' >> /etc/sudoers && visudo -cq",
+    );
+    for (name, role) in [
+        ("locked", "user: {name: bob, locked: true}"),
+        (
+            "pam",
+            "file: {path: /etc/pam.d/site-auth, content: \"account required pam_deny.so\\n\"}",
+        ),
+        (
+            "names",
+            "file: {path: /etc/nsswitch.conf, content: \"passwd: files\\ngroup: files\\nsudoers: sss\\n\"}",
+        ),
+        (
+            "rules",
+            "file: {path: /usr/local/etc/sudoers.d/zz, content: \"Defaults:bob requiretty\\n\", mode: \"0440\"}",
+        ),
+    ] {
+        host.role(name, &format!("  - {role}\n"));
+        let apply = ["apply", "--role", name, "--yes", "--confirm-within", "20s"];
+        let running = host.start(&apply);
+        host.wait_for_state("awaiting_confirmation", A_WHILE);
+        for who in ["ana", "root"] {
+            assert!(sign_in(&host, who), "{who} can sign in: {name}");
+        }
+        let of =
+            |who| format!("{who} signed in, which keeps nothing: this changes who becomes root");
+        wait(running).expect(4, &["nobody confirmed it in time", &of("ana"), &of("root")]);
+    }
+
+    // Where there is nobody but root, root's sign-in shows all that there is.
+    host.shell("rm /etc/sudoers.d/ana && sed -i '/^%sudo/d' /etc/sudoers && visudo -cq");
+    let apply = [
+        "apply",
+        "--role",
+        "rules",
+        "--yes",
+        "--confirm-within",
+        "60s",
+    ];
+    let running = host.start(&apply);
+    host.wait_for_state("awaiting_confirmation", A_WHILE);
+    assert!(sign_in(&host, "root"), "root can sign in");
+    wait(running).expect(0, &["kept", "root"]);
+}
+
 /// What is left of the watch over a change stands in nobody's way.
 #[test]
 fn an_undo_follows_a_confirmation_at_once() {
