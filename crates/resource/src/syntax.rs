@@ -120,6 +120,15 @@ impl Syntax {
         ..Self::EQUALS
     };
 
+    /// login.defs(5) as pam_modutil_search_key of Linux-PAM reads it, which is not as shadow does:
+    /// the first line counts, names are the same in any letter case, `=` may stand between, `#`
+    /// ends a line, and quotes mean nothing.
+    pub const SEARCH_KEY: Self = Self {
+        case: Case::Insensitive,
+        wins: Wins::First,
+        ..Self::PAM_CONF
+    };
+
     /// `key = value` below `[section]` lines.
     pub const INI: Self = Self {
         sections: true,

@@ -3,19 +3,19 @@
 
 use model::expectation::Scalar;
 use model::plan::Risk;
-use model::{Expectation, HostPath, Mode, Probe, ResourceKey, printable};
+use model::{Expectation, HostPath, Mode, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{password_hash, session_mask};
 use crate::assigned::Assigned;
-use crate::{Answers, Judgement, Kind, NewFile, Phase, Seen, Syntax};
+use crate::{Answers, Drift, Judgement, Kind, NewFile, Phase, Seen, Syntax};
 
 /// A setting for accounts that are made, and passwords that are changed, from now on. Accounts
 /// that exist keep what they have (see `user`).
 ///
-/// Where a key is set twice the last line counts, as shadow reads it. The fix changes that
-/// line, or adds one after the commented-out example.
+/// Where a key is set twice the last line counts, as shadow reads it, but for `ENCRYPT_METHOD`.
+/// The fix changes that line, or adds one after the commented-out example.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginSetting {
@@ -23,8 +23,9 @@ pub struct LoginSetting {
     pub file: LoginFile,
     /// The key: `PASS_MAX_DAYS`, `UMASK`, `INACTIVE`.
     pub key: String,
-    /// What it should be. Of `ENCRYPT_METHOD`, an option of pam_unix(8) that says otherwise is
-    /// reported as well, since it counts first; the fix changes it.
+    /// What it should be. Of `ENCRYPT_METHOD` it is judged which hash pam_unix(8) makes: an option
+    /// of its own counts first, and login.defs where it has none, of which pam_unix takes the first
+    /// line, in any letter case, and quotes for a part of the value. The fix changes what counts.
     #[serde(default)]
     pub value: Option<Expectation>,
     /// Instead of `value`, for `UMASK`: the bits that it takes away at least, `"027"`. A stricter
@@ -73,7 +74,7 @@ impl Kind for LoginSetting {
         if self.takes_away.is_some() {
             probes.extend(session_mask::probes(seen));
         }
-        if self.key == HASH {
+        if self.is_hash() {
             probes.extend(password_hash::probes(seen));
         }
         probes
@@ -83,6 +84,9 @@ impl Kind for LoginSetting {
         let path = self.file.path();
         if matches!(seen.file(&path), Seen::Absent) {
             return Judgement::NotApplicable(format!("there is no {path}"));
+        }
+        if self.is_hash() {
+            return self.judge_hash(&path, seen);
         }
         let mut value = self.wanted();
         // pam_umask(8) reads the mask as an octal number, with or without a zero before it.
@@ -99,11 +103,10 @@ impl Kind for LoginSetting {
         let judgement = self
             .assigned(&path, &value)
             .judge(seen, NewFile::default(), Vec::new());
-        let (more, untold) = match (self.takes_away, self.key.as_str()) {
-            (Some(mask), _) => session_mask::overruled(mask, seen),
-            (None, HASH) => password_hash::overruled(&value, seen),
-            (None, _) => return judgement,
+        let Some(mask) = self.takes_away else {
+            return judgement;
         };
+        let (more, untold) = session_mask::overruled(mask, seen);
         match (judgement, untold) {
             (Judgement::Drift(mut drifts), _) => {
                 drifts.extend(more);
@@ -145,8 +148,68 @@ impl Kind for LoginSetting {
 }
 
 impl LoginSetting {
-    const fn syntax(&self) -> Syntax {
+    fn is_hash(&self) -> bool {
+        self.file == LoginFile::LoginDefs && self.key == HASH
+    }
+
+    /// By the hash that pam_unix(8) makes of what is written, not by the words.
+    fn judge_hash(&self, path: &HostPath, seen: &Answers) -> Judgement {
+        let wanted = self.wanted();
+        let hashes = password_hash::hashes(&wanted, seen);
+        let mut value = wanted.clone();
+        let mut unknown_word = None;
+        if let Seen::Known(file) = seen.file(path) {
+            let text = String::from_utf8_lossy(file.content.as_bytes());
+            if let Some(found) = self.syntax().effective(&text, "", &self.key) {
+                let made = password_hash::named_by(&found.value);
+                if wanted.holds_ignoring_case(made) {
+                    value = Expectation::Exactly(Scalar::from(found.value.as_str()));
+                } else if wanted.holds(&found.value) {
+                    unknown_word = Some(Drift {
+                        observed: printable(found.value.as_bytes()),
+                        wanted: wanted.to_string(),
+                        at: vec![SourceLine::new(path.clone(), found.line)],
+                        note: Some(format!("pam_unix.so makes {made} of it")),
+                        by_hand: Some(
+                            "name the hash by an option of pam_unix.so in \
+                             /etc/pam.d/common-password"
+                                .to_owned(),
+                        ),
+                        ..Drift::default()
+                    });
+                }
+            }
+        }
+        let of_file = match unknown_word {
+            Some(drift) => Judgement::drift(drift),
+            None => self
+                .assigned(path, &value)
+                .judge(seen, NewFile::default(), Vec::new()),
+        };
+        match (of_file, hashes.without_file) {
+            // What the file says makes no hash then.
+            (Judgement::Drift(_), Some((observed, at))) => match (hashes.drifts, hashes.untold) {
+                (drifts, _) if !drifts.is_empty() => Judgement::Drift(drifts),
+                (_, Some(reason)) => reason.into(),
+                _ => Judgement::Compliant { observed, at },
+            },
+            (Judgement::Drift(mut drifts), None) => {
+                drifts.extend(hashes.drifts);
+                Judgement::Drift(drifts)
+            }
+            (Judgement::Compliant { .. }, _) if !hashes.drifts.is_empty() => {
+                Judgement::Drift(hashes.drifts)
+            }
+            (Judgement::Compliant { .. }, _) if hashes.untold.is_some() => {
+                hashes.untold.map_or_else(Judgement::not_asked, Into::into)
+            }
+            (other, _) => other,
+        }
+    }
+
+    fn syntax(&self) -> Syntax {
         match self.file {
+            LoginFile::LoginDefs if self.is_hash() => Syntax::SEARCH_KEY,
             LoginFile::LoginDefs => Syntax::SPACE,
             LoginFile::Useradd => Syntax::SHELL,
         }

@@ -1,8 +1,8 @@
 //! The hash of new passwords that the stacks of PAM really make: an option of pam_unix(8) counts
-//! before `ENCRYPT_METHOD` of login.defs(5).
+//! before `ENCRYPT_METHOD` of login.defs(5), of which pam_unix takes the first line that it finds.
 
 use model::value::Reason;
-use model::{Expectation, Probe, printable};
+use model::{Expectation, Probe, SourceLine, printable};
 
 use super::pam::with_argument;
 use super::pam_stack::{self, Entry};
@@ -55,18 +55,44 @@ pub fn probes(seen: &Answers) -> Vec<Probe> {
     stacks(seen).2
 }
 
-/// Calls that make another hash than is wanted, and why some may not be known.
-pub fn overruled(wanted: &Expectation, seen: &Answers) -> (Vec<Drift>, Option<Reason>) {
-    let (calls, hidden, _) = stacks(seen);
-    let drifts = calls.iter().filter_map(|entry| {
-        // Each takes the place of the one before it.
-        let method = entry
-            .call
-            .args
+/// What pam_unix makes where neither an option nor login.defs says anything that it knows.
+const UNKNOWN: &str = "DES";
+
+/// The hash that a value of `ENCRYPT_METHOD` is to pam_unix: it looks whether the value begins
+/// with one of its options, in any letter case, and knows no other word for them.
+pub fn named_by(value: &str) -> &'static str {
+    let begins = |option: &str| {
+        let start = value.as_bytes().get(..option.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(option.as_bytes()))
+    };
+    let known = METHODS.iter().find(|(option, _)| begins(option));
+    known.map_or(UNKNOWN, |(_, name)| name)
+}
+
+/// An option of a call; each takes the place of the one before it.
+fn option_of(entry: &Entry) -> Option<(&'static str, &'static str)> {
+    entry.call.args.iter().rev().find_map(|argument| {
+        let known = METHODS
             .iter()
-            .rev()
-            .find_map(|argument| METHODS.iter().find(|(option, _)| option == argument));
-        let (option, _) = method.filter(|(_, name)| !wanted.holds_ignoring_case(name))?;
+            .find(|(option, _)| argument.starts_with(option));
+        known.copied()
+    })
+}
+
+/// What the calls make of new passwords.
+pub struct Hashes {
+    /// Those that make another hash than is wanted by an option of their own.
+    pub drifts: Vec<Drift>,
+    /// Where every call has an option of its own, nothing asks login.defs: what they are.
+    pub without_file: Option<(String, Vec<SourceLine>)>,
+    /// Why some calls may not be known.
+    pub untold: Option<Reason>,
+}
+
+pub fn hashes(wanted: &Expectation, seen: &Answers) -> Hashes {
+    let (calls, untold, _) = stacks(seen);
+    let drifts = calls.iter().filter_map(|entry| {
+        let (option, _) = option_of(entry).filter(|(_, name)| !wanted.holds_ignoring_case(name))?;
         let set = wanted.set();
         let instead = METHODS
             .iter()
@@ -85,5 +111,20 @@ pub fn overruled(wanted: &Expectation, seen: &Answers) -> (Vec<Drift>, Option<Re
             ..Drift::default()
         })
     });
-    (drifts.collect(), hidden)
+    let drifts = drifts.collect();
+    let options: Option<Vec<&str>> = calls
+        .iter()
+        .map(|entry| option_of(entry).map(|(option, _)| option))
+        .collect();
+    let without_file = options.filter(|all| !all.is_empty()).map(|mut all| {
+        all.sort_unstable();
+        all.dedup();
+        let at = calls.iter().map(|entry| entry.at.clone()).collect();
+        (format!("{} for {MODULE}", all.join(" and ")), at)
+    });
+    Hashes {
+        drifts,
+        without_file,
+        untold,
+    }
 }

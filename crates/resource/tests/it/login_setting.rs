@@ -205,6 +205,85 @@ fn the_hash_that_pam_makes() {
     assert!(words(&judge(yaml, &host)).starts_with("unknown"));
 }
 
+/// pam_unix reads login.defs otherwise than shadow does: what a new password's hash was with each
+/// of these, on a host whose pam_unix line names no method.
+#[test]
+fn the_hash_that_login_defs_makes() {
+    let yaml = "login_setting: {file: login.defs, key: ENCRYPT_METHOD, value: {one_of: [YESCRYPT, SHA512], set: YESCRYPT}}";
+    let host = |defs: &str, options: &str| {
+        Host::new()
+            .file("/etc/login.defs", defs)
+            .file(
+                "/etc/pam.d/common-password",
+                &format!("password required pam_unix.so {options}\n"),
+            )
+            .file("/etc/pam.d/passwd", "@include common-password\n")
+    };
+    for (defs, options, expected) in [
+        (
+            "ENCRYPT_METHOD MD5\nUMASK 022\nENCRYPT_METHOD YESCRYPT\n",
+            "obscure",
+            "drift: MD5",
+        ),
+        (
+            "ENCRYPT_METHOD \"YESCRYPT\"\n",
+            "obscure",
+            "drift: \"YESCRYPT\"",
+        ),
+        (
+            "encrypt_method MD5\nENCRYPT_METHOD YESCRYPT\n",
+            "",
+            "drift: MD5",
+        ),
+        (
+            "ENCRYPT_METHOD\nENCRYPT_METHOD YESCRYPT\n",
+            "",
+            "drift: set",
+        ),
+        ("ENCRYPT_METHOD # YESCRYPT\n", "", "drift: set"),
+        ("UMASK 022\n", "", "drift: not set"),
+        (
+            "ENCRYPT_METHOD SHA512\nENCRYPT_METHOD MD5\n",
+            "",
+            "ok: SHA512 @ /etc/login.defs:1",
+        ),
+        ("ENCRYPT_METHOD yescrypt\n", "", "ok: yescrypt"),
+        ("ENCRYPT_METHOD YESCRYPT # x\n", "", "ok: YESCRYPT"),
+        ("ENCRYPT_METHOD=YESCRYPT\n", "", "ok: YESCRYPT"),
+        ("ENCRYPT_METHOD YESCRYPT MD5\n", "", "ok: YESCRYPT MD5"),
+        ("Encrypt_Method YESCRYPT\n", "", "ok: YESCRYPT"),
+        (
+            "ENCRYPT_METHOD MD5\n",
+            "yescrypt",
+            "ok: yescrypt for pam_unix.so @ /etc/pam.d/common-password:1",
+        ),
+        (
+            "ENCRYPT_METHOD MD5\n",
+            "md5 yescrypt",
+            "ok: yescrypt for pam_unix.so",
+        ),
+        ("ENCRYPT_METHOD YESCRYPT\n", "yescrypt md5", "drift: md5"),
+    ] {
+        let said = words(&judge(yaml, &host(defs, options)));
+        assert!(said.starts_with(expected), "{defs}{options}: {said}");
+    }
+    // The fix changes the line that counts.
+    let mended = |defs: &str, said: &str| {
+        let after = check(yaml, &host(defs, ""), said);
+        after.content("/etc/login.defs").unwrap_or_default()
+    };
+    let two = "encrypt_method MD5\nENCRYPT_METHOD YESCRYPT\n";
+    let said = "drift: MD5, wanted one of YESCRYPT, SHA512 @ /etc/login.defs:1";
+    assert_eq!(mended(two, said), two.replace("MD5", "YESCRYPT"));
+    let quoted = "ENCRYPT_METHOD\t\"YESCRYPT\"\n";
+    let said = "drift: \"YESCRYPT\", wanted one of YESCRYPT, SHA512 @ /etc/login.defs:1";
+    assert_eq!(mended(quoted, said), quoted.replace('"', ""));
+    // pam_unix knows BCRYPT by another name.
+    let yaml = "login_setting: {file: login.defs, key: ENCRYPT_METHOD, value: BCRYPT}";
+    let said = words(&judge(yaml, &host("ENCRYPT_METHOD BCRYPT\n", "")));
+    assert!(said.starts_with("drift: BCRYPT"), "{said}");
+}
+
 /// A file of `/etc/profile.d` that can't be listed may set any mask.
 #[test]
 fn profiles_that_can_not_be_listed() {
