@@ -32,6 +32,7 @@ pub mod pam_session;
 pub mod pam_stack;
 pub mod password_accepted;
 mod password_hash;
+mod pwquality_files;
 pub mod resource_limit;
 pub mod rsyslog;
 pub mod service;

@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 use super::pam_guard::{Guard, guard};
 use super::pam_stack::{self, Entry, Stack};
+use super::pwquality_files;
+use crate::syntax::Case;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, Phase, Seen, Syntax};
 
 /// A PAM module that guards passwords: it must be on, and one of its options may be wanted.
@@ -56,6 +58,13 @@ impl PamModule {
             Self::Pwquality => "pam_pwquality.so",
             Self::Faillock => "pam_faillock.so",
             Self::Pwhistory => "pam_pwhistory.so",
+        }
+    }
+
+    const fn syntax(self) -> Syntax {
+        match self {
+            Self::Pwquality => Syntax::PAM_CONF.with_case(Case::Insensitive),
+            Self::Faillock | Self::Pwhistory => Syntax::PAM_CONF,
         }
     }
 
@@ -307,6 +316,9 @@ enum Place {
     File(HostPath, u32, String),
     /// Nowhere; the file where it would be.
     Default(HostPath),
+    /// Files that are read no further than this line: what stands below counts for nothing, and
+    /// nothing that is written there would.
+    Stopped(SourceLine),
 }
 
 /// What the services make of a module.
@@ -480,10 +492,16 @@ impl Pam {
             Place::Lines(entries) => entries.iter().map(|entry| entry.at.clone()).collect(),
             Place::File(path, line, _) => vec![SourceLine::new(path.clone(), *line)],
             Place::Default(_) => Vec::new(),
+            Place::Stopped(at) => vec![at.clone()],
         };
         let observed = match (&value, &place) {
             (None, _) => format!("{option} is not set"),
             (Some(value), Place::Default(_)) => format!("{option} is {value} by default"),
+            (Some(value), Place::Stopped(_)) => format!(
+                "{option} is {}, since libpwquality reads no further than a line that it does not \
+                 take",
+                printable(value.as_bytes())
+            ),
             (Some(value), _) => format!("{option} is {}", printable(value.as_bytes())),
         };
         if value
@@ -497,12 +515,16 @@ impl Pam {
             }));
         }
         let edits = self.option_edits(option, wanted, &place, entries, seen);
-        let by_hand = edits.is_empty().then(|| {
-            format!(
+        let by_hand = edits.is_empty().then(|| match &place {
+            Place::Stopped(at) => format!(
+                "mend or take away the line {at}, and set `{option}` to {}",
+                wanted.set()
+            ),
+            _ => format!(
                 "set `{option}` for {} to {}",
                 self.module.file(),
                 wanted.set()
-            )
+            ),
         });
         let drift = Drift {
             observed: observed.clone(),
@@ -595,13 +617,13 @@ impl Pam {
     ) -> Result<Vec<(Place, Option<String>)>, Reason> {
         let lines: Vec<Entry> = entries
             .iter()
-            .filter(|entry| entry.call.argument(option).is_some())
+            .filter(|entry| self.argument(entry, option).is_some())
             .cloned()
             .collect();
         let mut ways = Vec::new();
         for entry in entries {
             let conf = entry.call.argument("conf");
-            ways.push(match (entry.call.argument(option), conf) {
+            ways.push(match (self.argument(entry, option), conf) {
                 (Some(value), _) => (Place::Lines(lines.clone()), Some(value.to_owned())),
                 // It forgets failures, and the options are of no use to it.
                 (None, _) if entry.call.facility == "account" => continue,
@@ -636,21 +658,65 @@ impl Pam {
             PamModule::Faillock | PamModule::Pwhistory => Vec::new(),
         };
         files.push(main.clone());
-        for path in files.iter().rev() {
-            let Some(file) = seen.file(path).known_or_absent()? else {
-                if *path != usual {
+        let mut texts = Vec::new();
+        for path in files {
+            match seen.file(&path).known_or_absent()? {
+                Some(file) => {
+                    let text = String::from_utf8_lossy(file.content.as_bytes());
+                    texts.push((path, text.into_owned()));
+                }
+                None if path == usual => {}
+                None => {
                     let what = format!("{path}, which {} reads, is missing", self.module.file());
                     return Err(Reason::Unavailable { what });
                 }
-                continue;
-            };
-            let text = String::from_utf8_lossy(file.content.as_bytes());
-            if let Some(found) = Syntax::PAM_CONF.effective(&text, "", option) {
-                let place = Place::File(path.clone(), found.line, found.text.to_owned());
+            }
+        }
+        if self.module == PamModule::Pwquality {
+            let found = pwquality_files::look(&texts, option);
+            return Ok(match (found.set, found.stopped) {
+                (set, Some(at)) => (Place::Stopped(at), set.map(|set| set.value)),
+                (Some(set), None) => {
+                    let line = set.at.line.unwrap_or(1);
+                    (Place::File(set.at.path, line, set.text), Some(set.value))
+                }
+                (None, None) => (Place::Default(main), None),
+            });
+        }
+        for (path, text) in texts {
+            if let Some(found) = self.module.syntax().effective(&text, "", option) {
+                let place = Place::File(path, found.line, found.text.to_owned());
                 return Ok((place, Some(found.value)));
             }
         }
         Ok((Place::Default(main), None))
+    }
+
+    /// A flag that is on is a bare word.
+    fn assign(&self, path: &HostPath, option: &str, set: &str) -> Edit {
+        let value = if set == "true" { "" } else { set };
+        Edit::Content {
+            path: path.clone(),
+            change: ContentEdit::Assign {
+                syntax: self.module.syntax(),
+                section: String::new(),
+                key: option.to_owned(),
+                value: value.to_owned(),
+            },
+            new_file: None,
+            as_user: None,
+        }
+    }
+
+    /// The argument of a call that sets the option. libpwquality knows names in any letter case.
+    fn argument<'e>(&self, entry: &'e Entry, option: &str) -> Option<&'e str> {
+        if self.module != PamModule::Pwquality {
+            return entry.call.argument(option);
+        }
+        entry.call.args.iter().rev().find_map(|argument| {
+            let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+            name.eq_ignore_ascii_case(option).then_some(value)
+        })
     }
 
     fn option_edits(
@@ -676,10 +742,11 @@ impl Pam {
             Place::File(path, line, text) if set == "false" => {
                 vec![replace(path, *line, text, Vec::new())]
             }
-            Place::File(path, ..) => vec![assign(path, option, &set)],
+            Place::File(path, ..) => vec![self.assign(path, option, &set)],
+            Place::Stopped(_) => Vec::new(),
             Place::Default(conf) => {
                 if matches!(seen.file(conf), Seen::Known(_)) {
-                    return vec![assign(conf, option, &set)];
+                    return vec![self.assign(conf, option, &set)];
                 }
                 // Before Linux-PAM 1.5.3 pwhistory has no file: the option is an argument.
                 entries
@@ -863,22 +930,6 @@ fn replace(path: &HostPath, line: u32, old: &str, new: Vec<String>) -> Edit {
             line,
             old: old.to_owned(),
             new,
-        },
-        new_file: None,
-        as_user: None,
-    }
-}
-
-/// A flag that is on is a bare word.
-fn assign(path: &HostPath, option: &str, set: &str) -> Edit {
-    let value = if set == "true" { "" } else { set };
-    Edit::Content {
-        path: path.clone(),
-        change: ContentEdit::Assign {
-            syntax: Syntax::PAM_CONF,
-            section: String::new(),
-            key: option.to_owned(),
-            value: value.to_owned(),
         },
         new_file: None,
         as_user: None,

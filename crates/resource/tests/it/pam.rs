@@ -659,3 +659,81 @@ fn what_lets_short_passwords_through() {
         .insert(directory, model::value::Reason::Failed { why });
     assert!(words(&judge(yaml, &unread)).starts_with("unknown"));
 }
+
+/// libpwquality stops at the first line that it does not take, and pam_pwquality goes on with what
+/// was read so far: with each of these above `minlen = 14`, a password of eight letters was taken.
+#[test]
+fn what_stands_below_a_line_that_is_not_taken() {
+    let yaml = "pam: {module: pwquality, option: minlen, value: {at_least: 12, set: 14}}";
+    let conf = "/etc/security/pwquality.conf";
+    let said = |text: &str| words(&judge(yaml, &with_quality(host()).file(conf, text)));
+    let long = format!("badwords = {}", "x".repeat(1100));
+    let fits = format!("badwords = {}", "x".repeat(1011));
+    for line in [
+        "foo = 3",
+        "retry = x",
+        "retry =",
+        "dcredit = -1 digits",
+        "nonsense",
+        "[main]",
+        "; note",
+        &long,
+        &format!("{fits}x"),
+        "minlen = 99999999999",
+    ] {
+        let said = said(&format!("{line}\nminlen = 14\n"));
+        assert!(
+            said.starts_with("drift: minlen is 8, since"),
+            "{line}: {said}"
+        );
+        assert!(said.contains("pwquality.conf:1"), "{line}: {said}");
+        assert!(
+            said.contains("by hand: mend or take away"),
+            "{line}: {said}"
+        );
+    }
+    for (text, expected) in [
+        ("minlen = 14\nfoo = 3\n", "ok: minlen is 14"),
+        ("MINLEN = 14\n", "ok: minlen is 14"),
+        ("minlen 14 # digits\n\n  # note\n", "ok: minlen is 14"),
+        ("minlen==14\n", "drift: minlen is 8, since"),
+        ("minlen = 14abc\n", "drift: minlen is 8, since"),
+        (
+            "enforce_for_root\nbadwords =\nRetry=3\nminlen=14",
+            "ok: minlen is 14",
+        ),
+        (&format!("{fits}\nminlen = 14\n"), "ok: minlen is 14"),
+        ("minlen = 14\nminlen = x\nminlen = 4\n", "ok: minlen is 14"),
+        // The first that counts is below, and would be read again.
+        ("minlen = 14\nminlen = 4\n", "drift: minlen is 4, wanted"),
+    ] {
+        let said = said(text);
+        assert!(said.starts_with(expected), "{text}: {said}");
+    }
+    let directory = |name: &str, text: &str| {
+        let host = with_quality(host()).file(conf, "minlen = 14\n");
+        words(&judge(yaml, &host.file(&format!("{conf}.d/{name}"), text)))
+    };
+    let stopped = directory("a.conf", "foo = 6\n");
+    assert!(
+        stopped.starts_with("drift: minlen is 8, since"),
+        "{stopped}"
+    );
+    let stopped = directory("a.conf", "foo = 6\nminlen = 14\n");
+    assert!(
+        stopped.starts_with("drift: minlen is 8, since"),
+        "{stopped}"
+    );
+    let not_read = directory("a.txt", "foo = 6\n");
+    assert!(not_read.starts_with("ok"), "{not_read}");
+    // On the line of the module, names are in any case as well.
+    let quality = QUALITY.replace("retry=3", "MinLen=6");
+    let common = host()
+        .content("/etc/pam.d/common-password")
+        .unwrap_or_default();
+    let host = host()
+        .file(conf, "minlen = 14\n")
+        .file("/etc/pam.d/common-password", &format!("{quality}{common}"));
+    let said = words(&judge(yaml, &host));
+    assert!(said.starts_with("drift: minlen is 6"), "{said}");
+}
