@@ -88,7 +88,18 @@ fn what_a_drop_in_makes_of_it() {
         "[Timer]\nUnit=true.service\n",
         "drift: it starts true.service instead",
     );
-    check("[Timer]\nOnCalendar=when it rains\n", "unknown");
+    // systemd ignores a line that it does not take, and refuses a timer that has no other.
+    check("[Timer]\nOnCalendar=when it rains\n", "ok");
+    check("[Timer]\nOnCalendar=daily Mars\n", "unknown");
+    for refused in ["*-*-*/2", "*:*/30", "Fri..Mon", "*-*-1..40"] {
+        check(
+            &format!("[Timer]\nOnCalendar=\nOnCalendar={refused}\n"),
+            &format!("drift: `OnCalendar={refused}`: systemd does not take that"),
+        );
+    }
+    for good in ["daily UTC", "weekly Europe/Berlin", "2020/1-*-*", "Mon-Fri"] {
+        check(&format!("[Timer]\nOnCalendar=\nOnCalendar={good}\n"), "ok");
+    }
     check("[Unit]\nConditionPathExists=/nowhere\n", "unknown");
     check(
         "[Unit]\nConditionPathExists=/nowhere\nConditionHost=\n",
@@ -113,6 +124,54 @@ fn what_its_service_does() {
         "drift: apt-daily-upgrade.service runs `/bin/true` instead",
     );
     check("[Service]\nExecCondition=/bin/false\n", "unknown");
+}
+
+/// A unit whose files systemd does not take starts nothing, whatever they say.
+#[test]
+fn a_unit_that_systemd_refuses() {
+    for (name, says) in [
+        (
+            "apt-daily-upgrade.timer",
+            "drift: systemd refuses apt-daily-upgrade.timer: bad-setting",
+        ),
+        (
+            "apt-daily-upgrade.service",
+            "drift: systemd refuses apt-daily-upgrade.service: bad-setting",
+        ),
+    ] {
+        let mut host = usual();
+        let unit = host.units.get_mut(name).expect("it is there");
+        unit.load_state = "bad-setting".to_owned();
+        let said = words(&judge(WANT, &host));
+        assert!(said.starts_with(says), "{said}");
+    }
+}
+
+/// apt's own service fails as anybody but root.
+#[test]
+fn the_account_that_its_service_runs_as() {
+    let want = WANT.replace("install}", "install, user: root}");
+    let check = |drop_in: &str, wanted: &str| {
+        let said = words(&judge(&want, &usual().file(OURS, drop_in)));
+        assert!(said.starts_with(wanted), "{drop_in:?}: {said}");
+    };
+    check("", "ok");
+    check("[Service]\nUser=root\n", "ok");
+    check("[Service]\nUser=0\nDynamicUser=no\n", "ok");
+    check("[Service]\nUser=nobody\nUser=\n", "ok");
+    check(
+        "[Service]\nUser=nobody\n",
+        "drift: apt-daily-upgrade.service has `User=nobody`",
+    );
+    check(
+        "[Service]\nDynamicUser=yes\n",
+        "drift: apt-daily-upgrade.service has `DynamicUser=yes`",
+    );
+    let said = words(&judge(
+        WANT,
+        &usual().file(OURS, "[Service]\nUser=nobody\n"),
+    ));
+    assert!(said.starts_with("ok"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use model::{Effect, Probe, ResourceKey, SourceLine, UnitOp, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::calendar::Met;
 use crate::notify::check_unit;
 use crate::started;
 use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
@@ -26,6 +27,9 @@ pub struct Timer {
     /// nothing is said, any will do.
     #[serde(default)]
     pub command: Option<String>,
+    /// The account that its service has to run as: `root`. Where nothing is said, any will do.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 /// Times that are counted from a start, and from the last time (systemd.timer(5)).
@@ -114,6 +118,9 @@ impl Timer {
     }
 
     fn look(&self, timer: &UnitSeen, seen: &Answers) -> Result<Judgement, Reason> {
+        if let Some(drift) = self.not_loaded(&self.name, timer) {
+            return Ok(Judgement::drift(drift));
+        }
         let mut drifts: Vec<Drift> = self.is_off(timer).into_iter().collect();
         if timer.load_state != "masked" {
             for path in &timer.files {
@@ -134,6 +141,22 @@ impl Timer {
         Ok(Judgement::Compliant {
             observed: self.wanted(),
             at: at.into_iter().collect(),
+        })
+    }
+
+    /// systemd refuses a unit whose files it does not take (`bad-setting`, `error`): whatever they
+    /// say, it starts nothing.
+    fn not_loaded(&self, name: &str, unit: &UnitSeen) -> Option<Drift> {
+        let is_refused = matches!(unit.load_state.as_str(), "bad-setting" | "error");
+        is_refused.then(|| {
+            let observed = format!("systemd refuses {name}: {}", unit.load_state);
+            let at = unit.files.last().cloned().map(SourceLine::file);
+            let by_hand = format!(
+                "mend what `systemctl status {name}` names, then `systemctl daemon-reload` and \
+                 `systemctl restart {}`",
+                self.name
+            );
+            self.drift(observed, at.into_iter().collect(), Some(by_hand))
         })
     }
 
@@ -190,6 +213,7 @@ impl Timer {
         let mut days: Option<Vec<bool>> = None;
         let mut shortest: Option<f64> = None;
         let mut begins = false;
+        let mut refused = false;
         for line in &kept {
             let not_understood = || Reason::Malformed {
                 why: format!(
@@ -199,7 +223,15 @@ impl Timer {
                 ),
             };
             if line.key == CALENDAR {
-                let met = calendar::days(&line.value).ok_or_else(not_understood)?;
+                let met = match calendar::days(&line.value) {
+                    Met::Days(met) => met,
+                    // systemd ignores this line.
+                    Met::Refused => {
+                        refused = true;
+                        continue;
+                    }
+                    Met::Untold => return Err(not_understood()),
+                };
                 let all = days.get_or_insert_with(|| vec![false; met.len()]);
                 all.iter_mut().zip(met).for_each(|(all, met)| *all |= met);
                 continue;
@@ -240,6 +272,7 @@ impl Timer {
                 said.join(" and "),
                 (longest / SECONDS_A_DAY).ceil()
             ),
+            _ if refused => format!("{}: systemd does not take that", said.join(" and ")),
             _ if said.is_empty() => "no time is set, so the timer starts nothing".to_owned(),
             _ => format!("{} does not come again and again", said.join(" and ")),
         };
@@ -308,6 +341,14 @@ impl Timer {
             let by_hand = format!("unmask {service}");
             return Ok(Some(self.drift(observed, vec![], Some(by_hand))));
         };
+        if let Seen::Known(unit) = seen.unit(&service)
+            && let Some(drift) = self.not_loaded(&service, unit)
+        {
+            return Ok(Some(drift));
+        }
+        if let Some(drift) = self.runs_as_another(seen) {
+            return Ok(Some(drift));
+        }
         let Some(command) = &self.command else {
             return Ok(None);
         };
@@ -331,6 +372,48 @@ impl Timer {
         let at: Vec<SourceLine> = others.iter().map(|one| one.at.clone()).collect();
         let by_hand = format!("have {service} run `{command}` again");
         Ok(Some(self.drift(observed, at, Some(by_hand))))
+    }
+}
+
+/// Without `User=`, or with an empty one, a service of the system runs as root (systemd.exec(5)).
+const ROOT: [&str; 2] = ["root", "0"];
+
+impl Timer {
+    fn runs_as_another(&self, seen: &Answers) -> Option<Drift> {
+        let wanted = self.user.as_deref()?;
+        let service = self.service();
+        let Seen::Known(unit) = seen.unit(&service) else {
+            return None;
+        };
+        let lines = started::section(unit, seen, "Service");
+        let last = |key: &str| lines.iter().rfind(|line| line.key == key);
+        let user = last("User").filter(|line| !line.value.trim().is_empty());
+        let is_dynamic = last("DynamicUser").filter(|line| {
+            matches!(
+                line.value.trim().to_ascii_lowercase().as_str(),
+                "1" | "y" | "yes" | "t" | "true" | "on"
+            )
+        });
+        let is_wanted = match user.map(|line| line.value.trim()) {
+            None => ROOT.contains(&wanted),
+            Some(name) => name == wanted || (ROOT.contains(&name) && ROOT.contains(&wanted)),
+        };
+        let line = match (is_dynamic, is_wanted) {
+            (Some(line), _) => Some(line),
+            (None, true) => return None,
+            (None, false) => user,
+        };
+        let observed = match line {
+            Some(line) => format!(
+                "{service} has `{}={}`",
+                line.key,
+                printable(line.value.as_bytes())
+            ),
+            None => format!("{service} runs as root"),
+        };
+        let at: Vec<SourceLine> = line.map(|line| line.at.clone()).into_iter().collect();
+        let by_hand = format!("have {service} run as {wanted}");
+        Some(self.drift(observed, at, Some(by_hand)))
     }
 }
 
