@@ -2,6 +2,7 @@
 //! with the place of everything, so that an edit leaves the rest as it is.
 
 pub mod conf;
+pub mod pins;
 pub mod sources;
 
 /// Does apt read a file of this name in one of its `.d` directories? Names of other

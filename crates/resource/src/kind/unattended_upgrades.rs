@@ -12,12 +12,15 @@ use super::apt_setting::{self, DEEPEST_INCLUDE, OURS};
 use super::apt_sources;
 use super::sshd::words::matches;
 use crate::apt::conf::{self, Statement};
+use crate::apt::is_plain_name;
+use crate::apt::pins::{self, Pin};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
 /// Security updates of Debian that `unattended-upgrades` would install: its allowed origins
 /// (`Unattended-Upgrade::Origins-Pattern` and `Allowed-Origins`) have Debian's security archive,
-/// and neither `Package-Blacklist` nor `Package-Whitelist` keeps all packages away. That it runs
-/// at all is said by `APT::Periodic` (`apt_setting`).
+/// neither `Package-Blacklist` nor `Package-Whitelist` keeps all packages away, some day is left by
+/// `Update-Days`, and no pin for every package (apt_preferences(5)) makes what is installed count
+/// more than that archive. That it runs at all is said by `APT::Periodic` (`apt_setting`).
 ///
 /// Where no source of apt is one of security updates, it is unknown.
 ///
@@ -42,6 +45,14 @@ const PATTERNS: &str = "unattended-upgrade::origins-pattern";
 const ALLOWED: &str = "unattended-upgrade::allowed-origins";
 const BLACKLIST: &str = "unattended-upgrade::package-blacklist";
 const WHITELIST: &str = "unattended-upgrade::package-whitelist";
+const DAYS: &str = "unattended-upgrade::update-days";
+/// Pins, in the order in which apt reads them: the first that is for every package counts.
+const PREFERENCES: &str = "/etc/apt/preferences";
+const PREFERENCES_DIRECTORY: &str = "/etc/apt/preferences.d";
+/// What is installed has this priority: below it, nothing takes its place.
+const INSTALLED: i64 = 100;
+/// What every other archive has.
+const USUAL: i64 = 500;
 /// As Debian's own file has it.
 const SECURITY: &str = "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
 const RELEASE: &str = "/usr/lib/os-release";
@@ -78,6 +89,11 @@ impl Kind for UnattendedUpgrades {
             path: HostPath::literal(LISTS),
         });
         probes.extend(apt_sources::suite_probes(seen));
+        probes.push(Probe::file(HostPath::literal(PREFERENCES)));
+        probes.push(Probe::Dir {
+            path: HostPath::literal(PREFERENCES_DIRECTORY),
+        });
+        probes.extend(preferences(seen).into_iter().flatten().map(Probe::file));
         if let Ok(codename) = codename(seen) {
             probes.extend(
                 lists(&codename, seen)
@@ -132,8 +148,34 @@ impl Kind for UnattendedUpgrades {
                 Err::<_, Reason>(why) => return why.into(),
             }
         }
+        let days: Vec<&Item> = read.items(DAYS).collect();
+        if let Some(first) = days.first()
+            && !days.iter().any(|item| is_a_day(&item.value))
+        {
+            drifts.push(on_no_day(first));
+        }
+        let pinned = match pinned(&codename, &archives, seen) {
+            Ok(pinned) => pinned,
+            Err(reason) => return reason.into(),
+        };
+        let mut untold = None;
+        match pinned {
+            Some((pin, true)) if pin.priority < INSTALLED => drifts.push(held_back(&pin)),
+            Some((pin, _)) if pin.priority < USUAL => untold = Some(pin),
+            _ => {}
+        }
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
+        }
+        if let Some(pin) = untold {
+            let what = format!(
+                "{}: `Pin: {}` with priority {} decides which versions are taken, and is not judged \
+                 here",
+                pin.at,
+                printable(pin.of.as_bytes()),
+                pin.priority
+            );
+            return Judgement::Unknown(Reason::Unavailable { what });
         }
         if let (None, Some(item)) = (by, may_be) {
             let what = format!(
@@ -462,6 +504,89 @@ fn keeps_away(item: &Item) -> Drift {
             "take `{pattern}` out of Unattended-Upgrade::Package-Blacklist in {}",
             item.path
         )),
+        ..Drift::default()
+    }
+}
+
+/// By `%a`, `%A` and `%w` of strftime(3), as unattended-upgrade asks it.
+fn is_a_day(word: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ];
+    let is_number = matches!(word.as_bytes(), [b'0'..=b'6']);
+    is_number || NAMES.iter().any(|name| word == *name || word == &name[..3])
+}
+
+fn on_no_day(first: &Item) -> Drift {
+    Drift {
+        observed: format!(
+            "the days of updates name no day of the week, such as `{}`",
+            printable(first.value.as_bytes())
+        ),
+        wanted: "security updates of this release".to_owned(),
+        at: vec![SourceLine::file(first.path.clone())],
+        note: Some("a day is `Mon`, `Monday`, or a number from 0 (Sunday) to 6".to_owned()),
+        by_hand: Some(format!(
+            "name days in Unattended-Upgrade::Update-Days in {}, or empty it",
+            first.path
+        )),
+        ..Drift::default()
+    }
+}
+
+/// The files of pins: those without an ending, and `.pref` (apt_preferences(5)).
+fn preferences(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    seen.files_in(&HostPath::literal(PREFERENCES_DIRECTORY), |name| {
+        is_plain_name(name) && (name.ends_with(b".pref") || !name.contains(&b'.'))
+    })
+}
+
+/// The first pin for every package that the security archive matches, or may match (false).
+fn pinned(
+    codename: &str,
+    archives: &[Archive],
+    seen: &Answers,
+) -> Result<Option<(Pin, bool)>, Reason> {
+    let mut files = vec![HostPath::literal(PREFERENCES)];
+    files.extend(preferences(seen)?);
+    for path in files {
+        let Some(file) = seen.file(&path).known_or_absent()? else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(file.content.as_bytes());
+        for pin in pins::general(&path, &text) {
+            let matches = match pin.pattern() {
+                Some(pattern) => allows(&pattern, codename, archives),
+                None => None,
+            };
+            match matches {
+                Some(false) => {}
+                Some(true) => return Ok(Some((pin, true))),
+                // It may be about another archive: one further down counts then.
+                None if pin.priority < USUAL => return Ok(Some((pin, false))),
+                None => {}
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn held_back(pin: &Pin) -> Drift {
+    let of = printable(pin.of.as_bytes());
+    Drift {
+        observed: format!(
+            "`Pin: {of}` has priority {}, so that no security update is taken",
+            pin.priority
+        ),
+        wanted: "security updates of this release".to_owned(),
+        at: vec![pin.at.clone()],
+        by_hand: Some(format!("take the pin away in {}", pin.at)),
         ..Drift::default()
     }
 }

@@ -587,6 +587,8 @@ fn what_unattended_upgrades_would_do_counts() {
          Unattended-Upgrade::Origins-Pattern:: \"origin=Debian,suite=*\";\n",
         "Unattended-Upgrade::Package-Blacklist { \"linux-\"; \"postgresql\"; };\n",
         "Unattended-Upgrade::Package-Whitelist { \".*\"; };\n",
+        "Unattended-Upgrade::Update-Days {\"Nonday\"; \"Sun\"; };\n",
+        "Unattended-Upgrade::Update-Days {\"0\"; };\n",
     ] {
         let said = words(&judge(UPGRADES, &upgrades("60x", good)));
         assert!(said.starts_with("ok"), "{good}: {said}");
@@ -621,6 +623,15 @@ fn what_unattended_upgrades_would_do_counts() {
             "Unattended-Upgrade::Package-Whitelist { \"nginx\"; };\n",
             "only packages of a list are upgraded",
         ),
+        // On a host it says each day: "Skipping update check".
+        (
+            "Unattended-Upgrade::Update-Days {\"Nonday\";};\n",
+            "the days of updates name no day of the week, such as `Nonday`",
+        ),
+        (
+            "Unattended-Upgrade::Update-Days {\"7\"; \"\";};\n",
+            "the days of updates name no day of the week, such as `7`",
+        ),
         (
             "#clear Unattended-Upgrade::Origins-Pattern;\n\
              Unattended-Upgrade::Origins-Pattern:: \"origin=Debian,codename=trixie-security\";\n",
@@ -632,6 +643,62 @@ fn what_unattended_upgrades_would_do_counts() {
     }
     let strange = "Unattended-Upgrade::Package-Blacklist { \"(?!linux)\"; };\n";
     let said = words(&judge(UPGRADES, &upgrades("60x", strange)));
+    assert!(said.starts_with("unknown"), "{said}");
+}
+
+/// apt_preferences(5): with a priority below that of what is installed, no version of the security
+/// archive is taken.
+#[test]
+fn a_pin_that_keeps_security_updates_away() {
+    let list = "Origin: Debian\nLabel: Debian-Security\nSuite: oldstable-security\n\
+                Codename: bookworm-security\n";
+    let directory = "/var/lib/apt/lists";
+    let name = "security.debian.org_debian-security_dists_bookworm-security_InRelease";
+    let with = |file: &str, pins: &str| {
+        let host = upgrades("60x", "")
+            .dir(directory)
+            .file(&format!("{directory}/{name}"), list)
+            .file(&format!("/etc/apt/{file}"), pins);
+        words(&judge(UPGRADES, &host))
+    };
+    let pin = |of: &str, priority: &str| {
+        format!("# ours\n\nPackage: *\nPin: {of}\nPin-Priority: {priority}\n")
+    };
+    for of in [
+        "release l=Debian-Security",
+        "release o=Debian,n=bookworm-security",
+        "release o=Debian",
+        "origin security.debian.org",
+        "origin \"security.debian.org\"",
+    ] {
+        for priority in ["-1", "50"] {
+            let said = with("preferences.d/x", &pin(of, priority));
+            let observed = format!("drift: `Pin: {of}` has priority {priority}");
+            assert!(said.starts_with(&observed), "{of}: {said}");
+            assert!(
+                said.contains("@ /etc/apt/preferences.d/x:5"),
+                "{of}: {said}"
+            );
+        }
+        let said = with("preferences", &pin(of, "200"));
+        assert!(said.starts_with("unknown"), "{of}: {said}");
+        let said = with("preferences", &pin(of, "990"));
+        assert!(said.starts_with("ok"), "{of}: {said}");
+    }
+    let others = pin("release a=testing", "-10")
+        + "\n"
+        + &pin("origin mirror.example", "1")
+        + "\nPackage: nginx\nPin: release l=Debian-Security\nPin-Priority: -1\n";
+    let said = with("preferences.d/x.pref", &others);
+    assert!(said.starts_with("ok"), "{said}");
+    // The first that is for every package counts.
+    let two = pin("release o=Debian", "500") + "\n" + &pin("release l=Debian-Security", "-1");
+    let said = with("preferences.d/x", &two);
+    assert!(said.starts_with("ok"), "{said}");
+    // apt does not read a file of this name.
+    let said = with("preferences.d/x.old", &pin("release o=Debian", "-1"));
+    assert!(said.starts_with("ok"), "{said}");
+    let said = with("preferences.d/x", &pin("release v=12", "-1"));
     assert!(said.starts_with("unknown"), "{said}");
 }
 
