@@ -1,5 +1,8 @@
 //! `mount_option`: options of a file system, as it is mounted now and as it will be at
 //! boot, whether `/etc/fstab` or a mount unit says so.
+//!
+//! systemd makes a unit of each line of fstab. A unit of that name in `/etc` counts before it, one
+//! of a package after it, and drop-ins count over each of them (systemd.mount(5), systemd.unit(5)).
 
 use model::plan::Risk;
 use model::value::{Mount, MountsSeen, Reason};
@@ -25,6 +28,8 @@ const FSTAB: &str = "/etc/fstab";
 /// Mounted by systemd itself before it reads anything; systemd-remount-fs(8) gives them the
 /// options of their line in fstab afterwards.
 const API: [&str; 5] = ["/dev", "/dev/shm", "/proc", "/run", "/sys"];
+/// Mounted before systemd starts units as well: of these, too, fstab alone is asked.
+const EARLY: [&str; 2] = ["/", "/usr"];
 
 impl Kind for MountOption {
     const NAME: &'static str = "mount_option";
@@ -43,7 +48,7 @@ impl Kind for MountOption {
         let Seen::Known(mounts) = seen.mounts() else {
             return probes;
         };
-        if self.mount(mounts).is_none() || self.fstab_line(mounts).is_some() {
+        if self.mount(mounts).is_none() || self.fstab_alone(mounts).is_some() {
             return probes;
         }
         let name = unit_of(&self.path);
@@ -182,6 +187,15 @@ impl MountOption {
             .rfind(|line| line.path.as_bytes() == self.path.as_bytes())
     }
 
+    /// The line, where no unit and no drop-in is asked for it.
+    fn fstab_alone<'a>(&self, mounts: &'a MountsSeen) -> Option<&'a model::value::FstabLine> {
+        let is_early = API
+            .iter()
+            .chain(&EARLY)
+            .any(|path| path.as_bytes() == self.path.as_bytes());
+        self.fstab_line(mounts).filter(|_| is_early)
+    }
+
     fn missing(&self, options: &[String]) -> Vec<String> {
         let in_effect = |wanted: &&String| !in_effect(options.iter().map(String::as_str), wanted);
         self.options.iter().filter(in_effect).cloned().collect()
@@ -212,18 +226,25 @@ impl MountOption {
     }
 
     fn boot(&self, mounts: &MountsSeen, seen: &Answers) -> Result<Boot, Reason> {
-        if let Some(line) = self.fstab_line(mounts) {
+        let line = self.fstab_line(mounts).map(|line| {
             let at = SourceLine::new(HostPath::literal(FSTAB), line.line);
-            return Ok(Boot::Fstab(line.options.clone(), at));
+            Boot::Fstab(line.options.clone(), at)
+        });
+        if self.fstab_alone(mounts).is_some() {
+            return Ok(line.unwrap_or(Boot::Nothing));
         }
         let name = unit_of(&self.path);
         let Some(unit) = seen.unit(&name).known_or_absent()? else {
-            return Ok(Boot::Nothing);
+            return Ok(line.unwrap_or(Boot::Nothing));
         };
         let mut found: Option<(String, SourceLine)> = None;
         for path in &unit.files {
             // What a generator made is gone at the next boot, or made anew from something else.
             if path.as_bytes().starts_with(b"/run/") {
+                continue;
+            }
+            let is_main = !is_drop_in(path);
+            if is_main && line.is_some() && !path.as_bytes().starts_with(b"/etc/") {
                 continue;
             }
             let Some(file) = seen.file(path).known_or_absent()? else {
@@ -232,11 +253,12 @@ impl MountOption {
             let text = String::from_utf8_lossy(file.content.as_bytes());
             if let Some(line) = Syntax::SYSTEMD.effective(&text, "Mount", "Options") {
                 found = Some((line.value.clone(), SourceLine::new(path.clone(), line.line)));
-            } else if found.is_none() {
+            } else if found.is_none() && is_main {
                 found = Some((String::new(), SourceLine::file(path.clone())));
             }
         }
-        Ok(found.map_or(Boot::Nothing, |(raw, at)| Boot::Unit {
+        let otherwise = line.unwrap_or(Boot::Nothing);
+        Ok(found.map_or(otherwise, |(raw, at)| Boot::Unit {
             name,
             options: raw
                 .replace("%%", "%")

@@ -163,6 +163,74 @@ fn mounted_by_a_unit() {
     );
 }
 
+/// systemd.mount(5): what systemd makes of fstab counts after a unit in `/etc`, and drop-ins count
+/// over both. Each of these was mounted so at the next start of a host.
+#[test]
+fn a_unit_overrules_fstab() {
+    let unit = "/etc/systemd/system/tmp.mount";
+    let drop_in = "/etc/systemd/system/tmp.mount.d/20-a.conf";
+    let ours = "/etc/systemd/system/tmp.mount.d/50-steadfast.conf";
+    let generated = "/run/systemd/generator/tmp.mount";
+    let packaged = "/usr/lib/systemd/system/tmp.mount";
+    let yaml = "mount_option: {path: /tmp, options: [nodev, noexec]}";
+    let fstab = "tmpfs /tmp tmpfs nodev,noexec 0 0\n";
+    let host = |files: &[(&str, &str)]| {
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let start = host("rw,nodev,noexec")
+            .dir("/etc/systemd/system")
+            .file("/etc/fstab", fstab)
+            .unit("tmp.mount", "active", "generated", &names);
+        files
+            .iter()
+            .fold(start, |host, (name, text)| host.file(name, text))
+    };
+    let after = check(
+        yaml,
+        &host(&[(unit, "[Mount]\nWhat=tmpfs\nOptions=mode=1777\n")]),
+        &format!("drift: without nodev, noexec at boot, wanted nodev, noexec @ {unit}:3"),
+    );
+    // Not a line that nothing reads.
+    assert_eq!(after.content("/etc/fstab").as_deref(), Some(fstab));
+    assert_eq!(
+        after.content(ours).as_deref(),
+        Some("[Mount]\nOptions=mode=1777,nodev,noexec\n")
+    );
+    let of_generator = (generated, "[Mount]\nOptions=nodev,noexec\n");
+    let after = check(
+        yaml,
+        &host(&[of_generator, (drop_in, "[Mount]\nOptions=noexec\n")]),
+        &format!("drift: without nodev at boot, wanted nodev, noexec @ {drop_in}:2"),
+    );
+    assert_eq!(after.content("/etc/fstab").as_deref(), Some(fstab));
+    let later = "/etc/systemd/system/tmp.mount.d/a.conf";
+    check(
+        yaml,
+        &host(&[of_generator, (later, "[Mount]\nOptions=noexec\n")]),
+        &format!(
+            "drift: without nodev at boot, wanted nodev, noexec @ {later}:2 (by hand: {later}:2 is \
+             read after ours and wins: change it there)"
+        ),
+    );
+    check(
+        yaml,
+        &host(&[(unit, "[Mount]\nWhat=tmpfs\n")]),
+        &format!("drift: without nodev, noexec at boot, wanted nodev, noexec @ {unit}"),
+    );
+    for files in [
+        &[of_generator][..],
+        &[of_generator, (drop_in, "[Mount]\nLazyUnmount=yes\n")],
+        // A package's unit counts after what is made of fstab.
+        &[(packaged, "[Mount]\nOptions=mode=1777\n")],
+    ] {
+        check(yaml, &host(files), "ok: rw,nodev,noexec @ /etc/fstab:1");
+    }
+    check(
+        yaml,
+        &host(&[(unit, "[Mount]\nOptions=noexec,nodev\n")]),
+        &format!("ok: rw,nodev,noexec @ {unit}:2"),
+    );
+}
+
 #[test]
 fn mounted_by_something_else() {
     let shm = Host::new()
