@@ -26,7 +26,11 @@ pub struct SudoLimit {
 #[serde(rename_all = "snake_case")]
 pub enum Forbidden {
     /// Any command as root without a password, whether a rule says `ALL` or names a program that
-    /// runs any other: a shell, an interpreter, an editor, all of `/usr/bin/*`. The fix takes the
+    /// runs any other: a shell, an interpreter, an editor, all of `/usr/bin/*`. Which programs do,
+    /// and with which arguments, is a list: of those that GTFOBins names as a way by sudo, what
+    /// Debian has, with the subcommands of `docker`, `podman`, `systemctl`, `git`, `crontab` and
+    /// `ip`, and what `env`, `nice`, `stdbuf`, `chrt` and their like start. A program that is not on
+    /// it (a site's own, for one) is taken for limited to what it is for. The fix takes the
     /// `NOPASSWD:` tag away; the right itself stays.
     PasswordlessEverything,
     /// Any use of `NOPASSWD:`.

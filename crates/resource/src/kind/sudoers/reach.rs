@@ -20,25 +20,49 @@ pub enum Reach {
 }
 
 /// Programs that run what they are told, read commands, or write to any file, by their own
-/// documentation (each has a way for a shell, a command, or a file of the caller's).
-const OPEN: [&str; 78] = [
+/// documentation (each has a way for a shell, a command, a file of the caller's, or an account of
+/// any rights). What GTFOBins names as a way by sudo, as far as Debian has it and it does not only
+/// show a file.
+const OPEN: &[&str] = &[
+    "adduser",
+    "ansible-playbook",
     "apt",
     "apt-get",
+    "aptitude",
+    "aria2c",
     "ash",
     "at",
     "awk",
     "bash",
+    "bpftrace",
+    "bundle",
+    "busctl",
     "busybox",
+    "byobu",
     "capsh",
+    "cargo",
     "chmod",
+    "choom",
     "chown",
+    "chpasswd",
+    "chronic",
     "chroot",
+    "chrt",
+    "composer",
     "cp",
+    "cpan",
+    "cpio",
+    "cpulimit",
     "crontab",
     "csh",
+    "ctr",
+    "curl",
     "dash",
     "dd",
+    "debugfs",
+    "dmsetup",
     "docker",
+    "docker-compose",
     "dpkg",
     "ed",
     "emacs",
@@ -48,58 +72,129 @@ const OPEN: [&str; 78] = [
     "find",
     "fish",
     "flock",
+    "ftp",
+    "g++",
     "gawk",
+    "gcc",
     "gdb",
+    "gem",
     "git",
+    "gnuplot",
+    "insmod",
     "install",
     "ionice",
+    "irb",
+    "java",
+    "jrunscript",
+    "julia",
+    "kexec",
     "ksh",
+    "ldconfig",
     "less",
+    "lftp",
     "ln",
+    "logrotate",
+    "logsave",
+    "ltrace",
     "lua",
+    "lxc",
+    "machinectl",
+    "mail",
+    "make",
     "man",
     "mawk",
     "more",
     "mount",
+    "msgfilter",
+    "multitime",
+    "mutt",
     "mv",
     "nano",
+    "nawk",
+    "nerdctl",
     "nice",
+    "nmap",
     "node",
     "nohup",
+    "npm",
     "nsenter",
+    "openssl",
+    "openvpn",
+    "perf",
     "perl",
     "php",
+    "pip",
+    "pip3",
+    "pipenv",
     "pkexec",
     "podman",
+    "posh",
+    "puppet",
     "python",
     "python3",
+    "rake",
     "rbash",
+    "restic",
+    "rlwrap",
+    "rpm",
     "rsync",
     "ruby",
+    "run-parts",
     "runuser",
-    "script",
+    "scp",
     "screen",
+    "script",
     "sed",
+    "setarch",
     "setpriv",
     "setsid",
+    "sftp",
     "sh",
+    "shuf",
+    "snap",
     "socat",
+    "split",
+    "ssh",
+    "ssh-keygen",
+    "sshpass",
     "start-stop-daemon",
+    "stdbuf",
     "strace",
     "su",
     "sudo",
+    "systemd-cat",
+    "systemd-nspawn",
     "systemd-run",
     "tar",
+    "taskset",
     "tclsh",
+    "tcpdump",
     "tee",
+    "telnet",
     "time",
     "timeout",
     "tmux",
+    "truncate",
     "unshare",
+    "unsquashfs",
+    "unzip",
+    "update-alternatives",
+    "useradd",
+    "usermod",
+    "vagrant",
+    "valgrind",
     "vi",
+    "vigr",
     "vim",
+    "vipw",
+    "virsh",
     "visudo",
+    "watch",
+    "wget",
     "xargs",
+    "xdotool",
+    "yarn",
+    "zip",
 ];
 
 /// Shells, which are open with no argument at all too, or after `-c`.
@@ -137,31 +232,92 @@ const INTERACTIVE: [&str; 24] = [
 
 /// Programs that start what their arguments name, with a path of its own after these words that
 /// begin with a slash.
-const STARTERS: [(&str, usize); 9] = [
+const STARTERS: [(&str, usize); 26] = [
+    ("choom", 0),
+    ("chronic", 0),
+    ("chroot", 1),
+    ("chrt", 0),
+    ("cpulimit", 0),
     ("env", 0),
     ("flock", 1),
     ("ionice", 0),
+    ("linux32", 0),
+    ("linux64", 0),
+    ("logsave", 1),
+    ("ltrace", 0),
     ("nice", 0),
     ("nohup", 0),
+    ("nsenter", 0),
+    ("setarch", 0),
     ("setpriv", 0),
     ("setsid", 0),
+    ("stdbuf", 0),
+    ("strace", 0),
+    ("systemd-cat", 0),
+    ("systemd-run", 0),
+    ("taskset", 0),
     ("time", 0),
     ("timeout", 0),
+    ("unshare", 0),
+];
+
+/// Clients that have a prompt with a way to a shell, but where they are given what to do.
+const PROMPTS: [(&str, &[&str]); 4] = [
+    ("mariadb", &["-e", "--execute"]),
+    ("mysql", &["-e", "--execute"]),
+    ("psql", &["-c", "--command", "-l", "--list"]),
+    ("sqlite3", &["-readonly"]),
+];
+
+/// Words among the arguments with which a program starts an editor or a pager, or reads what the
+/// caller has written.
+const BY_WORD: [(&str, &[&str]); 3] = [
+    ("crontab", &["-e", "-"]),
+    (
+        "git",
+        &[
+            "blame",
+            "branch",
+            "commit",
+            "config",
+            "diff",
+            "difftool",
+            "help",
+            "log",
+            "merge",
+            "mergetool",
+            "rebase",
+            "reflog",
+            "shortlog",
+            "show",
+            "tag",
+        ],
+    ),
+    ("systemctl", &["edit", "link", "revert"]),
 ];
 
 /// Programs whose first argument says what they do, and what of it runs or writes what it is told.
-const BY_SUBCOMMAND: [(&str, &[&str]); 2] = [
+const BY_SUBCOMMAND: [(&str, &[&str]); 3] = [
     (
         "docker",
         &[
             "build",
+            "builder",
+            "buildx",
             "compose",
             "container",
+            "context",
             "cp",
             "create",
             "exec",
+            "export",
+            "image",
             "plugin",
             "run",
+            "save",
+            "service",
+            "stack",
+            "swarm",
         ],
     ),
     (
@@ -172,9 +328,28 @@ const BY_SUBCOMMAND: [(&str, &[&str]); 2] = [
             "cp",
             "create",
             "exec",
+            "export",
+            "farm",
             "generate",
+            "image",
+            "kube",
             "play",
+            "pod",
             "run",
+            "save",
+            "volume",
+        ],
+    ),
+    // A unit by its path; and the caller chooses the unit as well as what is done with it.
+    (
+        "systemctl",
+        &[
+            "edit",
+            "enable",
+            "link",
+            "reenable",
+            "revert",
+            "set-property",
         ],
     ),
 ];
@@ -215,7 +390,7 @@ pub fn reach(member: &Member) -> Reach {
         return edits(arguments);
     }
     let is_any = matches!(arguments, "" | "*" | "^.*$" | "^$");
-    let is_free = is_any || is_free(arguments);
+    let confines_nothing = is_any || is_free(arguments);
     let matcher = match Matcher::of(program) {
         Ok(matcher) => matcher,
         Err(why) => return Reach::Untold(why),
@@ -239,11 +414,51 @@ pub fn reach(member: &Member) -> Reach {
             }
         }
     }
-    let names = OPEN.iter().filter(|_| is_free);
+    let exact = |name: &str| path_of(name).filter(|path| path == program);
+    if let Some(path) = exact("ip") {
+        return in_namespace(arguments, is_any).map_or(Reach::Limited, |reach| {
+            reach.unwrap_or(Reach::Through(path))
+        });
+    }
+    if let Some(path) = exact("service") {
+        // `service ../../bin/sh`
+        let first = arguments.split_whitespace().next().unwrap_or_default();
+        return match is_any || is_free(first) || first.contains('/') {
+            true => Reach::Through(path),
+            false => Reach::Limited,
+        };
+    }
+    // It reads the rules of the directory that the caller is in.
+    if let Some(path) = exact("make")
+        && !arguments.split_whitespace().any(|word| word == "-C")
+    {
+        return Reach::Through(path);
+    }
+    for (name, instead) in PROMPTS {
+        if let Some(path) = exact(name) {
+            let is_told = |word: &str| instead.iter().any(|option| word.starts_with(option));
+            if confines_nothing || !arguments.split_whitespace().any(is_told) {
+                return Reach::Through(path);
+            }
+        }
+    }
+    for (name, words) in BY_WORD {
+        let mut all = arguments.split_whitespace();
+        if let Some(path) = exact(name)
+            && all.any(|word| words.contains(&word))
+        {
+            return Reach::Through(path);
+        }
+    }
+    let by_subcommand = BY_SUBCOMMAND.iter().map(|(name, _)| name);
+    let names = OPEN
+        .iter()
+        .chain(by_subcommand)
+        .filter(|_| confines_nothing);
     let names = names.chain(
         SHELLS
             .iter()
-            .filter(|_| is_free || arguments.starts_with("-c ^")),
+            .filter(|_| confines_nothing || arguments.starts_with("-c ^")),
     );
     let names = names.chain(INTERACTIVE.iter());
     for name in names {
@@ -269,6 +484,41 @@ fn is_free(arguments: &str) -> bool {
             })
         }
     }
+}
+
+/// `ip netns exec NAME COMMAND`: what that reaches, or the program itself (an inner none); none
+/// where it is about something else.
+fn in_namespace(arguments: &str, is_any: bool) -> Option<Option<Reach>> {
+    if is_any {
+        return Some(None);
+    }
+    let mut rest = arguments;
+    for (at, wanted) in ["netns", "exec"].into_iter().enumerate() {
+        loop {
+            let word = rest.split_whitespace().next()?;
+            let end = rest.find(word).unwrap_or(0) + word.len();
+            if is_free(word) {
+                return Some(None);
+            }
+            if at == 0 && word.starts_with('-') {
+                // A file of commands.
+                if "-batch".starts_with(word) && word.len() > 1 {
+                    return Some(None);
+                }
+                rest = &rest[end..];
+                continue;
+            }
+            if word != wanted {
+                return None;
+            }
+            rest = &rest[end..];
+            break;
+        }
+    }
+    Some(match is_free(rest) {
+        true => None,
+        false => Some(started(rest, 0)),
+    })
 }
 
 /// What a program that starts another reaches by that one: the first word with a slash at its
