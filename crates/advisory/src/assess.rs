@@ -17,7 +17,7 @@ use model::count::plural;
 use serde::Serialize;
 
 use crate::index::{Feed, Index, IndexError};
-use crate::kernel::{Dormant, Kernel, Kernels, has_no_code, is_part};
+use crate::kernel::{Dormant, Kernel, Kernels, has_no_code, is_image, is_part};
 use crate::matching::{self, Coverage, InOrder, Judged, Placed, Subject, Verdict};
 use crate::rank::{ChosenBy, Clocks, Exposure, Facts, HumanImpact, Lookup, Ranking, rank};
 use crate::record::{CveId, Epss, Exploited};
@@ -345,6 +345,10 @@ fn unnamed(subject: &Subject, components: &[&Component]) -> Option<&'static str>
             "nothing says what these packages were built from, and the feeds know no source \
              package of their names",
         );
+    }
+    // As `make bindeb-pkg` makes it: that the feeds say nothing of it is no good news.
+    if components.iter().any(|one| is_image(one)) {
+        return Some("these kernels were built from source packages that no feed knows");
     }
     let order = order_of(&subject.ecosystem)?;
     matching::has_no_group(order, &subject.name).then_some(

@@ -237,10 +237,28 @@ pub(crate) fn is_part(name: &str) -> bool {
     named_release(name).is_some()
 }
 
+/// Does this package hold a kernel, whatever it was built from?
+pub(crate) fn is_image(component: &Component) -> bool {
+    component.is_own_package() && image_release(&component.name).is_some()
+}
+
 /// Is a package of this name built from a kernel's source without having any of its code that
-/// runs? What names the newest image, and has nothing in it, is one of these.
+/// runs? What names the newest image, and has nothing in it, is one of these, and so are the
+/// programs that come with the source.
 pub(crate) fn has_no_code(name: &str) -> bool {
-    const BEGINNINGS: [&str; 8] = [
+    const BEGINNINGS: [&str; 20] = [
+        "bpftool",
+        "hyperv-daemons",
+        "intel-sdsi",
+        "libcpupower",
+        "liblockdep",
+        "lockdep",
+        "rtla",
+        "usbip",
+        "linux-bpf-dev",
+        "linux-cpupower",
+        "linux-misc-tools",
+        "linux-perf",
         "linux-libc-dev",
         "linux-headers-",
         "linux-kbuild-",

@@ -66,7 +66,7 @@ fn what_runs_has_the_findings() {
         &'a [&'a str],
         &'a [&'a str],
     );
-    let cases: [Case<'_>; 23] = [
+    let cases: [Case<'_>; 25] = [
         (
             "before the upgrade",
             &[(IMAGE_28, old)],
@@ -130,7 +130,11 @@ fn what_runs_has_the_findings() {
         ),
         (
             "what belongs to no single kernel",
-            &[("linux-perf", old), (IMAGE_28, old), (IMAGE_32, new)],
+            &[
+                ("linux-firmware-of-it", old),
+                (IMAGE_28, old),
+                (IMAGE_32, new),
+            ],
             &runs_32,
             &["1@119", "2@119", "3@119", "3@129"],
             &["1,2,3@119"],
@@ -149,6 +153,29 @@ fn what_runs_has_the_findings() {
                 ("linux-headers-amd64", old),
                 ("linux-headers-6.1.0-28-amd64", old),
                 ("linux-kbuild-6.1", old),
+            ],
+            &Kernel::Unknown,
+            &[],
+            &["1,2,3@119"],
+        ),
+        (
+            "programs that come with the source, beside a kernel that does not run",
+            &[("linux-perf", old), (IMAGE_28, old), (IMAGE_32, new)],
+            &runs_32,
+            &["3@129"],
+            &["1,2,3@119"],
+        ),
+        (
+            "programs that come with the source are no kernel",
+            &[
+                ("linux-perf", old),
+                ("linux-perf-6.1", old),
+                ("bpftool", old),
+                ("usbip", old),
+                ("libcpupower1", old),
+                ("linux-cpupower", old),
+                ("hyperv-daemons", old),
+                ("rtla", old),
             ],
             &Kernel::Unknown,
             &[],
@@ -276,6 +303,31 @@ fn what_runs_has_the_findings() {
             .collect();
         assert_eq!(asleep, dormant, "{case}");
     }
+}
+
+/// `make bindeb-pkg` builds it from a source of another name, of which no feed speaks: that there is
+/// no finding means nothing.
+#[test]
+fn a_kernel_that_no_feed_knows_is_unknown() {
+    let unknown = |name: &str, source: &str| {
+        let kernel = package(name, source, "6.1.90-1", Some("12"));
+        let assessed = assessed_on(&[&feed()], &[kernel], &Kernel::Unknown);
+        let said = assessed.unknown.into_iter();
+        said.filter(|one| one.why.contains("source packages that no feed knows"))
+            .map(|one| one.packages)
+            .collect::<Vec<_>>()
+    };
+    let own = "linux-image-6.1.90-mine";
+    assert_eq!(unknown(own, "linux-upstream"), [Some(1)]);
+    assert_eq!(unknown(own, "linux-6.1.90-mine"), [Some(1)]);
+    let none: [Option<usize>; 0] = [];
+    assert_eq!(unknown(own, "linux"), none);
+    assert_eq!(unknown(IMAGE_28, "linux"), none);
+    assert_eq!(unknown("linux-image-amd64", "linux-meta"), none);
+    assert_eq!(
+        unknown("linux-image-6.1.90-mine-dbg", "linux-upstream"),
+        none
+    );
 }
 
 /// A kernel of another host's distribution, or of an image, is no matter of what runs here.
