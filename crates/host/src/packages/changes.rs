@@ -160,8 +160,20 @@ fn changelog_of(archive: &Path, name: &str) -> std::io::Result<Vec<u8>> {
         taken.wait()?;
         read
     });
-    content.kill()?;
-    content.wait()?;
+    // At its end tar has taken all that dpkg-deb had to give, which says how that went. That of
+    // two members one is missing is usual, so tar's own end says nothing.
+    let is_whole = read
+        .as_ref()
+        .is_ok_and(|read| u64::try_from(*read).is_ok_and(|read| read < HEAD_BYTES));
+    if !is_whole {
+        content.kill()?;
+    }
+    let ended = content.wait()?;
     read?;
+    if is_whole && !ended.success() {
+        return Err(std::io::Error::other(
+            "dpkg-deb can't unpack the package file",
+        ));
+    }
     Ok(packed)
 }
