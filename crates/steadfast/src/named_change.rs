@@ -70,9 +70,18 @@ fn last(history: &[Change], what: ToWhat) -> Result<&Change, Failure> {
         ToWhat::Show | ToWhat::SeeTo => Ok(newest),
         ToWhat::Confirm => {
             let waiting = waiting(history);
-            match newest.state.is_awaiting() || waiting.is_empty() {
-                true => Ok(newest),
-                false => Err(another_waits(newest, &waiting)),
+            if newest.state.is_awaiting() {
+                return Ok(newest);
+            }
+            // What it will come to is not known yet, and it may wait to be confirmed next.
+            let at_work = || history.iter().filter(|one| is_at_work(one.state));
+            let another = at_work().find(|one| one.id != newest.id);
+            match (waiting.is_empty(), another) {
+                (false, _) => Err(another_waits(newest, &waiting)),
+                (true, Some(another)) if !is_at_work(newest.state) => {
+                    Err(another_is_at_work(newest, another))
+                }
+                (true, _) => Ok(newest),
             }
         }
         ToWhat::Undo => match newest.state {
@@ -118,6 +127,35 @@ fn is_not_to_undo(newest: &Change, before: Option<&Change>) -> Failure {
             newest.state.words()
         ),
         format!("nothing was touched; {own}{before}"),
+    )
+}
+
+const fn is_at_work(state: ChangeState) -> bool {
+    matches!(
+        state,
+        ChangeState::Applying
+            | ChangeState::Validating
+            | ChangeState::Undoing
+            | ChangeState::Redoing
+            | ChangeState::RollingBack
+    )
+}
+
+fn another_is_at_work(newest: &Change, another: &Change) -> Failure {
+    let history = with_state("steadfast history");
+    Failure::new(
+        Exit::BadInput,
+        format_args!(
+            "no change waits to be confirmed yet: {} is {}, and the last change, {}, is {}",
+            another.id,
+            another.state.words(),
+            newest.id,
+            newest.state.words()
+        ),
+        format!(
+            "nothing was confirmed; when {} waits, {history} says so",
+            another.id
+        ),
     )
 }
 

@@ -531,6 +531,11 @@ fn refusal(error: UndoError, plan: &Plan) -> Failure {
             (
                 Exit::NeedsPerson,
                 match Packages::of(plan) {
+                    // No place, but accounts, groups and the like.
+                    _ if obstacles.iter().all(|one| !one.what.starts_with('/')) => {
+                        "nothing was touched; put these in order by hand, or leave them as they are \
+                         (--keep-theirs)"
+                    }
                     Packages::AsOlderVersionsDid => {
                         "nothing was touched; move these elsewhere, undo, and move them back"
                     }

@@ -7,8 +7,8 @@ use steadfast::exit::Exit;
 use steadfast::named_change::{ToWhat, named};
 
 use ChangeState::{
-    AwaitingConfirmation, AwaitingUndoConfirmation, Committed, KeptAsItIs, NeedsHuman, RolledBack,
-    Undone,
+    Applying, AwaitingConfirmation, AwaitingUndoConfirmation, Committed, KeptAsItIs, NeedsHuman,
+    RolledBack, Undoing, Undone,
 };
 
 fn change(n: u64, state: ChangeState) -> Change {
@@ -68,9 +68,19 @@ fn the_last_change_is_the_newest_and_no_older_one_stands_in_for_it() {
             "c-3 (3 files): steadfast undo c-3",
         ]),
     );
-    let cases: [Case; 19] = [
+    let cases: [Case; 21] = [
         gone,
         (&[Committed, Committed], ToWhat::Undo, Ok(3)),
+        // What is at work may wait next: that another is ended is no confirmation of it.
+        (
+            &[Undoing, Undone],
+            ToWhat::Confirm,
+            Err(&[
+                "no change waits to be confirmed yet: c-2 is being undone",
+                "nothing was confirmed",
+            ]),
+        ),
+        (&[Committed, Applying], ToWhat::Confirm, Ok(3)),
         // Twice the same command takes back one change.
         (
             &[Committed, Undone],
