@@ -317,6 +317,22 @@ pub fn listed(caches: &Caches, pending: &[Pending]) -> Result<BTreeMap<String, L
     Ok(all)
 }
 
+/// Does apt know a package of this name, installed or not?
+pub fn is_known(caches: &Caches, name: &str) -> Result<bool, ActError> {
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.:".contains(&byte));
+    if !is_name {
+        return Ok(false);
+    }
+    let ended = Program::find(&["/usr/bin/apt-cache"])?
+        .args(caches.options())
+        .args(["policy", name])
+        .answer()?;
+    Ok(!ended.stdout.trim().is_empty())
+}
+
 /// Reads what `apt-cache show` prints: deb822(5) stanzas.
 pub fn parse_listed(text: &str) -> BTreeMap<String, Listed> {
     let mut listed = BTreeMap::new();

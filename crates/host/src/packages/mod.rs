@@ -26,7 +26,8 @@ mod wanted;
 pub use apt_caches::Caches;
 pub use broken::{Broken, Previous, again, broken, parse_broken, previous};
 pub use fetch::{
-    FetchError, Fetched, Listed, Turn, announced, fetch, fetch_beside, listed, parse_listed,
+    FetchError, Fetched, Listed, Turn, announced, fetch, fetch_beside, is_known, listed,
+    parse_listed,
 };
 pub use kernels::{build_of, kernel, names_of, newest_file, restart_asked_for};
 pub use lists::Lists;

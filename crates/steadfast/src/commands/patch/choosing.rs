@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use advisory::assess::Finding;
 use host::State;
 use host::packages::changes::Changes;
-use host::packages::{Caches, Held, Pending, listed, pending, pending_without, with_needed};
+use host::packages::{
+    Caches, Held, Pending, is_known, listed, pending, pending_without, with_needed,
+};
 use model::Component;
 use model::component::SourcePackage;
 use model::count::first_of;
@@ -29,6 +31,8 @@ pub(super) struct Known {
     pub(super) held: Held,
     /// What was left out, as it was asked.
     pub(super) left_out: Vec<LeftAlone>,
+    /// The packages that are left out, also those of the sources that were named.
+    pub(super) excluded: BTreeSet<String>,
 }
 
 impl Known {
@@ -46,31 +50,15 @@ impl Known {
                 all,
                 held,
                 left_out: Vec::new(),
+                excluded: BTreeSet::new(),
             });
         }
-        let excluded: BTreeSet<String> = selection
-            .excluded
-            .iter()
-            .map(|name| bare_name(name).to_owned())
-            .collect();
+        let excluded = excluded(caches, selection, &all, components)?;
         let is_excluded = |pending: &&Pending| excluded.contains(bare_name(&pending.name));
-        // What is not pending is left as it is already: a job that leaves it out each night goes on.
-        let is_pending = |name: &&String| all.iter().any(|one| bare_name(&one.name) == *name);
-        let without: Vec<&String> = excluded.iter().filter(|name| !is_pending(name)).collect();
-        if !without.is_empty() {
-            let named: Vec<String> = without
-                .into_iter()
-                .map(|name| said_of_excluded(name, components, &all))
-                .collect();
-            crate::say(format_args!(
-                "left out, with nothing pending: {}",
-                named.join(", ")
-            ));
-        }
         let folder = state.directory();
         let (rest, _) = pending_without(folder, &excluded).map_err(because)?;
         let is_left = |one: &&Pending| !rest.iter().any(|other| other.name == one.name);
-        let names = first_of(&Vec::from_iter(excluded.iter().cloned()), NAMED);
+        let names = first_of(&selection.excluded, NAMED);
         let left_out = all.iter().filter(is_left).map(|one| LeftAlone {
             what: one.name.clone(),
             why: {
@@ -91,6 +79,7 @@ impl Known {
             left_out: left_out.collect(),
             all: rest,
             held,
+            excluded,
         })
     }
 }
@@ -150,10 +139,7 @@ pub(super) fn chosen(
         let with_needed = with_needed(caches, &wanted);
         wanted = with_needed.map_err(|error| Failure::because(Exit::Unchecked, error))?;
     }
-    let is_excluded = |pending: &&Pending| {
-        let mut names = selection.excluded.iter();
-        names.any(|name| bare_name(name) == bare_name(&pending.name))
-    };
+    let is_excluded = |pending: &&Pending| known.excluded.contains(bare_name(&pending.name));
     if let Some(needed) = wanted.iter().find(is_excluded) {
         return Err(Failure::new(
             Exit::BadInput,
@@ -377,16 +363,73 @@ fn is_here(name: &str, components: &[Component]) -> bool {
     })
 }
 
-/// A name of nothing that is here may be a slip, by which too much is taken.
-fn said_of_excluded(name: &str, components: &[Component], all: &[Pending]) -> String {
-    let shown = model::printable(name.as_bytes());
-    if is_here(name, components) {
-        return shown;
+/// The packages that are left out: those of the names, and those that are built from sources of
+/// these names, as `--package` takes them. A name that nobody knows may be a slip, by which too much
+/// is taken.
+fn excluded(
+    caches: &Caches,
+    selection: &Selection,
+    all: &[Pending],
+    components: &[Component],
+) -> Result<BTreeSet<String>, Failure> {
+    let because = |error| Failure::because(Exit::Unchecked, error);
+    let listed = listed(caches, all).map_err(because)?;
+    let mut excluded = BTreeSet::new();
+    let mut without = Vec::new();
+    for name in &selection.excluded {
+        let mut found: BTreeSet<&str> = all
+            .iter()
+            .filter(|pending| {
+                let source = listed.get(&pending.file_name());
+                bare_name(&pending.name) == bare_name(name)
+                    || source.is_some_and(|listed| listed.source.name == *name)
+            })
+            .map(|pending| bare_name(&pending.name))
+            .collect();
+        let shown = model::printable(name.as_bytes());
+        if !found.is_empty() {
+            // What is installed of the same source stays as well, whatever else would want.
+            found.extend(
+                components
+                    .iter()
+                    .filter(|one| one.is_own_package())
+                    .filter(|one| one.source.as_ref().is_some_and(|one| one.name == *name))
+                    .map(|one| one.name.as_str()),
+            );
+            excluded.extend(found.into_iter().map(str::to_owned));
+            continue;
+        }
+        excluded.insert(bare_name(name).to_owned());
+        // What is not pending is left as it is already: a job that leaves it out each night goes on.
+        if is_here(name, components) {
+            without.push(shown);
+        } else if is_known(caches, name).map_err(because)? {
+            without.push(format!("{shown} (not installed)"));
+        } else {
+            let pending = all.iter().map(|one| bare_name(&one.name));
+            let own = components.iter().filter(|one| one.is_own_package());
+            let own = own.flat_map(|one| {
+                let source = one.source.as_ref().map(|source| source.name.as_str());
+                std::iter::once(one.name.as_str()).chain(source)
+            });
+            let help = match nearest(name, pending.chain(own)) {
+                Some(near) => format!("nothing was changed; did you mean `{near}`?"),
+                None => "nothing was changed; what is pending: steadfast patch status".to_owned(),
+            };
+            return Err(Failure::new(
+                Exit::BadInput,
+                format_args!("neither this host nor apt knows `{shown}`, which is to be left out"),
+                help,
+            ));
+        }
     }
-    match nearest(name, all.iter().map(|one| bare_name(&one.name))) {
-        Some(near) => format!("{shown} (not installed; did you mean {near}?)"),
-        None => format!("{shown} (not installed)"),
+    if !without.is_empty() {
+        crate::say(format_args!(
+            "left out, with nothing pending: {}",
+            without.join(", ")
+        ));
     }
+    Ok(excluded)
 }
 
 /// Why a package that was named is none of those that are pending.

@@ -123,6 +123,7 @@ pub(super) fn make(
             .map_err(because)?,
             held: Held::default(),
             left_out: Vec::new(),
+            excluded: BTreeSet::new(),
         },
         false => Known::ask(state, &caches, &selection, &components)?,
     };

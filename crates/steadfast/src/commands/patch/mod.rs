@@ -58,7 +58,7 @@ struct Which {
     /// Only this package, or what is built from a source of this name; may be given several times
     #[arg(long = "package", value_name = "NAME")]
     packages: Vec<String>,
-    /// Leave this package as it is, and what can't be upgraded without it; may be given several times
+    /// Leave this package as it is, or what is built from a source of this name, and what can't be upgraded without it; may be given several times
     #[arg(long = "exclude", value_name = "NAME")]
     excluded: Vec<String>,
     /// Only what closes this vulnerability, by the feeds or by a changelog; may be given several times
