@@ -52,12 +52,11 @@ impl Kind for MountOption {
             return probes;
         }
         let name = unit_of(&self.path);
-        if let Seen::Known(unit) = seen.unit(&name) {
-            probes.extend(unit.files.iter().cloned().map(Probe::file));
-            let drop_in = drop_in(&name);
-            probes.extend(drop_in.parent().map(|path| Probe::Dir { path }));
-            probes.push(Probe::file(drop_in));
-        }
+        let drop_in = drop_in(&name);
+        probes.extend(drop_in.parent().map(|path| Probe::Dir { path }));
+        probes.push(Probe::file(drop_in));
+        probes.push(Probe::file(own_unit(&name)));
+        probes.extend(files(&name, seen).into_iter().flatten().map(Probe::file));
         probes.push(Probe::Unit { name });
         probes
     }
@@ -234,11 +233,8 @@ impl MountOption {
             return Ok(line.unwrap_or(Boot::Nothing));
         }
         let name = unit_of(&self.path);
-        let Some(unit) = seen.unit(&name).known_or_absent()? else {
-            return Ok(line.unwrap_or(Boot::Nothing));
-        };
         let mut found: Option<(String, SourceLine)> = None;
-        for path in &unit.files {
+        for path in &files(&name, seen)? {
             // What a generator made is gone at the next boot, or made anew from something else.
             if path.as_bytes().starts_with(b"/run/") {
                 continue;
@@ -352,6 +348,35 @@ impl MountOption {
             as_user: None,
         }])
     }
+}
+
+/// The unit's file and its drop-ins, as the next boot reads them: the manager may not have looked at
+/// what was put into `/etc` since.
+fn files(unit: &str, seen: &Answers) -> Result<Vec<HostPath>, Reason> {
+    let known = seen.unit(unit).known_or_absent()?;
+    let mut files = known.map(|unit| unit.files.clone()).unwrap_or_default();
+    let own = own_unit(unit);
+    if !files.contains(&own) && matches!(seen.file(&own), Seen::Known(_)) {
+        files.retain(is_drop_in);
+        files.insert(0, own);
+    }
+    if let Some(directory) = drop_in(unit).parent() {
+        for path in seen.files_in(&directory, |name| name.ends_with(b".conf"))? {
+            if !files.contains(&path) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_by(|a, b| {
+        let place = |path: &HostPath| is_drop_in(path).then(|| path.file_name().to_vec());
+        place(a).cmp(&place(b))
+    });
+    Ok(files)
+}
+
+fn own_unit(unit: &str) -> HostPath {
+    let text = format!("/etc/systemd/system/{unit}");
+    HostPath::from_bytes(text.as_bytes()).expect("unit names hold no slash, `..` or NUL")
 }
 
 fn drop_in(unit: &str) -> HostPath {

@@ -216,6 +216,13 @@ fn a_unit_overrules_fstab() {
         &host(&[(unit, "[Mount]\nWhat=tmpfs\n")]),
         &format!("drift: without nodev, noexec at boot, wanted nodev, noexec @ {unit}"),
     );
+    // The manager has not looked at it yet, and the next boot does.
+    let host_before = host(&[of_generator]);
+    check(
+        yaml,
+        &host_before.file(unit, "[Mount]\nWhat=tmpfs\nOptions=noexec\n"),
+        &format!("drift: without nodev at boot, wanted nodev, noexec @ {unit}:3"),
+    );
     for files in [
         &[of_generator][..],
         &[of_generator, (drop_in, "[Mount]\nLazyUnmount=yes\n")],

@@ -154,6 +154,7 @@ const OPEN: &[&str] = &[
     "snap",
     "socat",
     "split",
+    "sqlite3",
     "ssh",
     "ssh-keygen",
     "sshpass",
@@ -262,11 +263,10 @@ const STARTERS: [(&str, usize); 26] = [
 ];
 
 /// Clients that have a prompt with a way to a shell, but where they are given what to do.
-const PROMPTS: [(&str, &[&str]); 4] = [
+const PROMPTS: [(&str, &[&str]); 3] = [
     ("mariadb", &["-e", "--execute"]),
     ("mysql", &["-e", "--execute"]),
     ("psql", &["-c", "--command", "-l", "--list"]),
-    ("sqlite3", &["-readonly"]),
 ];
 
 /// Words among the arguments with which a program starts an editor or a pager, or reads what the
