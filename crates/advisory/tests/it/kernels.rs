@@ -190,7 +190,7 @@ fn what_runs_has_the_findings() {
         ),
         (
             "headers, and a program that has code",
-            &[("linux-libc-dev", old), ("bpftool", old)],
+            &[("linux-libc-dev", old), ("linux-firmware-of-it", old)],
             &Kernel::Unknown,
             &["1@119", "2@119", "3@119"],
             &[],
