@@ -21,7 +21,7 @@ fn assert_proven(undone: &Undone) {
             proof: Some(_),
             left,
             ..
-        } => assert!(merged.is_empty() && *left == Left::default(), "{undone:?}"),
+        } => assert!(merged.is_empty() && **left == Left::default(), "{undone:?}"),
         other => panic!("not as it was: {other:?}"),
     }
 }
