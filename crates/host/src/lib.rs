@@ -39,6 +39,7 @@ pub mod recover;
 pub mod rehearse;
 pub mod restart;
 mod room;
+mod services;
 pub mod state;
 mod take_back;
 mod target;

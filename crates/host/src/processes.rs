@@ -56,6 +56,40 @@ pub(crate) fn of_accounts(users: &BTreeSet<u32>) -> io::Result<Vec<Running>> {
     Ok(found)
 }
 
+/// As whom units run, and what they hold open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OfUnits {
+    pub(crate) users: BTreeSet<u32>,
+    pub(crate) open: BTreeSet<PathBuf>,
+}
+
+/// The processes in the control groups of these units. What can't be looked at is in none.
+pub(crate) fn of_units(units: &BTreeSet<String>) -> OfUnits {
+    let mut found = OfUnits::default();
+    if units.is_empty() {
+        return found;
+    }
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let groups = fs::read(folder(id).join("cgroup")).unwrap_or_default();
+        let groups = String::from_utf8_lossy(&groups);
+        let mut of = groups.lines().flat_map(|line| line.split('/'));
+        if !of.any(|unit| units.contains(unit)) {
+            continue;
+        }
+        if let Ok(Some(status)) = status(id) {
+            found.users.extend(status.uids);
+        }
+        let open = fs::read_dir(folder(id).join("fd")).into_iter().flatten();
+        let leads = |entry: io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
+        found.open.extend(open.filter_map(leads));
+    }
+    found
+}
+
 /// None: it has ended.
 pub(crate) fn status(id: u32) -> io::Result<Option<Status>> {
     let bytes = match fs::read(folder(id).join("status")) {

@@ -52,8 +52,9 @@ pub enum Recovery {
     Undone {
         seen: bool,
     },
-    /// An undo that nobody confirmed was taken back: the change is in effect again.
+    /// An undo that nobody confirmed was taken back: the change is again what it was.
     UndoTakenBack {
+        was: ChangeState,
         /// All of it was looked at, and is as it was before the undo; else `why` says what is not.
         seen: bool,
         why: String,
@@ -376,16 +377,20 @@ fn take_undo_back(
 ) -> Result<Recovery, RecoverError> {
     let id = record.header.change.id;
     let whys = vec![why.to_owned()];
+    let undo = record.header.undo.as_ref();
+    let was = undo.map_or(ChangeState::Committed, |undo| undo.state);
     let undone = undo::again::take_undo_back(context, state, record, now, whys, sink)?;
     confirm::disarm(id, state);
     Ok(match undone {
         undo::Undone::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
         undo::Undone::TakenBack { why, seen, .. } => Recovery::UndoTakenBack {
+            was,
             seen,
             why: why.join("; "),
         },
         undo::Undone::Done { .. } | undo::Undone::AwaitingConfirmation(..) => {
             Recovery::UndoTakenBack {
+                was,
                 seen: false,
                 why: why.to_owned(),
             }

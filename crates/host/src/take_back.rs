@@ -436,7 +436,8 @@ pub(crate) fn what_stops(
 
 /// There people write, and not services that are stopped.
 pub(crate) fn is_peoples(path: &HostPath) -> bool {
-    ["/etc", "/home", "/opt", "/srv", "/usr/local"]
+    let places = ["/etc", "/home", "/opt", "/srv", "/usr/local", "/var/www"];
+    places
         .iter()
         .any(|top| path.is_within(&HostPath::literal(top)))
 }

@@ -59,10 +59,12 @@ pub enum Undone {
     },
     /// In effect, and taken back by the guard unless somebody confirms it.
     AwaitingConfirmation(ChangeId, Timestamp),
-    /// The undo was itself taken back: the change is in effect again. `seen`: all of it was looked at
-    /// in the end, and is as it was before the undo; else `why` says what is not, or can't be looked at.
+    /// The undo was itself taken back: the change is again what it was, `now`. `seen`: all of it was
+    /// looked at in the end, and is as it was before the undo; else `why` says what is not, or can't be
+    /// looked at.
     TakenBack {
         id: ChangeId,
+        now: ChangeState,
         why: Vec<String>,
         seen: bool,
     },

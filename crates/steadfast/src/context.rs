@@ -407,9 +407,10 @@ pub fn recover_within(
                 "undone: the host is as it was before the change".to_owned()
             }
             Recovery::Undone { seen: false } => "undone".to_owned(),
-            Recovery::UndoTakenBack { why, seen } => {
-                exit = exit.or(Exit::TakenBack);
-                format!("{}: {why}", undo_taken_back(seen))
+            Recovery::UndoTakenBack { was, why, seen } => {
+                let (said, ended) = undo_taken_back(was, seen);
+                exit = exit.or(ended);
+                format!("{said}: {why}")
             }
             Recovery::NeedsHuman { why } => {
                 exit = exit.or(Exit::NeedsPerson);
@@ -428,13 +429,35 @@ pub fn recover_within(
     Ok(exit)
 }
 
-/// How a change is whose undo was taken back; `seen`: all of it was looked at.
-pub fn undo_taken_back(seen: bool) -> &'static str {
-    match seen {
-        true => "the undo was taken back, and the change is in effect again",
-        false => {
-            "the undo was taken back, and not all of the change was seen to be in effect again"
-        }
+/// How a change is whose undo was taken back, which is `now` again what it was; `seen`: all of it was
+/// looked at.
+pub fn undo_taken_back(now: ChangeState, seen: bool) -> (&'static str, Exit) {
+    match (now, seen) {
+        (ChangeState::Committed, true) => (
+            "the undo was taken back, and the change is in effect again",
+            Exit::TakenBack,
+        ),
+        (ChangeState::Committed, false) => (
+            "the undo was taken back, and not all of the change was seen to be in effect again",
+            Exit::TakenBack,
+        ),
+        (ChangeState::NeedsHuman, true) => (
+            "the undo was taken back, and the change needs a person, as before it",
+            Exit::NeedsPerson,
+        ),
+        (ChangeState::NeedsHuman, false) => (
+            "the undo was taken back, but not all was seen to be as before it; the change needs a \
+             person, as it did then",
+            Exit::NeedsPerson,
+        ),
+        (_, true) => (
+            "the undo was taken back, and all is as before it",
+            Exit::TakenBack,
+        ),
+        (_, false) => (
+            "the undo was taken back, and not all was seen to be as before it",
+            Exit::TakenBack,
+        ),
     }
 }
 
@@ -533,4 +556,25 @@ pub fn install_recovery(host: &LocalHost, state: &State) -> Result<(), Failure> 
         ),
         "without it nothing is changed: a crash could not be taken back",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_in_effect_is_said_to_be_so_again() {
+        for (now, words, code) in [
+            (ChangeState::Committed, "in effect again", Exit::TakenBack),
+            (ChangeState::NeedsHuman, "needs a person", Exit::NeedsPerson),
+            (ChangeState::KeptAsItIs, "as before it", Exit::TakenBack),
+        ] {
+            for seen in [true, false] {
+                let (said, exit) = undo_taken_back(now, seen);
+                assert!(said.contains(words), "{said}");
+                assert_eq!(said.contains("in effect"), words.contains("in effect"));
+                assert_eq!(exit, code, "{said}");
+            }
+        }
+    }
 }

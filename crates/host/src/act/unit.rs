@@ -195,6 +195,8 @@ pub struct OfFile {
     pub triggers: Vec<String>,
     /// Where systemd makes directories for it when it starts (systemd.exec(5), `StateDirectory=`).
     pub directories: Vec<HostPath>,
+    /// As whom it runs, where that is said (systemd.exec(5), `User=`).
+    pub user: Option<String>,
 }
 
 /// The units that come from these files: those that instances of a template are, and those that
@@ -251,7 +253,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         return Ok(Vec::new());
     }
     let properties = "--property=Id,ActiveState,FragmentPath,SourcePath,TriggeredBy,\
-                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser,LoadState";
+                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser,LoadState,User";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
         .answer()?;
@@ -289,6 +291,9 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
             is_masked,
             triggers: words("TriggeredBy").map(str::to_owned).collect(),
             directories: directories.collect(),
+            user: value("User")
+                .filter(|user| !user.is_empty())
+                .map(str::to_owned),
         })
     });
     Ok(units.collect())

@@ -292,6 +292,19 @@ pub(crate) fn names_of(audit: &str) -> Vec<String> {
 const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", "/var/lib/dpkg/updates"];
 /// How dpkg names a file that is not in place yet, and one that is kept until it is.
 const BESIDE: [&str; 2] = [".dpkg-new", ".dpkg-tmp"];
+/// Where dpkg keeps what is to come to this path.
+pub(crate) fn besides(path: &HostPath) -> impl Iterator<Item = HostPath> {
+    let ends = BESIDE.iter();
+    ends.filter_map(|end| HostPath::from_bytes(&[path.as_bytes(), end.as_bytes()].concat()).ok())
+}
+
+/// The path beside which dpkg keeps this until it has finished.
+pub(crate) fn beside_of(path: &HostPath) -> Option<HostPath> {
+    let mut ends = BESIDE.iter();
+    let of = ends.find_map(|end| path.as_bytes().strip_suffix(end.as_bytes()))?;
+    HostPath::from_bytes(of).ok()
+}
+
 /// Where dpkg's database is written under such names until it is whole, and nobody else writes.
 const DATABASE: [&str; 3] = [
     "/var/lib/dpkg",
@@ -346,10 +359,8 @@ pub fn sweep(
     }
     remove(&HostPath::literal(TRANSIENT[0]))?;
     for path in writes {
-        for end in BESIDE {
-            if let Ok(beside) = HostPath::from_bytes(&[path.as_bytes(), end.as_bytes()].concat()) {
-                remove(&beside)?;
-            }
+        for beside in besides(path) {
+            remove(&beside)?;
         }
     }
     let Some(since) = since else {

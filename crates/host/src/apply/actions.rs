@@ -6,22 +6,20 @@ use std::time::Instant;
 
 use model::{Action, ActionId, Effect, HostPath, Premise, Probe, UnitOp};
 
+use super::adopt::Adopted;
 use super::images::image_key;
-use super::mine::Places;
 use super::work::Work;
 use crate::act::health::{self, Health, Watched};
 use crate::act::reloaded::Reloading;
-use crate::act::{self, ActError, Context, LastLink, file, unit};
+use crate::act::{self, ActError, Context, LastLink, unit};
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, Imaged, Kept, Role};
+use crate::journal::{ActionRecord, ActionState, Batch, Kept, Role};
 use crate::records::is_by_entry;
-use crate::state::{ChangeRecord, StateError, digest_of};
+use crate::state::{ChangeRecord, StateError};
+use crate::take_back::is_peoples;
 use crate::undo::{Apart, take_back_apart};
 use crate::validate::{self, Laid};
-
-/// A service that makes more files at its start than this keeps data there.
-const MOST_ADOPTED: usize = 1000;
 
 /// The units that were told to start or to read their configuration again, how they were
 /// then, and by which actions.
@@ -193,6 +191,10 @@ impl Work<'_> {
                     told.act(&self.context, action, kept)
                 });
             self.options.crash.here("action carried out");
+            if matches!(action.effect, Effect::Upgrade { .. }) {
+                // Before anything else has time to write there.
+                self.adopt(Adopted::OfPackages);
+            }
             finished = self.conclude(action, result, |action| Event::Done {
                 action,
                 took: started.elapsed(),
@@ -489,7 +491,7 @@ impl Work<'_> {
 
     /// Directories' times are known when all is done.
     pub(super) fn record_after(&mut self) -> Result<(), StateError> {
-        self.adopt();
+        self.adopt(Adopted::OfServices);
         match super::is_large(self.plan) {
             true => self.state.images().sync_together(|| self.capture_after()),
             false => self.capture_after(),
@@ -505,131 +507,30 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What programs made by now in the directories that packages of this change brought is the
-    /// change's own: a service that has just started makes its caches and its keys there.
-    pub(super) fn adopt(&mut self) {
-        let upgrades = upgrades(self.plan);
-        if upgrades.is_empty() {
-            return;
-        }
-        let (images, digest) = (self.images.clone(), self.header.images);
-        if !self.find_adopted(&upgrades) {
-            return;
-        }
-        let change = self.id();
-        let mut batch = Batch::default();
-        for image in &self.images {
-            batch = batch.put(change, image_key(image), image);
-        }
-        batch = batch.put(change, "", &self.header);
-        // What is not in the journal is not known to be ours.
-        if self.state.journal().write(batch).is_err() {
-            self.images = images;
-            self.header.images = digest;
-        }
-        self.places = Places::of(&self.images);
-    }
-
-    /// Was there any?
-    fn find_adopted(&mut self, upgrades: &BTreeSet<ActionId>) -> bool {
-        let mut open: Vec<(HostPath, BTreeSet<ActionId>)> = self
-            .images
-            .iter()
-            .filter(|image| image.role == Role::Touched && image.before == Node::Absent)
-            .filter(|image| !image.actions.is_disjoint(upgrades))
-            .map(|image| (image.path.clone(), image.actions.clone()))
-            .collect();
-        let mut known: BTreeSet<HostPath> = self
-            .images
-            .iter()
-            .filter(|image| image.role == Role::Touched)
-            .map(|image| image.path.clone())
-            .collect();
-        let mut adopted = 0;
-        for (path, actions) in self.made_by_units(&known, upgrades) {
-            adopted += 1;
-            self.images.retain(|image| image.path != path);
-            let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
-            image.actions.clone_from(&actions);
-            self.images.push(image);
-            known.insert(path.clone());
-            open.push((path, actions));
-        }
-        while let Some((directory, actions)) = open.pop() {
-            // A link leads to what is not the change's, and what is mounted there is somebody's.
-            let there = directory.as_path().symlink_metadata();
-            let place = self.target.root.find(&directory, LastLink::Itself);
-            if !self.target.root.is_live()
-                || !there.is_ok_and(|there| there.is_dir())
-                || place.is_ok_and(|place| place.is_mount_root())
-            {
-                continue;
-            }
-            let names = self.target.root.list(&directory).ok().flatten();
-            for name in names.unwrap_or_default() {
-                let Ok(path) = directory.join(&name) else {
-                    continue;
-                };
-                if adopted >= MOST_ADOPTED || !known.insert(path.clone()) {
-                    continue;
-                }
-                adopted += 1;
-                self.images.retain(|image| image.path != path);
-                let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
-                image.actions.clone_from(&actions);
-                image.sensitive = model::plan::may_hold_secrets(&path);
-                self.images.push(image);
-                open.push((path, actions.clone()));
-            }
-        }
-        if adopted > 0 {
-            self.images.sort_by(|a, b| a.path.cmp(&b.path));
-            self.header.images = Some(digest_of(&self.images));
-        }
-        adopted > 0
-    }
-
-    /// Directories that systemd made for the services of new packages when it started them.
-    fn made_by_units(
-        &self,
-        known: &BTreeSet<HostPath>,
-        upgrades: &BTreeSet<ActionId>,
-    ) -> Vec<(HostPath, BTreeSet<ActionId>)> {
-        if !self.target.root.is_live() {
-            return Vec::new();
-        }
-        let files = self
-            .images
-            .iter()
-            .filter(|image| image.before == Node::Absent && !image.actions.is_disjoint(upgrades))
-            .map(|image| image.path.clone())
-            .collect();
-        // What systemd does not tell now is told by the sweep of what changed outside the set.
-        let units = unit::of_files(&files).unwrap_or_default();
-        let since = self.records.iter().find_map(|record| match &record.kept {
-            Kept::Upgrade { since, .. } => Some(*since),
-            _ => None,
-        });
-        let Some(since) = since else {
-            return Vec::new();
-        };
-        units
-            .into_iter()
-            .flat_map(|unit| unit.directories)
-            .filter(|path| !known.contains(path) && file::is_made_since(path, since))
-            .map(|path| (path, upgrades.clone()))
-            .collect::<BTreeMap<_, _>>()
-            .into_iter()
-            .collect()
-    }
-
     fn capture_after(&mut self) -> Result<(), StateError> {
+        let upgrades = upgrades(self.plan);
+        let stands = |id: &ActionId| !self.down.contains(&self.sets.of[id]);
         for image in &mut self.images {
+            let is_packaged =
+                !image.actions.is_disjoint(&upgrades) && image.actions.iter().all(stands);
             // Others write them at any time: what they did since the action is none of the change's.
             if is_by_entry(&image.path) && image.after.is_some() {
                 continue;
             }
-            image.after = Some(image.now(&self.target.root, Some(self.state.images()))?);
+            let now = image.now(&self.target.root, Some(self.state.images()))?;
+            // Nor is what people wrote there since. A directory's time is known now.
+            let is_anothers = |after: &Node| {
+                is_packaged
+                    && is_peoples(&image.path)
+                    && !matches!(
+                        (after, &now),
+                        (Node::Directory { .. }, Node::Directory { .. })
+                    )
+                    && !now.same_as(after)
+            };
+            if !image.after.as_ref().is_some_and(is_anothers) {
+                image.after = Some(now);
+            }
         }
         Ok(())
     }

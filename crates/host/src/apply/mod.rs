@@ -3,6 +3,7 @@
 //! people off stays only when somebody confirms it.
 
 mod actions;
+mod adopt;
 pub(crate) mod apart;
 mod changeable;
 mod ending;

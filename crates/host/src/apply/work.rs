@@ -499,7 +499,6 @@ impl Work<'_> {
     }
 
     fn take_everything_back(&mut self) -> Result<Applied, StateError> {
-        self.adopt();
         let why = self.whys.clone();
         finish_taking_back(
             &self.context,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::Three;
 
 /// Name and number of the accounts, or of the groups, of a file.
-fn numbers(file: &[u8]) -> BTreeMap<String, u32> {
+pub(crate) fn numbers(file: &[u8]) -> BTreeMap<String, u32> {
     let lines = file.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| {

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod alternatives;
 pub mod entries;
+pub(crate) mod of_people;
 pub mod packages;
 mod relation;
 

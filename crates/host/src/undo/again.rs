@@ -311,7 +311,12 @@ pub(crate) fn take_undo_back(
     context.crash.here("redone");
     why.extend(outcome.stuck.iter().cloned());
     Ok(match outcome.stuck.is_empty() {
-        true => Undone::TakenBack { id, why, seen },
+        true => Undone::TakenBack {
+            id,
+            now: record.header.change.state,
+            why,
+            seen,
+        },
         false => Undone::NeedsHuman { id, why },
     })
 }
@@ -402,8 +407,9 @@ fn ended(header: &Header, merged: Vec<HostPath>, left: Left) -> Undone {
             }
         }
         // Nor was this.
-        ChangeState::Committed => Undone::TakenBack {
+        now @ ChangeState::Committed => Undone::TakenBack {
             id,
+            now,
             why,
             seen: false,
         },

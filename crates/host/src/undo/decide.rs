@@ -16,6 +16,7 @@ use super::path::{
 };
 use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, standing};
+use crate::act::upgrade::{beside_of, besides};
 use crate::act::{ActError, Context, LastLink, package, runtime, unit};
 use crate::apply::upgrades;
 use crate::checked;
@@ -25,6 +26,7 @@ use crate::mounted::Mounted;
 use crate::records::accounts::taken;
 use crate::records::entries::Three;
 use crate::records::{Shared, is_by_entry, is_lock, shared};
+use crate::services::Services;
 use crate::state::{ChangeRecord, digest_of};
 use crate::take_back::{goes_to_rest, is_peoples};
 
@@ -91,6 +93,7 @@ pub(super) fn decide(
         choice,
         upgrades: &upgrades,
         packages: packages.as_ref(),
+        services: services_of(context, record, &upgrades, choice),
         decided: Decided::default(),
         obstacles: Vec::new(),
         ways: BTreeMap::new(),
@@ -190,6 +193,29 @@ fn leave_commands(record: &mut ChangeRecord, standing: &BTreeSet<ActionId>) -> V
     left.collect()
 }
 
+/// Did somebody make a new configuration file before dpkg did, which was cut off? It keeps its own
+/// beside the path until then.
+fn is_in_its_place(current: &Node, image: &Imaged) -> bool {
+    *current != Node::Absent
+        && is_peoples(&image.path)
+        && besides(&image.path).any(|path| path.as_path().symlink_metadata().is_ok())
+}
+
+/// The services of packages that go by themselves; none where somebody asked.
+fn services_of(
+    context: &Context<'_>,
+    record: &ChangeRecord,
+    upgrades: &BTreeSet<ActionId>,
+    choice: &Choice,
+) -> Option<Services> {
+    if !choice.by_itself || upgrades.is_empty() {
+        return None;
+    }
+    let images = record.images.iter();
+    let theirs = images.filter(|image| !image.actions.is_disjoint(upgrades));
+    Some(Services::of(context, &theirs.collect::<Vec<_>>()))
+}
+
 /// One path on its way.
 struct Way {
     current: Node,
@@ -203,6 +229,8 @@ struct Deciding<'a> {
     choice: &'a Choice,
     upgrades: &'a BTreeSet<ActionId>,
     packages: Option<&'a Packages>,
+    /// Whose data goes with packages that go by themselves.
+    services: Option<Services>,
     decided: Decided,
     obstacles: Vec<Obstacle>,
     ways: BTreeMap<HostPath, Way>,
@@ -345,6 +373,14 @@ impl Deciding<'_> {
         current: &Node,
         made: &BTreeSet<HostPath>,
     ) -> Result<Verdict, Stop> {
+        if self.choice.by_itself && image.before == Node::Absent && is_in_its_place(current, image)
+        {
+            return Err(Stop::Obstacle(Obstacle {
+                what: image.path.to_string(),
+                why: "somebody made it before dpkg came to it".to_owned(),
+                difference: None,
+            }));
+        }
         if let Some(packages) = self.packages {
             // By now it is another package's, as well.
             let is_of_others =
@@ -577,7 +613,19 @@ impl Deciding<'_> {
             .iter()
             .filter_map(|name| directory.join(name).ok())
             .filter(|path| !self.ways.contains_key(path) && !self.is_of_others(path))
+            .filter(|path| !self.is_of_dpkg(path) && !self.is_of_services(path))
             .collect()
+    }
+
+    /// What dpkg had not finished beside a path of the change is swept away before anything else.
+    fn is_of_dpkg(&self, path: &HostPath) -> bool {
+        beside_of(path).is_some_and(|path| self.ways.contains_key(&path))
+    }
+
+    /// What services of the packages wrote goes with these by itself.
+    fn is_of_services(&self, path: &HostPath) -> bool {
+        let services = self.services.as_ref();
+        services.is_some_and(|services| services.wrote(path))
     }
 
     /// Is there anything of a package in it that stays?
@@ -595,8 +643,7 @@ impl Deciding<'_> {
             .is_some_and(|packages| packages.of_others.contains(path))
     }
 
-    /// What packages made goes by itself with all that their services wrote there since, but for
-    /// where people write.
+    /// What packages made goes by itself as their services have it by now, but for where people write.
     fn goes_with_services(&self, image: &Imaged) -> bool {
         let is_packaged = |way: &Way| way.is_packaged;
         self.choice.by_itself
@@ -642,11 +689,11 @@ impl Deciding<'_> {
             }
             let goes = image.before == Node::Absent && matches!(verdict, Verdict::Exact);
             let is_directory = matches!(way.current, Node::Directory { .. });
-            let is_services = self.goes_with_services(image);
-            if goes && is_directory && !image.all && !is_services {
-                match self.strangers_in(&image.path).first() {
-                    Some(strange) if self.choice.keep_theirs => {
-                        self.decided.theirs.push(strange.clone());
+            if goes && is_directory && !image.all {
+                let strangers = self.strangers_in(&image.path);
+                match strangers.first() {
+                    Some(_) if self.choice.keep_theirs => {
+                        self.decided.theirs.extend(strangers);
                         verdict = Verdict::Leave;
                     }
                     Some(strange) => self.obstacles.push(Obstacle {

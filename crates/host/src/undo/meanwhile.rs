@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 
 use model::{ActionId, Effect, HostPath};
 
+use super::upgraded::reads;
 use super::{Choice, Decided, UndoError, decide, put_as_decided};
 use crate::act::held::LEFT_AT_WORK;
-use crate::act::{Context, account};
+use crate::act::{ActError, Context, account};
 use crate::apply::{image_key, upgrades};
 use crate::event::Event;
 use crate::image::Node;
 use crate::journal::{ActionRecord, Batch, Imaged};
 use crate::records::is_by_entry;
+use crate::records::of_people::People;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::{Outcome, take_back};
 
@@ -68,8 +70,8 @@ fn apart(
         Ok(cut_short) => {
             if cut_short && others_may_have_written(record, at_once) {
                 left.push(
-                    "packages and accounts went back as a whole: what others did to them since \
-                     the upgrade was cut off can't be told from what it did"
+                    "packages and accounts of the system went back as a whole: what others did to \
+                     them since the upgrade was cut off can't be told from what it did"
                         .to_owned(),
                 );
             }
@@ -188,13 +190,86 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
     if record.images.iter().any(of_accounts) {
         context.hold_accounts()?;
     }
+    let mut unseen = Vec::new();
     for image in &mut record.images {
         if image.after.is_none() {
             let images = is_by_entry(&image.path).then_some(context.images);
             image.after = Some(image.now(context.root, images)?);
+            unseen.push(image.path.clone());
         }
     }
-    Ok(record.is_cut_short(&upgrades))
+    let cut_short: BTreeSet<ActionId> = record
+        .actions
+        .iter()
+        .filter(|one| upgrades.contains(&one.id) && one.state.is_cut_short())
+        .map(|one| one.id)
+        .collect();
+    // What no other step has written.
+    let begun = record.actions.iter().filter(|one| one.state.was_begun());
+    let begun: BTreeSet<ActionId> = begun.map(|one| one.id).collect();
+    let is_its = |image: &&Imaged| {
+        let mut of = image.actions.intersection(&begun).peekable();
+        of.peek().is_some() && of.all(|id| cut_short.contains(id))
+    };
+    let all = record.images.iter().filter(is_its);
+    let all: BTreeSet<HostPath> = all.map(|image| image.path.clone()).collect();
+    unseen.retain(|path| all.contains(path));
+    leave_people_out(context, record, &unseen)?;
+    Ok(!cut_short.is_empty())
+}
+
+/// What people did to the accounts since is none of what an upgrade left that nobody has looked at.
+fn leave_people_out(
+    context: &Context<'_>,
+    record: &mut ChangeRecord,
+    unseen: &[HostPath],
+) -> Result<(), UndoError> {
+    let both = |path: &'static str| {
+        let path = HostPath::literal(path);
+        let mut images = record.images.iter();
+        let image = images.find(|image| image.path == path);
+        let read = |node: &Node| reads(context.images, node).unwrap_or_default();
+        let nodes = image.map(|image| (&image.before, image.after.as_ref()));
+        let (before, after) = nodes.map_or((None, None), |(before, after)| (Some(before), after));
+        [before, after].map(|node| node.map(read).unwrap_or_default())
+    };
+    let (passwd, group) = (both("/etc/passwd"), both("/etc/group"));
+    let people = People::of(
+        &passwd.each_ref().map(Vec::as_slice),
+        &group.each_ref().map(Vec::as_slice),
+    );
+    for image in &mut record.images {
+        if !account::is_of_accounts(&image.path) || !unseen.contains(&image.path) {
+            continue;
+        }
+        let path = str::from_utf8(image.path.as_bytes()).unwrap_or_default();
+        let Some(after @ Node::File { .. }) = &image.after else {
+            continue;
+        };
+        let (Some(before), Some(now)) = (
+            reads(context.images, &image.before),
+            reads(context.images, after),
+        ) else {
+            continue;
+        };
+        let Some(made) = people.as_before(path, &before, &now) else {
+            continue;
+        };
+        if made != now
+            && let Node::File { attributes, .. } = after
+        {
+            let stored = context.images.store_bytes(&made);
+            let stored = stored.map_err(|error| {
+                ActError::path("store what the upgrade made of", &image.path, error)
+            })?;
+            image.after = Some(Node::File {
+                content: stored,
+                size_bytes: made.len() as u64,
+                attributes: attributes.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Is any of the databases that all share other than it was? At once after an upgrade that failed,

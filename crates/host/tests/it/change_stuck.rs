@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use host::{Applied, CrashPoints, LookError, UndoError, Undone, Verdict};
 use jiff::Timestamp;
-use model::{ChangeId, ChangeState};
+use model::{ChangeId, ChangeState, Risk};
 
-use crate::bench::{Bench, assert_same, put, remove};
+use crate::bench::{Bench, assert_same, options, put, remove};
 
 const ID: ChangeId = ChangeId(1);
 
 /// A change that failed, and whose taking back failed too: the removed file's only copy was out of
 /// reach meanwhile. Gives what brings it back.
 fn stuck(bench: &Bench) -> impl Fn() + use<> {
-    let plan = bench.plan(vec![
+    stuck_of(bench, Risk::default())
+}
+
+fn stuck_of(bench: &Bench, risk: Risk) -> impl Fn() + use<> {
+    let mut plan = bench.plan(vec![
         remove("/etc/gone.conf"),
         put("/etc/app.conf", "new\n"),
     ]);
+    plan.actions[0].risk = risk;
     let restore = std::cell::RefCell::new(None);
     let (applied, _) = bench.apply_with(&plan, CrashPoints::none(), &|_| {
         *restore.borrow_mut() = Some(bench.lose_image("soon gone\n"));
@@ -63,6 +68,33 @@ fn an_undo_tries_what_a_failed_roll_back_left() {
     );
     assert_same(&before, &bench.snapshot(), "as it was");
     assert_eq!(state_of(&bench), ChangeState::Undone);
+}
+
+/// It was not in effect before, and so it is not "in effect again".
+#[test]
+fn an_undo_that_nobody_confirms_leaves_a_stuck_change_as_it_was() {
+    let bench = Bench::new();
+    let restore = stuck_of(&bench, Risk::Connectivity);
+    restore();
+    let before = bench.snapshot();
+    let options = host::ApplyOptions {
+        confirm_within: Duration::from_millis(200),
+        ..options()
+    };
+    let undone = host::undo(&bench.host(), &bench.open(), ID, &options, &mut |_| {});
+    assert!(
+        matches!(
+            &undone,
+            Ok(Undone::TakenBack {
+                now: ChangeState::NeedsHuman,
+                seen: true,
+                ..
+            })
+        ),
+        "{undone:?}"
+    );
+    assert_same(&before, &bench.snapshot(), "as before the undo");
+    assert_eq!(state_of(&bench), ChangeState::NeedsHuman);
 }
 
 fn look(bench: &Bench) -> Result<Vec<host::Difference>, LookError> {

@@ -459,13 +459,11 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
             ));
             Exit::AsWanted
         }
-        Undone::TakenBack { id, why, seen } => {
+        Undone::TakenBack { id, now, why, seen } => {
             let why = model::printable(why.join("; ").as_bytes());
-            crate::say(format_args!(
-                "change {id}: {}: {why}",
-                context::undo_taken_back(*seen)
-            ));
-            Exit::TakenBack
+            let (said, exit) = context::undo_taken_back(*now, *seen);
+            crate::say(format_args!("change {id}: {said}: {why}"));
+            exit
         }
         Undone::NeedsHuman { id, why } => {
             let why = model::printable(why.join("; ").as_bytes());

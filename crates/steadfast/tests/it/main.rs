@@ -34,6 +34,7 @@ mod lab_patch_reboot;
 mod lab_patch_services;
 mod lab_pending;
 mod lab_pending_lists;
+mod lab_people;
 mod lab_plan_says;
 mod lab_refuse;
 mod lab_role_audit;

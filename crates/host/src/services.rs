@@ -1,0 +1,164 @@
+//! Whose is what lies in the directories that packages brought, and that no write set knows of: of
+//! their services, or of people? What can't be shown to be a service's is somebody's.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
+use model::HostPath;
+
+use crate::act::{Context, unit};
+use crate::image::Node;
+use crate::journal::{Imaged, Role};
+use crate::processes::{OfUnits, of_units};
+use crate::records::accounts::numbers;
+use crate::take_back::is_peoples;
+
+const PASSWD: &str = "/etc/passwd";
+/// Of a large host.
+const PASSWD_BYTES: u64 = 16 << 20;
+/// Where only programs write, and nothing that is not made again.
+const PROGRAMS: [&str; 3] = ["/run", "/var/cache", "/var/log"];
+/// Deeper than this no service keeps its data.
+const MOST_DEPTH: usize = 64;
+
+/// What the services of the packages of a change are known by.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    /// Accounts of the system that the change made, and as which its units run.
+    users: BTreeSet<u32>,
+    /// Where systemd has its units keep what they write.
+    directories: Vec<HostPath>,
+    running: OfUnits,
+}
+
+impl Services {
+    /// The services that come from these paths, which packages brought or changed.
+    pub(crate) fn of(context: &Context<'_>, images: &[&Imaged]) -> Self {
+        let touched = images.iter().filter(|image| image.role == Role::Touched);
+        let files: BTreeSet<HostPath> = touched.map(|image| image.path.clone()).collect();
+        // A unit of which systemd does not tell shows nothing to be its own.
+        let units = unit::of_files(&files).unwrap_or_default();
+        let path = HostPath::literal(PASSWD);
+        let now = context.root.read(&path, PASSWD_BYTES).ok().flatten();
+        let now = numbers(&now.unwrap_or_default());
+        let stored = |node: &Node| context.images.read(&node.content()?, PASSWD_BYTES).ok();
+        let passwd = images.iter().find(|image| image.path == path);
+        let before = passwd.and_then(|image| stored(&image.before));
+        let left = passwd.and_then(|image| image.after.as_ref().and_then(stored));
+        let mut users = BTreeSet::new();
+        if let Some(before) = before {
+            let before = numbers(&before);
+            let left = left.map(|left| numbers(&left));
+            let is_made = |name: &String| {
+                !before.contains_key(name)
+                    && left.as_ref().is_none_or(|left| left.contains_key(name))
+            };
+            users.extend(
+                now.iter()
+                    .filter(|(name, _)| is_made(name))
+                    .map(|one| *one.1),
+            );
+        }
+        let named = units.iter().filter_map(|unit| unit.user.as_ref());
+        users.extend(named.filter_map(|name| now.get(name).copied()));
+        let running = of_units(&units.iter().map(|unit| unit.name.clone()).collect());
+        users.extend(&running.users);
+        users.retain(|user| is_of_the_system(*user));
+        let directories = units.into_iter().flat_map(|unit| unit.directories);
+        Self {
+            users,
+            directories: directories.collect(),
+            running,
+        }
+    }
+
+    /// Was this written by one of them? What lies in it may be another's.
+    pub(crate) fn is_its(&self, path: &HostPath) -> bool {
+        if is_peoples(path) {
+            return false;
+        }
+        let is_owned = || {
+            let there = path.as_path().symlink_metadata();
+            there.is_ok_and(|there| self.users.contains(&there.uid()))
+        };
+        self.is_place_of_programs(path) || self.running.open.contains(path.as_path()) || is_owned()
+    }
+
+    /// Was this, with all that lies in it?
+    pub(crate) fn wrote(&self, path: &HostPath) -> bool {
+        self.wrote_all(path, MOST_DEPTH)
+    }
+
+    fn wrote_all(&self, path: &HostPath, depth: usize) -> bool {
+        if !self.is_its(path) {
+            return false;
+        }
+        let is_directory = || {
+            let there = path.as_path().symlink_metadata();
+            there.is_ok_and(|there| there.is_dir())
+        };
+        if self.is_place_of_programs(path) || !is_directory() {
+            return true;
+        }
+        let Ok(entries) = path.as_path().read_dir() else {
+            return false;
+        };
+        depth > 0
+            && entries.into_iter().all(|entry| {
+                let name = entry.ok().map(|entry| entry.file_name());
+                let path = name.and_then(|name| path.join(name.as_encoded_bytes()).ok());
+                path.is_some_and(|path| self.wrote_all(&path, depth - 1))
+            })
+    }
+
+    fn is_place_of_programs(&self, path: &HostPath) -> bool {
+        let mut tops = PROGRAMS.iter().map(|top| HostPath::literal(top));
+        // Python compiles what it runs, beside it.
+        let is_compiled = || {
+            let mut names = path.as_bytes().split(|byte| *byte == b'/');
+            path.is_within(&HostPath::literal("/usr")) && names.any(|name| name == b"__pycache__")
+        };
+        tops.any(|top| path.is_within(&top))
+            || self.directories.iter().any(|top| path.is_within(top))
+            || is_compiled()
+    }
+}
+
+/// Numbers that are given to people's accounts begin at 1000, and those of systemd's own for services
+/// come far above (login.defs(5), systemd.exec(5) `DynamicUser=`).
+fn is_of_the_system(user: u32) -> bool {
+    matches!(user, 1..1000 | 61_184..=65_519)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_service_is_known_to_have_written_is_somebodys() {
+        let services = Services {
+            users: [104].into(),
+            directories: vec![HostPath::literal("/var/lib/grafana")],
+            running: OfUnits {
+                open: ["/proc/self/stat".into()].into(),
+                ..OfUnits::default()
+            },
+        };
+        for (path, wanted) in [
+            ("/var/lib/grafana/grafana.db", true),
+            ("/var/log/apache2/error.log", true),
+            ("/var/cache/apache2/x", true),
+            ("/usr/lib/python3/dist-packages/x/__pycache__/a.pyc", true),
+            ("/proc/self/stat", true),
+            ("/proc/self/status", false),
+            ("/etc/ssl/__pycache__/a", false),
+            ("/var/www/html/nothing", false),
+            ("/usr/local/lib/__pycache__/a", false),
+        ] {
+            assert_eq!(services.wrote(&HostPath::literal(path)), wanted, "{path}");
+        }
+        for (user, wanted) in [(0, false), (33, true), (1000, false), (61_200, true)] {
+            assert_eq!(is_of_the_system(user), wanted, "{user}");
+        }
+    }
+}

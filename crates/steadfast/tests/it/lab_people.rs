@@ -1,0 +1,178 @@
+//! What people write into directories that packages brought is theirs, whenever they do: a change that
+//! goes by itself leaves it, an undo asks about it. What the packages' own services write goes with
+//! them.
+
+use crate::booted::{Host, LIMIT, wait};
+use crate::lab_patch::MAKE;
+
+/// A package with a configuration file, a page, and a service that writes at its start and later, as a
+/// user of its own and as root. What people may get in by waits to be confirmed.
+fn make(host: &Host, name: &str) {
+    make_with(host, name, "MORE=''");
+}
+
+fn make_with(host: &Host, name: &str, more: &str) {
+    let files = r#"
+d=/root/build/NAME; mkdir -p $d/etc/web/sites $d/usr/share/web $d/var/www/html $d/var/lib/web $d/var/log/web \
+  $d/lib/systemd/system $d/usr/lib/web $d/DEBIAN
+echo 'port 80' > $d/etc/web/web.conf; echo site > $d/etc/web/sites/default.conf
+echo page > $d/var/www/html/index.html; echo x > $d/usr/share/web/x
+printf '/etc/web/web.conf\n/etc/web/sites/default.conf\n' > $d/DEBIAN/conffiles
+cat > $d/usr/lib/web/web <<'END'
+#!/bin/bash
+exec 3>>/var/log/web/error.log 4>>/var/lib/web/journal
+echo started >&3
+setpriv --reuid=_web --clear-groups bash -c 'echo first > /var/lib/web/first; until test -e /run/late; do sleep 0.2; done; echo late > /var/lib/web/late; exec sleep 1000'
+END
+chmod 755 $d/usr/lib/web/web
+printf '[Service]\nExecStart=/usr/lib/web/web\n' > $d/lib/systemd/system/web.service
+make NAME 1 'getent passwd _web >/dev/null || useradd --system _web; chown _web /var/lib/web
+if test -e /run/systemd/private; then systemctl daemon-reload; systemctl start web; while ! test -e /var/lib/web/first; do sleep 0.1; done; fi' "$MORE"
+"#;
+    let files = files.replace("NAME", name);
+    host.shell(&format!("{MAKE}{more}\n{files}index\n"));
+}
+
+/// What a person does by hand, in the places of the package.
+const BY_HAND: &str = "echo k > /etc/web/key; mkdir -p /etc/web/ssl; echo k > /etc/web/ssl/k; \
+    echo x > /root/t; mv /root/t /etc/web/sites/moved.conf; echo '# mine' >> /etc/web/web.conf; \
+    mkdir -p /var/www/html/shop /usr/share/web/theirs; echo data > /var/www/html/shop/data; \
+    echo x > /usr/share/web/theirs/x; echo dump > /var/lib/web/dump";
+/// And it is there.
+const STAYS: &str = "cd /; test -s etc/web/key -a -s etc/web/ssl/k -a -s etc/web/sites/moved.conf \
+    -a -s var/www/html/shop/data -a -s usr/share/web/theirs/x -a -s var/lib/web/dump && \
+    grep -q mine etc/web/web.conf";
+const NAMED: [&str; 5] = [
+    "/etc/web/key",
+    "/etc/web/ssl",
+    "/etc/web/web.conf",
+    "/usr/share/web/theirs",
+    "/var/lib/web/dump",
+];
+
+#[test]
+fn what_people_wrote_while_a_change_waited_stays() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    make(&host, "wireguard-tools");
+    host.role("web", "  - package: {name: wireguard-tools}\n");
+    for is_detached in [false, true] {
+        let mut apply = vec!["apply", "--role", "web", "--yes", "--confirm-within", "30s"];
+        let running = match is_detached {
+            true => {
+                apply.push("--detach");
+                host.steadfast(&apply).expect(0, &[]);
+                None
+            }
+            false => Some(host.start(&apply)),
+        };
+        host.wait_for_state("awaiting_confirmation", LIMIT);
+        host.shell(&format!(
+            "touch /run/late; until test -e /var/lib/web/late; do sleep 0.2; done; {BY_HAND}"
+        ));
+        let said = match running {
+            Some(running) => wait(running).expect(4, &["may not be as before"]).err,
+            None => {
+                host.wait_for_state("rolled_back", LIMIT);
+                host.steadfast(&["show", "last"]).expect(0, &[]).out
+            }
+        };
+        assert!(!said.contains("and as before"), "{said}");
+        for name in NAMED {
+            assert!(said.contains(name), "{name} is not named: {said}");
+        }
+        assert!(said.contains("/var/www"), "{said}");
+        host.shell(STAYS);
+        // The service's own is gone, and with it its account.
+        host.shell(
+            "! test -e /var/lib/web/first && ! test -e /var/lib/web/late && ! test -e /var/lib/web/journal && \
+             ! test -e /var/log/web && ! test -e /usr/lib/web && ! id _web && ! dpkg -s wireguard-tools",
+        );
+        host.shell("rm -rf /etc/web /var/www /usr/share/web /var/lib/web /run/late");
+    }
+}
+
+/// Nobody was there: it goes to the byte, and is proven.
+#[test]
+fn alone_a_change_that_waited_goes_exactly() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    make(&host, "wireguard-tools");
+    host.role("web", "  - package: {name: wireguard-tools}\n");
+    let before = host.snapshot();
+    let apply = ["apply", "--role", "web", "--yes", "--confirm-within", "10s"];
+    host.shell("touch /run/late");
+    host.steadfast(&apply).expect(4, &["and as before"]);
+    crate::lab_patch::expect_same(&host, &before);
+}
+
+#[test]
+fn what_people_wrote_while_a_change_was_at_work_is_asked_about() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    make(&host, "web");
+    host.role(
+        "web",
+        "  - package: {name: web}\n  \
+         - command: {name: slow, check: [/usr/bin/test, -e, /etc/slow], \
+         fix: [/bin/sh, -c, 'touch /root/begun; for i in $(seq 900); do test -e /root/go && touch /etc/slow && exit; sleep 0.1; done'], \
+         undo: [/bin/rm, -f, /etc/slow], timeout_s: 120}\n",
+    );
+    let running = host.start(&["apply", "--role", "web", "--yes"]);
+    host.wait_for("test -e /root/begun", LIMIT);
+    host.shell(&format!("{BY_HAND}; touch /root/go"));
+    wait(running).expect(0, &["is in effect"]);
+    let refused = host.steadfast(&["undo", "last", "--yes"]);
+    refused.expect(
+        5,
+        &["nothing was touched", "/etc/web/web.conf", "/etc/web/ssl"],
+    );
+    host.shell(&format!("dpkg -s web && {STAYS}"));
+    host.steadfast(&["undo", "last", "--yes", "--keep-theirs"])
+        .expect(0, &["undone"]);
+    host.shell(&format!("! dpkg -s web && {STAYS}"));
+}
+
+/// Killed in the midst of dpkg, with its files lying about.
+#[test]
+fn what_people_did_after_dpkg_was_killed_stays() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}make slow 1 'useradd --system _slow; touch /run/slow; sleep 10'\n"
+    ));
+    host.shell(&format!("{MAKE}index\n"));
+    let made = "MORE='Depends: slow\n'";
+    make_with(&host, "web", made);
+    host.role("web", "  - package: {name: web}\n");
+    host.shell("useradd -m eve");
+    host.shell(
+        "/opt/steadfast apply --role web --yes > /run/said 2>&1 & \
+         for i in $(seq 2400); do \
+           test -e /etc/web/web.conf.dpkg-new && getent passwd _slow && break; sleep 0.05; \
+         done; sleep 1; \
+         for one in steadfast apt-get dpkg; do pkill -9 -x $one; done; pkill -9 -f '[/]var/lib/dpkg/info/slow'; \
+         ls /etc/web/web.conf.dpkg-new",
+    );
+    host.shell(
+        "useradd -m ida; usermod -aG sudo ida; usermod -aG sudo eve; echo 'Listen 99' >> /etc/web/web.conf; \
+         mkdir -p /var/www/html; echo d > /var/www/html/d",
+    );
+    let said = host
+        .steadfast(&["recover"])
+        .expect(4, &["/etc/web/web.conf"]);
+    assert!(!format!("{said}").contains("dpkg-new"), "{said}");
+    assert!(
+        !format!("{said}").contains("checked path by path"),
+        "{said}"
+    );
+    host.shell(
+        "id -nG ida | grep -qw sudo && id -nG eve | grep -qw sudo && grep -q ida /etc/shadow",
+    );
+    host.shell("! id _slow; ! id _web; test \"$(cat /etc/web/web.conf)\" = 'Listen 99' && test -s /var/www/html/d");
+    host.shell("! test -e /etc/web/sites && ! dpkg -s web && ! dpkg -s slow");
+}
