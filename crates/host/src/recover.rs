@@ -340,8 +340,13 @@ fn take_back_one(
     confirm::disarm(id, state);
     Ok(match applied {
         Applied::NeedsHuman { why, .. } => Recovery::NeedsHuman { why },
-        applied => Recovery::AsBefore {
-            seen: matches!(applied, Applied::TakenBack { seen: true, .. }),
+        // What is not as it was is named with it.
+        Applied::TakenBack { why, seen, .. } => Recovery::AsBefore {
+            seen,
+            why: why.join("; "),
+        },
+        _ => Recovery::AsBefore {
+            seen: false,
             why: why.join("; "),
         },
     })

@@ -389,7 +389,7 @@ pub fn recover_within(
             }
             Recovery::AsBefore { why, seen: false } => {
                 exit = exit.or(Exit::TakenBack);
-                format!("taken back, and checked path by path: {why}")
+                format!("taken back, and may not be as before: {why}")
             }
             Recovery::AsPlanned { why } => format!("the host is as planned: {why}"),
             Recovery::StillAwaiting {
