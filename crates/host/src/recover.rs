@@ -225,6 +225,8 @@ fn one(
             return take_undo_back(&context, state, record, now, &why, sink);
         }
         ChangeState::Undoing | ChangeState::Redoing => {
+            let given_up = header.given_up.as_ref();
+            let was = given_up.map_or(ChangeState::Committed, |one| one.header.change.state);
             let record = ChangeRecord {
                 header,
                 plan,
@@ -239,6 +241,7 @@ fn one(
                 },
                 undo::Finished::Stuck(why) => Recovery::NeedsHuman { why },
                 undo::Finished::GivenUp(found) => Recovery::UndoTakenBack {
+                    was,
                     seen: false,
                     why: found
                         .iter()
