@@ -467,7 +467,11 @@ impl Deciding<'_> {
                 });
                 continue;
             }
-            if self.choice.by_itself && !is_peoples(&place) {
+            // What people keep stays path by path: nobody asked for the packages' part of it.
+            if self.choice.by_itself && is_peoples(&place) {
+                continue;
+            }
+            if self.choice.by_itself {
                 for path in blocked {
                     if let Some(way) = self.ways.get_mut(&path) {
                         way.verdict = Verdict::Exact;
@@ -603,6 +607,13 @@ impl Deciding<'_> {
     }
 
     fn strangers_in(&self, directory: &HostPath) -> Vec<HostPath> {
+        let mut found = self.unknown_in(directory);
+        found.retain(|path| !self.is_of_services(path));
+        found
+    }
+
+    /// What lies in a directory that stays or goes with all of it, whoever wrote it.
+    fn unknown_in(&self, directory: &HostPath) -> Vec<HostPath> {
         let is_directory = |way: &Way| matches!(way.current, Node::Directory { .. });
         if !self.ways.get(directory).is_some_and(is_directory) {
             return Vec::new();
@@ -613,7 +624,7 @@ impl Deciding<'_> {
             .iter()
             .filter_map(|name| directory.join(name).ok())
             .filter(|path| !self.ways.contains_key(path) && !self.is_of_others(path))
-            .filter(|path| !self.is_of_dpkg(path) && !self.is_of_services(path))
+            .filter(|path| !self.is_of_dpkg(path))
             .collect()
     }
 
@@ -693,7 +704,8 @@ impl Deciding<'_> {
                 let strangers = self.strangers_in(&image.path);
                 match strangers.first() {
                     Some(_) if self.choice.keep_theirs => {
-                        self.decided.theirs.extend(strangers);
+                        // What services wrote beside it stays with the directory.
+                        self.decided.theirs.extend(self.unknown_in(&image.path));
                         verdict = Verdict::Leave;
                     }
                     Some(strange) => self.obstacles.push(Obstacle {
