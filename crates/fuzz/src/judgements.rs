@@ -211,5 +211,6 @@ fn meta(file_type: FileType) -> Meta {
         hard_links: 1,
         target: None,
         acl: None,
+        default_acl: None,
     }
 }

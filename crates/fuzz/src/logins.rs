@@ -61,6 +61,7 @@ fn host(path: &HostPath, text: &str) -> Answers {
         hard_links: 1,
         target: None,
         acl: None,
+        default_acl: None,
     };
     let content = text.as_bytes().to_vec().into();
     let file = FileSeen {
