@@ -676,7 +676,7 @@ fn put_as_decided(
 fn as_decided(record: &ChangeRecord) -> Vec<Imaged> {
     let images = record.images.iter();
     images
-        .filter(|image| image.role == Role::Touched || image.undo.is_none())
+        .filter(|image| image.role == Role::Touched || is_time_to_go_back(image))
         .filter(|image| !is_made_anew(image) && !is_left(image))
         .cloned()
         .map(|mut image| {
@@ -686,6 +686,12 @@ fn as_decided(record: &ChangeRecord) -> Vec<Imaged> {
             image
         })
         .collect()
+}
+
+/// Of a directory in which something was changed: is its time not others'?
+fn is_time_to_go_back(image: &Imaged) -> bool {
+    let mut undo = image.undo.iter();
+    undo.all(|undo| undo.to == image.before)
 }
 
 /// The cache of libraries is made from what is there, where that is not what was there before.

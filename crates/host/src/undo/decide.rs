@@ -127,7 +127,9 @@ pub(super) fn decide(
         image.undo = match &way.verdict {
             // What it rests on is looked at again before it is written over.
             Verdict::Exact
-                if is_by_entry(&image.path) || way.is_packaged && is_peoples(&image.path) =>
+                if is_by_entry(&image.path)
+                    || way.is_packaged && is_peoples(&image.path)
+                    || choice.by_itself && matches!(image.before, Node::Directory { .. }) =>
             {
                 Some(UndoTo {
                     from: way.current.clone(),
@@ -294,6 +296,9 @@ impl Deciding<'_> {
             .map(|image| image.path.clone())
             .collect();
         let mounted = Mounted::now(self.context.root)?;
+        let cut_short = record.actions.iter();
+        let cut_short = cut_short.filter(|one| one.state.is_cut_short());
+        let cut_short: BTreeSet<ActionId> = cut_short.map(|one| one.id).collect();
         for image in &mut record.images {
             if image.actions.is_disjoint(standing) {
                 continue;
@@ -305,16 +310,25 @@ impl Deciding<'_> {
             let after = image.after.clone().unwrap_or_else(|| image.before.clone());
             // What an undo before this one has decided, and carried out.
             let earlier = image.undo.take().map(|undo| undo.to);
+            // What was cut off, an action or a taking back by itself, has written into a directory.
+            let is_written = self.choice.by_itself
+                && (earlier.as_ref() == Some(&image.before)
+                    || !image.actions.is_disjoint(&cut_short));
             if image.role == Role::Parent {
                 let is_left = !image.actions.is_disjoint(&leaves);
                 // An undo that did not work out has put the time back already.
                 let is_ours = [&after, &image.before]
                     .iter()
                     .any(|ours| directory_time(ours) == directory_time(&current));
-                if is_left || !is_ours {
+                if is_left || !(is_ours || is_written) {
                     image.undo = Some(UndoTo {
                         from: current.clone(),
                         to: current,
+                    });
+                } else if self.choice.by_itself {
+                    image.undo = Some(UndoTo {
+                        from: current,
+                        to: image.before.clone(),
                     });
                 }
                 continue;
@@ -335,6 +349,9 @@ impl Deciding<'_> {
                     .is_some_and(|to| *to == current && *to != image.before) =>
                 {
                     Ok(Verdict::Become(current.clone()))
+                }
+                _ if is_written && matches!(image.before, Node::Directory { .. }) && is_known => {
+                    Ok(Verdict::Exact)
                 }
                 // By entry, when it is known whose each is.
                 false if people::is_by_entry(image, &after, &current) => Ok(Verdict::Leave),

@@ -180,7 +180,8 @@ fn whole(
 }
 
 /// Nobody else changes packages and accounts from here on. What the change left where it was not
-/// looked at, since it did not come so far, is what is there. Was one of its upgrades cut short?
+/// looked at, since it did not come so far, is what is there. Was one of its upgrades cut short, or one of
+/// its actions on accounts?
 fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoError> {
     let upgrades = upgrades(&record.plan);
     if !upgrades.is_empty() {
@@ -190,9 +191,12 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
     if record.images.iter().any(of_accounts) {
         context.hold_accounts()?;
     }
+    let open = record.actions.iter().filter(|one| one.state.is_cut_short());
+    let open: BTreeSet<ActionId> = open.map(|one| one.id).collect();
     let mut unseen = Vec::new();
     for image in &mut record.images {
-        if image.after.is_none() {
+        // What an earlier action left there, one that was cut off has changed since.
+        if image.after.is_none() || !image.actions.is_disjoint(&open) {
             let images = is_by_entry(&image.path).then_some(context.images);
             image.after = Some(image.now(context.root, images)?);
             unseen.push(image.path.clone());
@@ -215,7 +219,9 @@ fn look(context: &Context<'_>, record: &mut ChangeRecord) -> Result<bool, UndoEr
     let all: BTreeSet<HostPath> = all.map(|image| image.path.clone()).collect();
     unseen.retain(|path| all.contains(path));
     leave_people_out(context, record, &unseen)?;
-    Ok(!cut_short.is_empty())
+    let is_open =
+        |image: &Imaged| account::is_of_accounts(&image.path) && !image.actions.is_disjoint(&open);
+    Ok(!cut_short.is_empty() || record.images.iter().any(is_open))
 }
 
 /// What people did to the accounts since is none of what an upgrade left that nobody has looked at.

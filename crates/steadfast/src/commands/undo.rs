@@ -427,8 +427,7 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
             say_left("still in effect", &left.standing);
             say_left("stays, since others have it by now", &left.stays);
             say_left(
-                "not byte-identical, because someone else changed these since, and keeps what they \
-                 wrote",
+                "not byte-identical, since they hold what others wrote, or what stays",
                 &paths(merged),
             );
             say_left(

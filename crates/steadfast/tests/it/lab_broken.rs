@@ -168,7 +168,7 @@ fn files_that_are_not_what_they_should_be() {
             LOGIN_DEFS,
             &[(
                 "authentication-hash-method",
-                "`/etc/login.defs`: 100000000 bytes is over the limit",
+                "`/etc/login.defs`: 100.0 MB is over the limit",
             )],
         ),
         broken(
@@ -214,7 +214,7 @@ fn files_that_are_not_what_they_should_be() {
             "100 MB of sudoers",
             "yes '# many words' | head -c 100000000 > /etc/sudoers.d/x",
             "rm /etc/sudoers.d/x",
-            &[("sudo-everyone", "`/etc/sudoers.d/x`: 100000000 bytes")],
+            &[("sudo-everyone", "`/etc/sudoers.d/x`: 100.0 MB")],
         ),
         broken(
             "accounts that can't be read",
@@ -257,7 +257,7 @@ fn files_that_are_not_what_they_should_be() {
         (
             "100 MB of packages",
             "head -c 100000000 /dev/zero > /var/lib/dpkg/status",
-            "100000000 bytes",
+            "100.0 MB",
         ),
     ] {
         host.shell(how);
@@ -292,7 +292,7 @@ fn programs_that_never_answer() {
         (
             "never stops talking",
             script("exec yes"),
-            unknown("`sshd -T`: 2097153 bytes is over"),
+            unknown("`sshd -T`: 2.1 MB is over"),
         ),
         (
             "is killed",
