@@ -261,7 +261,10 @@ fn one_package_or_one_vulnerability_is_taken_alone() {
     );
     // What is built from a source of the name is left out as well.
     let said = plan(&["--exclude", "wares", "--exclude", "failp"]);
-    let said = said.expect(1, &["dq: left out as asked, at 1.0-1; 2.0 is pending"]);
+    let said = said.expect(
+        1,
+        &["dq, failp: left out as asked, at 1.0-1; 2.0 is pending"],
+    );
     assert!(!said.out.contains("dq 1.0-1 →"), "{said}");
     // A slip would take too much.
     plan(&["--exclude", "tolla"]).expect(
