@@ -146,6 +146,24 @@ pub fn shells(passwd: &[u8]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The file of groups without these accounts in the lists of members, which begin at this field.
+pub fn without_members(file: &[u8], from: usize, names: &BTreeSet<String>) -> Vec<u8> {
+    let is_kept = |name: &&[u8]| !str::from_utf8(name).is_ok_and(|name| names.contains(name));
+    let list = |field: &[u8]| {
+        let all = field.split(|byte| *byte == b',');
+        all.filter(is_kept).collect::<Vec<_>>().join(&b',')
+    };
+    let lines = file.split(|byte| *byte == b'\n').map(|line| {
+        let fields = line.split(|byte| *byte == b':').enumerate();
+        let fields = fields.map(|(at, field)| match at >= from {
+            true => list(field),
+            false => field.to_vec(),
+        });
+        fields.collect::<Vec<_>>().join(&b':')
+    });
+    lines.collect::<Vec<_>>().join(&b'\n')
+}
+
 /// The accounts whose main group has this number.
 pub fn in_main_group(passwd: &[u8], gid: u32) -> Vec<String> {
     let gid = gid.to_string();

@@ -13,6 +13,7 @@ use crate::act::{ActError, Context, LastLink, unit};
 use crate::image::{Images, Node};
 use crate::journal::{Imaged, Role};
 use crate::packages::files_in;
+use crate::records::accounts::without_members;
 use crate::records::alternatives::Group;
 use crate::records::entries::{Three, by_name, without_but};
 use crate::records::packages::{NAMED_BY, Outlook, Stays, conffiles, outlook};
@@ -385,7 +386,14 @@ impl Packages {
         let stays = |entry: &str| self.entry_stays(&image.path, stay, entry);
         // What dpkg says of a package whose files go or come back goes with them.
         let keep_theirs = keep_theirs && image.path != HostPath::literal(STATUS);
-        entries_without(context, image, form, &stays, current, keep_theirs)
+        entries_without(
+            context,
+            image,
+            form,
+            (&stays, &BTreeSet::new()),
+            current,
+            keep_theirs,
+        )
     }
 
     /// For people: which packages stay, and why.
@@ -563,22 +571,28 @@ pub(super) fn contents<'a>(
 /// What a shared file becomes, and the entries in it that stay as others have them now.
 pub(super) type Merged = (Vec<u8>, BTreeSet<String>);
 
-/// A shared file without what the change did to it; none where its content was not kept. Where
-/// `keep_theirs`, an entry that others changed in the same place stays.
+/// A shared file without what the change did to it; none where its content was not kept. Which entries
+/// stay, and which accounts stay in the groups into which the change put them. Where `keep_theirs`, an
+/// entry that others changed in the same place stays.
 pub(super) fn entries_without(
     context: &Context<'_>,
     image: &Imaged,
     form: Form,
-    stays: &dyn Fn(&str) -> bool,
+    (stays, stay_in): (&dyn Fn(&str) -> bool, &BTreeSet<String>),
     current: &Node,
     keep_theirs: bool,
 ) -> Result<Option<Merged>, String> {
     let read = |node| reads(context.images, node);
     let after = image.after.as_ref().unwrap_or(&image.before);
     let all = (read(&image.before), read(after), read(current));
-    let (Some(before), Some(left), Some(now)) = all else {
+    let (Some(before), Some(mut left), Some(now)) = all else {
         return Ok(None);
     };
+    if let Form::Colons { members } = form
+        && !stay_in.is_empty()
+    {
+        left = without_members(&left, members, stay_in);
+    }
     without_but(form, Three::of(&[before, left, now]), stays, &|_| {
         keep_theirs
     })

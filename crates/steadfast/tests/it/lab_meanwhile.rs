@@ -202,7 +202,7 @@ fn an_account_that_is_kept_is_kept_whole_and_goes_later() {
         "! getent passwd pat; ! getent shadow pat; ! getent group pat; ! test -e /home/pat; \
          getent shadow kim; getent group kim; test -d /home/kim",
     );
-    assert_eq!(host.shell("id -nG kim"), "kim\n");
+    assert_eq!(host.shell("id -nG kim"), "kim sudo\n");
     let history = host.steadfast(&["history"]).expect(0, &[]);
     assert!(history.out.contains("in part"), "{history}");
     host.shell("rm /srv/its");

@@ -141,7 +141,8 @@ impl Deciding<'_> {
     }
 
     /// What others changed in the files meanwhile stays, entry by entry and member by member, and whoever
-    /// is somebody's by now. What else the change did goes, the groups among it into which it put them.
+    /// is somebody's by now, in the groups into which the change put them where somebody asked for it.
+    /// By itself a change that nobody confirmed leaves nobody such a right.
     fn settle_by_entry(&mut self, files: &[&Imaged], stay: &Stay) -> Result<(), UndoError> {
         let blocked = |deciding: &Self, image: &Imaged, current: &Node, why: &str| {
             let after = image.after.as_ref().unwrap_or(&image.before);
@@ -150,6 +151,10 @@ impl Deciding<'_> {
                 why: why.to_owned(),
                 difference: difference(deciding.context.images, image, after, current),
             })
+        };
+        let stay_in: BTreeSet<String> = match self.choice.by_itself {
+            true => BTreeSet::new(),
+            false => stay.users.keys().cloned().collect(),
         };
         for image in files {
             let Some(Shared::Entries(form)) = shared(&image.path) else {
@@ -167,7 +172,10 @@ impl Deciding<'_> {
                 self.context,
                 image,
                 form,
-                &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
+                (
+                    &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
+                    &stay_in,
+                ),
                 &way.current,
                 self.choice.keep_theirs,
             );
