@@ -390,7 +390,10 @@ impl Packages {
             context,
             image,
             form,
-            (&stays, &BTreeSet::new()),
+            &Staying {
+                entries: &stays,
+                in_groups: &BTreeSet::new(),
+            },
             current,
             keep_theirs,
         )
@@ -571,14 +574,20 @@ pub(super) fn contents<'a>(
 /// What a shared file becomes, and the entries in it that stay as others have them now.
 pub(super) type Merged = (Vec<u8>, BTreeSet<String>);
 
-/// A shared file without what the change did to it; none where its content was not kept. Which entries
-/// stay, and which accounts stay in the groups into which the change put them. Where `keep_theirs`, an
-/// entry that others changed in the same place stays.
+/// What of the change's stays in a shared file.
+pub(super) struct Staying<'a> {
+    pub(super) entries: &'a dyn Fn(&str) -> bool,
+    /// Accounts that stay in the groups into which the change put them.
+    pub(super) in_groups: &'a BTreeSet<String>,
+}
+
+/// A shared file without what the change did to it; none where its content was not kept. Where
+/// `keep_theirs`, an entry that others changed in the same place stays.
 pub(super) fn entries_without(
     context: &Context<'_>,
     image: &Imaged,
     form: Form,
-    (stays, stay_in): (&dyn Fn(&str) -> bool, &BTreeSet<String>),
+    staying: &Staying<'_>,
     current: &Node,
     keep_theirs: bool,
 ) -> Result<Option<Merged>, String> {
@@ -589,13 +598,16 @@ pub(super) fn entries_without(
         return Ok(None);
     };
     if let Form::Colons { members } = form
-        && !stay_in.is_empty()
+        && !staying.in_groups.is_empty()
     {
-        left = without_members(&left, members, stay_in);
+        left = without_members(&left, members, staying.in_groups);
     }
-    without_but(form, Three::of(&[before, left, now]), stays, &|_| {
-        keep_theirs
-    })
+    without_but(
+        form,
+        Three::of(&[before, left, now]),
+        staying.entries,
+        &|_| keep_theirs,
+    )
     .map(Some)
     .map_err(|clash| clash.to_string())
 }

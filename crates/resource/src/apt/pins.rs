@@ -41,10 +41,8 @@ impl Pin {
 pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
     let mut pins = Vec::new();
     let mut record: (Option<String>, Option<String>, Option<(i64, u32)>) = (None, None, None);
-    let mut number = 0;
     let lines = text.lines().chain(std::iter::once(""));
-    for line in lines {
-        number += 1;
+    for (number, line) in (1_u32..).zip(lines) {
         if line.starts_with('#') {
             continue;
         }

@@ -53,9 +53,7 @@ pub struct Found {
 pub fn look(files: &[(HostPath, String)], option: &str) -> Found {
     let mut found = Found::default();
     for (path, text) in files {
-        let mut number = 0;
-        for line in text.split_inclusive('\n') {
-            number += 1;
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
             let at = || SourceLine::new(path.clone(), number);
             match read(line) {
                 Line::Nothing => {}

@@ -172,10 +172,10 @@ impl Deciding<'_> {
                 self.context,
                 image,
                 form,
-                (
-                    &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
-                    &stay_in,
-                ),
+                &upgraded::Staying {
+                    entries: &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
+                    in_groups: &stay_in,
+                },
                 &way.current,
                 self.choice.keep_theirs,
             );
