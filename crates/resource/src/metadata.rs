@@ -218,26 +218,11 @@ impl Wanted<'_> {
 
     /// Who may do more with what is made in a directory than everyone may in it.
     fn granted_by_default(&self, meta: &Meta) -> Vec<String> {
-        let Some(wanted) = self.mode else {
-            return Vec::new();
-        };
-        let everyones = wanted.set(Mode::new(0o7777)).bits() & 0o7;
-        let more = |entry: &AclEntry| {
-            let more = entry.bits & !everyones;
-            let who = match &entry.who {
-                _ if more == 0 => return None,
-                AclWho::OwningGroup | AclWho::User { id: 0, .. } => return None,
-                AclWho::User { id, .. } if *id == meta.uid => return None,
-                AclWho::Group { id, .. } if *id == meta.gid => return None,
-                AclWho::User { id, name } => shown(name, *id),
-                AclWho::Group { id, name } => format!("group {}", shown(name, *id)),
-            };
-            let words = words(more);
-            Some(format!(
-                "{who} {words} what is made in it (by its default ACL)"
-            ))
-        };
-        meta.default_acl.iter().flatten().filter_map(more).collect()
+        let all = self.granted(meta, meta.default_acl.as_deref(), 0o7);
+        let said = all
+            .into_iter()
+            .map(|(who, words)| format!("{who} {words} what is made in it (by its default ACL)"));
+        said.collect()
     }
 
     /// Who may do more by the ACL than everyone may by the mode that is wanted. Entries count
@@ -248,9 +233,22 @@ impl Wanted<'_> {
             return Vec::new();
         };
         let mask = wanted.set(meta.mode).bits() | meta.mode.bits();
+        let all = self.granted(meta, meta.acl.as_deref(), mask >> 3 & 0o7);
+        let said = all
+            .into_iter()
+            .map(|(who, words)| format!("{who} {words} (by its ACL)"));
+        said.collect()
+    }
+
+    /// Who gets more from these entries, within the mask, than everyone by the mode that is wanted, and
+    /// what.
+    fn granted(&self, meta: &Meta, acl: Option<&[AclEntry]>, mask: u32) -> Vec<(String, String)> {
+        let Some(wanted) = self.mode else {
+            return Vec::new();
+        };
         let everyones = wanted.set(Mode::new(0o7777)).bits() & 0o7;
         let more = |entry: &AclEntry| {
-            let more = entry.bits & mask >> 3 & 0o7 & !everyones;
+            let more = entry.bits & mask & !everyones;
             let who = match &entry.who {
                 _ if more == 0 => return None,
                 AclWho::OwningGroup | AclWho::User { id: 0, .. } => return None,
@@ -259,9 +257,9 @@ impl Wanted<'_> {
                 AclWho::User { id, name } => shown(name, *id),
                 AclWho::Group { id, name } => format!("group {}", shown(name, *id)),
             };
-            Some(format!("{who} {} (by its ACL)", words(more)))
+            Some((who, words(more)))
         };
-        meta.acl.iter().flatten().filter_map(more).collect()
+        acl.into_iter().flatten().filter_map(more).collect()
     }
 }
 
