@@ -289,7 +289,7 @@ pub(crate) fn names_of(audit: &str) -> Vec<String> {
 
 /// Where dpkg keeps a package's control files while it unpacks it, and what its database will
 /// say next. Both are empty while nothing is at work.
-const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", "/var/lib/dpkg/updates"];
+const TRANSIENT: [&str; 2] = ["/var/lib/dpkg/tmp.ci", crate::records::UPDATES];
 /// How dpkg names a file that is not in place yet, and one that is kept until it is.
 const BESIDE: [&str; 2] = [".dpkg-new", ".dpkg-tmp"];
 /// Where dpkg keeps what is to come to this path.

@@ -53,7 +53,7 @@ const FOLDERS: [&str; 20] = [
     "/var/lib/dpkg/info",
     "/var/lib/dpkg/alternatives",
     "/var/lib/dpkg/triggers",
-    "/var/lib/dpkg/updates",
+    crate::records::UPDATES,
     // What scripts of packages look up, and what they run.
     "/etc/default",
     "/etc/default/grub.d",

@@ -73,7 +73,7 @@ impl Packages {
         drop(status);
         // What dpkg did since it last wrote the whole file: numbered files, each with the
         // new stanza of a package.
-        let updates = HostPath::literal("/var/lib/dpkg/updates");
+        let updates = HostPath::literal(crate::records::UPDATES);
         for (name, _) in host.tree.list(&updates).unwrap_or_default() {
             if name.iter().all(u8::is_ascii_digit)
                 && let Ok(path) = updates.join(&name)
