@@ -45,7 +45,7 @@ pub trait Kind {
     fn key(&self) -> ResourceKey;
 
     /// All probes that are needed, as far as `seen` tells. It is asked again with their
-    /// answers until it names nothing new; four rounds at most.
+    /// answers until it names nothing new; six rounds at most.
     fn probes(&self, seen: &Answers) -> Vec<Probe>;
 
     /// What it makes where there is nothing yet: directories that are missing above it are made

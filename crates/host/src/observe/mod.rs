@@ -16,9 +16,10 @@ use resource::{Answers, Resource};
 
 use crate::Host;
 
-/// An include that includes, a `Match` that leads to a file: four rounds are enough for
-/// every kind, and a kind that would ask forever does not hang an audit.
-pub const ROUNDS: u32 = 4;
+/// A directory of includes, what these include, a directory that they name, what lies there, and
+/// whose it is: six rounds are enough for every kind, and a kind that would ask forever does not
+/// hang an audit.
+pub const ROUNDS: u32 = 6;
 
 /// Questions of one round are mostly short system calls; more threads than this only wait.
 const MOST_THREADS: usize = 4;

@@ -388,6 +388,41 @@ fn default(key: &str) -> Option<&'static str> {
         .map(|(_, value)| *value)
 }
 
+/// What apt's settings say, in the order in which they are read, includes in their places.
+pub(super) fn statements(seen: &Answers) -> Result<Vec<Statement>, Reason> {
+    let mut all = Vec::new();
+    for path in files(seen)? {
+        statements_of(&path, 0, seen, &mut all)?;
+    }
+    Ok(all)
+}
+
+fn statements_of(
+    path: &HostPath,
+    depth: usize,
+    seen: &Answers,
+    all: &mut Vec<Statement>,
+) -> Result<(), Reason> {
+    let Some(file) = seen.file(path).known_or_absent()? else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(file.content.as_bytes());
+    let statements = conf::parse(&text).map_err(|error| Reason::Malformed {
+        why: format!("{path}: {error}"),
+    })?;
+    for statement in statements {
+        match &statement {
+            Statement::Include { path, .. } if depth + 1 < DEEPEST_INCLUDE => {
+                if let Ok(path) = HostPath::from_bytes(path.as_bytes()) {
+                    statements_of(&path, depth + 1, seen, all)?;
+                }
+            }
+            _ => all.push(statement),
+        }
+    }
+    Ok(())
+}
+
 /// The files in the order in which apt reads them: no ending or `.conf`, by name, and then
 /// the main file (apt.conf(5)).
 pub(super) fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {

@@ -13,6 +13,7 @@ mod lists;
 mod login_setting;
 mod mounts;
 mod only_root;
+mod only_root_named;
 mod package;
 mod pam;
 mod paths;

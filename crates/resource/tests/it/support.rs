@@ -771,7 +771,7 @@ pub fn resource(yaml: &str) -> Resource {
 /// Asks in rounds, as `host` does, until nothing new is asked.
 pub fn observe(resource: &Resource, host: &Host) -> Answers {
     let mut answers = Answers::default();
-    for _ in 0..4 {
+    for _ in 0..6 {
         let new: Vec<Probe> = resource
             .probes(&answers)
             .into_iter()
@@ -788,7 +788,7 @@ pub fn observe(resource: &Resource, host: &Host) -> Answers {
     let left = resource.probes(&answers);
     assert!(
         left.iter().all(|probe| answers.contains(probe)),
-        "still asking after four rounds: {left:?}"
+        "still asking after six rounds: {left:?}"
     );
     answers
 }

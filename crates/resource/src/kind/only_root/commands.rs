@@ -463,7 +463,7 @@ fn leads_elsewhere(target: &Blob) -> bool {
 }
 
 impl Places {
-    fn add(&mut self, programs: BTreeSet<(HostPath, bool)>) {
+    pub(super) fn add(&mut self, programs: BTreeSet<(HostPath, bool)>) {
         for (path, below) in programs {
             // Who makes what is not there yet decides what it is.
             if let (Some(directory), false) = (path.parent(), below) {
@@ -520,7 +520,7 @@ impl Places {
         }
     }
 
-    fn text(&mut self, path: &HostPath, seen: &Answers) -> Option<String> {
+    pub(super) fn text(&mut self, path: &HostPath, seen: &Answers) -> Option<String> {
         self.probes.push(Probe::file(path.clone()));
         match seen.file(path) {
             Seen::Known(file) => {

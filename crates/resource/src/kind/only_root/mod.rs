@@ -2,6 +2,7 @@
 //! links among them lead to, and each directory above, by owner, group, mode and ACL.
 
 mod commands;
+mod named;
 mod readers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@ use model::{HostPath, Probe};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Place, commands};
+use super::{Place, commands, named};
 use crate::kind::includes::{self, Include};
 use crate::kind::pam_stack;
 use crate::kind::rsyslog::config as rsyslog;
@@ -20,11 +20,13 @@ use crate::{Answers, Seen};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reader {
-    /// The configuration of sshd: `sshd_config` and all that it includes.
+    /// The configuration of sshd: `sshd_config` and all that it includes, and the files and programs
+    /// that this names: `TrustedUserCAKeys`, `RevokedKeys`, `AuthorizedKeysCommand`, `ForceCommand`,
+    /// `Banner` and their like, and where root's own keys and principals are looked for.
     Sshd,
     /// The private keys that sshd's `HostKey` names.
     SshdHostKeys,
-    /// The public keys beside these.
+    /// The public keys beside these, and the certificates that `HostCertificate` names.
     SshdPublicKeys,
     /// The rules of sudo: `sudoers` and all that it includes, and `sudo.conf`.
     Sudo,
@@ -51,6 +53,14 @@ pub enum Reader {
     /// The modules of PAM, and what the files of its services name by its whole path: modules, programs
     /// of `pam_exec`, and files that are included from elsewhere.
     Pam,
+    /// The keys that apt's sources name (`signed-by`), the files and directories that `Dir::Etc` names
+    /// in apt's settings, and the programs that these have root run (`DPkg::Pre-Invoke`).
+    Apt,
+    /// The log files that rsyslog's rules name, wherever they lie, and their older parts.
+    RsyslogLogs,
+    /// What sessions of root read from root's home: the files with which shells begin and end, `.ssh`,
+    /// and those of editors and other programs that name commands.
+    RootSessions,
 }
 
 impl Reader {
@@ -81,6 +91,9 @@ impl Reader {
             Self::UdevCommands => "udev_commands",
             Self::DbusCommands => "dbus_commands",
             Self::Pam => "pam",
+            Self::Apt => "apt",
+            Self::RsyslogLogs => "rsyslog_logs",
+            Self::RootSessions => "root_sessions",
         }
     }
 }
@@ -99,13 +112,13 @@ pub struct Places {
 }
 
 impl Places {
-    fn one(&mut self, path: HostPath) {
+    pub(super) fn one(&mut self, path: HostPath) {
         self.places.push(Place { path, below: false });
     }
 
     /// What is read in order to know what is read: these files, and the names in these
     /// directories.
-    fn of_probes(probes: Vec<Probe>, hidden: Option<Reason>) -> Self {
+    pub(super) fn of_probes(probes: Vec<Probe>, hidden: Option<Reason>) -> Self {
         let mut found = Self::default();
         for probe in &probes {
             if let Probe::File { path, .. } | Probe::Dir { path } = probe {
@@ -122,10 +135,7 @@ impl Places {
 
 pub fn places(reader: Reader, seen: &Answers) -> Places {
     match reader {
-        Reader::Sshd => {
-            let (config, probes) = config::read(seen);
-            Places::of_probes(probes, config.hidden().cloned())
-        }
+        Reader::Sshd => named::of_sshd(seen),
         Reader::Sudo => {
             let (rules, probes) = sudoers::read(seen);
             // A line that is not understood hides no file.
@@ -135,9 +145,18 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
             found
         }
         Reader::SshdHostKeys => host_keys(seen, |path| Some(path.clone())),
-        Reader::SshdPublicKeys => host_keys(seen, |path| {
-            HostPath::from_bytes(&[path.as_bytes(), b".pub"].concat()).ok()
-        }),
+        Reader::SshdPublicKeys => {
+            let mut found = host_keys(seen, |path| {
+                HostPath::from_bytes(&[path.as_bytes(), b".pub"].concat()).ok()
+            });
+            let (config, _) = config::read(seen);
+            let lines = config.lines_of("hostcertificate");
+            let names = lines.filter_map(|line| line.args.first());
+            for path in names.filter_map(|name| HostPath::from_bytes(name.as_bytes()).ok()) {
+                found.one(path);
+            }
+            found
+        }
         Reader::Loader => loader(seen),
         Reader::Rsyslog => {
             let read = rsyslog::read(seen);
@@ -150,6 +169,9 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
         Reader::UdevCommands => commands::of_udev(seen),
         Reader::DbusCommands => commands::of_dbus(seen),
         Reader::Pam => pam(seen),
+        Reader::Apt => named::of_apt(seen),
+        Reader::RsyslogLogs => named::logs_of_rsyslog(seen),
+        Reader::RootSessions => named::of_root_sessions(seen),
     }
 }
 

@@ -306,12 +306,44 @@ fn files_of(statements: &[Statement]) -> Vec<(Source, Mode)> {
     files
 }
 
-/// `SELECTOR /path`, `SELECTOR -/path`, `SELECTOR ?template`, also after `&` and `then`.
 fn is_old_file(text: &str) -> bool {
-    !text.starts_with('$')
-        && !OBJECTS.iter().any(|word| find_object(text, word).is_some())
-        && text.split_whitespace().skip(1).any(|word| {
-            let word = word.strip_prefix('-').unwrap_or(word);
-            word.starts_with(['/', '?']) && word.len() > 1
-        })
+    old_files(text).next().is_some()
+}
+
+/// `SELECTOR /path`, `SELECTOR -/path`, `SELECTOR ?template`, also after `&` and `then`.
+fn old_files(text: &str) -> impl Iterator<Item = &str> {
+    let is_old =
+        !text.starts_with('$') && !OBJECTS.iter().any(|word| find_object(text, word).is_some());
+    let words = text.split_whitespace().skip(1).filter(move |_| is_old);
+    words
+        .map(|word| word.strip_prefix('-').unwrap_or(word))
+        .filter(|word| word.starts_with(['/', '?']) && word.len() > 1)
+}
+
+/// The names of the files that are declared; one that a template makes has none.
+pub fn names_of_files(lines: &[(SourceLine, String)]) -> Vec<String> {
+    let mut names = Vec::new();
+    for statement in statements(lines) {
+        let text = statement.text.trim();
+        if let Some(arguments) = find_object(text, "action") {
+            let is_file = argument(arguments, "type").is_some_and(|name| name.ends_with("omfile"));
+            names.extend(
+                argument(arguments, "file")
+                    .filter(|_| is_file)
+                    .map(str::to_owned),
+            );
+        } else if let Some(channel) = strip_word(text, "$outchannel") {
+            // `$outchannel NAME,FILE,SIZE,COMMAND`
+            names.extend(channel.split(',').nth(1).map(|name| name.trim().to_owned()));
+        } else {
+            // A template's name may follow.
+            let files = old_files(text).map(|word| word.split(';').next().unwrap_or_default());
+            names.extend(
+                files
+                    .filter(|name| name.starts_with('/'))
+                    .map(str::to_owned),
+            );
+        }
+    }
+    names
 }

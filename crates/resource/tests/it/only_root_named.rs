@@ -1,0 +1,316 @@
+//! `only_root`: files elsewhere that a program's own configuration names.
+
+use resource::Judgement;
+
+use crate::support::{Host, fix, judge, path, words};
+
+const MAIN: &str = "/etc/ssh/sshd_config";
+
+/// Somebody else's file is found and given back; root's own is no finding.
+fn check(want: &str, host: &Host, file: &str) {
+    let with = |owner: &str| host.clone().file_as(file, "x", 0o644, owner, owner);
+    let good = words(&judge(want, &with("root")));
+    assert!(!good.starts_with("drift"), "{file}: {good}");
+    let bad = words(&judge(want, &with("bob")));
+    assert!(
+        bad.contains("owner bob") && bad.contains(&format!("@ {file}")),
+        "{file}: {bad}"
+    );
+    let (_, after) = fix(want, &with("bob"));
+    assert_eq!(after.nodes[&path(file)].owner, "root", "{file}");
+}
+
+/// `chown bob /srv/ca.pub`, and bob signs in as root.
+#[test]
+fn files_that_sshd_names_count() {
+    let want = "only_root: {read_by: sshd}";
+    let with = |line: &str| {
+        Host::new()
+            .file(MAIN, "Include /etc/ssh/sshd_config.d/*.conf\n")
+            .file("/etc/ssh/sshd_config.d/x.conf", &format!("{line}\n"))
+    };
+    for (line, file) in [
+        ("TrustedUserCAKeys /srv/ca.pub", "/srv/ca.pub"),
+        ("TrustedUserCAKeys srv/ca.pub", "/srv/ca.pub"),
+        (
+            "Match User ana\nTrustedUserCAKeys /srv/ca.pub",
+            "/srv/ca.pub",
+        ),
+        ("Include /opt/more.conf", "/opt/more.conf"),
+        ("RevokedKeys /srv/krl", "/srv/krl"),
+        ("Banner /srv/banner", "/srv/banner"),
+        (
+            "AuthorizedPrincipalsFile /srv/principals",
+            "/srv/principals",
+        ),
+        ("AuthorizedPrincipalsFile /srv/p/%u", "/srv/p/root"),
+        ("AuthorizedPrincipalsFile .principals", "/root/.principals"),
+        ("AuthorizedKeysFile /srv/k/%u-%U%%", "/srv/k/root-0%"),
+        (
+            "Match Address 10.0.0.0/8\nAuthorizedKeysFile %h/keys",
+            "/root/keys",
+        ),
+        ("AuthorizedKeysCommand /opt/keys %u", "/opt/keys"),
+        (
+            "AuthorizedKeysCommand /usr/bin/python3 /opt/keys.py %u",
+            "/opt/keys.py",
+        ),
+        ("AuthorizedPrincipalsCommand /opt/who", "/opt/who"),
+        ("ForceCommand /opt/menu", "/opt/menu"),
+        ("Subsystem sftp /opt/sftp -l INFO", "/opt/sftp"),
+        ("SecurityKeyProvider /opt/sk.so", "/opt/sk.so"),
+        ("", "/root/.ssh/authorized_keys"),
+        ("", "/etc/ssh/sshrc"),
+        ("", "/etc/ssh/moduli"),
+    ] {
+        check(want, &with(line), file);
+    }
+    // What sshd does not read, and what is an ordinary account's own, does not count.
+    for (line, file) in [
+        (
+            "TrustedUserCAKeys none\nTrustedUserCAKeys /srv/ca.pub",
+            "/srv/ca.pub",
+        ),
+        (
+            "Match User ana\nForceCommand /home/ana/menu",
+            "/home/ana/menu",
+        ),
+        (
+            "Match User ana\nAuthorizedKeysFile /home/ana/keys",
+            "/home/ana/keys",
+        ),
+        ("AuthorizedKeysFile /srv/k/%u", "/srv/k/ana"),
+        ("AuthorizedKeysFile none", "/root/.ssh/authorized_keys"),
+        ("#TrustedUserCAKeys /srv/ca.pub", "/srv/ca.pub"),
+    ] {
+        let host = with(line).file_as(file, "x", 0o644, "ana", "ana");
+        let said = words(&judge(want, &host));
+        assert!(said.starts_with("ok"), "{line}: {said}");
+    }
+    // Who may make what is not there yet decides what it says, and a link is followed.
+    let host = with("TrustedUserCAKeys /srv/ca/ca.pub").dir_as("/srv/ca", 0o755, "bob", "bob");
+    let said = words(&judge(want, &host));
+    assert!(
+        said.contains("owner bob") && said.contains("@ /srv/ca"),
+        "{said}"
+    );
+    let host = with("TrustedUserCAKeys /srv/ca.pub")
+        .link("/srv/ca.pub", "/home/bob/ca.pub")
+        .file_as("/home/bob/ca.pub", "x", 0o644, "bob", "bob");
+    let said = words(&judge(want, &host));
+    assert!(said.contains("@ /home/bob/ca.pub"), "{said}");
+    // The command line counts as well.
+    let host = with("").file(
+        "/etc/default/ssh",
+        "SSHD_OPTS=\"-o TrustedUserCAKeys=/srv/ca.pub\"\n",
+    );
+    check(want, &host, "/srv/ca.pub");
+}
+
+#[test]
+fn certificates_of_the_host_count() {
+    let host = Host::new().file(MAIN, "HostCertificate /srv/host-cert.pub\n");
+    check(
+        "only_root: {read_by: sshd_public_keys}",
+        &host,
+        "/srv/host-cert.pub",
+    );
+}
+
+/// Who owns the key decides what apt trusts.
+#[test]
+fn keys_and_programs_that_apt_names_count() {
+    let want = "only_root: {read_by: apt}";
+    let list = "/etc/apt/sources.list.d/x.list";
+    let stanzas = "/etc/apt/sources.list.d/x.sources";
+    let conf = "/etc/apt/apt.conf.d/90x";
+    for (at, text, file) in [
+        (
+            list,
+            "deb [signed-by=/srv/k.gpg] http://x.example/ y main\n",
+            "/srv/k.gpg",
+        ),
+        (
+            list,
+            "deb [signed-by=/srv/a.gpg,/srv/k.gpg] http://x.example/ y main\n",
+            "/srv/k.gpg",
+        ),
+        (
+            "/etc/apt/sources.list",
+            "deb [signed-by=/srv/k.asc] http://x.example/ y main\n",
+            "/srv/k.asc",
+        ),
+        (
+            stanzas,
+            "Types: deb\nURIs: http://x.example/\nSuites: y\nComponents: main\nSigned-By: /srv/k.gpg\n",
+            "/srv/k.gpg",
+        ),
+        (
+            conf,
+            "Dir::Etc::trusted \"/srv/trusted.gpg\";\n",
+            "/srv/trusted.gpg",
+        ),
+        (
+            conf,
+            "Dir { Etc { trustedparts \"/srv/keys\"; } }\n",
+            "/srv/keys/k.gpg",
+        ),
+        (
+            conf,
+            "Dir::Etc::sourceparts \"/srv/lists\";\n",
+            "/srv/lists/x.list",
+        ),
+        (
+            conf,
+            "DPkg::Post-Invoke { \"/opt/after || true\"; };\n",
+            "/opt/after",
+        ),
+        (
+            conf,
+            "APT::Update::Post-Invoke-Success:: \"if /opt/after; then true; fi\";\n",
+            "/opt/after",
+        ),
+    ] {
+        let host = Host::new().file(at, text);
+        check_if_read(want, &host, file);
+    }
+    // Read with its sources, wherever that is.
+    let host = Host::new()
+        .file(conf, "Dir::Etc::sourceparts \"/srv/lists\";\n")
+        .file(
+            "/srv/lists/x.list",
+            "deb [signed-by=/srv/k.gpg] http://x.example/ y main\n",
+        );
+    check(want, &host, "/srv/k.gpg");
+    // A source that is off, and a key that stands in the file itself.
+    for (at, text) in [
+        (
+            list,
+            "# deb [signed-by=/srv/k.gpg] http://x.example/ y main\n",
+        ),
+        (
+            stanzas,
+            "Enabled: no\nTypes: deb\nURIs: http://x.example/\nSuites: y\nComponents: main\nSigned-By: /srv/k.gpg\n",
+        ),
+        (
+            stanzas,
+            "Types: deb\nURIs: http://x.example/\nSuites: y\nComponents: main\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n /srv/k.gpg\n -----END PGP PUBLIC KEY BLOCK-----\n",
+        ),
+    ] {
+        let host = Host::new()
+            .file(at, text)
+            .file_as("/srv/k.gpg", "x", 0o644, "bob", "bob");
+        let said = words(&judge(want, &host));
+        assert!(said.starts_with("n/a"), "{text}: {said}");
+    }
+    // A list that apt would not read hides what it names.
+    let host = Host::new().file(list, "deb [signed-by\n");
+    assert!(matches!(judge(want, &host), Judgement::Unknown(_)));
+}
+
+/// The same, of a file whose text may be read itself.
+fn check_if_read(want: &str, host: &Host, file: &str) {
+    let text = if file.ends_with(".list") {
+        "# nothing yet\n"
+    } else {
+        "x"
+    };
+    let host = host.clone().file_as(file, text, 0o644, "bob", "bob");
+    let said = words(&judge(want, &host));
+    assert!(
+        said.contains("owner bob") && said.contains(&format!("@ {file}")),
+        "{file}: {said}"
+    );
+    let (_, after) = fix(want, &host);
+    assert_eq!(after.nodes[&path(file)].owner, "root", "{file}");
+}
+
+/// `auth.* /var/log/bobs.log`
+#[test]
+fn logs_that_rsyslog_names_count() {
+    let want = "only_root: {read_by: rsyslog_logs, writers: [syslog], readers: [adm, syslog]}";
+    for (line, log) in [
+        ("auth.* /var/log/bobs.log", "/var/log/bobs.log"),
+        ("auth.* /var/log/bobs.log", "/var/log/bobs.log.1"),
+        ("auth.* /var/log/bobs.log", "/var/log/bobs.log.2.gz"),
+        ("auth.* /var/log/bobs.log", "/var/log/bobs.log-20260101"),
+        (
+            "auth.* -/srv/log/bobs.log;RSYSLOG_FileFormat",
+            "/srv/log/bobs.log",
+        ),
+        (
+            "if $programname == 'x' then /srv/x.log\n& stop",
+            "/srv/x.log",
+        ),
+        (
+            "*.* action(type=\"omfile\" file=\"/srv/x.log\")",
+            "/srv/x.log",
+        ),
+        (
+            "action(type=\"omfile\"\n  file=\"/srv/x.log\")",
+            "/srv/x.log",
+        ),
+        ("$outchannel x,/srv/x.log,1000,/bin/true", "/srv/x.log"),
+    ] {
+        let host = Host::new()
+            .file(
+                "/etc/rsyslog.conf",
+                "$IncludeConfig /etc/rsyslog.d/*.conf\n",
+            )
+            .file("/etc/rsyslog.d/x.conf", &format!("{line}\n"));
+        let with = |mode, owner, group| host.clone().file_as(log, "", mode, owner, group);
+        for (bad, observed) in [
+            (with(0o640, "bob", "adm"), "owner bob"),
+            (
+                with(0o666, "root", "adm"),
+                "everyone may write, everyone may read",
+            ),
+        ] {
+            let said = words(&judge(want, &bad));
+            assert!(
+                said.contains(observed) && said.contains(&format!("@ {log}")),
+                "{line}: {said}"
+            );
+            let (_, after) = fix(want, &bad);
+            let node = &after.nodes[&path(log)];
+            assert_eq!(
+                (node.mode, &*node.owner, &*node.group),
+                (0o640, "root", "adm"),
+                "{line}"
+            );
+        }
+        let said = words(&judge(want, &with(0o640, "root", "adm")));
+        assert!(said.starts_with("ok"), "{line}: {said}");
+    }
+    // Another file beside a log, a terminal, and a template's files.
+    let host = Host::new()
+        .file(
+            "/etc/rsyslog.conf",
+            "auth.* /srv/x.log\n*.emerg /dev/console\nauth.* ?Each\n",
+        )
+        .file_as("/srv/x.logger", "", 0o666, "bob", "bob");
+    assert!(words(&judge(want, &host)).starts_with("n/a"));
+}
+
+#[test]
+fn what_sessions_of_root_read_counts() {
+    let want = "only_root: {read_by: root_sessions}";
+    for file in [
+        "/root/.bashrc",
+        "/root/.profile",
+        "/root/.bash_login",
+        "/root/.bash_logout",
+        "/root/.ssh/config",
+        "/root/.ssh/rc",
+        "/root/.ssh/authorized_keys",
+        "/root/.vimrc",
+        "/root/.config/systemd/user/x.service",
+    ] {
+        check(want, &Host::new().dir("/root"), file);
+    }
+    let host = Host::new().file_as("/root/notes", "x", 0o666, "bob", "bob");
+    assert!(words(&judge(want, &host)).starts_with("ok"));
+    let host = Host::new().dir_as("/root", 0o770, "root", "staff");
+    let said = words(&judge(want, &host));
+    assert!(said.contains("group staff may write"), "{said}");
+}
