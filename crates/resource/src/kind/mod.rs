@@ -22,6 +22,7 @@ pub mod login_setting;
 pub mod mount_option;
 pub mod mount_point;
 pub mod name_list;
+mod old_fix;
 pub mod only_root;
 pub mod package;
 pub mod packaged_rights;

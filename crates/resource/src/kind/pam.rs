@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::pam_guard::{Guard, guard};
 use super::pam_stack::{self, Entry, Stack};
-use super::pwquality_files;
+use super::{old_fix, pwquality_files};
 use crate::syntax::Case;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, Phase, Seen, Syntax};
 
@@ -154,6 +154,7 @@ impl Kind for Pam {
             probes.extend(self.named_files(&stack.entries).map(Probe::file));
         }
         if self.module == PamModule::Faillock {
+            probes.push(old_fix::probe());
             let (services, _, more) = pam_stack::services(seen);
             probes.extend(more);
             for service in services {
@@ -190,6 +191,9 @@ impl Kind for Pam {
             .flat_map(|(facility, stack)| stack.misled(facility))
             .map(|misled| self.refused_success(&misled, seen))
             .collect();
+        if drifts.is_empty() && self.module == PamModule::Faillock {
+            drifts.extend(old_fix::refused_later(seen));
+        }
         if !drifts.is_empty() {
             // Whatever else is wanted: first, people sign in again.
             return Judgement::Drift(drifts);
@@ -343,7 +347,7 @@ fn auth_calls<'a>(stacks: &'a [(&str, Stack)]) -> Vec<&'a Entry> {
 }
 
 /// The calls of a text that includes nothing.
-fn calls_of(text: &str) -> Option<Vec<Entry>> {
+pub(super) fn calls_of(text: &str) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     for line in pam_stack::lines(text) {
         match line.what {

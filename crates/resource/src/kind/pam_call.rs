@@ -56,6 +56,46 @@ pub fn turn_on(text: &str, module: PamModule, extra: &str) -> Option<String> {
     Some(stack.text())
 }
 
+/// How the first of the blocks begins that pam-auth-update(8) writes.
+const HEADER: &str = "# here are the per-package modules";
+
+/// A word of a line that pam-auth-update(8) would write anew.
+pub struct Anew {
+    pub line: u32,
+    /// The whole line as it is.
+    pub old: String,
+    pub from: usize,
+    pub to: usize,
+    pub instead: String,
+}
+
+/// The jumps that pam-auth-update(8) would write anew as they are not now: of its own modules to
+/// what follows `pam_deny.so`, lines by hand between them not counted. None where the file is not
+/// of the form that it makes. `saved`: its own record of the modules, `/var/lib/pam/auth`.
+pub fn jumps_made_anew(text: &str, saved: Option<&str>) -> Option<Vec<Anew>> {
+    let stack = Stack::of(text)?;
+    let managed = stack.managed(saved)?;
+    let mut anew = Vec::new();
+    for (place, at) in managed.iter().enumerate() {
+        let (number, call) = &stack.calls[*at];
+        let over = managed.len() - place;
+        let Some(jump) = call.success_jump().filter(|jump| *jump != over) else {
+            continue;
+        };
+        let line = &stack.lines[*number];
+        let word = format!("success={jump}");
+        let from = line.find(&word)?;
+        anew.push(Anew {
+            line: u32::try_from(number + 1).ok()?,
+            old: line.clone(),
+            from,
+            to: from + word.len(),
+            instead: format!("success={over}"),
+        });
+    }
+    Some(anew)
+}
+
 /// Modules that ask for the new password.
 const ASKING: [&str; 5] = [
     "pam_cracklib.so",
@@ -109,7 +149,7 @@ impl Stack {
         let first = self.calls.first().map_or(0, |(at, _)| *at);
         let header = self.lines[..first]
             .iter()
-            .position(|line| line.starts_with("# here are the per-package modules"));
+            .position(|line| line.starts_with(HEADER));
         self.insert(header.unwrap_or(first), line);
     }
 
@@ -126,6 +166,24 @@ impl Stack {
         {
             self.calls.insert(at, (number, call.clone()));
         }
+    }
+
+    /// What pam-auth-update(8) counts: the calls of its first block, up to `pam_deny.so`.
+    fn managed(&self, saved: Option<&str>) -> Option<Vec<usize>> {
+        let header = self
+            .lines
+            .iter()
+            .position(|line| line.starts_with(HEADER))?;
+        let deny = self.find(|call| call.module == "pam_deny.so")?;
+        let is_managed = |call: &Call| match saved {
+            Some(saved) => saved.contains(&call.module),
+            None => call.module != PamModule::Faillock.file() && call.module != "pam_permit.so",
+        };
+        let places = (0..deny).filter(|at| {
+            let (number, call) = &self.calls[*at];
+            *number > header && is_managed(call)
+        });
+        Some(places.collect())
     }
 
     fn refuses_success(&self) -> bool {

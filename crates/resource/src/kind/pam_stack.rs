@@ -87,7 +87,7 @@ pub fn misled(calls: &[&Call]) -> Vec<(usize, usize)> {
 
 impl Call {
     /// `success=N` of a control in brackets (pam.d(5)): the next N modules are jumped over.
-    fn success_jump(&self) -> Option<usize> {
+    pub fn success_jump(&self) -> Option<usize> {
         let inner = self.control.strip_prefix('[')?.strip_suffix(']')?;
         let mut words = inner.split_whitespace();
         words.find_map(|word| word.strip_prefix("success=")?.parse().ok())

@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::pam::{Pam, PamModule};
-use super::pam_stack;
+use super::{old_fix, pam_stack};
 use crate::{Answers, Drift, Judgement, Kind, Phase};
 
 /// A right password is accepted: no success in the stack of a service (pam.d(5)) jumps onto a
-/// module that always fails. An older version of Steadfast left a stack in which pam-auth-update(8)
-/// later made it so, and then nobody signs in, with sudo and su neither.
+/// module that always fails, nor will once pam-auth-update(8) has written its jumps anew, as it does
+/// with any package of PAM modules. An older version of Steadfast left a stack in which it does, and
+/// then nobody signs in, with sudo and su neither.
 ///
 /// The fix mends the jumps where pam_faillock(8) stands among them.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -41,11 +42,14 @@ impl Kind for PasswordAccepted {
 
     fn judge(&self, seen: &Answers) -> Judgement {
         let (stack, _) = pam_stack::read(seen, &self.service);
-        let drifts: Vec<Drift> = stack
+        let mut drifts: Vec<Drift> = stack
             .misled("auth")
             .iter()
             .map(|misled| FAILLOCK.refused_success(misled, seen))
             .collect();
+        if drifts.is_empty() && self.service == old_fix::SERVICE {
+            drifts.extend(old_fix::refused_later(seen));
+        }
         match (drifts.is_empty(), &stack.hidden) {
             (false, _) => Judgement::Drift(drifts),
             (true, Some(Reason::Unavailable { what })) => Judgement::NotApplicable(what.clone()),

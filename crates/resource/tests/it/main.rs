@@ -16,6 +16,7 @@ mod only_root;
 mod only_root_named;
 mod package;
 mod pam;
+mod pam_old_fix;
 mod paths;
 mod rsyslog;
 mod service;

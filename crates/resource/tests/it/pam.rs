@@ -5,7 +5,7 @@ use resource::Judgement;
 
 use crate::support::{Host, check, fix, judge, refused, words};
 
-const AUTH: &str = "\
+pub const AUTH: &str = "\
 # managed by pam-auth-update
 # here are the per-package modules (the \"Primary\" block)
 auth\t[success=1 default=ignore]\tpam_unix.so nullok
@@ -419,7 +419,7 @@ auth\trequired\t\t\tpam_permit.so
 }
 
 /// A host on which faillock is on, with these lines of `auth`.
-fn with_auth(auth: &str) -> Host {
+pub fn with_auth(auth: &str) -> Host {
     host().file("/etc/pam.d/common-auth", auth).file(
         "/etc/pam.d/common-account",
         &format!("account required pam_faillock.so\n{ACCOUNT}"),

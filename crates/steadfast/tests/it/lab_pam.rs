@@ -79,6 +79,47 @@ auth\trequired\t\t\tpam_permit.so
 # end of pam-auth-update config
 ";
 
+/// What an older version wrote into the stack, before pam-auth-update has met it.
+const NOT_YET_LOCKED_OUT: &str = "\
+auth\trequired\t\t\tpam_faillock.so preauth
+# here are the per-package modules (the \"Primary\" block)
+auth\t[success=2 default=ignore]\tpam_unix.so nullok
+# here's the fallback if no module succeeds
+auth\t[default=die]\t\t\tpam_faillock.so authfail
+auth\trequisite\t\t\tpam_deny.so
+auth\trequired\t\t\tpam_permit.so
+# and here are more per-package modules (the \"Additional\" block)
+# end of pam-auth-update config
+";
+
+/// Found while people still sign in, and pam-auth-update then locks nobody out.
+#[test]
+fn a_host_that_the_old_fix_will_lock_is_brought_over() {
+    let Some(host) = Host::on(Release::Bookworm, Options::default()) else {
+        return;
+    };
+    host.shell("useradd -m ana && useradd -m bob && echo bob:right | chpasswd");
+    host.write("/etc/pam.d/common-auth", NOT_YET_LOCKED_OUT);
+    assert!(enters(&host, "right"), "nobody is locked out yet");
+    let rule = [
+        "--baseline",
+        "debian",
+        "--rule",
+        "authentication-right-password",
+    ];
+    let audit = [&["audit"][..], &rule[..]].concat();
+    host.steadfast(&audit)
+        .expect(1, &["critical", "as soon as pam-auth-update runs"]);
+    let apply = [&["apply"][..], &rule[..], &["--yes", "--detach"][..]].concat();
+    host.steadfast(&apply).expect(0, &[]);
+    host.steadfast(&["confirm", "--unproven"]).expect(0, &[]);
+    expect_right_passwords_only(&host, "mended");
+    host.steadfast(&audit).expect(0, &[]);
+    host.shell("DEBIAN_FRONTEND=noninteractive pam-auth-update --package");
+    expect_right_passwords_only(&host, "after pam-auth-update");
+    host.steadfast(&audit).expect(0, &[]);
+}
+
 #[test]
 fn a_host_that_the_old_fix_locked_is_brought_over() {
     let Some(host) = Host::on(Release::Bookworm, Options::default()) else {
