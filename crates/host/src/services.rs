@@ -17,18 +17,31 @@ const PASSWD: &str = "/etc/passwd";
 /// Of a large host.
 const PASSWD_BYTES: u64 = 16 << 20;
 /// Where only programs write, and nothing that is not made again.
-const PROGRAMS: [&str; 3] = ["/run", "/var/cache", "/var/log"];
+const PROGRAMS: [&str; 2] = ["/run", "/var/cache"];
+/// Where people leave notes, too.
+const LOGS: &str = "/var/log";
 /// Deeper than this no service keeps its data.
 const MOST_DEPTH: usize = 64;
 
 /// What the services of the packages of a change are known by.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    /// Accounts of the system that the change made, and as which its units run.
+    /// Accounts of the system that the change made, or as which its units run.
     users: BTreeSet<u32>,
+    /// Those of them that the host did not have before. Another, such as `www-data`, people give
+    /// their own files to.
+    own: BTreeSet<u32>,
     /// Where systemd has its units keep what they write.
-    directories: Vec<HostPath>,
+    directories: Vec<Directory>,
     running: OfUnits,
+}
+
+/// A directory that systemd makes for a unit.
+#[derive(Debug)]
+struct Directory {
+    path: HostPath,
+    /// So does its unit run, which writes as people do.
+    is_of_root: bool,
 }
 
 impl Services {
@@ -45,9 +58,9 @@ impl Services {
         let passwd = images.iter().find(|image| image.path == path);
         let before = passwd.and_then(|image| stored(&image.before));
         let left = passwd.and_then(|image| image.after.as_ref().and_then(stored));
+        let before = before.map(|before| numbers(&before));
         let mut users = BTreeSet::new();
-        if let Some(before) = before {
-            let before = numbers(&before);
+        if let Some(before) = &before {
             let left = left.map(|left| numbers(&left));
             let is_made = |name: &String| {
                 !before.contains_key(name)
@@ -64,8 +77,14 @@ impl Services {
         let running = of_units(&units.iter().map(|unit| unit.name.clone()).collect());
         users.extend(&running.users);
         users.retain(|user| is_of_the_system(*user));
-        let directories = units.into_iter().flat_map(|unit| unit.directories);
+        let known: BTreeSet<u32> = before.unwrap_or(now).into_values().collect();
+        let directories = units.into_iter().flat_map(|unit| {
+            let is_of_root = unit.is_of_root;
+            let paths = unit.directories.into_iter();
+            paths.map(move |path| Directory { path, is_of_root })
+        });
         Self {
+            own: users.difference(&known).copied().collect(),
             users,
             directories: directories.collect(),
             running,
@@ -77,11 +96,28 @@ impl Services {
         if is_peoples(path) {
             return false;
         }
-        let is_owned = || {
-            let there = path.as_path().symlink_metadata();
-            there.is_ok_and(|there| self.users.contains(&there.uid()))
-        };
-        self.is_place_of_programs(path) || self.running.open.contains(path.as_path()) || is_owned()
+        let owner = owner_of(path);
+        self.is_place_of_programs(path)
+            || self.running.open.contains(path.as_path())
+            || owner.is_some_and(|owner| {
+                let is_kept_for = |directory: &&Directory| path.is_within(&directory.path);
+                let mut kept_for = self.directories.iter().filter(is_kept_for);
+                self.own.contains(&owner)
+                    || self.users.contains(&owner) && path.is_within(&HostPath::literal(LOGS))
+                    || kept_for.any(|directory| match directory.is_of_root {
+                        true => owner == 0,
+                        false => self.users.contains(&owner),
+                    })
+            })
+    }
+
+    /// Has one of them written to this since the change left it to its account? No owner but an
+    /// account of the services can have been left so.
+    pub(crate) fn has_changed(&self, path: &HostPath, left: &Node) -> bool {
+        let left = left.attributes().map(|left| left.uid);
+        let is_as_left = left.is_some() && owner_of(path) == left;
+        let is_own = is_as_left && left.is_some_and(|left| self.users.contains(&left));
+        !is_peoples(path) && (self.is_its(path) || is_own)
     }
 
     /// Was this, with all that lies in it?
@@ -118,10 +154,13 @@ impl Services {
             let mut names = path.as_bytes().split(|byte| *byte == b'/');
             path.is_within(&HostPath::literal("/usr")) && names.any(|name| name == b"__pycache__")
         };
-        tops.any(|top| path.is_within(&top))
-            || self.directories.iter().any(|top| path.is_within(top))
-            || is_compiled()
+        tops.any(|top| path.is_within(&top)) || is_compiled()
     }
+}
+
+fn owner_of(path: &HostPath) -> Option<u32> {
+    let there = path.as_path().symlink_metadata();
+    there.ok().map(|there| there.uid())
 }
 
 /// Numbers that are given to people's accounts begin at 1000, and those of systemd's own for services
@@ -138,7 +177,11 @@ mod tests {
     fn what_no_service_is_known_to_have_written_is_somebodys() {
         let services = Services {
             users: [104].into(),
-            directories: vec![HostPath::literal("/var/lib/grafana")],
+            own: [104].into(),
+            directories: vec![Directory {
+                path: HostPath::literal("/var/lib/grafana"),
+                is_of_root: true,
+            }],
             running: OfUnits {
                 open: ["/proc/self/stat".into()].into(),
                 ..OfUnits::default()

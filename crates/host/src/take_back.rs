@@ -185,14 +185,12 @@ pub fn take_back(
         failed.extend(put_paths_back(
             context, action, record, mine, &mut done, sink, &mut note,
         ));
-        if !packages_first && !action.effect.is_activation() {
-            match take_kept_back(context, plan, action, record) {
-                Ok(not_run) => outcome.unseen.extend(not_run),
-                Err(error) => {
-                    note(&error);
-                    failed.push(format!("{}: {error}", action.id));
-                }
-            }
+        if !packages_first
+            && !action.effect.is_activation()
+            && let Err(error) = take_kept_back(context, plan, action, record)
+        {
+            note(&error);
+            failed.push(format!("{}: {error}", action.id));
         }
         if failed.is_empty() {
             record.state = ActionState::TakenBack;
@@ -281,17 +279,17 @@ pub fn tidy(context: &Context<'_>, images: &[Imaged]) -> Result<(), act::ActErro
     Ok(())
 }
 
-/// An action that was begun, or failed, may have done nothing: what was kept tells.
-/// What puts back what is in no file. Says what was not done, where that is right.
+/// Puts back what is in no file. An action that was begun, or failed, may have done nothing: what was
+/// kept tells.
 fn take_kept_back(
     context: &Context<'_>,
     plan: &Plan,
     action: &Action,
     record: &mut ActionRecord,
-) -> Result<Option<String>, act::ActError> {
+) -> Result<(), act::ActError> {
     match (&record.kept, &record.state) {
         // It is not known whether a command ran; its way back is only right after it did.
-        (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(None),
+        (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(()),
         // `createdb` that failed since the database is there already has made nothing that its
         // `dropdb` could take back.
         (Kept::Effect(back), ActionState::Failed { .. } | ActionState::Begun)
@@ -301,10 +299,11 @@ fn take_kept_back(
                 back,
                 "its command failed or was cut off, and what is there may not be its work",
             );
-            record.kept = Kept::Nothing;
-            Ok(Some(not_run))
+            // For as long as the change is known: nothing that is done later has looked at it.
+            record.kept = Kept::Unseen { said: not_run };
+            Ok(())
         }
-        (kept, _) => act::take_back(context, kept).map(|()| None),
+        (kept, _) => act::take_back(context, kept),
     }
 }
 
@@ -929,6 +928,7 @@ fn check(
 fn called(record: &ActionRecord) -> String {
     match &record.kept {
         Kept::Effect(back) => format!("{} was run", checked::way_back(back)),
+        Kept::Unseen { said } => said.clone(),
         Kept::Told { name, .. } | Kept::Unit { name, .. } => name.clone(),
         Kept::Upgrade { ran, .. } => format!("services of packages: {}", ran.join(", ")),
         _ => format!("{} was told to go back", record.id),

@@ -324,7 +324,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
             stopped: None,
             ended: BTreeSet::new(),
         },
-        Kept::Nothing | Kept::Irreversible { .. } => kept.clone(),
+        Kept::Nothing | Kept::Unseen { .. } | Kept::Irreversible { .. } => kept.clone(),
     })
 }
 
@@ -344,7 +344,7 @@ fn keep_activation(context: &Context<'_>, effect: &Effect) -> Result<Kept, ActEr
 pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
     match kept {
         // Told again, and brought up, when everything else is back.
-        Kept::Nothing | Kept::Told { .. } | Kept::Upgrade { .. } => Ok(()),
+        Kept::Nothing | Kept::Unseen { .. } | Kept::Told { .. } | Kept::Upgrade { .. } => Ok(()),
         Kept::Sysctl {
             key,
             before,
@@ -456,7 +456,7 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
             false => Some(false),
         },
         Kept::Packages(before) => Some(package::is_back(before)),
-        Kept::Effect(_) => None,
+        Kept::Effect(_) | Kept::Unseen { .. } => None,
         Kept::Irreversible { .. } => Some(false),
     }
 }

@@ -197,6 +197,8 @@ pub struct OfFile {
     pub directories: Vec<HostPath>,
     /// As whom it runs, where that is said (systemd.exec(5), `User=`).
     pub user: Option<String>,
+    /// It has no user of its own, of whatever kind.
+    pub is_of_root: bool,
 }
 
 /// The units that come from these files: those that instances of a template are, and those that
@@ -285,15 +287,15 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
                     .filter_map(move |top| top?.ok()?.join(below).ok())
             })
         });
+        let user = value("User").filter(|user| !user.is_empty());
         Some(OfFile {
             name: value("Id")?.to_owned(),
             is_at_rest: value("ActiveState").is_none_or(|state| state == "inactive"),
             is_masked,
             triggers: words("TriggeredBy").map(str::to_owned).collect(),
             directories: directories.collect(),
-            user: value("User")
-                .filter(|user| !user.is_empty())
-                .map(str::to_owned),
+            is_of_root: !is_dynamic && user.is_none_or(|user| matches!(user, "root" | "0")),
+            user: user.map(str::to_owned),
         })
     });
     Ok(units.collect())

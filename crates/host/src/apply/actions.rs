@@ -510,6 +510,8 @@ impl Work<'_> {
     fn capture_after(&mut self) -> Result<(), StateError> {
         let upgrades = upgrades(self.plan);
         let stands = |id: &ActionId| !self.down.contains(&self.sets.of[id]);
+        // There no service writes.
+        let programs = HostPath::literal("/usr");
         for image in &mut self.images {
             let is_packaged =
                 !image.actions.is_disjoint(&upgrades) && image.actions.iter().all(stands);
@@ -521,7 +523,7 @@ impl Work<'_> {
             // Nor is what people wrote there since. A directory's time is known now.
             let is_anothers = |after: &Node| {
                 is_packaged
-                    && is_peoples(&image.path)
+                    && (is_peoples(&image.path) || image.path.is_within(&programs))
                     && !matches!(
                         (after, &now),
                         (Node::Directory { .. }, Node::Directory { .. })

@@ -270,6 +270,10 @@ pub enum Kept {
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),
+    /// It was not, for the reason that is said, and what is there can't be looked at.
+    Unseen {
+        said: String,
+    },
     /// Can't be taken back.
     Irreversible {
         why: String,

@@ -67,6 +67,46 @@ pub fn taken(file: Three<'_>) -> BTreeMap<String, String> {
     taken
 }
 
+/// Whose main group nobody has: that of Debian, and of the kernel for whom it does not know.
+const NOBODYS_GROUP: &[u8] = b"65534";
+
+/// Takes from the entries of `merged`, which becomes passwd(5), the main groups that the change gave and
+/// that were there before it (`groups`): an account that was there gets its own again, one that is
+/// new nobody's. Gives the file and whose they were.
+pub fn without_main_groups(
+    passwd: Three<'_>,
+    groups: &BTreeSet<u32>,
+    merged: &[u8],
+) -> (Vec<u8>, BTreeSet<String>) {
+    const GROUP: usize = 3;
+    let (before, left) = (by_name(passwd.before), by_name(passwd.left));
+    let main = |of: &BTreeMap<String, Vec<Vec<&[u8]>>>, name: &str| -> Option<Vec<u8>> {
+        let entry = of.get(name)?.first()?;
+        entry.get(GROUP).map(|number| number.to_vec())
+    };
+    let mut taken = BTreeSet::new();
+    let mut lines = Vec::new();
+    for line in merged.split(|byte| *byte == b'\n') {
+        let mut fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let name = model::printable(fields[0]);
+        let (was, given) = (main(&before, &name), main(&left, &name));
+        let number = |text: &[u8]| str::from_utf8(text).ok()?.parse().ok();
+        let is_given = fields.get(GROUP).is_some_and(|now| {
+            given.as_deref() == Some(now)
+                && was.as_deref() != Some(now)
+                && number(now).is_some_and(|number: u32| groups.contains(&number))
+        });
+        if is_given {
+            fields[GROUP] = was.as_deref().unwrap_or(NOBODYS_GROUP);
+            lines.push(fields.join(&b':'));
+            taken.insert(name);
+        } else {
+            lines.push(line.to_vec());
+        }
+    }
+    (lines.join(&b'\n'), taken)
+}
+
 /// What a change did to a file of accounts: the accounts or groups that are otherwise in it, and those
 /// of which only the list of members is.
 #[derive(Debug, Default, PartialEq, Eq)]

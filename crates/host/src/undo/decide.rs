@@ -96,6 +96,7 @@ pub(super) fn decide(
         services: services_of(context, record, &upgrades, choice),
         decided: Decided::default(),
         obstacles: Vec::new(),
+        logs: BTreeSet::new(),
         ways: BTreeMap::new(),
     };
     // While the rest of the change is carried out, its images are as they were noted.
@@ -111,12 +112,14 @@ pub(super) fn decide(
     let Deciding {
         mut decided,
         mut obstacles,
+        logs,
         ways,
         ..
     } = deciding;
     if !decided.theirs.is_empty() {
         decided.stays.extend(leave_commands(record, &standing));
     }
+    decided.theirs.extend(logs);
     let is_merged = |way: &Way| matches!(way.verdict, Verdict::Become(Node::File { .. }));
     let merged = ways.iter().filter(|(_, way)| is_merged(way));
     decided.merged = merged.map(|(path, _)| path.clone()).collect();
@@ -186,11 +189,10 @@ fn commands<'a>(
 /// directory of data that stays.
 fn leave_commands(record: &mut ChangeRecord, standing: &BTreeSet<ActionId>) -> Vec<String> {
     let left = commands(record, standing).map(|(kept, back)| {
-        *kept = Kept::Nothing;
-        checked::not_run(
-            &back,
-            "it may undo what is left as it is; run it by hand where it does not",
-        )
+        let why = "it may undo what is left as it is; run it by hand where it does not";
+        let said = checked::not_run(&back, why);
+        *kept = Kept::Unseen { said: said.clone() };
+        said
     });
     left.collect()
 }
@@ -235,6 +237,8 @@ struct Deciding<'a> {
     services: Option<Services>,
     decided: Decided,
     obstacles: Vec<Obstacle>,
+    /// Directories in which was logged, and that stay.
+    logs: BTreeSet<HostPath>,
     ways: BTreeMap<HostPath, Way>,
 }
 
@@ -250,15 +254,8 @@ impl Deciding<'_> {
             let (_, now) = Node::capture(self.context.root, path, LastLink::Itself, None)?;
             let goes = match &now {
                 Node::Absent => false,
-                // Others' files in it are seen when it is looked at.
-                // What services wrote until now goes with a change that goes by itself.
-                Node::Directory { .. } if packages.logs.contains(path) && self.choice.by_itself => {
-                    true
-                }
-                Node::Directory { .. } if packages.logs.contains(path) => {
-                    let names = self.context.root.list(path)?;
-                    names.is_some_and(|names| names.is_empty())
-                }
+                // What lies in it is seen when it is looked at.
+                Node::Directory { .. } if packages.logs.contains(path) => true,
                 Node::File { .. } => {
                     packages.only_newer.contains(path)
                         && packages.is_packaged(self.context, path)?
@@ -484,16 +481,8 @@ impl Deciding<'_> {
                 });
                 continue;
             }
-            // What people keep stays path by path: nobody asked for the packages' part of it.
-            if self.choice.by_itself && is_peoples(&place) {
-                continue;
-            }
+            // Each is told apart by who wrote it.
             if self.choice.by_itself {
-                for path in blocked {
-                    if let Some(way) = self.ways.get_mut(&path) {
-                        way.verdict = Verdict::Exact;
-                    }
-                }
                 continue;
             }
             if self.choice.accept_data_loss {
@@ -666,24 +655,39 @@ impl Deciding<'_> {
         paths.any(|path| self.is_of_others(&path))
     }
 
+    /// Is it a place of logs, that goes with packages?
+    fn is_of_logs(&self, path: &HostPath) -> bool {
+        let is_packaged = self.ways.get(path).is_some_and(|way| way.is_packaged);
+        is_packaged && path.is_within(&HostPath::literal("/var/log"))
+    }
+
     fn is_of_others(&self, path: &HostPath) -> bool {
         self.packages
             .is_some_and(|packages| packages.of_others.contains(path))
     }
 
-    /// What packages made goes by itself as their services have it by now, but for where people write.
+    /// What packages made goes by itself as their services have it by now.
     fn goes_with_services(&self, image: &Imaged) -> bool {
         let is_packaged = |way: &Way| way.is_packaged;
+        let left = image.after.as_ref().unwrap_or(&image.before);
         self.choice.by_itself
             && image.before == Node::Absent
             && self.ways.get(&image.path).is_some_and(is_packaged)
-            && !is_peoples(&image.path)
+            && self
+                .services
+                .as_ref()
+                .is_some_and(|services| services.has_changed(&image.path, left))
     }
 
     /// What still stands in the way, and the directories in which something stays: from the leaves
     /// up.
-    fn settle_rest(&mut self, record: &ChangeRecord) -> Result<(), UndoError> {
+    fn settle_rest(&mut self, record: &mut ChangeRecord) -> Result<(), UndoError> {
         let mut holds: BTreeSet<HostPath> = BTreeSet::new();
+        if self.choice.accept_data_loss {
+            for image in &mut record.images {
+                image.all |= self.is_of_logs(&image.path) && image.before == Node::Absent;
+            }
+        }
         for image in record.images.iter().rev() {
             let Some(way) = self.ways.get(&image.path) else {
                 continue;
@@ -720,6 +724,11 @@ impl Deciding<'_> {
             if goes && is_directory && !image.all {
                 let strangers = self.strangers_in(&image.path);
                 match strangers.first() {
+                    // Nobody is held up for their sake, and nobody loses them unasked.
+                    Some(_) if self.is_of_logs(&image.path) && !self.choice.by_itself => {
+                        self.logs.insert(image.path.clone());
+                        verdict = Verdict::Leave;
+                    }
                     Some(_) if self.choice.keep_theirs => {
                         // What services wrote beside it stays with the directory.
                         self.decided.theirs.extend(self.unknown_in(&image.path));

@@ -118,6 +118,7 @@ fn of_kept(kept: &Kept) -> Vec<String> {
         | Kept::Told { .. }
         | Kept::Upgrade { .. }
         | Kept::Effect(_)
+        | Kept::Unseen { .. }
         | Kept::Irreversible { .. } => Vec::new(),
     }
 }

@@ -355,3 +355,24 @@ fn an_account_that_was_made_anew_is_somebody_elses() {
     assert!(made(three(anew)).is_empty());
     assert!(renumbered(three(left)).is_empty());
 }
+
+/// Nobody keeps a main group that an unconfirmed change gave, whoever made the entry theirs.
+#[test]
+fn a_main_group_is_a_membership() {
+    use host::records::accounts::without_main_groups;
+    let before: &[u8] = b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+    let left: &[u8] = b"root:x:0:0::/root:/bin/sh\nann:x:1000:27::/home/ann:/bin/sh\n\
+        ida:x:1001:27::/home/ida:/bin/sh\nbea:x:1002:1002::/home/bea:/bin/sh\n";
+    // Ann has another shell by now, and Eve was made by somebody else.
+    let now: &[u8] = b"root:x:0:0::/root:/bin/sh\nann:x:1000:27::/home/ann:/bin/zsh\n\
+        ida:x:1001:27::/home/ida:/bin/sh\nbea:x:1002:1002::/home/bea:/bin/sh\n\
+        eve:x:1003:27::/home/eve:/bin/sh\n";
+    let wanted: &[u8] = b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/zsh\n\
+        ida:x:1001:65534::/home/ida:/bin/sh\nbea:x:1002:1002::/home/bea:/bin/sh\n\
+        eve:x:1003:27::/home/eve:/bin/sh\n";
+    let three = Three { before, left, now };
+    let (merged, taken) = without_main_groups(three, &[0, 27, 1000].into(), now);
+    assert_eq!(String::from_utf8_lossy(&merged), String::from_utf8_lossy(wanted));
+    let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
+    assert_eq!(taken, ["ann", "ida"]);
+}

@@ -231,6 +231,13 @@ fn take_back_waiting(
             ));
             Ok(Exit::AsWanted)
         }
+        Recovery::AsBefore { seen: false, .. } => {
+            crate::say(format_args!(
+                "change {id} is taken back, and may not be as before: what stays, or can't be looked \
+                 at, is named above"
+            ));
+            Ok(Exit::Findings)
+        }
         _ => {
             crate::say(format_args!(
                 "change {id} is taken back, and that was checked path by path"
@@ -416,10 +423,18 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
                     "change {id} undone; what changed outside what it was to write, named above, is \
                      not put back"
                 )),
-                (_, false) => crate::say(format_args!(
-                    "change {id} undone in part; the rest is undone by: {}",
-                    with_state(&format!("steadfast undo {id}"))
-                )),
+                (_, false) => {
+                    let logs = HostPath::literal("/var/log");
+                    let is_logs = left.theirs.iter().all(|path| path.is_within(&logs));
+                    let flag = match is_logs && !left.theirs.is_empty() {
+                        true => " --accept-data-loss",
+                        false => "",
+                    };
+                    crate::say(format_args!(
+                        "change {id} undone in part; the rest is undone by: {}",
+                        with_state(&format!("steadfast undo {id}{flag}"))
+                    ));
+                }
             }
             let paths = |paths: &[HostPath]| -> Vec<String> {
                 paths.iter().map(ToString::to_string).collect()
@@ -431,7 +446,7 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
                 &paths(merged),
             );
             say_left(
-                "left as they are now, because someone else changed these since",
+                "left as they are now, because others or services wrote there since",
                 &paths(&left.theirs),
             );
             say_left(

@@ -44,6 +44,46 @@ fn the_way_back_of_a_command_that_failed_is_not_run() {
     assert_eq!(left, "stays\nrows\n");
 }
 
+/// What nobody has looked at is not as before when the rest is, either: neither by another undo nor by
+/// another look.
+#[test]
+fn what_a_command_that_failed_left_is_never_called_as_before() {
+    for ends in [
+        vec!["undo", "last", "--yes"],
+        vec!["recover", "c-1"],
+    ] {
+        let Some(host) = Host::installed() else {
+            return;
+        };
+        host.shell("mkdir -p /srv/q");
+        host.role(
+            "both",
+            "  - file: {path: /srv/q/a, content: \"x\\n\"}\n  \
+             - command: {name: c, check: [/bin/test, -e, /nonexistent], \
+               fix: [/bin/sh, -c, 'touch /etc/side; chattr +i /srv/q/a; false'], \
+               undo: [/bin/rm, -f, /etc/side]}\n",
+        );
+        let apply = ["apply", "--role", "both", "--all-or-nothing", "--yes"];
+        let said = host.steadfast(&apply);
+        if said.err.contains("Operation not supported") {
+            eprintln!("skipped: the file system knows no immutable files");
+            return;
+        }
+        said.expect(5, &["`/bin/rm -f /etc/side` was not run"]);
+        host.shell("chattr -i /srv/q/a");
+        if ends[0] == "recover" {
+            host.shell("rm /srv/q/a");
+        }
+        let said = host.steadfast(&ends);
+        let told = format!("{}{}", said.out, said.err);
+        assert_ne!(said.code, Some(0), "{said}");
+        assert!(!told.contains("as it was before"), "{said}");
+        assert!(!told.contains("and as before"), "{said}");
+        assert!(told.contains("/etc/side"), "{said}");
+        host.shell("test -e /etc/side && ! test -e /srv/q/a");
+    }
+}
+
 /// What it did although it failed is taken back: its check says that it is there.
 #[test]
 fn what_a_command_did_before_it_failed_is_taken_back() {

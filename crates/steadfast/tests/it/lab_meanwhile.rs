@@ -153,6 +153,7 @@ fn accounts_that_nobody_confirmed_go_but_for_whose_are_somebodys() {
         "  - group: {name: crew}\n  \
          - user: {name: nina, groups: [sudo, crew]}\n  \
          - user: {name: olga, groups: [sudo]}\n  \
+         - user: {name: ida, group: sudo}\n  \
          - sysctl: {key: net.ipv4.conf.all.rp_filter, value: '1'}\n  \
          - sysctl: {key: net.ipv4.ip_default_ttl, value: '63'}\n  \
          - sshd: {option: LoginGraceTime, value: '45'}\n",
@@ -162,8 +163,8 @@ fn accounts_that_nobody_confirmed_go_but_for_whose_are_somebodys() {
     let words: Vec<&str> = words.split(' ').collect();
     host.steadfast(&words).expect(0, &[]);
     host.shell(
-        "useradd -m zed; gpasswd -a zed sudo; touch /srv/its; chown olga /srv/its; \
-         sysctl -qw net.ipv4.conf.all.rp_filter=2",
+        "useradd -m zed; gpasswd -a zed sudo; touch /srv/its /srv/hers; chown olga /srv/its; \
+         chown ida /srv/hers; sysctl -qw net.ipv4.conf.all.rp_filter=2",
     );
     host.wait_for_state("rolled_back", crate::booted::LIMIT);
     let show = host.steadfast(&["show", "last"]).expect(0, &[]);
@@ -174,7 +175,10 @@ fn accounts_that_nobody_confirmed_go_but_for_whose_are_somebodys() {
         "! getent passwd nina; ! getent shadow nina; ! getent group crew; ! test -e /home/nina; \
          id zed; id olga; getent shadow olga; test -d /home/olga; ! sshd -T | grep -qi 'logingracetime 45'",
     );
-    assert_eq!(host.shell("id -nG zed; id -nG olga"), "zed sudo\nolga\n");
+    assert_eq!(
+        host.shell("id -nG zed; id -nG olga; id -nG ida"),
+        "zed sudo\nolga\nnogroup\n"
+    );
     let values = "sysctl -n net.ipv4.conf.all.rp_filter net.ipv4.ip_default_ttl";
     assert_eq!(host.shell(values), "2\n64\n");
 }

@@ -40,12 +40,18 @@ const WAITS: &str = "  - package: {name: web}\n  - sshd: {option: MaxAuthTries, 
 const BY_HAND: &str = "echo k > /etc/web/key; mkdir -p /etc/web/ssl; echo k > /etc/web/ssl/k; \
     echo x > /root/t; mv /root/t /etc/web/sites/moved.conf; echo '# mine' >> /etc/web/web.conf; \
     mkdir -p /var/www/html/shop /usr/share/web/theirs; echo data > /var/www/html/shop/data; \
-    echo x > /usr/share/web/theirs/x; echo dump > /var/lib/web/dump";
+    echo x > /usr/share/web/theirs/x; echo dump > /var/lib/web/dump; \
+    echo mine > /usr/share/web/x; mkdir /var/lib/web/uploads; echo up > /var/lib/web/uploads/a; \
+    chown -R www-data: /var/lib/web/uploads; echo notes > /var/log/web/incident.txt";
 /// And it is there.
 const STAYS: &str = "cd /; test -s etc/web/key -a -s etc/web/ssl/k -a -s etc/web/sites/moved.conf \
     -a -s var/www/html/shop/data -a -s usr/share/web/theirs/x -a -s var/lib/web/dump && \
-    grep -q mine etc/web/web.conf";
-const NAMED: [&str; 5] = [
+    grep -q mine etc/web/web.conf && grep -q mine usr/share/web/x && \
+    test -s var/lib/web/uploads/a -a -s var/log/web/incident.txt";
+const NAMED: [&str; 8] = [
+    "/usr/share/web/x",
+    "/var/lib/web/uploads",
+    "/var/log/web/incident.txt",
     "/etc/web/key",
     "/etc/web/ssl",
     "/etc/web/web.conf",
@@ -92,9 +98,33 @@ fn what_people_wrote_while_a_change_waited_stays() {
         assert!(said.contains("/var/lib/web/late"), "{said}");
         host.shell(
             "! test -e /var/lib/web/first && ! test -e /var/lib/web/journal && \
-             ! test -e /var/log/web && ! test -e /usr/lib/web && ! dpkg -s web",
+             ! test -e /usr/lib/web && ! dpkg -s web",
         );
     }
+}
+
+/// Logs are not taken unasked, and not kept unsaid; who asks for it gets the host as it was.
+#[test]
+fn what_was_logged_stays_until_it_is_asked_for() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    make(&host, "web");
+    host.role("web", "  - package: {name: web}\n");
+    let before = host.snapshot();
+    host.steadfast(&["apply", "--role", "web", "--yes"])
+        .expect(0, &[]);
+    host.shell("grep -q started /var/log/web/error.log");
+    let said = host.steadfast(&["undo", "last", "--yes"]).expect(1, &[]);
+    let told = format!("{}{}", said.out, said.err);
+    assert!(told.contains("/var/log/web"), "{said}");
+    assert!(told.contains("--accept-data-loss"), "{said}");
+    assert!(!told.contains("as it was before it"), "{said}");
+    host.shell("grep -q started /var/log/web/error.log && ! dpkg -s web && ! pidof web");
+    host.steadfast(&["undo", "last", "--yes", "--accept-data-loss"])
+        .expect(0, &["as it was before it"]);
+    host.shell("! test -e /var/log/web && ! getent passwd _web");
+    crate::lab_patch::expect_same(&host, &before);
 }
 
 /// Nobody was there: it goes to the byte, and is proven.

@@ -12,7 +12,9 @@ use super::{Deciding, Way, of_the_moment};
 use crate::act::{LastLink, account, unit};
 use crate::image::Node;
 use crate::journal::{Imaged, Role};
-use crate::records::accounts::{homes, made, members, named, shells, taken};
+use crate::records::accounts::{
+    homes, made, members, named, numbers, shells, taken, without_main_groups,
+};
 use crate::records::entries::Three;
 use crate::records::{Shared, shared};
 use crate::state::ChangeRecord;
@@ -156,6 +158,7 @@ impl Deciding<'_> {
             true => BTreeSet::new(),
             false => stay.users.keys().cloned().collect(),
         };
+        let passwd = HostPath::literal("/etc/passwd");
         for image in files {
             let Some(Shared::Entries(form)) = shared(&image.path) else {
                 continue;
@@ -164,8 +167,9 @@ impl Deciding<'_> {
             let Some(way) = self.ways.get(&image.path) else {
                 continue;
             };
-            let is_there = matches!(way.current, Node::File { .. });
-            if !(is_by_entry(image, after, &way.current) || is_there && !stay.is_empty()) {
+            let current = way.current.clone();
+            let is_there = matches!(current, Node::File { .. });
+            if !(is_by_entry(image, after, &current) || is_there && !stay.is_empty()) {
                 continue;
             }
             let merged = upgraded::entries_without(
@@ -176,26 +180,55 @@ impl Deciding<'_> {
                     entries: &|entry| stay.holds(&image.path, entry).unwrap_or_default(),
                     in_groups: &stay_in,
                 },
-                &way.current,
+                &current,
                 self.choice.keep_theirs,
             );
             let verdict = match merged {
                 Ok(Some((merged, theirs))) => {
-                    let verdict = self.entries_become(image, after, &way.current, &merged)?;
+                    let merged = match self.choice.by_itself && image.path == passwd {
+                        true => self.without_main_groups(files, merged)?,
+                        false => merged,
+                    };
+                    let verdict = self.entries_become(image, after, &current, &merged)?;
                     self.keep_entries(image, theirs);
                     if !stay.is_empty() {
                         self.decided.held.insert(image.path.clone());
                     }
                     verdict
                 }
-                Ok(None) => blocked(self, image, &way.current, "its content was not kept"),
-                Err(clash) => blocked(self, image, &way.current, &clash),
+                Ok(None) => blocked(self, image, &current, "its content was not kept"),
+                Err(clash) => blocked(self, image, &current, &clash),
             };
             if let Some(way) = self.ways.get_mut(&image.path) {
                 way.verdict = verdict;
             }
         }
         Ok(())
+    }
+
+    /// A main group is a membership as any other. What `/etc/passwd` becomes, without those that the
+    /// change gave.
+    fn without_main_groups(
+        &mut self,
+        files: &[&Imaged],
+        merged: Vec<u8>,
+    ) -> Result<Vec<u8>, UndoError> {
+        const GROUP_BYTES: u64 = 64 << 20;
+        let contents = |path| upgraded::contents(self.context, files.iter().copied(), path);
+        let path = HostPath::literal("/etc/group");
+        let group = match files.iter().any(|image| image.path == path) {
+            true => contents("/etc/group")?[0].clone(),
+            // The change made none.
+            false => self.context.root.read(&path, GROUP_BYTES)?.unwrap_or_default(),
+        };
+        let passwd = contents("/etc/passwd")?;
+        let groups = numbers(&group).into_values().collect();
+        let (merged, taken) = without_main_groups(Three::of(&passwd), &groups, &merged);
+        let told = taken.into_iter().map(|name| {
+            format!("account {name}: the main group that the change gave it is taken from it")
+        });
+        self.decided.stays.extend(told);
+        Ok(merged)
     }
 
     /// Entries that stay as others have them by now are named.
