@@ -98,6 +98,8 @@ pub enum Event {
         id: ChangeId,
         same: usize,
         of: usize,
+        /// Is there anything else of it that is not as it was, or can't be looked at?
+        is_in_doubt: bool,
     },
     /// What changed meanwhile and is no part of the change: it is told, and not touched.
     Outside {

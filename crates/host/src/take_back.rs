@@ -92,6 +92,7 @@ impl Outcome {
             id,
             same: self.same,
             of: self.paths,
+            is_in_doubt: !self.reservations().is_empty(),
         });
     }
 

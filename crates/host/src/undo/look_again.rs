@@ -202,10 +202,11 @@ pub(super) fn differences(
         if !action.state.was_begun() || rests {
             continue;
         }
-        let how = match act::is_back(&action.kept) {
-            Some(true) => continue,
-            Some(false) => "it is not as it was before",
-            None => "whether it is as it was can't be looked at",
+        let how = match (&action.kept, act::is_back(&action.kept)) {
+            (_, Some(true)) => continue,
+            (_, Some(false)) => "it is not as it was before",
+            (Kept::Unseen { said }, None) => said,
+            (_, None) => "whether it is as it was can't be looked at",
         };
         found.push(Difference {
             what: action.id.to_string(),

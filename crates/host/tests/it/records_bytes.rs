@@ -372,7 +372,10 @@ fn a_main_group_is_a_membership() {
         eve:x:1003:27::/home/eve:/bin/sh\n";
     let three = Three { before, left, now };
     let (merged, taken) = without_main_groups(three, &[0, 27, 1000].into(), now);
-    assert_eq!(String::from_utf8_lossy(&merged), String::from_utf8_lossy(wanted));
+    assert_eq!(
+        String::from_utf8_lossy(&merged),
+        String::from_utf8_lossy(wanted)
+    );
     let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
     assert_eq!(taken, ["ann", "ida"]);
 }

@@ -190,9 +190,14 @@ impl<'a> Lines<'a> {
                 self.put_back += 1;
                 self.was_put_back(&path.to_string())
             }
-            Event::TakenBack { id, same, of } => {
+            Event::TakenBack {
+                id,
+                same,
+                of,
+                is_in_doubt,
+            } => {
                 self.more_put_back(*id)?;
-                self.taken_back(*id, *same, *of)
+                self.taken_back(*id, *same, *of, *is_in_doubt)
             }
             Event::Outside { found } => {
                 let text = outside(found);
@@ -264,7 +269,13 @@ impl<'a> Lines<'a> {
     }
 
     /// One change set or all of them: what was taken back, and what of it was checked.
-    fn taken_back(&mut self, id: ChangeId, same: usize, of: usize) -> io::Result<()> {
+    fn taken_back(
+        &mut self,
+        id: ChangeId,
+        same: usize,
+        of: usize,
+        is_in_doubt: bool,
+    ) -> io::Result<()> {
         self.taken_back = true;
         let files = if of == 1 { "file" } else { "files" };
         if same == of && !self.stuck {
@@ -275,6 +286,7 @@ impl<'a> Lines<'a> {
                         "taken back, but for what is named above: {same} of {of} {files} checked"
                     )
                 }
+                _ if is_in_doubt => format!("taken back: {same} of {of} {files} checked"),
                 _ => format!("taken back: {same} of {of} {files} checked, and as before"),
             };
             let sign = self.style.sign(Sign::Done);

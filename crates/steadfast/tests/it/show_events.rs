@@ -110,16 +110,19 @@ fn bad() -> Vec<Event> {
             id: ID,
             same: 3,
             of: 3,
+            is_in_doubt: false,
         },
         Event::TakenBack {
             id: ID,
             same: 0,
             of: 0,
+            is_in_doubt: false,
         },
         Event::TakenBack {
             id: ID,
             same: 2,
             of: 3,
+            is_in_doubt: false,
         },
         Event::Stuck {
             id: ID,
@@ -150,6 +153,7 @@ fn a_change_in_effect_says_that_some_of_it_is_not() {
             id: ID,
             same: 3,
             of: 3,
+            is_in_doubt: false,
         },
         Event::Committed {
             id: ID,
@@ -178,6 +182,7 @@ fn what_is_stuck_is_never_called_taken_back() {
             id: ID,
             same: 2,
             of: 3,
+            is_in_doubt: false,
         }],
         vec![
             stuck,
@@ -185,6 +190,7 @@ fn what_is_stuck_is_never_called_taken_back() {
                 id: ID,
                 same: 3,
                 of: 3,
+                is_in_doubt: false,
             },
         ],
     ] {
@@ -254,6 +260,7 @@ fn parts_of_packages_are_counted_and_what_people_write_is_named() {
         id: ID,
         same: 203,
         of: 203,
+        is_in_doubt: false,
     });
     let text = rendered(&events, None, &Style::plain(100, true), false);
     assert_eq!(
@@ -270,6 +277,7 @@ fn parts_of_packages_are_counted_and_what_people_write_is_named() {
             id: ID,
             same: 1,
             of: 1,
+            is_in_doubt: false,
         },
     ];
     let text = rendered(&few, None, &Style::plain(100, true), false);
@@ -282,6 +290,7 @@ fn parts_of_packages_are_counted_and_what_people_write_is_named() {
         id: ID,
         same: 50,
         of: 50,
+        is_in_doubt: false,
     });
     let text = rendered(&many, None, &Style::plain(100, true), false);
     assert!(
@@ -344,6 +353,7 @@ fn an_undo_beside_others_needs_no_person() {
             id: ID,
             same: 45,
             of: 53,
+            is_in_doubt: false,
         },
     ];
     let text = rendered(&events, None, &Style::plain(80, true), false);

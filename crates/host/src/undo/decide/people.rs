@@ -219,7 +219,11 @@ impl Deciding<'_> {
         let group = match files.iter().any(|image| image.path == path) {
             true => contents("/etc/group")?[0].clone(),
             // The change made none.
-            false => self.context.root.read(&path, GROUP_BYTES)?.unwrap_or_default(),
+            false => self
+                .context
+                .root
+                .read(&path, GROUP_BYTES)?
+                .unwrap_or_default(),
         };
         let passwd = contents("/etc/passwd")?;
         let groups = numbers(&group).into_values().collect();
