@@ -20,7 +20,7 @@ use model::patching::DebconfAnswer;
 use model::plan::{LeftAlone, Selection};
 use model::probe::WalkTests;
 use model::{Effect, HostPath, Observed, Plan, Premise, Probe, Risk, WalkTest};
-use resource::Answers;
+use resource::{Answers, WantedRole};
 
 use crate::commands::patch::{answers_of, trust};
 use crate::context::{self, Context};
@@ -83,7 +83,7 @@ impl From<Failure> for NoRehearsal {
     }
 }
 
-/// The plan for what was selected. Rules whose packages can't be had are left alone, and what is
+/// The plan for what was selected. Rules and roles whose packages can't be had are left alone, and what is
 /// kept in `survey` afterwards is what the plan was made over.
 pub fn plan(
     context: &Context,
@@ -170,7 +170,7 @@ fn wanted(plan: &Plan) -> Result<Wants, Failure> {
     })
 }
 
-/// The plan without the rules whose packages can't be had, which are named; and what the packages
+/// The plan without the rules and roles whose packages can't be had, which are named; and what the packages
 /// of the others take, none where none is left.
 fn possible(
     context: &Context,
@@ -198,21 +198,25 @@ fn possible(
         }
         let served = serving(&first, &refused);
         for (rule, (package, why)) in &served {
-            if rule.starts_with("role ") {
-                return Err(Failure::new(
-                    Exit::BadInput,
-                    format_args!(
-                        "{rule} can't be planned, since of the package `{package}`: {why}"
-                    ),
-                    "nothing was changed; are the sources right, and the lists fresh: apt-get update",
-                ));
-            }
+            // What a role wants besides may be nothing without its package.
+            let with_it = match rule.strip_prefix(LeftAlone::OF_ROLE) {
+                Some(_) => ", and with it all that the role wants is left out",
+                None => "",
+            };
             left.push(LeftAlone {
                 what: rule.clone(),
-                why: format!("its package `{package}` can't be had: {why}"),
+                why: format!(
+                    "{} its package `{package}` can't be had{with_it}; are the sources right, and \
+                     the lists fresh (apt-get update)? {why}",
+                    LeftAlone::IMPOSSIBLE
+                ),
                 at: Vec::new(),
             });
         }
+        let is_served = |role: &WantedRole| {
+            served.contains_key(&format!("{}{}", LeftAlone::OF_ROLE, role.name))
+        };
+        survey.wanted.roles.retain(|role| !is_served(role));
         let rules = &mut survey.wanted.rules;
         rules.retain(|rule| !served.contains_key(&rule.meta.id.to_string()));
         let before = wants.len();

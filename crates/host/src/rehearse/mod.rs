@@ -296,7 +296,8 @@ impl Copy {
         let mounts = std::fs::read("/proc/thread-self/mountinfo")
             .map(|bytes| parse_mountinfo(&bytes))
             .map_err(no_copy("list the mounts"))?;
-        let points = points(&mounts);
+        // The packages lie beside it.
+        let points = points(&mounts, workshop.folder);
         // All are opened before the first mount hides one.
         let lowers = points
             .iter()
@@ -476,15 +477,16 @@ struct Point {
     at: PathBuf,
 }
 
-/// The local mounts with files of their own, parents first, each once.
-fn points(mounts: &[MountLine]) -> Vec<Point> {
+/// The local mounts with files of their own, parents first, each once; and whatever `shown` lies on.
+fn points(mounts: &[MountLine], shown: &Path) -> Vec<Point> {
     let mut points: Vec<Point> = mounts
         .iter()
         .map(|line| &line.mount)
         .filter(|mount| {
             mount.path.as_bytes() == b"/"
                 || !is_of_the_kernel(&mount.fs_type)
-                    && !TRANSIENT.contains(&mount.fs_type.as_str())
+                    && (!TRANSIENT.contains(&mount.fs_type.as_str())
+                        || shown.starts_with(mount.path.as_path()))
                     && !is_remote(&mount.fs_type)
         })
         .map(|mount| Point {

@@ -37,6 +37,10 @@ fn a_role_is_planned_over_its_packages_and_taken_back() {
     host.role("app", ROLE);
     host.role("nothing", "  - package: {name: bash}\n");
     host.role("odd", "  - package: {name: nosuchpkg}\n");
+    host.role(
+        "beside",
+        "  - file: {path: /etc/beside, content: \"x\\n\"}\n",
+    );
     let before = host.snapshot();
     const SELECTED: [&str; 2] = ["--role", "app"];
     let with = |words: &[&'static str]| [words, &SELECTED].concat();
@@ -61,8 +65,20 @@ fn a_role_is_planned_over_its_packages_and_taken_back() {
     let said = said.expect(0, &["nothing to do"]);
     assert!(!said.err.contains("rehearsing"), "{said}");
     // What can't be had is known when it is planned.
-    host.steadfast(&["plan", "--role", "odd"])
-        .expect(2, &["role odd", "Unable to locate package nosuchpkg"]);
+    host.steadfast(&["plan", "--role", "odd"]).expect(
+        1,
+        &[
+            "role odd",
+            "Unable to locate package nosuchpkg",
+            "nothing can be done",
+        ],
+    );
+    // It costs its own role, and no other.
+    let both = ["apply", "--role", "odd", "--role", "beside", "--yes"];
+    host.steadfast(&both)
+        .expect(1, &["left out for role odd", "nosuchpkg"]);
+    host.shell("test -s /etc/beside");
+    host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
 
     host.steadfast(&["apply", "/run/plan.json", "--yes"])
         .expect(0, &["is still what this host needs", "is in effect"]);
@@ -80,4 +96,25 @@ fn a_role_is_planned_over_its_packages_and_taken_back() {
     host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
     host.shell("! systemctl is-active demod && test -z \"$(dpkg --audit)\"");
     expect_same(&host, &before);
+}
+
+/// The packages lie in the state directory, and the copy has them wherever that is.
+#[test]
+fn a_state_directory_on_a_file_system_of_its_own_is_no_obstacle() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}mkdir -p /root/build/plain; make plain 1 ''\nindex\n\
+         mkdir -p /mnt/state; mount -t tmpfs -o mode=0700 tmpfs /mnt/state"
+    ));
+    host.role("plain", "  - package: {name: plain}\n");
+    let state = ["--state", "/mnt/state/of"];
+    let words = |words: &[&'static str]| [words, &state].concat();
+    host.steadfast(&words(&["apply", "--role", "plain", "--yes"]))
+        .expect(0, &["is in effect"]);
+    host.shell("dpkg -s plain");
+    host.steadfast(&words(&["undo", "last", "--yes"]))
+        .expect(0, &[]);
+    host.shell("! dpkg -s plain");
 }
