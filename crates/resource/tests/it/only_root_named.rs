@@ -166,6 +166,11 @@ fn keys_and_programs_that_apt_names_count() {
             "/opt/after",
         ),
         (
+            "/etc/dpkg/dpkg.cfg.d/x",
+            "post-invoke=\"/opt/after || true\"\n",
+            "/opt/after",
+        ),
+        (
             conf,
             "APT::Update::Post-Invoke-Success:: \"if /opt/after; then true; fi\";\n",
             "/opt/after",
@@ -313,4 +318,102 @@ fn what_sessions_of_root_read_counts() {
     let host = Host::new().dir_as("/root", 0o770, "root", "staff");
     let said = words(&judge(want, &host));
     assert!(said.contains("group staff may write"), "{said}");
+}
+
+/// Programs that other settings than rules and tables name.
+#[test]
+fn programs_that_settings_name_count() {
+    let sudo = "only_root: {read_by: sudo_commands}";
+    let rotated = "/var/log/x.log {\n\tweekly\n\tpostrotate\n\t\t[ -x /bin/true ] && /opt/x > /dev/null\n\tendscript\n}\n";
+    for (want, at, text, file) in [
+        (
+            sudo,
+            "/etc/sudo.conf",
+            "Plugin sudoers_policy /opt/x.so\n",
+            "/opt/x.so",
+        ),
+        (
+            sudo,
+            "/etc/sudo.conf",
+            "Path noexec /opt/x.so # old\n",
+            "/opt/x.so",
+        ),
+        (
+            sudo,
+            "/etc/sudo.conf",
+            "Path plugin_dir /opt/x/\n",
+            "/opt/x/sudoers.so",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults env_file=/srv/env\n",
+            "/srv/env",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults:ana restricted_env_file=\"/srv/env\"\n",
+            "/srv/env",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults mailerpath=/opt/mail\n",
+            "/opt/mail",
+        ),
+        (
+            "only_root: {read_by: cron_commands}",
+            "/etc/anacrontab",
+            "SHELL=/bin/sh\n1 5 site-daily nice /opt/job --all\n",
+            "/opt/job",
+        ),
+        (
+            "only_root: {read_by: logrotate_commands}",
+            "/etc/logrotate.d/x",
+            rotated,
+            "/opt/x",
+        ),
+        (
+            "only_root: {read_by: logrotate_commands}",
+            "/etc/logrotate.conf",
+            "compresscmd /opt/zip\ninclude /etc/logrotate.d\n",
+            "/opt/zip",
+        ),
+        (
+            "only_root: {read_by: logrotate_commands}",
+            "/etc/logrotate.conf",
+            "include /srv/rotate\n",
+            "/srv/rotate/x",
+        ),
+    ] {
+        let sudoers = Host::new().file("/etc/sudoers", "").dir("/etc/sudoers.d");
+        let host = sudoers
+            .file(at, text)
+            .file_as(file, "x", 0o644, "bob", "bob");
+        let said = words(&judge(want, &host));
+        assert!(
+            said.contains("owner bob") && said.contains(&format!("@ {file}")),
+            "{text}: {said}"
+        );
+    }
+    // Commands without a path are searched for there.
+    let host = Host::new()
+        .file(
+            "/etc/sudoers",
+            "Defaults secure_path=\"/usr/bin:/opt/bin\"\n",
+        )
+        .dir("/etc/sudoers.d")
+        .dir_as("/opt/bin", 0o755, "bob", "bob");
+    assert!(words(&judge(sudo, &host)).contains("@ /opt/bin"));
+    // A file that a script removes, and the log itself, are run by nobody.
+    let host = Host::new().file("/etc/logrotate.d/x", rotated).file_as(
+        "/var/log/x.log",
+        "",
+        0o644,
+        "bob",
+        "bob",
+    );
+    let said = words(&judge("only_root: {read_by: logrotate_commands}", &host));
+    assert!(!said.starts_with("drift"), "{said}");
 }

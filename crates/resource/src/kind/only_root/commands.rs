@@ -12,7 +12,7 @@ use model::{Blob, HostPath, Probe};
 use super::Place;
 use super::readers::Places;
 use crate::kind::files_where::glob_matches;
-use crate::kind::sudoers::{self, AliasKind, without_sets};
+use crate::kind::sudoers::{self, AliasKind, SettingValue, without_sets};
 use crate::started;
 use crate::syntax::scan;
 use crate::{Answers, Seen, Syntax};
@@ -21,7 +21,9 @@ use crate::{Answers, Seen, Syntax};
 const MOST_MATCHING: usize = 4096;
 
 const CRONTAB: &str = "/etc/crontab";
+const ANACRONTAB: &str = "/etc/anacrontab";
 const CRON_D: &str = "/etc/cron.d";
+const SUDO_CONF: &str = "/etc/sudo.conf";
 const SPOOL: &str = "/var/spool/cron/crontabs/root";
 /// Where units lie, from the directory that wins; those of packages are in the last one.
 const UNITS: [&str; 4] = [
@@ -162,9 +164,20 @@ fn absolute(word: &str, directory: Option<&HostPath>) -> Option<HostPath> {
 /// Where cron searches when a table does not say it (crontab(5)).
 const CRON_SEARCHES: [&str; 2] = ["/usr/bin", "/bin"];
 
-/// The commands of root in a table of crontab(5), its `SHELL`, and the directories of its `PATH`.
-/// `has_users`: the sixth field is an account.
-fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
+/// What stands before the command in a line of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    /// crontab(5): five fields of a time.
+    OfRoot,
+    /// The same, and an account.
+    OfSystem,
+    /// anacrontab(5): a period, a delay and a name.
+    OfAnacron,
+}
+
+/// The commands of root in a table of crontab(5) or anacrontab(5), its `SHELL`, and the directories
+/// of its `PATH`.
+fn of_crontab(text: &str, table: Table) -> BTreeSet<(HostPath, bool)> {
     let mut found = BTreeSet::new();
     let mut searched: Vec<HostPath> = CRON_SEARCHES.map(HostPath::literal).to_vec();
     for line in text.lines() {
@@ -190,7 +203,11 @@ fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
             }
             continue;
         }
-        let times = if line.starts_with('@') { 1 } else { 5 };
+        let times = match table {
+            Table::OfAnacron => 3,
+            _ if line.starts_with('@') => 1,
+            _ => 5,
+        };
         let mut rest = line;
         let mut field = || {
             let (field, left) = rest.split_once(char::is_whitespace)?;
@@ -201,11 +218,17 @@ fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
             continue;
         }
         // On some systems `user:group/class`.
-        let user = if has_users { field() } else { Some("root") };
+        let user = match table {
+            Table::OfSystem => field(),
+            Table::OfRoot | Table::OfAnacron => Some("root"),
+        };
         let user = user.and_then(|user| user.split(':').next());
         if matches!(user, Some("root" | "0")) {
-            // What follows a `%` is what the command reads.
-            let command = rest.split('%').next().unwrap_or_default();
+            // Of cron, what follows a `%` is what the command reads.
+            let command = match table {
+                Table::OfAnacron => rest,
+                _ => rest.split('%').next().unwrap_or_default(),
+            };
             found.extend(programs_in(command, &searched));
         }
     }
@@ -215,8 +238,9 @@ fn of_crontab(text: &str, has_users: bool) -> BTreeSet<(HostPath, bool)> {
 pub(super) fn of_cron(seen: &Answers) -> Places {
     let directory = HostPath::literal(CRON_D);
     let mut files = vec![
-        (HostPath::literal(CRONTAB), true),
-        (HostPath::literal(SPOOL), false),
+        (HostPath::literal(CRONTAB), Table::OfSystem),
+        (HostPath::literal(ANACRONTAB), Table::OfAnacron),
+        (HostPath::literal(SPOOL), Table::OfRoot),
     ];
     let mut found = Places {
         probes: vec![Probe::Dir {
@@ -229,16 +253,18 @@ pub(super) fn of_cron(seen: &Answers) -> Places {
             let names = entries.iter().map(|entry| entry.name.as_bytes());
             let counts = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
             let names = names.filter(|name| name.iter().all(counts));
-            files.extend(names.filter_map(|name| Some((directory.join(name).ok()?, true))));
+            files.extend(
+                names.filter_map(|name| Some((directory.join(name).ok()?, Table::OfSystem))),
+            );
         }
         Seen::Unknown(reason) => found.hidden = Some(reason),
         Seen::Absent | Seen::NotAsked => {}
     }
-    for (path, has_users) in files {
+    for (path, table) in files {
         match seen.file(&path) {
             Seen::Known(file) => {
                 let text = String::from_utf8_lossy(file.content.as_bytes());
-                found.add(of_crontab(&text, has_users));
+                found.add(of_crontab(&text, table));
             }
             Seen::Unknown(reason) => {
                 found.hidden.get_or_insert(reason);
@@ -417,6 +443,37 @@ pub(super) fn of_dbus(seen: &Answers) -> Places {
     found
 }
 
+/// sudoers(5): files that decide what a command of root's gets to see, programs that sudo starts as
+/// root itself, and where commands without a path are searched for.
+fn of_sudo_setting(name: &str, value: &str) -> BTreeSet<(HostPath, bool)> {
+    let value = value.trim_matches('"');
+    let paths: Vec<&str> = match name {
+        "env_file" | "mailerpath" | "restricted_env_file" => vec![value],
+        "editor" | "secure_path" => value.split(':').collect(),
+        "group_plugin" => value.split_whitespace().take(1).collect(),
+        _ => Vec::new(),
+    };
+    let paths = paths.into_iter().filter_map(|path| absolute(path, None));
+    paths.map(|path| (path, false)).collect()
+}
+
+/// sudo.conf(5): `Plugin SYMBOL FILE`, and `Path NAME FILE`, of which `plugin_dir` is a directory.
+fn of_sudo_conf(text: &str) -> BTreeSet<(HostPath, bool)> {
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let named = lines.filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let is_meant = words
+            .next()
+            .is_some_and(|word| ["plugin", "path"].contains(&&*word.to_ascii_lowercase()));
+        let below = words.next() == Some("plugin_dir");
+        let path = absolute(words.next()?.trim_matches('"'), None)?;
+        is_meant.then_some((path, below))
+    });
+    named.collect()
+}
+
 /// What the rules of sudo have run as root, with a password or without, by their paths. A
 /// wildcard, and a name that ends with a slash, stand for what is there; a regular expression is
 /// not followed.
@@ -427,6 +484,13 @@ pub(super) fn of_sudo(seen: &Answers) -> Places {
         hidden: sudoers.hidden().cloned(),
         ..Places::default()
     };
+    for setting in sudoers.settings() {
+        if let SettingValue::Set(value) = &setting.value {
+            found.add(of_sudo_setting(&setting.name, value));
+        }
+    }
+    let conf = found.text(&HostPath::literal(SUDO_CONF), seen);
+    found.add(of_sudo_conf(&conf.unwrap_or_default()));
     for grant in sudoers.grants().filter(|grant| sudoers.runs_as_root(grant)) {
         let command = std::slice::from_ref(&grant.command);
         for member in sudoers.expand(AliasKind::Command, command) {
@@ -446,6 +510,68 @@ pub(super) fn of_sudo(seen: &Answers) -> Places {
             if !program.contains(['*', '?', '[']) {
                 found.add(programs(&format!("{program} {arguments}")));
             }
+        }
+    }
+    found
+}
+
+const LOGROTATE: &str = "/etc/logrotate.conf";
+const LOGROTATE_D: &str = "/etc/logrotate.d";
+/// logrotate(8): each goes on until `endscript`.
+const SCRIPTS: [&str; 5] = [
+    "firstaction",
+    "lastaction",
+    "postrotate",
+    "preremove",
+    "prerotate",
+];
+/// Each of these settings is a program.
+const COMPRESSORS: [&str; 2] = ["compresscmd", "uncompresscmd"];
+
+/// What logrotate runs, and the files that it includes. It refuses one that is somebody else's, but
+/// asks nobody whose the directory above is.
+pub(super) fn of_logrotate(seen: &Answers) -> Places {
+    let mut found = Places::default();
+    let main = HostPath::literal(LOGROTATE);
+    let directory = HostPath::literal(LOGROTATE_D);
+    let mut files = vec![main];
+    for entry in found.entries(&directory, seen) {
+        files.extend(directory.join(entry.name.as_bytes()));
+    }
+    let mut at = 0;
+    while let Some(path) = files.get(at).cloned() {
+        at += 1;
+        let Some(text) = found.text(&path, seen) else {
+            continue;
+        };
+        let mut in_script = false;
+        for line in text.lines().map(str::trim) {
+            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            match word {
+                "endscript" => in_script = false,
+                _ if in_script => found.add(programs(line)),
+                _ if SCRIPTS.contains(&word) => in_script = true,
+                _ if COMPRESSORS.contains(&word) => found.add(programs(rest)),
+                "include" => {
+                    let Some(included) = absolute(rest.trim(), None) else {
+                        continue;
+                    };
+                    found.add([(included.clone(), true)].into());
+                    let names = found.entries(&included, seen);
+                    let more = names.iter().map(|entry| entry.name.as_bytes());
+                    let more: Vec<HostPath> = match names.is_empty() {
+                        true => vec![included],
+                        false => more.filter_map(|name| included.join(name).ok()).collect(),
+                    };
+                    let is_new = |path: &HostPath| !files.contains(path);
+                    let more: Vec<HostPath> = more.into_iter().filter(is_new).collect();
+                    files.extend(more);
+                }
+                _ => {}
+            }
+        }
+        if at > MOST_MATCHING {
+            break;
         }
     }
     found

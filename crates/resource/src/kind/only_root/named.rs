@@ -243,6 +243,10 @@ pub(super) fn of_apt(seen: &Answers) -> Places {
             found.add([(path, name.ends_with("parts"))].into());
         }
     }
+    for path in dpkg_files(&mut found, seen) {
+        let text = found.text(&path, seen).unwrap_or_default();
+        found.add(text.lines().flat_map(of_dpkg).collect());
+    }
     for directory in parts {
         found.probes.push(Probe::Dir {
             path: directory.clone(),
@@ -274,6 +278,30 @@ pub(super) fn of_apt(seen: &Answers) -> Places {
         }
     }
     found
+}
+
+/// dpkg(1): its configuration.
+fn dpkg_files(found: &mut Places, seen: &Answers) -> Vec<HostPath> {
+    let directory = HostPath::literal("/etc/dpkg/dpkg.cfg.d");
+    found.probes.push(Probe::Dir {
+        path: directory.clone(),
+    });
+    let mut files = seen.files_in(&directory, |_| true).unwrap_or_default();
+    files.push(HostPath::literal("/etc/dpkg/dpkg.cfg"));
+    files
+}
+
+/// `post-invoke="COMMAND"`: sh(1) runs it as root.
+fn of_dpkg(line: &str) -> BTreeSet<(HostPath, bool)> {
+    let hooks = ["pre-invoke", "post-invoke", "status-logger"];
+    let (name, command) = line
+        .trim()
+        .split_once(|c: char| c == '=' || c.is_whitespace())
+        .unwrap_or_default();
+    match hooks.contains(&name) {
+        true => programs(command),
+        false => BTreeSet::new(),
+    }
 }
 
 /// sources.list(5): other names are left out.

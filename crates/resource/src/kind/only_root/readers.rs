@@ -38,9 +38,10 @@ pub enum Reader {
     Rsyslog,
     /// The log of auditd, where its `log_file` says, and its older parts.
     AuditLog,
-    /// The programs that the rules of sudo have run as root, by their paths; `ALL` names none.
+    /// The programs that the rules of sudo have run as root, by their paths; `ALL` names none. Also
+    /// what its settings and `sudo.conf` name: `env_file`, `mailerpath`, `secure_path`, plugins.
     SudoCommands,
-    /// The programs that cron's tables have root run, by their paths or along the table's `PATH`, and
+    /// The programs that the tables of cron and anacron have root run, by their paths or along the table's `PATH`, and
     /// its `SHELL`.
     CronCommands,
     /// The programs that units (services and sockets), and drop-ins of units, have root run, whoever
@@ -54,8 +55,11 @@ pub enum Reader {
     /// of `pam_exec`, and files that are included from elsewhere.
     Pam,
     /// The keys that apt's sources name (`signed-by`), the files and directories that `Dir::Etc` names
-    /// in apt's settings, and the programs that these have root run (`DPkg::Pre-Invoke`).
+    /// in apt's settings, and the programs that these and dpkg's have root run (`DPkg::Pre-Invoke`).
     Apt,
+    /// The programs that the scripts of logrotate run as root, and files that it includes from
+    /// elsewhere.
+    LogrotateCommands,
     /// The log files that rsyslog's rules name, wherever they lie, and their older parts.
     RsyslogLogs,
     /// What sessions of root read from root's home: the files with which shells begin and end, `.ssh`,
@@ -73,6 +77,7 @@ impl Reader {
                 | Self::UnitCommands
                 | Self::UdevCommands
                 | Self::DbusCommands
+                | Self::LogrotateCommands
         )
     }
 
@@ -92,6 +97,7 @@ impl Reader {
             Self::DbusCommands => "dbus_commands",
             Self::Pam => "pam",
             Self::Apt => "apt",
+            Self::LogrotateCommands => "logrotate_commands",
             Self::RsyslogLogs => "rsyslog_logs",
             Self::RootSessions => "root_sessions",
         }
@@ -170,6 +176,7 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
         Reader::DbusCommands => commands::of_dbus(seen),
         Reader::Pam => pam(seen),
         Reader::Apt => named::of_apt(seen),
+        Reader::LogrotateCommands => commands::of_logrotate(seen),
         Reader::RsyslogLogs => named::logs_of_rsyslog(seen),
         Reader::RootSessions => named::of_root_sessions(seen),
     }
