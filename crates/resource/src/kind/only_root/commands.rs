@@ -168,11 +168,11 @@ const CRON_SEARCHES: [&str; 2] = ["/usr/bin", "/bin"];
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Table {
     /// crontab(5): five fields of a time.
-    OfRoot,
+    Root,
     /// The same, and an account.
-    OfSystem,
+    System,
     /// anacrontab(5): a period, a delay and a name.
-    OfAnacron,
+    Anacron,
 }
 
 /// The commands of root in a table of crontab(5) or anacrontab(5), its `SHELL`, and the directories
@@ -204,7 +204,7 @@ fn of_crontab(text: &str, table: Table) -> BTreeSet<(HostPath, bool)> {
             continue;
         }
         let times = match table {
-            Table::OfAnacron => 3,
+            Table::Anacron => 3,
             _ if line.starts_with('@') => 1,
             _ => 5,
         };
@@ -219,14 +219,14 @@ fn of_crontab(text: &str, table: Table) -> BTreeSet<(HostPath, bool)> {
         }
         // On some systems `user:group/class`.
         let user = match table {
-            Table::OfSystem => field(),
-            Table::OfRoot | Table::OfAnacron => Some("root"),
+            Table::System => field(),
+            Table::Root | Table::Anacron => Some("root"),
         };
         let user = user.and_then(|user| user.split(':').next());
         if matches!(user, Some("root" | "0")) {
             // Of cron, what follows a `%` is what the command reads.
             let command = match table {
-                Table::OfAnacron => rest,
+                Table::Anacron => rest,
                 _ => rest.split('%').next().unwrap_or_default(),
             };
             found.extend(programs_in(command, &searched));
@@ -238,9 +238,9 @@ fn of_crontab(text: &str, table: Table) -> BTreeSet<(HostPath, bool)> {
 pub(super) fn of_cron(seen: &Answers) -> Places {
     let directory = HostPath::literal(CRON_D);
     let mut files = vec![
-        (HostPath::literal(CRONTAB), Table::OfSystem),
-        (HostPath::literal(ANACRONTAB), Table::OfAnacron),
-        (HostPath::literal(SPOOL), Table::OfRoot),
+        (HostPath::literal(CRONTAB), Table::System),
+        (HostPath::literal(ANACRONTAB), Table::Anacron),
+        (HostPath::literal(SPOOL), Table::Root),
     ];
     let mut found = Places {
         probes: vec![Probe::Dir {
@@ -253,9 +253,8 @@ pub(super) fn of_cron(seen: &Answers) -> Places {
             let names = entries.iter().map(|entry| entry.name.as_bytes());
             let counts = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
             let names = names.filter(|name| name.iter().all(counts));
-            files.extend(
-                names.filter_map(|name| Some((directory.join(name).ok()?, Table::OfSystem))),
-            );
+            files
+                .extend(names.filter_map(|name| Some((directory.join(name).ok()?, Table::System))));
         }
         Seen::Unknown(reason) => found.hidden = Some(reason),
         Seen::Absent | Seen::NotAsked => {}
