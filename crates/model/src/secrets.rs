@@ -8,7 +8,7 @@ use std::borrow::Cow;
 const HIDDEN: &str = "(not shown)";
 
 /// How the names of settings end that hold a secret, in lower case.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 25] = [
     "password",
     "secret",
     "secret_key",
@@ -23,11 +23,33 @@ const NAMES: [&str; 14] = [
     "privatekey",
     "credential",
     "credentials",
+    "authorization",
+    "passcode",
+    "psk",
+    "presharedkey",
+    "preshared_key",
+    "pre_shared_key",
+    "authkey",
+    "auth_key",
+    "encryption_key",
+    "signing_key",
+    "cookie",
 ];
 /// The same, but only before `=`: nsswitch.conf has a database `passwd:`, sudoers `NOPASSWD:`.
-const NAMES_BEFORE_EQUALS: [&str; 3] = ["passwd", "pass", "pwd"];
-/// Names that a space alone parts from their value (redis.conf(5), netrc(5)).
-const NAMES_BEFORE_SPACE: [&str; 2] = ["requirepass", "masterauth"];
+const NAMES_BEFORE_EQUALS: [&str; 6] = ["passwd", "pass", "pwd", "bindpw", "rootpw", "userpw"];
+/// Names that a space alone parts from their value: of redis.conf(5), keepalived.conf(5),
+/// slapd.conf(5), nslcd.conf(5), snmpd.conf(5), wpa_supplicant's part of interfaces(5), and the keys of BIND.
+const NAMES_BEFORE_SPACE: [&str; 9] = [
+    "auth_pass",
+    "bindpw",
+    "masterauth",
+    "requirepass",
+    "rocommunity",
+    "rootpw",
+    "rwcommunity",
+    "secret",
+    "wpa-psk",
+];
 /// Values that say whether, not what.
 const PLAIN: [&str; 10] = [
     "yes", "no", "true", "false", "on", "off", "none", "null", "\"\"", "''",

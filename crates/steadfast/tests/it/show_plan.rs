@@ -540,6 +540,18 @@ fn lines_that_look_like_secrets_are_not_shown() {
             "\"client_secret\": (not shown)",
         ),
         ("requirepass foobared", "requirepass (not shown)"),
+        ("Authorization: Bearer xyzzy", "Authorization: (not shown)"),
+        (
+            "header = \"Authorization: Basic eHl6enk=\"",
+            "header = \"Authorization: (not shown)",
+        ),
+        ("psk=wifi1234", "psk=(not shown)"),
+        ("\twpa-psk=wifi1234", "\twpa-psk=(not shown)"),
+        ("wpa-psk wifi1234", "wpa-psk (not shown)"),
+        ("PresharedKey = abc", "PresharedKey = (not shown)"),
+        ("bindpw hunter1", "bindpw (not shown)"),
+        ("\tsecret \"abc\";", "\tsecret (not shown)"),
+        ("auth_pass 1111", "auth_pass (not shown)"),
         (
             "url = https://me:pw@host/x",
             "url = https://me:(not shown)@host/x",
@@ -556,6 +568,8 @@ fn lines_that_look_like_secrets_are_not_shown() {
         "Defaults passwd_tries=3",
         "password = no",
         "password=",
+        "key_mgmt=WPA-PSK",
+        "authorization-required yes",
         "deb http://deb.debian.org/debian bookworm main",
     ];
     for line in kept {
