@@ -1,8 +1,21 @@
 //! apt_preferences(5): the pins that are for every package.
 
 use model::{HostPath, SourceLine};
+use regex::Regex;
 
-/// A record with `Package: *`.
+use crate::kind::files_where::glob_matches;
+
+/// Names that have nothing in common: what is for all of these is for every package.
+const ODD_NAMES: [&str; 6] = [
+    "0ad",
+    "bash",
+    "g++-12",
+    "libc6",
+    "x11-common",
+    "linux-image-6.1.0-1-amd64",
+];
+
+/// A record for every package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     /// What stands behind `Pin:`: `release l=Debian-Security`, `origin security.debian.org`.
@@ -37,6 +50,27 @@ impl Pin {
     }
 }
 
+/// Is a field `Package:` for every package? It has names, patterns of glob(7) and POSIX regular
+/// expressions between slashes, each for one architecture where that is said.
+fn is_general(field: &str) -> bool {
+    field.split_whitespace().any(|name| {
+        let name = match name.rsplit_once(':') {
+            Some((name, _)) if !name.starts_with('/') => name,
+            _ => name,
+        };
+        let expression = name
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'));
+        // What it does not take apt matches with nothing.
+        let expression = expression.map(|expression| Regex::new(expression).ok());
+        ODD_NAMES.iter().all(|odd| match &expression {
+            Some(Some(expression)) => expression.is_match(odd),
+            Some(None) => false,
+            None => glob_matches(name.as_bytes(), odd.as_bytes()),
+        })
+    })
+}
+
 /// The records of one file for every package, in their order.
 pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
     let mut pins = Vec::new();
@@ -48,7 +82,7 @@ pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
         }
         if line.trim().is_empty() {
             if let (Some(package), Some(of), Some((priority, at))) = std::mem::take(&mut record)
-                && package == "*"
+                && is_general(&package)
             {
                 let at = SourceLine::new(path.clone(), at);
                 pins.push(Pin { of, priority, at });

@@ -691,6 +691,27 @@ fn a_pin_that_keeps_security_updates_away() {
         + "\nPackage: nginx\nPin: release l=Debian-Security\nPin-Priority: -1\n";
     let said = with("preferences.d/x.pref", &others);
     assert!(said.starts_with("ok"), "{said}");
+    // Whichever way it is said that it is for every package.
+    for all in [
+        "/.*/",
+        "/./",
+        "?*",
+        "*:amd64",
+        "*:any",
+        "nginx *",
+        "/^[a-z0-9]/",
+    ] {
+        let pins = pin("release l=Debian-Security", "-1")
+            .replace("Package: *", &format!("Package: {all}"));
+        let said = with("preferences.d/x", &pins);
+        assert!(said.starts_with("drift"), "{all}: {said}");
+    }
+    for some in ["/^lib/", "lib*", "nginx:amd64", "/(/"] {
+        let pins = pin("release l=Debian-Security", "-1")
+            .replace("Package: *", &format!("Package: {some}"));
+        let said = with("preferences.d/x", &pins);
+        assert!(said.starts_with("ok"), "{some}: {said}");
+    }
     // The first that is for every package counts.
     let two = pin("release o=Debian", "500") + "\n" + &pin("release l=Debian-Security", "-1");
     let said = with("preferences.d/x", &two);

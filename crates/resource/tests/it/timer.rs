@@ -84,6 +84,11 @@ fn what_a_drop_in_makes_of_it() {
         "[Timer]\nRandomizedDelaySec=5y\n",
         "drift: `RandomizedDelaySec=5y` may put it off",
     );
+    check("[Timer]\nAccuracySec=1h\n", "ok");
+    check(
+        "[Timer]\nAccuracySec=5y\n",
+        "drift: `AccuracySec=5y` may put it off",
+    );
     check(
         "[Timer]\nUnit=true.service\n",
         "drift: it starts true.service instead",
@@ -124,6 +129,11 @@ fn what_its_service_does() {
         "drift: apt-daily-upgrade.service runs `/bin/true` instead",
     );
     check("[Service]\nExecCondition=/bin/false\n", "unknown");
+    check("[Service]\nRemainAfterExit=yes\nRemainAfterExit=no\n", "ok");
+    check(
+        "[Service]\nRemainAfterExit=yes\n",
+        "drift: apt-daily-upgrade.service has `RemainAfterExit=yes`: it is active for ever",
+    );
 }
 
 /// A unit whose files systemd does not take starts nothing, whatever they say.

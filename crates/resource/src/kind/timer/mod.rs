@@ -293,11 +293,19 @@ impl Timer {
         )
     }
 
-    /// A delay by chance counts as well.
+    /// A delay by chance counts as well, and so does the window in which systemd gathers timers.
     fn waits_too_long(&self, timer: &UnitSeen, seen: &Answers) -> Result<Option<Drift>, Reason> {
-        let Some(line) = last(timer, seen, "RandomizedDelaySec") else {
-            return Ok(None);
-        };
+        for key in ["RandomizedDelaySec", "AccuracySec"] {
+            if let Some(line) = last(timer, seen, key)
+                && let Some(drift) = self.puts_off(&line)?
+            {
+                return Ok(Some(drift));
+            }
+        }
+        Ok(None)
+    }
+
+    fn puts_off(&self, line: &started::Line) -> Result<Option<Drift>, Reason> {
         let value = line.value.trim();
         let is_long = match (value, calendar::span(value)) {
             ("", _) => false,
@@ -312,7 +320,8 @@ impl Timer {
         Ok(is_long.then(|| {
             self.drift(
                 format!(
-                    "`RandomizedDelaySec={}` may put it off for longer",
+                    "`{}={}` may put it off for longer",
+                    line.key,
                     printable(value.as_bytes())
                 ),
                 at.clone(),
@@ -344,6 +353,9 @@ impl Timer {
         if let Seen::Known(unit) = seen.unit(&service)
             && let Some(drift) = self.not_loaded(&service, unit)
         {
+            return Ok(Some(drift));
+        }
+        if let Some(drift) = self.stays_active(seen) {
             return Ok(Some(drift));
         }
         if let Some(drift) = self.runs_as_another(seen) {
@@ -379,6 +391,29 @@ impl Timer {
 const ROOT: [&str; 2] = ["root", "0"];
 
 impl Timer {
+    /// systemd.timer(5): a service that is still active is not started again.
+    fn stays_active(&self, seen: &Answers) -> Option<Drift> {
+        let service = self.service();
+        let Seen::Known(unit) = seen.unit(&service) else {
+            return None;
+        };
+        let lines = started::section(unit, seen, "Service");
+        let line = lines.iter().rfind(|line| line.key == "RemainAfterExit")?;
+        is_true(line).then(|| {
+            let observed = format!(
+                "{service} has `{}={}`: it is active for ever when it has run once, and the timer \
+                 starts it no more",
+                line.key,
+                printable(line.value.as_bytes())
+            );
+            let by_hand = format!(
+                "take the line away in {}, then `systemctl daemon-reload` and `systemctl stop {service}`",
+                line.at
+            );
+            self.drift(observed, vec![line.at.clone()], Some(by_hand))
+        })
+    }
+
     fn runs_as_another(&self, seen: &Answers) -> Option<Drift> {
         let wanted = self.user.as_deref()?;
         let service = self.service();
@@ -388,12 +423,7 @@ impl Timer {
         let lines = started::section(unit, seen, "Service");
         let last = |key: &str| lines.iter().rfind(|line| line.key == key);
         let user = last("User").filter(|line| !line.value.trim().is_empty());
-        let is_dynamic = last("DynamicUser").filter(|line| {
-            matches!(
-                line.value.trim().to_ascii_lowercase().as_str(),
-                "1" | "y" | "yes" | "t" | "true" | "on"
-            )
-        });
+        let is_dynamic = last("DynamicUser").filter(|line| is_true(line));
         let is_wanted = match user.map(|line| line.value.trim()) {
             None => ROOT.contains(&wanted),
             Some(name) => name == wanted || (ROOT.contains(&name) && ROOT.contains(&wanted)),
@@ -415,6 +445,14 @@ impl Timer {
         let by_hand = format!("have {service} run as {wanted}");
         Some(self.drift(observed, at, Some(by_hand)))
     }
+}
+
+/// A boolean as systemd reads it (systemd.syntax(7)).
+fn is_true(line: &started::Line) -> bool {
+    matches!(
+        line.value.trim().to_ascii_lowercase().as_str(),
+        "1" | "y" | "yes" | "t" | "true" | "on"
+    )
 }
 
 /// The last assignment of a key of `[Timer]`.
