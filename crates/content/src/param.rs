@@ -75,6 +75,18 @@ impl ParamValue {
     }
 }
 
+/// As a command line has it: lists with commas.
+impl std::fmt::Display for ParamValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Int(number) => number.fmt(f),
+            Self::Bool(value) => value.fmt(f),
+            Self::List(items) => f.write_str(&items.join(",")),
+        }
+    }
+}
+
 /// A declared parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {

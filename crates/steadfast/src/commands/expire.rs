@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use plan::retention::Retention;
 
 use crate::context::{self, Context};
+use crate::duration::Days;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use model::count::size;
@@ -24,7 +25,7 @@ use model::count::size;
 pub struct Args {
     /// Keep them for so many days, with secrets or without
     #[arg(long, value_name = "DAYS")]
-    older_than: Option<u32>,
+    older_than: Option<Days>,
     /// Keep those of so many of the newest changes in effect
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
@@ -39,9 +40,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::AsWanted);
     };
     let usual = Retention::default();
+    let older_than = args.older_than.map(|days| u32::from(days.0));
     let rule = Retention {
-        days: args.older_than.unwrap_or(usual.days),
-        secret_days: args.older_than.unwrap_or(usual.secret_days),
+        days: older_than.unwrap_or(usual.days),
+        secret_days: older_than.unwrap_or(usual.secret_days),
         newest: args.keep.unwrap_or(usual.newest),
     };
     let now = Timestamp::now();

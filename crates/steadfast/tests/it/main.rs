@@ -61,6 +61,7 @@ mod report_html;
 mod report_human;
 mod report_json;
 mod report_sarif;
+mod rule_show;
 mod samples;
 mod schemas;
 mod show_changes;

@@ -3,7 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use content::{Rule, RuleTest, TestHost};
+use content::{Param, Rule, RuleTest, TestHost};
+use model::printable;
 use serde_json::{Value, json};
 
 use crate::commands::Format;
@@ -62,12 +63,34 @@ fn human(out: &mut dyn Write, rule: &Rule) -> std::io::Result<()> {
     for (id, versions) in &rule.releases {
         row("for", &format!("{id} {}", versions.join(", ")))?;
     }
+    for (name, param) in &rule.params {
+        row("parameter", &parameter(name, param))?;
+    }
     for test in &rule.tests {
         row("test", &test.name)?;
     }
     row("declared", &rule.place.source_line().to_string())?;
     let next = format!("steadfast plan --rule {}", rule.id);
     next_steps(&mut paper, &[NextStep::new(next, "")])
+}
+
+/// None where there is none, or where it is a secret.
+fn default(param: &Param) -> Option<String> {
+    let default = param.default.as_ref().filter(|_| !param.secret);
+    default.map(ToString::to_string)
+}
+
+/// `tries=10  Wrong passwords in a row.`
+fn parameter(name: &str, param: &Param) -> String {
+    let default = match default(param) {
+        Some(value) => printable(value.as_bytes()),
+        None if param.secret => "(not shown)".to_owned(),
+        None => "(to be given)".to_owned(),
+    };
+    let description = param.description.as_deref().unwrap_or_default();
+    format!("{name}={default}  {description}")
+        .trim_end()
+        .to_owned()
 }
 
 /// A rule as programs read it.
@@ -82,6 +105,11 @@ pub(super) fn json(rule: &Rule) -> Value {
         "risk": rule.risk,
         "profile": rule.profile,
         "kinds": rule.kinds(),
+        "params": rule.params.iter().map(|(name, param)| json!({
+            "name": name,
+            "default": default(param),
+            "description": param.description,
+        })).collect::<Vec<_>>(),
         "releases": rule.releases,
         "tests": rule.tests.iter().map(test).collect::<Vec<_>>(),
         "digest": rule.digest,
