@@ -30,6 +30,7 @@ pub mod pam;
 pub mod pam_call;
 pub mod pam_guard;
 pub mod pam_session;
+mod pam_setter;
 pub mod pam_stack;
 pub mod password_accepted;
 mod password_hash;

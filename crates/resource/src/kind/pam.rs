@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::pam_guard::{Guard, guard};
 use super::pam_stack::{self, Entry, Stack};
-use super::{old_fix, pwquality_files};
+use super::{old_fix, pam_setter, pwquality_files};
 use crate::syntax::Case;
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, Phase, Seen, Syntax};
 
@@ -220,6 +220,9 @@ impl Kind for Pam {
                 return Judgement::Drift(drifts);
             }
         }
+        if missing.is_empty() {
+            drifts.extend(self.unguarded(&stacks));
+        }
         let mut entries: Vec<Entry> = stacks
             .iter()
             .flat_map(|(_, stack)| stack.entries.clone())
@@ -392,6 +395,32 @@ impl Pam {
             }
             _ => self.has(stacks, facility, ""),
         }
+    }
+
+    /// Calls that set a password which the module has refused.
+    fn unguarded(&self, stacks: &[(&str, Stack)]) -> Vec<Drift> {
+        let of_password = stacks.iter().filter(|(name, _)| *name == "password");
+        let module = self.module.file();
+        of_password
+            .flat_map(|(facility, stack)| {
+                let calls = stack.entries.iter();
+                let calls = calls.filter(|entry| entry.call.facility == *facility);
+                pam_setter::unguarded(&calls.collect::<Vec<_>>(), module)
+            })
+            .map(|setter| Drift {
+                observed: format!(
+                    "`{}` sets passwords that {module} refuses",
+                    setter.call.module
+                ),
+                wanted: format!("no password is set that {module} refuses"),
+                at: vec![setter.at.clone()],
+                by_hand: Some(format!(
+                    "put `use_authtok` on that line, below the one of {module}, or have \
+                     pam-auth-update(8) write the file anew"
+                )),
+                ..Drift::default()
+            })
+            .collect()
     }
 
     /// What each service makes of faillock. Where Debian's own stack lacks it, those that go

@@ -737,3 +737,41 @@ fn what_stands_below_a_line_that_is_not_taken() {
     let said = words(&judge(yaml, &host));
     assert!(said.starts_with("drift: minlen is 6"), "{said}");
 }
+
+/// As tried with passwd(1) on Debian 12: six letters were taken where the audit said that they are not.
+#[test]
+fn a_password_that_is_refused_and_set_all_the_same() {
+    let yaml = "pam: {module: pwquality}";
+    let with = |stack: &str| {
+        let host = host().file("/etc/pam.d/common-password", stack);
+        words(&judge(yaml, &host))
+    };
+    let rest = "password requisite pam_deny.so\npassword required pam_permit.so\n";
+    let unix = "password [success=1 default=ignore] pam_unix.so obscure";
+    for (guard, setter) in [
+        ("optional pam_pwquality.so retry=3", unix.to_owned()),
+        ("[default=ignore] pam_pwquality.so", unix.to_owned()),
+        ("required pam_pwquality.so", unix.to_owned()),
+        (
+            "[success=ok default=die authtok_err=ignore] pam_pwquality.so",
+            unix.to_owned(),
+        ),
+    ] {
+        let said = with(&format!("password {guard}\n{setter}\n{rest}"));
+        let wanted = "drift: `pam_unix.so` sets passwords that pam_pwquality.so refuses";
+        assert!(said.starts_with(wanted), "{guard}: {said}");
+    }
+    let said = with(&format!(
+        "{unix} use_authtok\n{rest}password requisite pam_pwquality.so\n"
+    ));
+    assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
+    for (guard, setter) in [
+        ("requisite pam_pwquality.so retry=3", unix.to_owned()),
+        ("[success=ok default=die] pam_pwquality.so", unix.to_owned()),
+        ("optional pam_pwquality.so", format!("{unix} use_authtok")),
+        ("required pam_pwquality.so", format!("{unix} use_authtok")),
+    ] {
+        let said = with(&format!("password {guard}\n{setter}\n{rest}"));
+        assert!(said.starts_with("ok"), "{guard}: {said}");
+    }
+}
