@@ -130,6 +130,11 @@ fn called(effect: &Effect) -> String {
             AccountOp::AddMember { group, user } | AccountOp::RemoveMember { group, user } => {
                 format!("{user} in group {group}")
             }
+            AccountOp::CreateUser {
+                name,
+                group: Some(group),
+                ..
+            } if group != name => format!("account {name} with the main group {group}"),
             AccountOp::CreateUser { name, .. }
             | AccountOp::RemoveUser { name }
             | AccountOp::SetShell { name, .. }

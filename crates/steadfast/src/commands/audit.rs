@@ -226,7 +226,13 @@ fn next_steps(args: &Args, report: &Report) -> Vec<NextStep> {
         match finding.rule.id.role() {
             None => selection.rules = vec![finding.rule.id.to_string()],
             Some(role) => {
-                selection.roles = vec![role.to_owned()];
+                // One that another includes is asked for by that, and parameters may be of any.
+                let has_params = !(selection.params.is_empty()
+                    && selection.params_from.is_empty()
+                    && selection.param_files.is_empty());
+                if selection.roles.iter().any(|asked| asked == role) && !has_params {
+                    selection.roles = vec![role.to_owned()];
+                }
                 selection.rules.clear();
                 selection.baselines.clear();
             }

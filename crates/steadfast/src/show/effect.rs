@@ -304,14 +304,17 @@ fn account(op: &AccountOp, to: &str) -> String {
         AccountOp::CreateUser {
             name,
             uid,
+            group,
             home,
             shell,
             system,
             ..
         } => {
             let kind = if *system { "system account" } else { "account" };
+            let group = group.as_ref().filter(|group| *group != name);
+            let group = group.map_or_else(String::new, |group| format!(", main group {group}"));
             let uid = uid.map_or_else(String::new, |uid| format!(", uid {uid}"));
-            format!("create the {kind} {name}{uid}, home {home}, shell {shell}")
+            format!("create the {kind} {name}{uid}{group}, home {home}, shell {shell}")
         }
         AccountOp::RemoveUser { name } => format!("remove the account {name}"),
         AccountOp::CreateGroup { name, gid, .. } => {

@@ -252,3 +252,32 @@ fn acls_that_give_more_than_the_mode_are_taken_away() {
     host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
     host.expect_same(&before);
 }
+
+/// What an audit says to type next is taken as it stands: a role that another includes is asked for by
+/// that, whose parameters it goes with. And a plan shows every right that it gives.
+#[test]
+fn what_to_type_next_can_be_typed() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.role(
+        "base",
+        "  - user: {name: ida, group: shadow}\n  - file: {path: /etc/base, content: \"x\\n\"}\n",
+    );
+    host.write(
+        &format!("{POLICY}/roles/web.yaml"),
+        "role: web\ninclude: [base]\nparams: {name: {type: string}}\nwant:\n  \
+         - file: {path: /etc/web, content: \"{{ name }}\\n\"}\n",
+    );
+    let flags = format!("--policy {POLICY} --role web --param name=shop");
+    let asked = format!("audit {flags}");
+    let said = host.steadfast(&asked.split(' ').collect::<Vec<_>>());
+    let said = said.expect(1, &["steadfast plan --role web"]);
+    let mut lines = said.out.lines();
+    let next = lines.find_map(|line| line.split_once("next").map(|(_, next)| next.trim()));
+    let next = next.expect("it is said");
+    assert!(next.contains("--param name=shop"), "{said}");
+    let words: Vec<&str> = next.split_whitespace().skip(1).collect();
+    host.steadfast(&words)
+        .expect(1, &["create the account ida, main group shadow"]);
+}
