@@ -540,7 +540,6 @@ fn a_rule_that_reaches_anything_without_saying_all() {
         ("/usr/sbin/needrestart", Some("/usr/sbin/needrestart")),
         ("/usr/sbin/iptables", Some("/usr/sbin/iptables")),
         ("/usr/bin/dmesg", Some("/usr/bin/dmesg")),
-        ("/usr/bin/dmesg \"\"", None),
         // What another program starts.
         ("/usr/bin/nice -n 5 /bin/bash", Some("/bin/bash")),
         ("/usr/bin/nice -n 5 /opt/job *", None),
