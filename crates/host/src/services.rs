@@ -93,21 +93,27 @@ impl Services {
 
     /// Was this written by one of them? What lies in it may be another's.
     pub(crate) fn is_its(&self, path: &HostPath) -> bool {
+        self.is_of(path, owner_of(path))
+    }
+
+    /// Was it, with this owner?
+    fn is_of(&self, path: &HostPath, owner: Option<u32>) -> bool {
         if is_peoples(path) {
             return false;
         }
-        let owner = owner_of(path);
-        self.is_place_of_programs(path)
-            || self.running.open.contains(path.as_path())
-            || owner.is_some_and(|owner| {
-                let is_kept_for = |directory: &&Directory| path.is_within(&directory.path);
-                let mut kept_for = self.directories.iter().filter(is_kept_for);
-                self.own.contains(&owner)
-                    || self.users.contains(&owner) && path.is_within(&HostPath::literal(LOGS))
-                    || kept_for.any(|directory| match directory.is_of_root {
-                        true => owner == 0,
-                        false => self.users.contains(&owner),
-                    })
+        if self.is_place_of_programs(path) || self.running.open.contains(path.as_path()) {
+            return true;
+        }
+        let Some(owner) = owner else {
+            return false;
+        };
+        let is_kept_for = |directory: &&Directory| path.is_within(&directory.path);
+        let mut kept_for = self.directories.iter().filter(is_kept_for);
+        self.own.contains(&owner)
+            || self.users.contains(&owner) && path.is_within(&HostPath::literal(LOGS))
+            || kept_for.any(|directory| match directory.is_of_root {
+                true => owner == 0,
+                false => self.users.contains(&owner),
             })
     }
 
@@ -176,29 +182,52 @@ mod tests {
     #[test]
     fn what_no_service_is_known_to_have_written_is_somebodys() {
         let services = Services {
-            users: [104].into(),
+            // Grafana's own, and one that the host had before.
+            users: [33, 104].into(),
             own: [104].into(),
-            directories: vec![Directory {
-                path: HostPath::literal("/var/lib/grafana"),
-                is_of_root: true,
-            }],
+            directories: vec![
+                Directory {
+                    path: HostPath::literal("/var/lib/grafana"),
+                    is_of_root: true,
+                },
+                Directory {
+                    path: HostPath::literal("/var/lib/web"),
+                    is_of_root: false,
+                },
+            ],
             running: OfUnits {
-                open: ["/proc/self/stat".into()].into(),
+                open: ["/var/lib/other/open".into()].into(),
                 ..OfUnits::default()
             },
         };
-        for (path, wanted) in [
-            ("/var/lib/grafana/grafana.db", true),
-            ("/var/log/apache2/error.log", true),
-            ("/var/cache/apache2/x", true),
-            ("/usr/lib/python3/dist-packages/x/__pycache__/a.pyc", true),
-            ("/proc/self/stat", true),
-            ("/proc/self/status", false),
-            ("/etc/ssl/__pycache__/a", false),
-            ("/var/www/html/nothing", false),
-            ("/usr/local/lib/__pycache__/a", false),
+        for (path, owner, wanted) in [
+            ("/var/lib/grafana/grafana.db", 0, true),
+            ("/var/lib/grafana/grafana.db", 104, true),
+            ("/var/lib/grafana/notes", 1000, false),
+            ("/var/lib/web/cache", 33, true),
+            ("/var/lib/web/notes", 0, false),
+            ("/var/lib/other/anything", 104, true),
+            ("/var/lib/other/uploads", 33, false),
+            ("/var/lib/other/open", 0, true),
+            ("/var/log/apache2/error.log", 33, true),
+            ("/var/log/apache2/notes", 0, false),
+            ("/var/cache/apache2/x", 0, true),
+            (
+                "/usr/lib/python3/dist-packages/x/__pycache__/a.pyc",
+                0,
+                true,
+            ),
+            ("/usr/share/nginx/html/index.html", 0, false),
+            ("/etc/ssl/__pycache__/a", 0, false),
+            ("/var/www/html/nothing", 104, false),
+            ("/usr/local/lib/__pycache__/a", 0, false),
         ] {
-            assert_eq!(services.wrote(&HostPath::literal(path)), wanted, "{path}");
+            let path = HostPath::literal(path);
+            assert_eq!(
+                services.is_of(&path, Some(owner)),
+                wanted,
+                "{path} of {owner}"
+            );
         }
         for (user, wanted) in [(0, false), (33, true), (1000, false), (61_200, true)] {
             assert_eq!(is_of_the_system(user), wanted, "{user}");
