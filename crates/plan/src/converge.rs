@@ -124,6 +124,7 @@ fn make(
             behind.remove(at);
         }
     }
+    bring::give_main_groups(&mut drifted);
     for (place, what) in bring::take_out_strangers(&mut drifted, seen) {
         let why = format!(
             "{} there is no {what}, and nothing in this plan makes it",

@@ -1,7 +1,7 @@
 //! Units, accounts and groups that are not there: whether something in the same plan could bring
 //! them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{AccountOp, Effect, HostPath, UnitOp};
 use resource::{Answers, Edit, Phase, Seen};
@@ -122,6 +122,36 @@ pub(super) fn take_out_strangers(drifted: &mut [Drifting], seen: &Answers) -> Ve
         }
     }
     missing
+}
+
+/// A new file of an account that the plan makes is of the main group that it gets: its kind knows of none
+/// but one of its own name (useradd(8)).
+pub(super) fn give_main_groups(drifted: &mut [Drifting]) {
+    let ops = drifted.iter().flat_map(effects).filter_map(op);
+    let mains = ops.filter_map(|op| match op {
+        AccountOp::CreateUser {
+            name,
+            group: Some(group),
+            ..
+        } => Some((name, group)),
+        _ => None,
+    });
+    let mains: BTreeMap<String, String> = mains.collect();
+    let edits = drifted
+        .iter_mut()
+        .flat_map(|item| &mut item.drifts)
+        .flat_map(|drift| &mut drift.edits);
+    for edit in edits {
+        if let Edit::Content {
+            new_file: Some(file),
+            ..
+        } = edit
+            && file.group == file.owner
+            && let Some(main) = mains.get(&file.owner)
+        {
+            file.group.clone_from(main);
+        }
+    }
 }
 
 fn op(effect: &Effect) -> Option<AccountOp> {

@@ -262,7 +262,10 @@ fn what_to_type_next_can_be_typed() {
     };
     host.role(
         "base",
-        "  - user: {name: ida, group: shadow}\n  - file: {path: /etc/base, content: \"x\\n\"}\n",
+        "  - user: {name: ida, group: shadow}\n  \
+         - authorized_key: {user: ida, key: 'ssh-ed25519 \
+         AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ida'}\n  \
+         - file: {path: /etc/base, content: \"x\\n\"}\n",
     );
     host.write(
         &format!("{POLICY}/roles/web.yaml"),
@@ -280,4 +283,8 @@ fn what_to_type_next_can_be_typed() {
     let words: Vec<&str> = next.split_whitespace().skip(1).collect();
     host.steadfast(&words)
         .expect(1, &["create the account ida, main group shadow"]);
+    let apply = ["apply", "--role", "base", "--yes", "--detach"];
+    host.steadfast(&apply).expect(0, &[]);
+    let group = host.shell("stat -c %G /home/ida/.ssh/authorized_keys");
+    assert_eq!(group, "shadow\n");
 }
