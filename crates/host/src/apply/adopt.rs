@@ -130,7 +130,8 @@ impl Work<'_> {
         adopted > 0
     }
 
-    /// Directories that systemd made for the services of new packages when it started them.
+    /// What systemd made for the units of new packages when it started them: directories of services,
+    /// and the stamps of timers (systemd.timer(5), `Persistent=`).
     fn made_by_units(
         &self,
         known: &BTreeSet<HostPath>,
@@ -154,9 +155,16 @@ impl Work<'_> {
         let Some(since) = since else {
             return Vec::new();
         };
+        let stamps = HostPath::literal("/var/lib/systemd/timers");
         units
             .into_iter()
-            .flat_map(|unit| unit.directories)
+            .flat_map(|unit| {
+                let is_timer = unit.name.ends_with(".timer");
+                let stamp = is_timer.then(|| stamps.join(format!("stamp-{}", unit.name)));
+                unit.directories
+                    .into_iter()
+                    .chain(stamp.and_then(Result::ok))
+            })
             .filter(|path| !known.contains(path) && !is_peoples(path))
             .filter(|path| file::is_made_since(path, since))
             .map(|path| (path, upgrades.clone()))

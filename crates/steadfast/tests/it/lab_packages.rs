@@ -118,3 +118,28 @@ fn a_state_directory_on_a_file_system_of_its_own_is_no_obstacle() {
         .expect(0, &[]);
     host.shell("! dpkg -s plain");
 }
+
+/// What systemd and Debian's helper write down of a package's timer goes with it.
+#[test]
+fn the_stamp_of_a_timer_goes_with_its_package() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    let files = "d=/root/build/often; mkdir -p $d/lib/systemd/system $d/DEBIAN
+printf '[Timer]\\nOnCalendar=daily\\nPersistent=true\\n[Install]\\nWantedBy=timers.target\\n' \
+  > $d/lib/systemd/system/often.timer
+printf '[Service]\\nType=oneshot\\nExecStart=/bin/true\\n' > $d/lib/systemd/system/often.service
+make often 1 'deb-systemd-helper enable often.timer
+if test -d /run/systemd/system; then systemctl daemon-reload; deb-systemd-invoke start often.timer; fi'
+index";
+    host.shell(&format!("{MAKE}\n{files}"));
+    host.role("often", "  - package: {name: often}\n");
+    let kept = "find /var/lib/systemd/timers /var/lib/systemd/deb-systemd* | sort";
+    let before = host.shell(kept);
+    host.steadfast(&["apply", "--role", "often", "--yes"])
+        .expect(0, &["is in effect"]);
+    assert!(host.shell(kept).contains("stamp-often.timer"));
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["as it was before it"]);
+    assert_eq!(host.shell(kept), before);
+}
