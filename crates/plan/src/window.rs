@@ -161,9 +161,9 @@ impl Opening {
     /// As long as it is where no clocks are changed in it.
     fn length(&self) -> SignedDuration {
         let length = self.to.duration_since(self.from);
-        match length.is_negative() {
-            true => length + SignedDuration::from_hours(24),
-            false => length,
+        match length.is_positive() {
+            true => length,
+            false => length + SignedDuration::from_hours(24),
         }
     }
 
@@ -179,9 +179,10 @@ impl Opening {
         let time =
             |text: &str| Time::strptime("%H:%M", text).map_err(|_| "times are written as 02:00");
         // The end of a day is the beginning of the next one.
+        let is_day = (from, to) == ("00:00", "24:00");
         let to = if to == "24:00" { "00:00" } else { to };
         let (from, to) = (time(from)?, time(to)?);
-        if from == to {
+        if from == to && !is_day {
             return Err("it begins and ends at the same time");
         }
         let (named, zone) = match &words[place + 1..] {

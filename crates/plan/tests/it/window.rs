@@ -104,6 +104,13 @@ fn days_and_nights_as_people_write_them() {
         window("Sat 22:00-24:00").to_string(),
         window("Sat 22:00-00:00").to_string()
     );
+    // A whole day, and every one.
+    let always = window("daily 00:00-24:00");
+    assert!(always.to_string().ends_with("00:00 for 24:00 h, UTC"));
+    for now in ["2026-11-28T00:30:00Z", "2026-11-28T12:00:00Z"] {
+        assert_ne!(always.start(at(now), &host, NEEDS), Start::Never);
+    }
+    assert!("Sat 02:00-02:00".parse::<Window>().is_err());
     assert_eq!(
         window("sat, SUN 01:00-06:00").to_string(),
         "Sat,Sun 01:00 for 5:00 h, UTC"
