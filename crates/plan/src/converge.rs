@@ -75,10 +75,16 @@ fn make(
     // The items of `drifted`, in its order.
     let mut behind = Vec::new();
     let mut premises = Premises::default();
+    // What is about a unit that is not there, by its place in `left_alone`.
+    let mut of_missing = Vec::new();
     for item in items(wanted) {
         let drifts = match drifts(&item, seen) {
             Ok(drifts) => drifts,
             Err((why, at)) => {
+                let unit = item.want.resource.key().name;
+                if bring::is_missing(&unit, seen) {
+                    of_missing.push((left_alone.len(), unit));
+                }
                 left_alone.push(item.left_alone(why, at));
                 continue;
             }
@@ -122,6 +128,15 @@ fn make(
             left_alone.push(behind[at].left_alone(why, Vec::new()));
             drifted.remove(at);
             behind.remove(at);
+        }
+    }
+    for (place, unit) in of_missing {
+        if drifted.iter().any(|item| bring::writes(item, &unit)) {
+            left_alone[place].why = format!(
+                "{} {} comes with this plan, and is looked at when it is there",
+                LeftAlone::UNKNOWN,
+                model::printable(unit.as_bytes())
+            );
         }
     }
     bring::give_main_groups(&mut drifted);

@@ -22,7 +22,7 @@ pub(super) fn missing(item: &Drifting, seen: &Answers) -> Option<String> {
     })
 }
 
-fn is_missing(name: &str, seen: &Answers) -> bool {
+pub(super) fn is_missing(name: &str, seen: &Answers) -> bool {
     match seen.unit(name) {
         Seen::Known(unit) => unit.load_state == "not-found",
         Seen::Absent => true,
@@ -42,6 +42,11 @@ pub(super) fn may_bring(item: &Drifting, unit: &str) -> bool {
     item.phase == Phase::AsListed
         || effects(item).any(anything)
         || paths(item).any(|path| is_of(path, unit))
+}
+
+/// Does this write the unit's own file?
+pub(super) fn writes(item: &Drifting, unit: &str) -> bool {
+    paths(item).any(|path| path.file_name() == unit.as_bytes())
 }
 
 fn is_of(path: &HostPath, unit: &str) -> bool {

@@ -304,6 +304,26 @@ fn a_unit_that_nothing_brings_is_left_alone_with_the_reason() {
     assert!(starts(&[service, package]));
 }
 
+/// "does not apply: there is no shop.timer" was said of a timer whose file the same plan writes.
+#[test]
+fn what_is_wanted_of_a_unit_to_come_is_unknown_until_it_is_there() {
+    let timer = json!({"timer": {"name": "shop.timer", "every_days": 1}});
+    let file = |name: &str| {
+        let path = format!("/etc/systemd/system/{name}");
+        json!({"file": {"path": path, "content": "[Timer]\n"}})
+    };
+    let why = |want: &[Json]| {
+        let wanted = wanted(vec![rule("one", Severity::Low, want)]);
+        let plan = converge(&wanted, &bare(&wanted), host(), Selection::default()).expect("a plan");
+        let mut left = plan.left_alone.into_iter();
+        left.find(|left| left.why.contains("shop.timer"))
+            .expect("it is named")
+    };
+    assert!(why(&[timer.clone(), file("shop.timer")]).is_unknown());
+    assert!(why(&[timer.clone(), file("other.timer")]).does_not_apply());
+    assert!(why(&[timer]).does_not_apply());
+}
+
 /// Case F10 of 2026-11-30: a member was added before there was such an account.
 #[test]
 fn a_group_is_made_before_its_accounts_and_has_members_after_them() {

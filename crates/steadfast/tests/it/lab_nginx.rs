@@ -107,7 +107,15 @@ fn the_role_of_the_readme_is_put_in_place_and_taken_back() {
     assert!(answer(&host).contains("from example.org"));
 
     // The last one was taken back already.
-    host.steadfast(&["undo", "c-2", "--yes"]).expect(0, &[]);
+    let said = host.steadfast(&["undo", "c-2", "--yes"]).expect(1, &[]);
+    let told = format!("{}{}", said.out, said.err);
+    for named in ["/var/log/nginx", "undo c-2 --accept-data-loss"] {
+        assert!(told.contains(named), "{named}: {said}");
+    }
+    host.shell("test -s /var/log/nginx/access.log");
+    host.steadfast(&["undo", "c-2", "--yes", "--accept-data-loss"])
+        .expect(0, &[]);
+    host.shell("! test -e /var/log/nginx");
     // The package manager's own records, and the page that nginx's own script puts there at
     // its first start and that no removal takes away (nginx-common's postinst).
     let records = [
