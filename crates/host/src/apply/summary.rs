@@ -134,7 +134,7 @@ fn called(effect: &Effect) -> String {
                 name,
                 group: Some(group),
                 ..
-            } if group != name => format!("account {name} with the main group {group}"),
+            } => format!("account {name} with the main group {group}"),
             AccountOp::CreateUser { name, .. }
             | AccountOp::RemoveUser { name }
             | AccountOp::SetShell { name, .. }

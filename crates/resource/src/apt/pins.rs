@@ -1,23 +1,25 @@
-//! apt_preferences(5): the pins that are for every package.
+//! apt_preferences(5): which versions of a package apt prefers.
 
 use model::{HostPath, SourceLine};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::kind::files_where::glob_matches;
 
-/// Names that have nothing in common: what is for all of these is for every package.
-const ODD_NAMES: [&str; 6] = [
+/// Names that have nothing in common: what is said of all of these is said of every package.
+pub const ODD_NAMES: [&str; 7] = [
     "0ad",
     "bash",
     "g++-12",
     "libc6",
+    "openssl",
     "x11-common",
     "linux-image-6.1.0-1-amd64",
 ];
 
-/// A record for every package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A record.
+#[derive(Clone, Debug)]
 pub struct Pin {
+    packages: Vec<Packages>,
     /// What stands behind `Pin:`: `release l=Debian-Security`, `origin security.debian.org`.
     pub of: String,
     pub priority: i64,
@@ -50,29 +52,8 @@ impl Pin {
     }
 }
 
-/// Is a field `Package:` for every package? It has names, patterns of glob(7) and POSIX regular
-/// expressions between slashes, each for one architecture where that is said.
-fn is_general(field: &str) -> bool {
-    field.split_whitespace().any(|name| {
-        let name = match name.rsplit_once(':') {
-            Some((name, _)) if !name.starts_with('/') => name,
-            _ => name,
-        };
-        let expression = name
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'));
-        // What it does not take apt matches with nothing.
-        let expression = expression.map(|expression| Regex::new(expression).ok());
-        ODD_NAMES.iter().all(|odd| match &expression {
-            Some(Some(expression)) => expression.is_match(odd),
-            Some(None) => false,
-            None => glob_matches(name.as_bytes(), odd.as_bytes()),
-        })
-    })
-}
-
-/// The records of one file for every package, in their order.
-pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
+/// The records of one file, in their order.
+pub fn read(path: &HostPath, text: &str) -> Vec<Pin> {
     let mut pins = Vec::new();
     let mut record: (Option<String>, Option<String>, Option<(i64, u32)>) = (None, None, None);
     let lines = text.lines().chain(std::iter::once(""));
@@ -81,11 +62,15 @@ pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
             continue;
         }
         if line.trim().is_empty() {
-            if let (Some(package), Some(of), Some((priority, at))) = std::mem::take(&mut record)
-                && is_general(&package)
-            {
+            if let (Some(package), Some(of), Some((priority, at))) = std::mem::take(&mut record) {
+                let packages = package.split_whitespace().map(Packages::read).collect();
                 let at = SourceLine::new(path.clone(), at);
-                pins.push(Pin { of, priority, at });
+                pins.push(Pin {
+                    packages,
+                    of,
+                    priority,
+                    at,
+                });
             }
             continue;
         }
@@ -101,4 +86,62 @@ pub fn general(path: &HostPath, text: &str) -> Vec<Pin> {
         }
     }
     pins
+}
+
+/// One word of `Package:`: a name, a pattern of glob(7) or a POSIX regular expression between slashes,
+/// each for one architecture where that is said. Letter case does not count.
+#[derive(Clone, Debug)]
+struct Packages {
+    names: Names,
+    architecture: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Names {
+    Glob(String),
+    Expression(Regex),
+    /// What it does not take apt matches with nothing.
+    None,
+}
+
+impl Packages {
+    fn read(word: &str) -> Self {
+        let (name, architecture) = match word.rsplit_once(':') {
+            Some((name, architecture)) if !word.ends_with('/') => {
+                let is_any = matches!(architecture, "any" | "native" | "all");
+                (name, (!is_any).then(|| architecture.to_owned()))
+            }
+            _ => (word, None),
+        };
+        let expression = name
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'));
+        let expression =
+            expression.map(|text| RegexBuilder::new(text).case_insensitive(true).build());
+        let names = match expression {
+            Some(Ok(expression)) => Names::Expression(expression),
+            Some(Err(_)) => Names::None,
+            None => Names::Glob(name.to_ascii_lowercase()),
+        };
+        Self {
+            names,
+            architecture,
+        }
+    }
+}
+
+impl Pin {
+    /// Is it about a package of this name, on a host of this architecture where that is known?
+    pub fn is_about(&self, name: &str, native: Option<&str>) -> bool {
+        self.packages.iter().any(|packages| {
+            let architecture = packages.architecture.as_deref();
+            let is_native = architecture.is_none_or(|one| native.is_none_or(|known| one == known));
+            is_native
+                && match &packages.names {
+                    Names::Glob(glob) => glob_matches(glob.as_bytes(), name.as_bytes()),
+                    Names::Expression(expression) => expression.is_match(name),
+                    Names::None => false,
+                }
+        })
+    }
 }

@@ -32,6 +32,7 @@ pub mod pam_guard;
 pub mod pam_session;
 mod pam_setter;
 pub mod pam_stack;
+mod pam_walk;
 pub mod password_accepted;
 mod password_hash;
 mod pwquality_files;

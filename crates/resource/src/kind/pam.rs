@@ -6,6 +6,8 @@
 //! managed block, which pam-auth-update keeps; where it must stand inside, it stands so that the
 //! jumps of the managed lines stay as pam-auth-update writes them, since it writes them anew.
 
+use std::collections::BTreeMap;
+
 use model::expectation::Scalar;
 use model::plan::Risk;
 use model::value::Reason;
@@ -87,7 +89,7 @@ impl PamModule {
     /// The stacks that it belongs into: the file, and the facility.
     const fn stacks(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Pwquality | Self::Pwhistory => &[("common-password", "password")],
+            Self::Pwquality | Self::Pwhistory => &[(COMMON_PASSWORD, "password")],
             Self::Faillock => &[("common-auth", "auth"), ("common-account", "account")],
         }
     }
@@ -129,6 +131,7 @@ impl PamModule {
     }
 }
 
+const COMMON_PASSWORD: &str = "common-password";
 const DROP_INS: &str = "/etc/security/pwquality.conf.d";
 
 impl Kind for Pam {
@@ -155,13 +158,13 @@ impl Kind for Pam {
         }
         if self.module == PamModule::Faillock {
             probes.push(old_fix::probe());
-            let (services, _, more) = pam_stack::services(seen);
+        }
+        let (services, _, more) = pam_stack::services(seen);
+        probes.extend(more);
+        for service in services {
+            let (stack, more) = pam_stack::read(seen, &service);
             probes.extend(more);
-            for service in services {
-                let (stack, more) = pam_stack::read(seen, &service);
-                probes.extend(more);
-                probes.extend(self.named_files(&stack.entries).map(Probe::file));
-            }
+            probes.extend(self.named_files(&stack.entries).map(Probe::file));
         }
         if self.module == PamModule::Pwquality {
             let path = HostPath::literal(DROP_INS);
@@ -220,8 +223,11 @@ impl Kind for Pam {
                 return Judgement::Drift(drifts);
             }
         }
-        if missing.is_empty() {
-            drifts.extend(self.unguarded(&stacks));
+        let mut untold = services.untold;
+        if missing.is_empty() && self.module != PamModule::Faillock {
+            let (unguarded, why) = self.unguarded(seen);
+            drifts.extend(unguarded);
+            untold = untold.or(why);
         }
         let mut entries: Vec<Entry> = stacks
             .iter()
@@ -249,7 +255,7 @@ impl Kind for Pam {
                 }
                 drifts.push(drift);
             }
-            Some(seen) if drifts.is_empty() && services.untold.is_none() => {
+            Some(seen) if drifts.is_empty() && untold.is_none() => {
                 return Judgement::Compliant {
                     observed: seen.observed,
                     at: seen.at,
@@ -257,7 +263,7 @@ impl Kind for Pam {
             }
             _ => {}
         }
-        if let (true, Some(reason)) = (drifts.is_empty(), services.untold) {
+        if let (true, Some(reason)) = (drifts.is_empty(), untold) {
             return reason.into();
         }
         if drifts.is_empty() {
@@ -337,16 +343,17 @@ struct Services {
     own: Vec<Entry>,
 }
 
-fn of_auth(stack: &Stack) -> Vec<&Entry> {
+fn of_facility<'a>(stack: &'a Stack, facility: &str) -> Vec<&'a Entry> {
     let entries = stack.entries.iter();
     entries
-        .filter(|entry| entry.call.facility == "auth")
+        .filter(|entry| entry.call.facility == facility)
         .collect()
 }
 
 fn auth_calls<'a>(stacks: &'a [(&str, Stack)]) -> Vec<&'a Entry> {
     let auth = stacks.iter().find(|(facility, _)| *facility == "auth");
-    auth.map(|(_, stack)| of_auth(stack)).unwrap_or_default()
+    auth.map(|(_, stack)| of_facility(stack, "auth"))
+        .unwrap_or_default()
 }
 
 /// The calls of a text that includes nothing.
@@ -397,30 +404,55 @@ impl Pam {
         }
     }
 
-    /// Calls that set a password which the module has refused.
-    fn unguarded(&self, stacks: &[(&str, Stack)]) -> Vec<Drift> {
-        let of_password = stacks.iter().filter(|(name, _)| *name == "password");
+    /// Calls that set a password which the module has refused, in Debian's own stack and in those of
+    /// services. Second: why that can't be told of one of them.
+    fn unguarded(&self, seen: &Answers) -> (Vec<Drift>, Option<Reason>) {
         let module = self.module.file();
-        of_password
-            .flat_map(|(facility, stack)| {
-                let calls = stack.entries.iter();
-                let calls = calls.filter(|entry| entry.call.facility == *facility);
-                pam_setter::unguarded(&calls.collect::<Vec<_>>(), module)
-            })
-            .map(|setter| Drift {
-                observed: format!(
-                    "`{}` sets passwords that {module} refuses",
-                    setter.call.module
-                ),
-                wanted: format!("no password is set that {module} refuses"),
-                at: vec![setter.at.clone()],
-                by_hand: Some(format!(
+        let mut found: BTreeMap<SourceLine, String> = BTreeMap::new();
+        let (services, mut untold, _) = pam_stack::services(seen);
+        for service in [COMMON_PASSWORD.to_owned()].into_iter().chain(services) {
+            let (stack, _) = pam_stack::read(seen, &service);
+            match stack.hidden {
+                // Without a file that it includes, nobody sets a password by it.
+                Some(Reason::Unavailable { .. }) => continue,
+                Some(reason) => {
+                    untold.get_or_insert(reason);
+                    continue;
+                }
+                None => {}
+            }
+            let calls = of_facility(&stack, "password");
+            match pam_setter::unguarded(&calls, module) {
+                Ok(setters) => {
+                    let is_said = |entry: &&&Entry| {
+                        service == COMMON_PASSWORD
+                            || entry.at.path.file_name() != COMMON_PASSWORD.as_bytes()
+                    };
+                    let setters = setters.iter().filter(is_said);
+                    found.extend(setters.map(|one| (one.at.clone(), one.call.module.clone())));
+                }
+                Err(why) => {
+                    let why = format!("PAM of {}: {why}", printable(service.as_bytes()));
+                    untold.get_or_insert(Reason::Malformed { why });
+                }
+            }
+        }
+        let drifts = found.into_iter().map(|(at, setter)| Drift {
+            observed: format!("`{setter}` sets passwords that {module} refuses"),
+            wanted: format!("no password is set that {module} refuses"),
+            by_hand: Some(match at.path.file_name() == COMMON_PASSWORD.as_bytes() {
+                true => format!(
                     "put `use_authtok` on that line, below the one of {module}, or have \
                      pam-auth-update(8) write the file anew"
-                )),
-                ..Drift::default()
-            })
-            .collect()
+                ),
+                false => {
+                    format!("have `@include {COMMON_PASSWORD}` there instead of its own lines")
+                }
+            }),
+            at: vec![at],
+            ..Drift::default()
+        });
+        (drifts.collect(), untold)
     }
 
     /// What each service makes of faillock. Where Debian's own stack lacks it, those that go
@@ -443,7 +475,7 @@ impl Pam {
                 }
                 None => {}
             }
-            let calls = of_auth(&stack);
+            let calls = of_facility(&stack, "auth");
             let name = printable(service.as_bytes());
             let by_common = |entry: &&Entry| entry.at.path.file_name() == b"common-auth";
             if missing.contains(&"auth") && calls.iter().any(by_common) {

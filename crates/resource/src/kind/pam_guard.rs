@@ -1,10 +1,10 @@
-//! Whether a stack of `auth` holds guesses off: it is gone through as Linux-PAM does
-//! (`_pam_dispatch_aux` in pam_dispatch.c), with a locked account and a right password, and with
-//! an account that is not locked and a wrong one.
+//! Whether a stack of `auth` holds guesses off: it is gone through with a locked account and a right
+//! password, and with an account that is not locked and a wrong one.
 
 use std::collections::BTreeSet;
 
 use super::pam_stack::{Call, Entry};
+use super::pam_walk::{Answer, Calls, SUCCESS};
 
 /// What pam_faillock(8) makes of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ const PASSWORD: [&str; 12] = [
 ];
 
 /// Modules that say yes to whom they let go on at all.
-const PASSING: [&str; 16] = [
+pub(super) const PASSING: [&str; 16] = [
     "pam_cap.so",
     "pam_ecryptfs.so",
     "pam_env.so",
@@ -60,9 +60,10 @@ const PASSING: [&str; 16] = [
 const FAILING: [&str; 2] = ["pam_deny.so", "pam_rootok.so"];
 
 /// Of modules that may say either, this many are tried in all ways.
-const MOST_OPEN: usize = 6;
+pub(super) const MOST_OPEN: usize = 6;
+pub(super) const TOO_MANY: &str = "there are too many modules";
 /// Longer stacks are not gone through.
-const MOST_CALLS: usize = 128;
+pub(super) const MOST_CALLS: usize = 128;
 
 /// Looks at the calls of `auth`.
 pub fn guard(entries: &[&Entry]) -> Guard {
@@ -73,16 +74,16 @@ pub fn guard(entries: &[&Entry]) -> Guard {
         .filter(|at| is_open(&entries[*at].call))
         .collect();
     if open.len() > MOST_OPEN || entries.len() > MOST_CALLS {
-        return Guard::Untold("there are too many modules".to_owned());
+        return Guard::Untold(TOO_MANY.to_owned());
     }
-    let nodes = tree(entries, 0);
+    let calls = Calls::new(entries);
     let mut verdicts = Vec::new();
     for ways in 0..1_usize << open.len() {
         let says_yes = |at: usize| {
             let place = open.iter().position(|open| *open == at);
             place.is_some_and(|place| ways >> place & 1 == 1)
         };
-        verdicts.push(verdict(entries, &nodes, &says_yes));
+        verdicts.push(verdict(entries, &calls, &says_yes));
     }
     let first = verdicts[0].clone();
     if verdicts.iter().all(|verdict| *verdict == first) {
@@ -95,20 +96,20 @@ pub fn guard(entries: &[&Entry]) -> Guard {
     Guard::Untold(format!("it depends on what {} says", names.join(", ")))
 }
 
-fn verdict(entries: &[&Entry], nodes: &[Node], says_yes: &dyn Fn(usize) -> bool) -> Guard {
+fn verdict(entries: &[&Entry], calls: &Calls, says_yes: &dyn Fn(usize) -> bool) -> Guard {
     let modules = entries.iter().map(|entry| &entry.call);
     let passwords: BTreeSet<&str> = modules
         .filter(|call| is_password(call))
         .map(|call| &*call.module)
         .collect();
     let mut wrong = Run::new(entries, None, false, says_yes);
-    wrong.all(nodes);
-    if let Some(why) = wrong.untold {
-        return Guard::Untold(why);
-    }
+    let is_accepted = match wrong.is_accepted(calls) {
+        Ok(is_accepted) => is_accepted,
+        Err(why) => return Guard::Untold(why),
+    };
     // Where no password was looked at, nobody guesses one: a key, a finger, an account that is
     // turned away before.
-    if wrong.has_looked && wrong.is_accepted() {
+    if wrong.has_looked && is_accepted {
         return Guard::Fails("a wrong password is accepted");
     }
     if wrong.has_looked && !wrong.has_counted {
@@ -116,12 +117,12 @@ fn verdict(entries: &[&Entry], nodes: &[Node], says_yes: &dyn Fn(usize) -> bool)
     }
     for right in passwords {
         let mut locked = Run::new(entries, Some(right), true, says_yes);
-        locked.all(nodes);
-        if let Some(why) = locked.untold {
-            return Guard::Untold(why);
-        }
-        if locked.was_right && locked.is_accepted() {
-            return Guard::Fails("a right password opens a locked account");
+        match locked.is_accepted(calls) {
+            Ok(true) if locked.was_right => {
+                return Guard::Fails("a right password opens a locked account");
+            }
+            Ok(_) => {}
+            Err(why) => return Guard::Untold(why),
         }
     }
     Guard::Holds
@@ -131,8 +132,7 @@ fn verdict(entries: &[&Entry], nodes: &[Node], says_yes: &dyn Fn(usize) -> bool)
 pub fn accepts(entries: &[&Entry], module: &str) -> bool {
     let says_yes = |_| true;
     let mut run = Run::new(entries, Some(module), false, &says_yes);
-    run.all(&tree(entries, 0));
-    run.is_accepted()
+    run.is_accepted(&Calls::new(entries)) == Ok(true)
 }
 
 fn is_password(call: &Call) -> bool {
@@ -147,71 +147,16 @@ fn is_open(call: &Call) -> bool {
         && !FAILING.contains(&&*call.module)
 }
 
-/// A call, or a substack, which counts as one for jumps.
-enum Node {
-    Call(usize),
-    Substack(Vec<Node>),
-}
-
-/// The calls, those of a substack together. `depth`: of how many substacks they are all part.
-fn tree(entries: &[&Entry], depth: usize) -> Vec<Node> {
-    fn build(entries: &[&Entry], range: std::ops::Range<usize>, depth: usize) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        let mut at = range.start;
-        while at < range.end {
-            let Some(id) = entries[at].inside.get(depth) else {
-                nodes.push(Node::Call(at));
-                at += 1;
-                continue;
-            };
-            let end = (at..range.end)
-                .find(|next| entries[*next].inside.get(depth) != Some(id))
-                .unwrap_or(range.end);
-            nodes.push(Node::Substack(build(entries, at..end, depth + 1)));
-            at = end;
-        }
-        nodes
-    }
-    build(entries, 0..entries.len(), depth)
-}
-
-/// What a module answers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Success,
-    AuthError,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Impression {
-    Undefined,
-    Positive,
-    Negative,
-}
-
-enum Action {
-    Ignore,
-    Ok,
-    Done,
-    Bad,
-    Die,
-    Reset,
-    Jump(usize),
-}
-
+/// Goes through the calls once, and notes what was asked on the way.
 struct Run<'a> {
     entries: &'a [&'a Entry],
     /// To which module the password is right.
     right: Option<&'a str>,
     locked: bool,
     says_yes: &'a dyn Fn(usize) -> bool,
-    impression: Impression,
-    /// Of the calls that count, has none failed?
-    status_is_success: bool,
     has_counted: bool,
     has_looked: bool,
     was_right: bool,
-    untold: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -226,73 +171,14 @@ impl<'a> Run<'a> {
             right,
             locked,
             says_yes,
-            impression: Impression::Undefined,
-            status_is_success: true,
             has_counted: false,
             has_looked: false,
             was_right: false,
-            untold: None,
         }
     }
 
-    fn is_accepted(&self) -> bool {
-        self.impression == Impression::Positive && self.status_is_success
-    }
-
-    fn all(&mut self, nodes: &[Node]) {
-        let mut at = 0;
-        while let Some(node) = nodes.get(at) {
-            at += 1;
-            let call = match node {
-                Node::Substack(inner) => {
-                    // What ends a substack ends nothing else.
-                    self.all(inner);
-                    continue;
-                }
-                Node::Call(call) => *call,
-            };
-            let answer = self.answer(call);
-            let Some(action) = action(&self.entries[call].call.control, answer) else {
-                let at = &self.entries[call].at;
-                self.untold
-                    .get_or_insert_with(|| format!("{at}: this control is not understood"));
-                return;
-            };
-            match action {
-                Action::Ignore => {}
-                Action::Reset => {
-                    self.impression = Impression::Undefined;
-                    self.status_is_success = true;
-                }
-                Action::Ok | Action::Done => {
-                    let counts = self.impression == Impression::Undefined
-                        || self.impression == Impression::Positive && self.status_is_success;
-                    if counts {
-                        if answer == Answer::Success {
-                            self.impression = Impression::Positive;
-                        }
-                        self.status_is_success = answer == Answer::Success;
-                    }
-                    if matches!(action, Action::Done) && self.impression == Impression::Positive {
-                        return;
-                    }
-                }
-                Action::Bad | Action::Die => {
-                    self.impression = Impression::Negative;
-                    self.status_is_success = false;
-                    if matches!(action, Action::Die) {
-                        return;
-                    }
-                }
-                Action::Jump(over) => {
-                    at += over;
-                    if at > nodes.len() {
-                        self.impression = Impression::Negative;
-                        self.status_is_success = false;
-                    }
-                }
-            }
-        }
+    fn is_accepted(&mut self, calls: &Calls) -> Result<bool, String> {
+        calls.go(&mut |at| self.answer(at))
     }
 
     fn answer(&mut self, at: usize) -> Answer {
@@ -315,43 +201,8 @@ impl<'a> Run<'a> {
             _ => (self.says_yes)(at),
         };
         match is_yes {
-            true => Answer::Success,
-            false => Answer::AuthError,
+            true => SUCCESS,
+            false => "auth_err",
         }
     }
-}
-
-/// pam.d(5): the words, and what they stand for; none for what is not understood.
-fn action(control: &str, answer: Answer) -> Option<Action> {
-    let control = control.to_ascii_lowercase();
-    let is_success = answer == Answer::Success;
-    Some(match (control.as_str(), is_success) {
-        ("required" | "requisite" | "optional", true) => Action::Ok,
-        ("sufficient", true) => Action::Done,
-        ("required", false) => Action::Bad,
-        ("requisite", false) => Action::Die,
-        ("sufficient" | "optional", false) => Action::Ignore,
-        _ => {
-            let inner = control.strip_prefix('[')?.strip_suffix(']')?;
-            let code = match answer {
-                Answer::Success => "success",
-                Answer::AuthError => "auth_err",
-            };
-            let words: Vec<(&str, &str)> = inner
-                .split_whitespace()
-                .map(|word| word.split_once('='))
-                .collect::<Option<_>>()?;
-            let of = |code: &str| words.iter().rev().find(|(name, _)| *name == code);
-            let (_, action) = of(code).or_else(|| of("default"))?;
-            match *action {
-                "ignore" => Action::Ignore,
-                "ok" => Action::Ok,
-                "done" => Action::Done,
-                "bad" => Action::Bad,
-                "die" => Action::Die,
-                "reset" => Action::Reset,
-                number => Action::Jump(number.parse().ok()?),
-            }
-        }
-    })
 }

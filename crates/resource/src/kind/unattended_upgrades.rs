@@ -13,7 +13,7 @@ use super::apt_sources;
 use super::sshd::words::matches;
 use crate::apt::conf::{self, Statement};
 use crate::apt::is_plain_name;
-use crate::apt::pins::{self, Pin};
+use crate::apt::pins::{self, ODD_NAMES, Pin};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
 /// Security updates of Debian that `unattended-upgrades` would install: its allowed origins
@@ -46,9 +46,11 @@ const ALLOWED: &str = "unattended-upgrade::allowed-origins";
 const BLACKLIST: &str = "unattended-upgrade::package-blacklist";
 const WHITELIST: &str = "unattended-upgrade::package-whitelist";
 const DAYS: &str = "unattended-upgrade::update-days";
-/// Pins, in the order in which apt reads them: the first that is for every package counts.
+/// Pins, in the order in which apt reads them: the first that is about a package counts.
 const PREFERENCES: &str = "/etc/apt/preferences";
 const PREFERENCES_DIRECTORY: &str = "/etc/apt/preferences.d";
+/// Its architecture is the host's.
+const DPKG: &str = "dpkg";
 /// What is installed has this priority: below it, nothing takes its place.
 const INSTALLED: i64 = 100;
 /// What every other archive has.
@@ -94,6 +96,9 @@ impl Kind for UnattendedUpgrades {
             path: HostPath::literal(PREFERENCES_DIRECTORY),
         });
         probes.extend(preferences(seen).into_iter().flatten().map(Probe::file));
+        probes.push(Probe::Package {
+            name: DPKG.to_owned(),
+        });
         if let Ok(codename) = codename(seen) {
             probes.extend(
                 lists(&codename, seen)
@@ -547,7 +552,9 @@ fn preferences(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     })
 }
 
-/// The first pin for every package that the security archive matches, or may match (false).
+/// The pin that counts for every package, where each has one below what other archives have, and
+/// whether it is known to be about the security archive. Packages one by one: two records may keep all
+/// of them away together.
 fn pinned(
     codename: &str,
     archives: &[Archive],
@@ -555,26 +562,38 @@ fn pinned(
 ) -> Result<Option<(Pin, bool)>, Reason> {
     let mut files = vec![HostPath::literal(PREFERENCES)];
     files.extend(preferences(seen)?);
+    let mut all = Vec::new();
     for path in files {
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };
         let text = String::from_utf8_lossy(file.content.as_bytes());
-        for pin in pins::general(&path, &text) {
+        all.extend(pins::read(&path, &text).into_iter().filter_map(|pin| {
             let matches = match pin.pattern() {
                 Some(pattern) => allows(&pattern, codename, archives),
                 None => None,
             };
             match matches {
-                Some(false) => {}
-                Some(true) => return Ok(Some((pin, true))),
+                Some(false) => None,
+                Some(true) => Some((pin, true)),
                 // It may be about another archive: one further down counts then.
-                None if pin.priority < USUAL => return Ok(Some((pin, false))),
-                None => {}
+                None => (pin.priority < USUAL).then_some((pin, false)),
             }
+        }));
+    }
+    let dpkg = seen.package(DPKG).known();
+    let native = dpkg.map(|dpkg| dpkg.architecture.as_str());
+    let mut counts = Vec::new();
+    for name in ODD_NAMES {
+        let first = all.iter().find(|(pin, _)| pin.is_about(name, native));
+        match first.filter(|(pin, _)| pin.priority < USUAL) {
+            Some(first) => counts.push(first),
+            None => return Ok(None),
         }
     }
-    Ok(None)
+    let holds = |(pin, is_certain): &&&(Pin, bool)| *is_certain && pin.priority < INSTALLED;
+    let milder = counts.iter().find(|one| !holds(one));
+    Ok(milder.or(counts.first()).map(|one| (*one).clone()))
 }
 
 fn held_back(pin: &Pin) -> Drift {

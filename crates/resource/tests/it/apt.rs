@@ -656,6 +656,7 @@ fn a_pin_that_keeps_security_updates_away() {
     let name = "security.debian.org_debian-security_dists_bookworm-security_InRelease";
     let with = |file: &str, pins: &str| {
         let host = upgrades("60x", "")
+            .package("dpkg", "1.21.22")
             .dir(directory)
             .file(&format!("{directory}/{name}"), list)
             .file(&format!("/etc/apt/{file}"), pins);
@@ -700,13 +701,23 @@ fn a_pin_that_keeps_security_updates_away() {
         "*:any",
         "nginx *",
         "/^[a-z0-9]/",
+        "/^[A-Z0-9]/",
+        "/^[a-m]/ /^[n-z0-9]/",
+        "/^[a-m]/\nPin: release l=Debian-Security\nPin-Priority: -1\n\nPackage: /^[n-z0-9]/",
     ] {
         let pins = pin("release l=Debian-Security", "-1")
             .replace("Package: *", &format!("Package: {all}"));
         let said = with("preferences.d/x", &pins);
         assert!(said.starts_with("drift"), "{all}: {said}");
     }
-    for some in ["/^lib/", "lib*", "nginx:amd64", "/(/"] {
+    for some in [
+        "/^lib/",
+        "lib*",
+        "nginx:amd64",
+        "/(/",
+        "*:arm64",
+        "openssl* lib*",
+    ] {
         let pins = pin("release l=Debian-Security", "-1")
             .replace("Package: *", &format!("Package: {some}"));
         let said = with("preferences.d/x", &pins);

@@ -761,6 +761,38 @@ fn a_password_that_is_refused_and_set_all_the_same() {
         let wanted = "drift: `pam_unix.so` sets passwords that pam_pwquality.so refuses";
         assert!(said.starts_with(wanted), "{guard}: {said}");
     }
+    // Jumped over, and ended a substack only.
+    for skipped in ["default=1", "success=1 default=ignore"] {
+        let said = with(&format!(
+            "password [{skipped}] pam_exec.so /bin/x\npassword requisite pam_pwquality.so\n{unix}\n{rest}"
+        ));
+        assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
+    }
+    let host_with_substack = host()
+        .file(
+            "/etc/pam.d/common-password",
+            &format!("password substack judged\n{unix}\n{rest}"),
+        )
+        .file("/etc/pam.d/judged", "password requisite pam_pwquality.so\n");
+    let said = words(&judge(yaml, &host_with_substack));
+    assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
+    // Asked for once more, by another, after the refusal.
+    let said = with(&format!(
+        "password required pam_pwquality.so\npassword required pam_pwhistory.so\n{unix} use_authtok\n{rest}"
+    ));
+    assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
+    // A service with lines of its own.
+    let good = format!("password requisite pam_pwquality.so\n{unix} use_authtok\n{rest}");
+    let of_passwd = |stack: &str| {
+        let host = host()
+            .file("/etc/pam.d/common-password", &good)
+            .file("/etc/pam.d/passwd", stack);
+        words(&judge(yaml, &host))
+    };
+    let said = of_passwd("@include common-password\n");
+    assert!(said.starts_with("ok"), "{said}");
+    let said = of_passwd("password required pam_unix.so\n");
+    assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
     let said = with(&format!(
         "{unix} use_authtok\n{rest}password requisite pam_pwquality.so\n"
     ));

@@ -89,6 +89,12 @@ fn what_a_drop_in_makes_of_it() {
         "[Timer]\nAccuracySec=5y\n",
         "drift: `AccuracySec=5y` may put it off",
     );
+    // Both together.
+    check(
+        "[Timer]\nRandomizedDelaySec=4d\nAccuracySec=4d\n",
+        "drift: `RandomizedDelaySec=4d` and `AccuracySec=4d` may put it off",
+    );
+    check("[Timer]\nRandomizedDelaySec=3d\nAccuracySec=3d\n", "ok");
     check(
         "[Timer]\nUnit=true.service\n",
         "drift: it starts true.service instead",
@@ -134,6 +140,22 @@ fn what_its_service_does() {
         "[Service]\nRemainAfterExit=yes\n",
         "drift: apt-daily-upgrade.service has `RemainAfterExit=yes`: it is active for ever",
     );
+}
+
+/// While a service is active its timer starts it no more, and one that is not `oneshot` is active while
+/// its command runs.
+#[test]
+fn a_service_that_does_not_end() {
+    let with = |state: &str, drop_in: &str| {
+        let mut host = usual().file(OURS, drop_in);
+        let unit = host.units.get_mut("apt-daily-upgrade.service");
+        unit.expect("it is there").active_state = Some(state.to_owned());
+        words(&judge(WANT, &host))
+    };
+    let simple = "[Service]\nType=simple\n";
+    assert!(with("active", simple).starts_with("unknown"));
+    assert!(with("inactive", simple).starts_with("ok"));
+    assert!(with("activating", "").starts_with("ok"));
 }
 
 /// A unit whose files systemd does not take starts nothing, whatever they say.

@@ -311,8 +311,10 @@ fn account(op: &AccountOp, to: &str) -> String {
             ..
         } => {
             let kind = if *system { "system account" } else { "account" };
-            let group = group.as_ref().filter(|group| *group != name);
-            let group = group.map_or_else(String::new, |group| format!(", main group {group}"));
+            // Of the account's own name as well: that group may have been there, as `docker`.
+            let group = group
+                .as_ref()
+                .map_or_else(String::new, |group| format!(", main group {group}"));
             let uid = uid.map_or_else(String::new, |uid| format!(", uid {uid}"));
             format!("create the {kind} {name}{uid}{group}, home {home}, shell {shell}")
         }

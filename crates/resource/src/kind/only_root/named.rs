@@ -286,7 +286,11 @@ fn dpkg_files(found: &mut Places, seen: &Answers) -> Vec<HostPath> {
     found.probes.push(Probe::Dir {
         path: directory.clone(),
     });
-    let mut files = seen.files_in(&directory, |_| true).unwrap_or_default();
+    let listed = seen.files_in(&directory, |_| true);
+    let mut files = listed.unwrap_or_else(|reason| {
+        found.hidden.get_or_insert(reason);
+        Vec::new()
+    });
     files.push(HostPath::literal("/etc/dpkg/dpkg.cfg"));
     files
 }

@@ -21,7 +21,7 @@ use crate::{Answers, Drift, Edit, Judgement, Kind, Phase, Seen};
 pub struct Timer {
     /// The timer's name: `apt-daily.timer`.
     pub name: String,
-    /// How many days may pass between two times.
+    /// How many days may pass between two times, by the calendar: with 1, one on each day.
     pub every_days: u32,
     /// The beginning of a command that its service has to run, the program by its path. Where
     /// nothing is said, any will do.
@@ -293,41 +293,34 @@ impl Timer {
         )
     }
 
-    /// A delay by chance counts as well, and so does the window in which systemd gathers timers.
+    /// A delay by chance counts as well, and so does the window in which systemd gathers timers:
+    /// both together put it off.
     fn waits_too_long(&self, timer: &UnitSeen, seen: &Answers) -> Result<Option<Drift>, Reason> {
+        let mut delays = Vec::new();
         for key in ["RandomizedDelaySec", "AccuracySec"] {
-            if let Some(line) = last(timer, seen, key)
-                && let Some(drift) = self.puts_off(&line)?
-            {
-                return Ok(Some(drift));
+            if let Some(line) = last(timer, seen, key) {
+                let seconds = delay(&line)?;
+                delays.extend((seconds > 0.0).then_some((line, seconds)));
             }
         }
-        Ok(None)
-    }
-
-    fn puts_off(&self, line: &started::Line) -> Result<Option<Drift>, Reason> {
-        let value = line.value.trim();
-        let is_long = match (value, calendar::span(value)) {
-            ("", _) => false,
-            ("infinity", _) => true,
-            (_, Some(span)) => span > self.seconds(),
-            (_, None) => {
-                let why = format!("{}: this delay is not understood", line.at);
-                return Err(Reason::Malformed { why });
-            }
-        };
-        let at = vec![line.at.clone()];
-        Ok(is_long.then(|| {
-            self.drift(
-                format!(
-                    "`{}={}` may put it off for longer",
-                    line.key,
-                    printable(value.as_bytes())
-                ),
-                at.clone(),
-                Some(self.change(&at)),
-            )
-        }))
+        let together: f64 = delays.iter().map(|(_, seconds)| seconds).sum();
+        if together <= self.seconds() {
+            return Ok(None);
+        }
+        if let Some(at) = delays.iter().position(|(_, delay)| *delay > self.seconds()) {
+            delays = vec![delays.swap_remove(at)];
+        }
+        let said: Vec<String> = delays
+            .iter()
+            .map(|(line, _)| format!("`{}={}`", line.key, printable(line.value.as_bytes())))
+            .collect();
+        let at: Vec<SourceLine> = delays.into_iter().map(|(line, _)| line.at).collect();
+        let by_hand = self.change(&at);
+        Ok(Some(self.drift(
+            format!("{} may put it off for longer", said.join(" and ")),
+            at,
+            Some(by_hand),
+        )))
     }
 
     /// The timer may start another unit, and the service may do something else.
@@ -358,6 +351,7 @@ impl Timer {
         if let Some(drift) = self.stays_active(seen) {
             return Ok(Some(drift));
         }
+        self.may_never_end(seen)?;
         if let Some(drift) = self.runs_as_another(seen) {
             return Ok(Some(drift));
         }
@@ -414,6 +408,31 @@ impl Timer {
         })
     }
 
+    /// systemd.service(5): of all types, `oneshot` alone is never `active` while its command runs.
+    /// Whether another one's command ends is known when it has.
+    fn may_never_end(&self, seen: &Answers) -> Result<(), Reason> {
+        let service = self.service();
+        let Seen::Known(unit) = seen.unit(&service) else {
+            return Ok(());
+        };
+        let lines = started::section(unit, seen, "Service");
+        let of = |key: &str| lines.iter().rfind(|line| line.key == key);
+        let is_oneshot = match of("Type").map(|line| line.value.trim()) {
+            Some("") | None => of("ExecStart").is_none_or(|line| line.value.is_empty()),
+            Some(named) => named == "oneshot",
+        };
+        match unit.active_state.as_deref() {
+            Some("active" | "reloading") if !is_oneshot => Err(Reason::Unavailable {
+                what: format!(
+                    "{service} is running, and {} starts it again only when it has ended: \
+                     whether it ends by itself is not known",
+                    self.name
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn runs_as_another(&self, seen: &Answers) -> Option<Drift> {
         let wanted = self.user.as_deref()?;
         let service = self.service();
@@ -453,6 +472,17 @@ fn is_true(line: &started::Line) -> bool {
         line.value.trim().to_ascii_lowercase().as_str(),
         "1" | "y" | "yes" | "t" | "true" | "on"
     )
+}
+
+/// How long a line puts a timer off, in seconds. An empty one takes back what is above it.
+fn delay(line: &started::Line) -> Result<f64, Reason> {
+    match line.value.trim() {
+        "" => Ok(0.0),
+        "infinity" => Ok(f64::INFINITY),
+        value => calendar::span(value).ok_or_else(|| Reason::Malformed {
+            why: format!("{}: this delay is not understood", line.at),
+        }),
+    }
 }
 
 /// The last assignment of a key of `[Timer]`.
