@@ -7,9 +7,9 @@ use crate::Host;
 use crate::act::Root;
 use crate::local::LocalHost;
 
-/// Do all checks that the action rests on pass in this moment? No where there is none, and where one
+/// Do all checks that the action rests on pass in this moment? None where there is none, and where one
 /// can't be asked.
-pub fn is_as_wanted(root: &Root, plan: &Plan, action: &Action) -> bool {
+pub fn is_as_wanted(root: &Root, plan: &Plan, action: &Action) -> Option<bool> {
     let places = action.rests_on.iter();
     let mut checks = places
         .filter_map(|place| plan.premises.get(*place as usize))
@@ -20,19 +20,19 @@ pub fn is_as_wanted(root: &Root, plan: &Plan, action: &Action) -> bool {
         true => LocalHost::running(),
         false => LocalHost::offline(root.path()),
     };
-    checks.peek().is_some()
-        && host.is_ok_and(|host| {
-            checks.all(|check| {
-                let answer = host.probe(check).answer;
-                matches!(
-                    answer,
-                    Answer::Known(Value::Output(Output {
-                        status: Some(0),
-                        ..
-                    }))
-                )
-            })
-        })
+    checks.peek()?;
+    let host = host.ok()?;
+    let mut all = true;
+    for check in checks {
+        match host.probe(check).answer {
+            Answer::Known(Value::Output(Output {
+                status: Some(status),
+                ..
+            })) => all &= status == 0,
+            _ => return None,
+        }
+    }
+    Some(all)
 }
 
 /// How a command's way back is called.

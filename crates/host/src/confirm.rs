@@ -608,7 +608,8 @@ pub(crate) fn ended(header: &Header) -> Applied {
     let id = header.change.id;
     let why: Vec<String> = header.change.note.iter().cloned().collect();
     match header.change.state {
-        ChangeState::Committed => Applied::Committed(id),
+        ChangeState::Committed if header.taken_back.is_empty() => Applied::Committed(id),
+        ChangeState::Committed => Applied::PartlyTakenBack { id, why },
         ChangeState::RolledBack | ChangeState::Undone => Applied::TakenBack {
             id,
             why,

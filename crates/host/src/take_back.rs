@@ -291,10 +291,26 @@ fn take_kept_back(
     match (&record.kept, &record.state) {
         // It is not known whether a command ran; its way back is only right after it did.
         (Kept::Effect(_) | Kept::Irreversible { .. }, ActionState::TakenBack) => Ok(()),
+        (Kept::Again(_), ActionState::TakenBack) => Ok(()),
+        // What is in effect is not run once more.
+        (Kept::Again(again), state) => {
+            match checked::is_as_wanted(context.root, plan, action) {
+                Some(true) => record.kept = Kept::Nothing,
+                None if *state == ActionState::Begun => {
+                    let said = checked::not_run(
+                        again,
+                        "whether it is in effect can't be told, and it may be",
+                    );
+                    record.kept = Kept::Unseen { said };
+                }
+                Some(false) | None => act::take_back(context, &record.kept)?,
+            }
+            Ok(())
+        }
         // `createdb` that failed since the database is there already has made nothing that its
         // `dropdb` could take back.
         (Kept::Effect(back), ActionState::Failed { .. } | ActionState::Begun)
-            if !checked::is_as_wanted(context.root, plan, action) =>
+            if checked::is_as_wanted(context.root, plan, action) != Some(true) =>
         {
             let not_run = checked::not_run(
                 back,
@@ -667,7 +683,8 @@ fn repeat_activations(
                 .filter(|image| image.actions.contains(&record.id));
             let files = files.map(|image| image.path.clone()).collect();
             let anew = || restart_what_was_restarted(&files, *since, &watched);
-            match bring_up_what_ran(ran).and_then(|up| Ok((up, anew()?))) {
+            let ended = rest_again(record, &files);
+            match ended.and_then(|()| Ok((bring_up_what_ran(ran)?, anew()?))) {
                 Ok((up, again)) => watched.extend(up.into_iter().chain(again)),
                 Err(error) => outcome.stuck.push(error.to_string()),
             }
@@ -675,6 +692,25 @@ fn repeat_activations(
         }
     }
     watched
+}
+
+/// What rested before an upgrade, and was started by it, rests again. Of one that was cut off it is not
+/// noted what it started: all that was since.
+fn rest_again(record: &ActionRecord, files: &BTreeSet<HostPath>) -> Result<(), act::ActError> {
+    let Kept::Upgrade {
+        ran,
+        started,
+        since,
+        ..
+    } = &record.kept
+    else {
+        return Ok(());
+    };
+    if cut_short(record).is_none() {
+        return unit::stop_all(&unit::up(started.iter())?);
+    }
+    let came = unit::started_since(&unit::up_beside(files, ran)?, *since)?;
+    unit::stop_all(&came.into_iter().collect())
 }
 
 /// Units of the packages that were started since the upgrade run what it brought: they begin anew with
@@ -928,7 +964,7 @@ fn check(
 /// What was told to go back, as people know it: numbers of actions stand nowhere else.
 fn called(record: &ActionRecord) -> String {
     match &record.kept {
-        Kept::Effect(back) => format!("{} was run", checked::way_back(back)),
+        Kept::Effect(run) | Kept::Again(run) => format!("{} was run", checked::way_back(run)),
         Kept::Unseen { said } => said.clone(),
         Kept::Told { name, .. } | Kept::Unit { name, .. } => name.clone(),
         Kept::Upgrade { ran, .. } => format!("services of packages: {}", ran.join(", ")),

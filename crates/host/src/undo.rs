@@ -310,7 +310,10 @@ fn undo_once(
     let brings = !crate::apply::upgrades(&record.plan).is_disjoint(&standing(&record));
     if target.root.is_live() && brings {
         record.header.given_up = Some(GivenUp {
-            units: stopped::units(&record)?,
+            units: stopped::units(&record).inspect_err(|_| {
+                state.images().forget_fresh();
+                state.reserve_again();
+            })?,
             header: Box::new(was.0),
             actions: was.1,
         });
@@ -668,7 +671,12 @@ fn put_as_decided(
         outcome.stuck.push(error.to_string());
     }
     look_at_the_rest(context, &record.images, chosen, &mut outcome);
-    outcome.running = running::still(context, &images, &record.actions, chosen);
+    let is_live = context.root.is_live();
+    let running = running::still(is_live, &images, &record.actions, chosen);
+    let words = running
+        .into_iter()
+        .map(|one| format!("{} {}", one.who, one.how));
+    outcome.running = words.collect();
     outcome
 }
 

@@ -194,6 +194,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
         Effect::Remount { path, .. } => Ok(Kept::Mount {
             path: path.clone(),
             before: runtime::mount_options(path)?,
+            after: None,
         }),
         Effect::Module { name, .. } => Ok(Kept::Module {
             name: name.clone(),
@@ -220,6 +221,7 @@ pub fn keep(context: &Context<'_>, action: &Action) -> Result<Kept, ActError> {
             undone_since: None,
             stopped: None,
             ended: BTreeSet::new(),
+            started: BTreeSet::new(),
         }),
         Effect::Unit { .. } | Effect::Account(_) => Ok(Kept::Nothing),
         _ => match &action.inverse {
@@ -246,7 +248,7 @@ pub fn keep_around(kept: &mut Kept) -> Result<(), ActError> {
     Ok(())
 }
 
-/// Leaves of that what the action did move along. What `owned` is of is another action's of the same
+/// Leaves of that what the action did move along, and notes what it made of a mount. What `owned` is of is another action's of the same
 /// change, whichever of the two moved it.
 pub fn narrow_around<'a>(
     kept: &mut Kept,
@@ -255,6 +257,7 @@ pub fn narrow_around<'a>(
     match kept {
         Kept::Sysctl { others, .. } => runtime::narrow(others),
         Kept::Unit { others, .. } => together::narrow(others)?,
+        Kept::Mount { path, after, .. } => *after = Some(runtime::mount_options(path)?),
         _ => return Ok(()),
     }
     for owner in owned {
@@ -288,6 +291,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
         Kept::Mount { path, .. } => Kept::Mount {
             path: path.clone(),
             before: runtime::mount_options(path)?,
+            after: None,
         },
         Kept::Module { name, .. } => Kept::Module {
             name: name.clone(),
@@ -311,7 +315,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
         Kept::Told { .. } => keep_activation(context, &action.effect)?,
         Kept::Packages(before) => Kept::Packages(package::keep_again(context, before)?),
         // The way back of its way back is the effect itself.
-        Kept::Effect(_) => Kept::Effect(Box::new(action.effect.clone())),
+        Kept::Effect(_) | Kept::Again(_) => Kept::Again(Box::new(action.effect.clone())),
         Kept::Upgrade { since, .. } => Kept::Upgrade {
             since: *since,
             // What runs now runs again: also what came with the packages.
@@ -323,6 +327,7 @@ pub fn keep_again(context: &Context<'_>, action: &Action, kept: &Kept) -> Result
             undone_since: None,
             stopped: None,
             ended: BTreeSet::new(),
+            started: BTreeSet::new(),
         },
         Kept::Nothing | Kept::Unseen { .. } | Kept::Irreversible { .. } => kept.clone(),
     })
@@ -357,7 +362,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             all.iter()
                 .try_for_each(|(key, before)| runtime::set_sysctl(key, before))
         }
-        Kept::Mount { path, before } => runtime::remount(path, before),
+        Kept::Mount { path, before, .. } => runtime::remount(path, before),
         Kept::Module { name, loaded } => match runtime::is_loaded(name)? == *loaded {
             true => Ok(()),
             false => runtime::set_module(name, *loaded),
@@ -386,7 +391,7 @@ pub fn take_back(context: &Context<'_>, kept: &Kept) -> Result<(), ActError> {
             together::put_back(others)
         }
         Kept::Packages(before) => package::take_back(context, before),
-        Kept::Effect(effect) => act(context, effect),
+        Kept::Effect(effect) | Kept::Again(effect) => act(context, effect),
         Kept::Irreversible { why } => {
             Err(ActError::Unsupported(format!("can't be taken back: {why}")))
         }
@@ -420,6 +425,12 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
             let is_gone = || unit::is_gone(name).unwrap_or(false);
             runs_again(*up, boot.as_deref(), || looked() || is_gone())
         }
+        Kept::Upgrade { started, .. } if !started.is_empty() && !unit::is_booted() => None,
+        Kept::Upgrade { started, .. }
+            if !unit::up(started.iter()).is_ok_and(|up| up.is_empty()) =>
+        {
+            Some(false)
+        }
         Kept::Upgrade { ran, boot, .. } => {
             let names: Vec<&str> = ran.iter().map(String::as_str).collect();
             let are_up = |seen: Vec<health::Seen>| seen.iter().all(|one| !one.has_ended());
@@ -437,7 +448,7 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
             };
             Some(is_so((key, before)) && others.iter().all(is_so))
         }
-        Kept::Mount { path, before } => {
+        Kept::Mount { path, before, .. } => {
             Some(runtime::mount_options(path).is_ok_and(|now| now == *before))
         }
         Kept::Module { name, loaded } => {
@@ -456,7 +467,7 @@ pub fn is_back(kept: &Kept) -> Option<bool> {
             false => Some(false),
         },
         Kept::Packages(before) => Some(package::is_back(before)),
-        Kept::Effect(_) | Kept::Unseen { .. } => None,
+        Kept::Effect(_) | Kept::Again(_) | Kept::Unseen { .. } => None,
         Kept::Irreversible { .. } => Some(false),
     }
 }

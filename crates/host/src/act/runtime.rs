@@ -107,6 +107,23 @@ pub fn is_same_key(one: &str, other: &str) -> bool {
     sysctl_path(one).is_ok_and(|one| sysctl_path(other).is_ok_and(|other| one == other))
 }
 
+/// A parameter's name in one spelling, with dots between its parts.
+pub fn plain_key(key: &str) -> String {
+    let path = sysctl_path(key).ok();
+    let below = path
+        .as_ref()
+        .and_then(|path| path.strip_prefix("/proc/sys").ok()?.to_str());
+    let swapped = below.map(|path| {
+        let both = path.chars().map(|c| match c {
+            '/' => '.',
+            '.' => '/',
+            other => other,
+        });
+        both.collect()
+    });
+    swapped.unwrap_or_else(|| key.to_owned())
+}
+
 /// The names in a directory of parameters.
 fn listed(below: &str) -> Vec<String> {
     /// A router has some thousand interfaces.

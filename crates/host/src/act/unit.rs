@@ -442,6 +442,24 @@ pub fn started_since(names: &BTreeSet<String>, since: Timestamp) -> Result<Vec<S
     Ok(found)
 }
 
+/// Those of these units that run, and that nothing but a start brings up: what a socket, a timer or a bus
+/// name starts when it is needed comes and goes by itself.
+pub fn up<'a>(names: impl Iterator<Item = &'a String>) -> Result<BTreeSet<String>, ActError> {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let seen = health::look(&names)?;
+    let both = names.into_iter().zip(seen);
+    let up = both.filter(|(_, seen)| seen.is_up() && !seen.is_oneshot() && !seen.is_on_demand());
+    Ok(up.map(|(name, _)| name.to_owned()).collect())
+}
+
+/// The units of these files that run by themselves, and are none of `ran`.
+pub fn up_beside(files: &BTreeSet<HostPath>, ran: &[String]) -> Result<BTreeSet<String>, ActError> {
+    let units = of_files(files)?.into_iter();
+    let others = units.filter(|unit| !unit.is_at_rest && !ran.contains(&unit.name));
+    let others: Vec<String> = others.map(|unit| unit.name).collect();
+    up(others.iter())
+}
+
 /// Has systemd no unit of this name (any more)?
 pub fn is_gone(name: &str) -> Result<bool, ActError> {
     check_name(name)?;

@@ -215,7 +215,6 @@ impl Work<'_> {
                 finished = Some(action.id);
                 continue;
             }
-            done.push(&action.effect);
             let started = Instant::now();
             let result = self
                 .read_units_for(action)
@@ -229,6 +228,10 @@ impl Work<'_> {
                 action,
                 took: started.elapsed(),
             })?;
+            // One that failed is tried once more for another set, which has its own answer then.
+            if finished.is_some() {
+                done.push(&action.effect);
+            }
         }
         if let Some(id) = finished {
             self.set_state(id, ActionState::Done)?;
@@ -436,7 +439,16 @@ impl Work<'_> {
     fn note_after(&mut self, action: &Action) -> Result<(), StateError> {
         self.note_around(action.id)?;
         match &mut record_of(&mut self.records, action.id).kept {
-            Kept::Upgrade { ran, ended, .. } if unit::is_booted() => {
+            Kept::Upgrade {
+                ran,
+                ended,
+                started,
+                ..
+            } if unit::is_booted() => {
+                if let Effect::Upgrade { writes, .. } = &action.effect {
+                    let files = writes.iter().cloned().collect();
+                    *started = unit::up_beside(&files, ran)?;
+                }
                 let names: Vec<&str> = ran.iter().map(String::as_str).collect();
                 let seen = health::look(&names)?;
                 let both = ran.iter().zip(seen);
@@ -462,7 +474,10 @@ impl Work<'_> {
     /// What the action moved along. Of two actions of one change each has its own.
     fn note_around(&mut self, id: ActionId) -> Result<(), StateError> {
         let own = &record_of(&mut self.records, id).kept;
-        if !matches!(own, Kept::Sysctl { .. } | Kept::Unit { .. }) {
+        if !matches!(
+            own,
+            Kept::Sysctl { .. } | Kept::Unit { .. } | Kept::Mount { .. }
+        ) {
             return Ok(());
         }
         let mut own = own.clone();

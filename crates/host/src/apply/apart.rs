@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{Change, ChangeState, Effect, HostPath, Plan, Risk};
 
+use crate::act::runtime;
 use crate::journal::{Imaged, Role};
 use crate::state::{ChangeRecord, State, StateError};
 
@@ -84,28 +85,32 @@ fn is_apart(ours: &Ours<'_>, waiting: &ChangeRecord) -> bool {
 }
 
 #[derive(Default)]
-struct Touched<'a> {
+struct Touched {
     paths: BTreeSet<HostPath>,
     /// The directories that hold them.
     around: BTreeSet<HostPath>,
     /// Units and values of the kernel.
-    names: BTreeSet<&'a str>,
+    names: BTreeSet<String>,
 }
 
-impl<'a> Touched<'a> {
-    fn by(plan: &'a Plan, images: &'a [Imaged]) -> Option<Self> {
+impl Touched {
+    fn by(plan: &Plan, images: &[Imaged]) -> Option<Self> {
         let mut touched = Self::default();
         for image in images.iter().filter(|image| image.role == Role::Touched) {
             touched.add(&image.path);
         }
         for action in &plan.actions {
-            match (&action.effect, action.effect.path()) {
-                (_, Some(path)) => touched.add(path),
-                (Effect::Sysctl { key, .. }, _) => drop(touched.names.insert(key)),
-                (Effect::Unit { name, .. }, _) => drop(touched.names.insert(name)),
-                (Effect::LoadAuditRules, _) => drop(touched.names.insert("audit rules")),
+            let name = match (&action.effect, action.effect.path()) {
+                (_, Some(path)) => {
+                    touched.add(path);
+                    continue;
+                }
+                (Effect::Sysctl { key, .. }, _) => runtime::plain_key(key),
+                (Effect::Unit { name, .. }, _) => name.clone(),
+                (Effect::LoadAuditRules, _) => "audit rules".to_owned(),
                 _ => return None,
-            }
+            };
+            touched.names.insert(name);
         }
         Some(touched)
     }

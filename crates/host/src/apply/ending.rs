@@ -56,7 +56,7 @@ pub(crate) fn finish_taking_back(
     let verified = outcome.stuck.is_empty();
     // What it changed beside its write set does not go back: nobody knows how it was.
     if let Some(since) = outside::since(records) {
-        header.change.outside = outside::tell(images, state, since, sink);
+        header.change.outside = outside::tell(&record.images, state, since, sink);
     }
     let seen = left.is_empty() && outcome.proof(&header.change.outside).is_some();
     why.extend(left);

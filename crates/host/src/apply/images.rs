@@ -54,6 +54,7 @@ pub(super) fn images(
             state: ActionState::Pending,
             kept,
             again: None,
+            stood: None,
         });
         for (path, last) in touched {
             let captured = changeable::check(

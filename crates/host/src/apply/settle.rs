@@ -55,7 +55,7 @@ impl Work<'_> {
         // What can't be asked even now is tried, and looked at afterwards.
         action.decided_on_host
             && matches!(action.effect, Effect::Run { .. })
-            && checked::is_as_wanted(&self.target.root, self.plan, action)
+            && checked::is_as_wanted(&self.target.root, self.plan, action) == Some(true)
     }
 
     /// Nothing is done, and nothing of it is taken back.

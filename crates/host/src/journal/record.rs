@@ -216,6 +216,9 @@ pub enum Kept {
     Mount {
         path: HostPath,
         before: Vec<String>,
+        /// What the action made of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Vec<String>>,
     },
     Module {
         name: String,
@@ -267,9 +270,15 @@ pub enum Kept {
         /// somebody since.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         ended: BTreeSet<String>,
+        /// Units of its packages that rested then, and ran when the change was done: they rest again
+        /// when it is taken back.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        started: BTreeSet<String>,
     },
     /// To be done instead, as the plan says.
     Effect(Box<Effect>),
+    /// The command itself: on the way back of an undo it is run where it is not in effect.
+    Again(Box<Effect>),
     /// It was not, for the reason that is said, and what is there can't be looked at.
     Unseen {
         said: String,
@@ -318,6 +327,9 @@ pub struct ActionRecord {
     /// back, the two have changed places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Kept>,
+    /// How it stood before that undo, and stands again when that is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<ActionState>,
 }
 
 impl Record for ActionRecord {

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{ActionId, ChangeState, HostPath, Outside, Plan};
 
-use super::look_again::differences;
+use super::look_again::{Difference, differences};
 use super::{Decided, Left, Obstacle, UndoError, Undone, carry_out, done, standing, stopped};
 use crate::act::{self, ActError, Context, LastLink};
 use crate::apply::{ApplyOptions, image_key};
 use crate::confirm;
 use crate::event::Event;
 use crate::image::Node;
-use crate::journal::{ActionRecord, ActionState, Batch, GuardedUndo, Header, Imaged};
+use crate::journal::{ActionRecord, ActionState, Batch, GuardedUndo, Header, Imaged, Kept};
 use crate::lock::Lock;
 use crate::outside;
 use crate::state::{ChangeRecord, State, StateError};
@@ -141,7 +141,7 @@ pub(super) fn undo(
             sink(Event::Confirmed { id, by });
             // Minutes have passed since the look.
             let record = state.change(id).map_err(unfinished)?;
-            let is_so = differences(target, &record).is_ok_and(|found| found.is_empty());
+            let is_so = tell_differences(differences(target, &record), &merged, &mut left);
             if let Some(began) = began {
                 let found = outside::tell(&record.images, state, began, sink);
                 left.outside = left.outside.and(found);
@@ -176,6 +176,38 @@ pub(super) fn undo(
     ended.map_err(unfinished)
 }
 
+/// Is all as it was before the change, in a look after the undo? What is not is told, but for files in
+/// which others' lines stay, of which it is told already.
+fn tell_differences(
+    found: Result<Vec<Difference>, ActError>,
+    merged: &[HostPath],
+    left: &mut Left,
+) -> bool {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let said = format!("all that the change touched: {error}");
+            left.unseen.push(said);
+            return false;
+        }
+    };
+    let is_so = found.is_empty();
+    for Difference { what, how } in found {
+        let path = what.starts_with('/').then(|| what.parse::<HostPath>().ok());
+        match path.flatten() {
+            Some(path) => {
+                let known = merged.iter().chain(&left.differing).chain(&left.theirs);
+                let is_known = known.chain(&left.anew).any(|known| path.is_within(known));
+                if !is_known {
+                    left.differing.push(path);
+                }
+            }
+            None => left.unseen.push(format!("{what}: {how}")),
+        }
+    }
+    is_so
+}
+
 /// How everything that the undo changes is now: content into the images, values into the
 /// records.
 fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActError> {
@@ -206,6 +238,7 @@ fn prepare(context: &Context<'_>, record: &mut ChangeRecord) -> Result<(), ActEr
         let planned = record.plan.action(action.id);
         let planned = planned.expect("every record is of an action of the plan");
         action.again = Some(act::keep_again(context, planned, &action.kept)?);
+        action.stood = Some(action.state.clone());
     }
     Ok(())
 }
@@ -227,6 +260,7 @@ fn write(state: &State, record: &ChangeRecord) -> Result<(), StateError> {
 fn forget(record: &mut ChangeRecord) {
     for action in &mut record.actions {
         action.again = None;
+        action.stood = None;
     }
     for image in &mut record.images {
         image.redo = None;
@@ -276,10 +310,7 @@ pub(crate) fn take_undo_back(
         record.header.change.state = ChangeState::Redoing;
         record.header.change.note = (!why.is_empty()).then(|| why.join("; "));
         for action in &mut record.actions {
-            if let Some(again) = &mut action.again {
-                std::mem::swap(again, &mut action.kept);
-                action.state = ActionState::Done;
-            }
+            forth_again(action);
         }
         write(state, &record)?;
     }
@@ -321,6 +352,28 @@ pub(crate) fn take_undo_back(
     })
 }
 
+/// The way back of an undo, of one action. Both ways change places.
+fn forth_again(action: &mut ActionRecord) {
+    let Some(again) = &mut action.again else {
+        return;
+    };
+    std::mem::swap(again, &mut action.kept);
+    action.state = match (&*again, &action.state) {
+        // The undo left these as they were, and so does its way back.
+        (Kept::Irreversible { .. }, _) => {
+            action.kept = Kept::Nothing;
+            ActionState::TakenBack
+        }
+        (Kept::Unseen { .. }, _) => {
+            action.kept = again.clone();
+            ActionState::TakenBack
+        }
+        // Whether its way back was run is not known.
+        (Kept::Effect(_), state) if *state != ActionState::TakenBack => ActionState::Begun,
+        _ => ActionState::Done,
+    };
+}
+
 /// What the undo left at a path counts as ours, and what was there before it is put back.
 fn forth(image: &Imaged) -> Option<Imaged> {
     let redo = image.redo.clone()?;
@@ -356,7 +409,7 @@ fn settle(record: &mut ChangeRecord, stuck: &[String], why: &[String], now: Time
     for action in &mut record.actions {
         if let Some(again) = action.again.take() {
             action.kept = again;
-            action.state = ActionState::Done;
+            action.state = action.stood.take().unwrap_or(ActionState::Done);
         }
     }
     for image in &mut record.images {

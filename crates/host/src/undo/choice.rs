@@ -7,6 +7,7 @@ use model::count::{first_of, plural};
 use model::{Action, ActionId, Effect, HostPath};
 
 use super::standing;
+use crate::act::runtime;
 use crate::image::Node;
 use crate::journal::{ActionRecord, Kept, Role};
 use crate::records::is_lock;
@@ -233,7 +234,7 @@ fn touching(
 /// The actions that stand and are about this parameter, module or unit: also those that enable it.
 fn called(record: &ChangeRecord, standing: &BTreeSet<ActionId>, name: &str) -> BTreeSet<ActionId> {
     let is_it = |kept: &Kept| match kept {
-        Kept::Sysctl { key, .. } => key.replace('/', ".") == name.replace('/', "."),
+        Kept::Sysctl { key, .. } => runtime::is_same_key(key, name),
         Kept::Module { name: module, .. } => module == name,
         _ => false,
     };

@@ -936,7 +936,8 @@ impl Deciding<'_> {
             self.obstacles.extend(masked.map(|unit| Obstacle {
                 what: unit.name.clone(),
                 why: format!(
-                    "it is masked and runs, and what it writes when it ends may be data:                      `systemctl stop {}` first, or accept that (--accept-data-loss)",
+                    "it is masked and runs, and what it writes when it ends may be data: \
+                     `systemctl stop {}` first, or accept that (--accept-data-loss)",
                     unit.name
                 ),
                 difference: None,
@@ -1151,30 +1152,63 @@ fn made_in_places(
     Ok(obstacles)
 }
 
-/// Running values that are neither what we set nor what was there before.
+/// Running values that are neither what we set nor what was there before, and those that can't be read.
 fn changed_values(
     record: &ChangeRecord,
     standing: &BTreeSet<ActionId>,
 ) -> Vec<(ActionId, Obstacle)> {
-    let mut obstacles = Vec::new();
-    for action in &record.plan.actions {
-        if !standing.contains(&action.id) {
-            continue;
-        }
-        let kept = ActionRecord::of(&record.actions, action.id);
-        if let (Effect::Sysctl { key, value }, Some(Kept::Sysctl { before, .. })) =
-            (&action.effect, kept.map(|kept| &kept.kept))
-            && let Ok(now) = runtime::sysctl(key)
-            && !runtime::same_value(&now, value)
-            && !runtime::same_value(&now, before)
-        {
+    let actions = record.plan.actions.iter();
+    let standing = actions.filter(|action| standing.contains(&action.id));
+    standing
+        .filter_map(|action| {
+            let kept = &ActionRecord::of(&record.actions, action.id)?.kept;
+            let (what, why) = changed_value(&action.effect, kept)?;
             let obstacle = Obstacle {
-                what: format!("kernel parameter {key}"),
-                why: format!("it is `{now}` now, we had set it to `{value}`"),
+                what,
+                why,
                 difference: None,
             };
-            obstacles.push((action.id, obstacle));
+            Some((action.id, obstacle))
+        })
+        .collect()
+}
+
+/// What it is of, and what it is now.
+fn changed_value(effect: &Effect, kept: &Kept) -> Option<(String, String)> {
+    match (effect, kept) {
+        (Effect::Sysctl { key, value }, Kept::Sysctl { before, .. }) => {
+            let why = match runtime::sysctl(key) {
+                Ok(now)
+                    if [value, before]
+                        .iter()
+                        .any(|one| runtime::same_value(&now, one)) =>
+                {
+                    return None;
+                }
+                Ok(now) => format!("it is `{now}` now, we had set it to `{value}`"),
+                Err(error) => format!("what it is now can't be told: {error}"),
+            };
+            Some((format!("kernel parameter {key}"), why))
         }
+        (
+            Effect::Remount { path, .. },
+            Kept::Mount {
+                before,
+                after: Some(after),
+                ..
+            },
+        ) => {
+            let why = match runtime::mount_options(path) {
+                Ok(now) if now == *before || now == *after => return None,
+                Ok(now) => format!(
+                    "its options are {} now, we had left it with {}",
+                    now.join(","),
+                    after.join(",")
+                ),
+                Err(error) => format!("what its options are now can't be told: {error}"),
+            };
+            Some((format!("mount {path}"), why))
+        }
+        _ => None,
     }
-    obstacles
 }

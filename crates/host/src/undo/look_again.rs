@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{ChangeId, ChangeState};
+use model::count::plural;
+use model::{ChangeId, ChangeState, Outside};
 
-use super::{since, standing};
+use super::{running, since, standing};
 use crate::LocalHost;
 use crate::act::{self, ActError};
 use crate::journal::{Batch, Kept, Role};
 use crate::lock::{Lock, LockError};
+use crate::outside;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::take_back::goes_to_rest;
 use crate::target::Target;
@@ -50,13 +52,18 @@ pub fn look_again(
     now: Timestamp,
     lock_wait: Duration,
 ) -> Result<Vec<Difference>, LookError> {
-    let Looked {
-        _lock,
-        mut record,
-        differences,
-    } = look(host, state, id, lock_wait)?;
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let mut record = needy(state, &target, id)?;
+    let differences = differences(&target, &record)?;
     if differences.is_empty() {
-        let note = "looked at again: everything is as it was before it";
+        let note = match record.header.change.outside.is_empty() {
+            true => "looked at again: everything is as it was before it",
+            false => {
+                "looked at again: all that it was to write is as it was before it; what changed beside \
+                 that stays"
+            }
+        };
         end(state, &mut record, ChangeState::RolledBack, now, note)?;
     }
     Ok(differences)
@@ -76,7 +83,8 @@ pub fn differing(
     Ok(differences(&target, &record)?)
 }
 
-/// What a change that was undone left otherwise than it was before it, looked at now.
+/// What a change that was undone left otherwise than it was before it, looked at now; with what changed
+/// beside it while it and its undo were at work.
 ///
 /// # Errors
 /// When it can't be looked at.
@@ -90,7 +98,36 @@ pub fn after_undo(
     if record.header.root != target.root.path() {
         return Err(LookError::OtherRoot(id));
     }
-    Ok(differences(&target, &record)?)
+    let mut found = differences(&target, &record)?;
+    let mut beside = record.header.change.outside.clone();
+    if let Some(began) = outside::undone_since(&record.actions) {
+        beside = beside.and(outside::tell(&record.images, state, began, &mut |_| {}));
+    }
+    found.extend(of_outside(&beside));
+    Ok(found)
+}
+
+/// What changed beside the change, and is not put back by its undo.
+fn of_outside(outside: &Outside) -> Vec<Difference> {
+    let named = outside.paths.iter().map(|path| Difference {
+        what: path.to_string(),
+        how: "changed while the change or its undo was at work, by it or by others".to_owned(),
+    });
+    let mut found: Vec<Difference> = named.collect();
+    let more = outside.total.saturating_sub(outside.paths.len() as u64);
+    if more > 0 {
+        found.push(Difference {
+            what: plural(usize::try_from(more).unwrap_or(usize::MAX), "more path"),
+            how: "changed meanwhile as well".to_owned(),
+        });
+    }
+    if outside.unreadable > 0 {
+        found.push(Difference {
+            what: "other places".to_owned(),
+            how: "what changed there meanwhile can't be told".to_owned(),
+        });
+    }
+    found
 }
 
 /// Ends a change in need of a person: what is there now stays.
@@ -105,40 +142,21 @@ pub fn keep_as_it_is(
     now: Timestamp,
     lock_wait: Duration,
 ) -> Result<Vec<Difference>, LookError> {
-    let Looked {
-        _lock,
-        mut record,
-        differences,
-    } = look(host, state, id, lock_wait)?;
+    let target = Target::of(host)?;
+    let _lock = Lock::take(&target.root, lock_wait)?;
+    let mut record = needy(state, &target, id)?;
+    // What can't be looked at stays as well.
+    let differences = differences(&target, &record).unwrap_or_else(|error| {
+        vec![Difference {
+            what: "what it touched".to_owned(),
+            how: format!("it can't be looked at: {error}"),
+        }]
+    });
     let before = record.header.change.note.take();
     let before = before.map_or_else(String::new, |before| format!("; before that: {before}"));
     let note = format!("kept as it is by {by} at {now:.0}{before}");
     end(state, &mut record, ChangeState::KeptAsItIs, now, &note)?;
     Ok(differences)
-}
-
-/// A change in need of a person, with nobody else at work.
-struct Looked {
-    _lock: Lock,
-    record: ChangeRecord,
-    differences: Vec<Difference>,
-}
-
-fn look(
-    host: &LocalHost,
-    state: &State,
-    id: ChangeId,
-    lock_wait: Duration,
-) -> Result<Looked, LookError> {
-    let target = Target::of(host)?;
-    let _lock = Lock::take(&target.root, lock_wait)?;
-    let record = needy(state, &target, id)?;
-    let differences = differences(&target, &record)?;
-    Ok(Looked {
-        _lock,
-        record,
-        differences,
-    })
 }
 
 fn needy(state: &State, target: &Target, id: ChangeId) -> Result<ChangeRecord, LookError> {
@@ -213,5 +231,15 @@ pub(super) fn differences(
             how: how.to_owned(),
         });
     }
+    let running = running::still(
+        target.root.is_live(),
+        &record.images,
+        &record.actions,
+        &begun,
+    );
+    found.extend(running.into_iter().map(|one| Difference {
+        what: one.who,
+        how: one.how,
+    }));
     Ok(found)
 }

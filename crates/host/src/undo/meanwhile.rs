@@ -66,6 +66,8 @@ fn apart(
         });
     }
     let mut left = Vec::new();
+    // What is added to the images before it turns out that nothing can be decided is not written.
+    let mut known = None;
     let found = match look(context, record) {
         Ok(cut_short) => {
             if cut_short && others_may_have_written(record, at_once) {
@@ -75,6 +77,7 @@ fn apart(
                         .to_owned(),
                 );
             }
+            known = Some((record.images.clone(), record.header.images));
             decided(context, record, chosen)
         }
         Err(error) => Err(error),
@@ -88,6 +91,10 @@ fn apart(
                 words(&error)
             );
             sink(Event::NotAsBefore { why: why.clone() });
+            if let Some((images, digest)) = known {
+                record.images = images;
+                record.header.images = digest;
+            }
             for image in &mut record.images {
                 image.undo = None;
             }
@@ -126,6 +133,9 @@ fn apart(
         Effect::Sysctl { key, .. } => Some(format!(
             "kernel parameter {key}: left as others set it meanwhile"
         )),
+        Effect::Remount { path, .. } => {
+            Some(format!("mount {path}: left as others mounted it meanwhile"))
+        }
         _ => None,
     });
     left.extend(of_values);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{standing, upgraded};
-use crate::act::account;
+use crate::act::{account, runtime};
 use crate::journal::{Imaged, Kept, Role};
 use crate::records::accounts::touched;
 use crate::records::{Shared, is_lock, shared};
@@ -104,7 +104,11 @@ impl Things {
 
 fn of_kept(kept: &Kept) -> Vec<String> {
     match kept {
-        Kept::Sysctl { key, .. } => vec![format!("kernel parameter {key}")],
+        // With those that it moved along.
+        Kept::Sysctl { key, others, .. } => std::iter::once(key)
+            .chain(others.keys())
+            .map(|key| format!("kernel parameter {}", runtime::plain_key(key)))
+            .collect(),
         Kept::Mount { path, .. } => vec![format!("mount {path}")],
         Kept::Module { name, .. } => vec![format!("module {name}")],
         Kept::Unit { name, .. } => vec![format!("unit {name}")],
@@ -118,6 +122,7 @@ fn of_kept(kept: &Kept) -> Vec<String> {
         | Kept::Told { .. }
         | Kept::Upgrade { .. }
         | Kept::Effect(_)
+        | Kept::Again(_)
         | Kept::Unseen { .. }
         | Kept::Irreversible { .. } => Vec::new(),
     }

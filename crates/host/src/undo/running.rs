@@ -20,6 +20,12 @@ const DELETED: &[u8] = b" (deleted)";
 /// An interpreter's own words, and the script that it runs, come first.
 const WORDS_BYTES: u64 = 64 << 10;
 
+/// Processes that are still at work, in words for people.
+pub(super) struct StillRuns {
+    pub(super) who: String,
+    pub(super) how: String,
+}
+
 /// Why something may not go: processes run it, and would go on without it. `rest`: units that go back
 /// to rest.
 ///
@@ -69,13 +75,13 @@ pub(super) fn in_the_way(
 }
 
 /// What runs, or has mapped, what was taken away from under it, or what the change had put in the
-/// place of what is back. In words, for people.
+/// place of what is back.
 pub(super) fn still(
-    context: &Context<'_>,
+    is_live: bool,
     images: &[Imaged],
     records: &[ActionRecord],
     chosen: &BTreeSet<ActionId>,
-) -> Vec<String> {
+) -> Vec<StillRuns> {
     let brought = records
         .iter()
         .filter(|record| chosen.contains(&record.id) && record.state.was_begun());
@@ -85,7 +91,7 @@ pub(super) fn still(
             _ => None,
         })
         .collect();
-    let Some(began) = since.values().min().filter(|_| context.root.is_live()) else {
+    let Some(began) = since.values().min().filter(|_| is_live) else {
         return Vec::new();
     };
     let mine = images.iter().filter(|image| {
@@ -126,12 +132,13 @@ pub(super) fn still(
     let told = found.into_iter().map(|((unit, path, is_gone), processes)| {
         let who = named(&processes);
         let unit = unit.unwrap_or_default();
-        match is_gone {
-            true => format!("{who} runs on with `{path}`, which is gone"),
-            false => format!(
-                "{who} runs on with `{path}` as the change had it: systemctl restart {unit}"
-            ),
-        }
+        let how = match is_gone {
+            true => format!("runs on with `{path}`, which is gone"),
+            false => {
+                format!("runs on with `{path}` as the change had it: systemctl restart {unit}")
+            }
+        };
+        StillRuns { who, how }
     });
     told.collect()
 }

@@ -4,6 +4,7 @@ use host::{ConfirmError, LocalHost, Proof, Session, Unproven, after_undo};
 use jiff::Timestamp;
 use model::ChangeState;
 
+use crate::commands::recover::say_each;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -77,15 +78,20 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if is_undo {
         // Nothing but a look makes these words.
         let found = after_undo(&host, &state, change.id);
-        let is_as_before = found.is_ok_and(|found| found.is_empty()) && change.outside.is_empty();
-        let so = match is_as_before {
-            true => ": the host is as it was before it",
-            false => "",
+        let so = match found.as_deref() {
+            Ok([]) => ": the host is as it was before it",
+            _ => "",
         };
         crate::say(format_args!(
             "change {} undone, and stays so{so}",
             change.id
         ));
+        match found {
+            Ok(found) => say_each(change.id, &found),
+            Err(error) => crate::say(format_args!(
+                "whether the host is as it was before it can't be looked at: {error}"
+            )),
+        }
         return Ok(Exit::AsWanted);
     }
     crate::say(format_args!(

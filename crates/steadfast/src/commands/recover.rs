@@ -168,7 +168,11 @@ fn see_to(args: &Args, context: &Context, state: &State, typed: &str) -> Result<
     }
     if differences.is_empty() {
         crate::say(format_args!(
-            "change {id}: looked at again, everything is as it was before it; it is ended"
+            "change {id}: looked at again, {} as it was before it; it is ended",
+            match change.outside.is_empty() {
+                true => "everything is",
+                false => "all that it was to write is",
+            }
         ));
         return Ok(Exit::AsWanted);
     }
@@ -194,7 +198,7 @@ fn say_differing(change: &Change, differences: &[Difference]) {
     }
 }
 
-fn say_each(id: ChangeId, differences: &[Difference]) {
+pub fn say_each(id: ChangeId, differences: &[Difference]) {
     for Difference { what, how } in differences.iter().take(LISTED) {
         crate::say(format_args!("  {what}: {how}"));
     }

@@ -40,7 +40,7 @@ use crate::typed::with_state;
     sudo steadfast undo c-19 --except /etc/motd\n  sudo steadfast undo c-19 --keep-theirs\n\n\
     Of a change that is undone in part the rest is in effect, and is undone by another undo.\n\n\
     Exit codes: 0 when all that was asked for is taken back; 1 when something of it stays, since others \
-    changed it or need it by now; 3 when something could not be looked at afterwards; 4 when the undo \
+    changed it, need it or run it by now; 3 when something could not be looked at afterwards; 4 when the undo \
     failed, and the change is in effect again; 5 when a person is needed: what is in the way is named, \
     and nothing was touched, or the host is neither as before nor as planned."
 )]
@@ -238,11 +238,32 @@ fn take_back_waiting(
             ));
             Ok(Exit::Findings)
         }
-        _ => {
+        Recovery::NothingTouched => {
             crate::say(format_args!(
-                "change {id} is taken back, and that was checked path by path"
+                "change {id} is taken back: nothing was touched"
             ));
             Ok(Exit::AsWanted)
+        }
+        // Somebody else was faster.
+        Recovery::AsPlanned { .. } | Recovery::StillAwaiting { .. } => {
+            crate::say(format_args!("change {id} was not taken back"));
+            Ok(Exit::Findings)
+        }
+        Recovery::Undone { seen: true } => {
+            crate::say(format_args!(
+                "change {id} undone: the host is as it was before it"
+            ));
+            Ok(Exit::AsWanted)
+        }
+        Recovery::Undone { seen: false } => {
+            crate::say(format_args!("change {id} undone, and may not be as before"));
+            Ok(Exit::Findings)
+        }
+        Recovery::UndoTakenBack { was, seen, why } => {
+            let (said, exit) = context::undo_taken_back(was, seen);
+            let why = model::printable(why.as_bytes());
+            crate::say(format_args!("change {id}: {said}: {why}"));
+            Ok(exit)
         }
     }
 }
@@ -455,15 +476,9 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
             );
             say_left("told to go back, and can't be looked at", &left.unseen);
             say_left("still at work", &left.running);
-            let others: Vec<HostPath> = left
-                .differing
-                .iter()
-                .filter(|path| !merged.contains(path))
-                .filter(|path| !left.theirs.iter().any(|theirs| path.is_within(theirs)))
-                .cloned()
-                .collect();
+            let others = otherwise(left, merged);
             say_left("not as they were before the change", &paths(&others));
-            ended_as(left, named)
+            ended_as(left, merged, named)
         }
         Undone::AwaitingConfirmation(id, deadline) => {
             crate::say(format_args!(
@@ -487,13 +502,30 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
     }
 }
 
+/// Not as they were before the change, and not told of otherwise.
+fn otherwise(left: &Left, merged: &[HostPath]) -> Vec<HostPath> {
+    let differing = left.differing.iter();
+    differing
+        .filter(|path| !merged.contains(path))
+        .filter(|path| !left.theirs.iter().any(|theirs| path.is_within(theirs)))
+        .cloned()
+        .collect()
+}
+
 /// What was left as it was asked for by its name (`--only`, `--except`) is as wanted; what others made
 /// it stay, nobody knew before.
-pub fn ended_as(left: &Left, named: bool) -> Exit {
+pub fn ended_as(left: &Left, merged: &[HostPath], named: bool) -> Exit {
     let standing = !left.standing.is_empty() && !named;
+    // What stands is not as before, and was not to be.
+    let differs = left.standing.is_empty() && !otherwise(left, merged).is_empty();
     // What changed outside of its write set is named, and was never to be taken back.
-    let stays = standing || !left.theirs.is_empty() || !left.stays.is_empty();
-    match (stays, left.unseen.is_empty()) {
+    let stays = standing
+        || differs
+        || !left.theirs.is_empty()
+        || !left.stays.is_empty()
+        || !left.running.is_empty();
+    let is_seen = left.unseen.is_empty() && left.outside.unreadable == 0;
+    match (stays, is_seen) {
         (true, _) => Exit::Findings,
         (false, false) => Exit::Unchecked,
         (false, true) => Exit::AsWanted,
@@ -715,8 +747,35 @@ mod tests {
                 false,
                 Exit::Unchecked,
             ),
+            (
+                "outside, not looked at",
+                Left {
+                    outside: Outside::unseen(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Unchecked,
+            ),
+            (
+                "otherwise",
+                Left {
+                    differing: path(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Findings,
+            ),
+            (
+                "runs on",
+                Left {
+                    running: place(),
+                    ..Left::default()
+                },
+                false,
+                Exit::Findings,
+            ),
         ] {
-            assert_eq!(ended_as(&left, named), exit, "{what}");
+            assert_eq!(ended_as(&left, &[], named), exit, "{what}");
         }
     }
 }

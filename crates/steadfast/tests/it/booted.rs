@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use lab::{Container, Difference, Exec, Image, Options, Release, Requirements, Running, Snapshot};
 
+/// How an undo ends that has seen everything to be as it was.
+pub const AS_BEFORE: &str = "the host is as it was before it";
+
 /// Not below `/run` or `/tmp`, which a booted host mounts anew over what was copied in.
 pub const PROGRAM: &str = "/opt/steadfast";
 pub const STATE: &str = "/var/lib/steadfast";

@@ -3,11 +3,9 @@
 
 use lab::Release;
 
-use crate::booted::{Host, LIMIT};
+use crate::booted::{AS_BEFORE, Host, LIMIT};
 use crate::lab_patch::MAKE;
 use crate::packages::host_that_can_install;
-
-const AS_BEFORE: &str = "the host is as it was before it";
 
 /// A package with a program of its own, a service that runs it, and places of several kinds.
 const SERVER: &str = r#"
@@ -63,7 +61,7 @@ fn a_program_that_runs_does_not_go_without_a_word() {
     host.shell("pgrep -x served && test -e /usr/bin/served && test -e /usr/share/zz/1");
     let kept = host.steadfast(&[&UNDO[..], &["--keep-theirs"]].concat());
     let kept = kept.expect(
-        0,
+        1,
         &[
             "undone",
             "still at work",
@@ -139,7 +137,7 @@ fn a_service_that_came_since_is_named() {
          systemctl daemon-reload; systemctl start web",
     );
     let undone = host.steadfast(&UNDO).expect(
-        0,
+        1,
         &["undone", "still at work", "systemctl restart web.service"],
     );
     assert!(!undone.err.contains(AS_BEFORE), "{undone}");

@@ -1,10 +1,8 @@
 //! What goes with a change goes back with it: units that start or stop with another, values that the
 //! kernel sets with another, accounts that people have taken over, and file systems that are gone.
 
-use crate::booted::Host;
+use crate::booted::{AS_BEFORE, Host};
 use crate::lab_patch::MAKE;
-
-const AS_BEFORE: &str = "the host is as it was before it";
 
 fn apply(host: &Host, name: &str, role: &str) {
     host.role(name, role);

@@ -45,6 +45,7 @@ mod lab_stays_up;
 mod lab_twelve;
 mod lab_undo_apart;
 mod lab_undo_later;
+mod lab_undo_proof;
 mod lab_undo_running;
 mod lab_undo_whole;
 mod lab_validate;

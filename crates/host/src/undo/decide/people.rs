@@ -8,7 +8,7 @@ use model::{ActionId, HostPath};
 use super::super::accounts::{self, Stay};
 use super::super::path::{Verdict, difference};
 use super::super::{Obstacle, UndoError, upgraded};
-use super::{Deciding, Way, of_the_moment};
+use super::{Deciding, of_the_moment};
 use crate::act::{LastLink, account, unit};
 use crate::image::Node;
 use crate::journal::{Imaged, Role};
@@ -350,16 +350,21 @@ impl Deciding<'_> {
             let Ok(path) = directory.join(&name) else {
                 continue;
             };
-            // What goes back does not name it, or named it before.
-            let stays = |way: &Way| !matches!(way.verdict, Verdict::Exact | Verdict::Become(_));
-            if !self.ways.get(&path).is_none_or(stays) {
-                continue;
-            }
-            let stack = self
-                .context
-                .root
-                .read(&path, STACK_BYTES)?
-                .unwrap_or_default();
+            let stack = match self.ways.get(&path).map(|way| &way.verdict) {
+                // What goes back does not name it, or named it before.
+                Some(Verdict::Exact) => continue,
+                // What others wrote into it stays.
+                Some(Verdict::Become(to)) => upgraded::reads(self.context.images, to),
+                _ => None,
+            };
+            let stack = match stack {
+                Some(stack) => stack,
+                None => self
+                    .context
+                    .root
+                    .read(&path, STACK_BYTES)?
+                    .unwrap_or_default(),
+            };
             let is_named = |module: &&&HostPath| {
                 let mut lines = stack.split(|byte| *byte == b'\n');
                 lines.any(|line| {
