@@ -7,7 +7,7 @@ use std::io::Read;
 
 use jiff::{SignedDuration, Timestamp};
 use model::count::plural;
-use model::{ActionId, HostPath};
+use model::{ActionId, Effect, HostPath, PackageUpgrade};
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
 
 use super::decide::is_of_data;
@@ -219,8 +219,38 @@ struct Looking<'a> {
     data: BTreeMap<HostPath, Vec<HostPath>>,
     /// What people put or changed elsewhere.
     others: Vec<Obstacle>,
-    /// Directories, and whether a store lies there that has all it was told on the disk at once.
+    /// What of it writes down at once what it is told.
+    known: Known,
+    /// Directories, and whether such a store lies there.
     stores: BTreeMap<HostPath, bool>,
+}
+
+/// Packages of the change of which it is known that what they are told is on the disk before they say so:
+/// the form of a file alone says nothing of when its program writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// What lies in each directory of a store: of PostgreSQL with its write-ahead log, of InnoDB with its
+    /// redo log.
+    marks: Vec<&'static str>,
+    /// Each statement of its database is a transaction (sqlite3(1)).
+    is_sqlite: bool,
+}
+
+impl Known {
+    fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut known = Self::default();
+        for name in names {
+            let version = name.strip_prefix("postgresql-").unwrap_or_default();
+            if version.starts_with(|c: char| c.is_ascii_digit()) {
+                known.marks.push("PG_VERSION");
+            }
+            if name.starts_with("mariadb-server") || name.starts_with("mysql-server") {
+                known.marks.push("ibdata1");
+            }
+            known.is_sqlite |= name == "fail2ban";
+        }
+        known
+    }
 }
 
 impl Looking<'_> {
@@ -239,6 +269,15 @@ impl Looking<'_> {
                 decided = undone_since.map_or(decided, |since| since.min(decided));
             }
         }
+        let actions = record.plan.actions.iter();
+        let packages = actions
+            .filter(|action| upgrades.contains(&action.id))
+            .filter_map(|action| match &action.effect {
+                Effect::Upgrade { packages, .. } => Some(packages),
+                _ => None,
+            })
+            .flatten()
+            .map(PackageUpgrade::bare_name);
         let mine = record
             .images
             .iter()
@@ -253,6 +292,7 @@ impl Looking<'_> {
             mine: mine.map(|image| &image.path).collect(),
             data: BTreeMap::new(),
             others: Vec::new(),
+            known: Known::of(packages),
             stores: BTreeMap::new(),
         };
         looking.from = looking.from.checked_sub(TICK).unwrap_or(looking.from);
@@ -386,15 +426,13 @@ impl Looking<'_> {
     /// at then? Stores that keep what they were told in a log before they say so write only their own
     /// notes when they end, and an empty store writes that it is empty.
     fn is_told_already(&mut self, place: &HostPath, path: &HostPath) -> Result<bool, ActError> {
-        // PostgreSQL's write-ahead log, and InnoDB's redo log.
-        const LOGGED: [&str; 2] = ["PG_VERSION", "ibdata1"];
         let mut above = path.parent();
         while let Some(directory) = above.filter(|one| one.is_within(place)) {
             let is_store = match self.stores.get(&directory) {
                 Some(known) => *known,
                 None => {
                     let mut is_store = false;
-                    for name in LOGGED {
+                    for name in &self.known.marks {
                         let Ok(path) = directory.join(name) else {
                             continue;
                         };
@@ -414,7 +452,13 @@ impl Looking<'_> {
             return Ok(true);
         }
         let beginning = self.beginning(path)?;
-        if beginning.is_empty() || is_sqlite(&beginning) || is_empty_rdb(&beginning) {
+        if beginning.is_empty() || is_empty_rdb(&beginning) {
+            return Ok(true);
+        }
+        if !self.known.is_sqlite {
+            return Ok(false);
+        }
+        if is_sqlite(&beginning) {
             return Ok(true);
         }
         // SQLite's journals stand beside it.
@@ -562,6 +606,17 @@ fn born(stat: &Statx) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_on_the_disk_at_once_is_known_by_package() {
+        let of = |name: &'static str| Known::of(std::iter::once(name));
+        assert_eq!(of("postgresql-15").marks, ["PG_VERSION"]);
+        assert_eq!(of("mariadb-server").marks, ["ibdata1"]);
+        assert!(of("fail2ban").is_sqlite);
+        for other in ["postgresql-common", "redis-server", "memo", "sqlite3"] {
+            assert_eq!(of(other), Known::default(), "{other}");
+        }
+    }
 
     #[test]
     fn an_empty_store_is_told_from_one_that_holds_something() {

@@ -114,7 +114,11 @@ fn what_a_service_writes_when_it_is_stopped_is_data() {
     );
     host.shell("rm -r /var/lib/server /etc/server");
 
+    // Whatever it begins with: that says nothing of when its program writes.
     apply(&host);
+    host.shell("printf 'SQLite format 3\\0 and orders' > /run/memory");
+    host.steadfast(&UNDO)
+        .expect(5, &["`/var/lib/server/dump` is one of them"]);
     host.steadfast(&[&UNDO[..], &["--accept-data-loss"]].concat())
         .expect(0, &[AS_BEFORE]);
     host.shell("! test -e /var/lib/server && ! test -e /usr/bin/served && rm /run/memory");
