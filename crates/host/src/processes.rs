@@ -104,7 +104,8 @@ pub(crate) fn status(id: u32) -> io::Result<Option<Status>> {
     Ok(Some(status))
 }
 
-fn has_ended(error: &io::Error) -> bool {
+/// Was this said since the process has come to its end?
+pub(crate) fn has_ended(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::NOENT | Errno::SRCH)

@@ -37,7 +37,8 @@ impl AsBefore {
 pub struct Outcome {
     /// What could not be put back, and why.
     pub stuck: Vec<String>,
-    /// What was told to go back, and can't be looked at.
+    /// What was told to go back, and can't be looked at, and whether a process that can't be runs on with
+    /// what was taken away.
     pub unseen: Vec<String>,
     /// Processes that run on with what was taken away, or with what was there until then.
     pub running: Vec<String>,

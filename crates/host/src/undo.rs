@@ -23,6 +23,7 @@ pub(crate) use decide::missing_images;
 use decide::{Decided, decide};
 pub(crate) use meanwhile::{Apart, take_back_apart};
 use order::Things;
+use running::StillRuns;
 
 use jiff::Timestamp;
 use model::count::plural;
@@ -83,7 +84,8 @@ pub struct Left {
     pub theirs: Vec<HostPath>,
     /// Put back, seen to be as they were, and written anew by units that were started then.
     pub anew: Vec<HostPath>,
-    /// Told to go back; whether it did can't be looked at.
+    /// Told to go back, and whether it did can't be looked at; and processes that can't be, which may
+    /// run on with what was taken away.
     pub unseen: Vec<String>,
     /// Processes that run on with what was taken away, or with what was there until then.
     pub running: Vec<String>,
@@ -672,11 +674,10 @@ fn put_as_decided(
     }
     look_at_the_rest(context, &record.images, chosen, &mut outcome);
     let is_live = context.root.is_live();
-    let running = running::still(is_live, &images, &record.actions, chosen);
-    let words = running
-        .into_iter()
-        .map(|one| format!("{} {}", one.who, one.how));
-    outcome.running = words.collect();
+    let still = running::still(is_live, &images, &record.actions, chosen);
+    let words = |one: StillRuns| format!("{} {}", one.who, one.how);
+    outcome.running = still.running.into_iter().map(words).collect();
+    outcome.unseen.extend(still.unseen.map(words));
     outcome
 }
 

@@ -13,7 +13,7 @@ use host::feeds::FeedError;
 use host::packages::log::{Log, logged};
 use host::packages::old_files::{OldFiles, is_executed, is_of_packages};
 use host::packages::reach::{LIST_LIMIT_BYTES, files_in, files_of, lists_of};
-use host::packages::users::Process;
+use host::packages::users::{Process, Unseen};
 use jiff::{SignedDuration, Timestamp};
 use model::component::SourcePackage;
 use model::count::{first_of, plural};
@@ -306,11 +306,12 @@ impl Open {
 }
 
 /// Who can't be looked at may run anything.
-fn unseen(names: &[String]) -> Option<String> {
+fn unseen(processes: &[Unseen]) -> Option<String> {
+    let names: Vec<String> = processes.iter().map(Unseen::to_string).collect();
     (!names.is_empty()).then(|| {
         format!(
             "what of old files runs in {}: they can't be looked at",
-            first_of(names, SENTENCES)
+            first_of(&names, SENTENCES)
         )
     })
 }

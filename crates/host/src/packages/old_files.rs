@@ -17,7 +17,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
 
 use super::owners::owners;
 use super::reach::is_merged;
-use super::users::{DELETED, Inode, Process, Range, deleted_ranges, look, maps};
+use super::users::{
+    DELETED, Inode, Process, Processes, Range, Unseen, deleted_ranges, maps, processes,
+};
 use crate::act::{LastLink, Root};
 
 /// What is read at most in one look. The libraries that everything maps have some ten MB.
@@ -33,15 +35,18 @@ const MOST_LOOKED_AT: usize = 1000;
 pub struct OldFiles {
     /// The processes that run old files; `deleted` has only these.
     pub running: Vec<Process>,
-    /// The names of the processes that can't be looked at.
-    pub unseen: Vec<String>,
+    /// The processes that can't be looked at.
+    pub unseen: Vec<Unseen>,
 }
 
 impl OldFiles {
     /// Looks at every process.
     pub fn now() -> Self {
         let mut compared = Compared::default();
-        let (mut running, unseen) = look();
+        let Processes {
+            seen: mut running,
+            unseen,
+        } = processes();
         for process in &mut running {
             compared.look(process, is_of_packages);
         }

@@ -312,26 +312,26 @@ impl<'a> Part<'a> {
             let folder = Path::new("/proc").join(id.to_string());
             match maps(&folder) {
                 Some(maps) if maps.is_empty() => {}
-                Some(maps) => part.take(&folder, &maps),
+                Some(maps) => part.take(*id, &folder, &maps),
                 // One that has ended meanwhile hides nothing.
                 None if !folder.exists() => {}
                 None => {
                     part.whole = false;
-                    part.unseen.push(named(&folder));
+                    part.unseen.push(named(*id, &comm(&folder)));
                 }
             }
         }
         part
     }
 
-    fn take(&mut self, folder: &Path, maps: &[u8]) {
+    fn take(&mut self, id: u32, folder: &Path, maps: &[u8]) {
         let files: Vec<&[u8]> = mapped(maps).map(|(name, _)| name).collect();
         let mut languages: Vec<Language> = files.iter().filter_map(|name| language(name)).collect();
         languages.dedup();
         let has_archives = languages.contains(&Language::Java);
         let (reach, archives) = self.reach(folder, has_archives);
         if reach == Reach::Unknown {
-            self.unseen.push(named(folder));
+            self.unseen.push(named(id, &comm(folder)));
         }
         let files = files.into_iter().map(<[u8]>::to_vec).chain(archives);
         worst(&mut self.by_file, files.map(|name| (name, reach)).collect());
@@ -374,12 +374,15 @@ impl<'a> Part<'a> {
     }
 }
 
-/// `nginx (812)`: what a process is called, everybody may read (proc_pid_comm(5)).
-pub(super) fn named(folder: &Path) -> String {
+/// What a process is called, which everybody may read (proc_pid_comm(5)). Empty where it can't be told.
+pub(super) fn comm(folder: &Path) -> String {
     let file = std::fs::File::open(folder.join("comm"));
     let name = file.ok().and_then(|file| read_bounded(file, 4096).ok());
-    let name = model::printable(name.unwrap_or_default().trim_ascii_end());
-    let id = folder.file_name().unwrap_or_default().to_string_lossy();
+    model::printable(name.unwrap_or_default().trim_ascii_end())
+}
+
+/// `nginx (812)`.
+pub(super) fn named(id: u32, name: &str) -> String {
     match name.is_empty() {
         true => format!("process {id}"),
         false => format!("{name} ({id})"),

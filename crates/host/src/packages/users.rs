@@ -2,6 +2,8 @@
 //! upgrade has to restart, and what an advisory's file is exposed by.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -9,8 +11,9 @@ use jiff::Timestamp;
 use model::HostPath;
 use rustix::io::Errno;
 
-use super::reach::named;
+use super::reach::{comm, named};
 use crate::act::unit::is_name;
+use crate::processes::has_ended;
 
 /// Maps of one process: a browser has ten thousand lines.
 const LIMIT_BYTES: u64 = 16 << 20;
@@ -37,33 +40,84 @@ pub fn own_unit() -> Option<String> {
     parse_unit(&read(Path::new("/proc/self/cgroup"))?)
 }
 
-/// All processes that can be looked at, but for those of the kernel and for ourselves.
-pub fn processes() -> Vec<Process> {
-    look().0
+/// All processes, but for those of the kernel and for ourselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// Those that have files mapped.
+    pub seen: Vec<Process>,
+    /// Those that can't be looked at: each may run anything.
+    pub unseen: Vec<Unseen>,
 }
 
-/// The same, and the names of those that can't be looked at.
-pub(super) fn look() -> (Vec<Process>, Vec<String>) {
-    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+/// A process of which it can't be told what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// None stands for all processes: nobody could say which there are.
+    pub id: Option<u32>,
+    /// What it is called; empty where that can't be told.
+    pub name: String,
+    /// systemd's unit that it belongs to, where that can be told.
+    pub unit: Option<String>,
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            Some(id) => f.write_str(&named(id, &self.name)),
+            None => f.write_str("all, since /proc can't be read"),
+        }
+    }
+}
+
+/// Looks at every process.
+pub fn processes() -> Processes {
+    let mut found = Processes::default();
     let Ok(ids) = ids() else {
-        return (found, vec!["all, since /proc can't be read".to_owned()]);
+        found.unseen.push(Unseen {
+            id: None,
+            name: String::new(),
+            unit: None,
+        });
+        return found;
     };
     for id in ids {
         let folder = Path::new("/proc").join(id.to_string());
         match process(id, &folder) {
             Some(process) if process.maps.is_empty() && process.deleted.is_empty() => {}
-            Some(process) => found.push(process),
+            Some(process) => found.seen.push(process),
             // One that has ended meanwhile hides nothing.
             None if !folder.exists() => {}
-            None => unseen.push(named(&folder)),
+            None => found.unseen.push(Unseen {
+                id: Some(id),
+                name: comm(&folder),
+                unit: read(&folder.join("cgroup")).and_then(|cgroup| parse_unit(&cgroup)),
+            }),
         }
     }
-    found.sort_by_key(|process: &Process| process.id);
-    (found, unseen)
+    found.seen.sort_by_key(|process| process.id);
+    found.unseen.sort_by_key(|process| process.id);
+    found
+}
+
+/// The units that have processes other than ourselves. Their control groups may be read where what they
+/// run may not.
+///
+/// # Errors
+/// Where it can't be told of one of all.
+pub fn units() -> io::Result<BTreeSet<String>> {
+    let mut units = BTreeSet::new();
+    for id in ids()? {
+        match try_read(&Path::new("/proc").join(id.to_string()).join("cgroup")) {
+            Ok(cgroup) => units.extend(parse_unit(&cgroup)),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(units)
 }
 
 /// The ids of all processes but ourselves.
-pub(super) fn ids() -> std::io::Result<Vec<u32>> {
+pub(super) fn ids() -> io::Result<Vec<u32>> {
     let own = std::process::id();
     let entries = std::fs::read_dir("/proc")?;
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -84,11 +138,10 @@ pub(super) fn maps(folder: &Path) -> Option<Vec<u8>> {
 fn process(id: u32, folder: &Path) -> Option<Process> {
     let maps = maps(folder)?;
     let (maps, deleted) = parse_maps(&maps);
-    let name = read(&folder.join("comm")).unwrap_or_default();
     let cgroup = read(&folder.join("cgroup")).unwrap_or_default();
     Some(Process {
         id,
-        name: model::printable(name.trim_ascii_end()),
+        name: comm(folder),
         unit: parse_unit(&cgroup),
         started: read(&folder.join("stat")).and_then(|stat| {
             let seconds = booted()?.checked_add(parse_start(&stat)?)?;
@@ -125,7 +178,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     try_read(path).ok()
 }
 
-fn try_read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn try_read(path: &Path) -> io::Result<Vec<u8>> {
     crate::act::place::read_bounded(std::fs::File::open(path)?, LIMIT_BYTES)
 }
 

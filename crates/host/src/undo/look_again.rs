@@ -231,13 +231,14 @@ pub(super) fn differences(
             how: how.to_owned(),
         });
     }
-    let running = running::still(
+    let still = running::still(
         target.root.is_live(),
         &record.images,
         &record.actions,
         &begun,
     );
-    found.extend(running.into_iter().map(|one| Difference {
+    let still = still.running.into_iter().chain(still.unseen);
+    found.extend(still.map(|one| Difference {
         what: one.who,
         how: one.how,
     }));

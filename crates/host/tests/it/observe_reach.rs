@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use advisory::rank::{Exposure, Unseen};
 use host::packages::reach::Running;
+use host::packages::users::{Process, processes};
 use model::HostPath;
 use model::component::{Component, Ecosystem, Evidence, EvidenceKind};
 
@@ -187,9 +188,19 @@ fn processes_that_can_not_be_looked_at_have_names() {
     let own = Command::new("sleep").arg("60").spawn();
     let mut own = own.expect("sleep is there");
     let running = as_nobody(Running::now);
+    let looked = as_nobody(processes);
+    let there = processes();
     let named = format!("sleep ({})", own.id());
     own.kill().expect("it is ours");
     own.wait().expect("it ends");
     let unseen = running.unseen();
     assert!(unseen.contains(&named), "{named}: {unseen:?}");
+    let is_it = |process: &Process| format!("{} ({})", process.name, process.id) == named;
+    assert!(there.seen.iter().any(is_it), "{there:?}");
+    // What it runs is unknown, and not nothing; its unit is known all the same.
+    assert!(!looked.seen.iter().any(is_it), "{looked:?}");
+    let mut unseen = looked.unseen.iter();
+    let found = unseen.find(|process| process.to_string() == named);
+    let there = there.seen.into_iter().find(is_it).expect("seen above");
+    assert_eq!(found.expect("it is named").unit, there.unit);
 }

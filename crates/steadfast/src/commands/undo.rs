@@ -474,7 +474,10 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
                 "put back, and written anew since, by units that were started or by others",
                 &paths(&left.anew),
             );
-            say_left("told to go back, and can't be looked at", &left.unseen);
+            say_left(
+                "can't be looked at, and is not known to be as before",
+                &left.unseen,
+            );
             say_left("still at work", &left.running);
             let others = otherwise(left, merged);
             say_left("not as they were before the change", &paths(&others));

@@ -318,10 +318,8 @@ fn packages_that_can_not_be_taken_back_are_tried_again() {
         .expect(5, &["/usr/share/app/version"]);
     assert!(!claims(&said), "{said}");
     host.shell("chattr -i /usr/share/app/version");
-    host.steadfast(&["undo", "last", "--yes"]).expect(
-        3,
-        &["c-2 undone", "told to go back, and can't be looked at"],
-    );
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(3, &["c-2 undone", "is not known to be as before"]);
     expect_same(&host, &before);
     host.shell("! dpkg -s app && ! dpkg -s lib-of-app && test -z \"$(dpkg --audit)\" && ! id app");
 }

@@ -1,9 +1,9 @@
 //! What runs when an undo begins: a program that goes, what a service writes when it is told to end,
 //! and what people write while an undo lies interrupted.
 
-use lab::Release;
+use lab::{Exec, Release};
 
-use crate::booted::{AS_BEFORE, Host, LIMIT};
+use crate::booted::{AS_BEFORE, Host, LIMIT, PROGRAM};
 use crate::lab_patch::MAKE;
 use crate::packages::host_that_can_install;
 
@@ -145,6 +145,29 @@ fn a_service_that_came_since_is_named() {
         &["undone", "still at work", "systemctl restart web.service"],
     );
     assert!(!undone.err.contains(AS_BEFORE), "{undone}");
+}
+
+/// Root that may not look at the processes of others, as in many a container.
+#[test]
+fn what_can_not_be_looked_at_withholds_the_proof() {
+    let Some(host) = host() else { return };
+    let blind = || {
+        let without = ["setpriv", "--bounding-set", "-sys_ptrace", PROGRAM];
+        host.run_as(Exec::new([&without[..], &UNDO].concat()).limit(LIMIT))
+    };
+    apply(&host);
+    host.shell(
+        "systemctl stop served; \
+         systemd-run -q --unit=hand -p User=nobody /usr/bin/served infinity",
+    );
+    // Its own words say what it runs.
+    blind().expect(5, &["`/usr/bin/served` goes", "nothing was touched"]);
+    host.shell("systemctl stop hand; systemd-run -q --unit=other -p User=nobody sleep infinity");
+    let undone = blind().expect(3, &["undone", "may run on with what was taken away"]);
+    assert!(!undone.err.contains(AS_BEFORE), "{undone}");
+    host.shell("! test -e /usr/bin/served");
+    apply(&host);
+    host.steadfast(&UNDO).expect(0, &[AS_BEFORE]);
 }
 
 /// What is in the memory of a store alone.

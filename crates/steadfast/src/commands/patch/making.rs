@@ -11,7 +11,7 @@ use host::act::unit::is_booted;
 use host::act::{LastLink, Root};
 use host::packages::old_files::OldFiles;
 use host::packages::remembered::{Asked, recall, remember};
-use host::packages::users::{own_unit, processes};
+use host::packages::users::{Unseen, own_unit, processes};
 use host::packages::{
     Broken, Caches, Check, FetchError, Fetched, Held, Pending, UpgradeError, UpgradeRehearsed,
     again, announced, broken, check_room, fetch, previous, rehearse_upgrade,
@@ -22,7 +22,7 @@ use host::{LocalHost, State};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::effect::{USUAL_LIMIT_SECONDS, bare_name};
 use model::patching::{DebconfAnswer, PatchPolicy};
 use model::plan::{LeftAlone, Patches, Selection};
@@ -261,7 +261,12 @@ pub(super) fn make(
     );
     let data = ::plan::data::data(&packages, &policy.data, &proven, Timestamp::now());
     left_alone.extend(data.iter().filter_map(at_risk));
-    let users: Vec<User> = processes()
+    let looked = processes();
+    if !packages.is_empty() || !unfinished.is_empty() {
+        unknown.extend(not_looked_at(&looked.unseen));
+    }
+    let users: Vec<User> = looked
+        .seen
         .into_iter()
         .map(|process| User {
             unit: process.unit,
@@ -303,6 +308,20 @@ pub(super) fn make(
         plan,
         foretold,
         checks,
+    })
+}
+
+/// Processes that are named.
+const NAMED: usize = 8;
+
+/// Who can't be looked at may run what is replaced, and is restarted for it by nobody.
+fn not_looked_at(processes: &[Unseen]) -> Option<String> {
+    let names: Vec<String> = processes.iter().map(Unseen::to_string).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "whether these are to be restarted, since they can't be looked at: {}",
+            first_of(&names, NAMED)
+        )
     })
 }
 

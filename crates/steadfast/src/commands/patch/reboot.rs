@@ -8,7 +8,7 @@ use host::packages::old_files::OldFiles;
 use host::restart::{self, RestartError};
 use host::{LocalHost, State};
 use jiff::Timestamp;
-use model::count::plural;
+use model::count::{first_of, plural};
 use model::{Change, ChangeId, ChangeState, Effect, Plan};
 
 use super::status::is_reboot_due;
@@ -21,26 +21,49 @@ use crate::failure::Failure;
 
 /// A machine that is restarted so late is up again after its window.
 const NEEDS: Duration = Duration::from_secs(300);
+/// Processes that are named.
+const NAMED: usize = 8;
 
-/// Why the machine is to be restarted: what goes on with what an upgrade replaced until then.
-fn reasons(host: &LocalHost) -> Result<Vec<String>, Failure> {
-    let components = host
-        .distribution_packages()
-        .map_err(|why| Failure::new(Exit::Unchecked, why, "the machine was not restarted"))?;
-    let mut reasons = Vec::new();
-    if is_reboot_due(&kernel(host), &components) {
-        reasons.push("the kernel".to_owned());
+/// Why the machine is to be restarted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Reasons {
+    /// What goes on with what an upgrade replaced until then.
+    known: Vec<String>,
+    /// What may, and can't be looked at.
+    unknown: Vec<String>,
+}
+
+impl Reasons {
+    fn find(host: &LocalHost) -> Result<Self, Failure> {
+        let components = host
+            .distribution_packages()
+            .map_err(|why| Failure::new(Exit::Unchecked, why, "the machine was not restarted"))?;
+        let is_kernel_due = is_reboot_due(&kernel(host), &components);
+        Ok(Self::of(is_kernel_due, &OldFiles::now()))
     }
-    let old = OldFiles::now();
-    for process in &old.running {
-        if let Some(unit) = process.unit.as_deref()
-            && left_for_a_reboot(unit).is_some()
-            && !reasons.iter().any(|one| one == unit)
-        {
-            reasons.push(unit.to_owned());
+
+    fn of(is_kernel_due: bool, old: &OldFiles) -> Self {
+        let mut known: Vec<String> = Vec::new();
+        if is_kernel_due {
+            known.push("the kernel".to_owned());
+        }
+        for process in &old.running {
+            if let Some(unit) = process.unit.as_deref()
+                && left_for_a_reboot(unit).is_some()
+                && !known.iter().any(|one| one == unit)
+            {
+                known.push(unit.to_owned());
+            }
+        }
+        // Of another unit, it can be restarted without the machine.
+        let may_wait = |unit: &String| left_for_a_reboot(unit).is_some();
+        let unseen = old.unseen.iter();
+        let unknown = unseen.filter(|one| one.unit.as_ref().is_none_or(may_wait));
+        Self {
+            known,
+            unknown: unknown.map(ToString::to_string).collect(),
         }
     }
-    Ok(reasons)
 }
 
 /// Restarts the machine where that is needed, for the newest patch that is in effect or waits.
@@ -51,12 +74,20 @@ pub(super) fn after(
     times: Option<&Times>,
     confirm_within: Span,
 ) -> Result<Exit, Failure> {
-    let reasons = reasons(host)?;
-    if reasons.is_empty() {
-        crate::say(format_args!("no restart of the machine is needed"));
-        return Ok(Exit::AsWanted);
+    let reasons = Reasons::find(host)?;
+    if reasons.known.is_empty() {
+        if reasons.unknown.is_empty() {
+            crate::say(format_args!("no restart of the machine is needed"));
+            return Ok(Exit::AsWanted);
+        }
+        crate::say(format_args!(
+            "unknown: whether a restart of the machine is needed, since these can't be looked at: {}; \
+             the machine is not restarted",
+            first_of(&reasons.unknown, NAMED)
+        ));
+        return Ok(Exit::Unchecked);
     }
-    let what = reasons.join(", ");
+    let what = reasons.known.join(", ");
     if let Some(times) = times
         && !times.is_open_for(NEEDS)
     {
@@ -159,4 +190,32 @@ pub fn look(context: &Context, state: &State, changes: &[ChangeId]) -> Result<Ex
             .map_err(|error| Failure::because(Exit::NeedsPerson, error))?;
     }
     Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OldFiles, Reasons};
+    use host::packages::users::Unseen;
+
+    #[test]
+    fn what_can_not_be_looked_at_may_ask_for_a_restart() {
+        let unseen = |id: Option<u32>, unit: Option<&str>| OldFiles {
+            unseen: vec![Unseen {
+                id,
+                name: "x".to_owned(),
+                unit: unit.map(str::to_owned),
+            }],
+            ..OldFiles::default()
+        };
+        let unknown = |old: &OldFiles| Reasons::of(false, old).unknown;
+        assert_eq!(unknown(&unseen(Some(7), Some("dbus.service"))), ["x (7)"]);
+        assert_eq!(unknown(&unseen(Some(7), None)), ["x (7)"]);
+        assert_eq!(unknown(&unseen(None, None)).len(), 1);
+        assert!(unknown(&unseen(Some(7), Some("nginx.service"))).is_empty());
+        assert!(unknown(&OldFiles::default()).is_empty());
+        assert_eq!(
+            Reasons::of(true, &OldFiles::default()).known,
+            ["the kernel"]
+        );
+    }
 }

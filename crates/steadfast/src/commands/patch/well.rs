@@ -10,13 +10,13 @@ use host::act::health::{Health, Seen, Watched, look, watch};
 use host::act::unit::is_booted;
 use host::act::{ActError, LastLink, Root};
 use host::packages::Check;
-use host::packages::users::processes;
+use host::packages::users::{Processes, processes, units};
 use host::{LocalHost, Verdict};
 use jiff::Timestamp;
 use model::finding::Drifted;
 use model::patching::SmokeCheck;
 use model::restart::Expected;
-use model::{Effect, Finding, Outcome, Plan, RuleId};
+use model::{Effect, Finding, HostPath, Outcome, Plan, RuleId};
 
 use super::making::{Made, today};
 use crate::assessing::{Outlook, Terms};
@@ -264,14 +264,16 @@ fn key(finding: &assess::Finding) -> (String, String) {
 /// The services with processes that are up and do not end by themselves.
 ///
 /// # Errors
-/// When systemd can't be asked: what is not known to have run can't be missed afterwards.
+/// When systemd can't be asked, or a process's unit can't be told: what is not known to have run can't be
+/// missed afterwards.
 fn running() -> Result<BTreeMap<String, Seen>, Failure> {
     if !is_booted() {
         return Ok(BTreeMap::new());
     }
-    let units: BTreeSet<String> = processes()
+    let units = units()
+        .map_err(|error| services_unknown(ActError::program("look at the processes", error)))?;
+    let units: BTreeSet<String> = units
         .into_iter()
-        .filter_map(|process| process.unit)
         .filter(|unit| unit.ends_with(".service"))
         // Made for one run of something, and gone with it; and people's own.
         .filter(|unit| !["run-", "user@"].iter().any(|own| unit.starts_with(own)))
@@ -341,7 +343,7 @@ fn runs_old(plan: &Plan) -> Vec<String> {
             _ => None,
         })
         .collect();
-    let writes: Vec<_> = plan
+    let writes: BTreeSet<&HostPath> = plan
         .actions
         .iter()
         .filter_map(|action| match &action.effect {
@@ -366,18 +368,79 @@ fn runs_old(plan: &Plan) -> Vec<String> {
         .zip(seen)
         .filter_map(|(name, seen)| Some((seen.main_process()?, name)))
         .collect();
-    processes()
-        .into_iter()
-        .filter_map(|process| {
-            let unit = main.get(&process.id)?;
-            let old = process
-                .deleted
-                .iter()
-                .find(|path| writes.binary_search(path).is_ok())?;
-            Some(format!(
-                "{unit} was restarted, and its process {} ({}) still runs the old {old}",
-                process.id, process.name
-            ))
-        })
-        .collect()
+    let looked = processes();
+    for unit in not_looked_at(&main, &looked) {
+        crate::say(format_args!(
+            "unknown: whether {unit} still runs old files: it can't be looked at"
+        ));
+    }
+    still_old(&main, &looked, &writes)
+}
+
+/// The units among these whose own process can't be looked at.
+fn not_looked_at<'a>(main: &BTreeMap<u32, &'a str>, looked: &Processes) -> BTreeSet<&'a str> {
+    let units = looked.unseen.iter().flat_map(|one| match one.id {
+        Some(id) => main.get(&id).copied().into_iter().collect(),
+        None => main.values().copied().collect::<Vec<_>>(),
+    });
+    units.collect()
+}
+
+/// Those whose own process runs the old of what was written.
+fn still_old(
+    main: &BTreeMap<u32, &str>,
+    looked: &Processes,
+    writes: &BTreeSet<&HostPath>,
+) -> Vec<String> {
+    let old = looked.seen.iter().filter_map(|process| {
+        let unit = main.get(&process.id)?;
+        let mut deleted = process.deleted.iter();
+        let old = deleted.find(|path| writes.contains(path))?;
+        Some(format!(
+            "{unit} was restarted, and its process {} ({}) still runs the old {old}",
+            process.id, process.name
+        ))
+    });
+    old.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BTreeMap, BTreeSet, HostPath, Processes, not_looked_at, still_old};
+    use host::packages::users::{Process, Unseen};
+
+    #[test]
+    fn a_restarted_service_that_can_not_be_looked_at_is_unknown() {
+        let library = HostPath::literal("/usr/lib/libx.so.1");
+        let writes = BTreeSet::from([&library]);
+        let main = BTreeMap::from([(7, "a.service"), (8, "b.service")]);
+        let unseen = |id| Unseen {
+            id,
+            name: "x".to_owned(),
+            unit: None,
+        };
+        let looked = |unseen: Vec<Unseen>| Processes {
+            seen: vec![Process {
+                id: 7,
+                name: "x".to_owned(),
+                unit: None,
+                started: None,
+                maps: BTreeSet::new(),
+                deleted: BTreeSet::from([library.clone()]),
+                deleted_at: BTreeMap::new(),
+            }],
+            unseen,
+        };
+        for (who, wanted) in [
+            (vec![], &[][..]),
+            (vec![unseen(Some(9))], &[]),
+            (vec![unseen(Some(8))], &["b.service"]),
+            (vec![unseen(None)], &["a.service", "b.service"]),
+        ] {
+            let looked = looked(who);
+            let unknown: Vec<&str> = not_looked_at(&main, &looked).into_iter().collect();
+            assert_eq!(unknown, wanted);
+            assert_eq!(still_old(&main, &looked, &writes).len(), 1);
+        }
+    }
 }
