@@ -101,7 +101,7 @@ impl Services {
         if is_peoples(path) {
             return false;
         }
-        if self.is_place_of_programs(path) || self.running.open.contains(path.as_path()) {
+        if self.is_place_of_programs(path) || self.running.writes.contains(path.as_path()) {
             return true;
         }
         let Some(owner) = owner else {
@@ -199,7 +199,7 @@ mod tests {
                 },
             ],
             running: OfUnits {
-                open: ["/var/lib/other/open".into()].into(),
+                writes: ["/var/lib/other/open".into()].into(),
                 ..OfUnits::default()
             },
         };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use model::printable;
@@ -16,6 +16,7 @@ use model::secrets::hidden;
 use super::health::{Seen, look_at};
 use super::program::Program;
 use super::unit::systemctl;
+use crate::processes::descriptor_flags;
 
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// What is read of the journal, and of each file: a program that refuses says so in a line or two.
@@ -211,11 +212,7 @@ fn logs(process: u32) -> Vec<Log> {
         };
         let here = fs::symlink_metadata(&path);
         let is_it = here.is_ok_and(|here| (here.dev(), here.ino()) == (meta.dev(), meta.ino()));
-        let number = entry.file_name();
-        let flags = fs::read_to_string(Path::new(&format!("/proc/{process}/fdinfo")).join(number))
-            .unwrap_or_default();
-        let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+        let flags = descriptor_flags(process, &entry.file_name());
         let is_known = found.iter().any(|log| log.path == path);
         if meta.is_file() && is_it && !is_known && flags.is_some_and(|flags| flags & APPENDS != 0) {
             found.push(Log {

@@ -98,9 +98,7 @@ fn processes(
         of_accounts(users).map_err(|error| ActError::program("look at the processes", error))?;
     let mut found = BTreeMap::new();
     for process in running {
-        let groups = process.cgroups().unwrap_or_default();
-        let mut units = groups.lines().flat_map(|line| line.split('/'));
-        if !units.any(|unit| stops.contains(unit)) {
+        if !process.is_of(stops) {
             found.insert(process.uid, format!("{} ({})", process.name, process.id));
         }
     }
