@@ -3,6 +3,7 @@
 //! the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 use model::count::plural;
 use model::patching::DATA_TOPS;
@@ -17,7 +18,7 @@ use super::path::{
 use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, standing};
 use crate::act::upgrade::{beside_of, besides};
-use crate::act::{ActError, Context, LastLink, package, runtime, unit};
+use crate::act::{ActError, Context, LastLink, Root, package, runtime, unit};
 use crate::apply::upgrades;
 use crate::checked;
 use crate::image::{FileTime, Node};
@@ -446,7 +447,7 @@ impl Deciding<'_> {
                 })
                 .map(|(path, _)| path.clone())
                 .collect();
-            let strange = self.strangers(record, &place);
+            let strange = self.strangers(record, &place)?;
             // What services write there at their stop is accepted too.
             let is_as_left = blocked.is_empty() && strange.is_empty();
             if is_as_left && !self.choice.accept_data_loss {
@@ -454,9 +455,7 @@ impl Deciding<'_> {
             }
             let others = self.packages.and_then(|packages| {
                 let mut within = packages.of_others.iter();
-                within.find(|path| {
-                    path.is_within(&place) && path.as_path().symlink_metadata().is_ok()
-                })
+                within.find(|path| path.is_within(&place) && may_be_there(path))
             });
             if is_as_left && others.is_some() {
                 continue;
@@ -502,7 +501,7 @@ impl Deciding<'_> {
                         way.verdict = Verdict::Leave;
                     }
                 }
-                self.keep_configuration(record, &place);
+                self.keep_configuration(record, &place)?;
                 self.decided.theirs.push(place);
                 continue;
             }
@@ -534,9 +533,13 @@ impl Deciding<'_> {
 
     /// What packages made below `/etc` for data that stays, it stays with it: a database is of no use
     /// without the files that say how it is run.
-    fn keep_configuration(&mut self, record: &ChangeRecord, place: &HostPath) {
+    fn keep_configuration(
+        &mut self,
+        record: &ChangeRecord,
+        place: &HostPath,
+    ) -> Result<(), ActError> {
         let Some(packages) = self.packages else {
-            return;
+            return Ok(());
         };
         let etc = HostPath::literal("/etc");
         let mut tops: Vec<HostPath> = Vec::new();
@@ -558,11 +561,12 @@ impl Deciding<'_> {
             }
         }
         let is_kept = |path: &HostPath| tops.iter().any(|top| path.is_within(top));
-        let made = record.images.iter().map(|image| &image.path);
-        let strange = made
-            .filter(|path| is_kept(path))
-            .flat_map(|path| self.strangers_in(path));
-        let mut theirs: Vec<HostPath> = strange.collect();
+        let mut theirs: Vec<HostPath> = Vec::new();
+        for image in &record.images {
+            if is_kept(&image.path) {
+                theirs.extend(self.strangers_in(&image.path)?);
+            }
+        }
         for (path, way) in &mut self.ways {
             if is_kept(path) {
                 if matches!(way.verdict, Verdict::Blocked(_)) {
@@ -576,6 +580,7 @@ impl Deciding<'_> {
             .iter()
             .map(|top| format!("{top}: it belongs to the data in {place}"));
         self.decided.stays.extend(told);
+        Ok(())
     }
 
     /// The topmost directories in which programs keep data, and that packages of the change made. What
@@ -601,37 +606,41 @@ impl Deciding<'_> {
     }
 
     /// What lies in directories that the change made, below this one, and is none of the change's.
-    fn strangers(&self, record: &ChangeRecord, place: &HostPath) -> Vec<HostPath> {
+    fn strangers(
+        &self,
+        record: &ChangeRecord,
+        place: &HostPath,
+    ) -> Result<Vec<HostPath>, ActError> {
         let mut found = Vec::new();
         for image in &record.images {
             let is_made = image.role == Role::Touched && image.before == Node::Absent;
             if is_made && image.path.is_within(place) {
-                found.extend(self.strangers_in(&image.path));
+                found.extend(self.strangers_in(&image.path)?);
             }
         }
-        found
+        Ok(found)
     }
 
-    fn strangers_in(&self, directory: &HostPath) -> Vec<HostPath> {
-        let mut found = self.unknown_in(directory);
+    fn strangers_in(&self, directory: &HostPath) -> Result<Vec<HostPath>, ActError> {
+        let mut found = self.unknown_in(directory)?;
         found.retain(|path| !self.is_of_services(path));
-        found
+        Ok(found)
     }
 
     /// What lies in a directory that stays or goes with all of it, whoever wrote it.
-    fn unknown_in(&self, directory: &HostPath) -> Vec<HostPath> {
+    ///
+    /// # Errors
+    /// When it can't be listed: it may hold anything.
+    fn unknown_in(&self, directory: &HostPath) -> Result<Vec<HostPath>, ActError> {
         let is_directory = |way: &Way| matches!(way.current, Node::Directory { .. });
         if !self.ways.get(directory).is_some_and(is_directory) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let names = self.context.root.list(directory).ok().flatten();
-        names
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|name| directory.join(name).ok())
-            .filter(|path| !self.ways.contains_key(path) && !self.is_of_others(path))
-            .filter(|path| !self.is_of_dpkg(path))
-            .collect()
+        let mut found = entries_of(self.context.root, directory)?;
+        found.retain(|path| {
+            !self.ways.contains_key(path) && !self.is_of_others(path) && !self.is_of_dpkg(path)
+        });
+        Ok(found)
     }
 
     /// What dpkg had not finished beside a path of the change is swept away before anything else.
@@ -646,13 +655,9 @@ impl Deciding<'_> {
     }
 
     /// Is there anything of a package in it that stays?
-    fn holds_of_others(&self, directory: &HostPath) -> bool {
-        let names = self.context.root.list(directory).ok().flatten();
-        let mut paths = names
-            .iter()
-            .flatten()
-            .filter_map(|name| directory.join(name).ok());
-        paths.any(|path| self.is_of_others(&path))
+    fn holds_of_others(&self, directory: &HostPath) -> Result<bool, ActError> {
+        let entries = entries_of(self.context.root, directory)?;
+        Ok(entries.iter().any(|path| self.is_of_others(path)))
     }
 
     /// Is it a place of logs, that goes with packages?
@@ -722,7 +727,8 @@ impl Deciding<'_> {
             let goes = image.before == Node::Absent && matches!(verdict, Verdict::Exact);
             let is_directory = matches!(way.current, Node::Directory { .. });
             if goes && is_directory && !image.all {
-                let strangers = self.strangers_in(&image.path);
+                let strangers = self.strangers_in(&image.path)?;
+                let holds_of_others = self.holds_of_others(&image.path)?;
                 match strangers.first() {
                     // Nobody is held up for their sake, and nobody loses them unasked.
                     Some(_) if self.is_of_logs(&image.path) && !self.choice.by_itself => {
@@ -731,7 +737,7 @@ impl Deciding<'_> {
                     }
                     Some(_) if self.choice.keep_theirs => {
                         // What services wrote beside it stays with the directory.
-                        self.decided.theirs.extend(self.unknown_in(&image.path));
+                        self.decided.theirs.extend(self.unknown_in(&image.path)?);
                         verdict = Verdict::Leave;
                     }
                     Some(strange) => self.obstacles.push(Obstacle {
@@ -742,7 +748,7 @@ impl Deciding<'_> {
                         ),
                         difference: None,
                     }),
-                    None if holds.contains(&image.path) || self.holds_of_others(&image.path) => {
+                    None if holds.contains(&image.path) || holds_of_others => {
                         verdict = Verdict::Leave;
                     }
                     None => {}
@@ -1103,6 +1109,23 @@ fn of_the_moment(path: &HostPath) -> bool {
         .any(|top| path.is_within(&HostPath::literal(top)))
 }
 
+/// What lies in a directory; nothing where it is not there.
+///
+/// # Errors
+/// When it can't be listed: it may hold anything.
+fn entries_of(root: &Root, directory: &HostPath) -> Result<Vec<HostPath>, ActError> {
+    let names = root.list(directory)?.unwrap_or_default();
+    let paths = names.iter().filter_map(|name| directory.join(name).ok());
+    Ok(paths.collect())
+}
+
+/// Is something there, or can't that be told?
+fn may_be_there(path: &HostPath) -> bool {
+    let there = path.as_path().symlink_metadata();
+    !there
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
 fn has(record: &ChangeRecord, path: &HostPath) -> bool {
     let mut images = record.images.iter();
     images.any(|image| image.role == Role::Touched && image.path == *path)
@@ -1210,5 +1233,26 @@ fn changed_value(effect: &Effect, kept: &Kept) -> Option<(String, String)> {
             Some((format!("mount {path}"), why))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_can_not_be_listed_is_not_an_empty_one() {
+        let name = format!("steadfast-test-listed-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(folder.join("place/held")).expect("a folder");
+        std::os::unix::fs::symlink("loop", folder.join("loop")).expect("a link");
+        let root = Root::tree(&folder).expect("a root");
+        let entries = |path: &'static str| entries_of(&root, &HostPath::literal(path));
+        let (there, absent, unlisted) = (entries("/place"), entries("/absent"), entries("/loop"));
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+        let held = [HostPath::literal("/place/held")];
+        assert_eq!(there.expect("it can be listed"), held);
+        assert_eq!(absent.expect("nothing is there"), []);
+        assert!(unlisted.is_err(), "{unlisted:?}");
     }
 }
