@@ -491,7 +491,7 @@ fn clear(
         return Ok(());
     }
     // An undo that was interrupted, and is completed hours later, takes nothing of these hours.
-    let was_seen = |stat: &Statx| stopped.is_none_or(|looked| !file::is_born_since(stat, looked));
+    let was_seen = |stat: &Statx| stopped.is_none_or(|looked| file::was_there(stat, looked));
     if image.all {
         file::clear_directory(context, &image.path, &was_seen)?;
     } else if !is_peoples(&image.path) {

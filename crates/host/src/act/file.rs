@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use jiff::Timestamp;
 use model::{Blob, Effect, HostPath, Mode};
 use rustix::fs::{AtFlags, FileType, Gid, IFlags, Mode as RawMode, OFlags, RenameFlags, Timespec};
-use rustix::fs::{Statx, StatxAttributes, StatxFlags, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{Statx, StatxAttributes, StatxFlags, StatxTimestamp, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
 use super::place::{LastLink, Place, Rights};
@@ -779,23 +779,39 @@ pub fn is_made_since(path: &HostPath, since: Timestamp) -> bool {
         .is_ok_and(|stat| is_born_since(&stat, since))
 }
 
-/// Only where the file system tells when a file was made.
+/// Was it certainly made since? Not where the file system does not tell when a file was made.
 pub(crate) fn is_born_since(stat: &Statx, since: Timestamp) -> bool {
-    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
-    let born = Timestamp::new(
-        stat.stx_btime.tv_sec,
-        i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default(),
-    );
-    told && born.is_ok_and(|born| born >= since)
+    born(stat).is_some_and(|born| born >= since)
 }
 
-/// Was anything of it changed after that moment: its content, its name, its rights?
+/// Was it certainly there before that moment? Where the file system does not tell, not what was changed
+/// since.
+pub(crate) fn was_there(stat: &Statx, moment: Timestamp) -> bool {
+    born_or_changed(stat).is_some_and(|at| at < moment)
+}
+
+/// When it was made; where the file system does not tell, when it was last changed, which was not before.
+pub(crate) fn born_or_changed(stat: &Statx) -> Option<Timestamp> {
+    born(stat).or_else(|| changed(stat))
+}
+
+fn born(stat: &Statx) -> Option<Timestamp> {
+    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    time(stat.stx_btime).filter(|_| told)
+}
+
+/// When anything of it was last changed: its content, its name, its rights.
+pub(crate) fn changed(stat: &Statx) -> Option<Timestamp> {
+    time(stat.stx_ctime)
+}
+
+fn time(at: StatxTimestamp) -> Option<Timestamp> {
+    Timestamp::new(at.tv_sec, i32::try_from(at.tv_nsec).ok()?).ok()
+}
+
+/// Was anything of it changed after that moment?
 pub(crate) fn is_changed_since(stat: &Statx, moment: Timestamp) -> bool {
-    let changed = Timestamp::new(
-        stat.stx_ctime.tv_sec,
-        i32::try_from(stat.stx_ctime.tv_nsec).unwrap_or_default(),
-    );
-    changed.is_ok_and(|changed| changed > moment)
+    changed(stat).is_some_and(|changed| changed > moment)
 }
 
 /// Was the file that is at this path, if one is, changed after that moment?
@@ -930,5 +946,49 @@ pub fn device(context: &Context<'_>, path: &HostPath) -> Result<Option<u64>, Act
         Ok(_) => Ok(None),
         Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On ext4 with small inodes, on XFS of version 4 and on NFS nothing says when a file was made.
+    #[test]
+    fn what_came_since_was_not_there_on_any_file_system() {
+        let moment = Timestamp::new(1000, 0).expect("a time");
+        let own = std::env::current_exe().expect("this test's program");
+        let stat = |born: Option<i64>, changed: i64| {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            let mask = StatxFlags::BASIC_STATS;
+            let mut stat = rustix::fs::statx(rustix::fs::CWD, &own, flags, mask).expect("it runs");
+            let told = StatxFlags::BTIME.bits();
+            stat.stx_mask = match born {
+                Some(_) => stat.stx_mask | told,
+                None => stat.stx_mask & !told,
+            };
+            stat.stx_btime.tv_sec = born.unwrap_or_default();
+            stat.stx_ctime.tv_sec = changed;
+            stat.stx_btime.tv_nsec = 0;
+            stat.stx_ctime.tv_nsec = 0;
+            stat
+        };
+        for (born, changed, was_there, is_born_since) in [
+            (Some(900), 900, true, false),
+            (Some(900), 1100, true, false),
+            (Some(1000), 1000, false, true),
+            (Some(1100), 1100, false, true),
+            (None, 900, true, false),
+            // Perhaps only changed: it is neither left out of what came nor called new.
+            (None, 1000, false, false),
+            (None, 1100, false, false),
+        ] {
+            let stat = stat(born, changed);
+            let found = (
+                super::was_there(&stat, moment),
+                super::is_born_since(&stat, moment),
+            );
+            assert_eq!(found, (was_there, is_born_since), "{born:?} {changed}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
 
 use super::decide::is_of_data;
 use super::{Obstacle, as_decided, standing_or_undone};
+use crate::act::file::{born_or_changed, changed};
 use crate::act::{ActError, Context, LastLink, health, unit};
 use crate::image::Node;
 use crate::journal::{ActionRecord, Batch, Imaged, Kept, Role};
@@ -382,7 +383,7 @@ impl Looking<'_> {
             };
             let is_directory = kind(&stat) == FileType::Directory;
             // What is moved to a place is as old as it is, and was not there before.
-            let when = match (all, self.when(born(&stat))) {
+            let when = match (all, self.when(born_or_changed(&stat))) {
                 (false, When::Before) => When::Unseen,
                 (true, _) => self.when(changed(&stat)),
                 (false, when) => when,
@@ -587,20 +588,6 @@ fn stat(context: &Context<'_>, path: &HostPath) -> Result<Option<Statx>, ActErro
 
 fn kind(stat: &Statx) -> FileType {
     FileType::from_raw_mode(u32::from(stat.stx_mode))
-}
-
-fn changed(stat: &Statx) -> Option<Timestamp> {
-    let nanoseconds = i32::try_from(stat.stx_ctime.tv_nsec).ok()?;
-    Timestamp::new(stat.stx_ctime.tv_sec, nanoseconds).ok()
-}
-
-/// When it was made; where the file system does not tell, when it was last changed.
-fn born(stat: &Statx) -> Option<Timestamp> {
-    if !StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME) {
-        return changed(stat);
-    }
-    let nanoseconds = i32::try_from(stat.stx_btime.tv_nsec).ok()?;
-    Timestamp::new(stat.stx_btime.tv_sec, nanoseconds).ok()
 }
 
 #[cfg(test)]
