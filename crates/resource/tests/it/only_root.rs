@@ -384,6 +384,30 @@ fn programs_that_root_starts_by_itself() {
         ("/usr/local/bin/fine /usr/local/bin/job", false),
         ("if true; then /usr/local/bin/job; fi", true),
         ("run-parts --report /home/li/app", true),
+        ("flock -w 10 /run/lock /usr/local/bin/job", true),
+        ("flock -n /run/lock -c '/usr/local/bin/job -v'", true),
+        ("timeout -s KILL 60 /usr/local/bin/job", true),
+        ("env -u LANG /usr/local/bin/job", true),
+        ("sudo -u root /usr/local/bin/job", true),
+        ("runuser -u root -- /usr/local/bin/job", true),
+        ("su -c '/usr/local/bin/job x'", true),
+        ("/bin/sh -c 'cd /home/li/app && ./run'", true),
+        (
+            "/bin/bash -euo pipefail -c \"cd /home/li/app; exec ./run\"",
+            true,
+        ),
+        ("systemd-run --unit a -p Nice=5 /usr/local/bin/job", true),
+        ("chrt -i 0 taskset -c 0 /usr/local/bin/job", true),
+        ("flock -w 10 /usr/local/bin/job /usr/local/bin/fine", false),
+        ("sudo -u li /usr/local/bin/job", false),
+        ("runuser -u li -- /usr/local/bin/job", false),
+        ("su li -c '/usr/local/bin/job; /usr/local/bin/job'", false),
+        ("systemd-run --uid=li /usr/local/bin/job", false),
+        ("xargs -a /usr/local/bin/job /usr/local/bin/fine", false),
+        ("/bin/sh -c 'echo /usr/local/bin/job'", false),
+        ("/bin/sh -c '/usr/local/bin/fine' /usr/local/bin/job", false),
+        ("timeout 5 /usr/local/bin/fine /usr/local/bin/job", false),
+        ("command -v /usr/local/bin/job", false),
     ] {
         let line = format!("# x\nMAILTO=root\n*/5 * * * * root {command}\n");
         let said = words(&judge(cron, &base().file("/etc/cron.d/j", &line)));
@@ -443,6 +467,11 @@ fn programs_that_root_starts_by_itself() {
             "0 4 * * 1 /usr/local/bin/fine%/usr/local/bin/job\n",
             false,
         ),
+        (
+            "/var/spool/cron/crontabs/root",
+            "0 4 * * 1 date +\\%F >/run/day; /usr/local/bin/job\n",
+            true,
+        ),
     ] {
         let said = words(&judge(cron, &base().file(file, text)));
         assert_eq!(said.starts_with("drift"), is_wrong, "{text}: {said}");
@@ -486,6 +515,22 @@ fn programs_that_root_starts_by_itself() {
             "User=li\nExecStart=/usr/local/bin/job",
             "PermissionsStartOnly=yes",
             false,
+        ),
+        // Where a command begins.
+        (
+            "WorkingDirectory=-/home/li/app\nExecStart=/usr/bin/python3 run",
+            "Nice=1",
+            true,
+        ),
+        (
+            "WorkingDirectory=/home/li/app\nExecStart=/usr/bin/python3 run",
+            "WorkingDirectory=~",
+            false,
+        ),
+        (
+            "ExecStart=@/bin/sh shell -c 'cd /home/li/app && ./run'",
+            "Nice=1",
+            true,
         ),
         // The variables of what runs as root.
         (

@@ -57,6 +57,7 @@ fn files_that_sshd_names_count() {
         ),
         ("AuthorizedPrincipalsCommand /opt/who", "/opt/who"),
         ("ForceCommand /opt/menu", "/opt/menu"),
+        ("ForceCommand sh -c \"cd /opt && ./menu\"", "/opt/menu"),
         ("Subsystem sftp /opt/sftp -l INFO", "/opt/sftp"),
         ("SecurityKeyProvider /opt/sk.so", "/opt/sk.so"),
         ("", "/root/.ssh/authorized_keys"),
@@ -372,6 +373,12 @@ fn programs_that_settings_name_count() {
             "only_root: {read_by: logrotate_commands}",
             "/etc/logrotate.d/x",
             rotated,
+            "/opt/x",
+        ),
+        (
+            "only_root: {read_by: logrotate_commands}",
+            "/etc/logrotate.d/x",
+            "/var/log/x.log {\n\tpostrotate\n\t\t# it's here\n\t\tcd /opt\n\t\tflock -w 9 /run/x ./x\n\tendscript\n}\n",
             "/opt/x",
         ),
         (

@@ -1,8 +1,5 @@
 //! Programs that root starts by itself, or for others: those that cron's tables, units, udev's rules,
 //! the services of D-Bus and the rules of sudo name. Who writes to one of them, or to a directory above it, has their commands run as root.
-//!
-//! Commands are read as sh(1) would begin them, and no further: what a script itself starts is
-//! not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +7,7 @@ use model::value::{DirEntry, FileType, Reason};
 use model::{Blob, HostPath, Probe};
 
 use super::Place;
+use super::command_line::{absolute, is_assignment, programs, programs_in, programs_of};
 use super::readers::Places;
 use crate::kind::files_where::glob_matches;
 use crate::kind::sudoers::{self, AliasKind, SettingValue, without_sets};
@@ -48,118 +46,6 @@ const DBUS_SERVICES: [&str; 5] = [
     "/usr/share/dbus-1/system-services",
     "/usr/lib/dbus-1/system-services",
 ];
-
-/// Programs that start what follows them.
-const STARTERS: [&str; 17] = [
-    "chronic",
-    "command",
-    "env",
-    "exec",
-    "flock",
-    "ionice",
-    "nice",
-    "nohup",
-    "setpriv",
-    "setsid",
-    "sh",
-    "stdbuf",
-    "sudo",
-    "systemd-cat",
-    "time",
-    "timeout",
-    "xargs",
-];
-
-/// Programs that run a file that follows them.
-const INTERPRETERS: [&str; 10] = [
-    "ash", "bash", "dash", "ksh", "node", "perl", "php", "python", "python3", "ruby",
-];
-
-/// Words of the shell that a command may follow.
-const KEYWORDS: [&str; 9] = [
-    "!", "do", "elif", "else", "if", "then", "until", "while", "{",
-];
-
-/// What a command line starts, as far as it says so by paths; of run-parts(8), all of a directory.
-pub(super) fn programs(text: &str) -> BTreeSet<(HostPath, bool)> {
-    programs_in(text, &[])
-}
-
-/// The same, where what is named without a path is searched for in these directories.
-fn programs_in(text: &str, searched: &[HostPath]) -> BTreeSet<(HostPath, bool)> {
-    let mut found = BTreeSet::new();
-    let mut directory: Option<HostPath> = None;
-    let text: String = text.chars().filter(|c| !matches!(c, '\'' | '"')).collect();
-    for command in text.split([';', '&', '|', '(', ')', '`', '\n']) {
-        let mut words = command
-            .split_whitespace()
-            .skip_while(|word| KEYWORDS.contains(word) || is_assignment(word));
-        let Some(first) = words.next() else {
-            continue;
-        };
-        if first == "cd" {
-            let to = words.next().unwrap_or_default();
-            directory = HostPath::from_bytes(to.as_bytes()).ok();
-            continue;
-        }
-        let mut next = Some(first);
-        while let Some(word) = next {
-            let path = absolute(word, directory.as_ref());
-            let name = word.rsplit('/').next().unwrap_or_default();
-            found.extend(path.map(|path| (path, false)));
-            if !word.contains(['/', '$', '*', '?', '>', '<', '[', '=']) {
-                let paths = searched.iter();
-                let paths = paths.filter_map(|directory| directory.join(word.as_bytes()).ok());
-                found.extend(paths.map(|path| (path, false)));
-            }
-            let mut arguments = words
-                .by_ref()
-                .filter(|word| !word.starts_with('-') && !is_assignment(word));
-            if name == "run-parts" {
-                let path = arguments.next().and_then(|word| absolute(word, None));
-                found.extend(path.map(|path| (path, true)));
-                break;
-            }
-            if INTERPRETERS.contains(&name) {
-                let path = arguments
-                    .next()
-                    .and_then(|word| absolute(word, directory.as_ref()));
-                found.extend(path.map(|path| (path, false)));
-                break;
-            }
-            if !STARTERS.contains(&name) {
-                break;
-            }
-            // flock(1) names its lock first; timeout(1) and nice(1) a number.
-            let lock = usize::from(name == "flock");
-            next = arguments
-                .skip(lock)
-                .find(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
-        }
-    }
-    found
-}
-
-/// `NAME=value`
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    })
-}
-
-fn absolute(word: &str, directory: Option<&HostPath>) -> Option<HostPath> {
-    if word.contains(['$', '*', '?', '>', '<']) {
-        return None;
-    }
-    match word.starts_with('/') {
-        true => HostPath::from_bytes(word.as_bytes()).ok(),
-        false if word.contains('/') => {
-            let name = word.strip_prefix("./").unwrap_or(word);
-            directory?.join(name).ok()
-        }
-        false => None,
-    }
-}
 
 /// Where cron searches when a table does not say it (crontab(5)).
 const CRON_SEARCHES: [&str; 2] = ["/usr/bin", "/bin"];
@@ -224,15 +110,32 @@ fn of_crontab(text: &str, table: Table) -> BTreeSet<(HostPath, bool)> {
         };
         let user = user.and_then(|user| user.split(':').next());
         if matches!(user, Some("root" | "0")) {
-            // Of cron, what follows a `%` is what the command reads.
             let command = match table {
-                Table::Anacron => rest,
-                _ => rest.split('%').next().unwrap_or_default(),
+                Table::Anacron => rest.to_owned(),
+                Table::Root | Table::System => of_cron_line(rest),
             };
-            found.extend(programs_in(command, &searched));
+            found.extend(programs_in(&command, &searched));
         }
     }
     found
+}
+
+/// crontab(5): what follows a `%` is what the command reads, unless a backslash stands before it.
+fn of_cron_line(text: &str) -> String {
+    let mut command = String::new();
+    for part in text.split_inclusive('%') {
+        let Some(before) = part.strip_suffix('%') else {
+            command.push_str(part);
+            break;
+        };
+        let Some(escaped) = before.strip_suffix('\\') else {
+            command.push_str(before);
+            break;
+        };
+        command.push_str(escaped);
+        command.push('%');
+    }
+    command
 }
 
 pub(super) fn of_cron(seen: &Answers) -> Places {
@@ -543,13 +446,19 @@ pub(super) fn of_logrotate(seen: &Answers) -> Places {
         let Some(text) = found.text(&path, seen) else {
             continue;
         };
-        let mut in_script = false;
+        let mut script: Option<String> = None;
         for line in text.lines().map(str::trim) {
             let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             match word {
-                "endscript" => in_script = false,
-                _ if in_script => found.add(programs(line)),
-                _ if SCRIPTS.contains(&word) => in_script = true,
+                "endscript" => found.add(programs(&script.take().unwrap_or_default())),
+                _ if SCRIPTS.contains(&word) && script.is_none() => {
+                    script = Some(String::new());
+                }
+                _ if script.is_some() => {
+                    let script = script.get_or_insert_default();
+                    script.push_str(line);
+                    script.push('\n');
+                }
                 _ if COMPRESSORS.contains(&word) => found.add(programs(rest)),
                 "include" => {
                     let Some(included) = absolute(rest.trim(), None) else {
@@ -569,6 +478,7 @@ pub(super) fn of_logrotate(seen: &Answers) -> Places {
                 _ => {}
             }
         }
+        found.add(programs(&script.unwrap_or_default()));
         if at > MOST_MATCHING {
             break;
         }
@@ -664,6 +574,7 @@ impl Places {
         let mut commands: Vec<(String, String)> = Vec::new();
         let mut user = String::new();
         let mut only_start = false;
+        let mut directory = None;
         for path in files.main.into_iter().chain(files.drop_ins.into_values()) {
             let Some(text) = self.text(&path, seen) else {
                 continue;
@@ -676,6 +587,11 @@ impl Places {
                     "User" => user = one.value,
                     "DynamicUser" if is_true(&one.value) => {
                         user = unit.to_owned();
+                    }
+                    // Of `~`, a specifier and nothing, nobody knows it here.
+                    "WorkingDirectory" => {
+                        let path = one.value.strip_prefix('-').unwrap_or(&one.value);
+                        directory = absolute(path, None).filter(has_no_percent);
                     }
                     "PermissionsStartOnly" => only_start = is_true(&one.value),
                     key if KEYS.contains(&key) => match one.value.is_empty() {
@@ -702,9 +618,20 @@ impl Places {
             let is_root = is_root || only_start && key != "ExecStart";
             let bare = command.trim_start_matches(['@', '-', ':', '+', '!', '|']);
             if is_root || privileged(&command) {
-                let words = started::split(bare).unwrap_or_else(|| vec![bare.to_owned()]);
-                let text = words.join(" ");
-                let named = programs(&text).into_iter().chain(searched(&text));
+                let prefix = &command[..command.len() - bare.len()];
+                let named = match started::split(bare) {
+                    // It is for the account's shell.
+                    _ if prefix.contains('|') => programs(bare),
+                    Some(mut words) => {
+                        // The second word is what the program is told that its name is.
+                        if prefix.contains('@') && words.len() > 1 {
+                            words.remove(1);
+                        }
+                        programs_of(&words, directory.clone())
+                    }
+                    None => programs(bare),
+                };
+                let named = named.into_iter().chain(searched(bare));
                 self.add(named.filter(has_no_specifier).collect());
             }
         }
@@ -743,5 +670,9 @@ fn searched(text: &str) -> Vec<(HostPath, bool)> {
 
 /// `%h/bin/x` names nothing by itself.
 fn has_no_specifier((path, _): &(HostPath, bool)) -> bool {
+    has_no_percent(path)
+}
+
+fn has_no_percent(path: &HostPath) -> bool {
     !path.as_bytes().contains(&b'%')
 }

@@ -1,9 +1,11 @@
 //! `only_root`: that nobody but root changes what is read somewhere: the files themselves, what
 //! links among them lead to, and each directory above, by owner, group, mode and ACL.
 
+mod command_line;
 mod commands;
 mod named;
 mod readers;
+mod starters;
 
 use std::collections::{BTreeMap, BTreeSet};
 

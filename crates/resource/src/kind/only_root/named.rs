@@ -8,7 +8,7 @@ use model::HostPath;
 use model::Probe;
 use model::value::Reason;
 
-use super::commands::programs;
+use super::command_line::{line_of, programs};
 use super::readers::Places;
 use crate::apt::conf::Statement;
 use crate::apt::sources::{self, Source};
@@ -153,11 +153,11 @@ impl Places {
                 self.named(in_directory("/", first));
             }
             "authorizedkeyscommand" | "authorizedprincipalscommand" => {
-                self.add(programs(&said.words.join(" ")));
+                self.add(programs(&line_of(&said.words)));
             }
-            "forcecommand" if !is_about_others => self.add(programs(&said.words.join(" "))),
+            "forcecommand" if !is_about_others => self.add(programs(&line_of(&said.words))),
             "subsystem" if !is_about_others => {
-                self.add(programs(&said.words[1..].join(" ")));
+                self.add(programs(&line_of(&said.words[1..])));
             }
             "authorizedkeysfile" | "authorizedprincipalsfile" if !is_about_others => {
                 for (name, home) in roots {
@@ -302,8 +302,14 @@ fn of_dpkg(line: &str) -> BTreeSet<(HostPath, bool)> {
         .trim()
         .split_once(|c: char| c == '=' || c.is_whitespace())
         .unwrap_or_default();
+    // dpkg takes the quotes around a whole value away.
+    let command = command.trim();
+    let unquoted = ['"', '\'']
+        .iter()
+        .find_map(|quote| command.strip_prefix(*quote)?.strip_suffix(*quote))
+        .unwrap_or(command);
     match hooks.contains(&name) {
-        true => programs(command),
+        true => programs(unquoted),
         false => BTreeSet::new(),
     }
 }
