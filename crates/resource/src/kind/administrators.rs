@@ -51,7 +51,9 @@ pub fn group_administers(name: &str, seen: &Answers) -> Option<bool> {
     let Some(sudoers) = asked(seen) else {
         return Some(false);
     };
-    let gid = seen.accounts().known().and_then(|accounts| {
+    let accounts = seen.accounts();
+    let is_untold = matches!(accounts, Seen::Unknown(_));
+    let gid = accounts.known().and_then(|accounts| {
         let group = accounts.groups.iter().find(|group| group.name == name);
         group.map(|group| format!("%#{}", group.gid))
     });
@@ -65,6 +67,8 @@ pub fn group_administers(name: &str, seen: &Answers) -> Option<bool> {
         });
     match (granted, sudoers.hidden()) {
         (true, _) => Some(true),
+        // A rule may name its number.
+        (false, None) if is_untold => None,
         (false, None) => Some(false),
         (false, Some(_)) => None,
     }

@@ -237,8 +237,10 @@ fn elsewhere(seen: &Answers) -> Option<Reason> {
         Err(reason) => return Some(reason),
     };
     for path in files {
-        let Seen::Known(file) = seen.file(&path) else {
-            continue;
+        let file = match seen.file(&path).known_or_absent() {
+            Ok(Some(file)) => file,
+            Ok(None) => continue,
+            Err(reason) => return Some(reason),
         };
         let text = String::from_utf8_lossy(file.content.as_bytes());
         // What is not understood, apt refuses too.

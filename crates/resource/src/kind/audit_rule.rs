@@ -133,7 +133,10 @@ impl Kind for AuditRule {
             wanted: self.rule.clone(),
             ..Drift::default()
         };
-        let loader = loader(seen);
+        let loader = match loader(seen) {
+            Ok(loader) => loader,
+            Err(reason) => return reason.into(),
+        };
         if level == Some(2) {
             let place = loader
                 .as_ref()
@@ -209,15 +212,19 @@ const UNITS: [&str; 2] = ["auditd.service", "audit-rules.service"];
 
 /// The file that the service hands to `auditctl -R`, where it does that instead of
 /// `augenrules --load`: Debian's unit offers both lines.
-fn loader(seen: &Answers) -> Option<HostPath> {
+fn loader(seen: &Answers) -> Result<Option<HostPath>, Reason> {
     let mut handed = None;
     for unit in UNITS {
-        let Ok(Some(started)) = started::read(unit, seen) else {
+        // Where systemd does not tell of it, the usual way is taken.
+        if matches!(seen.unit(unit), Seen::Unknown(_)) {
+            continue;
+        }
+        let Some(started) = started::read(unit, seen)? else {
             continue;
         };
         for command in started.commands.iter().map(|command| &command.text) {
             if command.contains("augenrules") {
-                return None;
+                return Ok(None);
             }
             let mut words = command.split_whitespace();
             let program = words.next().unwrap_or_default();
@@ -227,12 +234,12 @@ fn loader(seen: &Answers) -> Option<HostPath> {
             }
         }
     }
-    handed
+    Ok(handed)
 }
 
 /// The rule files in the order in which they are read.
 fn files(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
-    if let Some(file) = loader(seen) {
+    if let Some(file) = loader(seen)? {
         return Ok(vec![file]);
     }
     let directory = HostPath::literal(DIRECTORY);
@@ -253,7 +260,7 @@ struct AtBoot {
 }
 
 fn boot_rules(seen: &Answers) -> Result<AtBoot, Reason> {
-    let is_gathered = loader(seen).is_none();
+    let is_gathered = loader(seen)?.is_none();
     let mut boot = AtBoot::default();
     let mut goes_on = false;
     for path in files(seen)? {

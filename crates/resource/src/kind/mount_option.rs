@@ -356,7 +356,7 @@ fn files(unit: &str, seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     let known = seen.unit(unit).known_or_absent()?;
     let mut files = known.map(|unit| unit.files.clone()).unwrap_or_default();
     let own = own_unit(unit);
-    if !files.contains(&own) && matches!(seen.file(&own), Seen::Known(_)) {
+    if !files.contains(&own) && seen.file(&own).known_or_absent()?.is_some() {
         files.retain(is_drop_in);
         files.insert(0, own);
     }

@@ -2,13 +2,14 @@
 //! as pam-auth-update(8) has not met them: the right password enters today, and is refused once that
 //! writes its jumps anew.
 
+use model::value::Reason;
 use model::{Blob, HostPath, Probe, SourceLine};
 
 use super::pam::{PamModule, calls_of};
 use super::pam_call::jumps_made_anew;
 use super::pam_guard::{Guard, guard};
 use super::pam_stack::{self, Entry, Stack};
-use crate::{Answers, ContentEdit, Drift, Edit, Seen};
+use crate::{Answers, ContentEdit, Drift, Edit};
 
 pub const SERVICE: &str = "common-auth";
 
@@ -23,15 +24,19 @@ pub fn probe() -> Probe {
 
 /// A stack that refuses a right password once pam-auth-update(8) has run, and what makes it one
 /// that does not.
-pub fn refused_later(seen: &Answers) -> Option<Drift> {
+///
+/// Without what pam-auth-update(8) has written down, nobody can tell what it would do.
+pub fn refused_later(seen: &Answers) -> Result<Option<Drift>, Reason> {
+    let saved = seen.file(&record()).known_or_absent()?;
+    let saved = saved.map(|saved| String::from_utf8_lossy(saved.content.as_bytes()).into_owned());
+    Ok(refused_with(saved.as_deref(), seen))
+}
+
+fn refused_with(saved: Option<&str>, seen: &Answers) -> Option<Drift> {
     let path = HostPath::literal(pam_stack::DIRECTORY).join(SERVICE).ok()?;
     let file = seen.file(&path).known()?;
     let text = std::str::from_utf8(file.content.as_bytes()).ok()?;
-    let saved = match seen.file(&record()) {
-        Seen::Known(saved) => Some(String::from_utf8_lossy(saved.content.as_bytes()).into_owned()),
-        _ => None,
-    };
-    let anew = jumps_made_anew(text, saved.as_deref())?;
+    let anew = jumps_made_anew(text, saved)?;
     let mut edits: Vec<Edit> = Vec::new();
     let mut content: Option<Blob> = Some(file.content.clone());
     let mut change = |change: ContentEdit| {

@@ -195,7 +195,10 @@ impl Kind for Pam {
             .map(|misled| self.refused_success(&misled, seen))
             .collect();
         if drifts.is_empty() && self.module == PamModule::Faillock {
-            drifts.extend(old_fix::refused_later(seen));
+            match old_fix::refused_later(seen) {
+                Ok(later) => drifts.extend(later),
+                Err(reason) => return reason.into(),
+            }
         }
         if !drifts.is_empty() {
             // Whatever else is wanted: first, people sign in again.

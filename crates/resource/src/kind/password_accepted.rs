@@ -47,13 +47,19 @@ impl Kind for PasswordAccepted {
             .iter()
             .map(|misled| FAILLOCK.refused_success(misled, seen))
             .collect();
+        let mut hidden = stack.hidden.clone();
         if drifts.is_empty() && self.service == old_fix::SERVICE {
-            drifts.extend(old_fix::refused_later(seen));
+            match old_fix::refused_later(seen) {
+                Ok(later) => drifts.extend(later),
+                Err(reason) => {
+                    hidden.get_or_insert(reason);
+                }
+            }
         }
-        match (drifts.is_empty(), &stack.hidden) {
+        match (drifts.is_empty(), hidden) {
             (false, _) => Judgement::Drift(drifts),
-            (true, Some(Reason::Unavailable { what })) => Judgement::NotApplicable(what.clone()),
-            (true, Some(reason)) => reason.clone().into(),
+            (true, Some(Reason::Unavailable { what })) => Judgement::NotApplicable(what),
+            (true, Some(reason)) => reason.into(),
             (true, None) => Judgement::compliant("a right password is accepted"),
         }
     }

@@ -1,9 +1,11 @@
 //! `apt_setting`, `apt_source`, `apt_sources`, and the readers of apt's files.
 
+use model::Probe;
+use model::value::Reason;
 use resource::apt::conf::{Statement, parse};
 use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas, stanza_with};
 
-use crate::support::{Host, check, fix, judge, refused, words};
+use crate::support::{Host, check, fix, judge, path, refused, words};
 
 fn settings(text: &str) -> Vec<String> {
     let statements = match parse(text) {
@@ -894,6 +896,13 @@ fn a_source_whose_lists_may_be_old() {
         "unknown: apt reads its sources elsewhere: Dir::Etc::SourceParts is /etc/alt \
          (/etc/apt/apt.conf.d/20x:1)",
     );
+    // So it may where nobody can read what it is told.
+    let unread = host.clone().cannot_tell(
+        Probe::file(path("/etc/apt/apt.conf.d/20x")),
+        Reason::NeedsRoot,
+    );
+    let said = words(&judge("apt_sources: {require: signed}", &unread));
+    assert!(said.starts_with("unknown"), "{said}");
     let usual = host.file(
         "/etc/apt/apt.conf.d/20x",
         "Dir::Etc::SourceParts \"/etc/apt/sources.list.d/\";\n",

@@ -1,8 +1,10 @@
 //! `audit_rule`, and the one form of audit rules.
 
+use model::Probe;
+use model::value::Reason;
 use resource::audit::{AuditLine, natural_order, parse_line, parse_rule};
 
-use crate::support::{Host, check, judge, refused, words};
+use crate::support::{Host, check, judge, path, refused, words};
 
 const PASSWD: &str = "audit_rule: {rule: '-w /etc/passwd -p wa -k identity'}";
 const TIME: &str =
@@ -195,6 +197,11 @@ fn rules_may_be_loaded_from_one_file() {
          add the rule to /etc/audit/audit.rules, and load it with `auditctl -R \
          /etc/audit/audit.rules`, as the service does)",
     );
+    // A drop-in that nobody can read may say which.
+    let unread = with(&["-w /etc/passwd -p wa -k other"], rule, "")
+        .cannot_tell(Probe::file(path(drop_in)), Reason::NeedsRoot);
+    let said = words(&judge(PASSWD, &unread));
+    assert!(said.starts_with("unknown"), "{said}");
     // As installed, the directory counts.
     let usual = host(&["-w /etc/passwd -p wa -k other"], rule)
         .file(unit, usual)

@@ -1,10 +1,11 @@
 //! `mount_option` and `mount_point`.
 
-use model::HostPath;
+use model::value::Reason;
+use model::{HostPath, Probe};
 use resource::ContentEdit;
 use resource::mount::{in_effect, unit_of, with};
 
-use crate::support::{Host, check, refused};
+use crate::support::{Host, check, judge, path, refused, words as said};
 
 fn words(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
@@ -223,6 +224,8 @@ fn a_unit_overrules_fstab() {
         &host_before.file(unit, "[Mount]\nWhat=tmpfs\nOptions=noexec\n"),
         &format!("drift: without nodev at boot, wanted nodev, noexec @ {unit}:3"),
     );
+    let unread = host(&[of_generator]).cannot_tell(Probe::file(path(unit)), Reason::NeedsRoot);
+    assert!(said(&judge(yaml, &unread)).starts_with("unknown"));
     for files in [
         &[of_generator][..],
         &[of_generator, (drop_in, "[Mount]\nLazyUnmount=yes\n")],

@@ -65,7 +65,7 @@ fn a_file_of_somebody_else_is_given_back() {
         ("only_root: {read_by: rsyslog}", "/etc/rsyslog.d/x.conf"),
         ("only_root: {path: /etc/shadow}", "/etc/shadow"),
     ] {
-        let host = Host::new()
+        let host = Host::without_accounts()
             .file(
                 "/etc/ssh/sshd_config",
                 "Include /etc/ssh/sshd_config.d/*.conf\n",
@@ -88,7 +88,7 @@ fn a_file_of_somebody_else_is_given_back() {
 
 #[test]
 fn what_a_program_does_not_read_does_not_count() {
-    let host = Host::new()
+    let host = Host::without_accounts()
         .file("/etc/ssh/sshd_config", "Include sshd_config.d/*.conf\n")
         .file_as("/etc/ssh/sshd_config.d/x.bak", "", 0o644, "bob", "bob")
         .file("/etc/sudoers", "@includedir /etc/sudoers.d\n")
@@ -110,7 +110,7 @@ fn what_a_program_does_not_read_does_not_count() {
         assert!(said.starts_with("ok: root's alone"), "{want}: {said}");
     }
     // And what it includes from elsewhere does.
-    let host = Host::new()
+    let host = Host::without_accounts()
         .file("/etc/ssh/sshd_config", "Include /etc/site/ssh.conf\n")
         .file_as("/etc/site/ssh.conf", "", 0o644, "bob", "bob");
     let said = words(&judge("only_root: {read_by: sshd}", &host));

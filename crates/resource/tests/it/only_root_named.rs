@@ -1,5 +1,7 @@
 //! `only_root`: files elsewhere that a program's own configuration names.
 
+use model::Probe;
+use model::value::Reason;
 use resource::Judgement;
 
 use crate::support::{Host, fix, judge, path, words};
@@ -25,7 +27,7 @@ fn check(want: &str, host: &Host, file: &str) {
 fn files_that_sshd_names_count() {
     let want = "only_root: {read_by: sshd}";
     let with = |line: &str| {
-        Host::new()
+        Host::without_accounts()
             .file(MAIN, "Include /etc/ssh/sshd_config.d/*.conf\n")
             .file("/etc/ssh/sshd_config.d/x.conf", &format!("{line}\n"))
     };
@@ -312,11 +314,11 @@ fn what_sessions_of_root_read_counts() {
         "/root/.vimrc",
         "/root/.config/systemd/user/x.service",
     ] {
-        check(want, &Host::new().dir("/root"), file);
+        check(want, &Host::without_accounts().dir("/root"), file);
     }
-    let host = Host::new().file_as("/root/notes", "x", 0o666, "bob", "bob");
+    let host = Host::without_accounts().file_as("/root/notes", "x", 0o666, "bob", "bob");
     assert!(words(&judge(want, &host)).starts_with("ok"));
-    let host = Host::new().dir_as("/root", 0o770, "root", "staff");
+    let host = Host::without_accounts().dir_as("/root", 0o770, "root", "staff");
     let said = words(&judge(want, &host));
     assert!(said.contains("group staff may write"), "{said}");
 }
@@ -423,4 +425,60 @@ fn programs_that_settings_name_count() {
     );
     let said = words(&judge("only_root: {read_by: logrotate_commands}", &host));
     assert!(!said.starts_with("drift"), "{said}");
+}
+
+/// A directory that can't be listed, or a file that can't be read, holds what nobody knows: that is
+/// no pass.
+#[test]
+fn what_names_other_files_and_can_not_be_read_is_no_pass() {
+    let dir = |at: &str| Probe::Dir { path: path(at) };
+    let conf = "HostCertificate /srv/host-cert.pub\n";
+    for (reader, host, hidden) in [
+        (
+            "audit_log",
+            Host::without_accounts().file("/var/log/audit/audit.log", ""),
+            dir("/var/log/audit"),
+        ),
+        (
+            "rsyslog_logs",
+            Host::without_accounts()
+                .file("/etc/rsyslog.conf", "auth.* /srv/log/x.log\n")
+                .file("/srv/log/x.log", ""),
+            dir("/srv/log"),
+        ),
+        (
+            "loader",
+            Host::without_accounts().file("/etc/ld.so.conf", "/opt/lib\n"),
+            Probe::file(path("/etc/ld.so.preload")),
+        ),
+        (
+            "loader",
+            Host::without_accounts().file("/etc/ld.so.conf", "/opt/lib\n"),
+            dir("/usr/lib"),
+        ),
+        (
+            "root_sessions",
+            Host::without_accounts().file("/root/.bashrc", ""),
+            Probe::Accounts,
+        ),
+        (
+            "sshd",
+            Host::without_accounts().file(MAIN, ""),
+            Probe::Accounts,
+        ),
+        (
+            "sshd_public_keys",
+            Host::without_accounts()
+                .file(MAIN, "Include /etc/ssh/sshd_config.d/x.conf\n")
+                .file("/etc/ssh/sshd_config.d/x.conf", conf)
+                .file("/etc/ssh/ssh_host_rsa_key.pub", ""),
+            Probe::file(path("/etc/ssh/sshd_config.d/x.conf")),
+        ),
+    ] {
+        let want = format!("only_root: {{read_by: {reader}}}");
+        let said = words(&judge(&want, &host));
+        assert!(said.starts_with("ok"), "{reader}: {said}");
+        let said = words(&judge(&want, &host.cannot_tell(hidden, Reason::NeedsRoot)));
+        assert!(said.starts_with("unknown"), "{reader}: {said}");
+    }
 }

@@ -1,8 +1,11 @@
 //! `pam` and `password_accepted`: lines of an older version, as long as pam-auth-update(8) has not met
 //! them.
 
+use model::Probe;
+use model::value::Reason;
+
 use crate::pam::{AUTH, with_auth};
-use crate::support::{fix, judge, words};
+use crate::support::{fix, judge, path, words};
 
 /// What an older version wrote, as its own test had it: the right password enters, until
 /// pam-auth-update writes `success=1` again.
@@ -57,6 +60,12 @@ fn a_stack_that_pam_auth_update_will_break_is_found_and_mended() {
         ),
     ] {
         let mut host = with_auth(auth);
+        let probe = Probe::file(path(record));
+        let unread = host.clone().cannot_tell(probe, Reason::NeedsRoot);
+        for want in [lockout, accepted] {
+            let said = words(&judge(want, &unread));
+            assert!(said.starts_with("unknown"), "{want}: {said}");
+        }
         if let Some(saved) = &saved {
             host = host.file(record, saved);
         }

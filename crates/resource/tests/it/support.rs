@@ -185,6 +185,21 @@ impl Host {
         self
     }
 
+    /// A host whose accounts are known: there are none.
+    pub fn without_accounts() -> Self {
+        let accounts = AccountsSeen {
+            accounts: Vec::new(),
+            groups: Vec::new(),
+            other_sources: Vec::new(),
+            malformed: Vec::new(),
+            shadow_unknown: None,
+        };
+        Self {
+            accounts: Some(accounts),
+            ..Self::new()
+        }
+    }
+
     pub fn cannot_tell(mut self, probe: Probe, reason: Reason) -> Self {
         self.unknown.insert(probe, reason);
         self

@@ -541,7 +541,11 @@ impl Places {
     }
 
     /// The names in a directory.
-    fn entries<'a>(&mut self, directory: &HostPath, seen: &'a Answers) -> &'a [DirEntry] {
+    pub(super) fn entries<'a>(
+        &mut self,
+        directory: &HostPath,
+        seen: &'a Answers,
+    ) -> &'a [DirEntry] {
         self.probes.push(Probe::Dir {
             path: directory.clone(),
         });

@@ -10,16 +10,19 @@ use model::value::Reason;
 
 use super::command_line::{line_of, programs};
 use super::readers::Places;
+use crate::Answers;
 use crate::apt::conf::Statement;
 use crate::apt::sources::{self, Source};
 use crate::kind::apt_setting;
 use crate::kind::rsyslog;
 use crate::kind::sshd::{config, effective, words};
-use crate::{Answers, Seen};
 
 /// The accounts that are root, by their names and homes.
-fn roots(seen: &Answers) -> Vec<(String, String)> {
-    let accounts = seen.accounts().known();
+fn roots(found: &mut Places, seen: &Answers) -> Vec<(String, String)> {
+    let accounts = seen.accounts().known_or_absent().unwrap_or_else(|reason| {
+        found.hidden.get_or_insert(reason);
+        None
+    });
     let accounts = accounts
         .iter()
         .flat_map(|accounts| &accounts.accounts)
@@ -119,7 +122,7 @@ pub(super) fn of_sshd(seen: &Answers) -> Places {
         });
     }
     let mut known = BTreeSet::new();
-    let roots = roots(seen);
+    let roots = roots(&mut found, seen);
     for said in all.iter().filter(|said| known.insert(said.place())) {
         found.of_option(said, &roots);
     }
@@ -354,21 +357,17 @@ pub(super) fn logs_of_rsyslog(seen: &Answers) -> Places {
         if path.is_within(&HostPath::literal("/dev")) {
             continue;
         }
-        found.probes.push(Probe::Dir {
-            path: directory.clone(),
-        });
-        if let Seen::Known(entries) = seen.dir(&directory) {
-            let name = path.file_name();
-            let is_part = |entry: &[u8]| {
-                let rest = entry.strip_prefix(name).unwrap_or_default();
-                // logrotate(8): by a number, or with `dateext` by a date.
-                rest.len() > 1 && b".-".contains(&rest[0]) && rest[1].is_ascii_digit()
-            };
-            let names = entries.iter().map(|entry| entry.name.as_bytes());
-            for name in names.filter(|name| is_part(name)) {
-                if let Ok(path) = directory.join(name) {
-                    found.one(path);
-                }
+        let name = path.file_name();
+        let is_part = |entry: &[u8]| {
+            let rest = entry.strip_prefix(name).unwrap_or_default();
+            // logrotate(8): by a number, or with `dateext` by a date.
+            rest.len() > 1 && b".-".contains(&rest[0]) && rest[1].is_ascii_digit()
+        };
+        let names = found.entries(&directory, seen).iter();
+        let names = names.map(|entry| entry.name.as_bytes());
+        for name in names.filter(|name| is_part(name)) {
+            if let Ok(path) = directory.join(name) {
+                found.one(path);
             }
         }
         found.one(path);
@@ -425,7 +424,7 @@ const OF_SESSIONS: [&str; 41] = [
 /// What root's own sessions read from root's home.
 pub(super) fn of_root_sessions(seen: &Answers) -> Places {
     let mut found = Places::default();
-    for (_, home) in roots(seen) {
+    for (_, home) in roots(&mut found, seen) {
         let Ok(directory) = HostPath::from_bytes(home.as_bytes()) else {
             continue;
         };

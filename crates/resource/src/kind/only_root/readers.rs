@@ -156,6 +156,9 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
                 HostPath::from_bytes(&[path.as_bytes(), b".pub"].concat()).ok()
             });
             let (config, _) = config::read(seen);
+            if let Some(reason) = config.hidden() {
+                found.hidden.get_or_insert_with(|| reason.clone());
+            }
             let lines = config.lines_of("hostcertificate");
             let names = lines.filter_map(|line| line.args.first());
             for path in names.filter_map(|name| HostPath::from_bytes(name.as_bytes()).ok()) {
@@ -283,22 +286,12 @@ fn loader(seen: &Answers) -> Places {
     usual.extend(of_architectures("/usr/local/lib"));
     for directory in &usual {
         found.one(directory.clone());
-        found.probes.push(Probe::Dir {
-            path: directory.clone(),
-        });
-        match seen.dir(directory) {
-            Seen::Known(entries) => {
-                let names = entries.iter().map(|entry| entry.name.as_bytes());
-                for name in names.filter(|name| is_library(name)) {
-                    if let Ok(path) = directory.join(name) {
-                        found.one(path);
-                    }
-                }
+        let names = found.entries(directory, seen).iter();
+        let names = names.map(|entry| entry.name.as_bytes());
+        for name in names.filter(|name| is_library(name)) {
+            if let Ok(path) = directory.join(name) {
+                found.one(path);
             }
-            Seen::Unknown(reason) => {
-                found.hidden.get_or_insert(reason);
-            }
-            Seen::Absent | Seen::NotAsked => {}
         }
     }
     for (_, line) in &read.lines {
@@ -318,9 +311,7 @@ fn loader(seen: &Answers) -> Places {
         }
     }
     let preload = HostPath::literal("/etc/ld.so.preload");
-    found.probes.push(Probe::file(preload.clone()));
-    if let Seen::Known(file) = seen.file(&preload) {
-        let text = String::from_utf8_lossy(file.content.as_bytes());
+    if let Some(text) = found.text(&preload, seen) {
         let lines = text.lines().filter_map(|line| line.split('#').next());
         // ld.so(8): separated by white space or colons.
         for name in lines.flat_map(|line| line.split([' ', '\t', ':'])) {
@@ -368,16 +359,12 @@ fn audit_log(seen: &Answers) -> Places {
     let Some(directory) = log.parent() else {
         return found;
     };
-    found.probes.push(Probe::Dir {
-        path: directory.clone(),
-    });
-    if let Seen::Known(entries) = seen.dir(&directory) {
-        let older = [log.file_name(), b"."].concat();
-        let names = entries.iter().map(|entry| entry.name.as_bytes());
-        for name in names.filter(|name| name.starts_with(&older)) {
-            if let Ok(path) = directory.join(name) {
-                found.one(path);
-            }
+    let older = [log.file_name(), b"."].concat();
+    let names = found.entries(&directory, seen).iter();
+    let names = names.map(|entry| entry.name.as_bytes());
+    for name in names.filter(|name| name.starts_with(&older)) {
+        if let Ok(path) = directory.join(name) {
+            found.one(path);
         }
     }
     found.one(directory);
