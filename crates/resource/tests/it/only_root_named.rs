@@ -58,6 +58,33 @@ fn files_that_sshd_names_count() {
             "/opt/keys.py",
         ),
         ("AuthorizedPrincipalsCommand /opt/who", "/opt/who"),
+        ("AuthorizedKeysCommand /usr/bin/cat /opt/keys", "/opt/keys"),
+        (
+            "AuthorizedKeysCommand /usr/bin/grep -h %u /opt/keys",
+            "/opt/keys",
+        ),
+        (
+            "AuthorizedKeysCommand \"/usr/bin/awk\" -f/opt/x --keys=/opt/keys",
+            "/opt/keys",
+        ),
+        (
+            "AuthorizedPrincipalsCommand /usr/bin/python3.13 /opt/who",
+            "/opt/who",
+        ),
+        (
+            "AuthorizedPrincipalsCommand /bin/sh -c 'cat /opt/who'",
+            "/opt/who",
+        ),
+        ("SshdSessionPath /opt/x", "/opt/x"),
+        ("SshdAuthPath /opt/x", "/opt/x"),
+        ("XAuthLocation /opt/x", "/opt/x"),
+        ("PidFile /opt/pid", "/opt/pid"),
+        ("SetEnv A=b LD_PRELOAD=/opt/x.so", "/opt/x.so"),
+        ("SetEnv BASH_ENV=/opt/x", "/opt/x"),
+        ("SetEnv \"PATH=/usr/bin:/opt/bin\"", "/opt/bin"),
+        ("SetEnv LD_LIBRARY_PATH=/opt/lib", "/opt/lib"),
+        ("ForceCommand . /opt/menu", "/opt/menu"),
+        ("ForceCommand /usr/bin/python3.13 /opt/menu", "/opt/menu"),
         ("ForceCommand /opt/menu", "/opt/menu"),
         ("ForceCommand sh -c \"cd /opt && ./menu\"", "/opt/menu"),
         ("Subsystem sftp /opt/sftp -l INFO", "/opt/sftp"),
@@ -83,6 +110,12 @@ fn files_that_sshd_names_count() {
             "/home/ana/keys",
         ),
         ("AuthorizedKeysFile /srv/k/%u", "/srv/k/ana"),
+        (
+            "Match User ana\nSetEnv LD_PRELOAD=/home/ana/x.so",
+            "/home/ana/x.so",
+        ),
+        ("SetEnv HOME=/home/ana", "/home/ana"),
+        ("HostKeyAgent SSH_AUTH_SOCK", "/SSH_AUTH_SOCK"),
         ("AuthorizedKeysFile none", "/root/.ssh/authorized_keys"),
         ("#TrustedUserCAKeys /srv/ca.pub", "/srv/ca.pub"),
     ] {
@@ -102,6 +135,15 @@ fn files_that_sshd_names_count() {
         .file_as("/home/bob/ca.pub", "x", 0o644, "bob", "bob");
     let said = words(&judge(want, &host));
     assert!(said.contains("@ /home/bob/ca.pub"), "{said}");
+    // Who answers at the socket of the keys signs as the host.
+    let mut host = with("HostKeyAgent /run/agent").file_as("/run/agent", "", 0o666, "bob", "bob");
+    let socket = host.nodes.get_mut(&path("/run/agent"));
+    socket.expect("it is there").file_type = model::value::FileType::Other;
+    let said = words(&judge(want, &host));
+    assert!(
+        said.contains("a socket of bob") && said.contains("@ /run/agent"),
+        "{said}"
+    );
     // The command line counts as well.
     let host = with("").file(
         "/etc/default/ssh",

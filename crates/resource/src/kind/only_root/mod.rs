@@ -3,6 +3,7 @@
 
 mod command_line;
 mod commands;
+mod mentioned;
 mod named;
 mod readers;
 mod starters;
@@ -287,7 +288,8 @@ impl Question<'_> {
                 continue;
             };
             let path = &object.seen.path;
-            let can_be_given_back = object.seen.meta.file_type != FileType::Link
+            let file_type = object.seen.meta.file_type;
+            let can_be_given_back = !matches!(file_type, FileType::Link | FileType::Other)
                 && (is_system(path) || self.is_named(path))
                 && !by_hand.iter().any(|above| path.is_within(above));
             if !can_be_given_back {
@@ -331,8 +333,16 @@ impl Question<'_> {
                     .push(format!("a link of {}", named(&meta.owner, meta.uid)));
                 return Some(wrong);
             }
-            // Devices and sockets hold no text.
-            FileType::Other => return None,
+            // Devices and sockets hold no text; but who answers at a socket is its owner.
+            FileType::Other => {
+                let is_asked = self.places.sockets.contains(&seen.path);
+                if !is_asked || self.is_writer(meta.uid, meta.owner.as_deref()) {
+                    return None;
+                }
+                let owner = named(&meta.owner, meta.uid);
+                wrong.observed.push(format!("a socket of {owner}"));
+                return Some(wrong);
+            }
         }
         if !self.is_writer(meta.uid, meta.owner.as_deref()) {
             wrong.owner = true;

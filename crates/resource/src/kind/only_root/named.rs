@@ -9,6 +9,7 @@ use model::Probe;
 use model::value::Reason;
 
 use super::command_line::{line_of, programs};
+use super::mentioned::{by_assignment, paths_in};
 use super::readers::Places;
 use crate::Answers;
 use crate::apt::conf::Statement;
@@ -149,14 +150,32 @@ impl Places {
         match said.option.as_str() {
             // `derelativise_path` in OpenSSH's servconf.c; a service runs in `/`. Of the banner it
             // matters too: where it is a link, sshd shows what only root reads.
-            "banner" | "modulifile" | "revokedkeys" | "trustedusercakeys" => {
+            "banner" | "modulifile" | "pidfile" | "revokedkeys" | "sshdauthpath"
+            | "sshdsessionpath" | "trustedusercakeys" | "xauthlocation" => {
                 self.named(in_directory("/", first));
+            }
+            // Who answers there signs as this host. `SSH_AUTH_SOCK` and `$NAME` are variables.
+            "hostkeyagent" if first.starts_with('/') => {
+                let socket = in_directory("/", first);
+                self.sockets.extend(socket.clone());
+                self.named(socket);
+            }
+            // root's sessions get them too.
+            "setenv" if !is_about_others => {
+                self.add(
+                    said.words
+                        .iter()
+                        .flat_map(|word| by_assignment(word))
+                        .collect(),
+                );
             }
             "securitykeyprovider" if first.starts_with('/') => {
                 self.named(in_directory("/", first));
             }
             "authorizedkeyscommand" | "authorizedprincipalscommand" => {
                 self.add(programs(&line_of(&said.words)));
+                // What it reads says who signs in.
+                self.add(paths_in(&said.words[1..]));
             }
             "forcecommand" if !is_about_others => self.add(programs(&line_of(&said.words))),
             "subsystem" if !is_about_others => {

@@ -21,8 +21,9 @@ use crate::{Answers, Seen};
 #[serde(rename_all = "snake_case")]
 pub enum Reader {
     /// The configuration of sshd: `sshd_config` and all that it includes, and the files and programs
-    /// that this names: `TrustedUserCAKeys`, `RevokedKeys`, `AuthorizedKeysCommand`, `ForceCommand`,
-    /// `Banner` and their like, and where root's own keys and principals are looked for.
+    /// that this names: `TrustedUserCAKeys`, `RevokedKeys`, `AuthorizedKeysCommand` with what its
+    /// arguments name, `ForceCommand`, `SshdSessionPath`, `SetEnv LD_PRELOAD=`, `Banner` and their
+    /// like, and where root's own keys and principals are looked for.
     Sshd,
     /// The private keys that sshd's `HostKey` names.
     SshdHostKeys,
@@ -113,6 +114,8 @@ pub struct Places {
     pub probes: Vec<Probe>,
     /// Why places may be missing, where some may.
     pub hidden: Option<Reason>,
+    /// Places where the program asks another one by a socket.
+    pub sockets: BTreeSet<HostPath>,
     /// A group that the program's own configuration lets read.
     pub readers: Vec<String>,
 }
