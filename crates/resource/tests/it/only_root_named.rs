@@ -220,9 +220,71 @@ fn keys_and_programs_that_apt_names_count() {
             "APT::Update::Post-Invoke-Success:: \"if /opt/after; then true; fi\";\n",
             "/opt/after",
         ),
+        (
+            "/etc/dpkg/dpkg.cfg",
+            "pre-invoke = . /opt/before\n",
+            "/opt/before",
+        ),
+        ("/etc/dpkg/dpkg.cfg", "admindir=/opt/b\n", "/opt/b"),
+        ("/etc/dpkg/dpkg.cfg", "log /opt/b\n", "/opt/b"),
+        (conf, "Dir::Bin::dpkg \"/opt/x\";\n", "/opt/x"),
+        (conf, "Dir { Bin { dpkg \"/opt/x\"; }; };\n", "/opt/x"),
+        (conf, "Dir::Bin::apt-key \"/opt/x\";\n", "/opt/x"),
+        (conf, "Dir::Bin::methods \"/opt/m\";\n", "/opt/m/http"),
+        (conf, "Dir::Bin::Planners:: \"/opt/m\";\n", "/opt/m/x"),
+        (conf, "AptCli::Hooks::Install {\"/opt/x\";};\n", "/opt/x"),
+        (
+            conf,
+            "Binary::apt::AptCli::Hooks::Upgrade:: \"/opt/x\";\n",
+            "/opt/x",
+        ),
+        (
+            conf,
+            "DPkg::Options {\"--pre-invoke=/opt/x\";};\n",
+            "/opt/x",
+        ),
+        (conf, "DPkg::Options:: \"--admindir=/opt/b\";\n", "/opt/b"),
+        (conf, "DPkg::Path \"/opt/b:/usr/sbin\";\n", "/opt/b"),
+        (conf, "DPkg::Pre-Invoke {\". /opt/x\";};\n", "/opt/x"),
+        (conf, "#include \"/opt/conf\";\n", "/opt/conf"),
+        (conf, "APT::Key::gpgvcommand \"/opt/x\";\n", "/opt/x"),
+        (
+            conf,
+            "APT::Compressor::gzip::Binary \"/opt/x\";\n",
+            "/opt/x",
+        ),
+        (
+            conf,
+            "Acquire::http::ProxyAutoDetect \"/opt/x\";\n",
+            "/opt/x",
+        ),
+        (
+            conf,
+            "Acquire::https::Proxy-Auto-Detect::x.example \"/opt/x\";\n",
+            "/opt/x",
+        ),
+        (conf, "Dir \"/opt/b\";\n", "/opt/b"),
+        (conf, "Dir::Etc \"/opt/b\";\n", "/opt/b"),
+        (conf, "Dir::Etc::main \"/opt/b\";\n", "/opt/b"),
+        (conf, "Dir::State \"/opt/b\";\n", "/opt/b"),
+        (conf, "Dir::State::lists \"/opt/b/\";\n", "/opt/b"),
+        (conf, "Dir::State::status \"/opt/b\";\n", "/opt/b"),
+        (conf, "Dir::Cache::archives \"/opt/b\";\n", "/opt/b"),
     ] {
         let host = Host::new().file(at, text);
         check_if_read(want, &host, file);
+    }
+    // What stands for none, and what apt only shows or passes over.
+    for text in [
+        "Dir::Cache::pkgcache \"\";\nDir::Ignore-Files-Silently:: \"/opt/x\";\n",
+        "DPkg::Tools::Options::/opt/x::Version \"2\";\n",
+        "Dir::Media::MountPath \"/opt/x\";\nAcquire::cdrom::mount \"/opt/x\";\n",
+    ] {
+        let host = Host::new()
+            .file(conf, text)
+            .file_as("/opt/x", "x", 0o644, "bob", "bob");
+        let said = words(&judge(want, &host));
+        assert!(said.starts_with("n/a"), "{text}: {said}");
     }
     // Read with its sources, wherever that is.
     let host = Host::new()
@@ -260,7 +322,7 @@ fn keys_and_programs_that_apt_names_count() {
 
 /// The same, of a file whose text may be read itself.
 fn check_if_read(want: &str, host: &Host, file: &str) {
-    let text = if file.ends_with(".list") {
+    let text = if file.ends_with(".list") || file.ends_with("/conf") {
         "# nothing yet\n"
     } else {
         "x"

@@ -1,6 +1,7 @@
 //! `only_root`: that nobody but root changes what is read somewhere: the files themselves, what
 //! links among them lead to, and each directory above, by owner, group, mode and ACL.
 
+mod apt;
 mod command_line;
 mod commands;
 mod mentioned;

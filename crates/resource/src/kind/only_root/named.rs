@@ -8,6 +8,7 @@ use model::HostPath;
 use model::Probe;
 use model::value::Reason;
 
+use super::apt;
 use super::command_line::{line_of, programs};
 use super::mentioned::{by_assignment, paths_in};
 use super::readers::Places;
@@ -199,25 +200,17 @@ const SOURCES: &str = "/etc/apt/sources.list";
 const SOURCE_PARTS: &str = "/etc/apt/sources.list.d";
 
 /// apt.conf(5), "DIRECTORIES": files below `Dir::Etc` that say whose packages are taken.
-const ETC: [&str; 8] = [
+const ETC: [&str; 10] = [
+    "main",
     "netrc",
     "netrcparts",
+    "parts",
     "preferences",
     "preferencesparts",
     "sourcelist",
     "sourceparts",
     "trusted",
     "trustedparts",
-];
-
-/// Lists of commands that apt has sh(1) run as root (apt.conf(5)).
-const HOOKS: [&str; 6] = [
-    "apt::update::post-invoke",
-    "apt::update::post-invoke-success",
-    "apt::update::pre-invoke",
-    "dpkg::post-invoke",
-    "dpkg::pre-install-pkgs",
-    "dpkg::pre-invoke",
 ];
 
 /// The keys that apt's sources name, what `Dir::Etc` names elsewhere, and the programs that apt's
@@ -229,6 +222,15 @@ pub(super) fn of_apt(seen: &Answers) -> Places {
     };
     let mut lists = vec![HostPath::literal(SOURCES)];
     let mut parts = vec![HostPath::literal(SOURCE_PARTS)];
+    // What a file says that is included from elsewhere is run like all the rest.
+    let included = found.probes.iter().filter_map(|probe| match probe {
+        Probe::File { path, .. } => Some(path.clone()),
+        _ => None,
+    });
+    let is_elsewhere = |path: &HostPath| !path.is_within(&HostPath::literal(APT));
+    let included = included.filter(is_elsewhere).map(|path| (path, true));
+    let included: BTreeSet<_> = included.collect();
+    found.add(included);
     let statements = match apt_setting::statements(seen) {
         Ok(statements) => statements,
         Err(reason) => {
@@ -243,9 +245,7 @@ pub(super) fn of_apt(seen: &Answers) -> Places {
             _ => continue,
         };
         let key = key.trim_end_matches(':').to_ascii_lowercase();
-        if HOOKS.contains(&&*key) || key.ends_with("::proxy-auto-detect") {
-            found.add(programs(&value));
-        }
+        found.add(apt::of_setting(&key, &value));
         let Some(name) = key
             .strip_prefix("dir::etc::")
             .filter(|name| ETC.contains(name))
@@ -267,7 +267,7 @@ pub(super) fn of_apt(seen: &Answers) -> Places {
     }
     for path in dpkg_files(&mut found, seen) {
         let text = found.text(&path, seen).unwrap_or_default();
-        found.add(text.lines().flat_map(of_dpkg).collect());
+        found.add(text.lines().flat_map(apt::of_dpkg).collect());
     }
     for directory in parts {
         found.probes.push(Probe::Dir {
@@ -315,25 +315,6 @@ fn dpkg_files(found: &mut Places, seen: &Answers) -> Vec<HostPath> {
     });
     files.push(HostPath::literal("/etc/dpkg/dpkg.cfg"));
     files
-}
-
-/// `post-invoke="COMMAND"`: sh(1) runs it as root.
-fn of_dpkg(line: &str) -> BTreeSet<(HostPath, bool)> {
-    let hooks = ["pre-invoke", "post-invoke", "status-logger"];
-    let (name, command) = line
-        .trim()
-        .split_once(|c: char| c == '=' || c.is_whitespace())
-        .unwrap_or_default();
-    // dpkg takes the quotes around a whole value away.
-    let command = command.trim();
-    let unquoted = ['"', '\'']
-        .iter()
-        .find_map(|quote| command.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(command);
-    match hooks.contains(&name) {
-        true => programs(unquoted),
-        false => BTreeSet::new(),
-    }
 }
 
 /// sources.list(5): other names are left out.

@@ -55,8 +55,9 @@ pub enum Reader {
     /// The modules of PAM, and what the files of its services name by its whole path: modules, programs
     /// of `pam_exec`, and files that are included from elsewhere.
     Pam,
-    /// The keys that apt's sources name (`signed-by`), the files and directories that `Dir::Etc` names
-    /// in apt's settings, and the programs that these and dpkg's have root run (`DPkg::Pre-Invoke`).
+    /// The keys that apt's sources name (`signed-by`), the files, directories and programs that apt's
+    /// settings name by `Dir`, what they include from elsewhere, and the programs that these and dpkg's
+    /// have root run (`DPkg::Pre-Invoke`, `AptCli::Hooks`).
     Apt,
     /// The programs that the scripts of logrotate run as root, and files that it includes from
     /// elsewhere.
