@@ -15,7 +15,7 @@ use model::{Expectation, HostPath, Probe, ResourceKey, SourceLine, printable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pam_guard::{Guard, guard};
+use super::pam_guard::{Guard, asks_nobody, guard};
 use super::pam_stack::{self, Entry, Stack};
 use super::{old_fix, pam_setter, pwquality_files};
 use crate::syntax::Case;
@@ -131,6 +131,7 @@ impl PamModule {
     }
 }
 
+const COMMON_AUTH: &str = "common-auth";
 const COMMON_PASSWORD: &str = "common-password";
 const DROP_INS: &str = "/etc/security/pwquality.conf.d";
 
@@ -347,16 +348,50 @@ struct Services {
 }
 
 fn of_facility<'a>(stack: &'a Stack, facility: &str) -> Vec<&'a Entry> {
-    let entries = stack.entries.iter();
-    entries
-        .filter(|entry| entry.call.facility == facility)
-        .collect()
+    stack.of_facility(facility).collect()
 }
 
 fn auth_calls<'a>(stacks: &'a [(&str, Stack)]) -> Vec<&'a Entry> {
     let auth = stacks.iter().find(|(facility, _)| *facility == "auth");
     auth.map(|(_, stack)| of_facility(stack, "auth"))
         .unwrap_or_default()
+}
+
+/// A service that lets somebody in who has proved nothing. Said where it has lines of its own that do;
+/// what Debian's stack does is said there.
+pub(super) fn let_in(service: &str, calls: &[&Entry]) -> Option<Drift> {
+    let why = match guard(calls) {
+        Guard::LetsIn(why) => why,
+        Guard::NoPassword if asks_nobody(service, calls) => "whoever comes is let in",
+        _ => return None,
+    };
+    let by_common = |entry: &&&Entry| entry.at.path.file_name() == COMMON_AUTH.as_bytes();
+    let own = calls.iter().find(|entry| !by_common(entry));
+    let common: Vec<&Entry> = calls.iter().filter(by_common).copied().collect();
+    let is_commons = service == COMMON_AUTH;
+    if !is_commons && matches!(guard(&common), Guard::LetsIn(_)) {
+        return None;
+    }
+    Some(Drift {
+        observed: format!("{why} by {}", printable(service.as_bytes())),
+        wanted: "who signs in has proved who they are".to_owned(),
+        at: own
+            .or(calls.first())
+            .map(|entry| entry.at.clone())
+            .into_iter()
+            .collect(),
+        by_hand: Some(match is_commons {
+            true => format!(
+                "take the line away whose success asks for no password, or have pam-auth-update(8) \
+                 write {COMMON_AUTH} anew"
+            ),
+            false => format!(
+                "have `@include {COMMON_AUTH}` there, and no line before it whose success asks for \
+                 no password"
+            ),
+        }),
+        ..Drift::default()
+    })
 }
 
 /// The calls of a text that includes nothing.
@@ -398,7 +433,7 @@ impl Pam {
                 Guard::NoPassword => {
                     self.has(stacks, "auth", "preauth") && self.has(stacks, "auth", "authfail")
                 }
-                Guard::Fails(_) | Guard::Untold(_) => false,
+                Guard::Fails(_) | Guard::LetsIn(_) | Guard::Untold(_) => false,
             },
             (PamModule::Faillock, "account") => {
                 self.has(stacks, "account", "") || self.has(stacks, "auth", "authsucc")
@@ -481,12 +516,16 @@ impl Pam {
             let calls = of_facility(&stack, "auth");
             let name = printable(service.as_bytes());
             let by_common = |entry: &&Entry| entry.at.path.file_name() == b"common-auth";
+            if let Some(drift) = let_in(&service, &calls) {
+                found.drifts.push(drift);
+                continue;
+            }
             if missing.contains(&"auth") && calls.iter().any(by_common) {
                 continue;
             }
             match guard(&calls) {
                 Guard::NoPassword => continue,
-                Guard::Holds => {}
+                Guard::Holds | Guard::LetsIn(_) => {}
                 Guard::Untold(why) => {
                     let why = format!("PAM of {name}: {why}");
                     found.untold.get_or_insert(Reason::Malformed { why });
@@ -879,7 +918,9 @@ impl Pam {
                 .map(SourceLine::file)
                 .collect(),
             note: Some(match (guard(&auth_calls(stacks)), self.module) {
-                (Guard::Fails(why), PamModule::Faillock) if self.has(stacks, "auth", "") => {
+                (Guard::Fails(why) | Guard::LetsIn(why), PamModule::Faillock)
+                    if self.has(stacks, "auth", "") =>
+                {
                     format!("{file} is called, but {why}")
                 }
                 (Guard::Holds, PamModule::Faillock) => {

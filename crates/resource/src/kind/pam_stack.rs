@@ -102,15 +102,17 @@ impl Call {
 }
 
 impl Stack {
+    /// The calls of a facility, in their order.
+    pub fn of_facility<'a>(&'a self, facility: &str) -> impl Iterator<Item = &'a Entry> {
+        let entries = self.entries.iter();
+        entries.filter(move |entry| entry.call.facility == facility)
+    }
+
     /// The modules of a facility whose success lands on one that always fails: nobody signs in
     /// then, with the right password either. So pam-auth-update(8) leaves a stack into whose
     /// block a line was written by hand.
     pub fn misled(&self, facility: &str) -> Vec<Misled<'_>> {
-        let entries: Vec<&Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.call.facility == facility)
-            .collect();
+        let entries: Vec<&Entry> = self.of_facility(facility).collect();
         let calls: Vec<&Call> = entries.iter().map(|entry| &entry.call).collect();
         misled(&calls)
             .into_iter()

@@ -7,6 +7,8 @@ use super::pam_stack::Entry;
 pub type Answer = &'static str;
 
 pub const SUCCESS: Answer = "success";
+/// "ignore this module" (`PAM_IGNORE`): the words let it be as if it were not there.
+pub const IGNORE: Answer = "ignore";
 
 /// Calls of one facility, in their order.
 pub struct Calls<'a> {
@@ -149,6 +151,7 @@ fn action(control: &str, answer: Answer) -> Option<Action> {
     Some(match (control.as_str(), is_success) {
         ("required" | "requisite" | "optional", true) => Action::Ok,
         ("sufficient", true) => Action::Done,
+        ("required" | "requisite", false) if answer == IGNORE => Action::Ignore,
         ("required", false) => Action::Bad,
         ("requisite", false) => Action::Die,
         ("sufficient" | "optional", false) => Action::Ignore,

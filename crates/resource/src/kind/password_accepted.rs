@@ -1,4 +1,4 @@
-//! `password_accepted`: that a stack of PAM lets a right password in.
+//! `password_accepted`: that a stack of PAM lets a right password in, and nobody without a proof.
 
 use model::plan::Risk;
 use model::value::Reason;
@@ -6,7 +6,7 @@ use model::{HostPath, Probe, ResourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pam::{Pam, PamModule};
+use super::pam::{Pam, PamModule, let_in};
 use super::{old_fix, pam_stack};
 use crate::{Answers, Drift, Judgement, Kind, Phase};
 
@@ -14,6 +14,11 @@ use crate::{Answers, Drift, Judgement, Kind, Phase};
 /// module that always fails, nor will once pam-auth-update(8) has written its jumps anew, as it does
 /// with any package of PAM modules. An older version of Steadfast left a stack in which it does, and
 /// then nobody signs in, with sudo and su neither.
+///
+/// Nor is a wrong one: a module that only looks at who it is (`pam_permit`, `pam_succeed_if`,
+/// `pam_localuser`, `pam_wheel` with `trust`) lets nobody in by itself. Of `common-auth`, that is asked
+/// of the services as well, with their own lines. A key, a finger, a card and a code are proofs;
+/// whose account has no password is not looked at here.
 ///
 /// The fix mends the jumps where pam_faillock(8) stands among them.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -36,7 +41,9 @@ impl Kind for PasswordAccepted {
 
     fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let mut probes = FAILLOCK.probes(seen);
-        probes.extend(pam_stack::read(seen, &self.service).1);
+        for service in self.services(seen).0 {
+            probes.extend(pam_stack::read(seen, &service).1);
+        }
         probes
     }
 
@@ -56,11 +63,27 @@ impl Kind for PasswordAccepted {
                 }
             }
         }
-        match (drifts.is_empty(), hidden) {
-            (false, _) => Judgement::Drift(drifts),
-            (true, Some(Reason::Unavailable { what })) => Judgement::NotApplicable(what),
-            (true, Some(reason)) => reason.into(),
-            (true, None) => Judgement::compliant("a right password is accepted"),
+        let (services, mut untold) = self.services(seen);
+        for service in services {
+            let (stack, _) = pam_stack::read(seen, &service);
+            match stack.hidden {
+                Some(Reason::Unavailable { .. }) => {}
+                Some(reason) => {
+                    untold.get_or_insert(reason);
+                }
+                None => {
+                    let calls: Vec<_> = stack.of_facility("auth").collect();
+                    drifts.extend(let_in(&service, &calls));
+                }
+            }
+        }
+        match (drifts.is_empty(), hidden, untold) {
+            (false, _, _) => Judgement::Drift(drifts),
+            (true, Some(Reason::Unavailable { what }), _) => Judgement::NotApplicable(what),
+            (true, Some(reason), _) | (true, None, Some(reason)) => reason.into(),
+            (true, None, None) => {
+                Judgement::compliant("a right password is accepted, and no other")
+            }
         }
     }
 
@@ -73,6 +96,19 @@ impl Kind for PasswordAccepted {
             Ok(_) => Ok(()),
             Err(why) => Err(format!("`service` is the name of a file: {why}")),
         }
+    }
+}
+
+impl PasswordAccepted {
+    /// The service, and for Debian's own stack all that there are; and why some may be missing.
+    fn services(&self, seen: &Answers) -> (Vec<String>, Option<Reason>) {
+        let mut services = vec![self.service.clone()];
+        if self.service != old_fix::SERVICE {
+            return (services, None);
+        }
+        let (others, hidden, _) = pam_stack::services(seen);
+        services.extend(others);
+        (services, hidden)
     }
 }
 

@@ -791,8 +791,17 @@ fn a_password_that_is_refused_and_set_all_the_same() {
     };
     let said = of_passwd("@include common-password\n");
     assert!(said.starts_with("ok"), "{said}");
-    let said = of_passwd("password required pam_unix.so\n");
-    assert!(said.starts_with("drift: `pam_unix.so` sets"), "{said}");
+    for own in [
+        "password required pam_unix.so\n",
+        "password required pam_unix.so yescrypt\n",
+        "password sufficient pam_unix.so yescrypt\n@include common-password\n",
+        "password [success=done default=ignore] pam_unix.so nullok\n@include common-password\n",
+    ] {
+        let said = of_passwd(own);
+        let wanted = "drift: `pam_unix.so` sets passwords";
+        assert!(said.starts_with(wanted), "{own}: {said}");
+        assert!(said.contains("@ /etc/pam.d/passwd:1"), "{own}: {said}");
+    }
     let said = with(&format!(
         "{unix} use_authtok\n{rest}password requisite pam_pwquality.so\n"
     ));
@@ -806,4 +815,109 @@ fn a_password_that_is_refused_and_set_all_the_same() {
         let said = with(&format!("password {guard}\n{setter}\n{rest}"));
         assert!(said.starts_with("ok"), "{guard}: {said}");
     }
+}
+
+/// With each of these, sudo took a wrong password on Debian 13.
+#[test]
+fn nobody_is_let_in_without_a_proof() {
+    const LETS_IN: [&str; 13] = [
+        "sufficient pam_permit.so",
+        "sufficient pam_localuser.so",
+        "sufficient pam_succeed_if.so uid >= 1000",
+        "sufficient pam_exec.so /bin/true",
+        "sufficient pam_wheel.so trust group=sudo",
+        "sufficient pam_listfile.so item=user sense=deny file=/etc/none onerr=succeed",
+        "sufficient pam_shells.so",
+        "sufficient pam_access.so",
+        "sufficient pam_usertype.so isregular",
+        "sufficient pam_debug.so",
+        "[success=done default=ignore] pam_succeed_if.so user = bob",
+        "[default=done] pam_permit.so",
+        "sufficient pam_rhosts.so",
+    ];
+    const ELSE: [&str; 14] = [
+        "sufficient pam_rootok.so",
+        "sufficient pam_succeed_if.so uid = 0 use_uid quiet",
+        "sufficient pam_succeed_if.so user ingroup nopasswdlogin",
+        "required pam_wheel.so",
+        "sufficient pam_wheel.so use_uid",
+        "sufficient pam_u2f.so cue",
+        "sufficient pam_yubico.so mode=challenge-response",
+        "[success=done default=ignore] pam_ssh_agent_auth.so file=/etc/security/keys",
+        "required pam_google_authenticator.so",
+        "[success=done default=ignore] pam_fprintd.so",
+        "[success=done default=die] pam_krb5.so",
+        "sufficient pam_exec.so expose_authtok /usr/local/bin/ask",
+        "required pam_listfile.so item=user sense=deny file=/etc/ftpusers onerr=succeed",
+        "requisite pam_nologin.so",
+    ];
+    let lockout = "pam: {module: faillock}";
+    let accepted = "password_accepted: {service: common-auth}";
+    let include = "@include common-auth\n";
+    for line in LETS_IN {
+        let common = with_auth(&format!("auth {line}\n{GUARDED}")).file("/etc/pam.d/sudo", include);
+        let own = with_auth(GUARDED).file("/etc/pam.d/sudo", &format!("auth {line}\n{include}"));
+        for (host, by) in [(&common, "common-auth"), (&own, "sudo")] {
+            let said = words(&judge(accepted, host));
+            assert!(
+                said.starts_with("drift: somebody is let in"),
+                "{line}: {said}"
+            );
+            assert!(
+                said.contains(&format!(" by {by}, wanted")),
+                "{line}: {said}"
+            );
+            let said = words(&judge(lockout, host));
+            assert!(said.starts_with("drift: "), "{line}: {said}");
+        }
+        // On a host that has no lock as well.
+        let fresh = host().file("/etc/pam.d/sudo", &format!("auth {line}\n{include}"));
+        let said = words(&judge(accepted, &fresh));
+        assert!(
+            said.starts_with("drift: somebody is let in"),
+            "{line}: {said}"
+        );
+        let instead = host().file("/etc/pam.d/sshd", &format!("auth {line}\n"));
+        let said = words(&judge(accepted, &instead));
+        assert!(
+            said.starts_with("drift: whoever comes is let in by sshd"),
+            "{line}: {said}"
+        );
+    }
+    for line in ELSE {
+        for base in [host(), with_auth(GUARDED)] {
+            for service in ["sudo", "su", "sshd", "lightdm"] {
+                let text = format!("auth {line}\n{include}");
+                let host = base.clone().file(&format!("/etc/pam.d/{service}"), &text);
+                let said = words(&judge(accepted, &host));
+                assert!(said.starts_with("ok: "), "{line}: {said}");
+            }
+        }
+    }
+    // What can't be told is not passed over.
+    for line in ["pam_exec.so /usr/local/bin/telephone", "pam_unheard_of.so"] {
+        let own = format!("auth sufficient {line}\n{include}");
+        let said = words(&judge(
+            lockout,
+            &with_auth(GUARDED).file("/etc/pam.d/sudo", &own),
+        ));
+        assert!(
+            said.starts_with("unknown: PAM of sudo: it depends"),
+            "{line}: {said}"
+        );
+    }
+    // A session that starts by itself asks for nothing.
+    let greeter = host().file(
+        "/etc/pam.d/lightdm-greeter",
+        "auth required pam_permit.so\n",
+    );
+    assert!(words(&judge(accepted, &greeter)).starts_with("ok: "));
+    // The second way in beside a password.
+    let second = GUARDED.replace(
+        "auth [success=1 default=ignore] pam_unix.so nullok\n",
+        "auth [success=2 default=ignore] pam_unix.so nullok\n\
+         auth [success=1 default=ignore] pam_u2f.so cue\n",
+    );
+    let said = words(&judge(lockout, &with_auth(&second)));
+    assert!(said.starts_with("ok: on"), "{said}");
 }
