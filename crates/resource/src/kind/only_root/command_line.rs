@@ -78,7 +78,7 @@ impl Standing {
     fn file(&self, word: &str, in_directory: bool) -> Option<HostPath> {
         match word.contains('/') || word.starts_with('~') {
             true => absolute(word, self.directory.as_ref()),
-            false if !in_directory || word == "-" => None,
+            false if !in_directory || matches!(word, "" | "-") => None,
             false => absolute(&format!("./{word}"), self.directory.as_ref()),
         }
     }
@@ -718,6 +718,11 @@ mod tests {
             "sh -c true /x",
             "sh -s /x",
             "cd && ./x",
+            "cd /a && sh",
+            "cd /a && bash -c ''",
+            "cd /a && python3 -",
+            "cd /a && run-parts",
+            "cd /a/../b && ./x",
             "cd ~/a && ./x",
             "python3 -c 'import os' /x",
             "python3 -m mod /x",
