@@ -164,6 +164,7 @@ fn a_feed_comes_over_https_from_whom_the_host_trusts() {
     host.steadfast(&update)
         .expect(3, &["failed", "its feed is as it was"]);
     let said = host.steadfast(&list);
+    let said = said.expect(3, &["away", "updated never", "is forbidden"]);
     assert!(!said.out.contains("CVE-2026-0001"), "{said}");
     let users = host.shell("cat /srv/users");
     assert!(users.is_empty(), "asked over http: {users}");

@@ -40,21 +40,45 @@ fn what_others_did_while_a_role_failed_stays() {
     assert_eq!(host.shell("dpkg --audit"), "");
 }
 
-/// Nobody else was there: it goes back to the byte, and is proven.
+/// Nobody else was there: it goes back to the byte, and is proven. What a command did that failed is
+/// not known, and only that.
 #[test]
 fn alone_a_role_that_failed_goes_back_exactly() {
     let Some(host) = host() else { return };
-    host.role(
-        "fails",
-        "  - package: {name: redis-server}\n  \
-         - command: {name: no, check: [/usr/bin/test, -e, /etc/slow], fix: [/bin/sh, -c, 'sleep 2; exit 1'], undo: [/bin/true]}\n",
+    host.write(
+        "/etc/systemd/system/fails.service",
+        "[Service]\nType=oneshot\nExecStart=/bin/false\n",
     );
+    host.shell("systemctl daemon-reload");
+    let cases = [
+        (
+            "command",
+            "command: {name: no, check: [/usr/bin/test, -e, /etc/slow], \
+             fix: [/bin/sh, -c, 'sleep 2; exit 1'], undo: [/bin/true]}",
+            &[
+                "`/bin/true` was not run: its command failed",
+                "taken back, but for what is named above",
+            ][..],
+        ),
+        (
+            "service",
+            "service: {name: fails, running: true}",
+            &["and as before"],
+        ),
+    ];
+    for (role, failing, _) in cases {
+        let want = format!("  - package: {{name: redis-server}}\n  - {failing}\n");
+        host.role(role, &want);
+    }
     host.steadfast(&["recover", "--install"]).expect(0, &[]);
     let before = host.snapshot();
-    let apply = ["apply", "--role", "fails", "--all-or-nothing", "--yes"];
-    let said = host.steadfast(&apply);
-    assert!(!said.err.contains("meanwhile"), "{said}");
-    crate::lab_patch::expect_same(&host, &before);
+    for (role, failing, told) in cases {
+        let apply = ["apply", "--role", role, "--all-or-nothing", "--yes"];
+        let said = host.steadfast(&apply).expect(4, told);
+        assert!(!said.err.contains("meanwhile"), "{failing}: {said}");
+        host.shell("systemctl reset-failed fails 2>/dev/null || true");
+        crate::lab_patch::expect_same(&host, &before);
+    }
 }
 
 /// An upgrade that nobody confirms, through which people may get in.
