@@ -22,7 +22,7 @@ cat > $d/usr/lib/web/web <<'END'
 #!/bin/bash
 exec 3>>/var/log/web/error.log 4>>/var/lib/web/journal
 echo started >&3
-setpriv --reuid=_web --clear-groups bash -c 'echo first > /var/lib/web/first; until test -e /run/late; do sleep 0.2; done; echo late > /var/lib/web/late; exec sleep 1000'
+setpriv --reuid=_web --clear-groups bash -c 'echo first > /var/lib/web/first; until test -e /run/late; do sleep 0.2; done; echo late > /var/lib/web/late; until exec 5</var/lib/web/film; do sleep 0.2; done 2>/dev/null; exec sleep 1000'
 END
 chmod 755 $d/usr/lib/web/web
 printf '[Service]\nExecStart=/usr/lib/web/web\n' > $d/lib/systemd/system/web.service
@@ -42,13 +42,14 @@ const BY_HAND: &str = "echo k > /etc/web/key; mkdir -p /etc/web/ssl; echo k > /e
     mkdir -p /var/www/html/shop /usr/share/web/theirs; echo data > /var/www/html/shop/data; \
     echo x > /usr/share/web/theirs/x; echo dump > /var/lib/web/dump; \
     echo mine > /usr/share/web/x; mkdir /var/lib/web/uploads; echo up > /var/lib/web/uploads/a; \
-    chown -R www-data: /var/lib/web/uploads; echo notes > /var/log/web/incident.txt";
+    chown -R www-data: /var/lib/web/uploads; echo notes > /var/log/web/incident.txt; \
+    echo film > /run/film; chown 1000:1000 /run/film; mv /run/film /var/lib/web/film";
 /// And it is there.
 const STAYS: &str = "cd /; test -s etc/web/key -a -s etc/web/ssl/k -a -s etc/web/sites/moved.conf \
     -a -s var/www/html/shop/data -a -s usr/share/web/theirs/x -a -s var/lib/web/dump && \
     grep -q mine etc/web/web.conf && grep -q mine usr/share/web/x && \
-    test -s var/lib/web/uploads/a -a -s var/log/web/incident.txt";
-const NAMED: [&str; 8] = [
+    test -s var/lib/web/uploads/a -a -s var/log/web/incident.txt -a -s var/lib/web/film";
+const NAMED: [&str; 9] = [
     "/usr/share/web/x",
     "/var/lib/web/uploads",
     "/var/log/web/incident.txt",
@@ -57,6 +58,8 @@ const NAMED: [&str; 8] = [
     "/etc/web/web.conf",
     "/usr/share/web/theirs",
     "/var/lib/web/dump",
+    // The service reads it.
+    "/var/lib/web/film",
 ];
 
 #[test]
@@ -78,7 +81,8 @@ fn what_people_wrote_while_a_change_waited_stays() {
         };
         host.wait_for_state("awaiting_confirmation", LIMIT);
         host.shell(&format!(
-            "touch /run/late; until test -e /var/lib/web/late; do sleep 0.2; done; {BY_HAND}"
+            "touch /run/late; until test -e /var/lib/web/late; do sleep 0.2; done; {BY_HAND}; \
+             until ls -l /proc/[0-9]*/fd | grep -q /var/lib/web/film; do sleep 0.2; done"
         ));
         let said = match running {
             Some(running) => wait(running).expect(4, &["may not be as before"]).err,
