@@ -42,7 +42,10 @@ impl WaysToRoot {
         for probe in &probes {
             match probe {
                 Probe::Dir { path } => ways.rule_directories.insert(path.clone()),
-                Probe::File { path, .. } => ways.rules.insert(path.clone()),
+                // It is no rule, though it says where they are.
+                Probe::File { path, .. } if path.as_bytes() != sudoers::CONF.as_bytes() => {
+                    ways.rules.insert(path.clone())
+                }
                 _ => false,
             };
         }
@@ -73,7 +76,7 @@ impl WaysToRoot {
 /// Those that are so on each host, whatever it includes.
 fn known(path: &HostPath) -> Option<Way> {
     const PROGRAMS: [&str; 8] = [
-        "/etc/sudo.conf",
+        sudoers::CONF,
         // Its `sudoers:` says where sudo looks for rules.
         "/etc/nsswitch.conf",
         "/usr/libexec/sudo",

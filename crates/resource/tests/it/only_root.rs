@@ -714,6 +714,24 @@ fn programs_that_rules_of_sudo_have_run_as_root() {
         ("li ALL=(root) /home/li/none-*", true),
         ("li ALL=(root) /home/li/none", true),
         ("li ALL=(root) /opt/jobs/none", false),
+        // So are regular expressions.
+        ("li ALL=(root) ^/opt/jobs/.*$", true),
+        ("li ALL=(root) ^/opt/jobs/[ab](\\.sh)?$", true),
+        ("li ALL=(root) ^/opt/jobs/[a]$", false),
+        ("li ALL=(root) ^/opt/(jobs|x)/(a|b\\.sh)$ -v", true),
+        ("li ALL=(root) ^/opt/jobs/(a|c)$", false),
+        ("li ALL=(root) ^/usr/local/bin/job$", true),
+        ("li ALL=(root) ^/usr/bin/ba.*$", false),
+        ("li ALL=(root) ^/home/li/[a-z]+$", true),
+        // Another root directory, and where a command begins.
+        ("li ALL=(root) CHROOT=/home/li NOPASSWD: /run", true),
+        ("li ALL=(root) CHROOT=/opt /jobs/a", false),
+        ("li ALL=(root) CHROOT=/opt /jobs/b.sh", true),
+        ("Defaults runchroot=/home/li\nli ALL=(root) /run", true),
+        ("li ALL=(root) CWD=/opt/jobs /usr/bin/bash b.sh", true),
+        ("li ALL=(root) CWD=/opt/jobs /usr/bin/bash a", false),
+        ("li ALL=(root) /usr/bin/python3.13 /opt/jobs/b.sh", true),
+        ("li ALL=(root) /usr/bin/bash ^/opt/jobs/b\\.sh$", true),
         // Another account than root, where nothing is said.
         (
             "Defaults runas_default=games\nli ALL=/usr/local/bin/job",

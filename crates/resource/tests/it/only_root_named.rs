@@ -448,6 +448,48 @@ fn programs_that_settings_name_count() {
         (
             sudo,
             "/etc/sudo.conf",
+            "Plugin sudoers_policy sudoers.so sudoers_uid=1000 sudoers_file=/opt/conf\n",
+            "/opt/conf",
+        ),
+        (
+            "only_root: {read_by: sudo}",
+            "/etc/sudo.conf",
+            "Plugin sudoers_policy sudoers.so sudoers_file=/opt/none:/opt/conf\n",
+            "/opt/conf",
+        ),
+        (
+            sudo,
+            "/etc/sudo.conf",
+            "Plugin sudoers_policy sudoers.so ldap_conf=/opt/conf\n",
+            "/opt/conf",
+        ),
+        (
+            sudo,
+            "/etc/sudo.conf",
+            "Debug sudo /opt/debug all@debug\n",
+            "/opt/debug",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults group_plugin=\"group_file.so /opt/conf\"\n",
+            "/opt/conf",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults lecture=always, lecture_file=/opt/x\n",
+            "/opt/x",
+        ),
+        (
+            sudo,
+            "/etc/sudoers",
+            "Defaults logfile=/opt/log\n",
+            "/opt/log",
+        ),
+        (
+            sudo,
+            "/etc/sudo.conf",
             "Path plugin_dir /opt/x/\n",
             "/opt/x/sudoers.so",
         ),

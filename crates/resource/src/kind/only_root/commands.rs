@@ -8,6 +8,7 @@ use model::{Blob, HostPath, Probe};
 
 use super::Place;
 use super::command_line::{absolute, is_assignment, programs, programs_in, programs_of};
+use super::mentioned::paths_in;
 use super::readers::Places;
 use crate::kind::files_where::glob_matches;
 use crate::kind::sudoers::{self, AliasKind, SettingValue, without_sets};
@@ -21,7 +22,6 @@ const MOST_MATCHING: usize = 4096;
 const CRONTAB: &str = "/etc/crontab";
 const ANACRONTAB: &str = "/etc/anacrontab";
 const CRON_D: &str = "/etc/cron.d";
-const SUDO_CONF: &str = "/etc/sudo.conf";
 const SPOOL: &str = "/var/spool/cron/crontabs/root";
 /// Where units lie, from the directory that wins; those of packages are in the last one.
 const UNITS: [&str; 4] = [
@@ -346,39 +346,69 @@ pub(super) fn of_dbus(seen: &Answers) -> Places {
 }
 
 /// sudoers(5): files that decide what a command of root's gets to see, programs that sudo starts as
-/// root itself, and where commands without a path are searched for.
+/// root itself, where commands without a path are searched for, and files that root writes to, or
+/// shows to everyone.
 fn of_sudo_setting(name: &str, value: &str) -> BTreeSet<(HostPath, bool)> {
     let value = value.trim_matches('"');
     let paths: Vec<&str> = match name {
-        "env_file" | "mailerpath" | "restricted_env_file" => vec![value],
+        "admin_flag"
+        | "env_file"
+        | "iolog_plugin"
+        | "lecture_file"
+        | "lecture_status_dir"
+        | "mailerpath"
+        | "restricted_env_file"
+        | "rundir"
+        | "runchroot"
+        | "timestampdir" => {
+            vec![value]
+        }
         "editor" | "secure_path" => value.split(':').collect(),
-        "group_plugin" => value.split_whitespace().take(1).collect(),
+        "group_plugin" => value.split_whitespace().collect(),
+        // In the usual place others than root may write on some hosts, and to a log.
+        "iolog_dir" | "iolog_file" | "logfile" if !value.starts_with("/var/log/") => vec![value],
         _ => Vec::new(),
     };
-    let paths = paths.into_iter().filter_map(|path| absolute(path, None));
+    // `%{user}` begins what is another one each time.
+    let whole = paths.into_iter().map(|path| {
+        path.split('%')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('/')
+    });
+    let paths = whole.filter_map(|path| absolute(path, None));
     paths.map(|path| (path, false)).collect()
 }
 
-/// sudo.conf(5): `Plugin SYMBOL FILE`, and `Path NAME FILE`, of which `plugin_dir` is a directory.
+/// sudo.conf(5): `Plugin SYMBOL FILE ARGUMENTS`, `Path NAME FILE`, of which `plugin_dir` is a
+/// directory, and `Debug PROGRAM FILE`.
 fn of_sudo_conf(text: &str) -> BTreeSet<(HostPath, bool)> {
     let lines = text
         .lines()
         .map(|line| line.split('#').next().unwrap_or_default());
-    let named = lines.filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let is_meant = words
-            .next()
-            .is_some_and(|word| ["plugin", "path"].contains(&&*word.to_ascii_lowercase()));
-        let below = words.next() == Some("plugin_dir");
-        let path = absolute(words.next()?.trim_matches('"'), None)?;
-        is_meant.then_some((path, below))
+    let named = lines.flat_map(|line| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let kind = words.next().unwrap_or_default().to_ascii_lowercase();
+        let below = words.next().as_deref() == Some("plugin_dir");
+        let named = match kind.as_str() {
+            "plugin" | "path" => words.collect(),
+            "debug" => words.take(1).collect(),
+            _ => Vec::new(),
+        };
+        let lists = named.iter().flat_map(|word| word.split(':'));
+        let found = paths_in(&lists.map(str::to_owned).collect::<Vec<_>>()).into_iter();
+        let is_usual = |path: &HostPath| path.is_within(&HostPath::literal("/var/log"));
+        found
+            .filter(|(path, _)| kind != "debug" || !is_usual(path))
+            .map(|(path, _)| (path, below))
+            .collect::<Vec<_>>()
     });
     named.collect()
 }
 
 /// What the rules of sudo have run as root, with a password or without, by their paths. A
-/// wildcard, and a name that ends with a slash, stand for what is there; a regular expression is
-/// not followed.
+/// wildcard, and a name that ends with a slash, stand for what is there; so does a regular
+/// expression.
 pub(super) fn of_sudo(seen: &Answers) -> Places {
     let (sudoers, probes) = sudoers::read(seen);
     let mut found = Places {
@@ -386,35 +416,136 @@ pub(super) fn of_sudo(seen: &Answers) -> Places {
         hidden: sudoers.hidden().cloned(),
         ..Places::default()
     };
+    let mut usual_root = None;
     for setting in sudoers.settings() {
         if let SettingValue::Set(value) = &setting.value {
             found.add(of_sudo_setting(&setting.name, value));
+            if setting.name == "runchroot" {
+                usual_root = Some(value.clone());
+            }
         }
     }
-    let conf = found.text(&HostPath::literal(SUDO_CONF), seen);
+    let conf = found.text(&HostPath::literal(sudoers::CONF), seen);
     found.add(of_sudo_conf(&conf.unwrap_or_default()));
     for grant in sudoers.grants().filter(|grant| sudoers.runs_as_root(grant)) {
         let command = std::slice::from_ref(&grant.command);
+        let root = grant.root.as_ref().or(usual_root.as_ref());
+        let root = root.map(|root| root.trim_end_matches('/'));
+        let root = root.filter(|root| root.starts_with('/'));
+        if let Some(path) = root.and_then(|root| absolute(root, None)) {
+            found.add([(path, false)].into());
+        }
         for member in sudoers.expand(AliasKind::Command, command) {
-            if member.negated || !member.name.starts_with('/') {
+            if member.negated {
                 continue;
             }
-            let command = member.name.replace('\\', "");
-            let (program, arguments) = match command.split_once(char::is_whitespace) {
-                Some((program, arguments)) => (program, arguments),
-                None => (&*command, ""),
-            };
-            match program.strip_suffix('/') {
-                Some(directory) => found.matching(&format!("{directory}/*"), seen),
-                None => found.matching(program, seen),
-            }
-            // What an interpreter, or a program that starts others, is told to run.
-            if !program.contains(['*', '?', '[']) {
-                found.add(programs(&format!("{program} {arguments}")));
-            }
+            found.command_of_sudo(&member.name, root, grant.directory.as_deref(), seen);
         }
     }
     found
+}
+
+impl Places {
+    /// A command of a rule, in another root directory and in this working directory.
+    fn command_of_sudo(
+        &mut self,
+        command: &str,
+        root: Option<&str>,
+        directory: Option<&str>,
+        seen: &Answers,
+    ) {
+        let (program, arguments) = sudoers::divide(command);
+        let top = root.unwrap_or_default();
+        if program.starts_with('^') {
+            return self.expression(program, top, seen);
+        }
+        if !program.starts_with('/') {
+            return;
+        }
+        let program = program.replace('\\', "");
+        match program.strip_suffix('/') {
+            Some(directory) => self.matching(&format!("{top}{directory}/*"), seen),
+            None => self.matching(&format!("{top}{program}"), seen),
+        }
+        // What an interpreter, or a program that starts others, is told to run.
+        if program.contains(['*', '?', '[']) {
+            return;
+        }
+        let arguments = match arguments.strip_prefix('^') {
+            Some(rest) => rest.strip_suffix('$').unwrap_or(rest),
+            None => arguments,
+        };
+        let arguments = arguments.replace('\\', "");
+        let enter = directory.map(|directory| format!("cd {directory} && "));
+        let line = format!("{}{program} {arguments}", enter.unwrap_or_default());
+        let inside = programs(&line).into_iter();
+        let outside = inside.filter_map(|(path, below)| {
+            let whole = [top.as_bytes(), path.as_bytes()].concat();
+            Some((HostPath::from_bytes(&whole).ok()?, below))
+        });
+        self.add(outside.collect());
+    }
+
+    /// What a regular expression stands for.
+    fn expression(&mut self, pattern: &str, top: &str, seen: &Answers) {
+        let Some(expression) = sudoers::expression(pattern) else {
+            let what = format!(
+                "`{}` is not understood",
+                model::printable(pattern.as_bytes())
+            );
+            self.hidden.get_or_insert(Reason::Unavailable { what });
+            return;
+        };
+        for (text, is_all) in sudoers::alternatives(pattern) {
+            if is_all {
+                self.matching(&format!("{top}{text}"), seen);
+                continue;
+            }
+            let within = text.rsplit_once('/').map(|(directory, _)| directory);
+            let Some(directory) = within.and_then(|within| absolute(within, None)) else {
+                // As much as `ALL`, or nobody knows what.
+                if !expression.is_match("/usr/bin/id") {
+                    let what =
+                        format!("what `{}` stands for", model::printable(pattern.as_bytes()));
+                    self.hidden.get_or_insert(Reason::Unavailable { what });
+                }
+                continue;
+            };
+            let place = [top.as_bytes(), directory.as_bytes()].concat();
+            let Ok(place) = HostPath::from_bytes(&place) else {
+                continue;
+            };
+            // Each that is there and matches, and whoever could add one.
+            let is_deep = [".*", ".+", "[^"].iter().any(|any| pattern.contains(any))
+                || pattern.matches('/').count() > text.matches('/').count();
+            self.add([(place.clone(), is_deep && !is_of_programs(&directory))].into());
+            for entry in self.entries(&place, seen) {
+                let inside = directory.join(entry.name.as_bytes());
+                if inside.is_ok_and(|path| expression.is_match(&path.to_string()))
+                    && let Ok(path) = place.join(entry.name.as_bytes())
+                {
+                    self.add([(path, false)].into());
+                }
+            }
+        }
+    }
+}
+
+/// Where the programs of packages lie: too many to look at all.
+fn is_of_programs(directory: &HostPath) -> bool {
+    const USUAL: [&str; 8] = [
+        "/bin",
+        "/lib",
+        "/sbin",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/sbin",
+        "/usr/share",
+    ];
+    USUAL
+        .iter()
+        .any(|usual| directory.as_bytes() == usual.as_bytes())
 }
 
 const LOGROTATE: &str = "/etc/logrotate.conf";

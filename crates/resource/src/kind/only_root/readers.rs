@@ -40,7 +40,8 @@ pub enum Reader {
     /// The log of auditd, where its `log_file` says, and its older parts.
     AuditLog,
     /// The programs that the rules of sudo have run as root, by their paths; `ALL` names none. Also
-    /// what its settings and `sudo.conf` name: `env_file`, `mailerpath`, `secure_path`, plugins.
+    /// what its settings and `sudo.conf` name: `env_file`, `mailerpath`, `secure_path`, `runchroot`,
+    /// plugins with the files of their arguments.
     SudoCommands,
     /// The programs that the tables of cron and anacron have root run, by their paths or along the table's `PATH`, and
     /// its `SHELL`.
@@ -150,9 +151,7 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
             let (rules, probes) = sudoers::read(seen);
             // A line that is not understood hides no file.
             let hidden = rules.hidden().filter(|reason| !is_malformed(reason));
-            let mut found = Places::of_probes(probes, hidden.cloned());
-            found.one(HostPath::literal("/etc/sudo.conf"));
-            found
+            Places::of_probes(probes, hidden.cloned())
         }
         Reader::SshdHostKeys => host_keys(seen, |path| Some(path.clone())),
         Reader::SshdPublicKeys => {

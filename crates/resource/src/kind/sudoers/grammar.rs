@@ -71,6 +71,9 @@ pub struct Grant {
     pub passwordless: bool,
     /// `SETENV` is in effect: the caller chooses the command's variables.
     pub sets_environment: bool,
+    /// `CHROOT=` and `CWD=` that are in effect; `*` leaves it to the caller.
+    pub root: Option<String>,
+    pub directory: Option<String>,
     /// Where the `NOPASSWD:` in effect stands, with the white space after it. None where the
     /// rule says it more than once: without one of them it would still hold.
     pub tag: Option<Span>,
@@ -426,17 +429,20 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
         let mut run_as: Option<Vec<Member>> = None;
         let mut tags: Vec<(usize, usize)> = Vec::new();
         let mut sets_environment = false;
+        let (mut root, mut directory) = (None, None);
         // Run-as lists and tags hold for the commands after them, until changed.
         loop {
             if cursor.take('(') {
                 run_as = Some(run_as_users(cursor)?);
             }
-            while let Some((name, from, to)) = tag_or_option(cursor)? {
-                match name.as_str() {
-                    "NOPASSWD" => tags.push((from, to)),
+            while let Some(found) = tag_or_option(cursor)? {
+                match found.name.as_str() {
+                    "NOPASSWD" => tags.push((found.from, found.to)),
                     "PASSWD" => tags.clear(),
                     "SETENV" => sets_environment = true,
                     "NOSETENV" => sets_environment = false,
+                    "CHROOT" => root = Some(found.value),
+                    "CWD" => directory = Some(found.value),
                     _ => {}
                 }
             }
@@ -448,6 +454,8 @@ fn user_specification(cursor: &mut Cursor<'_>) -> Result<Vec<Grant>, String> {
                 command,
                 passwordless: !tags.is_empty(),
                 sets_environment,
+                root: root.clone(),
+                directory: directory.clone(),
                 tag: match tags[..] {
                     [(from, to)] => cursor.line.span(from, to),
                     _ => None,
@@ -487,7 +495,15 @@ fn run_as_users(cursor: &mut Cursor<'_>) -> Result<Vec<Member>, String> {
 }
 
 /// `NOPASSWD:` or `CWD=/x`, with the offsets from its start to the next word.
-fn tag_or_option(cursor: &mut Cursor<'_>) -> Result<Option<(String, usize, usize)>, String> {
+struct TagOrOption {
+    name: String,
+    /// Empty of a tag.
+    value: String,
+    from: usize,
+    to: usize,
+}
+
+fn tag_or_option(cursor: &mut Cursor<'_>) -> Result<Option<TagOrOption>, String> {
     cursor.skip_space();
     let from = cursor.at;
     let rest = cursor.rest();
@@ -505,12 +521,19 @@ fn tag_or_option(cursor: &mut Cursor<'_>) -> Result<Option<(String, usize, usize
         return Ok(None);
     }
     cursor.at += rest.len() - after.len() + 1;
+    let mut value = String::new();
     if is_option {
         cursor.skip_space();
-        cursor.text(&[' ', '\t', ',', ':'])?;
+        value = cursor.text(&[' ', '\t', ',', ':'])?;
     }
     cursor.skip_space();
-    Ok(Some((name, from, cursor.at)))
+    let to = cursor.at;
+    Ok(Some(TagOrOption {
+        name,
+        value,
+        from,
+        to,
+    }))
 }
 
 fn settings(cursor: &mut Cursor<'_>) -> Result<Vec<Setting>, String> {

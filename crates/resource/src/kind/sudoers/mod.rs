@@ -15,9 +15,11 @@ use model::{HostPath, Probe, SourceLine};
 use crate::{Answers, ContentEdit, Edit, Seen};
 pub use grammar::{AliasKind, Grant, Member, Scope, Setting, SettingValue, Span};
 use grammar::{Parsed, logical_lines, parse};
-pub use reach::{Reach, without_sets};
+pub use reach::{Reach, alternatives, divide, expression, without_sets};
 
 pub const MAIN: &str = "/etc/sudoers";
+/// sudo.conf(5)
+pub const CONF: &str = "/etc/sudo.conf";
 pub const DROP_INS: &str = "/etc/sudoers.d";
 /// Our drop-in. sudo reads the directory in byte order, and the last setting wins.
 pub const OURS: &str = "/etc/sudoers.d/50-steadfast";
@@ -126,6 +128,10 @@ impl Sudoers {
     /// What this rule's command reaches, at most.
     pub fn reach(&self, grant: &Grant) -> Reach {
         let members = self.expand(AliasKind::Command, std::slice::from_ref(&grant.command));
+        // The caller brings another root directory along, and so the program.
+        if grant.root.as_deref() == Some("*") && !grant.command.negated {
+            return Reach::Through("CHROOT=*".to_owned());
+        }
         let mut most = Reach::Limited;
         for member in &members {
             match (reach::reach(member), &most) {
@@ -212,8 +218,27 @@ pub fn read(seen: &Answers) -> (Sudoers, Vec<Probe>) {
         }],
         files: 0,
     };
-    reader.file(&HostPath::literal(MAIN), 0);
+    for main in reader.mains() {
+        reader.file(&main, 0);
+        // sudoers(5), `sudoers_file`: "the first path ... that exists".
+        if !matches!(seen.file(&main), Seen::Absent) {
+            break;
+        }
+    }
     (reader.sudoers, reader.probes)
+}
+
+/// The arguments of sudoers' plugin, by a line of sudo.conf(5): `Plugin sudoers_policy sudoers.so
+/// sudoers_file=FILE`.
+fn rules_by_plugin(text: &str) -> Option<&str> {
+    let lines = text.lines().filter_map(|line| line.split('#').next());
+    let plugins = lines.filter(|line| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        first.eq_ignore_ascii_case("plugin")
+    });
+    plugins
+        .flat_map(str::split_whitespace)
+        .find_map(|word| word.strip_prefix("sudoers_file="))
 }
 
 /// Is there a sudoers file at all?
@@ -229,6 +254,27 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Where sudo begins to read.
+    fn mains(&mut self) -> Vec<HostPath> {
+        let conf = HostPath::literal(CONF);
+        self.probes.push(Probe::file(conf.clone()));
+        let text = match self.seen.file(&conf) {
+            Seen::Known(file) => String::from_utf8_lossy(file.content.as_bytes()).into_owned(),
+            Seen::Absent | Seen::NotAsked => String::new(),
+            Seen::Unknown(reason) => {
+                self.hide(SourceLine::file(conf), reason);
+                String::new()
+            }
+        };
+        let Some(files) = rules_by_plugin(&text) else {
+            return vec![HostPath::literal(MAIN)];
+        };
+        let files = files.split(':').map(|file| file.trim_matches('"'));
+        files
+            .filter_map(|file| HostPath::from_bytes(file.as_bytes()).ok())
+            .collect()
+    }
+
     fn hide(&mut self, at: SourceLine, reason: Reason) {
         self.sudoers.items.push(Item::Hidden { at, reason });
     }

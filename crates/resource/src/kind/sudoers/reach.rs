@@ -386,14 +386,7 @@ pub fn reach(member: &Member) -> Reach {
     if command == "ALL" {
         return Reach::All;
     }
-    let (program, arguments) = match command.strip_prefix('^') {
-        // A regular expression ends at a `$` that nothing but white space follows.
-        Some(rest) => match rest.find("$ ") {
-            Some(at) => (&command[..at + 2], command[at + 3..].trim()),
-            None => (command, ""),
-        },
-        None => command.split_once([' ', '\t']).unwrap_or((command, "")),
-    };
+    let (program, arguments) = divide(command);
     let arguments = arguments.trim();
     if program == "sudoedit" {
         return edits(arguments);
@@ -470,12 +463,159 @@ pub fn reach(member: &Member) -> Reach {
             .filter(|_| confines_nothing || arguments.starts_with("-c ^")),
     );
     let names = names.chain(INTERACTIVE.iter());
+    let of_version = without_version(program);
     for name in names {
         if let Some(path) = path_of(name) {
             return Reach::Through(path);
         }
+        if of_version == Some(*name) {
+            return Reach::Through(program.to_owned());
+        }
     }
     Reach::Limited
+}
+
+/// `python` of `/usr/bin/python3.13`, `gcc` of `/usr/bin/gcc-12`, `vim` of `/usr/bin/vim.nox`.
+fn without_version(program: &str) -> Option<&str> {
+    let mut directories = DIRECTORIES.iter();
+    let name = directories.find_map(|directory| program.strip_prefix(directory))?;
+    if let Some(("vim", _)) = name.split_once('.') {
+        return Some("vim");
+    }
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let bare = bare.strip_suffix('-').unwrap_or(bare);
+    (bare != name).then_some(bare)
+}
+
+/// The program of a command, and its arguments.
+pub fn divide(command: &str) -> (&str, &str) {
+    match command.strip_prefix('^') {
+        // A regular expression ends at a `$` that nothing but white space follows.
+        Some(rest) => match rest.find("$ ") {
+            Some(at) => (&command[..at + 2], command[at + 3..].trim()),
+            None => (command, ""),
+        },
+        None => command.split_once([' ', '\t']).unwrap_or((command, "")),
+    }
+}
+
+/// What a regular expression begins with, for each of its branches: the text before what may be
+/// several, and whether that is all. Groups are taken apart, up to a bound.
+pub fn alternatives(expression: &str) -> Vec<(String, bool)> {
+    let bare = expression.strip_prefix('^').unwrap_or(expression);
+    let bare = bare.strip_suffix('$').unwrap_or(bare);
+    let mut todo = vec![bare.to_owned()];
+    let mut found = Vec::new();
+    let mut rounds = 0;
+    while let Some(text) = todo.pop() {
+        rounds += 1;
+        let parts = branches(&text);
+        if parts.len() > 1 && rounds < MOST_BRANCHES {
+            todo.extend(parts.into_iter().map(str::to_owned));
+            continue;
+        }
+        match group(&text).filter(|_| rounds < MOST_BRANCHES) {
+            Some((before, inner, after)) => {
+                let (after, is_optional) = match after.strip_prefix('?') {
+                    Some(rest) => (rest, true),
+                    None => (after, false),
+                };
+                let inner = inner.trim_start_matches("?:");
+                let inner = branches(inner).into_iter();
+                let none = is_optional.then_some("");
+                let joined = inner.chain(none).map(|one| format!("{before}{one}{after}"));
+                todo.extend(joined);
+            }
+            None => found.push(literal(&text)),
+        }
+    }
+    found
+}
+
+/// More than anybody writes out.
+const MOST_BRANCHES: usize = 256;
+
+/// The parts between the `|` that stand in no group or set.
+fn branches(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut start, mut is_escaped, mut in_set) = (0usize, 0, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            ']' => in_set = false,
+            _ if in_set => {}
+            '[' => in_set = true,
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '|' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// The first group that only literal text stands before, which is there once or not at all.
+fn group(text: &str) -> Option<(&str, &str, &str)> {
+    let begin = literal_end(text);
+    let rest = text[begin..].strip_prefix('(')?;
+    let (mut depth, mut is_escaped) = (1usize, false);
+    for (at, c) in rest.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            let after = &rest[at + 1..];
+            let is_once = !after.starts_with(['*', '+', '{']);
+            return is_once.then_some((&text[..begin], &rest[..at], after));
+        }
+    }
+    None
+}
+
+/// Where the text ends that stands for itself.
+fn literal_end(text: &str) -> usize {
+    let mut characters = text.char_indices().peekable();
+    let mut end = 0;
+    while let Some((at, c)) = characters.next() {
+        let is_class = match c {
+            // `\d`, `\w`, `\s`
+            '\\' => characters
+                .next()
+                .is_none_or(|(_, next)| next.is_ascii_alphanumeric()),
+            c => ".[]()*+?{}|^$".contains(c),
+        };
+        let is_repeated = characters
+            .peek()
+            .is_some_and(|(_, next)| "*+?{".contains(*next));
+        if is_class || is_repeated {
+            return at;
+        }
+        end = characters.peek().map_or(text.len(), |(next, _)| *next);
+    }
+    end
+}
+
+/// The text that stands for itself, without its escapes.
+fn literal(text: &str) -> (String, bool) {
+    let end = literal_end(text);
+    (text[..end].replace('\\', ""), end == text.len())
+}
+
+/// A regular expression as sudo takes it: POSIX extended, and `(?i)`, which mean the same here.
+pub fn expression(text: &str) -> Option<regex::Regex> {
+    RegexBuilder::new(text)
+        .size_limit(PATTERN_LIMIT_BYTES)
+        .build()
+        .ok()
 }
 
 /// Do these arguments confine nothing? A `*` matches any text, blanks and so further options and
@@ -586,12 +726,9 @@ enum Matcher {
 impl Matcher {
     fn of(text: &str) -> Result<Self, String> {
         if text.starts_with('^') {
-            // sudo takes POSIX extended expressions, and `(?i)`, which mean the same here.
-            return RegexBuilder::new(text)
-                .size_limit(PATTERN_LIMIT_BYTES)
-                .build()
+            return expression(text)
                 .map(Self::Pattern)
-                .map_err(|_| "a regular expression is not understood".to_owned());
+                .ok_or_else(|| "a regular expression is not understood".to_owned());
         }
         if text.ends_with('/') {
             return Ok(Self::Directory(text.to_owned()));
