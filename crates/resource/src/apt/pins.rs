@@ -1,25 +1,36 @@
 //! apt_preferences(5): which versions of a package apt prefers.
 
-use model::{HostPath, SourceLine};
+use model::{HostPath, SourceLine, printable};
 use regex::{Regex, RegexBuilder};
 
-use crate::kind::files_where::glob_matches;
-
-/// Names that have nothing in common: what is said of all of these is said of every package.
-pub const ODD_NAMES: [&str; 7] = [
-    "0ad",
-    "bash",
-    "g++-12",
-    "libc6",
-    "openssl",
-    "x11-common",
-    "linux-image-6.1.0-1-amd64",
+/// Names that have nothing in common, each with its source: what is said of all of these is said of
+/// as good as every package.
+pub const ODD_NAMES: [(&str, &str); 6] = [
+    ("bash", "bash"),
+    ("g++-12", "gcc-12"),
+    ("libc6", "glibc"),
+    ("openssl", "openssl"),
+    ("x11-common", "xorg"),
+    ("linux-image-6.1.0-1-amd64", "linux-signed-amd64"),
 ];
+
+/// A pattern of package names or of an archive's fields is short; compiled ones are bounded as well.
+const LARGEST_PATTERN_BYTES: usize = 1 << 16;
+/// What every archive has of which nothing is said.
+pub const USUAL: i64 = 500;
+/// What is installed has this priority.
+pub const INSTALLED: i64 = 100;
+/// Of `APT::Default-Release`.
+const DEFAULT_RELEASE: i64 = 990;
 
 /// A record.
 #[derive(Clone, Debug)]
 pub struct Pin {
     packages: Vec<Packages>,
+    /// `Package: *` alone: it counts only where no other record is about the package.
+    is_general: bool,
+    /// `APT::Default-Release`, which is no record.
+    is_setting: bool,
     /// What stands behind `Pin:`: `release l=Debian-Security`, `origin security.debian.org`.
     pub of: String,
     pub priority: i64,
@@ -27,29 +38,170 @@ pub struct Pin {
     pub at: SourceLine,
 }
 
+/// An archive, as its Release file describes it; none for what is not known without that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Archive {
+    pub origin: String,
+    pub label: String,
+    pub codename: String,
+    pub suite: Option<String>,
+    /// The server.
+    pub site: Option<String>,
+}
+
+impl Archive {
+    /// What is installed, as apt has it (`apt-cache policy`).
+    pub fn installed() -> Self {
+        Self {
+            suite: Some("now".to_owned()),
+            site: Some(String::new()),
+            ..Self::default()
+        }
+    }
+
+    fn is_installed(&self) -> bool {
+        *self == Self::installed()
+    }
+}
+
 impl Pin {
-    /// As a pattern of fields, `l=Debian-Security,site=…`. None for a version, and where it is not
-    /// understood.
-    pub fn pattern(&self) -> Option<String> {
+    /// What `APT::Default-Release` stands for: it comes before all records for every package.
+    pub fn default_release(release: &str, at: SourceLine) -> Self {
+        Self {
+            packages: vec![Packages::read("*")],
+            is_general: true,
+            is_setting: true,
+            of: format!("release {release}"),
+            priority: DEFAULT_RELEASE,
+            at,
+        }
+    }
+
+    /// As it is written.
+    pub fn said(&self) -> String {
+        let of = printable(self.of.as_bytes());
+        match of.strip_prefix("release ") {
+            Some(release) if self.is_setting => format!("APT::Default-Release \"{release}\""),
+            _ => format!("Pin: {of}"),
+        }
+    }
+
+    /// Is it about this archive? None where that can't be told.
+    pub fn is_of(&self, archive: &Archive) -> Option<bool> {
         let (kind, rest) = self.of.split_once(char::is_whitespace)?;
         let rest = rest.trim();
+        let is = |wanted: &str, value: &str| {
+            let wanted = wanted.trim().trim_matches('"');
+            // What an archive does not have matches with nothing.
+            expression(wanted).is_some_and(|wanted| !value.is_empty() && wanted.is_match(value))
+        };
+        let may_be = |wanted: &str, value: &Option<String>| match value {
+            Some(value) => Some(is(wanted, value)),
+            None => (wanted.trim() == "*").then_some(true),
+        };
         match kind.to_ascii_lowercase().as_str() {
-            "origin" => Some(format!("site={}", rest.trim_matches('"'))),
+            "origin" => may_be(rest, &archive.site),
+            // "stable" alone is a suite or a codename.
+            "release" if !rest.contains('=') => match may_be(rest, &archive.suite) {
+                _ if rest == "*" || is(rest, &archive.codename) => Some(true),
+                _ if rest.starts_with(|first: char| first.is_ascii_digit()) => None,
+                is_suite => is_suite,
+            },
             "release" => {
-                let known = ["a", "c", "l", "n", "o"];
                 let fields = rest.split([',', ' ']).filter(|field| !field.is_empty());
-                let fields: Option<Vec<String>> = fields
-                    .map(|field| {
-                        let (key, value) = field.split_once('=')?;
-                        let is_known = known.contains(&key);
-                        is_known.then(|| format!("{key}={}", value.trim_matches('"')))
-                    })
-                    .collect();
-                fields.map(|fields| fields.join(","))
+                let mut untold = false;
+                for field in fields {
+                    let (key, wanted) = field.split_once('=')?;
+                    let fits = match key {
+                        "o" => Some(is(wanted, &archive.origin)),
+                        "l" => Some(is(wanted, &archive.label)),
+                        "n" => Some(is(wanted, &archive.codename)),
+                        "a" => may_be(wanted, &archive.suite),
+                        "c" => Some(!archive.is_installed() && is(wanted, "main")),
+                        _ => None,
+                    };
+                    match fits {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => untold = true,
+                    }
+                }
+                (!untold).then_some(true)
             }
             _ => None,
         }
     }
+}
+
+/// Which priority the versions of an archive have for a package, and by which record: the first that is
+/// about it by name, then the first for every package. `or_else`: what is taken where it can't be told
+/// whether a record is about the archive.
+pub fn priority<'a>(
+    pins: &'a [Pin],
+    package: (&str, &str),
+    native: Option<&str>,
+    archive: &Archive,
+    or_else: bool,
+) -> (i64, Option<&'a Pin>) {
+    let about = || pins.iter().filter(|pin| pin.is_about(package, native));
+    let by_name = about().filter(|pin| !pin.is_general);
+    for pin in by_name.chain(about().filter(|pin| pin.is_general)) {
+        if pin.is_of(archive).unwrap_or(or_else) {
+            return (pin.priority, Some(pin));
+        }
+    }
+    let usual = if archive.is_installed() {
+        INSTALLED
+    } else {
+        USUAL
+    };
+    (usual, None)
+}
+
+/// A POSIX regular expression between slashes, or a pattern of glob(7) for the whole. Letter case does
+/// not count. None for what is not taken: apt matches it with nothing.
+fn expression(text: &str) -> Option<Regex> {
+    let inner = text
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'));
+    let pattern = match inner {
+        Some(inner) => inner.to_owned(),
+        None => format!("^(?:{})$", of_glob(text)),
+    };
+    let mut builder = RegexBuilder::new(&pattern);
+    builder
+        .case_insensitive(true)
+        .size_limit(LARGEST_PATTERN_BYTES);
+    builder.build().ok()
+}
+
+/// glob(7) as a regular expression.
+fn of_glob(glob: &str) -> String {
+    let mut pattern = String::new();
+    let mut rest = glob;
+    while let Some(first) = rest.chars().next() {
+        rest = &rest[first.len_utf8()..];
+        // "]" stands for itself where it comes first.
+        let set = (first == '[').then(|| {
+            let from = rest.find(|one| !matches!(one, '!' | '^')).unwrap_or(0) + 1;
+            rest.get(from..)?.find(']').map(|end| from + end)
+        });
+        match (first, set.flatten()) {
+            ('*', _) => pattern.push_str(".*"),
+            ('?', _) => pattern.push('.'),
+            ('[', Some(end)) => {
+                let (negation, inner) = match rest[..end].strip_prefix(['!', '^']) {
+                    Some(inner) => ("^", inner),
+                    None => ("", &rest[..end]),
+                };
+                let inner = inner.replace('\\', "\\\\").replace('[', "\\[");
+                pattern.push_str(&format!("[{negation}{inner}]"));
+                rest = &rest[end + 1..];
+            }
+            (other, _) => pattern.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    pattern
 }
 
 /// The records of one file, in their order.
@@ -63,10 +215,13 @@ pub fn read(path: &HostPath, text: &str) -> Vec<Pin> {
         }
         if line.trim().is_empty() {
             if let (Some(package), Some(of), Some((priority, at))) = std::mem::take(&mut record) {
+                let is_general = package == "*";
                 let packages = package.split_whitespace().map(Packages::read).collect();
                 let at = SourceLine::new(path.clone(), at);
                 pins.push(Pin {
                     packages,
+                    is_general,
+                    is_setting: false,
                     of,
                     priority,
                     at,
@@ -88,24 +243,29 @@ pub fn read(path: &HostPath, text: &str) -> Vec<Pin> {
     pins
 }
 
-/// One word of `Package:`: a name, a pattern of glob(7) or a POSIX regular expression between slashes,
-/// each for one architecture where that is said. Letter case does not count.
+/// One word of `Package:`: an expression of names, of sources after `src:`, for one architecture where
+/// that is said.
 #[derive(Clone, Debug)]
 struct Packages {
     names: Names,
+    is_source: bool,
     architecture: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 enum Names {
-    Glob(String),
+    /// In lower case.
+    One(String),
     Expression(Regex),
-    /// What it does not take apt matches with nothing.
+    /// What apt does not take.
     None,
 }
 
 impl Packages {
     fn read(word: &str) -> Self {
+        let source = word.strip_prefix("src:");
+        let is_source = source.is_some();
+        let word = source.unwrap_or(word);
         let (name, architecture) = match word.rsplit_once(':') {
             Some((name, architecture)) if !word.ends_with('/') => {
                 let is_any = matches!(architecture, "any" | "native" | "all");
@@ -113,33 +273,30 @@ impl Packages {
             }
             _ => (word, None),
         };
-        let expression = name
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'));
-        let expression =
-            expression.map(|text| RegexBuilder::new(text).case_insensitive(true).build());
-        let names = match expression {
-            Some(Ok(expression)) => Names::Expression(expression),
-            Some(Err(_)) => Names::None,
-            None => Names::Glob(name.to_ascii_lowercase()),
+        let names = match name.contains(['*', '?', '[', '/']) {
+            true => expression(name).map_or(Names::None, Names::Expression),
+            false => Names::One(name.to_ascii_lowercase()),
         };
         Self {
             names,
+            is_source,
             architecture,
         }
     }
 }
 
 impl Pin {
-    /// Is it about a package of this name, on a host of this architecture where that is known?
-    pub fn is_about(&self, name: &str, native: Option<&str>) -> bool {
+    /// Is it about a package of this name and source, on a host of this architecture where that is
+    /// known?
+    pub fn is_about(&self, (name, source): (&str, &str), native: Option<&str>) -> bool {
         self.packages.iter().any(|packages| {
             let architecture = packages.architecture.as_deref();
             let is_native = architecture.is_none_or(|one| native.is_none_or(|known| one == known));
+            let of = if packages.is_source { source } else { name };
             is_native
                 && match &packages.names {
-                    Names::Glob(glob) => glob_matches(glob.as_bytes(), name.as_bytes()),
-                    Names::Expression(expression) => expression.is_match(name),
+                    Names::One(one) => one == of,
+                    Names::Expression(expression) => expression.is_match(of),
                     Names::None => false,
                 }
         })

@@ -1,6 +1,8 @@
 //! `unattended_upgrades`: what unattended-upgrades(8) would really install of the distribution's
 //! security updates, by its own settings.
 
+use std::collections::BTreeMap;
+
 use model::plan::Risk;
 use model::value::Reason;
 use model::{HostPath, Probe, ResourceKey, SourceLine, printable};
@@ -12,15 +14,17 @@ use super::apt_setting::{self, DEEPEST_INCLUDE, OURS};
 use super::apt_sources;
 use super::sshd::words::matches;
 use crate::apt::conf::{self, Statement};
-use crate::apt::is_plain_name;
-use crate::apt::pins::{self, ODD_NAMES, Pin};
+use crate::apt::pins::{self, Archive, ODD_NAMES, Pin, USUAL};
+use crate::apt::{boolean, is_plain_name};
 use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase, Seen};
 
 /// Security updates of Debian that `unattended-upgrades` would install: its allowed origins
 /// (`Unattended-Upgrade::Origins-Pattern` and `Allowed-Origins`) have Debian's security archive,
 /// neither `Package-Blacklist` nor `Package-Whitelist` keeps all packages away, some day is left by
-/// `Update-Days`, and no pin for every package (apt_preferences(5)) makes what is installed count
-/// more than that archive. That it runs at all is said by `APT::Periodic` (`apt_setting`).
+/// `Update-Days`, and no pin and no `APT::Default-Release` (apt_preferences(5)) makes what is installed,
+/// or the release without its security updates, count more than that archive. Nor are they left for
+/// when the host shuts down (`InstallOnShutdown`), is dpkg(1) told to do nothing, or is everything on
+/// hold. That it runs at all is said by `APT::Periodic` (`apt_setting`).
 ///
 /// Where no source of apt is one of security updates, it is unknown.
 ///
@@ -46,15 +50,19 @@ const ALLOWED: &str = "unattended-upgrade::allowed-origins";
 const BLACKLIST: &str = "unattended-upgrade::package-blacklist";
 const WHITELIST: &str = "unattended-upgrade::package-whitelist";
 const DAYS: &str = "unattended-upgrade::update-days";
+/// In lower case, as all of these.
+const DEFAULT_RELEASE: &str = "apt::default-release";
+const ON_SHUTDOWN: &str = "unattended-upgrade::installonshutdown";
+const DPKG_OPTIONS: &str = "dpkg::options";
+/// With these, dpkg(1) does nothing.
+const NO_ACT: [&str; 3] = ["--no-act", "--simulate", "--dry-run"];
+/// Packages that are on every host, essential or wanted by those that are.
+const EVERYWHERE: [&str; 4] = ["libc6", "base-files", "bash", "dpkg"];
 /// Pins, in the order in which apt reads them: the first that is about a package counts.
 const PREFERENCES: &str = "/etc/apt/preferences";
 const PREFERENCES_DIRECTORY: &str = "/etc/apt/preferences.d";
 /// Its architecture is the host's.
 const DPKG: &str = "dpkg";
-/// What is installed has this priority: below it, nothing takes its place.
-const INSTALLED: i64 = 100;
-/// What every other archive has.
-const USUAL: i64 = 500;
 /// As Debian's own file has it.
 const SECURITY: &str = "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
 const RELEASE: &str = "/usr/lib/os-release";
@@ -96,9 +104,9 @@ impl Kind for UnattendedUpgrades {
             path: HostPath::literal(PREFERENCES_DIRECTORY),
         });
         probes.extend(preferences(seen).into_iter().flatten().map(Probe::file));
-        probes.push(Probe::Package {
-            name: DPKG.to_owned(),
-        });
+        probes.extend(EVERYWHERE.map(|name| Probe::Package {
+            name: name.to_owned(),
+        }));
         if let Ok(codename) = codename(seen) {
             probes.extend(
                 lists(&codename, seen)
@@ -126,8 +134,8 @@ impl Kind for UnattendedUpgrades {
             Err(reason) => return reason.into(),
         };
         let is_security = |item: &Item| match item.key.as_str() {
-            ALLOWED => allows(&allowed_origin(&item.value), &codename, &archives),
-            _ => allows(&item.value, &codename, &archives),
+            ALLOWED => allows(&allowed_origin(&item.value), &codename, &archives.security),
+            _ => allows(&item.value, &codename, &archives.security),
         };
         let by = origins().find(|item| is_security(item) == Some(true));
         let may_be = origins().find(|item| is_security(item).is_none());
@@ -159,26 +167,33 @@ impl Kind for UnattendedUpgrades {
         {
             drifts.push(on_no_day(first));
         }
-        let pinned = match pinned(&codename, &archives, seen) {
-            Ok(pinned) => pinned,
+        drifts.extend(read.switched_off());
+        match on_hold(seen) {
+            Ok(true) => drifts.push(all_on_hold()),
+            Ok(false) => {}
+            Err(reason) => return reason.into(),
+        }
+        let held_back = match held_back(&codename, &archives, &read, seen) {
+            Ok(held_back) => held_back,
             Err(reason) => return reason.into(),
         };
-        let mut untold = None;
-        match pinned {
-            Some((pin, true)) if pin.priority < INSTALLED => drifts.push(held_back(&pin)),
-            Some((pin, _)) if pin.priority < USUAL => untold = Some(pin),
-            _ => {}
-        }
+        let untold = match held_back {
+            Some((drift, true)) => {
+                drifts.push(drift);
+                None
+            }
+            Some((drift, false)) => Some(drift),
+            None => None,
+        };
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
         }
-        if let Some(pin) = untold {
+        if let Some(drift) = untold {
+            let at = drift.at.first().map(SourceLine::to_string);
             let what = format!(
-                "{}: `Pin: {}` with priority {} decides which versions are taken, and is not judged \
-                 here",
-                pin.at,
-                printable(pin.of.as_bytes()),
-                pin.priority
+                "{}: {}, if it is about Debian's archives, which can't be told",
+                at.unwrap_or_default(),
+                drift.observed
             );
             return Judgement::Unknown(Reason::Unavailable { what });
         }
@@ -193,7 +208,7 @@ impl Kind for UnattendedUpgrades {
             Ok(suites) => suites,
             Err(judgement) => return judgement,
         };
-        if archives.is_empty() && suites.is_some_and(|suites| !has_security(&suites)) {
+        if archives.security.is_empty() && suites.is_some_and(|suites| !has_security(&suites)) {
             let what = "none of apt's sources is one of security updates by its suite, so whether any \
                         of them would be installed can't be told";
             return Judgement::Unknown(Reason::Unavailable {
@@ -233,6 +248,8 @@ struct Item {
 #[derive(Default)]
 struct Read {
     items: Vec<Item>,
+    /// Settings with one value: by their names in lower case, the value and its file.
+    settings: BTreeMap<String, (String, HostPath)>,
     /// The last file that emptied the list of origins, in reading order.
     cleared_by: Option<(usize, HostPath)>,
     /// Before which file in that order our own stands.
@@ -242,6 +259,35 @@ struct Read {
 impl Read {
     fn items<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Item> {
         self.items.iter().filter(move |item| item.key == key)
+    }
+
+    /// Settings with which nothing is installed, or not while the host runs.
+    fn switched_off(&self) -> Vec<Drift> {
+        let wanted = "security updates of this release".to_owned();
+        let on_shutdown = self.settings.get(ON_SHUTDOWN);
+        let on_shutdown = on_shutdown.filter(|(value, _)| boolean(value) == Some(true));
+        let on_shutdown = on_shutdown.map(|(_, path)| Drift {
+            observed: "updates are installed only when the host is shut down".to_owned(),
+            wanted: wanted.clone(),
+            at: vec![SourceLine::file(path.clone())],
+            by_hand: Some(format!(
+                "take Unattended-Upgrade::InstallOnShutdown away in {path}"
+            )),
+            ..Drift::default()
+        });
+        let options = self.items(DPKG_OPTIONS);
+        let no_act = options.filter(|item| NO_ACT.contains(&&*item.value));
+        let no_act = no_act.map(|item| Drift {
+            observed: format!("dpkg is told to do nothing by `{}`", item.value),
+            wanted: wanted.clone(),
+            at: vec![SourceLine::file(item.path.clone())],
+            by_hand: Some(format!(
+                "take `{}` out of DPkg::Options in {}",
+                item.value, item.path
+            )),
+            ..Drift::default()
+        });
+        on_shutdown.into_iter().chain(no_act).collect()
     }
 
     fn file(
@@ -270,6 +316,8 @@ impl Read {
                 // `Key { Name "value"; }`: a named item is an item.
                 Statement::Set(setting) => {
                     let key = setting.key.to_ascii_lowercase();
+                    let set = (setting.value.clone(), path.clone());
+                    self.settings.insert(key.clone(), set);
                     if let Some((list, _)) = key.rsplit_once("::") {
                         self.items.push(Item {
                             key: list.to_owned(),
@@ -283,6 +331,8 @@ impl Read {
                     let below = format!("{key}::");
                     self.items
                         .retain(|item| item.key != key && !item.key.starts_with(&below));
+                    self.settings
+                        .retain(|name, _| *name != key && !name.starts_with(&below));
                     if PATTERNS == key || PATTERNS.starts_with(&below) {
                         self.cleared_by = Some((order, path.clone()));
                     }
@@ -340,27 +390,32 @@ fn allowed_origin(text: &str) -> String {
     }
 }
 
-/// An archive as its own list describes it.
-struct Archive {
-    origin: String,
-    label: String,
-    codename: String,
-    suite: String,
-    /// The server, as the list's name begins.
-    site: String,
-}
-
-/// The lists of this release's security archive, by their names (`URItoFileName` of apt).
+/// The lists of this release's archives, of security as well, by their names (`URItoFileName` of apt).
 fn lists(codename: &str, seen: &Answers) -> Result<Vec<HostPath>, Reason> {
-    let ends = ["InRelease", "Release"].map(|file| format!("_{codename}-security_{file}"));
+    let ends = ["InRelease", "Release"].map(|file| {
+        let suites = [codename.to_owned(), format!("{codename}-security")];
+        suites.map(|suite| format!("_{suite}_{file}"))
+    });
     seen.files_in(&HostPath::literal(LISTS), |name| {
-        ends.iter().any(|end| name.ends_with(end.as_bytes()))
+        let mut ends = ends.iter().flatten();
+        ends.any(|end| name.ends_with(end.as_bytes()))
     })
 }
 
-fn archives(codename: &str, seen: &Answers) -> Result<Vec<Archive>, Reason> {
-    let mut archives = Vec::new();
+/// What apt has fetched of this release: its security archive, and the one without.
+struct Archives {
+    security: Vec<Archive>,
+    main: Vec<Archive>,
+}
+
+fn archives(codename: &str, seen: &Answers) -> Result<Archives, Reason> {
+    let mut archives = Archives {
+        security: Vec::new(),
+        main: Vec::new(),
+    };
     for path in lists(codename, seen)? {
+        let name = String::from_utf8_lossy(path.file_name()).into_owned();
+        let is_security = name.contains("-security_");
         let Some(file) = seen.file(&path).known_or_absent()? else {
             continue;
         };
@@ -372,16 +427,33 @@ fn archives(codename: &str, seen: &Answers) -> Result<Vec<Archive>, Reason> {
             });
             value.unwrap_or_default()
         };
-        let name = String::from_utf8_lossy(path.file_name()).into_owned();
-        archives.push(Archive {
+        let archive = Archive {
             origin: of("Origin"),
             label: of("Label"),
             codename: of("Codename"),
-            suite: of("Suite"),
-            site: name.split('_').next().unwrap_or_default().to_owned(),
-        });
+            suite: Some(of("Suite")),
+            site: name.split('_').next().map(str::to_owned),
+        };
+        if is_security {
+            archives.security.push(archive);
+        } else if archive.origin == DEBIAN {
+            archives.main.push(archive);
+        }
     }
     Ok(archives)
+}
+
+const DEBIAN: &str = "Debian";
+
+/// What is known of an archive of Debian without a list of it.
+fn unfetched(codename: &str, label: &str) -> Archive {
+    Archive {
+        origin: DEBIAN.to_owned(),
+        label: label.to_owned(),
+        codename: codename.to_owned(),
+        suite: None,
+        site: None,
+    }
 }
 
 /// The fields of a Release file stand before its lists of digests.
@@ -406,11 +478,11 @@ fn allows(pattern: &str, codename: &str, archives: &[Archive]) -> Option<bool> {
         let matches_all = |archive: &Archive| {
             fields.iter().all(|(key, wanted)| {
                 let value = match *key {
-                    "o" | "origin" => &archive.origin,
-                    "l" | "label" => &archive.label,
-                    "n" | "codename" => &archive.codename,
-                    "a" | "suite" | "archive" => &archive.suite,
-                    "site" => &archive.site,
+                    "o" | "origin" => &*archive.origin,
+                    "l" | "label" => &*archive.label,
+                    "n" | "codename" => &*archive.codename,
+                    "a" | "suite" | "archive" => archive.suite.as_deref().unwrap_or_default(),
+                    "site" => archive.site.as_deref().unwrap_or_default(),
                     "c" | "component" => return matches(wanted.as_bytes(), b"main"),
                     _ => return false,
                 };
@@ -552,60 +624,113 @@ fn preferences(seen: &Answers) -> Result<Vec<HostPath>, Reason> {
     })
 }
 
-/// The pin that counts for every package, where each has one below what other archives have, and
-/// whether it is known to be about the security archive. Packages one by one: two records may keep all
-/// of them away together.
-fn pinned(
+/// The record that keeps the security archive's versions away from as good as every package, and
+/// whether that is certain. Packages one by one: several records may do so together.
+///
+/// Of all versions apt takes those with the highest priority, and of these the newest
+/// (apt_preferences(5)): what is installed is a version of the release without its security updates.
+fn held_back(
     codename: &str,
-    archives: &[Archive],
+    archives: &Archives,
+    read: &Read,
     seen: &Answers,
-) -> Result<Option<(Pin, bool)>, Reason> {
+) -> Result<Option<(Drift, bool)>, Reason> {
     let mut files = vec![HostPath::literal(PREFERENCES)];
     files.extend(preferences(seen)?);
-    let mut all = Vec::new();
+    let mut pins: Vec<Pin> = read
+        .settings
+        .get(DEFAULT_RELEASE)
+        .filter(|(release, _)| !release.is_empty())
+        .map(|(release, path)| Pin::default_release(release, SourceLine::file(path.clone())))
+        .into_iter()
+        .collect();
     for path in files {
-        let Some(file) = seen.file(&path).known_or_absent()? else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(file.content.as_bytes());
-        all.extend(pins::read(&path, &text).into_iter().filter_map(|pin| {
-            let matches = match pin.pattern() {
-                Some(pattern) => allows(&pattern, codename, archives),
-                None => None,
-            };
-            match matches {
-                Some(false) => None,
-                Some(true) => Some((pin, true)),
-                // It may be about another archive: one further down counts then.
-                None => (pin.priority < USUAL).then_some((pin, false)),
-            }
-        }));
-    }
-    let dpkg = seen.package(DPKG).known();
-    let native = dpkg.map(|dpkg| dpkg.architecture.as_str());
-    let mut counts = Vec::new();
-    for name in ODD_NAMES {
-        let first = all.iter().find(|(pin, _)| pin.is_about(name, native));
-        match first.filter(|(pin, _)| pin.priority < USUAL) {
-            Some(first) => counts.push(first),
-            None => return Ok(None),
+        if let Some(file) = seen.file(&path).known_or_absent()? {
+            let text = String::from_utf8_lossy(file.content.as_bytes());
+            pins.extend(pins::read(&path, &text));
         }
     }
-    let holds = |(pin, is_certain): &&&(Pin, bool)| *is_certain && pin.priority < INSTALLED;
-    let milder = counts.iter().find(|one| !holds(one));
-    Ok(milder.or(counts.first()).map(|one| (*one).clone()))
+    let or_unfetched = |fetched: &[Archive], unfetched: Archive| match fetched {
+        [] => vec![unfetched],
+        fetched => fetched.to_vec(),
+    };
+    let security = unfetched(&format!("{codename}-security"), "Debian-Security");
+    let security = or_unfetched(&archives.security, security);
+    let mut others = or_unfetched(&archives.main, unfetched(codename, DEBIAN));
+    others.push(Archive::installed());
+    let dpkg = seen.package(DPKG).known();
+    let native = dpkg.map(|dpkg| dpkg.architecture.as_str());
+    for is_certain in [true, false] {
+        let highest = |package: (&str, &str), archives: &[Archive]| {
+            let of = |archive| pins::priority(&pins, package, native, archive, !is_certain);
+            archives
+                .iter()
+                .map(of)
+                .max_by_key(|(priority, _)| *priority)
+        };
+        let mut first = None;
+        let is_held = |package: &(&str, &str)| {
+            let (Some(theirs), Some(other)) =
+                (highest(*package, &security), highest(*package, &others))
+            else {
+                return false;
+            };
+            let is_held = theirs.0 <= 0 || theirs.0 < other.0;
+            let by = theirs.1.filter(|_| theirs.0 < USUAL).or(other.1);
+            if let (true, Some(by), None) = (is_held, by, &first) {
+                first = Some(held_back_by(by, theirs.0));
+            }
+            is_held
+        };
+        if ODD_NAMES.iter().all(is_held) {
+            return Ok(first.map(|drift| (drift, is_certain)));
+        }
+    }
+    Ok(None)
 }
 
-fn held_back(pin: &Pin) -> Drift {
-    let of = printable(pin.of.as_bytes());
+fn held_back_by(pin: &Pin, security: i64) -> Drift {
+    let above = match pin.priority > security {
+        true => format!(", above the {security} of the security archive"),
+        false => String::new(),
+    };
     Drift {
         observed: format!(
-            "`Pin: {of}` has priority {}, so that no security update is taken",
+            "`{}` has priority {}{above}, so that no security update is taken",
+            pin.said(),
             pin.priority
         ),
         wanted: "security updates of this release".to_owned(),
         at: vec![pin.at.clone()],
-        by_hand: Some(format!("take the pin away in {}", pin.at)),
+        by_hand: Some(format!(
+            "take it away in {}, or give the security archive the same priority",
+            pin.at
+        )),
+        ..Drift::default()
+    }
+}
+
+/// Is each of these on hold, which are installed everywhere? dpkg(1) leaves what is on hold as it is.
+fn on_hold(seen: &Answers) -> Result<bool, Reason> {
+    for name in EVERYWHERE {
+        let package = seen.package(name).known_or_absent()?;
+        if !package.is_some_and(|package| package.status.starts_with("hold ")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn all_on_hold() -> Drift {
+    Drift {
+        observed: format!(
+            "{} and others are on hold, so that no update of theirs is taken",
+            EVERYWHERE[0]
+        ),
+        wanted: "security updates of this release".to_owned(),
+        by_hand: Some(
+            "look at `apt-mark showhold`, and let go of them with `apt-mark unhold`".to_owned(),
+        ),
         ..Drift::default()
     }
 }

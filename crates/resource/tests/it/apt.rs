@@ -683,8 +683,14 @@ fn a_pin_that_keeps_security_updates_away() {
                 "{of}: {said}"
             );
         }
+        // What is installed is of the other archive, unless that is lowered with it.
         let said = with("preferences", &pin(of, "200"));
-        assert!(said.starts_with("unknown"), "{of}: {said}");
+        let expected = if of == "release o=Debian" {
+            "ok"
+        } else {
+            "drift"
+        };
+        assert!(said.starts_with(expected), "{of}: {said}");
         let said = with("preferences", &pin(of, "990"));
         assert!(said.starts_with("ok"), "{of}: {said}");
     }
@@ -702,6 +708,11 @@ fn a_pin_that_keeps_security_updates_away() {
         "*:amd64",
         "*:any",
         "nginx *",
+        "src:*",
+        "[a-z]*",
+        "[!0-9]*",
+        "/^[a-z]/",
+        "a* b* c* d* e* f* g* h* l* o* x*",
         "/^[a-z0-9]/",
         "/^[A-Z0-9]/",
         "/^[a-m]/ /^[n-z0-9]/",
@@ -734,6 +745,129 @@ fn a_pin_that_keeps_security_updates_away() {
     assert!(said.starts_with("ok"), "{said}");
     let said = with("preferences.d/x", &pin("release v=12", "-1"));
     assert!(said.starts_with("unknown"), "{said}");
+}
+
+/// With each of these, `apt-cache policy sudo` named on Debian 13 what was installed as the candidate.
+#[test]
+fn what_counts_more_than_the_security_archive() {
+    let directory = "/var/lib/apt/lists";
+    let site = "deb.debian.org_debian";
+    let list = |label: &str, suite: &str| {
+        let dash = if label == "Debian" { "" } else { "-security" };
+        (
+            format!("{directory}/{site}{dash}_dists_bookworm{dash}_InRelease"),
+            format!(
+                "Origin: Debian\nLabel: {label}\nSuite: {suite}{dash}\nCodename: bookworm{dash}\n"
+            ),
+        )
+    };
+    let base = |settings: &str| {
+        let mut host = upgrades("60x", settings)
+            .package("dpkg", "1.21.22")
+            .dir(directory);
+        for (path, text) in [
+            list("Debian", "oldstable"),
+            list("Debian-Security", "oldstable"),
+        ] {
+            host = host.file(&path, &text);
+        }
+        host
+    };
+    let pins = |of: &str, priority: &str| {
+        let text = format!("Package: *\nPin: {of}\nPin-Priority: {priority}\n");
+        words(&judge(
+            UPGRADES,
+            &base("").file("/etc/apt/preferences.d/x", &text),
+        ))
+    };
+    let setting = |text: &str| words(&judge(UPGRADES, &base(text)));
+    for (of, priority) in [
+        ("release n=bookworm", "1001"),
+        ("release l=Debian", "991"),
+        ("release n=/bookworm$/", "1001"),
+        ("release a=now", "600"),
+        ("release a=oldstable", "900"),
+        ("release l=/Secur/", "-1"),
+        ("release l=*Secur*", "-1"),
+    ] {
+        let said = pins(of, priority);
+        let observed = format!("drift: `Pin: {of}` has priority {priority}");
+        assert!(said.starts_with(&observed), "{of}: {said}");
+    }
+    for (of, priority) in [
+        ("release n=bookworm*", "990"),
+        ("release o=Debian", "1001"),
+        ("release n=trixie", "990"),
+        ("release a=testing", "-1"),
+        ("release n=bookworm-backports", "100"),
+        ("release a=now", "100"),
+        ("release l=Debian-Security", "990"),
+        ("origin deb.debian.org", "900"),
+        ("release v=12", "990"),
+    ] {
+        let said = pins(of, priority);
+        assert!(said.starts_with("ok"), "{of}: {said}");
+    }
+    for release in ["bookworm", "oldstable", "n=bookworm"] {
+        let said = setting(&format!("APT::Default-Release \"{release}\";\n"));
+        let observed = format!(
+            "drift: `APT::Default-Release \"{release}\"` has priority 990, above the 500 of the \
+             security archive"
+        );
+        assert!(said.starts_with(&observed), "{said}");
+        // It comes before all records for every package.
+        let pin = "Package: *\nPin: release n=bookworm-security\nPin-Priority: 990\n";
+        let host = base(&format!("APT::Default-Release \"{release}\";\n"));
+        let said = words(&judge(UPGRADES, &host.file("/etc/apt/preferences", pin)));
+        assert!(said.starts_with("ok"), "{said}");
+    }
+    for settings in [
+        "APT::Default-Release \"/^bookworm(|-security|-updates)$/\";\n",
+        "APT::Default-Release \"\";\n",
+        "APT::Default-Release \"bookworm\";\nAPT::Default-Release \"trixie\";\n",
+        "APT::Default-Release \"bookworm\";\n#clear APT::Default-Release;\n",
+        "Unattended-Upgrade::InstallOnShutdown \"false\";\n",
+        "DPkg::Options { \"--force-confold\"; };\n",
+    ] {
+        let said = setting(settings);
+        assert!(said.starts_with("ok"), "{settings}: {said}");
+    }
+    for (settings, observed) in [
+        (
+            "Unattended-Upgrade::InstallOnShutdown \"true\";\n",
+            "drift: updates are installed only when the host is shut down",
+        ),
+        (
+            "DPkg::Options {\"--no-act\";};\n",
+            "drift: dpkg is told to do nothing by `--no-act`",
+        ),
+    ] {
+        let said = setting(settings);
+        assert!(said.starts_with(observed), "{said}");
+    }
+    // Without lists, "stable" may be any release.
+    let unfetched = upgrades("60x", "APT::Default-Release \"bookworm\";\n");
+    assert!(words(&judge(UPGRADES, &unfetched)).starts_with("drift: `APT::Default-Release"));
+}
+
+#[test]
+fn everything_is_on_hold() {
+    let with = |held: &[&str]| {
+        let mut host = upgrades("60x", "");
+        for name in ["libc6", "base-files", "bash", "dpkg"] {
+            host = host.package(name, "1");
+            if let (true, Some(package)) = (held.contains(&name), host.packages.get_mut(name)) {
+                package.status = "hold ok installed".to_owned();
+            }
+        }
+        words(&judge(UPGRADES, &host))
+    };
+    assert!(with(&["bash", "dpkg"]).starts_with("ok"));
+    let said = with(&["libc6", "base-files", "bash", "dpkg"]);
+    assert!(
+        said.starts_with("drift: libc6 and others are on hold"),
+        "{said}"
+    );
 }
 
 /// A host whose sources are none of security updates gets none, whatever the settings allow.
