@@ -15,10 +15,10 @@ use crate::{Answers, Drift, Judgement, Kind, Phase};
 /// with any package of PAM modules. An older version of Steadfast left a stack in which it does, and
 /// then nobody signs in, with sudo and su neither.
 ///
-/// Nor is a wrong one: a module that only looks at who it is (`pam_permit`, `pam_succeed_if`,
-/// `pam_localuser`, `pam_wheel` with `trust`) lets nobody in by itself. Of `common-auth`, that is asked
-/// of the services as well, with their own lines. A key, a finger, a card and a code are proofs;
-/// whose account has no password is not looked at here.
+/// And a wrong one is not: no module that asks for no proof (`pam_permit`, `pam_succeed_if`,
+/// `pam_localuser`, `pam_wheel` with `trust`) lets somebody in by itself. With `common-auth`, all
+/// services are looked at, with their own lines. A key, a finger, a card and a code are proofs.
+/// Accounts without a password are not looked at here.
 ///
 /// The fix mends the jumps where pam_faillock(8) stands among them.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
