@@ -114,6 +114,10 @@ pub enum Event {
     NotAsBefore {
         why: String,
     },
+    /// What services of its packages wrote since, in directories that are gone with these.
+    WentAlong {
+        paths: Vec<HostPath>,
+    },
     Committed {
         id: ChangeId,
         /// Why it can't be taken back. Empty: it can.

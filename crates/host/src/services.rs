@@ -18,8 +18,6 @@ const PASSWD: &str = "/etc/passwd";
 const PASSWD_BYTES: u64 = 16 << 20;
 /// Where only programs write, and nothing that is not made again.
 const PROGRAMS: [&str; 2] = ["/run", "/var/cache"];
-/// Where people leave notes, too.
-const LOGS: &str = "/var/log";
 /// Deeper than this no service keeps its data.
 const MOST_DEPTH: usize = 64;
 
@@ -32,16 +30,8 @@ pub(crate) struct Services {
     /// their own files to.
     own: BTreeSet<u32>,
     /// Where systemd has its units keep what they write.
-    directories: Vec<Directory>,
+    directories: Vec<HostPath>,
     running: OfUnits,
-}
-
-/// A directory that systemd makes for a unit.
-#[derive(Debug)]
-struct Directory {
-    path: HostPath,
-    /// So does its unit run, which writes as people do.
-    is_of_root: bool,
 }
 
 impl Services {
@@ -78,11 +68,7 @@ impl Services {
         users.extend(&running.users);
         users.retain(|user| is_of_the_system(*user));
         let known: BTreeSet<u32> = before.unwrap_or(now).into_values().collect();
-        let directories = units.into_iter().flat_map(|unit| {
-            let is_of_root = unit.is_of_root;
-            let paths = unit.directories.into_iter();
-            paths.map(move |path| Directory { path, is_of_root })
-        });
+        let directories = units.into_iter().flat_map(|unit| unit.directories);
         Self {
             own: users.difference(&known).copied().collect(),
             users,
@@ -107,17 +93,10 @@ impl Services {
         let Some(owner) = owner else {
             return false;
         };
-        let is_kept_for = |directory: &&Directory| path.is_within(&directory.path);
-        let mut kept_for = self.directories.iter().filter(is_kept_for);
-        // A service opens its log as root, and may have ended since.
-        let is_log = owner == 0 && memchr::memmem::find(path.file_name(), b"log").is_some();
-        let is_writer = is_log || self.users.contains(&owner);
+        // As an account that the host had before people write, too, and as root they do everything.
+        let is_kept_for = |directory: &HostPath| path.is_within(directory);
         self.own.contains(&owner)
-            || is_writer && path.is_within(&HostPath::literal(LOGS))
-            || kept_for.any(|directory| match directory.is_of_root {
-                true => owner == 0,
-                false => self.users.contains(&owner),
-            })
+            || self.users.contains(&owner) && self.directories.iter().any(is_kept_for)
     }
 
     /// Has one of them written to this since the change left it to its account? No owner but an
@@ -189,14 +168,8 @@ mod tests {
             users: [33, 104].into(),
             own: [104].into(),
             directories: vec![
-                Directory {
-                    path: HostPath::literal("/var/lib/grafana"),
-                    is_of_root: true,
-                },
-                Directory {
-                    path: HostPath::literal("/var/lib/web"),
-                    is_of_root: false,
-                },
+                HostPath::literal("/var/lib/grafana"),
+                HostPath::literal("/var/lib/web"),
             ],
             running: OfUnits {
                 writes: ["/var/lib/other/open".into()].into(),
@@ -204,7 +177,7 @@ mod tests {
             },
         };
         for (path, owner, wanted) in [
-            ("/var/lib/grafana/grafana.db", 0, true),
+            ("/var/lib/grafana/grafana.db", 0, false),
             ("/var/lib/grafana/grafana.db", 104, true),
             ("/var/lib/grafana/notes", 1000, false),
             ("/var/lib/web/cache", 33, true),
@@ -212,9 +185,9 @@ mod tests {
             ("/var/lib/other/anything", 104, true),
             ("/var/lib/other/uploads", 33, false),
             ("/var/lib/other/open", 0, true),
-            ("/var/log/apache2/error.log", 33, true),
-            ("/var/log/apache2/access.log.1", 0, true),
-            ("/var/log/apache2/notes", 0, false),
+            ("/var/log/apache2/report.html", 33, false),
+            ("/var/log/apache2/incident.log", 0, false),
+            ("/var/log/other/mainlog", 104, true),
             ("/var/cache/apache2/x", 0, true),
             (
                 "/usr/lib/python3/dist-packages/x/__pycache__/a.pyc",

@@ -286,6 +286,7 @@ fn undo_once(
         theirs,
         held,
         stays,
+        went,
     } = decided.inspect_err(|_| {
         state.images().forget_fresh();
         state.reserve_again();
@@ -302,6 +303,7 @@ fn undo_once(
                 theirs,
                 held,
                 stays,
+                went,
             },
             options,
             lock,

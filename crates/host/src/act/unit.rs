@@ -255,7 +255,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         return Ok(Vec::new());
     }
     let properties = "--property=Id,ActiveState,FragmentPath,SourcePath,TriggeredBy,\
-                      StateDirectory,CacheDirectory,ConfigurationDirectory,DynamicUser,LoadState,User";
+                      StateDirectory,CacheDirectory,LogsDirectory,ConfigurationDirectory,DynamicUser,LoadState,User";
     let shown = systemctl()?
         .args(["show", properties, "--"].into_iter().chain(names))
         .answer()?;
@@ -275,6 +275,7 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
         let directories = [
             ("StateDirectory", "/var/lib"),
             ("CacheDirectory", "/var/cache"),
+            ("LogsDirectory", "/var/log"),
             ("ConfigurationDirectory", "/etc"),
         ];
         // For one with a user of its own they lie below `private`, and links lead there.

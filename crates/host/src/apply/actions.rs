@@ -610,7 +610,11 @@ impl Work<'_> {
             image.undo = None;
         }
         self.header.images = record.header.images;
-        let Apart { outcome, left } = taken?;
+        let Apart {
+            outcome,
+            left,
+            went: _,
+        } = taken?;
         outcome.tell(id, self.sink);
         self.whys.extend(left);
         self.whys.extend(outcome.unseen);

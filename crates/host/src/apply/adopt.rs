@@ -11,7 +11,8 @@ use super::mine::Places;
 use super::work::Work;
 use crate::act::{LastLink, file, unit};
 use crate::image::Node;
-use crate::journal::{Batch, Imaged, Kept, Role};
+use crate::journal::{Batch, Imaged, Role};
+use crate::outside;
 use crate::services::Services;
 use crate::state::digest_of;
 use crate::take_back::is_peoples;
@@ -55,22 +56,17 @@ impl Work<'_> {
         self.places = Places::of(&self.images);
     }
 
-    /// Was there any?
+    /// Adds what it finds to the images. True where it found anything.
     fn find_adopted(&mut self, upgrades: &BTreeSet<ActionId>, whose: Adopted) -> bool {
-        let services = match whose {
-            Adopted::OfPackages => None,
-            Adopted::OfServices => {
-                let images = self.images.iter();
-                let theirs = images.filter(|image| !image.actions.is_disjoint(upgrades));
-                let theirs: Vec<&Imaged> = theirs.collect();
-                Some(Services::of(&self.context, &theirs))
-            }
-        };
+        let images = self.images.iter();
+        let theirs = images.filter(|image| !image.actions.is_disjoint(upgrades));
+        let services = Services::of(&self.context, &theirs.collect::<Vec<_>>());
         let is_theirs = |path: &HostPath| {
             !is_peoples(path)
-                && services
-                    .as_ref()
-                    .is_none_or(|services| services.is_its(path))
+                && match whose {
+                    Adopted::OfPackages => true,
+                    Adopted::OfServices => services.is_its(path),
+                }
         };
         let mut open: Vec<(HostPath, BTreeSet<ActionId>)> = self
             .images
@@ -86,7 +82,10 @@ impl Work<'_> {
             .map(|image| image.path.clone())
             .collect();
         let mut adopted = 0;
-        for (path, actions) in self.made_by_units(&known, upgrades) {
+        let mut made = self.made_by_units(&known, upgrades);
+        made.extend(self.logs_of(&services, &known, upgrades));
+        made.dedup_by(|one, other| one.0 == other.0);
+        for (path, actions) in made {
             adopted += 1;
             self.images.retain(|image| image.path != path);
             let mut image = Imaged::new(path.clone(), Role::Touched, Node::Absent);
@@ -130,6 +129,27 @@ impl Work<'_> {
         adopted > 0
     }
 
+    /// Logs, and directories of them, that services of the packages have begun.
+    fn logs_of(
+        &self,
+        services: &Services,
+        known: &BTreeSet<HostPath>,
+        upgrades: &BTreeSet<ActionId>,
+    ) -> Vec<(HostPath, BTreeSet<ActionId>)> {
+        let Some(since) = outside::since(&self.records).filter(|_| self.target.root.is_live())
+        else {
+            return Vec::new();
+        };
+        let logs = HostPath::literal("/var/log");
+        let names = self.target.root.list(&logs).ok().flatten();
+        let paths = names.unwrap_or_default().into_iter();
+        let paths = paths.filter_map(|name| logs.join(&name).ok());
+        let begun = paths.filter(|path| {
+            !known.contains(path) && file::is_made_since(path, since) && services.is_its(path)
+        });
+        begun.map(|path| (path, upgrades.clone())).collect()
+    }
+
     /// What systemd made for the units of new packages when it started them: directories of services,
     /// and the stamps of timers (systemd.timer(5), `Persistent=`).
     fn made_by_units(
@@ -148,11 +168,7 @@ impl Work<'_> {
             .collect();
         // What systemd does not tell now is told by the sweep of what changed outside the set.
         let units = unit::of_files(&files).unwrap_or_default();
-        let since = self.records.iter().find_map(|record| match &record.kept {
-            Kept::Upgrade { since, .. } => Some(*since),
-            _ => None,
-        });
-        let Some(since) = since else {
+        let Some(since) = outside::since(&self.records) else {
             return Vec::new();
         };
         let stamps = HostPath::literal("/var/lib/systemd/timers");

@@ -1,6 +1,7 @@
 //! How a change that can't stand ends, for whoever carried it out and for recovery.
 
 use jiff::Timestamp;
+use model::count::first_of;
 use model::{ChangeState, Plan};
 
 use super::Applied;
@@ -10,6 +11,9 @@ use crate::journal::{ActionRecord, Batch, Header, Imaged};
 use crate::outside;
 use crate::state::{ChangeRecord, State, StateError};
 use crate::undo::{Apart, take_back_apart};
+
+/// Of so many paths the name is kept.
+const MOST_NAMED: usize = 20;
 
 /// Takes back all that stands of a change, checks it, and records how it ended.
 #[expect(
@@ -47,8 +51,11 @@ pub(crate) fn finish_taking_back(
         images: images.to_vec(),
     };
     let all = plan.actions.iter().map(|action| action.id).collect();
-    let Apart { outcome, left } =
-        take_back_apart(context, state, &mut record, &all, at_once, sink)?;
+    let Apart {
+        outcome,
+        left,
+        went,
+    } = take_back_apart(context, state, &mut record, &all, at_once, sink)?;
     records.clone_from_slice(&record.actions);
     header.images = record.header.images;
     outcome.tell(id, sink);
@@ -60,6 +67,13 @@ pub(crate) fn finish_taking_back(
     }
     let seen = left.is_empty() && outcome.proof(&header.change.outside).is_some();
     why.extend(left);
+    if !went.is_empty() {
+        let names: Vec<String> = went.iter().map(ToString::to_string).collect();
+        why.push(format!(
+            "went with its packages, written since by their services: {}",
+            first_of(&names, MOST_NAMED)
+        ));
+    }
     header.change.state = match verified {
         true => ChangeState::RolledBack,
         false => ChangeState::NeedsHuman,

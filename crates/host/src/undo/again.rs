@@ -43,6 +43,7 @@ pub(super) fn undo(
         theirs,
         stays,
         held: _,
+        went: _,
     } = decided;
     prepare(context, &mut record).inspect_err(|_| {
         state.images().forget_fresh();

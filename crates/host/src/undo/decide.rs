@@ -14,6 +14,7 @@ mod people;
 use super::accounts::Stay;
 use super::path::{
     Stop, Verdict, decide_path, decide_upgraded, difference, directory_time, invert_attributes,
+    without_our_lines,
 };
 use super::upgraded::{self, Packages};
 use super::{Choice, Obstacle, UndoError, standing};
@@ -64,6 +65,8 @@ pub(super) struct Decided {
     pub(super) held: BTreeSet<HostPath>,
     /// Packages and accounts that stay, and why.
     pub(super) stays: Vec<String>,
+    /// Written since by services of packages that go by themselves, and gone with them.
+    pub(super) went: Vec<HostPath>,
 }
 
 /// Decides for every path what it becomes, and notes it in the record.
@@ -353,7 +356,15 @@ impl Deciding<'_> {
                 }
                 // By entry, when it is known whose each is.
                 false if people::is_by_entry(image, &after, &current) => Ok(Verdict::Leave),
-                false => decide_path(self.context.images, image, &after, &current),
+                false => {
+                    decide_path(self.context.images, image, &after, &current).or_else(|stop| {
+                        match self.choice.by_itself {
+                            true => without_our_lines(self.context.images, image, &after, &current)
+                                .unwrap_or(Err(stop)),
+                            false => Err(stop),
+                        }
+                    })
+                }
                 true => self.look_at_packaged(image, &after, &current, &made),
             };
             let elsewhere = mounted
@@ -701,6 +712,20 @@ impl Deciding<'_> {
             if matches!(verdict, Verdict::Blocked(_)) && self.goes_with_services(image) {
                 verdict = Verdict::Exact;
             }
+            if matches!(verdict, Verdict::Blocked(_))
+                && image.before == Node::Absent
+                && self.is_of_logs(&image.path)
+                && !self.choice.by_itself
+            {
+                // Nobody is held up for the sake of a log, and nobody loses it unasked.
+                verdict = match image.all {
+                    true => Verdict::Exact,
+                    false => {
+                        self.logs.insert(image.path.clone());
+                        Verdict::Leave
+                    }
+                };
+            }
             if let Verdict::Blocked(obstacle) = verdict {
                 let is_half = self
                     .packages
@@ -749,9 +774,11 @@ impl Deciding<'_> {
                         difference: None,
                     }),
                     None if holds.contains(&image.path) || holds_of_others => {
+                        self.decided.theirs.extend(self.unknown_in(&image.path)?);
                         verdict = Verdict::Leave;
                     }
-                    None => {}
+                    None if is_peoples(&image.path) || is_made_again(&image.path) => {}
+                    None => self.decided.went.extend(self.unknown_in(&image.path)?),
                 }
             }
             let is_there = !matches!(way.current, Node::Absent);
@@ -790,21 +817,31 @@ impl Deciding<'_> {
                 difference: None,
             });
         }
-        let (goes, unit_files) = self.what_goes(record);
+        let (goes, gone) = self.what_goes(record);
         let images = record.images.iter();
         let whole: Vec<&HostPath> = images
             .filter(|image| image.all)
             .map(|image| &image.path)
             .collect();
-        // Where a change goes by itself, what is left of its accounts is what its services wrote.
-        let is_services = |path: &HostPath| self.choice.by_itself && !is_peoples(path);
+        // Where a change goes by itself, what lies in a directory that goes is what its services wrote.
+        let is_services = |path: &HostPath| {
+            let mut above = path.parent();
+            let mut tops = std::iter::from_fn(|| {
+                let top = above.take()?;
+                above = top.parent();
+                Some(top)
+            });
+            self.choice.by_itself
+                && (tops.any(|top| gone.contains(&top))
+                    || path.is_within(&HostPath::literal("/var/cache")))
+        };
         let is_in_whole =
             |path: &HostPath| is_services(path) || whole.iter().any(|top| path.is_within(top));
         let stay = packages.accounts(
             self.context,
             &record.images,
             &|path: &HostPath| goes.contains(path) || of_the_moment(path) || is_in_whole(path),
-            &unit_files,
+            &gone,
         )?;
         self.decided.stays.extend(packages.told());
         let mut stay = stay;
@@ -952,7 +989,7 @@ impl Deciding<'_> {
         Ok(())
     }
 
-    /// The paths that go, and the unit files among them.
+    /// The paths that go or go back, and those of them of which nothing is left.
     fn what_goes(&self, record: &ChangeRecord) -> (BTreeSet<HostPath>, BTreeSet<HostPath>) {
         let mut goes = BTreeSet::new();
         for image in &record.images {
@@ -970,13 +1007,13 @@ impl Deciding<'_> {
                 goes.insert(image.path.clone());
             }
         }
-        let unit_files = record
+        let gone = record
             .images
             .iter()
             .filter(|image| image.before == Node::Absent && goes.contains(&image.path))
             .map(|image| image.path.clone())
             .collect();
-        (goes, unit_files)
+        (goes, gone)
     }
 
     fn entries_become(
@@ -1107,6 +1144,11 @@ fn of_the_moment(path: &HostPath) -> bool {
     ["/run", "/dev"]
         .iter()
         .any(|top| path.is_within(&HostPath::literal(top)))
+}
+
+/// Is it made again by whoever needs it?
+fn is_made_again(path: &HostPath) -> bool {
+    of_the_moment(path) || path.is_within(&HostPath::literal("/var/cache"))
 }
 
 /// What lies in a directory; nothing where it is not there.

@@ -24,6 +24,8 @@ pub(crate) struct Apart {
     pub(crate) outcome: Outcome,
     /// What is not as it was before the change, since it is others', and what may have been.
     pub(crate) left: Vec<String>,
+    /// What services of its packages wrote since, and that went with them.
+    pub(crate) went: Vec<HostPath>,
 }
 
 /// Takes these actions back, but for what others made meanwhile, where packages or accounts are among
@@ -63,6 +65,7 @@ fn apart(
         return Ok(Apart {
             outcome: whole(context, state, record, chosen, sink),
             left: Vec::new(),
+            went: Vec::new(),
         });
     }
     let mut left = Vec::new();
@@ -102,6 +105,7 @@ fn apart(
             return Ok(Apart {
                 outcome: whole(context, state, record, chosen, sink),
                 left: vec![why],
+                went: Vec::new(),
             });
         }
     };
@@ -110,6 +114,7 @@ fn apart(
         theirs,
         stays,
         held: _,
+        went,
     } = decided;
     for image in &mut record.images {
         // A script that was left at work may write it yet: it is put back when its turn comes.
@@ -151,8 +156,17 @@ fn apart(
     for why in &left {
         sink(Event::NotAsBefore { why: why.clone() });
     }
+    if !went.is_empty() {
+        sink(Event::WentAlong {
+            paths: went.clone(),
+        });
+    }
     let outcome = put_as_decided(context, state, record, &chosen, sink);
-    Ok(Apart { outcome, left })
+    Ok(Apart {
+        outcome,
+        left,
+        went,
+    })
 }
 
 /// Of so many places it is said why they are in the way.

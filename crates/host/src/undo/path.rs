@@ -137,6 +137,47 @@ pub(super) fn decide_path(
     becomes(images, &image.path, current, &content, attributes).map_err(Stop::Failed)
 }
 
+/// A file that the change made, to which others have added lines, without those of the change: where
+/// each line gives somebody a right, none that it gave stays because of another. None where it is no
+/// such file, or they can't be told apart.
+pub(super) fn without_our_lines(
+    images: &Images,
+    image: &Imaged,
+    after: &Node,
+    current: &Node,
+) -> Option<Result<Verdict, Stop>> {
+    if image.before != Node::Absent || !gives_rights_by_line(&image.path) {
+        return None;
+    }
+    let (Node::File { .. }, Node::File { attributes, .. }) = (after, current) else {
+        return None;
+    };
+    let read = |node: &Node| images.read(&node.content()?, MERGE_LIMIT_BYTES).ok();
+    let (base, theirs) = (read(after)?, read(current)?);
+    let content = merge(&base, b"", &theirs).ok()?;
+    let becomes = becomes(images, &image.path, current, &content, attributes.clone());
+    Some(becomes.map_err(Stop::Failed))
+}
+
+/// Rules of sudo, keys that sign in, tables of cron.
+fn gives_rights_by_line(path: &HostPath) -> bool {
+    let tops = [
+        "/etc/sudoers",
+        "/etc/sudoers.d",
+        "/etc/cron.d",
+        "/etc/crontab",
+        "/var/spool/cron",
+    ];
+    let is_of_keys = || {
+        let above = path.parent();
+        let is_in_ssh = above.is_some_and(|above| above.file_name() == b".ssh");
+        is_in_ssh && path.file_name().starts_with(b"authorized_keys")
+    };
+    tops.iter()
+        .any(|top| path.is_within(&HostPath::literal(top)))
+        || is_of_keys()
+}
+
 /// What becomes of a file whose content is part ours and part others'. New content has a new time: a
 /// program that keeps what it read once (apt, of dpkg's status) looks at time and size, and the size
 /// may be what it was.

@@ -229,6 +229,14 @@ impl<'a> Lines<'a> {
                 self.not_as_before = true;
                 self.failed("may not be as before", why)
             }
+            Event::WentAlong { paths } => {
+                let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let text = format!(
+                    "went with its packages, written since by their services: {}",
+                    first_of(&names, MOST_WENT)
+                );
+                self.end(Role::Dim, &text)
+            }
             Event::Committed { id, no_way_back } => {
                 let without = match self.taken_back {
                     true => ", without what was taken back",
@@ -422,6 +430,9 @@ impl<'a> Lines<'a> {
         self.out.flush()
     }
 }
+
+/// Of what went along so many paths are named; the history names more.
+const MOST_WENT: usize = 8;
 
 /// Is it of what packages bring by the hundred, and nobody but their maintainers writes? Their
 /// configuration, data and units of one's own lie elsewhere.

@@ -43,13 +43,19 @@ const BY_HAND: &str = "echo k > /etc/web/key; mkdir -p /etc/web/ssl; echo k > /e
     echo x > /usr/share/web/theirs/x; echo dump > /var/lib/web/dump; \
     echo mine > /usr/share/web/x; mkdir /var/lib/web/uploads; echo up > /var/lib/web/uploads/a; \
     chown -R www-data: /var/lib/web/uploads; echo notes > /var/log/web/incident.txt; \
-    echo film > /run/film; chown 1000:1000 /run/film; mv /run/film /var/lib/web/film";
+    echo film > /run/film; chown 1000:1000 /run/film; mv /run/film /var/lib/web/film; \
+    echo notes > /var/log/web/incident.log; echo c > /var/log/web/catalogue.csv; \
+    echo r > /var/log/web/report; chown www-data: /var/log/web/report";
 /// And it is there.
 const STAYS: &str = "cd /; test -s etc/web/key -a -s etc/web/ssl/k -a -s etc/web/sites/moved.conf \
     -a -s var/www/html/shop/data -a -s usr/share/web/theirs/x -a -s var/lib/web/dump && \
     grep -q mine etc/web/web.conf && grep -q mine usr/share/web/x && \
-    test -s var/lib/web/uploads/a -a -s var/log/web/incident.txt -a -s var/lib/web/film";
-const NAMED: [&str; 9] = [
+    test -s var/lib/web/uploads/a -a -s var/log/web/incident.txt -a -s var/lib/web/film && \
+    test -s var/log/web/incident.log -a -s var/log/web/catalogue.csv -a -s var/log/web/report";
+const NAMED: [&str; 12] = [
+    "/var/log/web/incident.log",
+    "/var/log/web/catalogue.csv",
+    "/var/log/web/report",
     "/usr/share/web/x",
     "/var/lib/web/uploads",
     "/var/log/web/incident.txt",
@@ -144,6 +150,82 @@ fn alone_a_change_that_waited_goes_exactly() {
     host.shell("touch /run/late");
     host.steadfast(&apply).expect(4, &["and as before"]);
     crate::lab_patch::expect_same(&host, &before);
+}
+
+/// What was written as the service's account goes with it, and is named; a table of cron of that account,
+/// which nobody but the account tells from a stranger's, stays with it.
+#[test]
+fn what_was_written_as_the_services_account_is_named() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    make(&host, "web");
+    host.role("web", WAITS);
+    let apply = ["apply", "--role", "web", "--yes", "--detach"];
+    host.steadfast(&apply).expect(0, &[]);
+    let as_service = "echo import > /var/lib/web/import.sh; chown _web: /var/lib/web/import.sh";
+    host.shell(as_service);
+    host.steadfast(&["undo", "--yes"]).expect(
+        0,
+        &[
+            "went with its packages",
+            "/var/lib/web/import.sh",
+            "and as before",
+        ],
+    );
+    host.steadfast(&["show", "last"])
+        .expect(0, &["/var/lib/web/import.sh"]);
+    host.shell("! test -e /var/lib/web && ! getent passwd _web");
+
+    host.steadfast(&apply).expect(0, &[]);
+    host.shell(
+        "mkdir -p /var/spool/cron/crontabs; echo '* * * * * true' > /var/spool/cron/crontabs/_web; \
+         chown _web: /var/spool/cron/crontabs/_web",
+    );
+    let said = host
+        .steadfast(&["undo", "--yes"])
+        .expect(1, &["account _web: `/var/spool/cron/crontabs/_web` is its"]);
+    assert!(!format!("{said}").contains("as it was before"), "{said}");
+    host.shell("getent passwd _web");
+}
+
+/// A rule of sudo and a key that the change gave go with it, also where others have added lines.
+#[test]
+fn no_right_stays_for_the_sake_of_anothers_line() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKyEblIvgf1qDUNXk7HnWbFzh3r6mXhv0oKVvIqJ8u9X";
+    let role = format!(
+        "  - user: {{name: ida, group: sudo}}\n  \
+         - file: {{path: /etc/sudoers.d/ida, mode: \"0440\", content: \"ida ALL=(ALL) NOPASSWD: ALL\\n\"}}\n  \
+         - authorized_key: {{user: root, key: \"{KEY} ida\"}}\n  \
+         - sshd: {{option: MaxAuthTries, value: 3}}\n"
+    );
+    host.role("ida", &role);
+    host.steadfast(&["apply", "--role", "ida", "--yes", "--detach"])
+        .expect(0, &[]);
+    host.shell(&format!(
+        "echo '# by carl' >> /etc/sudoers.d/ida; echo '{KEY} carl' | sed 's/KyEb/KyEc/' >> /root/.ssh/authorized_keys; \
+         touch /var/tmp/i; chown ida /var/tmp/i"
+    ));
+    let said = host.steadfast(&["undo", "--yes"]).expect(
+        1,
+        &[
+            "/etc/sudoers.d/ida",
+            "/root/.ssh/authorized_keys",
+            "account ida",
+        ],
+    );
+    assert!(!format!("{said}").contains("as it was before"), "{said}");
+    host.shell(
+        "! sudo -n -l -U ida | grep -q NOPASSWD; test \"$(cat /etc/sudoers.d/ida)\" = '# by carl'",
+    );
+    assert_eq!(
+        host.shell("cut -d' ' -f3 /root/.ssh/authorized_keys; id -nG ida"),
+        "carl\nnogroup\n"
+    );
 }
 
 #[test]
