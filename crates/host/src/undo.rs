@@ -91,6 +91,8 @@ pub struct Left {
     pub running: Vec<String>,
     /// Looked at, and not as they were before the change: what others wrote stays in them.
     pub differing: Vec<HostPath>,
+    /// Changed between that look and the confirmation of the undo.
+    pub changed: Vec<String>,
     /// Packages that others need by now and accounts of which something is left: with the reason.
     pub stays: Vec<String>,
     /// Changed while the change was at work, by it or by others, and none of what it was to write.
@@ -355,7 +357,7 @@ fn undo_once(
             let left = Left {
                 theirs,
                 stays,
-                ..left
+                ..*left
             };
             Ok(Once::Ended(Undone::Done {
                 id,
@@ -544,7 +546,7 @@ pub(crate) fn standing(record: &ChangeRecord) -> BTreeSet<ActionId> {
 pub(crate) enum Finished {
     Undone {
         proof: Option<AsBefore>,
-        left: Left,
+        left: Box<Left>,
     },
     Stuck(Vec<String>),
     /// The change is what it was before the undo, since that had not seen this.
@@ -615,7 +617,7 @@ pub(crate) fn finish(
             proof: outcome
                 .proof(&left.outside)
                 .filter(|_| left.standing.is_empty()),
-            left,
+            left: Box::new(left),
         },
         false => Finished::Stuck(outcome.stuck),
     })

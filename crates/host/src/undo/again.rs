@@ -195,15 +195,13 @@ fn tell_differences(
     let is_so = found.is_empty();
     for Difference { what, how } in found {
         let path = what.starts_with('/').then(|| what.parse::<HostPath>().ok());
-        match path.flatten() {
-            Some(path) => {
-                let known = merged.iter().chain(&left.differing).chain(&left.theirs);
-                let is_known = known.chain(&left.anew).any(|known| path.is_within(known));
-                if !is_known {
-                    left.differing.push(path);
-                }
-            }
-            None => left.unseen.push(format!("{what}: {how}")),
+        let known = merged.iter().chain(&left.differing);
+        let mut known = known.chain(&left.theirs).chain(&left.anew);
+        if !path
+            .flatten()
+            .is_some_and(|path| known.any(|known| path.is_within(known)))
+        {
+            left.changed.push(format!("{what}: {how}"));
         }
     }
     is_so

@@ -479,9 +479,19 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
                 &left.unseen,
             );
             say_left("still at work", &left.running);
-            let others = otherwise(left, merged);
+            let others: Vec<HostPath> = left
+                .differing
+                .iter()
+                .filter(|path| !merged.contains(path))
+                .filter(|path| !left.theirs.iter().any(|theirs| path.is_within(theirs)))
+                .cloned()
+                .collect();
             say_left("not as they were before the change", &paths(&others));
-            ended_as(left, merged, named)
+            say_left(
+                "not as before any more when it was confirmed",
+                &left.changed,
+            );
+            ended_as(left, named)
         }
         Undone::AwaitingConfirmation(id, deadline) => {
             crate::say(format_args!(
@@ -505,25 +515,13 @@ fn conclude(undone: &Undone, named: bool) -> Exit {
     }
 }
 
-/// Not as they were before the change, and not told of otherwise.
-fn otherwise(left: &Left, merged: &[HostPath]) -> Vec<HostPath> {
-    let differing = left.differing.iter();
-    differing
-        .filter(|path| !merged.contains(path))
-        .filter(|path| !left.theirs.iter().any(|theirs| path.is_within(theirs)))
-        .cloned()
-        .collect()
-}
-
 /// What was left as it was asked for by its name (`--only`, `--except`) is as wanted; what others made
 /// it stay, nobody knew before.
-pub fn ended_as(left: &Left, merged: &[HostPath], named: bool) -> Exit {
+pub fn ended_as(left: &Left, named: bool) -> Exit {
     let standing = !left.standing.is_empty() && !named;
-    // What stands is not as before, and was not to be.
-    let differs = left.standing.is_empty() && !otherwise(left, merged).is_empty();
     // What changed outside of its write set is named, and was never to be taken back.
     let stays = standing
-        || differs
+        || !left.changed.is_empty()
         || !left.theirs.is_empty()
         || !left.stays.is_empty()
         || !left.running.is_empty();
@@ -760,9 +758,9 @@ mod tests {
                 Exit::Unchecked,
             ),
             (
-                "otherwise",
+                "changed before it was confirmed",
                 Left {
-                    differing: path(),
+                    changed: place(),
                     ..Left::default()
                 },
                 false,
@@ -778,7 +776,7 @@ mod tests {
                 Exit::Findings,
             ),
         ] {
-            assert_eq!(ended_as(&left, &[], named), exit, "{what}");
+            assert_eq!(ended_as(&left, named), exit, "{what}");
         }
     }
 }
