@@ -603,6 +603,36 @@ fn a_rule_that_reaches_anything_without_saying_all() {
         ("^/opt/app/[a-z]+$", None),
         ("sudoedit /etc/motd", None),
         ("!/bin/sh", None),
+        // In one step, as the usual lists have it.
+        (
+            "/lib64/ld-linux-x86-64.so.2 /usr/bin/bash",
+            Some("/usr/bin/bash"),
+        ),
+        (
+            "/lib64/ld-linux-x86-64.so.2",
+            Some("/lib64/ld-linux-x86-64.so.2"),
+        ),
+        ("/usr/bin/prlimit", Some("/usr/bin/prlimit")),
+        ("/usr/bin/prlimit --nofile=9 /opt/job", None),
+        ("/usr/sbin/modprobe", Some("/usr/sbin/modprobe")),
+        ("/usr/sbin/modprobe wireguard", None),
+        ("/usr/bin/sort", Some("/usr/bin/sort")),
+        ("/usr/bin/gpasswd *", Some("/usr/bin/gpasswd")),
+        ("/usr/bin/journalctl", Some("/usr/bin/journalctl")),
+        ("/usr/bin/wg-quick up *", Some("/usr/bin/wg-quick")),
+        ("/usr/sbin/sshd -f *", Some("/usr/sbin/sshd")),
+        ("/usr/bin/python3.13", Some("/usr/bin/python3.13")),
+        ("/usr/bin/php8.4 *", Some("/usr/bin/php8.4")),
+        ("/usr/bin/perl5.36.0", Some("/usr/bin/perl5.36.0")),
+        ("/usr/bin/python3.13 /opt/job", None),
+        ("CHROOT=* /opt/job", Some("CHROOT=*")),
+        ("/usr/bin/cat /var/log/app.log", None),
+        // No argument is allowed.
+        ("/usr/bin/find \"\"", None),
+        ("/usr/bin/apt-get ^$", None),
+        ("/bin/sh \"\"", Some("/bin/sh")),
+        ("/usr/bin/python3 \"\"", Some("/usr/bin/python3")),
+        ("/usr/bin/passwd \"\"", Some("/usr/bin/passwd")),
     ] {
         let line = format!("li ALL=(ALL) NOPASSWD: {command}\n");
         let (said, _) = fix(NO_PASSWORDLESS, &debian(&[("x", &line)]));

@@ -392,6 +392,7 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Member, String> {
             cursor.take(',');
             continue;
         }
+        let from = cursor.at;
         // A regular expression ends at its `$`, and needs no escapes within.
         let name = if rest.starts_with('^') {
             let end = rest
@@ -410,9 +411,15 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Member, String> {
         } else {
             cursor.text(&[',', ':'])?
         };
-        let name = name.trim_end().to_owned();
+        let mut name = name.trim_end().to_owned();
         if name.is_empty() {
             return Err("a command is missing".to_owned());
+        }
+        // Two quotes of their own allow no argument, and are kept.
+        let written = cursor.line.text[from..cursor.at].trim_end();
+        let before = written.strip_suffix("\"\"");
+        if before.is_some_and(|before| before.ends_with([' ', '\t'])) {
+            name.push_str(" \"\"");
         }
         return Ok(Member { negated, name });
     }

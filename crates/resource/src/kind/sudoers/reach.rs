@@ -25,7 +25,10 @@ pub enum Reach {
 /// show a file.
 const OPEN: &[&str] = &[
     "adduser",
+    "ansible",
+    "ansible-console",
     "ansible-playbook",
+    "apache2",
     "apt",
     "apt-get",
     "aptitude",
@@ -34,14 +37,19 @@ const OPEN: &[&str] = &[
     "at",
     "awk",
     "bash",
+    "batch",
+    "borg",
     "bpftrace",
+    "buildah",
     "bundle",
     "busctl",
     "busybox",
+    "bwrap",
     "byobu",
     "capsh",
     "cargo",
     "certbot",
+    "chef-client",
     "chmod",
     "choom",
     "chown",
@@ -61,16 +69,21 @@ const OPEN: &[&str] = &[
     "dash",
     "dd",
     "debugfs",
+    "dhclient",
     "dmesg",
     "dmsetup",
     "docker",
     "docker-compose",
     "dpkg",
+    "dpkg-reconfigure",
     "ed",
     "emacs",
     "env",
+    "etckeeper",
     "ex",
+    "exim4",
     "expect",
+    "faketime",
     "find",
     "fish",
     "flock",
@@ -82,6 +95,8 @@ const OPEN: &[&str] = &[
     "gem",
     "git",
     "gnuplot",
+    "gpasswd",
+    "ifup",
     "insmod",
     "install",
     "ionice",
@@ -89,10 +104,12 @@ const OPEN: &[&str] = &[
     "iptables",
     "irb",
     "java",
+    "journalctl",
     "jrunscript",
     "julia",
     "kexec",
     "ksh",
+    "kubectl",
     "ldconfig",
     "less",
     "lftp",
@@ -107,6 +124,8 @@ const OPEN: &[&str] = &[
     "make",
     "man",
     "mawk",
+    "mc",
+    "modprobe",
     "more",
     "mount",
     "msgfilter",
@@ -124,9 +143,12 @@ const OPEN: &[&str] = &[
     "nohup",
     "npm",
     "nsenter",
+    "numactl",
     "openssl",
     "openvpn",
+    "parallel",
     "passwd",
+    "patch",
     "perf",
     "perl",
     "php",
@@ -136,18 +158,24 @@ const OPEN: &[&str] = &[
     "pkexec",
     "podman",
     "posh",
+    "prlimit",
     "puppet",
     "python",
     "python3",
     "rake",
+    "ranger",
     "rbash",
+    "rclone",
     "restic",
     "rlwrap",
     "rpm",
     "rsync",
+    "rsyslogd",
     "ruby",
     "run-parts",
+    "runc",
     "runuser",
+    "salt-call",
     "scp",
     "screen",
     "script",
@@ -162,16 +190,19 @@ const OPEN: &[&str] = &[
     "shuf",
     "snap",
     "socat",
+    "sort",
     "split",
     "sqlite3",
     "ssh",
     "ssh-keygen",
+    "sshd",
     "sshpass",
     "start-stop-daemon",
     "stdbuf",
     "strace",
     "su",
     "sudo",
+    "sysctl",
     "systemd-cat",
     "systemd-nspawn",
     "systemd-run",
@@ -196,10 +227,13 @@ const OPEN: &[&str] = &[
     "vi",
     "vigr",
     "vim",
+    "vimdiff",
     "vipw",
     "virsh",
     "visudo",
+    "w3m",
     "watch",
+    "wg-quick",
     "wget",
     "xargs",
     "xdotool",
@@ -210,6 +244,14 @@ const OPEN: &[&str] = &[
 /// Shells, which are open with no argument at all too, or after `-c`.
 const SHELLS: [&str; 11] = [
     "ash", "bash", "csh", "dash", "fish", "ksh", "rbash", "sh", "su", "sudo", "zsh",
+];
+
+/// Those that are open with no argument at all: they ask for commands, start a shell, or change what
+/// makes root.
+const ALONE: &[&str] = &[
+    "aptitude", "byobu", "expect", "ftp", "irb", "julia", "lftp", "lua", "mc", "mutt", "node",
+    "passwd", "perl", "php", "posh", "python", "python3", "ranger", "ruby", "setarch", "sqlite3",
+    "tclsh", "telnet", "unshare", "vigr", "vimdiff", "vipw", "visudo",
 ];
 
 /// Editors and pagers, which start a shell whatever file they show.
@@ -242,13 +284,14 @@ const INTERACTIVE: [&str; 24] = [
 
 /// Programs that start what their arguments name, with a path of its own after these words that
 /// begin with a slash.
-const STARTERS: [(&str, usize); 26] = [
+const STARTERS: [(&str, usize); 29] = [
     ("choom", 0),
     ("chronic", 0),
     ("chroot", 1),
     ("chrt", 0),
     ("cpulimit", 0),
     ("env", 0),
+    ("faketime", 0),
     ("flock", 1),
     ("ionice", 0),
     ("linux32", 0),
@@ -258,6 +301,8 @@ const STARTERS: [(&str, usize); 26] = [
     ("nice", 0),
     ("nohup", 0),
     ("nsenter", 0),
+    ("numactl", 0),
+    ("prlimit", 0),
     ("setarch", 0),
     ("setpriv", 0),
     ("setsid", 0),
@@ -391,17 +436,28 @@ pub fn reach(member: &Member) -> Reach {
     if program == "sudoedit" {
         return edits(arguments);
     }
-    let is_any = matches!(arguments, "" | "*" | "^.*$" | "^$");
+    // sudoers(5): `""` allows no argument, and so does an expression that matches nothing.
+    let has_none = matches!(arguments, "\"\"" | "^$");
+    let is_any = matches!(arguments, "" | "*" | "^.*$");
     let confines_nothing = is_any || is_free(arguments);
     let matcher = match Matcher::of(program) {
         Ok(matcher) => matcher,
         Err(why) => return Reach::Untold(why),
     };
+    // The loader starts what it is told (ld.so(8)).
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if name.starts_with("ld-linux") || matches!(name, "ld.so" | "ld64.so") {
+        return match (confines_nothing, has_none) {
+            (true, _) => Reach::Through(program.to_owned()),
+            (_, true) => Reach::Limited,
+            _ => started(arguments, 0),
+        };
+    }
     let path_of = |name: &str| {
         let paths = DIRECTORIES.map(|directory| format!("{directory}{name}"));
         paths.into_iter().find(|path| matcher.matches(path))
     };
-    if !is_any {
+    if !is_any && !has_none {
         let is_named = |name: &str| path_of(name).is_some_and(|path| path == program);
         for (name, skipped) in STARTERS {
             if is_named(name) {
@@ -460,8 +516,9 @@ pub fn reach(member: &Member) -> Reach {
     let names = names.chain(
         SHELLS
             .iter()
-            .filter(|_| confines_nothing || arguments.starts_with("-c ^")),
+            .filter(|_| confines_nothing || has_none || arguments.starts_with("-c ^")),
     );
+    let names = names.chain(ALONE.iter().filter(|_| has_none));
     let names = names.chain(INTERACTIVE.iter());
     let of_version = without_version(program);
     for name in names {
