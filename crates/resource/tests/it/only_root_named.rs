@@ -628,3 +628,55 @@ fn what_names_other_files_and_can_not_be_read_is_no_pass() {
         assert!(said.starts_with("unknown"), "{reader}: {said}");
     }
 }
+
+/// What rsyslog runs and loads, and what root's units read and search.
+#[test]
+fn what_rsyslog_and_units_run_counts() {
+    let rsyslog = "only_root: {read_by: rsyslog}";
+    for (line, file) in [
+        ("*.* ^/opt/x", "/opt/x"),
+        ("*.* ^/opt/x;Template", "/opt/x"),
+        (
+            "module(load=\"omprog\")\n*.* action(type=\"omprog\" binary=\"/opt/x -a\")",
+            "/opt/x",
+        ),
+        ("module(load=\"/opt/x.so\")", "/opt/x.so"),
+        ("$ModLoad /opt/x.so", "/opt/x.so"),
+        ("$ModDir /opt/b", "/opt/b"),
+        ("$outchannel oc,/var/log/oc,100,/opt/x", "/opt/x"),
+        ("if 1 then { include(file=\"/opt/conf\") }", "/opt/conf"),
+    ] {
+        let host = Host::new()
+            .file("/etc/rsyslog.conf", &format!("{line}\n"))
+            .file_as(file, "", 0o644, "bob", "bob");
+        let said = words(&judge(rsyslog, &host));
+        assert!(said.contains(&format!("@ {file}")), "{line}: {said}");
+    }
+    let units = "only_root: {read_by: unit_commands}";
+    for (lines, file) in [
+        ("ExecSearchPath=/opt/b\nExecStart=zz", "/opt/b/zz"),
+        (
+            "Environment=A=b \"LD_PRELOAD=/opt/x.so\"\nExecStart=/usr/bin/zz",
+            "/opt/x.so",
+        ),
+        ("StandardInput=file:/opt/x\nExecStart=/bin/sh", "/opt/x"),
+        ("RootDirectory=/opt/b\nExecStart=/usr/bin/zz", "/opt/b"),
+        (
+            "BindPaths=/opt/x:/usr/bin/zz\nExecStart=/usr/bin/zz",
+            "/opt/x",
+        ),
+    ] {
+        let with = |user: &str| {
+            Host::new()
+                .file(
+                    "/etc/systemd/system/z.service",
+                    &format!("[Service]\n{user}{lines}\n"),
+                )
+                .file_as(file, "", 0o755, "bob", "bob")
+        };
+        let said = words(&judge(units, &with("")));
+        assert!(said.contains(&format!("@ {file}")), "{lines}: {said}");
+        let said = words(&judge(units, &with("User=bob\n")));
+        assert!(!said.starts_with("drift"), "{lines}: {said}");
+    }
+}

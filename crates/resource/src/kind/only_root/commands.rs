@@ -8,7 +8,7 @@ use model::{Blob, HostPath, Probe};
 
 use super::Place;
 use super::command_line::{absolute, is_assignment, programs, programs_in, programs_of};
-use super::mentioned::paths_in;
+use super::mentioned::{by_assignment, paths_in};
 use super::readers::Places;
 use crate::kind::files_where::glob_matches;
 use crate::kind::sudoers::{self, AliasKind, SettingValue, without_sets};
@@ -710,6 +710,8 @@ impl Places {
         let mut user = String::new();
         let mut only_start = false;
         let mut directory = None;
+        let mut exec_search: Vec<String> = Vec::new();
+        let mut read: BTreeSet<(HostPath, bool)> = BTreeSet::new();
         for path in files.main.into_iter().chain(files.drop_ins.into_values()) {
             let Some(text) = self.text(&path, seen) else {
                 continue;
@@ -728,6 +730,19 @@ impl Places {
                         let path = one.value.strip_prefix('-').unwrap_or(&one.value);
                         directory = absolute(path, None).filter(has_no_percent);
                     }
+                    "ExecSearchPath" if one.value.is_empty() => exec_search.clear(),
+                    "ExecSearchPath" => {
+                        exec_search.extend(one.value.split(':').map(str::to_owned));
+                    }
+                    "Environment" => {
+                        let words = started::split(&one.value).unwrap_or_default();
+                        read.extend(words.iter().flat_map(|word| by_assignment(word)));
+                    }
+                    "RootDirectory" => read.extend(paths_in([&one.value])),
+                    "StandardInput" if one.value.starts_with("file:") => {
+                        read.extend(paths_in([&one.value["file:".len()..].to_owned()]));
+                    }
+                    "BindPaths" | "BindReadOnlyPaths" => read.extend(of_binds(&one.value)),
                     "PermissionsStartOnly" => only_start = is_true(&one.value),
                     key if KEYS.contains(&key) => match one.value.is_empty() {
                         true => commands.retain(|(known, _)| known != key),
@@ -740,6 +755,9 @@ impl Places {
         let is_root = matches!(user.as_str(), "" | "root" | "0");
         let is_any_root =
             is_root || only_start || commands.iter().any(|(_, command)| privileged(command));
+        if is_any_root && !commands.is_empty() {
+            self.add(read.into_iter().filter(has_no_specifier).collect());
+        }
         for (key, command) in commands {
             // Whoever writes to it chooses the libraries that are loaded (systemd.exec(5)).
             if key == "EnvironmentFile" {
@@ -766,7 +784,7 @@ impl Places {
                     }
                     None => programs(bare),
                 };
-                let named = named.into_iter().chain(searched(bare));
+                let named = named.into_iter().chain(searched(bare, &exec_search));
                 self.add(named.filter(has_no_specifier).collect());
             }
         }
@@ -789,18 +807,41 @@ fn privileged(command: &str) -> bool {
 /// `systemd-path search-binaries-default`).
 const SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
-/// The places of a program that is named without a path.
-fn searched(text: &str) -> Vec<(HostPath, bool)> {
+/// The places of a program that is named without a path, where `ExecSearchPath=` says so in other
+/// directories.
+fn searched(text: &str, instead: &[String]) -> Vec<(HostPath, bool)> {
     let name = text.split_whitespace().next().unwrap_or_default();
     if name.is_empty() || name.contains(['/', '$']) {
         return Vec::new();
     }
-    let directories = SEARCHED.map(HostPath::literal).into_iter();
-    let places = directories.flat_map(|directory| {
+    let directories: Vec<HostPath> = match instead {
+        [] => SEARCHED.map(HostPath::literal).to_vec(),
+        _ => instead
+            .iter()
+            .filter_map(|one| absolute(one, None))
+            .collect(),
+    };
+    let places = directories.into_iter().flat_map(|directory| {
         let path = directory.join(name.as_bytes());
         [Some(directory), path.ok()].into_iter().flatten()
     });
     places.map(|path| (path, false)).collect()
+}
+
+/// What is put in the place of programs or settings (systemd.exec(5), `SOURCE:DESTINATION`); data
+/// may be anybody's.
+fn of_binds(value: &str) -> BTreeSet<(HostPath, bool)> {
+    const MEANT: [&str; 6] = ["/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
+    let words = value.split_whitespace();
+    let sources = words.filter_map(|word| {
+        let (source, rest) = word.trim_start_matches(['-', '+']).split_once(':')?;
+        let to = absolute(rest.split(':').next()?, None)?;
+        let is_meant = MEANT
+            .iter()
+            .any(|top| to.is_within(&HostPath::literal(top)));
+        absolute(source, None).filter(|_| is_meant)
+    });
+    sources.map(|path| (path, false)).collect()
 }
 
 /// `%h/bin/x` names nothing by itself.

@@ -8,6 +8,8 @@ use model::{HostPath, Probe};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::command_line::programs;
+use super::mentioned::paths_in;
 use super::{Place, commands, named};
 use crate::kind::includes::{self, Include};
 use crate::kind::pam_stack;
@@ -35,7 +37,8 @@ pub enum Reader {
     /// directories that it names, `ld.so.preload` and the libraries that it names; and the libraries
     /// in these directories, and in those where the loader searches anyway.
     Loader,
-    /// The configuration of rsyslog: `rsyslog.conf` and all that it includes.
+    /// The configuration of rsyslog: `rsyslog.conf` and all that it includes, and the programs and
+    /// modules that this names by their paths.
     Rsyslog,
     /// The log of auditd, where its `log_file` says, and its older parts.
     AuditLog,
@@ -172,7 +175,16 @@ pub fn places(reader: Reader, seen: &Answers) -> Places {
         Reader::Loader => loader(seen),
         Reader::Rsyslog => {
             let read = rsyslog::read(seen);
-            Places::of_probes(read.probes, read.hidden)
+            let run = crate::kind::rsyslog::run_by(&read.lines);
+            let mut found = Places::of_probes(read.probes, read.hidden);
+            found.add(
+                run.commands
+                    .iter()
+                    .flat_map(|line| programs(line))
+                    .collect(),
+            );
+            found.add(paths_in(&run.modules));
+            found
         }
         Reader::AuditLog => audit_log(seen),
         Reader::SudoCommands => commands::of_sudo(seen),

@@ -17,7 +17,16 @@ fn include(line: &str) -> Option<Include<'_>> {
     if let Some(rest) = strip_word(line, "$includeconfig") {
         return Some(Include::Pattern(rest.trim()));
     }
-    let arguments = strip_word(line, "include")?
+    // Also within a block: `if CONDITION then { include(file="FILE") }`.
+    let lower = line.to_ascii_lowercase();
+    let at = match line.starts_with('#') {
+        true => None,
+        false => lower.match_indices("include").find_map(|(at, _)| {
+            let is_begun = at == 0 || lower[..at].ends_with([' ', '\t', '{', '}', ')', ';']);
+            is_begun.then_some(at)
+        }),
+    };
+    let arguments = strip_word(&line[at?..], "include")?
         .trim_start()
         .strip_prefix('(')?;
     Some(match argument(arguments, "file") {

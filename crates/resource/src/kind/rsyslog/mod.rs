@@ -347,3 +347,47 @@ pub fn names_of_files(lines: &[(SourceLine, String)]) -> Vec<String> {
     }
     names
 }
+
+/// What its configuration has it run and load.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Lines, as rsyslog starts them.
+    pub commands: Vec<String>,
+    /// Modules, and directories of them.
+    pub modules: Vec<String>,
+}
+
+/// Programs of `^PROGRAM`, omprog and `$outchannel`, and modules by their paths.
+pub fn run_by(lines: &[(SourceLine, String)]) -> Run {
+    let mut run = Run::default();
+    for statement in statements(lines) {
+        let text = statement.text.trim();
+        let mut is_known = false;
+        for word in ["$modload", "$moddir"] {
+            if let Some(value) = strip_word(text, word) {
+                run.modules.push(value.trim().to_owned());
+                is_known = true;
+            }
+        }
+        if let Some(value) = strip_word(text, "$actionomprogbinary") {
+            run.commands.push(value.trim().to_owned());
+        } else if let Some(channel) = strip_word(text, "$outchannel") {
+            let command = channel.splitn(4, ',').nth(3);
+            run.commands
+                .extend(command.map(|text| text.trim().to_owned()));
+        } else if !is_known {
+            let module = find_object(text, "module");
+            let loaded = module.and_then(|arguments| argument(arguments, "load"));
+            run.modules.extend(loaded.map(str::to_owned));
+            let action = find_object(text, "action");
+            let binary = action.and_then(|arguments| argument(arguments, "binary"));
+            run.commands.extend(binary.map(str::to_owned));
+            // `SELECTOR ^PROGRAM;TEMPLATE`
+            let words = text.split_whitespace().skip(1);
+            let shells = words.filter_map(|word| word.strip_prefix('^'));
+            let shells = shells.filter_map(|word| word.split(';').next());
+            run.commands.extend(shells.map(str::to_owned));
+        }
+    }
+    run
+}
