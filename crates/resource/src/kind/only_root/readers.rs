@@ -50,7 +50,8 @@ pub enum Reader {
     /// its `SHELL`.
     CronCommands,
     /// The programs that units (services and sockets), and drop-ins of units, have root run, whoever
-    /// they are of, and the files of their variables (`EnvironmentFile`).
+    /// they are of, the files of their variables (`EnvironmentFile`, `Environment=LD_PRELOAD=`), and
+    /// what is searched, read and mounted for them (`ExecSearchPath`, `StandardInput`, `BindPaths`).
     UnitCommands,
     /// The programs that udev's rules run.
     UdevCommands,
