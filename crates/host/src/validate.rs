@@ -4,6 +4,7 @@
 //! runs as one that an audit asks, without network, with few capabilities, on a read-only
 //! view.
 
+pub(crate) mod copy;
 #[doc(hidden)]
 pub mod cron;
 #[doc(hidden)]
@@ -50,9 +51,12 @@ pub enum Refusal {
 pub struct Laid {
     /// What is written, and None for what is removed.
     files: BTreeMap<HostPath, Option<Vec<u8>>>,
+    directories: BTreeSet<HostPath>,
+    links: BTreeMap<HostPath, Vec<u8>>,
     /// visudo and others look at these too.
     rights: BTreeMap<HostPath, Rights>,
     accounts: BTreeSet<String>,
+    groups: BTreeSet<String>,
 }
 
 /// What a file's owner, group and mode become. Where it is given to somebody else than root, the
@@ -76,8 +80,19 @@ impl Laid {
                 Effect::Remove { path } => {
                     self.files.insert(path.clone(), None);
                 }
-                Effect::Account(AccountOp::CreateUser { name, .. }) => {
+                Effect::MakeDir { path, .. } => {
+                    self.directories.insert(path.clone());
+                }
+                Effect::Link { path, target } => {
+                    self.links.insert(path.clone(), target.as_bytes().to_vec());
+                }
+                Effect::Account(AccountOp::CreateUser { name, group, .. }) => {
                     self.accounts.insert(name.clone());
+                    let group = group.as_ref().unwrap_or(name);
+                    self.groups.insert(group.clone());
+                }
+                Effect::Account(AccountOp::CreateGroup { name, .. }) => {
+                    self.groups.insert(name.clone());
                 }
                 _ => {}
             }
@@ -115,11 +130,28 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
             "programs of another tree are not run".to_owned(),
         ));
     }
+    let before = match validator {
+        Validator::Fstab => ask(root, validator, &Laid::default())?,
+        _ => None,
+    };
+    judge(root, validator, laid, before, &|| {
+        ask(root, validator, laid)
+    })
+}
+
+/// What is to be made of what the program says with `laid` in place, and said `before`.
+fn judge(
+    root: &Root,
+    validator: Validator,
+    laid: &Laid,
+    before: Option<Ended>,
+    ask: &dyn Fn() -> Result<Option<Ended>, Refusal>,
+) -> Result<(), Refusal> {
     match validator {
         Validator::Cron => return crontabs(root, laid),
         Validator::Fstab => {
-            let after = text_of(ask(root, validator, laid)?);
-            let before = text_of(ask(root, validator, &Laid::default())?);
+            let after = text_of(ask()?);
+            let before = text_of(before);
             let table = laid.files.get(&HostPath::literal("/etc/fstab"));
             let table = table.and_then(Option::as_deref).unwrap_or_default();
             let new = said::of_findmnt(&before, &after, &String::from_utf8_lossy(table));
@@ -127,7 +159,7 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
         }
         _ => {}
     }
-    let Some(ended) = ask(root, validator, laid)? else {
+    let Some(ended) = ask()? else {
         return Ok(());
     };
     if validator == Validator::Logrotate {
@@ -138,6 +170,34 @@ pub fn validate(root: &Root, validator: Validator, laid: &Laid) -> Result<(), Re
         true => Ok(()),
         false => Err(Refusal::Said(ended.said())),
     }
+}
+
+/// The action whose file a program names in what it says: by its path, or by its bare name before a
+/// colon. Of several, the one that is named first.
+pub fn named<'a>(said: &str, actions: &[&'a Action]) -> Option<&'a Action> {
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '-' | '~');
+    let place_of_path = |path: &str| {
+        let mut places = said.match_indices(path).map(|(at, _)| at);
+        places.find(|at| {
+            // `x.conf` within `x.conf.d/y` is another path, and `x.conf.` the end of a sentence.
+            let after = said[at + path.len()..].trim_start_matches('.');
+            !after.starts_with(goes_on)
+        })
+    };
+    let place_of_name = |name: &str| {
+        let name = format!("{name}:");
+        let mut places = said.match_indices(&name).map(|(at, _)| at);
+        places.find(|at| !said[..*at].ends_with(|c: char| goes_on(c) || c == '.'))
+    };
+    let by = |place: &dyn Fn(&HostPath) -> Option<usize>| {
+        let placed = actions.iter().filter_map(|action| {
+            let path = action.effect.path()?;
+            Some((place(path)?, *action))
+        });
+        placed.min_by_key(|(place, _)| *place).map(|(_, one)| one)
+    };
+    by(&|path| place_of_path(str::from_utf8(path.as_bytes()).ok()?))
+        .or_else(|| by(&|path| place_of_name(str::from_utf8(path.file_name()).ok()?)))
 }
 
 /// Both outputs: which says what differs from release to release.
@@ -197,23 +257,24 @@ fn ask(root: &Root, validator: Validator, laid: &Laid) -> Result<Option<Ended>, 
                     network: needs.network,
                     ..Sandbox::default()
                 };
-                let output =
-                    run(&program, &arguments, sandbox, ASK_LIMIT).map_err(
-                        |trouble| match trouble {
-                            Trouble::Absent => Refusal::Absent("it is gone".to_owned()),
-                            Trouble::Unknown(reason) => Refusal::Failed(reason.to_string()),
-                        },
-                    )?;
-                Ok(Some(Ended {
-                    status: output.status,
-                    stdout: output.stdout,
-                    stderr: output.stderr,
-                    // More would have been refused.
-                    is_cut: false,
-                }))
+                ended(&program, &arguments, sandbox).map(Some)
             })
             .join()
             .unwrap_or_else(|_| Err(Refusal::Failed("it panicked".to_owned())))
+    })
+}
+
+fn ended(program: &Path, arguments: &[OsString], sandbox: Sandbox) -> Result<Ended, Refusal> {
+    let output = run(program, arguments, sandbox, ASK_LIMIT).map_err(|trouble| match trouble {
+        Trouble::Absent => Refusal::Absent("it is gone".to_owned()),
+        Trouble::Unknown(reason) => Refusal::Failed(reason.to_string()),
+    })?;
+    Ok(Ended {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: output.stderr,
+        // More would have been refused.
+        is_cut: false,
     })
 }
 

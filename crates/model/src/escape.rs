@@ -31,6 +31,12 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
+/// What was said over several lines, as a cause that is kept and shown on one.
+pub fn one_line(said: &str) -> String {
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 /// Writes a value as indented JSON with a final line feed, and without a raw character that a
 /// terminal could obey. Large ones are never in memory as text.
 ///

@@ -34,7 +34,7 @@ pub use digest::Digest;
 pub use effect::{
     AccountOp, Blob, Effect, Inverse, Mode, PackageOp, PackageRemoval, PackageUpgrade, UnitOp,
 };
-pub use escape::printable;
+pub use escape::{one_line, printable};
 pub use expectation::Expectation;
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Outcome, SourceLine};

@@ -11,7 +11,7 @@ use host::act::upgrade::Work;
 use host::packages::{
     self, Together, Turn, UpgradeError, UpgradeRehearsed, Wants, fetch_beside, rehearse_work,
 };
-use host::rehearse::Shown;
+use host::rehearse::{Refused, Shown};
 use host::{Host, LocalHost};
 use model::PackageUpgrade;
 use model::count::first_of;
@@ -74,6 +74,8 @@ impl Staged {
 enum NoRehearsal {
     /// No copy can be made here, which is said in the plan.
     NoCopy(&'static str),
+    /// Programs that came with the packages refuse what follows them.
+    NotAccepted(Vec<Refused>),
     Refused(Failure),
 }
 
@@ -90,40 +92,99 @@ pub fn plan(
     survey: &mut Survey,
     selection: Selection,
 ) -> Result<Staged, Failure> {
-    let first = survey.plan(context, selection.clone())?;
-    let wants = wanted(&first)?;
-    if wants.is_empty() {
-        return Ok(Staged {
-            plan: first,
-            unforeseen: false,
-            brought: None,
-            _turn: None,
-        });
-    }
-    let (first, left, together) = possible(context, survey, first, wants, &selection)?;
-    let unsigned = together.as_ref().map(unsigned).unwrap_or_default();
-    let staged = match together {
-        Some(together) => rehearsed(context, survey, &first, &together, selection),
-        None => Ok((first.clone(), None)),
-    };
-    let mut staged = match staged {
-        Ok((plan, turn)) => Staged {
-            unforeseen: false,
-            brought: Some(Brought::of(&plan)),
-            plan,
-            _turn: turn,
-        },
-        Err(NoRehearsal::NoCopy(why)) => Staged {
-            plan: stages::unforeseen(first, why),
-            unforeseen: true,
-            brought: None,
-            _turn: None,
-        },
-        Err(NoRehearsal::Refused(failure)) => return Err(failure),
+    let mut left = Vec::new();
+    let mut staged = loop {
+        let first = survey.plan(context, selection.clone())?;
+        let wants = wanted(&first)?;
+        let (first, impossible, together) = possible(context, survey, first, wants, &selection)?;
+        left.extend(impossible);
+        let Some(together) = together else {
+            break Staged {
+                plan: first,
+                unforeseen: false,
+                brought: None,
+                _turn: None,
+            };
+        };
+        let unsigned = unsigned(&together);
+        let mut staged = match rehearsed(context, survey, &first, &together, selection.clone()) {
+            Ok((plan, turn)) => Staged {
+                unforeseen: false,
+                brought: Some(Brought::of(&plan)),
+                plan,
+                _turn: turn,
+            },
+            Err(NoRehearsal::NoCopy(why)) => Staged {
+                plan: stages::unforeseen(first, why),
+                unforeseen: true,
+                brought: None,
+                _turn: None,
+            },
+            // The others stand, over a copy of their own.
+            Err(NoRehearsal::NotAccepted(refused)) => {
+                let (more, is_any_less) = without_refused(survey, &refused);
+                left.extend(more);
+                if is_any_less {
+                    continue;
+                }
+                return Err(not_accepted(&refused));
+            }
+            Err(NoRehearsal::Refused(failure)) => return Err(failure),
+        };
+        name_unsigned(&mut staged.plan, &unsigned);
+        break staged;
     };
     staged.plan.left_alone.extend(left);
-    name_unsigned(&mut staged.plan, &unsigned);
     Ok(staged)
+}
+
+/// Leaves out the rules and roles whose configuration a program refuses, and says why. Was any left
+/// out?
+fn without_refused(survey: &mut Survey, refused: &[Refused]) -> (Vec<LeftAlone>, bool) {
+    let mut left: Vec<LeftAlone> = Vec::new();
+    for one in refused {
+        for name in &one.serves {
+            let with_it = match name.strip_prefix(LeftAlone::OF_ROLE) {
+                Some(_) => "; with it all that the role wants is left out",
+                None => "",
+            };
+            left.push(LeftAlone {
+                what: name.clone(),
+                why: format!("{} {}{with_it}", LeftAlone::IMPOSSIBLE, refusal_there(one)),
+                at: Vec::new(),
+            });
+        }
+    }
+    let before = survey.wanted.roles.len() + survey.wanted.rules.len();
+    leave_out(survey, &|name| left.iter().any(|one| one.what == name));
+    let after = survey.wanted.roles.len() + survey.wanted.rules.len();
+    (left, after < before)
+}
+
+fn refusal_there(refused: &Refused) -> String {
+    format!(
+        "{} refuses the new configuration, asked on a copy of this host that has the packages: {}",
+        refused.validator.command(),
+        model::printable(refused.said.as_bytes())
+    )
+}
+
+fn not_accepted(refused: &[Refused]) -> Failure {
+    let said: Vec<String> = refused.iter().map(refusal_there).collect();
+    Failure::new(
+        Exit::Findings,
+        said.join("; "),
+        "nothing was changed on this host; mend the configuration",
+    )
+}
+
+/// Without these rules and roles, which are named as actions name what they serve.
+fn leave_out(survey: &mut Survey, is_left_out: &dyn Fn(&str) -> bool) {
+    let of_role = |role: &WantedRole| format!("{}{}", LeftAlone::OF_ROLE, role.name);
+    let roles = &mut survey.wanted.roles;
+    roles.retain(|role| !is_left_out(&of_role(role)));
+    let rules = &mut survey.wanted.rules;
+    rules.retain(|rule| !is_left_out(&rule.meta.id.to_string()));
 }
 
 /// The packages of which nothing proves whose they are, by the source that they come from.
@@ -213,12 +274,7 @@ fn possible(
                 at: Vec::new(),
             });
         }
-        let is_served = |role: &WantedRole| {
-            served.contains_key(&format!("{}{}", LeftAlone::OF_ROLE, role.name))
-        };
-        survey.wanted.roles.retain(|role| !is_served(role));
-        let rules = &mut survey.wanted.rules;
-        rules.retain(|rule| !served.contains_key(&rule.meta.id.to_string()));
+        leave_out(survey, &|name| served.contains_key(name));
         let before = wants.len();
         first = survey.plan(context, selection.clone())?;
         wants = wanted(&first)?;
@@ -284,12 +340,21 @@ fn rehearsed(
         answers: &answers,
     };
     crate::say(format_args!("rehearsing it on a copy of this host"));
-    let mut seen: Option<Result<Answers, Failure>> = None;
+    let mut seen: Option<Result<OverCopies, NoRehearsal>> = None;
     let limit = Duration::from_secs(USUAL_LIMIT_SECONDS);
-    let mut look = |shown: &Shown<'_>| seen = Some(over_copy(survey, shown));
-    let UpgradeRehearsed {
-        writes, questions, ..
-    } = rehearse_work(
+    let mut look = |shown: &Shown<'_>| {
+        let packages = Packages {
+            packages: fetched.packages.clone(),
+            removals: removals.clone(),
+            answers: answers.clone(),
+            writes: shown.writes.clone(),
+            limit_seconds: USUAL_LIMIT_SECONDS,
+            premises: premises.clone(),
+        };
+        let made = plan_over(context, survey, first, packages, selection.clone(), shown);
+        seen = Some(made);
+    };
+    let UpgradeRehearsed { questions, .. } = rehearse_work(
         &state,
         work,
         fetched.unpacked_bytes,
@@ -300,30 +365,42 @@ fn rehearsed(
     )
     .map_err(no_rehearsal)?;
     say_questions(&questions);
-    let after = seen.ok_or_else(|| {
+    let (plan, after) = seen.ok_or_else(|| {
         Failure::new(
             Exit::Unchecked,
             "the copy of this host was not looked at",
             "nothing was changed",
         )
     })??;
-    let now = ::plan::converge::passing_now(&survey.wanted, &survey.answers, &after);
-    let before = std::mem::replace(&mut survey.answers, after);
-    let rest = {
-        let brought = Brought::by(&fetched.packages, writes.clone());
-        survey::planned_after(context, survey, &survey.answers, selection, &brought)?
-    };
-    let packages = Packages {
-        packages: fetched.packages,
-        removals,
-        answers,
-        writes,
-        limit_seconds: USUAL_LIMIT_SECONDS,
-        premises,
-    };
-    let plan = stages::join(first, rest, &before, &survey.answers, packages, &now)
-        .map_err(|error| Failure::because(Exit::BadInput, error))?;
+    survey.answers = after;
     Ok((plan, Some(turn)))
+}
+
+/// A plan, and the answers that hold when its packages are there.
+type OverCopies = (Plan, Answers);
+
+/// The whole plan, made over the copy that has the packages; and the programs of the copy accept what
+/// follows them.
+fn plan_over(
+    context: &Context,
+    survey: &Survey,
+    first: &Plan,
+    packages: Packages,
+    selection: Selection,
+    shown: &Shown<'_>,
+) -> Result<OverCopies, NoRehearsal> {
+    let before = &survey.answers;
+    let after = over_copy(survey, shown)?;
+    let now = ::plan::converge::passing_now(&survey.wanted, before, &after);
+    let brought = Brought::by(&packages.packages, packages.writes.clone());
+    let rest = survey::planned_after(context, survey, &after, selection, &brought)?;
+    let plan = stages::join(first, rest, before, &after, packages, &now)
+        .map_err(|error| Failure::because(Exit::BadInput, error))?;
+    let refused = shown.refused(&plan);
+    match refused.is_empty() {
+        true => Ok((plan, after)),
+        false => Err(NoRehearsal::NotAccepted(refused)),
+    }
 }
 
 /// What the policy answers of what these packages ask.

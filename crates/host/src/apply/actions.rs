@@ -420,16 +420,20 @@ impl Work<'_> {
             .filter(|action| super::work::is_staged(self.plan, action))
             .filter(|action| action.after.contains(&upgrade))
             .collect();
+        // A file of another set may be what these name.
+        let standing = self.plan.actions.iter();
+        let standing = standing.filter(|action| self.stands(action.id));
         let mut laid = Laid::default();
-        laid.extend(&staged);
+        laid.extend(&standing.collect::<Vec<_>>());
         let mut asked = BTreeSet::new();
-        for action in staged {
+        for action in &staged {
             let Some(validator) = action.validate.filter(|one| asked.insert(*one)) else {
                 continue;
             };
             if let Err(why) = self.ask_now(validator, &laid) {
+                let refused = validate::named(&why, &staged).unwrap_or(action);
                 let why = ActError::program("accept the new configuration", why);
-                return self.fail(action, &why);
+                return self.fail(refused, &why);
             }
         }
         Ok(())

@@ -44,6 +44,7 @@ use crate::target::{Changed, Target};
 use mine::{ChangedByUs, Places};
 use sets::Sets;
 use work::Work;
+pub(crate) use work::is_staged;
 
 pub(crate) use ending::finish_taking_back;
 pub(crate) use images::image_key;

@@ -418,7 +418,8 @@ impl Work<'_> {
             }
             Err(validate::Refusal::Said(said)) => {
                 let command = validator.command();
-                let why = format!("{command} refuses the new configuration: {said}");
+                let why = model::one_line(&said);
+                let why = format!("{command} refuses the new configuration: {why}");
                 (self.sink)(Event::Refused { validator, said });
                 Err(why)
             }
@@ -586,7 +587,7 @@ impl Work<'_> {
 
 /// Is it decided over what packages of the same plan bring? Then nobody can be asked about it before
 /// they are there.
-pub(super) fn is_staged(plan: &Plan, action: &Action) -> bool {
+pub(crate) fn is_staged(plan: &Plan, action: &Action) -> bool {
     let is_upgrade = |id: &ActionId| {
         let before = plan.action(*id);
         before.is_some_and(|before| matches!(before.effect, Effect::Upgrade { .. }))

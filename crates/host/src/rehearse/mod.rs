@@ -30,7 +30,7 @@ use crate::tool::sandbox::{DEVICES, make_read_only_below, unshare};
 use crate::tree::Trouble;
 use cell::{Cell, Limits};
 use share::Share;
-pub use shown::Shown;
+pub use shown::{Refused, Shown};
 pub use writes::Untold;
 use writes::{Layer, contents, sizes, writes};
 
@@ -165,18 +165,22 @@ pub fn rehearse(
                 }
                 let unread = || no_copy("read what was written");
                 let writes = writes(&copy.layers, untold).map_err(unread())?;
+                let contents = contents(&copy.layers, &writes, endings).map_err(unread())?;
+                let written_bytes = sizes(&copy.layers).map_err(unread())?;
+                // Whoever is shown the copy may write to it.
                 if !broke_off {
                     look(&Shown {
                         root: Path::new(OsStr::from_bytes(copy.root.as_bytes())),
                         writes: &writes,
+                        hidden: &copy.hidden,
                         run: &|step, streams| copy.run(step, &[], None, streams),
                     });
                 }
                 Ok(Rehearsed {
                     steps: ended,
-                    contents: contents(&copy.layers, &writes, endings).map_err(unread())?,
+                    contents,
                     writes,
-                    written_bytes: sizes(&copy.layers).map_err(unread())?,
+                    written_bytes,
                     place: workshop.place,
                     is_bounded: copy.share.is_some(),
                 })
@@ -280,6 +284,8 @@ fn remove_folder(folder: &Path) -> Result<(), RehearseError> {
 struct Copy {
     root: CString,
     layers: Vec<Layer>,
+    /// Mounts of the host that it has not.
+    hidden: Vec<PathBuf>,
     share: Option<Share>,
     /// No file that it writes may be larger.
     most_bytes: u64,
@@ -310,6 +316,11 @@ impl Copy {
         let mut copy = Self {
             root: c_string(&root),
             layers: Vec::new(),
+            hidden: mounts
+                .iter()
+                .filter(|line| !is_copied(line, workshop.folder))
+                .map(|line| line.mount.path.as_path().to_owned())
+                .collect(),
             share: Share::take(most_memory_bytes(), MOST_PROCESSES),
             most_bytes: workshop.room_bytes,
             workshop: handle,
@@ -481,16 +492,9 @@ struct Point {
 fn points(mounts: &[MountLine], shown: &Path) -> Vec<Point> {
     let mut points: Vec<Point> = mounts
         .iter()
-        .map(|line| &line.mount)
-        .filter(|mount| {
-            mount.path.as_bytes() == b"/"
-                || !is_of_the_kernel(&mount.fs_type)
-                    && (!TRANSIENT.contains(&mount.fs_type.as_str())
-                        || shown.starts_with(mount.path.as_path()))
-                    && !is_remote(&mount.fs_type)
-        })
-        .map(|mount| Point {
-            at: mount.path.as_path().to_owned(),
+        .filter(|line| is_copied(line, shown))
+        .map(|line| Point {
+            at: line.mount.path.as_path().to_owned(),
         })
         // A file that is mounted over a file; and what lies below our own parts is hidden.
         .filter(|point| point.at.is_dir())
@@ -503,6 +507,15 @@ fn points(mounts: &[MountLine], shown: &Path) -> Vec<Point> {
     points.sort_by(|a, b| a.at.cmp(&b.at));
     points.dedup_by(|a, b| a.at == b.at);
     points
+}
+
+fn is_copied(line: &MountLine, shown: &Path) -> bool {
+    let mount = &line.mount;
+    mount.path.as_bytes() == b"/"
+        || !is_of_the_kernel(&mount.fs_type)
+            && (!TRANSIENT.contains(&mount.fs_type.as_str())
+                || shown.starts_with(mount.path.as_path()))
+            && !is_remote(&mount.fs_type)
 }
 
 /// Memory that the kernel could give without taking it from anybody, less what the host itself

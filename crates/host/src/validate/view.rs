@@ -2,8 +2,11 @@
 //! copies of the directories that it writes to although it is only asked. Made in a mount
 //! namespace of the calling thread, on a file system that ends with it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +21,9 @@ use crate::act::place::Root;
 /// The overlays' upper layers are made here, and are hidden before anything runs. Only this
 /// namespace sees the mount.
 const WORKSHOP: &str = "/tmp";
+
+const ACCOUNTS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
 
 /// More mounts below one directory than a host has for its configuration and its logs; what
 /// is mounted beyond them seems empty.
@@ -80,32 +86,100 @@ pub(super) fn lay_over(
     }
     // What lies in no overlay is the host's own: `/` itself, and files that stand right in it.
     let is_in_view = |real: &Path| directories.iter().any(|top| real.starts_with(top));
-    for (path, content) in &laid.files {
-        let Some(real) = really(root, path, content.is_some())?.filter(|real| is_in_view(real))
-        else {
-            continue;
-        };
-        let written = match content {
-            Some(content) => write_over(&real, content),
-            None => match std::fs::remove_file(&real) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                other => other,
-            },
-        };
-        written.map_err(|error| format!("cannot lay `{path}` over: {error}"))?;
-    }
-    for (path, rights) in &laid.rights {
-        let Some(real) = really(root, path, true)?.filter(|real| is_in_view(real)) else {
-            continue;
-        };
-        give(&real, rights).map_err(|error| format!("no rights of `{path}` in a view: {error}"))?;
-    }
+    write_all(root, laid, &is_in_view)?;
     if let Some(directory) = directory {
         make(Path::new(directory))
             .map_err(|error| format!("cannot make `{directory}`: {error}"))?;
     }
     mounted.retain(|at| scratch.iter().any(|top| at.starts_with(top)));
     Ok(mounted)
+}
+
+/// Writes what is laid where `is_in_view` says that it may be: there it goes when the view goes.
+pub(super) fn write_all(
+    root: &Root,
+    laid: &Laid,
+    is_in_view: &dyn Fn(&Path) -> bool,
+) -> Result<(), String> {
+    let place = |path: &HostPath, follows: bool| {
+        Ok::<_, String>(really(root, path, follows)?.filter(|real| is_in_view(real)))
+    };
+    for path in &laid.directories {
+        if let Some(real) = place(path, true)?
+            && !real.exists()
+        {
+            std::fs::create_dir_all(&real)
+                .map_err(|error| format!("cannot make `{path}` in a view: {error}"))?;
+        }
+    }
+    for (path, content) in &laid.files {
+        let Some(real) = place(path, content.is_some())? else {
+            continue;
+        };
+        let written = match content {
+            Some(content) => write_over(&real, content),
+            None => gone(&real),
+        };
+        written.map_err(|error| format!("cannot lay `{path}` over: {error}"))?;
+    }
+    for (path, target) in &laid.links {
+        let Some(real) = place(path, false)?.filter(|real| !is_directory(real)) else {
+            continue;
+        };
+        gone(&real)
+            .and_then(|()| std::os::unix::fs::symlink(OsStr::from_bytes(target), &real))
+            .map_err(|error| format!("cannot lay the link `{path}` over: {error}"))?;
+    }
+    for (path, rights) in &laid.rights {
+        let Some(real) = place(path, true)? else {
+            continue;
+        };
+        give(&real, rights).map_err(|error| format!("no rights of `{path}` in a view: {error}"))?;
+    }
+    for (path, names, rest) in [
+        (
+            ACCOUNTS,
+            &laid.accounts,
+            "x:64999:64999::/nonexistent:/usr/sbin/nologin",
+        ),
+        (GROUPS, &laid.groups, "x:64999:"),
+    ] {
+        let path = HostPath::literal(path);
+        if let Some(real) = place(&path, true)?.filter(|_| !names.is_empty()) {
+            add_names(&real, names, rest)
+                .map_err(|error| format!("cannot add to `{path}` in a view: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
+}
+
+fn gone(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Programs look the accounts up that a configuration names: those that the plan makes are there.
+fn add_names(path: &Path, names: &BTreeSet<String>, rest: &str) -> std::io::Result<()> {
+    let mut text = std::fs::read_to_string(path)?;
+    for name in names {
+        let is_there = text
+            .lines()
+            .any(|line| line.split(':').next() == Some(name.as_str()));
+        if !is_there {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text += &format!("{name}:{rest}\n");
+        }
+    }
+    std::fs::write(path, text)
 }
 
 /// Where it is written, which follows a link that stands there; or what is removed, which is the
@@ -119,7 +193,7 @@ fn really(root: &Root, path: &HostPath, is_written: bool) -> Result<Option<PathB
     }
 }
 
-fn make(directory: &Path) -> std::io::Result<()> {
+pub(super) fn make(directory: &Path) -> std::io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
@@ -245,8 +319,18 @@ fn give(path: &Path, rights: &Rights) -> std::io::Result<()> {
 /// The top directories below which something is laid: `/etc`, most often.
 fn tops(root: &Root, laid: &Laid) -> Result<Vec<PathBuf>, String> {
     let mut tops: Vec<PathBuf> = Vec::new();
-    for path in laid.files.keys().chain(laid.rights.keys()) {
-        let Some(real) = real_path(root, path)? else {
+    let accounts = [
+        (ACCOUNTS, laid.accounts.is_empty()),
+        (GROUPS, laid.groups.is_empty()),
+    ];
+    let accounts = accounts
+        .into_iter()
+        .filter(|(_, is_empty)| !is_empty)
+        .map(|(path, _)| HostPath::literal(path));
+    let paths = laid.files.keys().chain(laid.rights.keys());
+    let paths = paths.chain(&laid.directories).chain(laid.links.keys());
+    for path in paths.cloned().chain(accounts) {
+        let Some(real) = real_path(root, &path)? else {
             continue;
         };
         let top: PathBuf = real.components().take(2).collect();

@@ -300,6 +300,26 @@ pub fn killing(nth: u32) -> CrashPoints {
     })
 }
 
+/// One that rests on nothing.
+pub fn action(effect: Effect) -> Action {
+    Action {
+        id: ActionId(0),
+        serves: Vec::new(),
+        effect,
+        inverse: Inverse::Restore,
+        rests_on: Vec::new(),
+        after: Vec::new(),
+        change_set: 0,
+        risk: Risk::None,
+        risk_why: None,
+        validate: None,
+        sensitive: false,
+        decided_on_host: false,
+        along: model::plan::Along::default(),
+        edit: None,
+    }
+}
+
 pub fn put(path: &str, content: &str) -> Effect {
     Effect::PutFile {
         path: path.parse().expect("a path"),

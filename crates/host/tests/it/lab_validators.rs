@@ -11,9 +11,8 @@ use host::act::Root;
 use host::validate::{Laid, Refusal, validate};
 use lab::{Container, Exec, Image, Release, Requirements};
 use model::plan::Validator;
-use model::{Action, ActionId, Effect, Inverse, Risk};
 
-use crate::bench::{put, skip};
+use crate::bench::{action, put, skip};
 
 const COPY: &str = "/root/it";
 const INSIDE: &str = "STEADFAST_TEST_VALIDATORS";
@@ -177,25 +176,8 @@ const SITE: &str = "server { listen 80; listen 10.9.8.7:81; listen [2001:db8::7]
                     client_body_temp_path /var/lib/nginx/own; }\n";
 
 fn laid(path: &str, content: &str) -> Laid {
-    let effect: Effect = put(path, content);
-    let action = Action {
-        id: ActionId(0),
-        serves: Vec::new(),
-        effect,
-        inverse: Inverse::Restore,
-        rests_on: Vec::new(),
-        after: Vec::new(),
-        change_set: 0,
-        risk: Risk::None,
-        risk_why: None,
-        validate: None,
-        sensitive: false,
-        decided_on_host: false,
-        along: model::plan::Along::default(),
-        edit: None,
-    };
     let mut laid = Laid::default();
-    laid.extend(&[&action]);
+    laid.extend(&[&action(put(path, content))]);
     laid
 }
 

@@ -1,8 +1,10 @@
 //! What is made of the answers of programs that end with success whatever they find, and the grammar
 //! of crontabs. Case F13 of 2026-11-30: all of this was written, and nothing said a word.
 
-use host::validate::{cron, said};
-use model::HostPath;
+use host::validate::{cron, named, said};
+use model::{Action, HostPath};
+
+use crate::bench::{action, put};
 
 #[test]
 fn crontabs() {
@@ -74,4 +76,39 @@ fn findmnt_is_heard_about_what_is_new() {
     // One more than there was.
     assert!(of(garbage, &format!("{garbage}{garbage}")).is_some());
     assert_eq!(of(garbage, garbage), None);
+}
+
+/// The file that a program names is the one that it refuses, not the first that it was shown.
+#[test]
+fn the_refused_file_is_the_one_that_is_named() {
+    const PATHS: [&str; 5] = [
+        "/etc/nginx/sites-available/site.conf",
+        "/etc/nginx/conf.d/hardening.conf",
+        "/etc/ssh/sshd_config",
+        "/etc/ssh/sshd_config.d/10-own.conf",
+        "/etc/logrotate.d/own",
+    ];
+    let all: Vec<Action> = PATHS.iter().map(|path| action(put(path, "x"))).collect();
+    let all: Vec<&Action> = all.iter().collect();
+    for (said, path) in [
+        (
+            "2026/12/01 nginx: [emerg] \"server_tokens\" directive is duplicate in \
+             /etc/nginx/conf.d/hardening.conf:1\n\
+             nginx: configuration file /etc/nginx/nginx.conf test failed",
+            Some(1),
+        ),
+        (
+            "/etc/ssh/sshd_config.d/10-own.conf: line 2: Bad option: X",
+            Some(3),
+        ),
+        ("/etc/ssh/sshd_config line 2: Bad option: X", Some(2)),
+        ("can't read /etc/ssh/sshd_config.", Some(2)),
+        ("error: own:2 unknown option 'weeklyy'", Some(4)),
+        ("error: known:2 unknown option 'weeklyy'", None),
+        ("/etc/nginx/nginx.conf test failed", None),
+    ] {
+        let found = named(said, &all).and_then(|one| one.effect.path());
+        let wanted = path.map(|place: usize| HostPath::literal(PATHS[place]));
+        assert_eq!(found, wanted.as_ref(), "{said}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use model::restart::Restarted;
-use model::{Change, ChangeState, Effect, Plan};
+use model::{Change, ChangeState, Effect, Plan, one_line};
 
 use super::effect::{Seen, describe, is_secret, upgraded};
 use super::history::{minute, role, standing_text};
@@ -43,7 +43,7 @@ pub fn write(
     let times = format!("began {}{ended} (UTC)", minute(change.started));
     row(&mut paper, "when", &times)?;
     if let Some(note) = &change.note {
-        paper.row(Role::Wary, "note", &Text::new().plain(note))?;
+        paper.row(Role::Wary, "note", &Text::new().plain(&one_line(note)))?;
     }
     match &change.restart {
         None => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use host::Event;
 use model::count::{first_of, plural};
+use model::one_line;
 use model::{Action, ActionId, ChangeId, Effect, HostPath, Outside, Plan, UnitOp};
 
 use super::effect::{Seen, describe, is_secret};
@@ -139,7 +140,7 @@ impl<'a> Lines<'a> {
             Event::StayedUp { units, took } => self.done(&stayed_up(units), *took),
             Event::Verified { took } => self.done("looked again: it is as planned", *took),
             // Of several change sets, perhaps; once is enough.
-            Event::NotReached { why, .. } if self.said.contains(why) => Ok(()),
+            Event::NotReached { why, .. } if self.said.contains(&one_line(why)) => Ok(()),
             Event::NotReached { what, why } => {
                 self.failed(&format!("looked again: {what} is not as planned"), why)
             }
@@ -391,13 +392,13 @@ impl<'a> Lines<'a> {
             .said
             .iter()
             .rev()
-            .fold(why.to_owned(), |rest, said| rest.replace(said.as_str(), ""));
+            .fold(one_line(why), |rest, said| rest.replace(said.as_str(), ""));
         !rest.contains(char::is_alphanumeric)
     }
 
     /// What failed, and below it why, line by line as it was said.
     fn failed(&mut self, text: &str, why: &str) -> io::Result<()> {
-        self.said.extend([text, why].map(str::to_owned));
+        self.said.extend([text, why].map(one_line));
         self.said.retain(|said| !said.is_empty());
         self.said.sort_by_key(String::len);
         let sign = self.style.sign(Sign::Failed);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use model::{Change, ChangeState};
+use model::{Change, ChangeState, one_line};
 
 use super::change::{ending, endings};
 use crate::layout::{LABEL, Paper, Text};
@@ -36,7 +36,7 @@ pub fn write(
         paper.row_hanging(Role::Strong, &change.id.to_string(), LABEL + 2, &body)?;
         let mut detail = Text::new().say(Role::Dim, &format!("by {}", change.by));
         if let Some(note) = &change.note {
-            detail = detail.say(Role::Dim, ": ").plain(note);
+            detail = detail.say(Role::Dim, ": ").plain(&one_line(note));
         }
         if is_at_work(change, at_work) {
             detail = detail.say(Role::Wary, "; at work now");

@@ -132,3 +132,57 @@ fn the_role_of_the_readme_is_put_in_place_and_taken_back() {
     assert!(left.is_empty(), "{}", listed(&left));
     host.shell("! test -e /usr/sbin/nginx && ! dpkg -s nginx 2>/dev/null | grep -q 'ok installed'");
 }
+
+/// The program comes with the packages, so it is asked on the copy that has them: what it refuses is
+/// known before anything is installed, and costs its own role.
+#[test]
+fn what_nginx_refuses_is_known_before_it_is_installed() {
+    let Some(host) = host_that_can_install(Release::Bookworm, &["nginx"]) else {
+        return;
+    };
+    host.steadfast(&["recover", "--install"]).expect(0, &[]);
+    let site = |port: &str| {
+        format!(
+            "  - package: {{name: nginx}}
+  - user: {{name: webber}}
+  - directory: {{path: /srv/site}}
+  - file: {{path: /etc/nginx/sites-available/site.conf, content: \"server {{ {port}; access_log /srv/site/log; }}\\n\", notify: nginx}}
+  - link: {{path: /etc/nginx/sites-enabled/site.conf, target: /etc/nginx/sites-available/site.conf, notify: nginx}}
+  - link: {{path: /etc/nginx/sites-enabled/default, absent: true, notify: nginx}}
+  - key_value: {{path: /etc/nginx/nginx.conf, syntax: space, key: user, value: webber;, notify: nginx}}
+  - service: {{name: nginx, enabled: true, running: true}}
+"
+        )
+    };
+    let hardening = "  - file: {path: /etc/nginx/conf.d/hardening.conf, content: \"server_tokenz off;\\n\", notify: nginx}\n";
+    host.role("web", &format!("{}{hardening}", site("listen 8080")));
+    host.role("linked", &site("listn 8080"));
+    host.role("good", &site("listen 8080"));
+    host.role(
+        "beside",
+        "  - file: {path: /etc/beside, content: \"x\\n\"}\n",
+    );
+    for (role, named) in [
+        ("web", "/etc/nginx/conf.d/hardening.conf:1"),
+        ("linked", "/etc/nginx/sites-enabled/site.conf:1"),
+    ] {
+        let refused = ["nginx -t refuses the new configuration", named];
+        host.steadfast(&["plan", "--role", role])
+            .expect(1, &refused)
+            .expect(
+                1,
+                &["nothing can be done", "all that the role wants is left out"],
+            );
+        host.steadfast(&["apply", "--role", role, "--role", "beside", "--yes"])
+            .expect(1, &refused);
+        host.shell("test -s /etc/beside; ! test -e /usr/sbin/nginx && ! test -e /etc/nginx");
+        host.steadfast(&["undo", "last", "--yes"]).expect(0, &[]);
+    }
+    // It names an account, a directory and a link that are made only after the packages.
+    let said = host.steadfast(&["plan", "--role", "good"]);
+    let said = said.expect(1, &["install nginx"]);
+    assert!(!said.out.contains("left out"), "{said}");
+    host.steadfast(&["apply", "--role", "good", "--yes"])
+        .expect(0, &["is in effect"]);
+    host.shell("ps -o user= -C nginx | grep -q webber && test -e /srv/site/log");
+}

@@ -75,6 +75,21 @@ fn history_and_changes_read_as_intended() {
     insta::assert_snapshot!(text);
 }
 
+/// A program says why over several lines; a cause is one.
+#[test]
+fn a_cause_of_several_lines_is_shown_on_one() {
+    let mut one = changes().swap_remove(3);
+    one.note = Some("directive is duplicate in x.conf:1\nnginx: test failed\n".to_owned());
+    let style = Style::plain(80, true);
+    let mut out = Vec::new();
+    history::write(&mut out, &[one.clone()], "/x", false, &style).expect("a vector");
+    change::write(&mut out, &one, None, &style).expect("a vector");
+    let text = String::from_utf8(out).expect("UTF-8");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = text.matches("in x.conf:1; nginx: test failed").count();
+    assert_eq!(shown, 2, "{text}");
+}
+
 /// What is not finished names the command that ends it, before all others.
 #[test]
 fn an_unfinished_change_says_what_ends_it() {
