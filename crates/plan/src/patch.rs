@@ -144,13 +144,14 @@ pub fn plan(patching: Patching) -> Plan {
     }
 }
 
-fn restart_of(unit: String, place: u32) -> Action {
+fn restart_of(unit_name: String, place: u32) -> Action {
     let effect = Effect::Unit {
-        name: unit,
+        name: unit_name.clone(),
         op: UnitOp::Restart,
     };
     Action {
         risk: Risk::Service,
+        risk_why: risk::of_restart(&unit_name),
         validate: validator_of_unit(&effect),
         ..action(place, effect, Inverse::Repeat)
     }

@@ -10,7 +10,8 @@ mod accounts;
 mod files;
 mod limits;
 
-use model::{Effect, PackageOp, PackageUpgrade, Risk, UnitOp};
+use model::{Blob, Effect, HostPath, PackageOp, PackageUpgrade, Risk, UnitOp};
+use resource::kind::apt_sources::other_keys;
 use resource::kind::ways_to_root::WaysToRoot;
 use resource::notify::{carries_connections, lets_people_in};
 use resource::{Answers, Seen};
@@ -54,8 +55,10 @@ pub fn of(effect: &Effect, seen: &Answers) -> Option<Touched> {
 /// The same for one of many, of which `ways` was read once.
 pub(crate) fn of_one(effect: &Effect, seen: &Answers, ways: &WaysToRoot) -> Option<Touched> {
     match effect {
-        Effect::PutFile { .. }
-        | Effect::MakeDir { .. }
+        Effect::PutFile { path, content, .. } => {
+            files::of(effect, seen, ways).or_else(|| apt_source(path, content, seen))
+        }
+        Effect::MakeDir { .. }
         | Effect::Remove { .. }
         | Effect::Link { .. }
         | Effect::SetMeta { .. } => files::of(effect, seen, ways),
@@ -71,6 +74,17 @@ pub(crate) fn of_one(effect: &Effect, seen: &Answers, ways: &WaysToRoot) -> Opti
         | Effect::LoadAuditRules
         | Effect::Run { .. } => None,
     }
+}
+
+/// apt refuses all of its sources where two name one with different keys.
+fn apt_source(path: &HostPath, content: &Blob, seen: &Answers) -> Option<Touched> {
+    let others = other_keys(path, content.as_text()?, seen);
+    let places: Vec<String> = others.iter().map(ToString::to_string).collect();
+    (!places.is_empty()).then_some(())?;
+    Touched::disturbs(format!(
+        "{} has the same source with another key, and apt refuses both, unless it goes with this plan",
+        places.join(", ")
+    ))
 }
 
 /// Targets that end what runs (systemd.special(7)): people's connections first.
@@ -195,6 +209,23 @@ pub fn of_upgrade(packages: &[PackageUpgrade]) -> Option<Touched> {
     packages.iter().find_map(|package| {
         let (name, why) = CARRIERS.iter().find(|(name, _)| *name == package.name)?;
         Touched::cuts_off(format!("{name}: {why}"))
+    })
+}
+
+/// What a restart of a unit onto new files, with the configuration that it had, means for people.
+/// It is said and not guarded (decision 30).
+pub(crate) fn of_restart(name: &str) -> Option<String> {
+    if lets_people_in(name) {
+        return Some(format!(
+            "people reach this host through {name}: who is signed in stays, and all is taken back \
+             where it does not come up again"
+        ));
+    }
+    carries_connections(name).then(|| {
+        format!(
+            "people may reach this host through {name}: what goes through it breaks off until it is \
+             up again"
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::plan::{HostIdentity, Patches, Selection};
-use model::{Digest, Effect, HostPath, PackageUpgrade, Plan};
+use model::{Digest, Effect, HostPath, PackageUpgrade, Plan, Risk};
 use plan::patch::{Patching, User, leaves_sessions, plan, waits_for_a_reboot};
 
 fn user(unit: Option<&str>, maps: &str) -> User {
@@ -85,6 +85,25 @@ fn units_that_run_it_are_restarted_but_for_those_that_cannot_be() {
     // What is left for another reason needs no reboot.
     assert_eq!(waits_for_a_reboot(&plan), ["dbus.service"]);
     assert!(!plan.left_alone[0].why.contains("reboot"));
+}
+
+/// It is a small thing, or no patch could be made by night; whoever reads the plan knows it.
+#[test]
+fn a_restart_of_the_way_in_is_said() {
+    let why = |unit: &str| {
+        let plan = planned(vec![user(Some(unit), LIBC)], &[LIBC]);
+        let restart = &plan.actions[1];
+        assert_eq!(restart.risk, Risk::Service, "{unit}");
+        restart.risk_why.clone().unwrap_or_default()
+    };
+    let of_ssh = why("ssh.service");
+    assert!(
+        of_ssh.starts_with("people reach this host through ssh.service"),
+        "{of_ssh}"
+    );
+    let of_tunnel = why("openvpn@office.service");
+    assert!(of_tunnel.contains("breaks off"), "{of_tunnel}");
+    assert_eq!(why("nginx.service"), "");
 }
 
 #[test]

@@ -52,8 +52,12 @@ impl Kind for AptSource {
         }
     }
 
-    fn probes(&self, _: &Answers) -> Vec<Probe> {
+    fn probes(&self, seen: &Answers) -> Vec<Probe> {
         let mut probes = vec![Probe::file(self.path("sources"))];
+        if !self.absent {
+            // Whether another file names another key for it.
+            probes.extend(super::apt_sources::suite_probes(seen));
+        }
         probes.push(match self.absent {
             true => Probe::Meta {
                 path: self.path("list"),

@@ -216,6 +216,42 @@ pub(super) fn suites_of(seen: &Answers) -> Result<Option<Vec<String>>, Judgement
     Ok(Some(of_packages.flat_map(|source| source.suites).collect()))
 }
 
+/// Where another file names another key for a source that `content` of `path` has. apt refuses all
+/// sources then ("Conflicting values set for option Signed-By").
+pub fn other_keys(path: &HostPath, content: &str, seen: &Answers) -> Vec<SourceLine> {
+    let is_source = files(seen).is_ok_and(|all| all.contains(path))
+        || path
+            .parent()
+            .is_some_and(|above| above == HostPath::literal(DIRECTORY));
+    let own = match path.as_bytes().ends_with(b".sources") {
+        true => sources::parse_stanzas(content),
+        false => sources::parse_list(content),
+    };
+    let (true, Ok(own), Ok(all)) = (is_source, own, read_all(seen)) else {
+        return Vec::new();
+    };
+    let key = |source: &Source| Some(source.option("signed-by")?.value.clone());
+    let bare = |uri: &String| uri.trim_end_matches('/').to_owned();
+    let is_same = |one: &Source, other: &Source| {
+        let uris: Vec<String> = other.uris.iter().map(bare).collect();
+        one.uris.iter().any(|uri| uris.contains(&bare(uri)))
+            && one.suites.iter().any(|suite| other.suites.contains(suite))
+    };
+    let contradicts = |placed: &&Placed| {
+        placed.path != *path
+            && placed.source.enabled
+            && own.iter().filter(|one| one.enabled).any(|one| {
+                let keys = (key(one), key(&placed.source));
+                is_same(one, &placed.source)
+                    && matches!(keys, (Some(one), Some(other)) if one != other)
+            })
+    };
+    let found = all.iter().filter(contradicts);
+    found
+        .map(|placed| SourceLine::new(placed.path.clone(), placed.source.line))
+        .collect()
+}
+
 /// The options by which a source is exempt from signatures.
 pub fn exemptions(source: &Source) -> impl Iterator<Item = &sources::Opt> {
     source.options.iter().filter(|option| {

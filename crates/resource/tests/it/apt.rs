@@ -1,11 +1,14 @@
 //! `apt_setting`, `apt_source`, `apt_sources`, and the readers of apt's files.
 
-use model::Probe;
 use model::value::Reason;
+use model::{HostPath, Probe};
 use resource::apt::conf::{Statement, parse};
 use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas, stanza_with};
+use resource::kind::apt_sources::other_keys;
 
-use crate::support::{Host, check, fix, judge, path, refused, words};
+use crate::support::{
+    Host, check, fix, judge, observe, path, refused, resource, words,
+};
 
 fn settings(text: &str) -> Vec<String> {
     let statements = match parse(text) {
@@ -540,6 +543,51 @@ fn both_forms_of_one_source_are_one() {
         &apt().file(list, right),
         &format!("ok: declared @ {list}:1"),
     );
+}
+
+/// In a file of another name: apt refuses both, so whoever plans it has to know.
+#[test]
+fn another_key_for_the_same_source_is_known() {
+    let other = "/etc/apt/sources.list.d/other.list";
+    let ours = "Types: deb\nURIs: https://repo.example/d\nSuites: stable\nComponents: main\n\
+                Signed-By: /etc/apt/keyrings/tools.gpg\n";
+    for (line, is_found) in [
+        (
+            "deb [signed-by=/old.gpg] https://repo.example/d/ stable main",
+            true,
+        ),
+        (
+            "deb-src [signed-by=/old.gpg] https://repo.example/d stable main",
+            true,
+        ),
+        (
+            "# deb [signed-by=/old.gpg] https://repo.example/d stable main",
+            false,
+        ),
+        (
+            "deb [signed-by=/old.gpg] https://repo.example/d testing main",
+            false,
+        ),
+        (
+            "deb [signed-by=/old.gpg] https://repo.example/e stable main",
+            false,
+        ),
+        (
+            "deb [signed-by=/etc/apt/keyrings/tools.gpg] https://repo.example/d stable main",
+            false,
+        ),
+        ("deb https://repo.example/d stable main", false),
+    ] {
+        let host = apt()
+            .dir("/etc/apt/sources.list.d")
+            .file(other, &format!("{line}\n"));
+        let seen = observe(&resource(OURS), &host);
+        let found = other_keys(&HostPath::literal(FILE), ours, &seen);
+        assert_eq!(found.len(), usize::from(is_found), "{line}: {found:?}");
+        // Only a file of apt's is one.
+        let elsewhere = other_keys(&HostPath::literal("/srv/x.sources"), ours, &seen);
+        assert!(elsewhere.is_empty(), "{line}");
+    }
 }
 
 #[test]
