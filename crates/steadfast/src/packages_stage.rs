@@ -22,7 +22,7 @@ use model::probe::WalkTests;
 use model::{Effect, HostPath, Observed, Plan, Premise, Probe, Risk, WalkTest};
 use resource::{Answers, WantedRole};
 
-use crate::commands::patch::{answers_of, trust};
+use crate::commands::patch::{answers_of, not_fetched, trust};
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -73,7 +73,7 @@ impl Staged {
 /// Why a rehearsal is none.
 enum NoRehearsal {
     /// No copy can be made here, which is said in the plan.
-    NoCopy(&'static str),
+    NoCopy(String),
     /// Programs that came with the packages refuse what follows them.
     NotAccepted(Vec<Refused>),
     Refused(Failure),
@@ -115,7 +115,7 @@ pub fn plan(
                 _turn: turn,
             },
             Err(NoRehearsal::NoCopy(why)) => Staged {
-                plan: stages::unforeseen(first, why),
+                plan: stages::unforeseen(first, &why),
                 unforeseen: true,
                 brought: None,
                 _turn: None,
@@ -308,7 +308,9 @@ fn rehearsed(
     selection: Selection,
 ) -> Result<(Plan, Option<Turn>), NoRehearsal> {
     if !rustix::process::geteuid().is_root() {
-        return Err(NoRehearsal::NoCopy("only root can make a copy of the host"));
+        return Err(NoRehearsal::NoCopy(
+            "only root can make a copy of the host".to_owned(),
+        ));
     }
     packages::check().map_err(|error| {
         let help = "nothing was changed; look at the repair: steadfast patch plan --repair";
@@ -323,8 +325,11 @@ fn rehearsed(
     ));
     let Together { pending, removals } = together.clone();
     let fetched = fetch_beside(&state, pending, false, &removals).map_err(|error| {
+        let Some(why) = error.unreachable() else {
+            return NoRehearsal::Refused(not_fetched(error));
+        };
         crate::say(format_args!("{error}"));
-        NoRehearsal::NoCopy("its packages can't be fetched here")
+        NoRehearsal::NoCopy(why)
     })?;
     let named: Vec<String> = wanted(first)?
         .into_iter()
@@ -448,7 +453,7 @@ fn no_rehearsal(error: UpgradeError) -> NoRehearsal {
         }
         UpgradeError::Rehearse(error) => {
             crate::say(format_args!("{error}"));
-            NoRehearsal::NoCopy("a copy of this host can't be made here")
+            NoRehearsal::NoCopy("a copy of this host can't be made here".to_owned())
         }
     }
 }

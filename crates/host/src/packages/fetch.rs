@@ -14,7 +14,7 @@ use model::{PackageRemoval, PackageUpgrade};
 use super::apt_caches::Caches;
 use super::changes::{self, Changes};
 use super::pending::{Pending, UNLOCKED};
-use super::said::{NotFetched, not_fetched, not_fetched_text, other_bytes_text, why};
+use super::said::{NotFetched, hosts_of, not_fetched, not_fetched_text, other_bytes_text, why};
 use crate::act::package::apt;
 use crate::act::program::Program;
 use crate::act::upgrade::{archives_below, file_name, name_of_file};
@@ -60,11 +60,26 @@ impl Turn {
 pub enum FetchError {
     #[error(transparent)]
     Act(#[from] ActError),
-    /// What came is not what the signed lists name.
+    /// What came is not what apt's lists name.
     #[error("{}", other_bytes_text(.0))]
     OtherBytes(Vec<NotFetched>),
     #[error("{}", not_fetched_text(.0))]
     NotFetched(Vec<NotFetched>),
+}
+
+impl FetchError {
+    /// Why nothing can be had now, in words that are the same each time; none where what came must not
+    /// be used.
+    pub fn unreachable(&self) -> Option<String> {
+        match self {
+            Self::OtherBytes(_) => None,
+            Self::NotFetched(files) => Some(format!(
+                "its packages can't be fetched here from {}",
+                hosts_of(files)
+            )),
+            Self::Act(_) => Some("its packages can't be fetched here".to_owned()),
+        }
+    }
 }
 
 /// Package files that were fetched and verified.
@@ -76,8 +91,8 @@ pub struct Fetched {
     pub unpacked_bytes: u64,
 }
 
-/// Fetches the package files into the state directory; apt verifies each against the signed
-/// lists.
+/// Fetches the package files into the state directory; apt verifies each against its lists,
+/// which are signed where the source is not exempt.
 ///
 /// # Errors
 /// When something can't be fetched, or is not what it should be. Nothing was installed.
@@ -286,7 +301,7 @@ fn copy_local(uris: &str, archives: &Path) -> Result<(), ActError> {
     Ok(())
 }
 
-/// What the signed lists say of a package file.
+/// What apt's lists say of a package file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// As hexadecimal digits.
@@ -296,7 +311,7 @@ pub struct Listed {
     pub installed_bytes: u64,
 }
 
-/// The package files by their names in the cache, from the signed lists.
+/// The package files by their names in the cache, from apt's lists.
 ///
 /// # Errors
 /// When apt-cache can't be asked.

@@ -2,7 +2,7 @@
 //! script said, and what dpkg made of it, in the order in which it was said; and which files could not
 //! be fetched, from where, and why. Both outputs have to be in one text, or there is no order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lines of a script that are repeated: the last before it failed.
 const LINES: usize = 5;
@@ -228,7 +228,7 @@ pub struct NotFetched {
 }
 
 impl NotFetched {
-    /// It came, and was not what the signed lists name.
+    /// It came, and was not what apt's lists name.
     pub fn is_other_bytes(&self) -> bool {
         let words = ["Hash Sum mismatch", "File has unexpected size"];
         words.iter().any(|words| self.why.starts_with(words))
@@ -267,15 +267,22 @@ pub fn not_fetched(text: &str) -> Vec<NotFetched> {
     all
 }
 
-/// `the archive gave other bytes than its signed lists name, of demo (http://…)`.
+/// `the mirror gave other bytes than its lists name, for demo (http://…)`. Whether these lists are
+/// signed is another matter: a source may be exempt.
 pub fn other_bytes_text(files: &[NotFetched]) -> String {
     let named = files
         .iter()
         .map(|file| format!("{} ({})", file.package, file.address));
     format!(
-        "the mirror gave other bytes than the signed lists name, for {}",
+        "the mirror gave other bytes than its lists name, for {}",
         some(named.collect(), ", ")
     )
+}
+
+/// Who should have had them: the same each time, whatever apt says of the line.
+pub fn hosts_of(files: &[NotFetched]) -> String {
+    let hosts: BTreeSet<&str> = files.iter().map(NotFetched::host).collect();
+    some(hosts.into_iter().map(str::to_owned).collect(), ", ")
 }
 
 /// Once for each archive and reason, however many files it is about.

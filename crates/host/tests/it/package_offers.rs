@@ -266,7 +266,7 @@ E: Unable to fetch some archives, maybe run apt-get update or try with --fix-mis
     assert!(files[0].is_other_bytes());
     assert_eq!(
         other_bytes_text(&files),
-        "the mirror gave other bytes than the signed lists name, for demo \
+        "the mirror gave other bytes than its lists name, for demo \
          (http://127.0.0.1:8001/./demo_1%3a2.0_all.deb)"
     );
     let down: String = (1..=60)

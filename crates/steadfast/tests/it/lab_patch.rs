@@ -243,7 +243,7 @@ fn what_stands_in_the_way_is_said() {
     host.steadfast(&["patch", "apply", "--yes"]).expect(
         3,
         &[
-            "the mirror gave other bytes than the signed lists name, for demo (file:",
+            "the mirror gave other bytes than its lists name, for demo (file:",
             "demo_2.0_all.deb)",
         ],
     );

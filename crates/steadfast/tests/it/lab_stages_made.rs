@@ -270,6 +270,24 @@ fn an_audit_and_an_idle_plan_fetch_and_copy_nothing() {
     host.shell(&untouched);
 }
 
+/// What came is not what the lists name: nothing is planned over it, and nobody is told to go on
+/// without a rehearsal.
+#[test]
+fn other_bytes_are_no_reason_to_go_on_unrehearsed() {
+    let Some((host, before)) = host_with(1, ROLE) else {
+        return;
+    };
+    host.shell("echo more >> /srv/demo/demo_1.0_all.deb");
+    let said = host.steadfast(&PLAN);
+    let told = format!("{}{}", said.out, said.err);
+    assert!(!told.contains("unrehearsed"), "{said}");
+    assert!(!told.contains("signed lists"), "{said}");
+    said.expect(3, &["gave other bytes than its lists name, for demo"]);
+    host.steadfast(&APPLY)
+        .expect(3, &["gave other bytes than its lists name, for demo"]);
+    expect_same(&host, &before);
+}
+
 /// The archive can't be reached, and the package is in apt's cache: nothing can be foreseen of what
 /// it brings, so no undo is promised, and what follows it is decided when it is there.
 #[test]
@@ -285,7 +303,7 @@ fn where_no_copy_can_be_made_nothing_is_promised() {
     host.steadfast(&PLAN).expect(
         1,
         &[
-            "can't be fetched here",
+            "can't be fetched here from this host's own disk",
             "install the package demo",
             "/etc/demo/demo.conf: can't be foreseen",
             "demo.service: can't be foreseen",

@@ -444,7 +444,7 @@ fn data_of(wanted: &[Pending], policy: &PatchPolicy) -> Vec<Data> {
     ::plan::data::data(&upgrades, &policy.data, &proven, Timestamp::now())
 }
 
-fn not_fetched(error: FetchError) -> Failure {
+pub fn not_fetched(error: FetchError) -> Failure {
     let help = match &error {
         FetchError::OtherBytes(_) => {
             "nothing was installed, and what came was removed; a mirror that is just being updated \

@@ -15,7 +15,7 @@ mod when;
 
 use std::path::PathBuf;
 
-pub(crate) use making::{answers_of, trust};
+pub(crate) use making::{answers_of, not_fetched, trust};
 
 use clap::ValueEnum;
 use model::plan::{Patches, Selection};
