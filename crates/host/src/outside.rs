@@ -54,7 +54,19 @@ pub(crate) fn tell(
     since: Timestamp,
     sink: &mut dyn FnMut(Event),
 ) -> Outside {
-    let found = look(images, state.directory(), since).unwrap_or_else(|_| Outside::unseen());
+    tell_beside(images, &BTreeSet::new(), state, since, sink)
+}
+
+/// The same, beside these paths that are the change's own and have no image: a link by which a unit is
+/// enabled whose file the same change brings.
+pub(crate) fn tell_beside(
+    images: &[Imaged],
+    own: &BTreeSet<HostPath>,
+    state: &State,
+    since: Timestamp,
+    sink: &mut dyn FnMut(Event),
+) -> Outside {
+    let found = look(images, own, state.directory(), since).unwrap_or_else(|_| Outside::unseen());
     if !found.is_empty() {
         sink(Event::Outside {
             found: found.clone(),
@@ -72,16 +84,24 @@ fn own_outputs() -> BTreeSet<HostPath> {
         .collect()
 }
 
-fn look(images: &[Imaged], state: &Path, since: Timestamp) -> Result<Outside, HostError> {
+fn look(
+    images: &[Imaged],
+    own: &BTreeSet<HostPath>,
+    state: &Path,
+    since: Timestamp,
+) -> Result<Outside, HostError> {
     let always = ALWAYS.iter().chain(&EVIDENCE).chain(&DATA_PLACES);
     let mut below: Vec<HostPath> = always.map(|top| HostPath::literal(top)).collect();
     below.extend(HostPath::from_bytes(state.as_os_str().as_encoded_bytes()));
-    let mine: BTreeSet<&HostPath> = images.iter().map(|image| &image.path).collect();
+    let imaged = images.iter().map(|image| &image.path);
+    let mine: BTreeSet<&HostPath> = imaged.chain(own).collect();
     // Their times are put back, and count as changed by that.
     let parents: BTreeSet<HostPath> = images
         .iter()
         .filter(|image| image.role == Role::Touched)
-        .filter_map(|image| image.path.parent())
+        .map(|image| &image.path)
+        .chain(own)
+        .filter_map(HostPath::parent)
         .collect();
     let outputs = own_outputs();
     let expected = Expected {

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use model::plan::Validator;
-use model::{Action, ActionId, ChangeId, ChangeState, Effect, Plan, Risk};
+use model::{Action, ActionId, ChangeId, ChangeState, Effect, HostPath, Plan, Risk};
 
 use super::images::image_key;
 use super::mine::{ChangedByUs, Places};
 use super::sets::Sets;
 use super::{Applied, ApplyError, ApplyOptions, Verdict, finish_taking_back};
-use crate::act::Context;
+use crate::act::{Context, unit};
 use crate::confirm;
 use crate::event::Event;
 use crate::journal::{ActionRecord, ActionState, Batch, Header, Imaged, Kept, Role};
@@ -270,8 +270,25 @@ impl Work<'_> {
 
     fn look_outside(&mut self) {
         if let Some(since) = outside::since(&self.records) {
-            self.header.change.outside = outside::tell(&self.images, self.state, since, self.sink);
+            let own = self.links_of_units();
+            let (images, state) = (&self.images, self.state);
+            self.header.change.outside =
+                outside::tell_beside(images, &own, state, since, self.sink);
         }
+    }
+
+    /// The links by which units are enabled and disabled, as their files say now: those of a unit that
+    /// this change brings were not known before.
+    fn links_of_units(&self) -> BTreeSet<HostPath> {
+        let mut own = BTreeSet::new();
+        for action in self.plan.actions.iter().filter(|one| self.stands(one.id)) {
+            if let Effect::Unit { name, op } = &action.effect
+                && let Ok(links) = unit::touched(&self.target.root, name, *op)
+            {
+                own.extend(links.into_iter().map(|(path, _)| path));
+            }
+        }
+        own
     }
 
     /// The sets in which something was or will be done.

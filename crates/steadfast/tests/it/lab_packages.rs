@@ -98,6 +98,33 @@ fn a_role_is_planned_over_its_packages_and_taken_back() {
     expect_same(&host, &before);
 }
 
+/// A unit that the same plan brings is enabled by a link that nobody could know before: it is the
+/// change's own all the same, and is not told as what others did.
+#[test]
+fn the_links_of_its_own_units_are_the_changes_own() {
+    let Some(host) = Host::installed() else {
+        return;
+    };
+    host.shell(&format!(
+        "{MAKE}mkdir -p /root/build/plain; make plain 1 ''\nindex\n"
+    ));
+    host.role(
+        "app",
+        r#"  - package: {name: plain}
+  - file: {path: /etc/systemd/system/own.service, content: "[Service]\nExecStart=/bin/true\n"}
+  - file: {path: /etc/systemd/system/own.timer, content: "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"}
+  - service: {name: own.timer, enabled: true}
+"#,
+    );
+    let said = host.steadfast(&["apply", "--role", "app", "--yes"]);
+    let said = said.expect(0, &["is in effect"]);
+    host.shell("test -L /etc/systemd/system/timers.target.wants/own.timer");
+    assert!(!said.err.contains("outside its write set"), "{said}");
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(0, &["as it was before"]);
+    host.shell("! test -e /etc/systemd/system/timers.target.wants/own.timer");
+}
+
 /// The packages lie in the state directory, and the copy has them wherever that is.
 #[test]
 fn a_state_directory_on_a_file_system_of_its_own_is_no_obstacle() {
