@@ -6,9 +6,7 @@ use resource::apt::conf::{Statement, parse};
 use resource::apt::sources::{line_with, line_without, parse_list, parse_stanzas, stanza_with};
 use resource::kind::apt_sources::other_keys;
 
-use crate::support::{
-    Host, check, fix, judge, observe, path, refused, resource, words,
-};
+use crate::support::{Host, check, fix, judge, observe, path, refused, resource, words};
 
 fn settings(text: &str) -> Vec<String> {
     let statements = match parse(text) {

@@ -115,6 +115,30 @@ fn who_may_run_anything_without_a_password() {
             "deploy ALL=(ALL) ALL\ndeploy ALL=(ALL) NOPASSWD: ALL",
             Some("`deploy`"),
         ),
+        ("deploy ALL=(ALL) NOPASSWD: ALL, !ALL", None),
+        ("deploy ALL=(ALL) NOPASSWD: /bin/sh, !/bin/sh", None),
+        (
+            "deploy ALL=(ALL) NOPASSWD: ALL\ndeploy ALL=(ALL) !ALL",
+            None,
+        ),
+        (
+            "Cmnd_Alias NONE = ALL, !ALL\ndeploy ALL=(ALL) NOPASSWD: NONE",
+            None,
+        ),
+        ("deploy ALL=(ALL) NOPASSWD: !ALL, ALL", Some("`deploy`")),
+        (
+            "deploy ALL=(ALL) NOPASSWD: ALL, sha224:0GomF8mNN3wlDt1HD9XldjJ3SNgpFdbjO1+NsQ== !ALL",
+            Some("`deploy`"),
+        ),
+        ("deploy ALL=(ALL) NOPASSWD: ALL, !/bin/sh", Some("`deploy`")),
+        (
+            "deploy ALL=(ALL) NOPASSWD: ALL, (postgres) !ALL",
+            Some("`deploy`"),
+        ),
+        (
+            "deploy ALL=(ALL) NOPASSWD: ALL\nana ALL=(ALL) !ALL",
+            Some("`deploy`"),
+        ),
     ] {
         let (said, _) = fix(NO_PASSWORDLESS, &debian(&[("x", &format!("{line}\n"))]));
         match expected {

@@ -132,7 +132,7 @@ fn what_its_service_does() {
     check("[Service]\nNice=19\n", "ok");
     check(
         "[Service]\nExecStart=\nExecStart=/bin/true\n",
-        "drift: apt-daily-upgrade.service runs `/bin/true` instead",
+        "drift: apt-daily-upgrade.service runs `/bin/true` instead of `/usr/lib/apt/apt.systemd.daily install`, wanted apt-daily-upgrade.service runs `/usr/lib/apt/apt.systemd.daily install` @",
     );
     check("[Service]\nExecCondition=/bin/false\n", "unknown");
     check("[Service]\nRemainAfterExit=yes\nRemainAfterExit=no\n", "ok");
@@ -193,7 +193,7 @@ fn the_account_that_its_service_runs_as() {
     check("[Service]\nUser=nobody\nUser=\n", "ok");
     check(
         "[Service]\nUser=nobody\n",
-        "drift: apt-daily-upgrade.service has `User=nobody`",
+        "drift: apt-daily-upgrade.service has `User=nobody`, wanted apt-daily-upgrade.service runs as root @",
     );
     check(
         "[Service]\nDynamicUser=yes\n",

@@ -202,6 +202,8 @@ impl SudoLimit {
             Forbidden::EverythingForEveryone => everything_as_root(),
             Forbidden::Exclusions => {
                 grant.command.negated
+                    // Nothing is left then, or all comes back after it.
+                    && grant.command.name != "ALL"
                     && sudoers.grants().any(|other| {
                         other.at == grant.at
                             && !other.command.negated
@@ -367,23 +369,32 @@ fn asks_nothing(setting: &Setting, who: &str, option: &str) -> Drift {
     }
 }
 
-/// Does a later rule for the same name ask for the password after all? The last match wins.
+/// Does a later rule for the same name ask for the password after all, or deny the command? The last
+/// match wins (sudoers(5)).
 fn is_overruled(sudoers: &Sudoers, grant: &Grant, user: &str, later: &[&Grant]) -> bool {
-    grant.passwordless
-        && later.iter().any(|other| {
-            !other.passwordless
-                && !other.command.negated
-                && (sudoers.is_any_command(other) || other.command == grant.command)
-                && other.hosts == grant.hosts
-                && (other.run_as == grant.run_as
-                    || other.run_as.as_ref().is_some_and(|users| {
-                        users.iter().any(|user| user.name == "ALL" && !user.negated)
-                    }))
-                && sudoers
-                    .users(other)
-                    .iter()
-                    .any(|member| !member.negated && member.name == user)
-        })
+    let asks = |other: &Grant| {
+        grant.passwordless
+            && !other.passwordless
+            && !other.command.negated
+            && (sudoers.is_any_command(other) || other.command == grant.command)
+    };
+    let denies = |other: &Grant| {
+        other.root == grant.root
+            && other.command.negated
+            && ["ALL", &grant.command.name].contains(&&*other.command.name)
+    };
+    later.iter().any(|other| {
+        (asks(other) || denies(other))
+            && other.hosts == grant.hosts
+            && (other.run_as == grant.run_as
+                || other.run_as.as_ref().is_some_and(|users| {
+                    users.iter().any(|user| user.name == "ALL" && !user.negated)
+                }))
+            && sudoers
+                .users(other)
+                .iter()
+                .any(|member| !member.negated && member.name == user)
+    })
 }
 
 fn named(member: &str) -> String {

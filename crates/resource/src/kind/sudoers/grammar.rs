@@ -375,8 +375,10 @@ fn commands(cursor: &mut Cursor<'_>) -> Result<Vec<Member>, String> {
     }
 }
 
-/// A command with its arguments; a digest before it is passed over.
+/// A command with its arguments. A digest before it is passed over; one that is not allowed keeps it,
+/// since only the file with that digest is meant.
 fn command(cursor: &mut Cursor<'_>) -> Result<Member, String> {
+    let mut digests = String::new();
     loop {
         let negated = cursor.negation();
         let rest = cursor.rest();
@@ -385,11 +387,13 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Member, String> {
                 .is_some_and(|rest| rest.trim_start().starts_with(':'))
         });
         if digest {
+            let begun = cursor.at;
             cursor.text(&[':'])?;
             cursor.take(':');
             cursor.skip_space();
             cursor.text(&[' ', '\t', ','])?;
             cursor.take(',');
+            digests += &cursor.line.text[begun..cursor.at];
             continue;
         }
         let from = cursor.at;
@@ -411,7 +415,10 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Member, String> {
         } else {
             cursor.text(&[',', ':'])?
         };
-        let mut name = name.trim_end().to_owned();
+        let mut name = match negated && !digests.is_empty() {
+            true => format!("{} {}", digests.trim_end(), name.trim_end()),
+            false => name.trim_end().to_owned(),
+        };
         if name.is_empty() {
             return Err("a command is missing".to_owned());
         }

@@ -115,9 +115,20 @@ impl Sudoers {
 
     /// Does this rule give the right to run anything?
     pub fn is_any_command(&self, grant: &Grant) -> bool {
-        self.expand(AliasKind::Command, std::slice::from_ref(&grant.command))
+        self.commands(grant)
             .iter()
             .any(|member| !member.negated && member.name == "ALL")
+    }
+
+    /// What a rule's command stands for. The last match wins (sudoers(5)), so what an alias has before
+    /// its `!ALL` is denied.
+    fn commands(&self, grant: &Grant) -> Vec<Member> {
+        let mut members = self.expand(AliasKind::Command, std::slice::from_ref(&grant.command));
+        let is_denial = |member: &Member| member.negated && member.name == "ALL";
+        match members.iter().rposition(is_denial) {
+            Some(denied) => members.split_off(denied),
+            None => members,
+        }
     }
 
     /// Does this rule give a shell, with which anything is run?
@@ -127,7 +138,7 @@ impl Sudoers {
 
     /// What this rule's command reaches, at most.
     pub fn reach(&self, grant: &Grant) -> Reach {
-        let members = self.expand(AliasKind::Command, std::slice::from_ref(&grant.command));
+        let members = self.commands(grant);
         // The caller brings another root directory along, and so the program.
         if grant.root.as_deref() == Some("*") && !grant.command.negated {
             return Reach::Through("CHROOT=*".to_owned());

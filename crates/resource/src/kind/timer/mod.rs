@@ -332,11 +332,10 @@ impl Timer {
         {
             let observed = format!("it starts {} instead", printable(line.value.as_bytes()));
             let by_hand = format!("take `Unit=` away in {}", line.at);
-            return Ok(Some(self.drift(
-                observed,
-                vec![line.at.clone()],
-                Some(by_hand),
-            )));
+            return Ok(Some(Drift {
+                wanted: format!("{} starts {service}", self.name),
+                ..self.drift(observed, vec![line.at.clone()], Some(by_hand))
+            }));
         }
         let Some(started) = started::read(&service, seen)? else {
             let observed = format!("{service}, which is masked or not there");
@@ -377,7 +376,10 @@ impl Timer {
         };
         let at: Vec<SourceLine> = others.iter().map(|one| one.at.clone()).collect();
         let by_hand = format!("have {service} run `{command}` again");
-        Ok(Some(self.drift(observed, at, Some(by_hand))))
+        Ok(Some(Drift {
+            wanted: format!("{service} runs `{command}`"),
+            ..self.drift(observed, at, Some(by_hand))
+        }))
     }
 }
 
@@ -462,7 +464,10 @@ impl Timer {
         };
         let at: Vec<SourceLine> = line.map(|line| line.at.clone()).into_iter().collect();
         let by_hand = format!("have {service} run as {wanted}");
-        Some(self.drift(observed, at, Some(by_hand)))
+        Some(Drift {
+            wanted: format!("{service} runs as {wanted}"),
+            ..self.drift(observed, at, Some(by_hand))
+        })
     }
 }
 
