@@ -14,7 +14,10 @@ use crate::show::events::way_back;
 /// Keep a change, or an undo, that would otherwise be taken back
 ///
 /// From a login that began after the change, this proves that nobody is cut off. From the
-/// login that made the change, or an earlier one, it proves nothing, and is refused.
+/// login that made the change, or an earlier one, it proves nothing, and is refused. From no
+/// login at all (a script, a timer, a container's console) nothing can be told: the change is
+/// kept, with exit 0, and recorded as kept without a proof. So a job that applies and confirms
+/// ends the guard itself; let it end with `--detach`, and have a person confirm.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  sudo steadfast confirm\n  sudo steadfast confirm c-19 --unproven"
