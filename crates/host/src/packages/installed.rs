@@ -1,6 +1,8 @@
 //! What dpkg's database says of each package: its version, whether the administrator holds it, and
 //! whether it is whole.
 
+use model::PackageUpgrade;
+
 use crate::act::ActError;
 use crate::act::program::Program;
 
@@ -33,6 +35,23 @@ impl Installed {
         let bare = self.name.split_once(':').map(|(bare, _)| bare);
         [Some(self.name.as_str()), bare].into_iter().flatten()
     }
+}
+
+/// Those that are there as a change brought them: new ones in whatever version, which all go with it,
+/// and others in the version that it brought. What an earlier undo took is not among them.
+pub fn still_there<'a>(
+    packages: impl IntoIterator<Item = &'a PackageUpgrade>,
+    installed: &[Installed],
+) -> Vec<&'a PackageUpgrade> {
+    let is_there = |package: &&PackageUpgrade| {
+        installed.iter().any(|one| {
+            one.is_installed()
+                && one.architecture == package.architecture
+                && one.names().any(|name| name == package.bare_name())
+                && (package.from.is_none() || one.version == package.to)
+        })
+    };
+    packages.into_iter().filter(is_there).collect()
 }
 
 /// Asks dpkg.

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use host::packages::changes::{Changes, parse_changes, read_changes};
-use host::packages::installed::{Installed, parse_installed};
+use host::packages::installed::{Installed, parse_installed, still_there};
 use host::packages::offers::{Offers, parse_offers, parse_publishers};
 use host::packages::said::{
     failed, not_fetched, not_fetched_text, other_bytes_text, questions, why,
 };
 use host::packages::unsigned::{is_of, unsigned_in};
 use host::packages::{left, parse_pending, with_holds};
+use model::{Digest, PackageUpgrade};
 
 const SOURCES: &str = "\
 Package files:
@@ -140,6 +141,39 @@ fn installed(name: &str, is_held: bool) -> Installed {
     let want = if is_held { "hold" } else { "install" };
     let line = format!("{name}\tinstalled\tok\t1.0-1\tamd64\t{want}\n");
     parse_installed(&line).remove(0)
+}
+
+/// A second undo of one change names what goes now, and not what the first one took.
+#[test]
+fn what_an_earlier_undo_took_is_not_named_again() {
+    let brought = |name: &str, from: Option<&str>| PackageUpgrade {
+        name: name.to_owned(),
+        architecture: "amd64".to_owned(),
+        from: from.map(str::to_owned),
+        to: "1.0-1".to_owned(),
+        source: None,
+        origins: Vec::new(),
+        security: None,
+        archive: Digest::of(b""),
+    };
+    let host = parse_installed(
+        "stays:amd64\tinstalled\tok\t2.0\tamd64\tinstall\n\
+         gone\tconfig-files\tok\t1.0-1\tamd64\tdeinstall\n\
+         foreign:i386\tinstalled\tok\t1.0-1\ti386\tinstall\n\
+         newer\tinstalled\tok\t1.0-1\tamd64\tinstall\n\
+         older\tinstalled\tok\t0.9\tamd64\tinstall\n",
+    );
+    let all = [
+        brought("stays", None),
+        brought("gone", None),
+        brought("foreign", None),
+        brought("never", None),
+        brought("newer", Some("0.9")),
+        brought("older", Some("0.9")),
+    ];
+    let there = still_there(&all, &host);
+    let there: Vec<&str> = there.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(there, ["stays", "newer"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use advisory::assess::Finding;
+use host::packages::installed::still_there;
 use host::packages::{kernel, owners};
 use host::{
     ApplyOptions, ChangeRecord, Choice, Left, LocalHost, Obstacle, RecoverError, Recovery, State,
@@ -294,6 +295,11 @@ fn brings_back(id: ChangeId, plan: &Plan, state: &Path) {
         })
         .flatten()
         .collect();
+    // An undo before this one may have taken them. Where dpkg can't be asked, all are named.
+    let packages = match host::packages::installed::installed() {
+        Ok(installed) => still_there(packages, &installed),
+        Err(_) => packages,
+    };
     if packages.is_empty() {
         return;
     }

@@ -277,7 +277,7 @@ fn other_bytes_are_no_reason_to_go_on_unrehearsed() {
     let Some((host, before)) = host_with(1, ROLE) else {
         return;
     };
-    host.shell("echo more >> /srv/demo/demo_1.0_all.deb");
+    host.shell("echo more >> /srv/demo/demo_1.0.deb");
     let said = host.steadfast(&PLAN);
     let told = format!("{}{}", said.out, said.err);
     assert!(!told.contains("unrehearsed"), "{said}");
