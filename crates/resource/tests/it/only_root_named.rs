@@ -679,4 +679,14 @@ fn what_rsyslog_and_units_run_counts() {
         let said = words(&judge(units, &with("User=bob\n")));
         assert!(!said.starts_with("drift"), "{lines}: {said}");
     }
+    for at in [
+        "/etc/systemd/system.conf",
+        "/etc/systemd/system.conf.d/x.conf",
+    ] {
+        let host = Host::new()
+            .file(at, "[Manager]\nDefaultEnvironment=LD_PRELOAD=/opt/x.so\n")
+            .file_as("/opt/x.so", "", 0o755, "bob", "bob");
+        let said = words(&judge(units, &host));
+        assert!(said.contains("@ /opt/x.so"), "{at}: {said}");
+    }
 }

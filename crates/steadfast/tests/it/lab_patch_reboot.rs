@@ -72,7 +72,8 @@ fn a_machine_is_restarted_for_a_patch_and_looked_at() {
     // Nothing waits for a restart any more.
     host.steadfast(&["patch", "apply", "--reboot", "--yes"])
         .expect(0, &["nothing to do", "no restart of the machine is needed"]);
-    host.steadfast(&["undo", "last", "--yes"]).expect(1, &["still at work"]);
+    host.steadfast(&["undo", "last", "--yes"])
+        .expect(1, &["still at work"]);
 }
 
 /// What ran before and does not start by itself is named, by every command, until it is seen to.

@@ -269,6 +269,7 @@ pub(super) fn of_units(seen: &Answers) -> Places {
     for (name, files) in units.into_iter().filter(|(_, files)| !files.is_masked) {
         found.unit(&name, files, seen);
     }
+    found.manager(seen);
     found
 }
 
@@ -701,6 +702,32 @@ impl Places {
                 None
             }
             Seen::Absent | Seen::NotAsked => None,
+        }
+    }
+
+    /// systemd-system.conf(5): variables of systemd itself, and of all that it starts.
+    fn manager(&mut self, seen: &Answers) {
+        let directory = HostPath::literal("/etc/systemd/system.conf.d");
+        let mut files = vec![HostPath::literal("/etc/systemd/system.conf")];
+        for entry in self.entries(&directory, seen) {
+            let name = entry.name.as_bytes();
+            files.extend(
+                directory
+                    .join(name)
+                    .ok()
+                    .filter(|_| name.ends_with(b".conf")),
+            );
+        }
+        for path in files {
+            let text = self.text(&path, seen).unwrap_or_default();
+            for one in scan(&text, Syntax::SYSTEMD).assignments {
+                let is_meant = matches!(one.key, "DefaultEnvironment" | "ManagerEnvironment");
+                if one.section == "Manager" && is_meant {
+                    let words = started::split(&one.value).unwrap_or_default();
+                    let named = words.iter().flat_map(|word| by_assignment(word));
+                    self.add(named.filter(has_no_specifier).collect());
+                }
+            }
         }
     }
 
