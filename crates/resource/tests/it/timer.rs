@@ -135,6 +135,14 @@ fn what_its_service_does() {
         "drift: apt-daily-upgrade.service runs `/bin/true` instead of `/usr/lib/apt/apt.systemd.daily install`, wanted apt-daily-upgrade.service runs `/usr/lib/apt/apt.systemd.daily install` @",
     );
     check("[Service]\nExecCondition=/bin/false\n", "unknown");
+    for fails in ["/bin/false", "+/usr/bin/false x"] {
+        check(
+            &format!("[Service]\nExecStartPre={fails}\n"),
+            &format!("drift: apt-daily-upgrade.service runs `{fails}` first, which always fails"),
+        );
+    }
+    check("[Service]\nExecStartPre=-/bin/false\n", "ok");
+    check("[Service]\nExecStartPre=/bin/true\n", "ok");
     check("[Service]\nRemainAfterExit=yes\nRemainAfterExit=no\n", "ok");
     check(
         "[Service]\nRemainAfterExit=yes\n",

@@ -354,6 +354,20 @@ impl Timer {
         if let Some(drift) = self.runs_as_another(seen) {
             return Ok(Some(drift));
         }
+        // systemd.service(5): where one of these fails, and has no `-`, the service's own are not run.
+        let mut before = started.of("ExecStartPre");
+        if let Some(one) = before.find(|one| always_fails(&one.text)) {
+            let observed = format!(
+                "{service} runs `{}` first, which always fails",
+                printable(one.text.as_bytes())
+            );
+            let by_hand = format!("take `ExecStartPre=` away in {}", one.at);
+            return Ok(Some(self.drift(
+                observed,
+                vec![one.at.clone()],
+                Some(by_hand),
+            )));
+        }
         let Some(command) = &self.command else {
             return Ok(None);
         };
@@ -472,6 +486,13 @@ impl Timer {
 }
 
 /// A boolean as systemd reads it (systemd.syntax(7)).
+/// Is it false(1), whose failure is not let pass by a `-`?
+fn always_fails(command: &str) -> bool {
+    let word = command.split_whitespace().next().unwrap_or_default();
+    let program = word.trim_start_matches(['@', ':', '+', '!']);
+    matches!(program, "false" | "/bin/false" | "/usr/bin/false")
+}
+
 fn is_true(line: &started::Line) -> bool {
     matches!(
         line.value.trim().to_ascii_lowercase().as_str(),
