@@ -44,9 +44,23 @@ pub(super) fn may_bring(item: &Drifting, unit: &str) -> bool {
         || paths(item).any(|path| is_of(path, unit))
 }
 
-/// Does this write the unit's own file?
+/// Does this write the unit's own file, where systemd reads it (systemd.unit(5))?
 pub(super) fn writes(item: &Drifting, unit: &str) -> bool {
-    paths(item).any(|path| path.file_name() == unit.as_bytes())
+    const DIRECTORIES: [&str; 4] = [
+        "/etc/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    paths(item).any(|path| {
+        let above = path.parent();
+        let is_read = DIRECTORIES.iter().any(|top| {
+            above
+                .as_ref()
+                .is_some_and(|above| above.as_bytes() == top.as_bytes())
+        });
+        is_read && path.file_name() == unit.as_bytes()
+    })
 }
 
 fn is_of(path: &HostPath, unit: &str) -> bool {

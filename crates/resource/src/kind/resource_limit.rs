@@ -14,10 +14,11 @@ use crate::{Answers, ContentEdit, Drift, Edit, Judgement, Kind, NewFile, Phase};
 const MAIN: &str = "/etc/security/limits.conf";
 const DIRECTORY: &str = "/etc/security/limits.d";
 
-/// A hard limit of everyone's sessions, root's too, as limits.conf(5) sets it: `limits.conf`, and
-/// then the files of `limits.d` by their names; of several lines for the same people the last one
-/// counts, and a line for one person or group counts more than that for all. `*` is not about
-/// root. A line without an item (`li -`) takes all limits from somebody.
+/// A hard limit of everyone's sessions, as limits.conf(5) sets it: `limits.conf`, and then the files
+/// of `limits.d` by their names; of several lines for the same people the last one counts, and a line
+/// for one person or group counts more than that for all. `*` is not about root, whom no limit binds,
+/// since root may raise each: a line for root is judged where there is one, and none is asked for. A
+/// line without an item (`li -`) takes all limits from somebody.
 ///
 /// The services by which people get a session must call pam_limits(8), with its own files.
 ///
@@ -87,10 +88,8 @@ impl Kind for ResourceLimit {
         for session in &sessions {
             drifts.extend(self.not_called(session));
         }
-        for domain in EVERYONE {
-            if counting.iter().all(|line| line.domain != domain) {
-                drifts.push(self.lacking(domain));
-            }
+        if counting.iter().all(|line| line.domain != ALL) {
+            drifts.push(self.lacking());
         }
         if !drifts.is_empty() {
             return Judgement::Drift(drifts);
@@ -137,8 +136,8 @@ const ITEMS: [&str; 14] = [
     "maxlogins",
 ];
 
-/// `*` is about everyone but root.
-const EVERYONE: [&str; 2] = ["*", "root"];
+/// It is about everyone but root.
+const ALL: &str = "*";
 
 /// A line that sets the hard limit.
 struct Line {
@@ -261,7 +260,7 @@ impl ResourceLimit {
         let value = value.unwrap_or_default();
         let path = &line.at.path;
         let is_before_ours = path.as_bytes() == MAIN.as_bytes() || path < &self.ours();
-        let change = match EVERYONE.contains(&line.domain.as_str()) && is_before_ours {
+        let change = match [ALL, "root"].contains(&line.domain.as_str()) && is_before_ours {
             // Read after it, and so it counts.
             true => return self.drift(line, value, self.add(&line.domain)),
             false => ContentEdit::ReplaceLine {
@@ -299,15 +298,11 @@ impl ResourceLimit {
         }
     }
 
-    fn lacking(&self, domain: &str) -> Drift {
-        let who = match domain {
-            "*" => "for accounts other than root",
-            _ => "for root, whom `*` is not about",
-        };
+    fn lacking(&self) -> Drift {
         Drift {
-            observed: format!("no hard limit of {} {who}", self.item),
+            observed: format!("no hard limit of {}", self.item),
             wanted: format!("at most {}", self.at_most),
-            edits: vec![self.add(domain)],
+            edits: vec![self.add(ALL)],
             ..Drift::default()
         }
     }

@@ -47,6 +47,7 @@ fn names_count_and_not_bytes() {
 fn a_limit_holds_wherever_it_is_written() {
     let host = |main: &str| Host::new().file(MAIN, main).dir("/etc/security/limits.d");
     for good in [
+        "* hard core 0\n",
         "* hard core 0\nroot hard core 0\n",
         "*\t-\tcore\t0   # none\nroot - core 0\n",
         "* hard core unlimited\n* hard core 0\nroot hard core 0\n",
@@ -56,12 +57,14 @@ fn a_limit_holds_wherever_it_is_written() {
     let after = check(
         CORE,
         &host("* soft core 0\n"),
-        "drift: no hard limit of core for accounts other than root, wanted at most 0; \
-         drift: no hard limit of core for root, whom `*` is not about, wanted at most 0",
+        "drift: no hard limit of core, wanted at most 0",
     );
-    assert_eq!(
-        after.content(OURS).as_deref(),
-        Some("* hard core 0\nroot hard core 0\n")
+    assert_eq!(after.content(OURS).as_deref(), Some("* hard core 0\n"));
+    // Root may raise each, and a line that does so for root says that it is meant.
+    check(
+        CORE,
+        &host("* hard core 0\nroot hard core unlimited\n"),
+        &format!("drift: hard core unlimited for root, wanted at most 0 @ {MAIN}:2"),
     );
     // A later file wins.
     let ours = "* hard core 0\nroot hard core 0\n";
