@@ -184,10 +184,13 @@ fn what_redis_holds_in_memory_is_not_lost() {
     host.steadfast(&UNDO)
         .expect(5, &["/var/lib/redis", "dump.rdb", "--accept-data-loss"]);
     host.wait_for("redis-cli get precious | grep -q 42", LIMIT);
-    // Its account stays with its log.
+    // Its log is its data, too.
     host.steadfast(&[&UNDO[..], &["--accept-data-loss"]].concat())
-        .expect(1, &["undone", "account redis"]);
-    host.shell("! test -e /var/lib/redis && ! test -e /usr/bin/redis-server");
+        .expect(0, &[AS_BEFORE]);
+    host.shell(
+        "! test -e /var/lib/redis && ! test -e /usr/bin/redis-server && ! test -e /var/log/redis \
+         && ! getent passwd redis",
+    );
 }
 
 #[test]
