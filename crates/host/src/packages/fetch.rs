@@ -1,7 +1,7 @@
 //! Package files, fetched and verified into the state directory. One patch at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -181,14 +181,16 @@ pub fn fetch_beside(
             (true, true) => ActError::program("fetch packages", why(&ended.stdout)).into(),
         })
     };
+    // Of a file that is there apt looks at the size only: one of an earlier time may be another.
+    let was_there = names_in(&archives);
     fetch("--download-only")?;
     // What apt calls fetched without copying it: an archive on this host's own disk.
-    let addresses = fetch("--print-uris")?;
+    let mut addresses = fetch("--print-uris")?;
     copy_local(&addresses, &archives)?;
     let listed = listed(&caches, &pending)?;
     let mut packages = Vec::with_capacity(pending.len());
     let mut unpacked_bytes = 0;
-    for pending in pending {
+    for pending in pending.clone() {
         let mut package = PackageUpgrade {
             name: pending.name,
             architecture: pending.architecture,
@@ -201,16 +203,28 @@ pub fn fetch_beside(
         };
         let path = archives.join(file_name(&package));
         let refuse = |why: String| ActError::program(format!("fetch `{}`", path.display()), why);
-        let mut file = File::open(&path).map_err(|error| refuse(error.to_string()))?;
-        (package.archive, _) =
-            image::digest(&mut file).map_err(|error| refuse(error.to_string()))?;
+        let digest = || -> Result<model::Digest, ActError> {
+            let mut file = File::open(&path).map_err(|error| refuse(error.to_string()))?;
+            let digest = image::digest(&mut file);
+            Ok(digest.map_err(|error| refuse(error.to_string()))?.0)
+        };
+        let name = file_name(&package);
+        let is_listed = |digest: &model::Digest| {
+            let listed = listed.get(&name);
+            listed.is_some_and(|listed| listed.sha256 == digest.to_string())
+        };
+        package.archive = digest()?;
+        if !is_listed(&package.archive) && was_there.contains(OsStr::new(&name)) {
+            std::fs::remove_file(&path).map_err(|error| refuse(error.to_string()))?;
+            fetch("--download-only")?;
+            addresses = fetch("--print-uris")?;
+            copy_local(&addresses, &archives)?;
+            package.archive = digest()?;
+        }
         // apt looks at what it copies itself, and at the rest only when it installs it.
-        let Some(listed) = listed
-            .get(&file_name(&package))
-            .filter(|listed| listed.sha256 == package.archive.to_string())
-        else {
+        let Some(listed) = listed.get(&name).filter(|_| is_listed(&package.archive)) else {
             drop(std::fs::remove_file(&path));
-            let address = address_of(&addresses, &file_name(&package));
+            let address = address_of(&addresses, &name);
             return Err(FetchError::OtherBytes(vec![NotFetched {
                 package: package.name,
                 address: address.unwrap_or_else(|| path.display().to_string()),
@@ -227,6 +241,11 @@ pub fn fetch_beside(
         packages,
         unpacked_bytes,
     })
+}
+
+fn names_in(folder: &Path) -> BTreeSet<OsString> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).collect()
 }
 
 /// What apt puts aside when a file is not what it should be, and what it had begun to fetch.
