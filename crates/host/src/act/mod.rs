@@ -248,8 +248,8 @@ pub fn keep_around(kept: &mut Kept) -> Result<(), ActError> {
     Ok(())
 }
 
-/// Leaves of that what the action did move along, and notes what it made of a mount. What `owned` is of is another action's of the same
-/// change, whichever of the two moved it.
+/// Leaves of that what the action did move along, and notes what it made of a mount. What `owned` is of
+/// is another action's of the same change, whichever of the two moved it.
 pub fn narrow_around<'a>(
     kept: &mut Kept,
     owned: impl Iterator<Item = &'a Kept>,

@@ -197,8 +197,6 @@ pub struct OfFile {
     pub directories: Vec<HostPath>,
     /// As whom it runs, where that is said (systemd.exec(5), `User=`).
     pub user: Option<String>,
-    /// It has no user of its own, of whatever kind.
-    pub is_of_root: bool,
 }
 
 /// The units that come from these files: those that instances of a template are, and those that
@@ -295,7 +293,6 @@ pub fn of_files(files: &BTreeSet<HostPath>) -> Result<Vec<OfFile>, ActError> {
             is_masked,
             triggers: words("TriggeredBy").map(str::to_owned).collect(),
             directories: directories.collect(),
-            is_of_root: !is_dynamic && user.is_none_or(|user| matches!(user, "root" | "0")),
             user: user.map(str::to_owned),
         })
     });

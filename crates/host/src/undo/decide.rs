@@ -831,9 +831,7 @@ impl Deciding<'_> {
                 above = top.parent();
                 Some(top)
             });
-            self.choice.by_itself
-                && (tops.any(|top| gone.contains(&top))
-                    || path.is_within(&HostPath::literal("/var/cache")))
+            self.choice.by_itself && (tops.any(|top| gone.contains(&top)) || is_made_again(path))
         };
         let is_in_whole =
             |path: &HostPath| is_services(path) || whole.iter().any(|top| path.is_within(top));

@@ -3,6 +3,7 @@
 
 use crate::booted::{AS_BEFORE, Host};
 use crate::lab_patch::MAKE;
+use crate::lab_undo_whole::SVC;
 
 const GUARDED: &str = "  - sshd: {option: MaxAuthTries, value: 3}\n";
 
@@ -18,13 +19,7 @@ fn apply(host: &Host, name: &str, role: &str) {
 /// A service that rested before an upgrade and was started by it rests again.
 #[test]
 fn what_an_upgrade_started_rests_again() {
-    const SVC: &str = r#"
-svc() {
-d=/root/build/svc; mkdir -p $d/usr/lib/systemd/system $d/usr/bin
-printf '#!/bin/sh\n: %s\nwhile :; do sleep 1; done\n' "$1" > $d/usr/bin/svcd; chmod 755 $d/usr/bin/svcd
-printf '[Service]\nExecStart=/usr/bin/svcd\n' > $d/usr/lib/systemd/system/svc.service
-make svc $1 'test ! -d /run/systemd/system || { systemctl daemon-reload; systemctl restart svc; }'
-}
+    const VERSIONS: &str = r#"
 svc 1
 index
 apt-get -qq -y install svc
@@ -35,7 +30,7 @@ index
     let Some(host) = Host::installed() else {
         return;
     };
-    host.shell(&format!("{MAKE}{SVC}"));
+    host.shell(&format!("{MAKE}{SVC}{VERSIONS}"));
     host.shell("! systemctl is-active svc");
     host.role("newer", "  - package: {name: svc, at_least: \"2\"}\n");
     host.steadfast(&["apply", "--role", "newer", "--yes"])

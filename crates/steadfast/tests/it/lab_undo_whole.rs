@@ -114,10 +114,8 @@ apt-get -qq -y install svc
     host.shell("systemctl is-active svc");
 }
 
-/// An interpreted service maps nothing of its own, and runs the new version all the same.
-#[test]
-fn what_an_upgrade_restarted_runs_the_old_version_again() {
-    const SVC: &str = r#"
+/// Makes a version of an interpreted service that its package starts anew.
+pub const SVC: &str = r#"
 svc() {
 d=/root/build/svc; mkdir -p $d/usr/lib/systemd/system $d/usr/bin
 printf '#!/bin/sh\n: %s\nwhile :; do sleep 1; done\n' "$1" > $d/usr/bin/svcd; chmod 755 $d/usr/bin/svcd
@@ -125,6 +123,12 @@ printf 'echo %s > /run/svc.version; exec /usr/bin/svcd' "$1" > $d/usr/bin/svc-st
 printf '[Service]\nExecStart=/bin/sh /usr/bin/svc-start\n' > $d/usr/lib/systemd/system/svc.service
 make svc $1 'test ! -d /run/systemd/system || { systemctl daemon-reload; systemctl restart svc; }'
 }
+"#;
+
+/// An interpreted service maps nothing of its own, and runs the new version all the same.
+#[test]
+fn what_an_upgrade_restarted_runs_the_old_version_again() {
+    const VERSIONS: &str = r#"
 svc 1
 index
 apt-get -qq -y install svc
@@ -134,7 +138,7 @@ index
     let Some(host) = Host::installed() else {
         return;
     };
-    host.shell(&format!("{MAKE}{SVC}"));
+    host.shell(&format!("{MAKE}{SVC}{VERSIONS}"));
     assert_eq!(host.shell("cat /run/svc.version"), "1\n");
     apply(
         &host,
